@@ -1,0 +1,62 @@
+/**
+ * The weights of a model as the host holds them, in the layout that the engine uploads as it is.
+ * All matrices multiply from the right: y = x · W + b. Row-major, float32.
+ */
+
+/** A row-major float32 array with its shape. */
+export interface HostTensor {
+  readonly shape: readonly number[];
+  readonly data: Float32Array;
+}
+
+/** A layer norm's gain and bias, each [dModel]. Absent where they have been folded away. */
+export interface NormWeights {
+  readonly w: HostTensor;
+  readonly b: HostTensor;
+}
+
+/** One transformer block. */
+export interface BlockWeights {
+  readonly ln1: NormWeights | null;
+  /** [dModel, 3 * nHeads * dHead]: columns are q, k, v; within each, head-major (head, dHead). */
+  readonly W_QKV: HostTensor;
+  /** [3 * nHeads * dHead] */
+  readonly b_QKV: HostTensor;
+  /** [nHeads * dHead, dModel] */
+  readonly W_O: HostTensor;
+  /** [dModel] */
+  readonly b_O: HostTensor;
+  readonly ln2: NormWeights | null;
+  /** Null for attention-only models. */
+  readonly mlp: {
+    /** [dModel, dMlp] */
+    readonly W_in: HostTensor;
+    readonly b_in: HostTensor;
+    /** [dMlp, dModel] */
+    readonly W_out: HostTensor;
+    readonly b_out: HostTensor;
+  } | null;
+}
+
+/** What comes before the blocks. */
+export interface EmbedWeights {
+  /** [dVocab, dModel] */
+  readonly W_E: HostTensor;
+  /** [nCtx, dModel] */
+  readonly W_pos: HostTensor;
+}
+
+/** What comes after the blocks. */
+export interface FinalWeights {
+  readonly lnFinal: NormWeights | null;
+  /** [dVocab, dModel]: W_U transposed, one row a token; null when it is W_E itself (tied, unprocessed). */
+  readonly W_U: HostTensor | null;
+  /** [dVocab], or null when there is none (all zero). */
+  readonly b_U: HostTensor | null;
+}
+
+/** A model is read part by part, so that each part can go to the GPU before the next is read. */
+export type ModelPart =
+  | { readonly kind: 'embed'; readonly weights: EmbedWeights }
+  | { readonly kind: 'block'; readonly layer: number; readonly weights: BlockWeights }
+  | { readonly kind: 'final'; readonly weights: FinalWeights };
