@@ -1,0 +1,186 @@
+/**
+ * The GPU in Node: Dawn, from the npm package `webgpu`. In order: hardware; a software Vulkan driver of the
+ * system (Mesa lavapipe 23.1 or later; older ones Dawn refuses); SwiftShader out of the npm package
+ * `@sparticuz/chromium`, which brings a Vulkan loader too, so that `npm ci` alone is enough.
+ */
+
+import { mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import os from 'node:os';
+import path from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { brotliDecompressSync } from 'node:zlib';
+import { type AdapterChoice, type GpuProvider, isSoftware, setGpuProvider } from './adapter.js';
+
+/** Keeps what `create()` returns: Dawn's instance dies with it, and the process crashes seconds later. */
+const instances: GPU[] = [];
+
+const REMEDY =
+  'Install a GPU driver with Vulkan, or run on the CPU with SwiftShader: npm install --save-dev @sparticuz/chromium@147.0.0';
+
+async function open(toggles: string[], options: GPURequestAdapterOptions): Promise<GPUAdapter | null> {
+  const { create, globals } = await import('webgpu');
+  for (const [name, value] of Object.entries(globals))
+    (globalThis as Record<string, unknown>)[name] ??= value;
+  const gpu = create(toggles);
+  instances.push(gpu);
+  return gpu.requestAdapter(options);
+}
+
+/** Loads a shared library and keeps it loaded: a later dlopen of the same soname finds it. False if there is none. */
+function preload(library: string): boolean {
+  const RTLD_NODELETE = 0x1000;
+  try {
+    process.dlopen({ exports: {} }, library, os.constants.dlopen.RTLD_NOW | RTLD_NODELETE);
+  } catch (e) {
+    // "did not self-register" means: loaded, and (of course) not a Node addon.
+    return /self-register/.test((e as Error).message);
+  }
+  return true;
+}
+
+/** Hardware, or whatever the system's Vulkan (Metal, D3D12) offers; null when there is nothing. */
+async function systemAdapter(): Promise<GPUAdapter | null> {
+  if (process.platform === 'linux' && !preload('libvulkan.so.1')) return null;
+  return open([], { powerPreference: 'high-performance' });
+}
+
+async function openGles(): Promise<GPUAdapter | null> {
+  process.env.EGL_PLATFORM ??= 'surfaceless';
+  process.env.XDG_RUNTIME_DIR ??= os.tmpdir();
+  return open(['backend=opengles'], { featureLevel: 'compatibility' });
+}
+
+/** The files of a tar archive (ustar, no long names: that is all this one archive has). */
+function* untar(tar: Buffer): Generator<{ name: string; data: Buffer }> {
+  for (let at = 0; at + 512 <= tar.length && tar[at] !== 0; ) {
+    const name = tar.toString('utf8', at, at + 100).replace(/\0.*$/s, '');
+    const size = Number.parseInt(tar.toString('ascii', at + 124, at + 136), 8);
+    yield { name: path.basename(name), data: tar.subarray(at + 512, at + 512 + size) };
+    at += 512 + Math.ceil(size / 512) * 512;
+  }
+}
+
+/** Finds `@sparticuz/chromium` beside Glassbox or in the project that uses it. */
+function swiftshaderArchive(): string | null {
+  for (const from of [import.meta.url, pathToFileURL(path.join(process.cwd(), 'package.json')).href]) {
+    try {
+      const main = createRequire(from).resolve('@sparticuz/chromium');
+      const marker = path.join('@sparticuz', 'chromium');
+      return path.join(main.slice(0, main.lastIndexOf(marker) + marker.length), 'bin', 'swiftshader.tar.br');
+    } catch {
+      // not there: look in the next place
+    }
+  }
+  return null;
+}
+
+function cacheRoots(): string[] {
+  const home = process.env.XDG_CACHE_HOME || path.join(os.homedir(), '.cache');
+  return [path.join(home, 'glassbox'), path.join(os.tmpdir(), `glassbox-${os.userInfo().uid}`)];
+}
+
+/** Unpacks SwiftShader once into a cache folder (whole or not at all); gives the folder, or null without the package. */
+function unpackSwiftshader(): string | null {
+  const archive = swiftshaderArchive();
+  if (!archive || process.platform !== 'linux') return null;
+  const { size, mtimeMs } = statSync(archive);
+  const name = `swiftshader-${process.arch}-${size}-${Math.floor(mtimeMs)}`;
+  let failure: unknown;
+  for (const root of cacheRoots()) {
+    const folder = path.join(root, name);
+    try {
+      if (statSync(path.join(folder, 'vk_swiftshader_icd.json'), { throwIfNoEntry: false })) return folder;
+      mkdirSync(root, { recursive: true });
+      const fresh = mkdtempSync(path.join(root, 'unpacking-'));
+      for (const { name, data } of untar(brotliDecompressSync(readFileSync(archive))))
+        if (/vulkan|swiftshader/.test(name)) writeFileSync(path.join(fresh, name), data, { mode: 0o755 });
+      try {
+        renameSync(fresh, folder);
+      } catch (e) {
+        rmSync(fresh, { recursive: true, force: true });
+        // another process was faster: its folder is as good
+        if (!statSync(folder, { throwIfNoEntry: false })) throw e;
+      }
+      return folder;
+    } catch (e) {
+      failure = e;
+    }
+  }
+  throw new Error(
+    `SwiftShader could not be unpacked into ${cacheRoots().join(' or ')}: ${(failure as Error).message}`,
+  );
+}
+
+async function swiftshader(): Promise<GPUAdapter | null> {
+  const folder = unpackSwiftshader();
+  if (!folder) return null;
+  if (!preload('libvulkan.so.1') && !preload(path.join(folder, 'libvulkan.so.1'))) return null;
+  const before = process.env.VK_DRIVER_FILES;
+  process.env.VK_DRIVER_FILES = path.join(folder, 'vk_swiftshader_icd.json');
+  try {
+    // Bounds checks cost SwiftShader a third of its speed; every kernel of ours stays in bounds by itself.
+    const robust = process.env.GLASSBOX_ROBUSTNESS === 'on';
+    return await open(robust ? [] : ['enable-dawn-features=disable_robustness'], {});
+  } finally {
+    if (before === undefined) delete process.env.VK_DRIVER_FILES;
+    else process.env.VK_DRIVER_FILES = before;
+  }
+}
+
+function choiceFromEnvironment(choice: AdapterChoice): AdapterChoice {
+  const value = process.env.GLASSBOX_ADAPTER;
+  if (!value) return choice;
+  if (value === 'auto' || value === 'hardware' || value === 'software' || value === 'opengles') return value;
+  throw new Error(`GLASSBOX_ADAPTER="${value}": must be hardware, software, opengles or auto`);
+}
+
+const sleeper = new Int32Array(new SharedArrayBuffer(4));
+const NAP_MS = 0.25;
+
+const provider: GpuProvider = {
+  async requestAdapter(asked) {
+    const choice = choiceFromEnvironment(asked);
+    if (choice === 'opengles') {
+      const adapter = await openGles();
+      if (!adapter)
+        throw new Error(
+          'adapter "opengles": no OpenGL ES driver found (Debian: apt install libegl1 libgles2 libgl1-mesa-dri)',
+        );
+      return adapter;
+    }
+    const system = await systemAdapter();
+    if (system && choice !== 'software' && !isSoftware(system)) return system;
+    if (choice === 'hardware')
+      throw new Error(
+        `adapter "hardware": ${system ? `only ${system.info.description} was found` : 'no GPU driver was found'}. ${REMEDY}, with GLASSBOX_ADAPTER=software`,
+      );
+    if (system && isSoftware(system)) return system;
+    const adapter = await swiftshader();
+    if (!adapter)
+      throw new Error(
+        `no GPU adapter was found on ${process.platform}-${process.arch}. ${REMEDY} (Linux x64)`,
+      );
+    return adapter;
+  },
+
+  wait(promise) {
+    let settled = false;
+    const done = () => {
+      settled = true;
+    };
+    promise.then(done, done);
+    const turn = () => {
+      if (settled) return;
+      Atomics.wait(sleeper, 0, 0, NAP_MS);
+      setImmediate(turn);
+    };
+    setImmediate(turn);
+    return promise;
+  },
+};
+
+/** Makes Dawn the source of GPUs. */
+export function registerNodeGpu(): void {
+  setGpuProvider(provider);
+}

@@ -1,0 +1,430 @@
+/**
+ * The GPU device: encodes launches into one pass, submits once, reads back. Nothing runs until somebody reads
+ * (or the event loop turns): a whole forward pass is one submit.
+ */
+
+import type { Caps, Host, Kernel, Launch } from '../kernels/kernel.js';
+import {
+  type AdapterChoice,
+  type AdapterDescription,
+  describe,
+  gpuProvider,
+  isSoftware,
+  requestDevice,
+} from './adapter.js';
+import { type MemoryReport, mib, Pool, type PoolBuffer } from './pool.js';
+
+/** A part of a buffer, in bytes; the offset is a multiple of 256. */
+export interface Binding {
+  readonly buffer: PoolBuffer;
+  readonly offset: number;
+  readonly bytes: number;
+}
+
+/** Counters since the device was opened. */
+export interface GpuStats {
+  dispatches: number;
+  submits: number;
+  bindGroups: number;
+  pipelines: number;
+  uploadedBytes: number;
+  readBytes: number;
+}
+
+/** One uniform slot: the parameters of one dispatch. WebGPU's offset alignment is 256. */
+const SLOT = 256;
+const SLOTS = 2048;
+const MAX_BIND_GROUPS = 8192;
+const GPU_MAP_READ = 1;
+
+interface Compiled {
+  readonly id: string;
+  readonly pipeline: GPUComputePipeline;
+  readonly layout: GPUBindGroupLayout;
+  readonly signature: string;
+}
+
+const shared = new Map<string, Promise<Gpu>>();
+
+export class Gpu {
+  /** The adapter in one line, its limits, and what the kernels want to know. */
+  readonly adapter: AdapterDescription;
+  readonly caps: Caps;
+  readonly stats: GpuStats = {
+    dispatches: 0,
+    submits: 0,
+    bindGroups: 0,
+    pipelines: 0,
+    uploadedBytes: 0,
+    readBytes: 0,
+  };
+  readonly #pool: Pool;
+  #batch = 0;
+  #encoder: GPUCommandEncoder | null = null;
+  #pass: GPUComputePassEncoder | null = null;
+  #compiled = new Map<string, Compiled>();
+  #layouts = new Map<string, { group: GPUBindGroupLayout; pipeline: GPUPipelineLayout }>();
+  #groups = new Map<string, GPUBindGroup>();
+  #groupsOf = new Map<number, string[]>(); // buffer id → keys of bind groups that use it
+  readonly #uniforms: GPUBuffer;
+  readonly #uniformLayout: GPUBindGroupLayout;
+  readonly #uniformGroup: GPUBindGroup;
+  readonly #slots = new DataView(new ArrayBuffer(SLOT * SLOTS));
+  #slot = 0;
+  #readers = new Map<number, GPUBuffer[]>(); // idle staging buffers by size
+  #checks: Promise<void>[] = [];
+  #failure: Error | null = null;
+  #lost: Error | null = null;
+  readonly #whenLost: Promise<never>;
+  #autoFlush = false;
+
+  /**
+   * Opens a GPU.
+   * @param source an adapter choice (devices are shared between models), or a `GPUDevice` of yours.
+   * @throws an Error with the remedy when there is no such adapter.
+   */
+  static async open(source: AdapterChoice | GPUDevice = 'auto'): Promise<Gpu> {
+    if (typeof source !== 'string') {
+      const info = source.adapterInfo ?? ({} as GPUAdapterInfo);
+      return new Gpu(source, describe({ info }, source, isSoftware({ info } as GPUAdapter)));
+    }
+    let opening = shared.get(source);
+    if (!opening) {
+      opening = Gpu.#request(source);
+      shared.set(source, opening);
+      const forget = () => shared.delete(source);
+      opening.then((gpu) => gpu.#device.lost.then(forget), forget);
+    }
+    return opening;
+  }
+
+  static async #request(choice: AdapterChoice): Promise<Gpu> {
+    const adapter = await gpuProvider().requestAdapter(choice);
+    const device = await requestDevice(adapter);
+    return new Gpu(device, describe(adapter, device, isSoftware(adapter)));
+  }
+
+  readonly #device: GPUDevice;
+
+  private constructor(device: GPUDevice, adapter: AdapterDescription) {
+    this.#device = device;
+    this.adapter = adapter;
+    this.caps = adapter.caps;
+    this.#pool = new Pool(device, adapter.maxBufferBytes, (b) => this.#forget(b));
+    this.#uniforms = device.createBuffer({ label: 'parameters', size: SLOT * SLOTS, usage: 0x40 | 0x8 }); // UNIFORM | COPY_DST
+    this.#uniformLayout = device.createBindGroupLayout({
+      label: 'parameters',
+      entries: [{ binding: 0, visibility: 4, buffer: { type: 'uniform', hasDynamicOffset: true } }],
+    });
+    this.#uniformGroup = device.createBindGroup({
+      label: 'parameters',
+      layout: this.#uniformLayout,
+      entries: [{ binding: 0, resource: { buffer: this.#uniforms, size: SLOT } }],
+    });
+    this.#whenLost = device.lost.then((info) => {
+      this.#lost = new Error(
+        `the GPU device was lost (${info.reason}${info.message ? `: ${info.message}` : ''}): load the model again to open a new one`,
+      );
+      throw this.#lost;
+    });
+    this.#whenLost.catch(() => {}); // reported by whoever waits for the GPU
+    device.addEventListener?.('uncapturederror', (e) => {
+      (e as Event).preventDefault?.();
+      this.#failure ??= new Error(`GPU error: ${(e as GPUUncapturedErrorEvent).error.message}`);
+    });
+  }
+
+  // ---- memory ------------------------------------------------------------------------------------------------
+
+  /** Bytes of GPU memory in use, idle in the pool, and at the peak. */
+  memory(): MemoryReport {
+    return this.#pool.report();
+  }
+
+  /** Uninitialised memory. `exact` is for weights: no rounding up, and destroyed rather than pooled when freed. */
+  alloc(bytes: number, label: string, { exact = false } = {}): PoolBuffer {
+    this.#alive();
+    return this.#guard(`allocating ${mib(bytes)} for ${label}`, () =>
+      this.#pool.take(bytes, label, this.#batch, { exact }),
+    );
+  }
+
+  /** Memory with the given contents. */
+  upload(data: Host, label: string, { exact = false } = {}): PoolBuffer {
+    this.#alive();
+    const b = this.#guard(`uploading ${mib(data.byteLength)} of ${label}`, () =>
+      this.#pool.take(data.byteLength, label, this.#batch, { exact, hostWrite: true }),
+    );
+    this.write(b, 0, data);
+    return b;
+  }
+
+  /** Writes into a buffer that no unsubmitted command uses. */
+  write(b: PoolBuffer, offset: number, data: Host): void {
+    this.#alive();
+    if (b.lastBatch === this.#batch) this.flush();
+    this.#device.queue.writeBuffer(
+      b.buffer,
+      offset,
+      data.buffer as ArrayBuffer,
+      data.byteOffset,
+      data.byteLength,
+    );
+    this.stats.uploadedBytes += data.byteLength;
+  }
+
+  /** Gives memory back: to the pool, or (weights) to the system at the next submit. */
+  free(b: PoolBuffer): void {
+    if (!this.#lost) this.#pool.give(b, this.#batch);
+  }
+
+  // ---- running -----------------------------------------------------------------------------------------------
+
+  /** Encodes one kernel. Bindings in the kernel's order. */
+  launch({ kernel, params, grid }: Launch, bindings: readonly Binding[]): void {
+    this.#alive();
+    const compiled = this.#compiled.get(kernel.name) ?? this.#compile(kernel);
+    const names = Object.keys(kernel.params);
+    if (names.length && this.#slot === SLOTS) this.flush();
+    const pass = this.#beginPass();
+    pass.setPipeline(compiled.pipeline);
+    pass.setBindGroup(0, this.#group(compiled, kernel, bindings));
+    if (names.length) {
+      const at = this.#slot++ * SLOT;
+      names.forEach((name, i) => {
+        const value = params[name];
+        if (value === undefined) throw new Error(`kernel ${kernel.name}: parameter "${name}" is missing`);
+        if (kernel.params[name] === 'u32') this.#slots.setUint32(at + 4 * i, value, true);
+        else this.#slots.setFloat32(at + 4 * i, value, true);
+      });
+      pass.setBindGroup(1, this.#uniformGroup, [at]);
+    }
+    pass.dispatchWorkgroups(grid[0], grid[1], grid[2]);
+    this.stats.dispatches++;
+    for (const b of bindings) b.buffer.lastBatch = this.#batch;
+  }
+
+  /** Submits what was encoded. Reading does it by itself, and so does the next turn of the event loop. */
+  flush(): void {
+    if (!this.#encoder) return;
+    const encoder = this.#encoder;
+    this.#pass?.end();
+    this.#pass = null;
+    this.#encoder = null;
+    if (this.#slot)
+      this.#device.queue.writeBuffer(
+        this.#uniforms,
+        0,
+        this.#slots.buffer as ArrayBuffer,
+        0,
+        this.#slot * SLOT,
+      );
+    this.#slot = 0;
+    this.#batch++;
+    this.#guard('running GPU commands', () => this.#device.queue.submit([encoder.finish()]));
+    this.stats.submits++;
+    this.#trim();
+  }
+
+  /** Waits until the GPU has done everything that was asked of it. */
+  async finish(): Promise<void> {
+    this.flush();
+    await this.#wait(this.#device.queue.onSubmittedWorkDone());
+    this.#trim();
+  }
+
+  /**
+   * Copies bytes back to the host.
+   * @throws the first GPU error since the last read (validation, out of memory, lost device): never wrong numbers.
+   */
+  async read({ buffer, offset, bytes }: Binding): Promise<ArrayBuffer> {
+    this.#alive();
+    const size = 2 ** Math.ceil(Math.log2(Math.max(256, bytes)));
+    const staging =
+      this.#readers.get(size)?.pop() ??
+      this.#guard(`reading ${mib(bytes)} back`, () =>
+        this.#device.createBuffer({ label: 'read-back', size, usage: GPU_MAP_READ | 0x8 }),
+      );
+    const encoder = this.#begin();
+    this.#pass?.end();
+    this.#pass = null;
+    encoder.copyBufferToBuffer(buffer.buffer, offset, staging, 0, Math.ceil(bytes / 4) * 4);
+    buffer.lastBatch = this.#batch;
+    this.flush();
+    try {
+      await this.#wait(staging.mapAsync(GPU_MAP_READ, 0, size));
+    } catch (e) {
+      staging.destroy();
+      throw e;
+    }
+    const data = staging.getMappedRange(0, Math.ceil(bytes / 4) * 4).slice(0, bytes);
+    staging.unmap();
+    this.stats.readBytes += bytes;
+    this.#recycleReader(staging, size);
+    return data;
+  }
+
+  /** Destroys the device. Models on it can no longer be used. */
+  destroy(): void {
+    this.#device.destroy();
+  }
+
+  // ---- inside ------------------------------------------------------------------------------------------------
+
+  #alive(): void {
+    if (this.#lost) throw this.#lost;
+  }
+
+  /** Runs a creation or submission and remembers its GPU errors, with what was being done, for the next wait. */
+  #guard<T>(doing: string, f: () => T): T {
+    const device = this.#device;
+    const kinds = ['validation', 'out-of-memory', 'internal'] as const;
+    for (const kind of kinds) device.pushErrorScope(kind);
+    try {
+      return f();
+    } finally {
+      for (let i = kinds.length - 1; i >= 0; i--) {
+        const check = device.popErrorScope().then(
+          (error) => {
+            if (error) this.#failure ??= gpuError(kinds[i], doing, error.message, this.memory());
+          },
+          () => {}, // the device is lost: whoever waits hears of that
+        );
+        this.#checks.push(check);
+      }
+    }
+  }
+
+  async #wait<T>(promise: Promise<T>): Promise<T> {
+    const checks = this.#checks.splice(0);
+    const all = Promise.all([promise.catch((e: Error) => e), ...checks]);
+    const [value] = await gpuProvider().wait(Promise.race([all, this.#whenLost]));
+    if (this.#failure) {
+      const failure = this.#failure;
+      this.#failure = null;
+      throw failure;
+    }
+    if (value instanceof Error) throw this.#lost ?? value;
+    return value as T;
+  }
+
+  #begin(): GPUCommandEncoder {
+    if (!this.#encoder) {
+      this.#encoder = this.#device.createCommandEncoder({ label: `batch ${this.#batch}` });
+      if (!this.#autoFlush) {
+        this.#autoFlush = true;
+        setTimeout(() => {
+          this.#autoFlush = false;
+          if (!this.#lost) this.flush();
+        }, 0);
+      }
+    }
+    return this.#encoder;
+  }
+
+  #beginPass(): GPUComputePassEncoder {
+    return (this.#pass ??= this.#begin().beginComputePass());
+  }
+
+  #trim(): void {
+    // Destroyed and staging memory only comes back with a later submit (Dawn).
+    if (this.#pool.trim()) this.#device.queue.submit([]);
+  }
+
+  #compile(kernel: Kernel): Compiled {
+    const signature =
+      kernel.access.map((a) => a[0]).join('') + (Object.keys(kernel.params).length ? '+' : '');
+    let layout = this.#layouts.get(signature);
+    if (!layout) {
+      const group = this.#device.createBindGroupLayout({
+        label: signature,
+        entries: kernel.access.map((a, binding) => ({
+          binding,
+          visibility: 4,
+          buffer: { type: a === 'read' ? ('read-only-storage' as const) : ('storage' as const) },
+        })),
+      });
+      const groups = signature.endsWith('+') ? [group, this.#uniformLayout] : [group];
+      layout = {
+        group,
+        pipeline: this.#device.createPipelineLayout({ label: signature, bindGroupLayouts: groups }),
+      };
+      this.#layouts.set(signature, layout);
+    }
+    const pipeline = this.#guard(`compiling kernel ${kernel.name}`, () =>
+      this.#device.createComputePipeline({
+        label: kernel.name,
+        layout: layout.pipeline,
+        compute: {
+          module: this.#device.createShaderModule({ label: kernel.name, code: kernel.code }),
+          entryPoint: 'main',
+        },
+      }),
+    );
+    this.stats.pipelines++;
+    const compiled = { id: kernel.name, pipeline, layout: layout.group, signature };
+    this.#compiled.set(kernel.name, compiled);
+    return compiled;
+  }
+
+  #group(compiled: Compiled, kernel: Kernel, bindings: readonly Binding[]): GPUBindGroup {
+    if (bindings.length !== kernel.access.length)
+      throw new Error(
+        `kernel ${kernel.name} has ${kernel.access.length} bindings, ${bindings.length} were given`,
+      );
+    let key = compiled.signature;
+    for (const b of bindings) key += `|${b.buffer.id},${b.offset},${b.bytes}`;
+    const known = this.#groups.get(key);
+    if (known) return known;
+    if (this.#groups.size >= MAX_BIND_GROUPS) {
+      this.#groups.clear();
+      this.#groupsOf.clear();
+    }
+    for (const b of bindings)
+      if (b.bytes > this.adapter.maxBindingBytes)
+        throw new Error(
+          `kernel ${kernel.name}: a binding of ${mib(b.bytes)}, but this adapter allows ${mib(this.adapter.maxBindingBytes)}`,
+        );
+    const group = this.#device.createBindGroup({
+      label: kernel.name,
+      layout: compiled.layout,
+      entries: bindings.map((b, binding) => ({
+        binding,
+        resource: {
+          buffer: b.buffer.buffer,
+          offset: b.offset,
+          size: Math.max(4, Math.ceil(b.bytes / 4) * 4),
+        },
+      })),
+    });
+    this.stats.bindGroups++;
+    this.#groups.set(key, group);
+    for (const b of bindings) {
+      const keys = this.#groupsOf.get(b.buffer.id);
+      if (keys) keys.push(key);
+      else this.#groupsOf.set(b.buffer.id, [key]);
+    }
+    return group;
+  }
+
+  #forget(b: PoolBuffer): void {
+    for (const key of this.#groupsOf.get(b.id) ?? []) this.#groups.delete(key);
+    this.#groupsOf.delete(b.id);
+  }
+
+  #recycleReader(staging: GPUBuffer, size: number): void {
+    const idle = this.#readers.get(size) ?? [];
+    if (idle.length < 2 && size <= 2 ** 24) {
+      idle.push(staging);
+      this.#readers.set(size, idle);
+    } else staging.destroy();
+  }
+}
+
+function gpuError(kind: string, doing: string, message: string, memory: MemoryReport): Error {
+  if (kind === 'out-of-memory')
+    return new Error(
+      `out of GPU memory while ${doing} (${mib(memory.bytes)} in use): dispose of tensors and caches, ask for fewer hook points, or run fewer rows at once`,
+    );
+  return new Error(`GPU ${kind} error while ${doing}: ${message}`);
+}
