@@ -178,6 +178,12 @@ export class Gpu {
     if (!this.#lost) this.#pool.give(b, this.#batch);
   }
 
+  /** After bulk uploads: lets Dawn give back their staging memory, which it does at a submit only. */
+  reclaim(): void {
+    this.flush();
+    this.#device.queue.submit([]);
+  }
+
   // ---- running -----------------------------------------------------------------------------------------------
 
   /** Encodes one kernel. Bindings in the kernel's order. */

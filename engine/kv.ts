@@ -1,0 +1,57 @@
+/**
+ * Stored keys and values. A store has slots, one a token; a prefix is a list of slots, so that prefixes may
+ * share their beginnings (a trie) and a generated text grows by one slot a token.
+ */
+
+import type { Gpu } from './gpu.js';
+import { Tensor } from './tensor.js';
+
+/** Keys and values of tokens that came before. */
+export interface Prefix {
+  readonly store: KvStore;
+  /** Slot of each of its tokens, in order of position. */
+  readonly slots: readonly number[];
+  readonly length: number;
+  /** Its token ids. */
+  readonly tokens: readonly number[];
+}
+
+/** Room for the keys and values of `capacity` tokens in every layer. */
+export class KvStore {
+  readonly capacity: number;
+  /** Per layer [capacity, 2, nHeads · dHead]: key, then value. */
+  readonly layers: readonly Tensor[];
+  #used = 0;
+
+  constructor(gpu: Gpu, shape: { nLayers: number; nHeads: number; dHead: number }, capacity: number) {
+    this.capacity = capacity;
+    this.layers = Array.from({ length: shape.nLayers }, (_, l) =>
+      Tensor.result(gpu, [capacity, 2, shape.nHeads * shape.dHead], [], `keys and values of layer ${l}`),
+    );
+  }
+
+  /** The next `n` free slots. @throws when the store is full. */
+  take(n: number): number[] {
+    if (this.#used + n > this.capacity)
+      throw new Error(
+        `the key-value store holds ${this.capacity} tokens, ${this.#used} are taken: no room for ${n} more`,
+      );
+    this.#used += n;
+    return Array.from({ length: n }, (_, i) => this.#used - n + i);
+  }
+
+  dispose(): void {
+    for (const t of this.layers) t.dispose();
+  }
+}
+
+/** The prefix that `tokens`, kept in `slots`, make after `before` (null: at the start). */
+export function extendPrefix(
+  before: Prefix | null,
+  store: KvStore,
+  tokens: readonly number[],
+  slots: readonly number[],
+): Prefix {
+  const all = [...(before?.slots ?? []), ...slots];
+  return { store, slots: all, length: all.length, tokens: [...(before?.tokens ?? []), ...tokens] };
+}

@@ -1,0 +1,356 @@
+/**
+ * GPT-2's operations on tensors. Activations are packed: `[tokens, ...]`. Each operation is one dispatch
+ * (one per chunk where a table is too large for one binding), and its result joins the scope of its input.
+ */
+
+import { activation } from '../kernels/activation.js';
+import { pattern, scores, storeKv, weightedValues } from '../kernels/attention.js';
+import { fusedAttention } from '../kernels/attention-fused.js';
+import { embed, gatherRows } from '../kernels/embed.js';
+import { headInput, headResult } from '../kernels/head-matmul.js';
+import { layernorm, normalize } from '../kernels/layernorm.js';
+import { linear as linearLaunch, unembed as unembedLaunch } from '../kernels/matmul.js';
+import { lseChunk, pickChunk } from '../kernels/softmax.js';
+import type { Batch } from './batch.js';
+import type { Binding } from './gpu.js';
+import { isContiguous } from './shape.js';
+import type { Scope } from './storage.js';
+import { type DType, rowWindows, Tensor } from './tensor.js';
+import type { GpuBlock, Norm, Table } from './weights.js';
+
+export type Activation = 'gelu_new' | 'gelu' | 'relu';
+
+/** W_E[token] + W_pos[position]: [tokens, dModel]. */
+export function embedTokens(W_E: Table, W_pos: Table, batch: Batch): Tensor {
+  const { gpu } = batch.table;
+  const out = Tensor.result(gpu, [batch.tokens, W_E.width], [batch.table], 'hook_resid_pre');
+  const pos = W_pos.chunks[0].tensor.binding();
+  for (const { row0, rows, tensor } of W_E.chunks) {
+    const launch = embed({ tokens: batch.tokens, width: W_E.width, row0, rows }, gpu.caps);
+    gpu.launch(launch, [batch.table.binding(), tensor.binding(), pos, out.binding()]);
+  }
+  return out;
+}
+
+/** Rows of a table, by token id or by position: [tokens, width]. */
+export function lookUp(table: Table, batch: Batch, by: 'token' | 'position'): Tensor {
+  return gatherTable(table, batch.table, batch.tokens, by === 'token' ? 0 : batch.tokens);
+}
+
+/** Rows `ids[idsOffset …+ n]` of a table: [n, width]. */
+export function gatherTable(table: Table, ids: Tensor<'u32'>, n: number, idsOffset = 0): Tensor {
+  const { gpu } = ids;
+  const { width } = table;
+  const out = Tensor.result(gpu, [n, width], [ids], 'rows');
+  for (const { row0, rows, tensor } of table.chunks)
+    gpu.launch(gatherRows({ n, width, row0, rows, idsOffset }, gpu.caps), [
+      ids.binding(),
+      tensor.binding(),
+      out.binding(),
+    ]);
+  return out;
+}
+
+/** Layer norm over the last axis, and (when asked) its scale [..., 1] = √(variance + eps). */
+export function layerNorm(
+  x: Tensor,
+  norm: Norm | null,
+  eps: number,
+  withScale = false,
+): { normalized: Tensor; scale: Tensor | null } {
+  const { gpu } = x;
+  const width = x.shape.at(-1)!;
+  const rows = x.size / width;
+  const normalized = Tensor.result(gpu, x.shape, [x], 'hook_normalized');
+  const scale = withScale ? Tensor.result(gpu, [...x.shape.slice(0, -1), 1], [x], 'hook_scale') : null;
+  dense([x], ([x]) => {
+    const launch = layernorm({ rows, width, affine: norm !== null, eps, scaleOut: withScale }, gpu.caps);
+    gpu.launch(launch, bindings(x, norm?.w, norm?.b, normalized, scale));
+  });
+  return { normalized, scale };
+}
+
+/** (x − mean) / scale [· w + b]: the layer norm whose scale a hook has set. */
+export function normalizeBy(x: Tensor, scale: Tensor, norm: Norm | null): Tensor {
+  const { gpu } = x;
+  const width = x.shape.at(-1)!;
+  const out = Tensor.result(gpu, x.shape, [x], 'hook_normalized');
+  dense([x, scale], ([x, s]) => {
+    const launch = normalize({ rows: x.size / width, width, affine: norm !== null }, gpu.caps);
+    gpu.launch(launch, bindings(x, s, norm?.w, norm?.b, out));
+  });
+  return out;
+}
+
+/** act(x · W + b) + residual: [tokens, inner] · [inner, cols]. */
+export function linear(
+  x: Tensor,
+  W: Tensor,
+  b: Tensor,
+  { act = null, residual = null }: { act?: Activation | null; residual?: Tensor | null } = {},
+): Tensor {
+  const { gpu } = x;
+  const [inner, cols] = W.shape;
+  const rows = x.size / inner;
+  const out = Tensor.result(gpu, [rows, cols], [x], 'linear');
+  dense(residual ? [x, residual] : [x], ([x, residual]) => {
+    const launch = linearLaunch(
+      { rows, inner, cols, bias: true, act, residual: residual !== undefined },
+      gpu.caps,
+    );
+    gpu.launch(launch, bindings(x, W, b, residual, out));
+  });
+  return out;
+}
+
+/** The MLP's nonlinearity. */
+export function activate(x: Tensor, act: Activation): Tensor {
+  const { gpu } = x;
+  const out = Tensor.result(gpu, x.shape, [x], 'hook_post');
+  dense([x], ([x]) => gpu.launch(activation({ n: x.size, act }, gpu.caps), bindings(x, out)));
+  return out;
+}
+
+/** Three windows [tokens, head, dHead] of [tokens, 3 · head · dHead]: queries, keys, values, sharing its memory. */
+export function splitHeads(qkv: Tensor, nHeads: number, dHead: number): [q: Tensor, k: Tensor, v: Tensor] {
+  const thirds = qkv.reshape([-1, 3, nHeads, dHead]);
+  return [0, 1, 2].map((i) => thirds.window([null, i])) as [Tensor, Tensor, Tensor];
+}
+
+/** Queries (`part` 0), keys (1) or values (2) from an input of their own for every head: [tokens, head, dModel]. */
+export function headProject(x: Tensor, w: GpuBlock, part: 0 | 1 | 2, dHead: number): Tensor {
+  const { gpu } = x;
+  const [tokens, heads, dModel] = x.shape;
+  const out = Tensor.result(gpu, [tokens, heads, dHead], [x], 'heads');
+  const wCols = w.W_QKV.shape[1];
+  const launch = headInput({ tokens, heads, dModel, dHead, wCols, col0: part * heads * dHead }, gpu.caps);
+  dense([x], ([x]) => gpu.launch(launch, bindings(x, w.W_QKV, w.b_QKV, out)));
+  return out;
+}
+
+/** What each head writes to the residual stream: z [tokens, head, dHead] → [tokens, head, dModel]. */
+export function headResults(z: Tensor, W_O: Tensor): Tensor {
+  const { gpu } = z;
+  const [tokens, heads, dHead] = z.shape;
+  const dModel = W_O.shape[1];
+  const out = Tensor.result(gpu, [tokens, heads, dModel], [z], 'hook_result');
+  dense([z], ([z]) =>
+    gpu.launch(headResult({ tokens, heads, dHead, dModel }, gpu.caps), bindings(z, W_O, out)),
+  );
+  return out;
+}
+
+// ---- attention -------------------------------------------------------------------------------------------------
+
+/** What the attention kernels need besides the tensors. */
+interface AttentionSetting {
+  batch: Batch;
+  layer: number;
+  /** Factor on q · k. */
+  scale: number;
+}
+
+/** Causal attention in one kernel: z [tokens, head, dHead]; scores and pattern never exist. */
+export function attention(
+  q: Tensor,
+  k: Tensor,
+  v: Tensor,
+  { batch, layer, scale }: AttentionSetting,
+): Tensor {
+  const { gpu } = q;
+  const [tokens, heads, dHead] = q.shape;
+  const z = Tensor.result(gpu, [tokens, heads, dHead], [q], 'hook_z');
+  withHeads([q, k, v], ([q, k, v]) => {
+    const o = { ...geometry(batch), heads, dHead, q, k, v, scale, prefix: batch.store !== null };
+    gpu.launch(fusedAttention(o, gpu.caps), [
+      q.binding,
+      k.binding,
+      v.binding,
+      ...tables(batch, layer),
+      z.binding(),
+    ]);
+  });
+  return z;
+}
+
+/** q · k · scale, −∞ above the diagonal: [batch, head, query, key], or flat blocks where rows differ. */
+export function attentionScores(q: Tensor, k: Tensor, { batch, layer, scale }: AttentionSetting): Tensor {
+  const { gpu } = q;
+  const [, heads, dHead] = q.shape;
+  const out = Tensor.result(gpu, scoresShape(batch, heads), [q], 'hook_attn_scores');
+  withHeads([q, k], ([q, k]) => {
+    const o = { ...geometry(batch), heads, dHead, q, k, scale, prefix: batch.store !== null };
+    gpu.launch(scores(o, gpu.caps), [q.binding, k.binding, ...tables(batch, layer), out.binding()]);
+  });
+  return out;
+}
+
+/** Softmax of the scores over the keys that each query may see. */
+export function attentionPattern(s: Tensor, heads: number, batch: Batch): Tensor {
+  const { gpu } = s;
+  const out = Tensor.result(gpu, s.shape, [s], 'hook_pattern');
+  dense([s], ([s]) =>
+    gpu.launch(pattern({ ...geometry(batch), heads }, gpu.caps), [
+      s.binding(),
+      batch.layout.words.binding(),
+      out.binding(),
+    ]),
+  );
+  return out;
+}
+
+/** pattern · v: z [tokens, head, dHead]. */
+export function attend(p: Tensor, v: Tensor, { batch, layer }: Omit<AttentionSetting, 'scale'>): Tensor {
+  const { gpu } = p;
+  const [tokens, heads, dHead] = v.shape;
+  const z = Tensor.result(gpu, [tokens, heads, dHead], [p], 'hook_z');
+  dense([p], ([p]) =>
+    withHeads([v], ([v]) => {
+      const o = { ...geometry(batch), heads, dHead, v, prefix: batch.store !== null };
+      gpu.launch(weightedValues(o, gpu.caps), [p.binding(), v.binding, ...tables(batch, layer), z.binding()]);
+    }),
+  );
+  return z;
+}
+
+/** Keeps this run's keys and values of one layer in the batch's store. */
+export function keepKeysValues(k: Tensor, v: Tensor, batch: Batch, layer: number): void {
+  if (!batch.keepIn) return;
+  const { gpu } = k;
+  const { store, slots } = batch.keepIn;
+  const [tokens, heads, dHead] = k.shape;
+  withHeads([k, v], ([k, v]) => {
+    const launch = storeKv({ tokens, width: heads * dHead, k, v }, gpu.caps);
+    gpu.launch(launch, [k.binding, v.binding, slots.binding(), store.layers[layer].binding()]);
+  });
+}
+
+const geometry = ({ layout: { tiles, tileTable, rowTable, maxKeys } }: Batch) => ({
+  tiles,
+  tileTable,
+  rowTable,
+  maxKeys,
+});
+
+const tables = ({ layout, store }: Batch, layer: number): Binding[] =>
+  store ? [layout.words.binding(), store.layers[layer].binding()] : [layout.words.binding()];
+
+/** Rows of one length and position give [batch, head, query, key]; else the rows' blocks lie one after another. */
+function scoresShape({ equal, rows, layout }: Batch, heads: number): number[] {
+  const [{ length, position }] = rows;
+  return equal ? [rows.length, heads, length, position + length] : [layout.scores];
+}
+
+interface HeadWindow {
+  binding: Binding;
+  stride: number;
+  offset: number;
+}
+
+/** Tensors [tokens, head, dHead] as the attention kernels read them: any row stride, heads side by side. */
+function withHeads(tensors: Tensor[], f: (windows: HeadWindow[]) => void): void {
+  const made: Tensor[] = [];
+  const windows = tensors.map((t) => {
+    let source = t;
+    if (!isContiguous(t.shape.slice(1), t.strides.slice(1))) made.push((source = t.clone()));
+    const { shape, strides, offset, storage } = source;
+    const reach = offset + (shape[0] - 1) * strides[0] + shape[1] * shape[2];
+    return { binding: { buffer: storage.buffer, offset: 0, bytes: 4 * reach }, stride: strides[0], offset };
+  });
+  f(windows);
+  for (const t of made) t.dispose();
+}
+
+// ---- the end ---------------------------------------------------------------------------------------------------
+
+/** Logits: x · W_Uᵀ + b_U, [rows, dVocab]. */
+export function unembed(x: Tensor, W_U: Table, b_U: Tensor | null): Tensor {
+  const { gpu } = x;
+  const inner = W_U.width;
+  const out = Tensor.result(gpu, [x.size / inner, W_U.rows], [x], 'logits');
+  dense([x], ([x]) => {
+    for (const [start, rows] of rowWindows(gpu, x.size / inner, W_U.rows))
+      for (const { row0, rows: cols, tensor } of W_U.chunks) {
+        const launch = unembedLaunch(
+          { rows, inner, cols, col0: row0, stride: W_U.rows, bias: b_U !== null },
+          gpu.caps,
+        );
+        const y = out.binding(start * W_U.rows, rows * W_U.rows);
+        gpu.launch(launch, [x.binding(start * inner, rows * inner), tensor.binding(), ...bindings(b_U), y]);
+      }
+  });
+  return out;
+}
+
+/** Columns of the vocabulary that are computed at once where only log-probabilities are asked for. */
+const VOCABULARY_CHUNK = 4096;
+
+/**
+ * For each row the logit of its target and the log-sum-exp of all logits, as (max, Σ exp(logit − max)): the logits
+ * themselves exist a chunk of the vocabulary at a time, never as [rows, dVocab].
+ * @param targets u32 [rows]
+ * @returns picked [rows] and state [rows, 2]
+ */
+export function targetLogits(
+  x: Tensor,
+  targets: Tensor<'u32'>,
+  W_U: Table,
+  b_U: Tensor | null,
+): { picked: Tensor; state: Tensor } {
+  const { gpu } = x;
+  const inner = W_U.width;
+  const rows = x.size / inner;
+  const picked = Tensor.result(gpu, [rows], [x], 'logit of the target');
+  const state = Tensor.result(gpu, [rows, 2], [x], 'log-sum-exp');
+  const width = Math.min(VOCABULARY_CHUNK, W_U.rows);
+  const chunk = Tensor.result(gpu, [rows, width], [x], 'chunk of logits');
+  let first = true;
+  dense([x], ([x]) => {
+    for (const { row0, rows: n, tensor } of W_U.chunks)
+      for (let c = 0; c < n; c += width) {
+        const cols = Math.min(width, n - c);
+        const logits = chunk.binding(0, rows * cols);
+        const b = b_U ? [b_U.binding(row0 + c, cols)] : [];
+        const launch = unembedLaunch(
+          { rows, inner, cols, col0: 0, stride: cols, bias: b_U !== null },
+          gpu.caps,
+        );
+        gpu.launch(launch, [x.binding(), tensor.binding(c * inner, cols * inner), ...b, logits]);
+        gpu.launch(lseChunk({ rows, cols, stride: cols, first }, gpu.caps), [logits, state.binding()]);
+        gpu.launch(pickChunk({ rows, cols, col0: row0 + c }, gpu.caps), [
+          logits,
+          targets.binding(),
+          picked.binding(),
+        ]);
+        first = false;
+      }
+  });
+  chunk.dispose();
+  return { picked, state };
+}
+
+/** Chosen rows of a [rows, width] tensor. `which`: row numbers. */
+export function pickRows(x: Tensor, which: readonly number[], scope: Scope | null = x.scope): Tensor {
+  const [rows, width] = x.shape;
+  const ids = Tensor.from<'u32'>(x.gpu, Uint32Array.from(which), [which.length], { label: 'rows', scope });
+  let out!: Tensor;
+  dense([x], ([tensor]) => {
+    out = gatherTable({ rows, width, chunks: [{ row0: 0, rows, tensor }] }, ids, which.length);
+  });
+  ids.dispose();
+  return out;
+}
+
+// ---- helpers ---------------------------------------------------------------------------------------------------
+
+const bindings = (...tensors: (Tensor<DType> | null | undefined)[]): Binding[] =>
+  tensors.flatMap((t) => (t ? [t.binding()] : []));
+
+/** Calls f with tensors that can be bound as they are, and frees the copies that were needed for it. */
+function dense(tensors: readonly Tensor[], f: (tensors: Tensor[]) => void): void {
+  const ready = tensors.map((t) => t.dense());
+  f(ready);
+  ready.forEach((t, i) => {
+    if (t !== tensors[i]) t.dispose();
+  });
+}

@@ -1,0 +1,65 @@
+/**
+ * Who owns GPU memory. A `Storage` is a buffer with a reference count: tensors that are views of each other
+ * share it. A `Scope` is a list of tensors that are disposed together: an operation's result joins the scope of
+ * its inputs, so whatever a forward pass (or a hook in it) makes goes back to the pool by itself.
+ */
+
+import type { Gpu } from './gpu.js';
+import type { PoolBuffer } from './pool.js';
+
+/** A reference-counted buffer. */
+export class Storage {
+  readonly gpu: Gpu;
+  readonly buffer: PoolBuffer;
+  #refs = 0;
+
+  constructor(gpu: Gpu, buffer: PoolBuffer) {
+    this.gpu = gpu;
+    this.buffer = buffer;
+  }
+
+  retain(): void {
+    this.#refs++;
+  }
+
+  release(): void {
+    if (--this.#refs === 0) this.gpu.free(this.buffer);
+  }
+}
+
+interface Disposable {
+  scope: Scope | null;
+  dispose(): void;
+}
+
+/** Tensors that end together. */
+export class Scope {
+  #members = new Set<Disposable>();
+  #open = true;
+
+  /** False once `close` has been called: results no longer join it. */
+  get open(): boolean {
+    return this.#open;
+  }
+
+  add(t: Disposable): void {
+    this.#members.add(t);
+    t.scope = this;
+  }
+
+  /** Takes a tensor out: whoever does so now owns it. */
+  remove(t: Disposable): void {
+    if (this.#members.delete(t)) t.scope = null;
+  }
+
+  /** Disposes of everything still inside. */
+  close(): void {
+    this.#open = false;
+    const members = [...this.#members];
+    this.#members.clear();
+    for (const t of members) {
+      t.scope = null;
+      t.dispose();
+    }
+  }
+}

@@ -1,0 +1,117 @@
+/** The weights on the GPU, uploaded part by part. */
+
+import type { Config } from '../weights/config.js';
+import type { BlockWeights, HostTensor, ModelPart, NormWeights } from '../weights/types.js';
+import type { Gpu } from './gpu.js';
+import { Tensor } from './tensor.js';
+
+/** A layer norm's gain and bias. */
+export interface Norm {
+  readonly w: Tensor;
+  readonly b: Tensor;
+}
+
+/** A [rows, width] matrix in pieces that each fit one binding: GPT-2's embedding is 154 MB, many adapters bind 128. */
+export interface Table {
+  readonly rows: number;
+  readonly width: number;
+  readonly chunks: readonly { readonly row0: number; readonly rows: number; readonly tensor: Tensor }[];
+}
+
+/** One block; shapes as in `BlockWeights`. */
+export interface GpuBlock {
+  readonly ln1: Norm | null;
+  readonly W_QKV: Tensor;
+  readonly b_QKV: Tensor;
+  readonly W_O: Tensor;
+  readonly b_O: Tensor;
+  readonly ln2: Norm | null;
+  readonly mlp: {
+    readonly W_in: Tensor;
+    readonly b_in: Tensor;
+    readonly W_out: Tensor;
+    readonly b_out: Tensor;
+  } | null;
+}
+
+/** A whole model. `W_U` has one row a token ([dVocab, dModel]) and is `W_E` itself where they are tied. */
+export class GpuWeights {
+  W_E!: Table;
+  W_pos!: Table;
+  readonly blocks: GpuBlock[] = [];
+  lnFinal: Norm | null = null;
+  W_U!: Table;
+  b_U: Tensor | null = null;
+  readonly #gpu: Gpu;
+  readonly #all: Tensor[] = [];
+
+  constructor(gpu: Gpu) {
+    this.#gpu = gpu;
+  }
+
+  /** Uploads one part; parts come in the order embed, blocks, final. */
+  add(part: ModelPart, config: Config): void {
+    if (part.kind === 'embed') {
+      this.W_E = this.#table(part.weights.W_E, 'W_E');
+      this.W_pos = this.#table(part.weights.W_pos, 'W_pos');
+    } else if (part.kind === 'block') {
+      this.blocks[part.layer] = this.#block(part.weights, `blocks.${part.layer}`);
+    } else {
+      const { lnFinal, W_U, b_U } = part.weights;
+      this.lnFinal = this.#norm(lnFinal, 'ln_final');
+      this.W_U = W_U ? this.#table(W_U, 'W_U') : this.W_E;
+      this.b_U = b_U && this.#tensor(b_U, 'b_U');
+      if (this.W_U.rows !== config.dVocab)
+        throw new Error(`W_U has ${this.W_U.rows} rows for a vocabulary of ${config.dVocab}`);
+    }
+    // Staging memory of the uploads is given back at a submit only (Dawn).
+    this.#gpu.reclaim();
+  }
+
+  dispose(): void {
+    for (const t of this.#all.splice(0)) t.dispose();
+  }
+
+  #block(w: BlockWeights, at: string): GpuBlock {
+    const t = (h: HostTensor, name: string) => this.#tensor(h, `${at}.${name}`);
+    return {
+      ln1: this.#norm(w.ln1, `${at}.ln1`),
+      W_QKV: t(w.W_QKV, 'W_QKV'),
+      b_QKV: t(w.b_QKV, 'b_QKV'),
+      W_O: t(w.W_O, 'W_O'),
+      b_O: t(w.b_O, 'b_O'),
+      ln2: this.#norm(w.ln2, `${at}.ln2`),
+      mlp: w.mlp && {
+        W_in: t(w.mlp.W_in, 'W_in'),
+        b_in: t(w.mlp.b_in, 'b_in'),
+        W_out: t(w.mlp.W_out, 'W_out'),
+        b_out: t(w.mlp.b_out, 'b_out'),
+      },
+    };
+  }
+
+  #norm(n: NormWeights | null, at: string): Norm | null {
+    return n && { w: this.#tensor(n.w, `${at}.w`), b: this.#tensor(n.b, `${at}.b`) };
+  }
+
+  #tensor({ data, shape }: HostTensor, label: string): Tensor {
+    const t = Tensor.from(this.#gpu, data, shape, { label, exact: true });
+    this.#all.push(t);
+    return t;
+  }
+
+  #table({ data, shape: [rows, width] }: HostTensor, label: string): Table {
+    const most = Math.floor(this.#gpu.adapter.maxBindingBytes / 4 / width);
+    const fit = most >= rows ? rows : Math.floor(most / 64) * 64; // so that b_U can be bound from there
+    const chunks = [];
+    for (let row0 = 0; row0 < rows; row0 += fit) {
+      const n = Math.min(fit, rows - row0);
+      const tensor = this.#tensor(
+        { data: data.subarray(row0 * width, (row0 + n) * width), shape: [n, width] },
+        label,
+      );
+      chunks.push({ row0, rows: n, tensor });
+    }
+    return { rows, width, chunks };
+  }
+}

@@ -1,0 +1,117 @@
+/** The tap of one run: calls the user's hooks and fills the cache. Nothing of it outlives the run. */
+
+import type { Row } from '../engine/batch.js';
+import { sameShape, showShape } from '../engine/shape.js';
+import { Scope } from '../engine/storage.js';
+import type { Tap } from '../engine/tap.js';
+import { Tensor } from '../engine/tensor.js';
+import { layerOf, type NameFilter } from './names.js';
+import { pack, present, putRow, type Rows, takeRow } from './view.js';
+
+/** What a hook is told besides the activation. */
+export interface HookContext {
+  /** Full name of the hook point. */
+  readonly name: string;
+  /** Layer, or null outside the blocks. */
+  readonly layer: number | null;
+  /** The rows of the batch: where each starts in a ragged activation, its length and first position. */
+  readonly rows: readonly Row[];
+  /** Row i of the activation, [1, pos, ...] or [1, head, query, key], whether the rows are equal or ragged. */
+  row(t: Tensor, i: number): Tensor;
+  /** A copy of the activation with row i replaced. */
+  setRow(t: Tensor, i: number, value: Tensor): Tensor;
+}
+
+/**
+ * Called with an activation, synchronously or not. A tensor of the same shape replaces it; nothing leaves it as it
+ * is. Tensors made inside a hook are freed when it returns, unless `keep()` is called on them.
+ */
+export type Hook = (activation: Tensor, hook: HookContext) => Tensor | undefined | void | Promise<Tensor | undefined | void>;
+
+/** A hook and the points it is called at. */
+export type HookEntry = readonly [points: NameFilter, hook: Hook];
+
+export class HookTap implements Tap {
+  readonly #hooks: ReadonlyMap<string, readonly Hook[]>;
+  readonly #capture: ReadonlySet<string>;
+  readonly #onCapture: (name: string, t: Tensor) => void;
+  readonly #rows: Rows;
+  readonly #scope: Scope;
+
+  /** `scope` is the run's; `capture` names what `onCapture` is given (it owns those tensors). */
+  constructor(
+    rows: Rows,
+    scope: Scope,
+    hooks: ReadonlyMap<string, readonly Hook[]>,
+    capture: ReadonlySet<string> = new Set(),
+    onCapture: (name: string, t: Tensor) => void = () => {},
+  ) {
+    this.#rows = rows;
+    this.#scope = scope;
+    this.#hooks = hooks;
+    this.#capture = capture;
+    this.#onCapture = onCapture;
+  }
+
+  wants(...names: string[]): boolean {
+    return names.some((n) => this.#hooks.has(n) || this.#capture.has(n));
+  }
+
+  at(name: string, t: Tensor): Tensor | Promise<Tensor> {
+    const hooks = this.#hooks.get(name);
+    if (hooks) return this.#call(name, t, hooks);
+    if (this.#capture.has(name)) this.#onCapture(name, this.#show(name, t));
+    return t;
+  }
+
+  async #call(name: string, t: Tensor, hooks: readonly Hook[]): Promise<Tensor> {
+    let seen = t;
+    for (const hook of hooks) seen = (await this.#callOne(name, seen, hook, t.scope ?? this.#scope)) ?? seen;
+    if (this.#capture.has(name)) this.#onCapture(name, this.#show(name, seen));
+    return seen;
+  }
+
+  async #callOne(name: string, t: Tensor, hook: Hook, owner: Scope): Promise<Tensor | null> {
+    const scope = new Scope();
+    const shown = this.#show(name, t);
+    scope.add(shown);
+    try {
+      const result = await hook(shown, this.#context(name));
+      if (result === undefined || result === null || result === shown) return null;
+      checkResult(name, result, shown);
+      const packed = pack(name, result, this.#rows);
+      const owned = packed.alias(owner, name);
+      if (packed !== result) packed.dispose();
+      return owned;
+    } finally {
+      scope.close();
+    }
+  }
+
+  /** A handle of its own on what the user sees. */
+  #show(name: string, t: Tensor): Tensor {
+    const view = present(name, t, this.#rows);
+    const shown = view.alias(null, name);
+    if (view !== t) view.dispose();
+    return shown;
+  }
+
+  #context(name: string): HookContext {
+    return {
+      name,
+      layer: layerOf(name),
+      rows: this.#rows.rows,
+      row: (t, i) => takeRow(name, t, this.#rows, i),
+      setRow: (t, i, value) => putRow(name, t, this.#rows, i, value),
+    };
+  }
+}
+
+function checkResult(name: string, result: unknown, shown: Tensor): asserts result is Tensor {
+  if (!(result instanceof Tensor))
+    throw new Error(`hook "${name}" returned ${typeof result}: a hook returns a Tensor of the same shape, or nothing`);
+  if (result.disposed) throw new Error(`hook "${name}" returned a tensor that was disposed of`);
+  if (result.dtype !== 'f32') throw new Error(`hook "${name}" returned a ${result.dtype} tensor: f32 is needed`);
+  if (!sameShape(result.shape, shown.shape))
+    throw new Error(`hook "${name}" returned shape ${showShape(result.shape)}: ${showShape(shown.shape)} is needed`);
+}

@@ -1,0 +1,55 @@
+/**
+ * How activations are seen. The engine packs the rows of a batch one after another, [tokens, ...]; rows of equal
+ * length are shown as [batch, pos, ...], ragged ones as they are, and `takeRow` takes one row out of either.
+ */
+
+import type { Row } from '../engine/batch.js';
+import type { Tensor } from '../engine/tensor.js';
+import { isPattern } from './names.js';
+
+/** What is needed to see an activation row by row. */
+export interface Rows {
+  readonly rows: readonly Row[];
+  readonly equal: boolean;
+  readonly nHeads: number;
+}
+
+/** [tokens, ...] as the user sees it: [batch, pos, ...] when the rows are equal. A view. */
+export function present(name: string, t: Tensor, { rows, equal }: Rows): Tensor {
+  if (isPattern(name) || !equal) return t;
+  return t.reshape([rows.length, rows[0].length, ...t.shape.slice(1)]);
+}
+
+/** The way back: [tokens, ...]. A view. */
+export function pack(name: string, t: Tensor, { rows, equal }: Rows): Tensor {
+  if (isPattern(name) || !equal) return t;
+  return t.reshape([rows.length * rows[0].length, ...t.shape.slice(2)]);
+}
+
+/** Row i of an activation as it was presented, as a batch of one: [1, pos, ...] or [1, head, query, key]. A view. */
+export function takeRow(name: string, t: Tensor, { rows, equal, nHeads }: Rows, i: number): Tensor {
+  const row = rows[i];
+  if (!row) throw new Error(`row ${i}: this batch has ${rows.length} rows (0–${rows.length - 1})`);
+  if (equal) return t.window([[i, i + 1]]);
+  const [start, count, shape] = isPattern(name) ? patternBlock(row, nHeads) : [row.start, row.length, [row.length, ...t.shape.slice(1)]];
+  const part = t.window([[start, start + count]]);
+  const view = part.reshape([1, ...shape]);
+  part.dispose();
+  return view;
+}
+
+/** A copy of an activation in which row i is `value` (same shape as `takeRow` gives). */
+export function putRow(name: string, t: Tensor, { rows, equal, nHeads }: Rows, i: number, value: Tensor): Tensor {
+  if (equal) return t.set([[i, i + 1]], value);
+  const row = rows[i];
+  const [start, count] = isPattern(name) ? patternBlock(row, nHeads) : [row.start, row.length];
+  const flat = value.reshape([count, ...t.shape.slice(1)]);
+  const out = t.set([[start, start + count]], flat);
+  flat.dispose();
+  return out;
+}
+
+function patternBlock({ block, length, position }: Row, nHeads: number): [start: number, count: number, shape: number[]] {
+  const shape = [nHeads, length, position + length];
+  return [block, nHeads * length * (position + length), shape];
+}
