@@ -60,7 +60,7 @@ process.on('unhandledRejection', (error) =>
 );
 process.on('uncaughtException', (error) => problem(`${current}: thrown outside of any test: ${show(error)}`));
 process.on('exit', () => {
-  if (!finished) problem(`${current}: never ends, and nothing is left that could end it`);
+  if (!finished) problem(`${current}: unfinished; it waits for what can never come, or calls process.exit`);
   if (skipped) say(`${skipped} skipped`);
   say(`${passed} passed, ${failed} failed`);
   if (failed) process.exitCode = 1;
