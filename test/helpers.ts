@@ -49,7 +49,10 @@ export function allClose(
 
 /** Fails the test with this message. */
 export function fail(message: string): never {
-  throw new Assertion({ message, operator: '', expects: undefined, actual: undefined });
+  const error = new Assertion({ message, operator: '', expects: undefined, actual: undefined });
+  // uvu prints the message, and then the stack from its second line on: long messages would appear twice.
+  error.stack = error.stack?.replace(message, () => message.split('\n')[0]);
+  throw error;
 }
 
 /** Asserts that `subject` throws, or rejects, with a message that matches. The asynchronous form must be awaited. */
