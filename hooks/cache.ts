@@ -48,7 +48,9 @@ export class ActivationCache {
     const found = this.#tensors.get(full);
     if (found) return found;
     checkName(full, this.config);
-    throw new Error(`"${full}" is not in this cache: name it in runWithCache's \`names\`. It holds ${summary(this.names())}`);
+    throw new Error(
+      `"${full}" is not in this cache: name it in runWithCache's \`names\`. It holds ${summary(this.names())}`,
+    );
   }
 
   /** One row as a cache of its own (views: it needs no memory, and must be disposed of like the whole). */
@@ -84,10 +86,14 @@ export class ActivationCache {
   #resolve(name: string, layer?: number | null, layerType?: string | null): string {
     const { nLayers } = this.config;
     if (layer != null && (!Number.isInteger(layer) || layer < -nLayers || layer >= nLayers))
-      throw new Error(`layer ${layer}: this model has ${nLayers} layers (0–${nLayers - 1}, or negative from the end)`);
+      throw new Error(
+        `layer ${layer}: this model has ${nLayers} layers (0–${nLayers - 1}, or negative from the end)`,
+      );
     return actName(name, layer != null && layer < 0 ? layer + nLayers : layer, layerType);
   }
 }
 
 const summary = (names: string[]): string =>
-  names.length <= 6 ? names.join(', ') || 'nothing' : `${names.slice(0, 5).join(', ')}, … (${names.length} in all)`;
+  names.length <= 6
+    ? names.join(', ') || 'nothing'
+    : `${names.slice(0, 5).join(', ')}, … (${names.length} in all)`;

@@ -87,7 +87,8 @@ const IN_MLP = new Set(['pre', 'post', 'mid']);
  * @example actName('scale', 2, 'ln1') // blocks.2.ln1.hook_scale
  */
 export function actName(name: string, layer?: number | null, layerType?: string | null): string {
-  if (name.includes('.')) return layer == null || name.startsWith('blocks.') ? name : `blocks.${layer}.${name}`;
+  if (name.includes('.'))
+    return layer == null || name.startsWith('blocks.') ? name : `blocks.${layer}.${name}`;
   if (name.startsWith('hook_') && layer == null) return name;
   const compact = /^([a-z]+)(\d+)([a-z]?.*)$/.exec(name);
   if (compact && layer == null) return actName(compact[1], Number(compact[2]), compact[3] || layerType);

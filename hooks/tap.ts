@@ -26,7 +26,10 @@ export interface HookContext {
  * Called with an activation, synchronously or not. A tensor of the same shape replaces it; nothing leaves it as it
  * is. Tensors made inside a hook are freed when it returns, unless `keep()` is called on them.
  */
-export type Hook = (activation: Tensor, hook: HookContext) => Tensor | undefined | void | Promise<Tensor | undefined | void>;
+export type Hook = (
+  activation: Tensor,
+  hook: HookContext,
+) => Tensor | undefined | void | Promise<Tensor | undefined | void>;
 
 /** A hook and the points it is called at. */
 export type HookEntry = readonly [points: NameFilter, hook: Hook];
@@ -109,9 +112,14 @@ export class HookTap implements Tap {
 
 function checkResult(name: string, result: unknown, shown: Tensor): asserts result is Tensor {
   if (!(result instanceof Tensor))
-    throw new Error(`hook "${name}" returned ${typeof result}: a hook returns a Tensor of the same shape, or nothing`);
+    throw new Error(
+      `hook "${name}" returned ${typeof result}: a hook returns a Tensor of the same shape, or nothing`,
+    );
   if (result.disposed) throw new Error(`hook "${name}" returned a tensor that was disposed of`);
-  if (result.dtype !== 'f32') throw new Error(`hook "${name}" returned a ${result.dtype} tensor: f32 is needed`);
+  if (result.dtype !== 'f32')
+    throw new Error(`hook "${name}" returned a ${result.dtype} tensor: f32 is needed`);
   if (!sameShape(result.shape, shown.shape))
-    throw new Error(`hook "${name}" returned shape ${showShape(result.shape)}: ${showShape(shown.shape)} is needed`);
+    throw new Error(
+      `hook "${name}" returned shape ${showShape(result.shape)}: ${showShape(shown.shape)} is needed`,
+    );
 }

@@ -31,7 +31,9 @@ export function takeRow(name: string, t: Tensor, { rows, equal, nHeads }: Rows, 
   const row = rows[i];
   if (!row) throw new Error(`row ${i}: this batch has ${rows.length} rows (0–${rows.length - 1})`);
   if (equal) return t.window([[i, i + 1]]);
-  const [start, count, shape] = isPattern(name) ? patternBlock(row, nHeads) : [row.start, row.length, [row.length, ...t.shape.slice(1)]];
+  const [start, count, shape] = isPattern(name)
+    ? patternBlock(row, nHeads)
+    : [row.start, row.length, [row.length, ...t.shape.slice(1)]];
   const part = t.window([[start, start + count]]);
   const view = part.reshape([1, ...shape]);
   part.dispose();
@@ -39,7 +41,13 @@ export function takeRow(name: string, t: Tensor, { rows, equal, nHeads }: Rows, 
 }
 
 /** A copy of an activation in which row i is `value` (same shape as `takeRow` gives). */
-export function putRow(name: string, t: Tensor, { rows, equal, nHeads }: Rows, i: number, value: Tensor): Tensor {
+export function putRow(
+  name: string,
+  t: Tensor,
+  { rows, equal, nHeads }: Rows,
+  i: number,
+  value: Tensor,
+): Tensor {
   if (equal) return t.set([[i, i + 1]], value);
   const row = rows[i];
   const [start, count] = isPattern(name) ? patternBlock(row, nHeads) : [row.start, row.length];
@@ -49,7 +57,10 @@ export function putRow(name: string, t: Tensor, { rows, equal, nHeads }: Rows, i
   return out;
 }
 
-function patternBlock({ block, length, position }: Row, nHeads: number): [start: number, count: number, shape: number[]] {
+function patternBlock(
+  { block, length, position }: Row,
+  nHeads: number,
+): [start: number, count: number, shape: number[]] {
   const shape = [nHeads, length, position + length];
   return [block, nHeads * length * (position + length), shape];
 }

@@ -1,0 +1,95 @@
+/**
+ * Generation. Each step is a batch whose rows own one new token after a stored prefix; with `kvCache: false` the
+ * whole text is run again for every token, which gives the same tokens, slower.
+ */
+
+import { extendPrefix, KvStore, type Prefix } from '../engine/kv.js';
+import { uniform } from '../engine/random.js';
+import { checkSampling, type SamplingOptions, sample } from '../engine/sample.js';
+import type { Tokenizer } from '../engine/tokenizer.js';
+import { type Runnable, runToLastLogits } from './run.js';
+import type { HookEntry } from './tap.js';
+
+/** Options of `generate` and `stream`. */
+export interface GenerateOptions extends SamplingOptions {
+  /** Default 20. */
+  readonly maxNewTokens?: number;
+  /** For sampling (temperature > 0): same seed, same text. Default 0. */
+  readonly seed?: number;
+  /** Stop when the model ends the text. Default true. */
+  readonly stopAtEos?: boolean;
+  /** Run only the new token of each step. Default true. */
+  readonly kvCache?: boolean;
+  /** Called at every step; activations are those of the new tokens only (with `kvCache`). */
+  readonly hooks?: readonly HookEntry[];
+  readonly prependBos?: boolean;
+  /** Called after every token. */
+  readonly onToken?: (step: GenerateStep) => void;
+  readonly signal?: AbortSignal;
+}
+
+/** One new token. */
+export interface GenerateStep {
+  readonly token: number;
+  /** What it adds to the text; empty while it is only part of a character, or without a tokenizer. */
+  readonly text: string;
+  /** Log-probability under the model, before temperature, top-k and top-p. */
+  readonly logProb: number;
+  /** Everything so far, prompt included. */
+  readonly tokens: readonly number[];
+}
+
+/** What generation needs of a model. */
+interface Speaker extends Runnable {
+  readonly tokenizer: Tokenizer | null;
+}
+
+/** Yields token after token. @throws when the prompt and the new tokens do not fit the context. */
+export async function* generateSteps(
+  model: Speaker,
+  prompt: readonly number[],
+  options: GenerateOptions = {},
+): AsyncGenerator<GenerateStep> {
+  const { maxNewTokens = 20, seed = 0, stopAtEos = true, kvCache = true, hooks, onToken, signal } = options;
+  const { config, gpu, tokenizer } = model;
+  checkSampling(options);
+  if (!Number.isInteger(maxNewTokens) || maxNewTokens < 0)
+    throw new Error(`maxNewTokens ${maxNewTokens}: an integer ≥ 0 is needed`);
+  if (prompt.length + maxNewTokens > config.nCtx)
+    throw new Error(
+      `a prompt of ${prompt.length} tokens and ${maxNewTokens} new ones: this model reads at most ${config.nCtx}, so maxNewTokens can be ${Math.max(0, config.nCtx - prompt.length)}`,
+    );
+  const random = uniform(seed);
+  const tokens = [...prompt];
+  const store =
+    kvCache && maxNewTokens > 1 ? new KvStore(gpu, config, prompt.length + maxNewTokens - 1) : null;
+  let prefix: Prefix | null = null;
+  let shown = tokenizer ? tokenizer.decode(prompt) : '';
+  try {
+    for (let n = 0; n < maxNewTokens; n++) {
+      signal?.throwIfAborted();
+      const own = tokens.slice(prefix?.length ?? 0);
+      const slots = store?.take(own.length);
+      const inputs = [{ tokens: own, prefix, slots }];
+      const logits = await runToLastLogits(model, { inputs, hooks, keepIn: store ?? undefined });
+      const { token, logProb } = sample(await logits.data().finally(() => logits.dispose()), options, random);
+      if (store) prefix = extendPrefix(prefix, store, own, slots!);
+      tokens.push(token);
+      let text = '';
+      if (tokenizer) {
+        const all = tokenizer.decode(tokens);
+        // An unfinished character decodes to U+FFFD: wait for its other bytes.
+        if (!all.endsWith('\uFFFD')) {
+          text = all.slice(shown.length);
+          shown = all;
+        }
+      }
+      const step: GenerateStep = { token, text, logProb, tokens: [...tokens] };
+      onToken?.(step);
+      yield step;
+      if (stopAtEos && token === config.eosTokenId) return;
+    }
+  } finally {
+    store?.dispose();
+  }
+}

@@ -1,0 +1,127 @@
+/** Loading a model: files, configuration, tokenizer, weights part by part to the GPU. */
+
+import type { AdapterChoice } from '../engine/adapter.js';
+import { Gpu } from '../engine/gpu.js';
+import { Tokenizer } from '../engine/tokenizer.js';
+import { GpuWeights } from '../engine/weights.js';
+import { inferConfig, readModel } from '../weights/checkpoint.js';
+import { type Config, parseConfig } from '../weights/config.js';
+import { readJson } from '../weights/files.js';
+import { openCheckpoint } from '../weights/open.js';
+import type { LoadOptions as FileOptions } from '../weights/platform.js';
+import { defaultProcessing, type Processing, processedConfig } from '../weights/processing.js';
+import { resolveModel } from '../weights/resolve.js';
+import { memoryTensors, type TensorSource } from '../weights/tensors.js';
+import type { BlockWeights, EmbedWeights, FinalWeights } from '../weights/types.js';
+import { type WeightViews, weightViews } from '../weights/views.js';
+
+/** Options of `fromPretrained` and `fromWeights`: TransformerLens' processing flags, the adapter, progress. */
+export interface LoadOptions extends Partial<Processing>, FileOptions {
+  /** `'auto'`: hardware, else software. Or a `GPUDevice` of yours. `GLASSBOX_ADAPTER` overrides it in Node. */
+  adapter?: AdapterChoice | GPUDevice;
+  /** Number format of the weights on the GPU; arithmetic is always f32. */
+  dtype?: 'f32';
+  /** Keep the weights on the host too, for `model.weights`. Default true. */
+  hostWeights?: boolean;
+}
+
+/** Arrays by name. */
+export type TensorMap = Readonly<
+  Record<string, { readonly shape: readonly number[]; readonly data: Float32Array }>
+>;
+
+/** A model's parts, ready to run. */
+export interface Loaded {
+  readonly config: Config;
+  readonly gpu: Gpu;
+  readonly gpuWeights: GpuWeights;
+  readonly tokenizer: Tokenizer | null;
+  readonly processing: Processing;
+  readonly views: WeightViews | null;
+}
+
+/** See `HookedTransformer.fromPretrained`. */
+export async function loadPretrained(
+  name: string | ReadonlyMap<string, Blob>,
+  options: LoadOptions,
+): Promise<Loaded> {
+  const files = await resolveModel(name, options);
+  const configFile = await files.open('config.json');
+  if (!configFile) throw new Error(`${files.name}: there is no config.json`);
+  const tensors = await openCheckpoint(files);
+  const config = parseConfig(await readJson(configFile), {
+    name: typeof name === 'string' ? name : undefined,
+    file: configFile.name,
+    inferred: inferConfig(tensors),
+  });
+  const tokenizerFile = await files.open('tokenizer.json');
+  const tokenizerConfig = await files.open('tokenizer_config.json');
+  const tokenizer = tokenizerFile
+    ? Tokenizer.fromJson(
+        (await readJson(tokenizerFile)) as object,
+        tokenizerConfig ? ((await readJson(tokenizerConfig)) as object) : undefined,
+      )
+    : null;
+  return load(config, tensors, tokenizer, options);
+}
+
+/** See `HookedTransformer.fromWeights`. */
+export async function loadWeights(
+  config: Partial<Config> | Record<string, unknown>,
+  tensors: TensorMap,
+  options: LoadOptions,
+): Promise<Loaded> {
+  const source = memoryTensors(tensors, 'the given arrays');
+  const inferred = inferConfig(source);
+  return load(
+    parseConfig(config, { inferred, name: (config as { name?: string }).name ?? 'custom' }),
+    source,
+    null,
+    options,
+  );
+}
+
+async function load(
+  config: Config,
+  source: TensorSource,
+  tokenizer: Tokenizer | null,
+  options: LoadOptions,
+): Promise<Loaded> {
+  const { adapter = 'auto', dtype = 'f32', hostWeights = true, onProgress, signal } = options;
+  if (dtype !== 'f32')
+    throw new Error(`dtype "${dtype}": weights are f32 on the GPU ("f32" is the only choice)`);
+  const processing = Object.fromEntries(
+    Object.entries(defaultProcessing).map(([flag, value]) => [
+      flag,
+      options[flag as keyof Processing] ?? value,
+    ]),
+  ) as unknown as Processing;
+  const gpu = await Gpu.open(adapter);
+  const final = processedConfig(config, processing);
+  const gpuWeights = new GpuWeights(gpu);
+  const blocks: BlockWeights[] = [];
+  let embed: EmbedWeights | null = null;
+  let end: FinalWeights | null = null;
+  try {
+    for await (const part of readModel(source, config, processing, { onProgress, signal })) {
+      gpuWeights.add(part, final);
+      if (!hostWeights) continue;
+      if (part.kind === 'embed') embed = part.weights;
+      else if (part.kind === 'block') blocks[part.layer] = part.weights;
+      else end = part.weights;
+    }
+    await gpu.finish(); // so that out of memory is an error here, not in the first run
+  } catch (e) {
+    gpuWeights.dispose();
+    throw e;
+  }
+  onProgress?.({ status: 'ready', name: final.name, progress: 100 });
+  return {
+    config: final,
+    gpu,
+    gpuWeights,
+    tokenizer,
+    processing,
+    views: embed && end && weightViews(embed, blocks, end, final),
+  };
+}

@@ -1,0 +1,317 @@
+/** The model a user holds: text in, logits and activations out, with hooks on the way. */
+
+import type { Batch } from '../engine/batch.js';
+import type { Gpu } from '../engine/gpu.js';
+import { extendPrefix, KvStore, type Prefix } from '../engine/kv.js';
+import { sizeOf } from '../engine/shape.js';
+import { Tensor } from '../engine/tensor.js';
+import {
+  findTokenRange,
+  type TextInput,
+  type TokenPositionOptions,
+  type ToTokensOptions,
+  tokenPosition,
+  toSingleToken,
+  toStrTokens,
+  toText,
+  toTokens,
+} from '../engine/text.js';
+import type { Tokenizer } from '../engine/tokenizer.js';
+import type { GpuWeights } from '../engine/weights.js';
+import type { Config } from '../weights/config.js';
+import type { Processing } from '../weights/processing.js';
+import type { WeightViews } from '../weights/views.js';
+import { ActivationCache } from './cache.js';
+import { type GenerateOptions, type GenerateStep, generateSteps } from './generate.js';
+import { checkTokens, type InputOptions, layerRange, type ModelInput, readInput } from './input.js';
+import { type Loaded, type LoadOptions, loadPretrained, loadWeights, type TensorMap } from './load.js';
+import type { NameFilter } from './names.js';
+import { keepPositions, type PosSlice } from './positions.js';
+import { type RunPlan, run, runToLogits } from './run.js';
+import { logProbs, type ScoreOptions } from './score.js';
+import type { HookEntry } from './tap.js';
+
+/** Options of a run. */
+export interface RunOptions extends InputOptions {
+  /** First block to run (inclusive; negative counts from the end): the input is then a residual stream. */
+  startAtLayer?: number;
+  /** First block not to run: the residual stream is returned instead of logits. 0 = embeddings only. */
+  stopAtLayer?: number;
+  hooks?: readonly HookEntry[];
+}
+
+/** Options of `runWithCache`. */
+export interface CacheOptions extends RunOptions {
+  /** Which hook points to keep; all that always exist by default. Naming an on-demand point (`attn.hook_result`) makes it. */
+  names?: NameFilter;
+  /** Keep only these positions (the query axis of scores and pattern); a number keeps an axis of length 1. */
+  pos?: PosSlice;
+}
+
+/** What `runWithCache` gives. */
+export interface CachedRun {
+  /** As `forward` gives them. */
+  logits: Tensor;
+  cache: ActivationCache;
+  /** The tokens of each row, with the beginning-of-text token where it was prepended. */
+  tokens: readonly (readonly number[])[];
+}
+
+export class HookedTransformer {
+  readonly config: Config;
+  readonly gpu: Gpu;
+  readonly tokenizer: Tokenizer | null;
+  /** How the weights were processed when they were loaded. */
+  readonly processing: Processing;
+  /** Internal: the weights on the GPU. */
+  readonly gpuWeights: GpuWeights;
+  readonly #views: WeightViews | null;
+
+  /** Use `fromPretrained` or `fromWeights`. */
+  constructor(loaded: Loaded) {
+    this.config = loaded.config;
+    this.gpu = loaded.gpu;
+    this.tokenizer = loaded.tokenizer;
+    this.processing = loaded.processing;
+    this.gpuWeights = loaded.gpuWeights;
+    this.#views = loaded.views;
+  }
+
+  // ---- loading -----------------------------------------------------------------------------------------------
+
+  /**
+   * Loads a model: `'tiny'` (shipped), `'gpt2'`, `'gpt2-medium'`, `'gpt2-large'`, `'gpt2-xl'`, `'owner/name'` on the
+   * Hugging Face Hub, a folder, a URL, or Blobs by name. Weights are processed as TransformerLens does by default.
+   * @throws an Error that says what is missing or damaged, and where.
+   */
+  static async fromPretrained(
+    name: string | ReadonlyMap<string, Blob>,
+    options: LoadOptions = {},
+  ): Promise<HookedTransformer> {
+    return new HookedTransformer(await loadPretrained(name, options));
+  }
+
+  /** `fromPretrained` with the weights as they are (the five processing flags false). */
+  static fromPretrainedNoProcessing(
+    name: string | ReadonlyMap<string, Blob>,
+    options: LoadOptions = {},
+  ): Promise<HookedTransformer> {
+    return HookedTransformer.fromPretrained(name, { ...options, ...AS_IS });
+  }
+
+  /**
+   * A model from arrays in Hugging Face's GPT-2 names: `{ 'wte.weight': { shape, data }, ... }`.
+   * @param config our names (`nLayers`, `nHeads`, ...) or a Hugging Face `config.json`; sizes may be left to the arrays.
+   */
+  static async fromWeights(
+    config: Partial<Config> | Record<string, unknown>,
+    tensors: TensorMap,
+    options: LoadOptions = {},
+  ): Promise<HookedTransformer> {
+    return new HookedTransformer(await loadWeights(config, tensors, options));
+  }
+
+  /** The weights on the host, in TransformerLens' layout: `W_E`, `W_Q[l]` [head, dModel, dHead], `W_U` [dModel, dVocab], ... */
+  get weights(): WeightViews {
+    if (!this.#views)
+      throw new Error('the weights were not kept on the host: load the model without `hostWeights: false`');
+    return this.#views;
+  }
+
+  /** Gives the weights' GPU memory back. */
+  dispose(): void {
+    this.gpuWeights.dispose();
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+
+  // ---- tokens ------------------------------------------------------------------------------------------------
+
+  /** Token ids, one array a row, never padded; text gets the beginning-of-text token unless `prependBos` is false. */
+  toTokens(input: TextInput, options?: ToTokensOptions): number[][] {
+    return toTokens(this.tokenizer, input, options);
+  }
+
+  /** One string a token: of one text or row a list, of several a list each. */
+  toStrTokens(input: string | readonly number[], options?: ToTokensOptions): string[];
+  toStrTokens(
+    input: readonly string[] | readonly (readonly number[])[],
+    options?: ToTokensOptions,
+  ): string[][];
+  toStrTokens(input: never, options?: ToTokensOptions): string[] | string[][] {
+    return toStrTokens(this.tokenizer, input, options);
+  }
+
+  /** The exact text of tokens; of several rows, one text each. */
+  toString(tokens?: ArrayLike<number>): string;
+  toString(tokens: readonly ArrayLike<number>[]): string[];
+  toString(tokens?: never): string | string[] {
+    return tokens === undefined ? `HookedTransformer(${this.config.name})` : toText(this.tokenizer, tokens);
+  }
+
+  /** The id of a text that is exactly one token, like `' Mary'`. @throws when it is not. */
+  toSingleToken(text: string): number {
+    return toSingleToken(this.tokenizer, text);
+  }
+
+  /** Position of a token in a text (with the beginning-of-text token at 0) or in tokens. @throws when it does not occur. */
+  tokenPosition(
+    needle: string | number,
+    input: string | readonly number[],
+    options?: TokenPositionOptions,
+  ): number {
+    return tokenPosition(this.tokenizer, needle, input, options);
+  }
+
+  /** The tokens [start, end) that contain the first occurrence of a text. @throws when it does not occur. */
+  tokenRange(text: string, tokens: readonly number[]): [start: number, end: number] {
+    return findTokenRange(this.tokenizer, tokens, text);
+  }
+
+  // ---- running -----------------------------------------------------------------------------------------------
+
+  /**
+   * Logits [batch, pos, dVocab]; [tokens, dVocab] where the rows differ in length. The caller disposes of them.
+   * With `stopAtLayer`, the residual stream [batch, pos, dModel] instead.
+   */
+  forward(input: ModelInput, options: RunOptions = {}): Promise<Tensor> {
+    return this.#run(input, options);
+  }
+
+  /** `forward` with hooks: `[[points, (activation, hook) => replacement or nothing], ...]`, called in order. */
+  runWithHooks(input: ModelInput, options: RunOptions & { hooks: readonly HookEntry[] }): Promise<Tensor> {
+    return this.#run(input, options);
+  }
+
+  /** Logits and activations, as they are after all hooks. */
+  async runWithCache(input: ModelInput, { names, pos, ...options }: CacheOptions = {}): Promise<CachedRun> {
+    let cache: ActivationCache | null = null;
+    const rows = readInput(this, input, options);
+    const put = (name: string, t: Tensor, batch: Batch) => {
+      const seen = { rows: batch.rows, equal: batch.equal, nHeads: this.config.nHeads };
+      const kept = pos === undefined ? { t, seen } : keepPositions(name, t, seen, pos);
+      cache ??= new ActivationCache(this.config, kept.seen);
+      cache.put(name, kept.t);
+    };
+    try {
+      const logits = await runToLogits(this, { ...this.#plan(rows, options), capture: { names, put } });
+      return { logits, cache: cache!, tokens: rows.tokens };
+    } catch (e) {
+      (cache as ActivationCache | null)?.dispose();
+      throw e;
+    }
+  }
+
+  /** Per row, the log-probability of each token given those before it: one number less than the row has tokens. */
+  logProbs(input: TextInput, options: InputOptions & ScoreOptions = {}): Promise<Float32Array[]> {
+    if (options.prefix) throw new Error('logProbs takes whole texts: put the prefix in front of each');
+    return Promise.resolve().then(() => logProbs(this, readInput(this, input, options).tokens, options));
+  }
+
+  /** Mean of −log p(next token) over all predictions of all rows. */
+  async loss(input: TextInput, options: InputOptions & ScoreOptions = {}): Promise<number> {
+    const rows = await this.logProbs(input, options);
+    const n = rows.reduce((n, r) => n + r.length, 0);
+    if (!n) throw new Error('loss: there is nothing to predict in rows of one token');
+    return -rows.reduce((sum, r) => r.reduce((s, x) => s + x, sum), 0) / n;
+  }
+
+  /**
+   * Runs a text once and keeps its keys and values: rows of later runs continue after it (`{ prefix }`). Prefixes may
+   * continue prefixes. Dispose of `prefix.store` of the first one when done.
+   * @param room tokens that continuations may add to the same store
+   */
+  async prefix(
+    input: string | readonly number[],
+    options: InputOptions & { room?: number } = {},
+  ): Promise<Prefix> {
+    const { inputs, tokens } = readInput(this, input, options);
+    const own = tokens[0];
+    const before = options.prefix ?? null;
+    const store = before?.store ?? new KvStore(this.gpu, this.config, own.length + (options.room ?? 0));
+    try {
+      const slots = store.take(own.length);
+      await run(
+        this,
+        { inputs: [{ ...inputs[0], slots }], layers: { from: 0, to: this.config.nLayers }, keepIn: store },
+        () => {},
+      );
+      return extendPrefix(before, store, own, slots);
+    } catch (e) {
+      if (!before) store.dispose();
+      throw e;
+    }
+  }
+
+  // ---- generating --------------------------------------------------------------------------------------------
+
+  /** Continues a prompt. The result includes it: text, or with `returnType: 'tokens'` token ids. */
+  async generate(
+    prompt: string | readonly number[],
+    options: GenerateOptions & { returnType: 'tokens' },
+  ): Promise<number[]>;
+  async generate(
+    prompt: string | readonly number[],
+    options?: GenerateOptions & { returnType?: 'text' },
+  ): Promise<string>;
+  async generate(
+    prompt: string | readonly number[],
+    { returnType = 'text', ...options }: GenerateOptions & { returnType?: 'text' | 'tokens' } = {},
+  ): Promise<string | number[]> {
+    const [start] = readInput(this, prompt, options).tokens;
+    let tokens: readonly number[] = start;
+    for await (const step of generateSteps(this, start, options)) tokens = step.tokens;
+    if (returnType === 'tokens') return [...tokens];
+    const typed = typeof prompt === 'string' && (options.prependBos ?? true);
+    return toText(this.tokenizer, typed ? tokens.slice(1) : tokens); // the prompt as it was typed, then the rest
+  }
+
+  /** `generate`, token by token. */
+  stream(prompt: string | readonly number[], options: GenerateOptions = {}): AsyncGenerator<GenerateStep> {
+    return generateSteps(this, readInput(this, prompt, options).tokens[0], options);
+  }
+
+  // ---- tensors -----------------------------------------------------------------------------------------------
+
+  /** Uploads numbers. @param shape default: one axis. The caller disposes of the tensor. */
+  tensor(data: Float32Array | readonly number[], shape: readonly number[] = [data.length]): Tensor {
+    const values = data instanceof Float32Array ? data : Float32Array.from(data);
+    if (sizeOf(shape) !== values.length)
+      throw new Error(`${values.length} numbers cannot fill shape [${shape.join(', ')}]`);
+    return Tensor.from(this.gpu, values, shape);
+  }
+
+  /** Columns of W_U: the residual directions that raise the logits of tokens, [tokens, dModel]. */
+  tokensToResidualDirections(tokens: readonly number[] | string): Tensor {
+    const ids = typeof tokens === 'string' ? [this.toSingleToken(tokens)] : tokens;
+    checkTokens(ids, this.config, 'tokensToResidualDirections');
+    const { W_U } = this.weights;
+    const { dModel, dVocab } = this.config;
+    const data = new Float32Array(ids.length * dModel);
+    ids.forEach((id, i) => {
+      for (let d = 0; d < dModel; d++) data[i * dModel + d] = W_U.data[d * dVocab + id];
+    });
+    return this.tensor(data, [ids.length, dModel]);
+  }
+
+  // ---- inside ------------------------------------------------------------------------------------------------
+
+  async #run(input: ModelInput, options: RunOptions): Promise<Tensor> {
+    return runToLogits(this, this.#plan(readInput(this, input, options), options));
+  }
+
+  #plan(rows: ReturnType<typeof readInput>, { startAtLayer, stopAtLayer, hooks }: RunOptions): RunPlan {
+    const layers = layerRange(this.config, startAtLayer, stopAtLayer, rows.residual !== null);
+    return { inputs: rows.inputs, residual: rows.residual, layers, hooks };
+  }
+}
+
+const AS_IS = {
+  foldLn: false,
+  centerWritingWeights: false,
+  centerUnembed: false,
+  foldValueBiases: false,
+  refactorFactoredAttnMatrices: false,
+} as const;

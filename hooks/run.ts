@@ -1,0 +1,141 @@
+/** One run of the model: packs the rows, taps the pass, frees what nobody kept. */
+
+import { type Batch, packBatch, type RowInput } from '../engine/batch.js';
+import { blocks, embedding, finalNorm, type Pass } from '../engine/gpt2.js';
+import type { Gpu } from '../engine/gpu.js';
+import type { KvStore } from '../engine/kv.js';
+import { pickRows, unembed } from '../engine/ops.js';
+import { Scope } from '../engine/storage.js';
+import { noTap, type Tap } from '../engine/tap.js';
+import type { Tensor } from '../engine/tensor.js';
+import type { GpuWeights } from '../engine/weights.js';
+import type { Config } from '../weights/config.js';
+import type { LayerRange } from './input.js';
+import { hookNames, layerOf, matchNames, type NameFilter } from './names.js';
+import { type Hook, type HookEntry, HookTap } from './tap.js';
+
+/** What a run needs of a model. */
+export interface Runnable {
+  readonly gpu: Gpu;
+  readonly config: Config;
+  readonly gpuWeights: GpuWeights;
+}
+
+export interface RunPlan {
+  readonly inputs: readonly RowInput[];
+  /** Start from this residual stream [batch, pos, dModel] instead of the tokens. */
+  readonly residual?: Tensor | null;
+  readonly layers?: LayerRange;
+  readonly hooks?: readonly HookEntry[];
+  /** Names to capture, and who gets them. */
+  readonly capture?: { names: NameFilter | undefined; put: (name: string, t: Tensor, batch: Batch) => void };
+  /** Where the rows' keys and values are kept (at the `slots` of the inputs). */
+  readonly keepIn?: KvStore;
+}
+
+/** What is left when the blocks are through. */
+interface Ended {
+  /** The residual stream when the run stops early, else the normalised input of the unembedding: [tokens, dModel]. */
+  readonly x: Tensor;
+  readonly batch: Batch;
+  readonly stopped: boolean;
+}
+
+/**
+ * Runs the plan, and hands what comes out of the last block to `end`, whose tensors are freed afterwards but for
+ * those it calls `keep()` on.
+ */
+export async function run<T>(
+  model: Runnable,
+  plan: RunPlan,
+  end: (ended: Ended, scope: Scope) => T | Promise<T>,
+): Promise<T> {
+  const { gpu, config, gpuWeights: weights } = model;
+  const { inputs, residual = null, layers = { from: 0, to: null }, hooks = [], capture, keepIn } = plan;
+  const wanted = plannedNames(config, layers, hooks, capture);
+  const scope = new Scope();
+  try {
+    const batch = packBatch(gpu, config.nHeads, inputs, scope, keepIn);
+    const seen = { rows: batch.rows, equal: batch.equal, nHeads: config.nHeads };
+    const tap: Tap =
+      wanted.hooks.size || wanted.capture.size
+        ? new HookTap(seen, scope, wanted.hooks, wanted.capture, (name, t) => capture!.put(name, t, batch))
+        : noTap;
+    const pass: Pass = { config, weights, batch, tap };
+    let x = residual ? residual.reshape([-1, config.dModel]).alias(scope) : await embedding(pass);
+    x = await blocks(pass, x, layers.from, layers.to ?? config.nLayers);
+    const stopped = layers.to !== null;
+    if (!stopped) x = await finalNorm(pass, x);
+    return await end({ x, batch, stopped }, scope);
+  } finally {
+    scope.close();
+  }
+}
+
+/** Logits [batch, pos, dVocab] ([tokens, dVocab] where rows differ in length), or the residual when the run stops early. */
+export function runToLogits(model: Runnable, plan: RunPlan): Promise<Tensor> {
+  return run(model, plan, ({ x, batch, stopped }) => {
+    const out = stopped ? x : unembed(x, model.gpuWeights.W_U, model.gpuWeights.b_U);
+    const shape = batch.equal ? [batch.rows.length, batch.rows[0].length, out.shape[1]] : out.shape;
+    const shown = out.reshape(shape);
+    return shown.alias(null, stopped ? 'residual stream' : 'logits');
+  });
+}
+
+/** Logits of the last position of every row: [rows, dVocab]. */
+export function runToLastLogits(model: Runnable, plan: RunPlan): Promise<Tensor> {
+  return run(model, plan, ({ x, batch }) => {
+    const last = pickRows(
+      x,
+      batch.rows.map((r) => r.start + r.length - 1),
+    );
+    return unembed(last, model.gpuWeights.W_U, model.gpuWeights.b_U).keep();
+  });
+}
+
+/** Which hooks go where, checked before anything runs. @throws when a filter names nothing, or nothing that is reached. */
+function plannedNames(
+  config: Config,
+  layers: LayerRange,
+  hooks: readonly HookEntry[],
+  capture: RunPlan['capture'],
+) {
+  const reached = (names: string[], what: string) => {
+    const live = names.filter((n) => isReached(n, layers, config));
+    if (!live.length)
+      throw new Error(
+        `${what}: ${names.length > 1 ? 'none of these is' : 'not'} reached by this run, which goes from layer ${layers.from} to ${layers.to === null ? 'the logits' : `before layer ${layers.to}`}`,
+      );
+    return live;
+  };
+  const byName = new Map<string, Hook[]>();
+  for (const entry of hooks) {
+    if (!Array.isArray(entry) || typeof entry[1] !== 'function')
+      throw new Error('hooks: a list of [hook point, function] pairs is needed');
+    const [filter, hook] = entry as HookEntry;
+    for (const name of reached(matchNames(filter, config), `hook ${show(filter)}`)) {
+      const list = byName.get(name);
+      if (list) list.push(hook);
+      else byName.set(name, [hook]);
+    }
+  }
+  let captured: string[] = [];
+  if (capture?.names === undefined) {
+    if (capture)
+      captured = hookNames(config, { onDemand: false }).filter((n) => isReached(n, layers, config));
+  } else captured = reached(matchNames(capture.names, config), `names ${show(capture.names)}`);
+  return { hooks: byName, capture: new Set(captured) };
+}
+
+function isReached(name: string, { from, to }: LayerRange, { nLayers }: Config): boolean {
+  const layer = layerOf(name);
+  if (layer !== null) return layer >= from && layer < (to ?? nLayers);
+  return name.startsWith('ln_final') ? to === null : from === 0;
+}
+
+const show = (filter: NameFilter): string =>
+  typeof filter === 'string'
+    ? `"${filter}"`
+    : Array.isArray(filter)
+      ? `[${filter.map(String).join(', ')}]`
+      : String(filter);

@@ -1,0 +1,7 @@
+/** Glassbox in a browser: the whole library, on `navigator.gpu` and `fetch`. */
+
+import { registerWebGpu } from './engine/adapter-web.js';
+
+registerWebGpu();
+
+export * from './library.js';

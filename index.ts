@@ -1,0 +1,12 @@
+/**
+ * Glassbox in Node: the whole library, on Dawn and the file system. In a browser, bundlers take `index.browser.ts`.
+ */
+
+import { registerNodeGpu } from './engine/adapter-node.js';
+import { registerNodeFiles } from './weights/files-node.js';
+
+registerNodeGpu();
+registerNodeFiles();
+
+export * from './library.js';
+export { saveSafetensors } from './weights/files-node.js';

@@ -1,0 +1,26 @@
+/** Everything public, whatever the platform. */
+
+export type { AdapterChoice, AdapterDescription } from './engine/adapter.js';
+export type { Row } from './engine/batch.js';
+export { Gpu, type GpuStats } from './engine/gpu.js';
+export type { KvStore, Prefix } from './engine/kv.js';
+export type { MemoryReport } from './engine/pool.js';
+export type { SamplingOptions } from './engine/sample.js';
+export type { Index } from './engine/shape.js';
+export { Tensor } from './engine/tensor.js';
+export type { TextInput } from './engine/text.js';
+export { Tokenizer } from './engine/tokenizer.js';
+export { ActivationCache } from './hooks/cache.js';
+export type { GenerateOptions, GenerateStep } from './hooks/generate.js';
+export type { InputOptions, ModelInput } from './hooks/input.js';
+export type { LoadOptions, TensorMap } from './hooks/load.js';
+export { type CachedRun, type CacheOptions, HookedTransformer, type RunOptions } from './hooks/model.js';
+export { actName, hookNames, type NameFilter } from './hooks/names.js';
+export type { PosSlice } from './hooks/positions.js';
+export type { ScoreOptions } from './hooks/score.js';
+export type { Hook, HookContext, HookEntry } from './hooks/tap.js';
+export type { Config } from './weights/config.js';
+export type { Processing } from './weights/processing.js';
+export type { LoadProgress } from './weights/progress.js';
+export { writeSafetensors } from './weights/safetensors-write.js';
+export type { HostTensor } from './weights/types.js';
