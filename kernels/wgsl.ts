@@ -73,3 +73,19 @@ export function stridedIndex(i: string, targets: readonly (readonly [to: string,
 /** `name0: u32, … name5: u32,` for `struct Params`. */
 export const axisFields = (name: string, about: string): string =>
   Array.from({ length: MAX_RANK }, (_, d) => `  ${name}${d}: u32,${d ? '' : ` // ${about}`}`).join('\n');
+
+/**
+ * WGSL `fn total(x: T, lane: u32) -> T`: sum over the `size` threads of a workgroup (a power of two), the same
+ * bits in every thread and every run. To be called from uniform control flow.
+ */
+export const workgroupTotal = (type: string, size: number): string => /* wgsl */ `
+var<workgroup> partial: array<${type}, ${size}>;
+fn total(x: ${type}, lane: u32) -> ${type} {
+  partial[lane] = x;
+  workgroupBarrier();
+  for (var half = ${size / 2}u; half > 0u; half >>= 1u) {
+    if (lane < half) { partial[lane] += partial[lane + half]; }
+    workgroupBarrier();
+  }
+  return workgroupUniformLoad(&partial[0]);
+}`;
