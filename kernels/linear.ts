@@ -1,0 +1,164 @@
+/**
+ * A linear layer with everything that follows it: bias, activation, residual. The plain kernel, one output a thread, is
+ * right for every shape; where the sizes are multiples of 4, `linear` takes a tile out of matmul-tiled.ts.
+ */
+
+import { type Activation, activate, activationWgsl } from './activation.js';
+import { type Caps, type Launch, lineIndex } from './kernel.js';
+import { type Tile, tiledWgsl, tileName, tileSpan } from './matmul-tiled.js';
+import { kernel, perElement, WG } from './wgsl.js';
+
+export interface Linear {
+  readonly rows: number;
+  readonly inner: number;
+  readonly cols: number;
+  readonly bias?: boolean;
+  readonly act?: Activation | null;
+  readonly residual?: boolean;
+}
+
+const tile = (
+  path: Tile['path'],
+  rows: number,
+  cols: number,
+  width: number,
+  height = 1,
+  depth = 1,
+): Tile => ({
+  path,
+  rows,
+  cols,
+  width,
+  height,
+  depth,
+});
+
+/** The tiles in use, best first within a kind of adapter and a number of rows. */
+const TILES = {
+  software: {
+    one: [tile('broadcast', 1, 4, 16), tile('direct', 1, 4, 16)],
+    few: [tile('broadcast', 4, 4, 16), tile('direct', 4, 4, 16)],
+    many: [tile('broadcast', 8, 4, 16), tile('direct', 8, 8, 16)],
+  },
+  hardware: {
+    one: [tile('direct', 1, 4, 16, 1, 16), tile('direct', 1, 4, 16)],
+    few: [tile('direct', 4, 4, 16, 1, 8), tile('direct', 4, 4, 16)],
+    many: [tile('shared', 4, 4, 16, 16, 16), tile('direct', 4, 4, 16)],
+  },
+};
+
+/** Whether `caps` can run a tile at all. */
+function runs(t: Tile, caps: Caps): boolean {
+  const { rows, cols } = tileSpan(t);
+  const threads = t.width * t.height * (t.path === 'direct' ? t.depth : 1);
+  const words = t.path === 'shared' ? t.depth * (rows + cols) : t.depth > 1 ? t.depth * t.rows * cols : 0;
+  return (
+    threads <= caps.maxInvocations &&
+    4 * words <= caps.maxWorkgroupStorage &&
+    (t.path !== 'broadcast' || (caps.subgroups && caps.subgroupMinSize >= 4))
+  );
+}
+
+/** Every tile that this adapter can run, those for other adapters included: for the examples. */
+export function tilesFor(caps: Caps): Tile[] {
+  const all = Object.values(TILES).flatMap((byRows) => Object.values(byRows).flat());
+  return [...new Map(all.map((t) => [tileName(t), t])).values()].filter((t) => runs(t, caps));
+}
+
+/**
+ * The tile for a product, or null: the plain kernel.
+ *
+ * A CPU posing as a GPU wants few loads for each multiply-add: tall tiles with `broadcast`, or without subgroups as large
+ * as registers and instruction cache allow.
+ * A real GPU (by the literature: none was at hand) wants shared tiles of 64×64 where there are rows enough; where not,
+ * it wants threads: 8 or 16 of them split the sum of a column.
+ */
+export function chooseTile(
+  { rows, inner, cols }: Pick<Linear, 'rows' | 'inner' | 'cols'>,
+  caps: Caps,
+): Tile | null {
+  if (inner % 4 || cols % 4) return null;
+  const [one, few] = caps.adapterClass === 'software' ? [1, 4] : [1, 31];
+  const kind = rows <= one ? 'one' : rows <= few ? 'few' : 'many';
+  return TILES[caps.adapterClass][kind].find((t) => runs(t, caps)) ?? null;
+}
+
+/**
+ * Y[rows, cols] = act(X[rows, inner] · W[inner, cols] + b[cols]) + R[rows, cols].
+ * Buffers in order: X, W, b (with `bias`), R (with `residual`), Y.
+ */
+export function linear(o: Linear, caps: Caps): Launch {
+  return linearWith(o, chooseTile(o, caps));
+}
+
+/** `linear` with a tile of your choice; null is the plain kernel. */
+export function linearWith(o: Linear, t: Tile | null): Launch {
+  const { rows, inner, cols, bias = false, act = null, residual = false } = o;
+  const epilogue = [bias && 'bias', act, residual && 'residual'].filter(Boolean).join('+') || 'none';
+  const name = `matmul/${t ? tileName(t) : 'plain'}/${inner}x${cols}/${epilogue}`;
+  const product = { inner, cols, bias, residual, act: act && activationWgsl(act) };
+  const params = { rows };
+  if (!t) return { kernel: kernel(name, () => plainWgsl(product)), params, grid: perElement(rows * cols) };
+  const span = tileSpan(t);
+  const grid = [Math.ceil(cols / span.cols), Math.ceil(rows / span.rows), 1] as const;
+  return { kernel: kernel(name, () => tiledWgsl(product, t)), params, grid };
+}
+
+/** WGSL of group 0: the declarations in order, those that are not `false`. */
+export const bindings = (declarations: (string | false)[]): string =>
+  declarations
+    .filter(Boolean)
+    .map((d, i) => `@group(0) @binding(${i}) ${d};`)
+    .join('\n');
+
+/** One output a thread. */
+const plainWgsl = (p: {
+  inner: number;
+  cols: number;
+  bias: boolean;
+  residual: boolean;
+  act: string | null;
+}) => /* wgsl */ `
+${bindings([
+  'var<storage, read> X: array<f32>',
+  'var<storage, read> W: array<f32>',
+  p.bias && 'var<storage, read> B: array<f32>',
+  p.residual && 'var<storage, read> R: array<f32>',
+  'var<storage, read_write> Y: array<f32>',
+])}
+struct Params {
+  rows: u32,
+}
+@group(1) @binding(0) var<uniform> params: Params;
+${p.act ?? ''}
+@compute @workgroup_size(${WG})
+fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let i = ${lineIndex} * ${WG}u + lane;
+  if (i >= params.rows * ${p.cols}u) { return; }
+  let row = i / ${p.cols}u;
+  let col = i % ${p.cols}u;
+  var sum = 0f;
+  for (var k = 0u; k < ${p.inner}u; k++) {
+    sum = fma(X[row * ${p.inner}u + k], W[k * ${p.cols}u + col], sum);
+  }
+  ${p.bias ? 'sum += B[col];' : ''}
+  ${p.act ? 'sum = act(sum);' : ''}
+  Y[i] = sum${p.residual ? ' + R[i]' : ''};
+}`;
+
+/** Float64 reference. */
+export function linearReference(
+  { rows, inner, cols, act }: Linear,
+  { x, w, b, r }: Record<'x' | 'w', ArrayLike<number>> & Partial<Record<'b' | 'r', ArrayLike<number>>>,
+): Float64Array {
+  const y = new Float64Array(rows * cols);
+  for (let i = 0; i < rows; i++)
+    for (let k = 0; k < inner; k++) {
+      const a = x[i * inner + k];
+      for (let j = 0; j < cols; j++) y[i * cols + j] += a * w[k * cols + j];
+    }
+  return y.map((sum, i) => {
+    const v = sum + (b?.[i % cols] ?? 0);
+    return (act ? activate(act, v) : v) + (r?.[i] ?? 0);
+  });
+}
