@@ -23,6 +23,8 @@ const REPLACED: Readonly<Record<string, string>> = {
   'index.ts': 'index.browser.ts',
 };
 
+/** Seconds a file may take. */
+const FILE_LIMIT = 240;
 /** Where tests of code for both platforms live. */
 const ROOMS = ['kernels', 'weights', 'engine', 'hooks', 'interp'];
 const NODE_GLOBALS = /(?<![.\w'"`])(process\.|Buffer\.|__dirname|import\.meta\.dirname)/;
@@ -35,6 +37,8 @@ export interface BrowserTest {
   readonly file: string;
   /** `null`, or for instance `test/weights/hub.test.ts imports node:http`. */
   readonly needsNode: string | null;
+  /** The packages that it and what it imports need. */
+  readonly packages: readonly string[];
   /** Tests written in it, at least. */
   readonly written: number;
 }
@@ -66,7 +70,8 @@ function target(specifier: string, importer: string): string {
 }
 
 /** Follows the imports of a file: the packages it needs, and the first thing that only Node has. */
-function examine(entry: string, packages: Set<string>): string | null {
+function examine(entry: string): Pick<BrowserTest, 'packages' | 'needsNode'> {
+  const packages: string[] = [];
   const seen = new Set<string>();
   const queue = [entry];
   for (let file = queue.pop(); file; file = queue.pop()) {
@@ -75,19 +80,18 @@ function examine(entry: string, packages: Set<string>): string | null {
     const text = read(file);
     const code = text.replace(/\/\*[\s\S]*?\*\/|^\s*\/\/.*$/gm, '');
     const used = NODE_GLOBALS.exec(code)?.[1];
-    if (used) return `${file} uses ${used.replace(/\.$/, '')}`;
+    if (used) return { packages, needsNode: `${file} uses ${used.replace(/\.$/, '')}` };
     for (const [, from, lazy, bare] of code.matchAll(IMPORT)) {
       const specifier = from ?? lazy ?? bare;
       if (specifier.startsWith('.')) queue.push(target(specifier, file));
       else if (REPLACED[specifier]) queue.push(REPLACED[specifier]);
-      else if (specifier.startsWith('node:') || specifier === 'webgpu') return `${file} imports ${specifier}`;
-      else packages.add(specifier);
+      else if (specifier.startsWith('node:') || specifier === 'webgpu')
+        return { packages, needsNode: `${file} imports ${specifier}` };
+      else packages.push(specifier);
     }
   }
-  return null;
+  return { packages, needsNode: null };
 }
-
-const packages = new Set<string>(['uvu']);
 
 /** The test files of the rooms that both platforms share, in order. */
 export function browserTests(patterns: readonly string[] = []): BrowserTest[] {
@@ -101,7 +105,7 @@ export function browserTests(patterns: readonly string[] = []): BrowserTest[] {
     .sort()
     .map((file) => ({
       file,
-      needsNode: examine(file, packages),
+      ...examine(file),
       written: read(file).match(/^test\(/gm)?.length ?? 0,
     }));
 }
@@ -116,7 +120,7 @@ const DESCRIBE_GPU = `navigator.gpu?.requestAdapter().then(
   (adapter) => adapter ? adapter.info.vendor + ' ' + adapter.info.architecture : 'no GPU adapter',
 ) ?? 'no WebGPU'`;
 
-async function serve(cacheDir: string): Promise<ViteDevServer> {
+async function serve(packages: readonly string[], cacheDir: string): Promise<ViteDevServer> {
   const { createServer } = await import('vite');
   const server = await createServer({
     configFile: false,
@@ -126,7 +130,7 @@ async function serve(cacheDir: string): Promise<ViteDevServer> {
     logLevel: 'error',
     server: { host: '127.0.0.1', port: 0, hmr: false, ws: false, watch: null, fs: { strict: false } },
     // All packages are known beforehand: Vite must not find one later and reload the page amid a test.
-    optimizeDeps: { noDiscovery: true, include: [...packages] },
+    optimizeDeps: { noDiscovery: true, include: [...new Set(['uvu', ...packages])] },
     plugins: [
       {
         name: 'glassbox-tests',
@@ -149,21 +153,12 @@ async function serve(cacheDir: string): Promise<ViteDevServer> {
   return server.listen();
 }
 
-/** Rejects when a promise takes longer. */
-function within<T>(seconds: number, promise: Promise<T>, what: string): Promise<T> {
-  let timer: NodeJS.Timeout;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`${what}: not finished after ${seconds} s`)), seconds * 1000);
-  });
-  return Promise.race([promise, late]).finally(() => clearTimeout(timer));
-}
-
 /**
- * Opens a page that runs test files; call `browserTests` first, whose packages are prepared here.
+ * Opens a page that runs these test files.
  *
  * @throws NoBrowserError when no Chromium can run on this machine.
  */
-export async function openTestPage(): Promise<TestPage> {
+export async function openTestPage(tests: readonly BrowserTest[]): Promise<TestPage> {
   const browser: Browser = await launchChromium();
   const cacheDir = mkdtempSync(path.join(tmpdir(), 'glassbox-vite-'));
   let server: ViteDevServer | undefined;
@@ -173,17 +168,19 @@ export async function openTestPage(): Promise<TestPage> {
     rmSync(cacheDir, { recursive: true, force: true });
   };
   try {
-    server = await serve(cacheDir);
+    const portable = tests.filter(({ needsNode }) => !needsNode);
+    server = await serve(
+      portable.flatMap((test) => test.packages),
+      cacheDir,
+    );
     const page: Page = await browser.newPage();
     const noise: string[] = []; // what the page says besides its tests; shown when something fails
     page.on('console', (message) => message.type() !== 'log' && noise.push(message.text()));
     page.on('pageerror', (error) => noise.push(error.stack ?? error.message));
-    let gone = () => {};
-    const crash = new Promise<never>((_, reject) => {
-      gone = () => reject(new Error('the page crashed'));
-    });
-    crash.catch(() => {});
-    page.on('crash', gone);
+    let giveUp: (reason: Error) => void = () => {};
+    const end = new Promise<never>((_, reject) => (giveUp = reject)); // the page can run nothing more
+    end.catch(() => {});
+    page.on('crash', () => giveUp(new Error('the page crashed')));
     const { port } = server.httpServer!.address() as { port: number };
     await page.goto(`http://127.0.0.1:${port}/`);
     await page.waitForFunction('window.runFile');
@@ -193,8 +190,10 @@ export async function openTestPage(): Promise<TestPage> {
       close,
       async run(file) {
         noise.length = 0;
-        const running = page.evaluate(`runFile(${JSON.stringify(`/${file}`)})`) as Promise<BrowserResult>;
-        const result = await within(240, Promise.race([running, crash]), file);
+        const late = () => giveUp(new Error(`${file}: not finished after ${FILE_LIMIT} s`));
+        const timer = setTimeout(late, FILE_LIMIT * 1000);
+        const running = page.evaluate<BrowserResult>(`runFile(${JSON.stringify(`/${file}`)})`);
+        const result = await Promise.race([running, end]).finally(() => clearTimeout(timer));
         return result.failures.length ? { ...result, failures: [...result.failures, ...noise] } : result;
       },
     };
@@ -206,7 +205,7 @@ export async function openTestPage(): Promise<TestPage> {
 
 async function main(patterns: string[]): Promise<void> {
   const tests = browserTests(patterns);
-  const page = await openTestPage();
+  const page = await openTestPage(tests);
   console.log(page.description);
   let failed = 0;
   try {

@@ -11,7 +11,7 @@ import { fail } from '../helpers.js';
 const tests = browserTests();
 let page: TestPage | null = null;
 try {
-  page = await openTestPage();
+  page = await openTestPage(tests);
   console.log(`   ${page.description}`);
 } catch (e) {
   if (!(e instanceof NoBrowserError)) throw e;
