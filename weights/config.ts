@@ -32,3 +32,147 @@ export interface Config {
   /** Name for messages and file headers, e.g. `gpt2`. */
   readonly name: string;
 }
+
+const ACTIVATIONS: Readonly<Record<string, ActFn>> = {
+  gelu_new: 'gelu_new',
+  gelu_pytorch_tanh: 'gelu_new', // the same formula
+  gelu: 'gelu',
+  relu: 'relu',
+};
+
+/** What `parseConfig` may know besides the file. */
+export interface ConfigHints {
+  /** The model's name, for messages and headers. */
+  name?: string;
+  /** Where the configuration was read, for messages. */
+  file?: string;
+  /** Used for what the configuration leaves out, e.g. from `inferConfig`. */
+  inferred?: Partial<Config>;
+}
+
+/**
+ * A complete configuration from a Hugging Face GPT-2 `config.json` (`n_layer`, `n_embd`, ...) or from our own names
+ * (`nLayers`, `dModel`, ...).
+ * @throws when it is of another kind of model, a value is missing that cannot be inferred, or a value is impossible.
+ */
+export function parseConfig(
+  json: unknown,
+  { name, file = 'config', inferred = {} }: ConfigHints = {},
+): Config {
+  if (typeof json !== 'object' || json === null || Array.isArray(json))
+    throw new Error(`${file}: not an object of settings`);
+  const given = json as Record<string, unknown>;
+  const known = isHuggingFace(given) ? fromHuggingFace(given, file) : given;
+  return complete(known, { name, file, inferred });
+}
+
+function isHuggingFace(given: Record<string, unknown>): boolean {
+  return ['model_type', 'architectures', 'n_embd', 'n_layer', 'n_head', 'vocab_size'].some(
+    (key) => key in given,
+  );
+}
+
+/** Hugging Face's names to ours; what the file leaves out stays out. */
+function fromHuggingFace(given: Record<string, unknown>, file: string): Record<string, unknown> {
+  const modelType = given.model_type ?? 'gpt2';
+  if (modelType !== 'gpt2')
+    throw new Error(`${file}: model_type is ${JSON.stringify(modelType)}; only "gpt2" models are supported`);
+  if (given.add_cross_attention === true)
+    throw new Error(`${file}: add_cross_attention is true; only decoder-only models are supported`);
+  const dModel = given.n_embd ?? given.hidden_size;
+  const nHeads = given.n_head ?? given.num_attention_heads;
+  if (Number.isInteger(dModel) && Number.isInteger(nHeads) && (dModel as number) % (nHeads as number) !== 0)
+    throw new Error(`${file}: n_embd ${dModel} is not a multiple of n_head ${nHeads}`);
+  return {
+    nLayers: given.n_layer ?? given.num_hidden_layers,
+    nHeads,
+    dModel,
+    dMlp: given.n_inner,
+    nCtx: given.n_positions ?? given.n_ctx ?? given.max_position_embeddings,
+    dVocab: given.vocab_size,
+    eps: given.layer_norm_epsilon,
+    actFn: given.activation_function,
+    attnOnly: false,
+    normalization: 'LN',
+    scaleAttn: given.scale_attn_weights,
+    scaleAttnByInverseLayerIdx: given.scale_attn_by_inverse_layer_idx,
+    bosTokenId: given.bos_token_id,
+    eosTokenId: given.eos_token_id,
+    name: given._name_or_path || undefined,
+  };
+}
+
+function complete(
+  known: Record<string, unknown>,
+  { name, file = 'config', inferred = {} }: ConfigHints,
+): Config {
+  const fail = (key: string, value: unknown, wanted: string) =>
+    new Error(`${file}: ${key} is ${JSON.stringify(value)}; it must be ${wanted}`);
+  const size = (key: keyof Config, fallback?: number, least = 1): number => {
+    const value = known[key] ?? inferred[key] ?? fallback;
+    if (value === undefined) throw new Error(`${file}: ${key} (Hugging Face: ${HF_NAMES[key]}) is missing`);
+    if (!Number.isSafeInteger(value) || (value as number) < least)
+      throw fail(key, value, least > 0 ? 'a positive integer' : `an integer of at least ${least}`);
+    return value as number;
+  };
+  const oneOf = <T extends string>(
+    key: keyof Config,
+    values: Readonly<Record<string, T>>,
+    fallback: T,
+  ): T => {
+    const value = known[key] ?? inferred[key] ?? fallback;
+    if (typeof value !== 'string' || !Object.hasOwn(values, value))
+      throw fail(key, value, `one of ${Object.keys(values).join(', ')}`);
+    return values[value];
+  };
+  const flag = (key: keyof Config, fallback: boolean): boolean => {
+    const value = known[key] ?? inferred[key] ?? fallback;
+    if (typeof value !== 'boolean') throw fail(key, value, 'true or false');
+    return value;
+  };
+
+  const nLayers = size('nLayers', undefined, 0);
+  const nHeads = size('nHeads');
+  const dModel = size('dModel');
+  const dHead = size('dHead', dModel % nHeads === 0 ? dModel / nHeads : undefined);
+  const dVocab = size('dVocab');
+  const attnOnly = flag('attnOnly', known.dMlp === 0);
+  const dMlp = attnOnly ? 0 : size('dMlp', 4 * dModel);
+  const eps = known.eps ?? inferred.eps ?? 1e-5;
+  if (typeof eps !== 'number' || !(eps >= 0 && eps < 1)) throw fail('eps', eps, 'a number in [0, 1)');
+  const token = (key: 'bosTokenId' | 'eosTokenId'): number | null => {
+    const value = known[key] ?? inferred[key] ?? null;
+    if (value === null) return null;
+    // GPT-2's default of 50256 stays in the files of models with a smaller vocabulary.
+    if (!Number.isSafeInteger(value) || (value as number) < 0) throw fail(key, value, 'a token id or null');
+    return (value as number) < dVocab ? (value as number) : null;
+  };
+  return {
+    nLayers,
+    nHeads,
+    dModel,
+    dHead,
+    dMlp,
+    nCtx: size('nCtx'),
+    dVocab,
+    eps,
+    actFn: oneOf('actFn', ACTIVATIONS, 'gelu_new'),
+    attnOnly,
+    normalization: oneOf('normalization', { LN: 'LN', LNPre: 'LNPre', none: 'none' }, 'LN'),
+    scaleAttn: flag('scaleAttn', true),
+    scaleAttnByInverseLayerIdx: flag('scaleAttnByInverseLayerIdx', false),
+    bosTokenId: token('bosTokenId'),
+    eosTokenId: token('eosTokenId'),
+    name: name ?? (typeof known.name === 'string' ? known.name : 'unnamed'),
+  };
+}
+
+const HF_NAMES: Partial<Record<keyof Config, string>> = {
+  nLayers: 'n_layer',
+  nHeads: 'n_head',
+  dModel: 'n_embd',
+  dHead: 'n_embd / n_head',
+  dMlp: 'n_inner',
+  nCtx: 'n_positions',
+  dVocab: 'vocab_size',
+};

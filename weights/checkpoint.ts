@@ -1,0 +1,250 @@
+/**
+ * GPT-2 checkpoints in Hugging Face's names and layout, read part by part.
+ *
+ *     wte.weight [dVocab, dModel]   wpe.weight [nCtx, dModel]
+ *     h.{l}.ln_1.weight|bias [dModel]
+ *     h.{l}.attn.c_attn.weight [dModel, 3·nHeads·dHead]   .bias       (Conv1D: y = x·W + b, columns q, k, v)
+ *     h.{l}.attn.c_proj.weight [nHeads·dHead, dModel]     .bias
+ *     h.{l}.ln_2.weight|bias [dModel]
+ *     h.{l}.mlp.c_fc.weight [dModel, dMlp]                .bias
+ *     h.{l}.mlp.c_proj.weight [dMlp, dModel]              .bias
+ *     ln_f.weight|bias [dModel]
+ *     lm_head.weight [dVocab, dModel]   lm_head.bias [dVocab]          (both optional; without, W_U is wte)
+ *
+ * Everything but lm_head may have a prefix (`transformer.`). The causal masks `h.{l}.attn.bias` and `.masked_bias` that old
+ * checkpoints carry are ignored, and so are tensors outside the blocks that GPT-2 does not have (classifier heads).
+ */
+
+import type { Config } from './config.js';
+import { type Processing, processBlock, processEmbed, processFinal, readsOwnUnembed } from './processing.js';
+import { type OnLoadProgress, progressCounter } from './progress.js';
+import { elements, showShape, type TensorSource } from './tensors.js';
+import type { BlockWeights, FinalWeights, HostTensor, ModelPart, NormWeights } from './types.js';
+
+export interface ReadOptions {
+  onProgress?: OnLoadProgress;
+  signal?: AbortSignal;
+}
+
+/**
+ * Reads a model: the embedding, each block, the final norm and unembedding, in this order, each processed as `processing`
+ * says. The parts fit `processedConfig(config, processing)`. Before anything is read, all names and shapes are checked.
+ * @throws an error that names tensor and file when a tensor is missing, has another shape than `config` says, is not part
+ * of such a model, or holds a NaN or an infinity.
+ */
+export async function* readModel(
+  source: TensorSource,
+  config: Config,
+  processing: Processing,
+  { onProgress, signal }: ReadOptions = {},
+): AsyncGenerator<ModelPart> {
+  const shapes = expectedShapes(config);
+  const names = checkNames(source, config, shapes);
+  const total = [...names.values()].reduce((sum, name) => sum + 4 * elements(source.shape(name)!), 0);
+  const event = { name: config.name, file: source.name, total };
+  onProgress?.({ status: 'initiate', ...event, loaded: 0, progress: 0 });
+  const counter = progressCounter(onProgress, event);
+
+  const read = async (key: string): Promise<HostTensor> => {
+    signal?.throwIfAborted();
+    const name = names.get(key)!;
+    const data = await source.read(name);
+    checkFinite(data, name, source);
+    counter.add(4 * data.length);
+    return { shape: source.shape(name)!, data };
+  };
+  const readNorm = async (key: string): Promise<NormWeights | null> => {
+    if (config.normalization !== 'LN') return null;
+    const [w, b] = await Promise.all([read(`${key}.weight`), read(`${key}.bias`)]);
+    return { w, b };
+  };
+  const readLinear = (key: string) => Promise.all([read(`${key}.weight`), read(`${key}.bias`)]);
+
+  const [W_E, W_pos] = await Promise.all([read('wte.weight'), read('wpe.weight')]);
+  yield { kind: 'embed', weights: processEmbed({ W_E, W_pos }, config, processing) };
+
+  for (let layer = 0; layer < config.nLayers; layer++) {
+    const at = `h.${layer}`;
+    // Together, so that over a network their latencies do not add up.
+    const [ln1, [W_QKV, b_QKV], [W_O, b_O], ln2, mlp] = await Promise.all([
+      readNorm(`${at}.ln_1`),
+      readLinear(`${at}.attn.c_attn`),
+      readLinear(`${at}.attn.c_proj`),
+      config.attnOnly ? null : readNorm(`${at}.ln_2`),
+      config.attnOnly
+        ? null
+        : Promise.all([readLinear(`${at}.mlp.c_fc`), readLinear(`${at}.mlp.c_proj`)]).then(
+            ([[W_in, b_in], [W_out, b_out]]) => ({ W_in, b_in, W_out, b_out }),
+          ),
+    ]);
+    const block: BlockWeights = { ln1, W_QKV, b_QKV, W_O, b_O, ln2, mlp };
+    yield { kind: 'block', layer, weights: processBlock(block, config, processing) };
+  }
+
+  const lnFinal = await readNorm('ln_f');
+  const head = names.has('lm_head.weight') ? await read('lm_head.weight') : null;
+  const b_U = names.has('lm_head.bias') ? await read('lm_head.bias') : null;
+  const untied = head !== null && !equal(head.data, W_E.data) ? head : null;
+  const W_U = untied ?? (readsOwnUnembed(config, processing) ? W_E : null);
+  const final: FinalWeights = { lnFinal, W_U, b_U };
+  yield { kind: 'final', weights: processFinal(final, config, processing) };
+  onProgress?.({ status: 'done', ...event, loaded: total, progress: 100 });
+}
+
+/**
+ * What a checkpoint's shapes tell of its configuration: nLayers, dModel, dVocab, nCtx, dMlp, attnOnly. The number of heads
+ * cannot be seen.
+ */
+export function inferConfig(source: TensorSource): Partial<Config> {
+  const prefix = findPrefix(source);
+  const axis = (key: string, i: number) => source.shape(prefix + key)?.[i];
+  const layers = source.names().map((name) => Number(layerOf(name, prefix) ?? -1));
+  const nLayers = Math.max(-1, ...layers) + 1;
+  const dMlp = axis('h.0.mlp.c_fc.weight', 1);
+  const attnOnly = nLayers > 0 && !source.names().some((name) => name.includes('.mlp.'));
+  return {
+    nLayers,
+    dModel: axis('wte.weight', 1),
+    dVocab: axis('wte.weight', 0),
+    nCtx: axis('wpe.weight', 0),
+    dMlp: attnOnly ? 0 : dMlp,
+    attnOnly,
+  };
+}
+
+/** Every tensor of a model with its shape, by its name without prefix; lm_head excepted. */
+export function expectedShapes(config: Config): Map<string, readonly number[]> {
+  const { nLayers, dModel, dMlp, nCtx, dVocab, attnOnly } = config;
+  const dAttn = config.nHeads * config.dHead;
+  const shapes = new Map<string, readonly number[]>();
+  const linear = (key: string, dIn: number, dOut: number) => {
+    shapes.set(`${key}.weight`, [dIn, dOut]).set(`${key}.bias`, [dOut]);
+  };
+  const norm = (key: string) => {
+    if (config.normalization === 'LN') shapes.set(`${key}.weight`, [dModel]).set(`${key}.bias`, [dModel]);
+  };
+  shapes.set('wte.weight', [dVocab, dModel]).set('wpe.weight', [nCtx, dModel]);
+  for (let layer = 0; layer < nLayers; layer++) {
+    norm(`h.${layer}.ln_1`);
+    linear(`h.${layer}.attn.c_attn`, dModel, 3 * dAttn);
+    linear(`h.${layer}.attn.c_proj`, dAttn, dModel);
+    if (attnOnly) continue;
+    norm(`h.${layer}.ln_2`);
+    linear(`h.${layer}.mlp.c_fc`, dModel, dMlp);
+    linear(`h.${layer}.mlp.c_proj`, dMlp, dModel);
+  }
+  norm('ln_f');
+  return shapes;
+}
+
+/** Checks names and shapes; gives each tensor's name in the source by its name without prefix. */
+function checkNames(
+  source: TensorSource,
+  config: Config,
+  shapes: ReadonlyMap<string, readonly number[]>,
+): Map<string, string> {
+  const prefix = findPrefix(source);
+  const names = new Map<string, string>();
+  const missing: string[] = [];
+  for (const key of shapes.keys()) {
+    const name = prefix + key;
+    if (source.shape(name)) names.set(key, name);
+    else missing.push(name);
+  }
+  checkNothingElse(source, config, prefix, shapes);
+  if (missing.length > 0) throw missingTensors(source, config, missing);
+  for (const [key, shape] of shapes) checkShape(source, names.get(key)!, shape);
+
+  const { dVocab, dModel } = config;
+  for (const [key, shape] of [
+    ['lm_head.weight', [dVocab, dModel]] as const,
+    ['lm_head.bias', [dVocab]] as const,
+  ]) {
+    const name = [key, prefix + key].find((known) => source.shape(known));
+    if (name === undefined) continue;
+    checkShape(source, name, shape);
+    names.set(key, name);
+  }
+  return names;
+}
+
+/** What stands before `wte.weight`: '' or 'transformer.' or whatever a wrapper made of it. */
+function findPrefix(source: TensorSource): string {
+  const names = source.names();
+  if (names.includes('wte.weight')) return '';
+  const found = names.filter((name) => name.endsWith('.wte.weight')).sort((a, b) => a.length - b.length)[0];
+  if (found) return found.slice(0, -'wte.weight'.length);
+  const some = names.slice(0, 3).map((name) => `"${name}"`);
+  throw new Error(
+    `${source.name}: no tensor "wte.weight" or "transformer.wte.weight", so this is not a GPT-2 checkpoint` +
+      (some.length ? ` (it has ${names.length} tensors: ${some.join(', ')}, ...)` : ' (it has no tensors)'),
+  );
+}
+
+function missingTensors(source: TensorSource, config: Config, missing: string[]): Error {
+  const shown = missing.slice(0, 8).map((name) => `"${name}"`);
+  const more = missing.length > 8 ? ` and ${missing.length - 8} more` : '';
+  const hint = missing.every((name) => /ln_(1|2|f)\./.test(name))
+    ? ". For a model without layer norm weights set normalization: 'none' or 'LNPre'"
+    : missing.every((name) => /\.(mlp|ln_2)\./.test(name))
+      ? '. For an attention-only model set attnOnly: true'
+      : '';
+  return new Error(
+    `${source.name}: ${missing.length} of the tensors of a model with ${config.nLayers} layers are missing: ` +
+      `${shown.join(', ')}${more}${hint}`,
+  );
+}
+
+/** A tensor inside the blocks that such a model has no place for means that config and checkpoint disagree. */
+function checkNothingElse(
+  source: TensorSource,
+  config: Config,
+  prefix: string,
+  shapes: ReadonlyMap<string, readonly number[]>,
+): void {
+  for (const name of source.names()) {
+    const layer = layerOf(name, prefix);
+    const inFinalNorm = name.startsWith(`${prefix}ln_f.`);
+    if ((layer === undefined && !inFinalNorm) || shapes.has(name.slice(prefix.length))) continue;
+    if (/\.attn\.(bias|masked_bias)$/.test(name)) continue;
+    const why =
+      Number(layer) >= config.nLayers
+        ? `the configuration says ${config.nLayers} layers (0–${config.nLayers - 1})`
+        : config.attnOnly && /\.(mlp|ln_2)\./.test(name)
+          ? 'the configuration says attnOnly'
+          : config.normalization !== 'LN' && /\.?ln_(1|2|f)\./.test(name)
+            ? `the configuration says normalization '${config.normalization}'`
+            : 'GPT-2 has no such tensor';
+    throw new Error(`${source.file(name)}: unexpected tensor "${name}": ${why}`);
+  }
+}
+
+/** The layer number in a block tensor's name, as text; undefined for other tensors. */
+function layerOf(name: string, prefix: string): string | undefined {
+  if (!name.startsWith(`${prefix}h.`)) return undefined;
+  return /^\d+(?=\.)/.exec(name.slice(prefix.length + 2))?.[0];
+}
+
+function checkShape(source: TensorSource, name: string, expected: readonly number[]): void {
+  const found = source.shape(name)!;
+  if (showShape(found) === showShape(expected)) return;
+  const transposed = showShape([...found].reverse()) === showShape(expected);
+  throw new Error(
+    `${source.file(name)}: tensor "${name}" has shape ${showShape(found)}, the configuration says ${showShape(expected)}` +
+      (transposed ? ' (it is transposed: nn.Linear stores [out, in], GPT-2 checkpoints [in, out])' : ''),
+  );
+}
+
+function checkFinite(data: Float32Array, name: string, source: TensorSource): void {
+  for (let i = 0; i < data.length; i++) {
+    if (Number.isFinite(data[i])) continue;
+    throw new Error(
+      `${source.file(name)}: tensor "${name}" holds ${data[i]} at index ${i}; the checkpoint is corrupt`,
+    );
+  }
+}
+
+function equal(a: Float32Array, b: Float32Array): boolean {
+  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false;
+  return true;
+}

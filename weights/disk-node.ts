@@ -1,0 +1,69 @@
+/**
+ * Single files on disk.
+ */
+
+import { randomBytes } from 'node:crypto';
+import { open, rename, rm, stat } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import { checkRange, type RandomAccess } from './files.js';
+
+/** A file on disk, or null when there is none. It is opened anew for each read, so nothing has to be closed. */
+export async function nodeFile(path: string): Promise<RandomAccess | null> {
+  const info = await statOrNull(path);
+  if (!info?.isFile()) return null;
+  const file: RandomAccess = {
+    name: path,
+    size: info.size,
+    async read(offset, length) {
+      checkRange(file, offset, length);
+      const bytes = new Uint8Array(length);
+      const handle = await open(path, 'r');
+      try {
+        for (let done = 0; done < length; ) {
+          // One call reads less than 2 GiB.
+          const want = Math.min(length - done, 2 ** 30);
+          const { bytesRead } = await handle.read(bytes, done, want, offset + done);
+          if (bytesRead === 0)
+            throw new Error(`${path}: ends at byte ${offset + done}, it had ${file.size} when it was opened`);
+          done += bytesRead;
+        }
+      } finally {
+        await handle.close();
+      }
+      return bytes;
+    },
+  };
+  return file;
+}
+
+/** Writes to a temporary neighbour of `path` and renames it; on failure nothing is left. */
+export async function writeAtomically(
+  path: string,
+  fill: (write: (bytes: Uint8Array) => Promise<void>) => Promise<void>,
+): Promise<void> {
+  const temporary = join(
+    dirname(path),
+    `.${basename(path)}.${process.pid}-${randomBytes(4).toString('hex')}`,
+  );
+  const handle = await open(temporary, 'wx');
+  try {
+    await fill((bytes) => handle.writeFile(bytes));
+    await handle.close();
+    await rename(temporary, path);
+  } catch (error) {
+    await handle.close().catch(() => {});
+    await rm(temporary, { force: true });
+    throw error;
+  }
+}
+
+/** A path's properties (of what a link points to), or null when nothing is there. */
+export async function statOrNull(path: string) {
+  try {
+    return await stat(path);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'ENOENT' || code === 'ENOTDIR') return null;
+    throw error;
+  }
+}

@@ -1,0 +1,51 @@
+/**
+ * Files of Node: folders on disk, and safetensors files written to disk.
+ */
+
+import { homedir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { nodeFile, statOrNull, writeAtomically } from './disk-node.js';
+import type { FileSource } from './files.js';
+import { nodeHub } from './hub-node.js';
+import { setFilePlatform } from './platform.js';
+import { type SavedTensor, safetensorsChunks, type WriteOptions } from './safetensors-write.js';
+
+/** Makes folders and the Hub cache available to `resolveModel`. Call once, from Node's entry point. */
+export function registerNodeFiles(): void {
+  setFilePlatform({ folder: nodeFolder, hub: nodeHub });
+}
+
+/**
+ * A folder on disk. `path` may be relative, start with `~/`, or be a file: URL.
+ * @throws when it does not exist or is not a folder.
+ */
+export async function nodeFolder(path: string): Promise<FileSource> {
+  const folder = path.startsWith('file:')
+    ? fileURLToPath(path)
+    : resolve(path.startsWith('~/') ? join(homedir(), path.slice(2)) : path);
+  const info = await statOrNull(folder);
+  if (!info) throw new Error(`no folder ${folder}: a model's folder holds config.json and model.safetensors`);
+  if (!info.isDirectory())
+    throw new Error(
+      `${folder} is not a folder; give the folder that holds config.json and model.safetensors`,
+    );
+  return { name: folder, open: (file) => nodeFile(join(folder, file)) };
+}
+
+/**
+ * Writes a safetensors file tensor by tensor. The file appears under its name only when it is complete.
+ * @throws when an array's length does not match its shape, or the folder cannot be written.
+ */
+export async function saveSafetensors(
+  path: string,
+  tensors: Readonly<Record<string, SavedTensor>>,
+  options: WriteOptions = {},
+): Promise<void> {
+  const chunks = safetensorsChunks(tensors, options);
+  const header = chunks.next().value as Uint8Array; // checks every tensor before a file is made
+  await writeAtomically(path, async (write) => {
+    await write(header);
+    for (const chunk of chunks) await write(chunk);
+  });
+}

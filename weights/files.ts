@@ -1,0 +1,73 @@
+/**
+ * Where bytes come from, whatever the platform: a folder, a URL, a set of Blobs, the Hub.
+ *
+ * A model is a `FileSource`, a folder of named files. A file is a `RandomAccess`, so that a checkpoint can be read header
+ * first and then tensor by tensor, without ever being whole in memory.
+ */
+
+/** A file of known size which can be read in pieces. */
+export interface RandomAccess {
+  /** Path or URL, for messages. */
+  readonly name: string;
+  /** In bytes. */
+  readonly size: number;
+  /** Bytes `[offset, offset + length)`. Fails when the range leaves the file or the file has become shorter. */
+  read(offset: number, length: number): Promise<Uint8Array>;
+}
+
+/** A folder, wherever it is. */
+export interface FileSource {
+  /** Path, URL or repository, for messages. */
+  readonly name: string;
+  /** The file at `path` (relative, with `/`), or null when there is none. */
+  open(path: string): Promise<RandomAccess | null>;
+}
+
+/** @throws RangeError unless `[offset, offset + length)` lies inside the file. */
+export function checkRange(file: RandomAccess, offset: number, length: number): void {
+  if (offset < 0 || length < 0 || offset + length > file.size)
+    throw new RangeError(
+      `${file.name}: bytes ${offset}–${offset + length} were wanted, but the file has ${file.size}`,
+    );
+}
+
+/** Configurations and tokenizers; anything larger is a mistake (Llama 3's tokenizer.json is 9 MB). */
+const MAX_TEXT_BYTES = 100_000_000;
+
+/** A whole UTF-8 text file. @throws when it is not UTF-8 or larger than 100 MB. */
+export async function readText(file: RandomAccess): Promise<string> {
+  if (file.size > MAX_TEXT_BYTES)
+    throw new Error(
+      `${file.name}: ${file.size} bytes is too large for a text file (limit ${MAX_TEXT_BYTES})`,
+    );
+  const bytes = await file.read(0, file.size);
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+  } catch (cause) {
+    throw new Error(`${file.name}: not UTF-8 text; the file is corrupt`, { cause });
+  }
+}
+
+/** A whole JSON file. @throws an error that names the file when it is not JSON. */
+export async function readJson(file: RandomAccess): Promise<unknown> {
+  const text = await readText(file);
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    const found = text.trim() === '' ? 'it is empty' : (cause as Error).message;
+    throw new Error(`${file.name}: not JSON (${found}); the file is corrupt or incomplete`, { cause });
+  }
+}
+
+/** The bytes of an array in memory as a file. */
+export function memoryFile(name: string, bytes: Uint8Array): RandomAccess {
+  const file: RandomAccess = {
+    name,
+    size: bytes.length,
+    async read(offset, length) {
+      checkRange(file, offset, length);
+      return bytes.subarray(offset, offset + length);
+    },
+  };
+  return file;
+}

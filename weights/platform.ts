@@ -1,0 +1,48 @@
+/**
+ * What a platform adds to reading weights: Node has a file system and a Hub cache, a browser has neither. Node registers its
+ * files from outside (`registerNodeFiles` of `files-node.ts`), so that nothing here imports a `node:` module.
+ */
+
+import type { FileSource } from './files.js';
+import type { OnLoadProgress } from './progress.js';
+
+/** Options of everything that loads a model. */
+export interface LoadOptions {
+  /** Branch, tag or commit of a Hub repository. Default 'main'. */
+  revision?: string;
+  /** Node: the cache folder. Default as in Python's huggingface_hub: `$HF_HUB_CACHE`, ..., `~/.cache/huggingface/hub`. */
+  cacheDir?: string;
+  /** Access token for gated or private repositories. Default `$HF_TOKEN`. */
+  token?: string;
+  /** Use only what the cache holds. Default: whether `$HF_HUB_OFFLINE` is set. */
+  localFilesOnly?: boolean;
+  onProgress?: OnLoadProgress;
+  signal?: AbortSignal;
+}
+
+/** A local copy of Hub repositories. */
+export interface HubStore {
+  /**
+   * A repository as a folder; its files are downloaded when they are opened, unless the store already has them.
+   * `repo` is `owner/name`, `aliases` are older names under which the store may hold the same model.
+   */
+  open(repo: string, aliases: readonly string[], options: LoadOptions): Promise<FileSource>;
+}
+
+export interface FilePlatform {
+  /** A folder by its path or file: URL. @throws when it does not exist. */
+  folder(path: string): Promise<FileSource>;
+  readonly hub: HubStore;
+}
+
+let current: FilePlatform | undefined;
+
+/** Registers (or with undefined removes) the platform's files. */
+export function setFilePlatform(platform: FilePlatform | undefined): void {
+  current = platform;
+}
+
+/** The registered platform; undefined in a browser. */
+export function filePlatform(): FilePlatform | undefined {
+  return current;
+}

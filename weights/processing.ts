@@ -1,0 +1,242 @@
+/**
+ * The five ways in which TransformerLens rewrites weights on loading so that a model is easier to read and computes the same
+ * log probabilities. Formulas and order are TransformerLens' (`load_and_process_state_dict`); sums are taken in float64.
+ *
+ * 1. `foldLn`: a norm's gain and bias move into the weights that read from it, which are then centred.
+ * 2. `centerWritingWeights`: every vector that is written to the residual stream has mean zero.
+ * 3. `centerUnembed`: the logits have mean zero over the vocabulary.
+ * 4. `foldValueBiases`: the value biases move into the attention's output bias.
+ * 5. `refactorFactoredAttnMatrices`: W_Q·W_Kᵀ and W_V·W_O are factored again, by SVD.
+ *
+ * The functions return new weights and leave their arguments alone; what a step does not change is shared.
+ */
+
+import type { Config } from './config.js';
+import { refactorBlock } from './refactor.js';
+import type { BlockWeights, EmbedWeights, FinalWeights, HostTensor, NormWeights } from './types.js';
+
+export interface Processing {
+  readonly foldLn: boolean;
+  readonly centerWritingWeights: boolean;
+  readonly centerUnembed: boolean;
+  readonly foldValueBiases: boolean;
+  readonly refactorFactoredAttnMatrices: boolean;
+}
+
+/** TransformerLens' defaults: all but the refactoring. */
+export const defaultProcessing: Processing = {
+  foldLn: true,
+  centerWritingWeights: true,
+  centerUnembed: true,
+  foldValueBiases: true,
+  refactorFactoredAttnMatrices: false,
+};
+
+/** The checkpoint's weights as they are. */
+export const noProcessing: Processing = {
+  foldLn: false,
+  centerWritingWeights: false,
+  centerUnembed: false,
+  foldValueBiases: false,
+  refactorFactoredAttnMatrices: false,
+};
+
+/** The configuration of the processed model: folding turns `LN` into `LNPre`. */
+export function processedConfig(config: Config, { foldLn }: Processing): Config {
+  return foldLn && config.normalization === 'LN' ? { ...config, normalization: 'LNPre' } : config;
+}
+
+/** The embedding, processed. */
+export function processEmbed(embed: EmbedWeights, config: Config, processing: Processing): EmbedWeights {
+  return centersWriting(config, processing) ? centerEmbed(embed) : embed;
+}
+
+/** One block, processed: the steps in TransformerLens' order. */
+export function processBlock(block: BlockWeights, config: Config, processing: Processing): BlockWeights {
+  let out = block;
+  if (foldsNorm(config, processing)) out = foldLnBlock(out);
+  if (centersWriting(config, processing)) out = centerWritingBlock(out);
+  if (processing.foldValueBiases) out = foldValueBiasesBlock(out);
+  if (processing.refactorFactoredAttnMatrices) out = refactorBlock(foldValueBiasesBlock(out), config);
+  return out;
+}
+
+/** The final norm and unembedding, processed. Give W_U itself, not null, where `readsOwnUnembed`. */
+export function processFinal(final: FinalWeights, config: Config, processing: Processing): FinalWeights {
+  let out = final;
+  if (foldsNorm(config, processing)) out = foldLnFinal(out);
+  if (processing.centerUnembed) out = centerUnembedFinal(out);
+  return out;
+}
+
+/** Whether processing makes W_U differ from W_E, so that a tied model needs both. */
+export function readsOwnUnembed(config: Config, processing: Processing): boolean {
+  return foldsNorm(config, processing) || centersWriting(config, processing) || processing.centerUnembed;
+}
+
+/** A model without norms has nothing to fold. With `LNPre` the reading weights are still centred. */
+function foldsNorm(config: Config, { foldLn }: Processing): boolean {
+  return foldLn && config.normalization !== 'none';
+}
+
+/** Centring changes no output only if every reader centres first: skipped, as TransformerLens does, without norms. */
+function centersWriting(config: Config, { centerWritingWeights }: Processing): boolean {
+  return centerWritingWeights && config.normalization !== 'none';
+}
+
+// ---- 1. foldLn -------------------------------------------------------------------------------------------------
+
+/** A block without ln1 and ln2: their gains and biases are in W_QKV, b_QKV and W_in, b_in. */
+export function foldLnBlock(block: BlockWeights): BlockWeights {
+  const attn = foldNormInto(block.ln1, block.W_QKV, block.b_QKV);
+  const { mlp } = block;
+  const mlpIn = mlp && foldNormInto(block.ln2, mlp.W_in, mlp.b_in);
+  return {
+    ...block,
+    ln1: null,
+    W_QKV: attn.W,
+    b_QKV: attn.b,
+    ln2: null,
+    mlp: mlp && mlpIn && { ...mlp, W_in: mlpIn.W, b_in: mlpIn.b },
+  };
+}
+
+/**
+ * Reading weights `W` [dModel, n], `b` [n] after a norm with gain w and bias β:
+ *
+ *     b[j]   += Σ_i β[i]·W[i,j]
+ *     W[i,j]  = w[i]·W[i,j] − mean_i(w[i]·W[i,j])
+ *
+ * The mean may be taken off because what the norm hands over has mean zero. Without a norm (null) only the mean is.
+ */
+function foldNormInto(
+  norm: NormWeights | null,
+  W: HostTensor,
+  b: HostTensor,
+): { W: HostTensor; b: HostTensor } {
+  const [rows, columns] = W.shape;
+  const bias = Float64Array.from(b.data);
+  const mean = new Float64Array(columns);
+  for (let i = 0; i < rows; i++) {
+    const gain = norm ? norm.w.data[i] : 1;
+    const shift = norm ? norm.b.data[i] : 0;
+    for (let j = 0, at = i * columns; j < columns; j++, at++) {
+      bias[j] += shift * W.data[at];
+      mean[j] += gain * W.data[at];
+    }
+  }
+  for (let j = 0; j < columns; j++) mean[j] /= rows;
+  const folded = new Float32Array(W.data.length);
+  for (let i = 0; i < rows; i++) {
+    const gain = norm ? norm.w.data[i] : 1;
+    for (let j = 0, at = i * columns; j < columns; j++, at++) folded[at] = gain * W.data[at] - mean[j];
+  }
+  return { W: { shape: W.shape, data: folded }, b: { shape: b.shape, data: Float32Array.from(bias) } };
+}
+
+/**
+ * The unembedding with the final norm folded in, as in a block; W_U is stored transposed, [dVocab, dModel]:
+ *
+ *     b_U[t]   += Σ_i β[i]·W_U[t,i]
+ *     W_U[t,i]  = w[i]·W_U[t,i] − mean_i(w[i]·W_U[t,i])
+ */
+export function foldLnFinal({ lnFinal, W_U, b_U }: FinalWeights): FinalWeights {
+  const { shape, data } = ownUnembed(W_U);
+  const [dVocab, dModel] = shape;
+  const folded = new Float32Array(data.length);
+  const bias = new Float32Array(dVocab);
+  const gain = lnFinal ? lnFinal.w.data : new Float32Array(dModel).fill(1);
+  const shift = lnFinal ? lnFinal.b.data : new Float32Array(dModel);
+  for (let token = 0; token < dVocab; token++) {
+    const row = token * dModel;
+    let sum = b_U ? b_U.data[token] : 0;
+    let mean = 0;
+    for (let i = 0; i < dModel; i++) {
+      sum += shift[i] * data[row + i];
+      mean += gain[i] * data[row + i];
+    }
+    mean /= dModel;
+    bias[token] = sum;
+    for (let i = 0; i < dModel; i++) folded[row + i] = gain[i] * data[row + i] - mean;
+  }
+  const noBias = !lnFinal && !b_U;
+  return {
+    lnFinal: null,
+    W_U: { shape, data: folded },
+    b_U: noBias ? null : { shape: [dVocab], data: bias },
+  };
+}
+
+// ---- 2. centerWritingWeights -----------------------------------------------------------------------------------
+
+/** W_E and W_pos: each row − its mean over dModel. */
+export function centerEmbed({ W_E, W_pos }: EmbedWeights): EmbedWeights {
+  return { W_E: centerRows(W_E), W_pos: centerRows(W_pos) };
+}
+
+/** W_O and W_out: each row − its mean over dModel; b_O and b_out − their mean. */
+export function centerWritingBlock(block: BlockWeights): BlockWeights {
+  const { mlp } = block;
+  return {
+    ...block,
+    W_O: centerRows(block.W_O),
+    b_O: centerRows(block.b_O),
+    mlp: mlp && { ...mlp, W_out: centerRows(mlp.W_out), b_out: centerRows(mlp.b_out) },
+  };
+}
+
+/** Takes the mean over the last axis off. */
+function centerRows({ shape, data }: HostTensor): HostTensor {
+  const width = shape[shape.length - 1];
+  const out = new Float32Array(data.length);
+  for (let row = 0; row < data.length; row += width) {
+    let mean = 0;
+    for (let i = 0; i < width; i++) mean += data[row + i];
+    mean /= width;
+    for (let i = 0; i < width; i++) out[row + i] = data[row + i] - mean;
+  }
+  return { shape, data: out };
+}
+
+// ---- 3. centerUnembed ------------------------------------------------------------------------------------------
+
+/** W_U[t,i] −= mean_t W_U[t,i] and b_U −= mean(b_U): all logits of a position move together, which softmax ignores. */
+export function centerUnembedFinal({ lnFinal, W_U, b_U }: FinalWeights): FinalWeights {
+  const { shape, data } = ownUnembed(W_U);
+  const [dVocab, dModel] = shape;
+  const mean = new Float64Array(dModel);
+  for (let at = 0; at < data.length; ) for (let i = 0; i < dModel; i++, at++) mean[i] += data[at];
+  for (let i = 0; i < dModel; i++) mean[i] /= dVocab;
+  const centred = new Float32Array(data.length);
+  for (let at = 0; at < data.length; )
+    for (let i = 0; i < dModel; i++, at++) centred[at] = data[at] - mean[i];
+  return { lnFinal, W_U: { shape, data: centred }, b_U: b_U && centerRows(b_U) };
+}
+
+function ownUnembed(W_U: HostTensor | null): HostTensor {
+  if (!W_U) throw new Error('processing the unembedding needs W_U itself; pass W_E for a tied model');
+  return W_U;
+}
+
+// ---- 4. foldValueBiases ----------------------------------------------------------------------------------------
+
+/**
+ * b_O[i] += Σ_{h,k} b_V[h,k]·W_O[h,k,i], then b_V = 0. Valid because each row of an attention pattern sums to one; a hook
+ * that changes patterns so that they do not will see a difference.
+ */
+export function foldValueBiasesBlock(block: BlockWeights): BlockWeights {
+  const { W_O, b_QKV, b_O } = block;
+  const [dAttn, dModel] = W_O.shape;
+  const values = b_QKV.data.subarray(2 * dAttn);
+  if (values.every((value) => value === 0)) return block;
+  const sum = Float64Array.from(b_O.data);
+  for (let k = 0, at = 0; k < dAttn; k++)
+    for (let i = 0; i < dModel; i++, at++) sum[i] += values[k] * W_O.data[at];
+  const b = b_QKV.data.slice();
+  b.fill(0, 2 * dAttn);
+  return {
+    ...block,
+    b_QKV: { shape: b_QKV.shape, data: b },
+    b_O: { shape: b_O.shape, data: Float32Array.from(sum) },
+  };
+}

@@ -1,0 +1,80 @@
+/**
+ * What the first argument of `fromPretrained` means.
+ */
+
+import type { FileSource } from './files.js';
+import { blobFolder, urlFiles, urlFolder } from './files-web.js';
+import { HUB_ENDPOINT, type HubRepo, hubPage, hubRepo, knownModels, resolveUrl } from './hub.js';
+import { filePlatform, type LoadOptions } from './platform.js';
+
+/** The shipped model. Written out one by one, so that bundlers see each file and emit it. */
+const TINY = {
+  'config.json': new URL('./tiny/config.json', import.meta.url).href,
+  'tokenizer.json': new URL('./tiny/tokenizer.json', import.meta.url).href,
+  'model.safetensors': new URL('./tiny/model.safetensors', import.meta.url).href,
+};
+
+/**
+ * The folder that holds a model:
+ *
+ * - `'tiny'`: the model that comes with the package;
+ * - `'./folder'`, `'/folder'`, `'~/folder'`, a file: URL: a folder on disk; in a browser relative to the page;
+ * - an http(s) URL: a folder on a web server, or a repository's page on the Hub;
+ * - `'gpt2'`, `'gpt2-medium'`, `'gpt2-large'`, `'gpt2-xl'`, `'distilgpt2'`, or `'owner/name'`: the Hub, through the same
+ *   cache that Python uses;
+ * - a `Map` of Blobs by path, or an array of Files.
+ *
+ * @throws when the name means none of these, or the folder does not exist.
+ */
+export async function resolveModel(
+  name: string | ReadonlyMap<string, Blob> | readonly File[],
+  options: LoadOptions = {},
+): Promise<FileSource> {
+  if (typeof name !== 'string') return blobFolder(name instanceof Map ? name : filesByPath(name as File[]));
+  const { signal } = options;
+  const platform = filePlatform();
+  if (name === 'tiny') {
+    const folder = TINY['config.json'].slice(0, -'config.json'.length);
+    return platform && folder.startsWith('file:')
+      ? platform.folder(folder)
+      : urlFiles('tiny', TINY, { signal });
+  }
+  if (/^https?:/.test(name)) {
+    const url = new URL(name);
+    const page = hubPage(url);
+    if (page) return openHub(page, { ...options, revision: options.revision ?? page.revision });
+    url.pathname = url.pathname.replace(/\/[^/]+\.(safetensors|json)$/, '/');
+    return urlFolder(url.href, { signal });
+  }
+  if (isPath(name)) {
+    if (platform) return platform.folder(name);
+    const page = (globalThis as { location?: { href: string } }).location?.href;
+    if (page) return urlFolder(new URL(name, page).href, { signal });
+    throw new Error(`"${name}": folders cannot be read here; give an http(s) URL or a Map of Blobs`);
+  }
+  const known = hubRepo(name);
+  if (known) return openHub(known, options);
+  throw new Error(
+    `unknown model "${name}": known names are tiny, ${knownModels.join(', ')}; ` +
+      'owner/name is a repository of the Hugging Face Hub; ./name is a folder',
+  );
+}
+
+/** `./x`, `../x`, `.`, `/x`, `~/x`, `C:\x`, `file:...` */
+function isPath(name: string): boolean {
+  return /^(\.{1,2}([/\\]|$)|[/~\\]|[A-Za-z]:[/\\]|file:)/.test(name);
+}
+
+async function openHub({ repo, aliases }: HubRepo, options: LoadOptions): Promise<FileSource> {
+  const platform = filePlatform();
+  if (platform) return platform.hub.open(repo, aliases, options);
+  const { revision = 'main', token, signal } = options;
+  const headers = token ? { authorization: `Bearer ${token}` } : undefined;
+  return urlFolder(resolveUrl(HUB_ENDPOINT, repo, revision, ''), { signal, headers });
+}
+
+function filesByPath(files: readonly File[]): Map<string, Blob> {
+  // Set by browsers when a whole folder was picked.
+  const path = (file: File & { webkitRelativePath?: string }) => file.webkitRelativePath || file.name;
+  return new Map(files.map((file) => [path(file), file]));
+}

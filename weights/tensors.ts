@@ -1,0 +1,56 @@
+/**
+ * A set of named tensors, wherever they lie: what a checkpoint is to the code that reads models.
+ */
+
+import type { HostTensor } from './types.js';
+
+/** Named tensors that are read one at a time. */
+export interface TensorSource {
+  /** File, folder or model, for messages. */
+  readonly name: string;
+  names(): string[];
+  /** Shape, or undefined when there is no such tensor. */
+  shape(name: string): readonly number[] | undefined;
+  /** Values as float32, row-major. @throws when there is no such tensor, or it does not hold floats. */
+  read(name: string): Promise<Float32Array>;
+  /** The file that holds the tensor, for messages. */
+  file(name: string): string;
+}
+
+/**
+ * Tensors in memory, e.g. of `HookedTransformer.fromWeights`. The arrays are not copied.
+ * @throws when an array's length does not match its shape.
+ */
+export function memoryTensors(
+  tensors: Readonly<Record<string, HostTensor>>,
+  name = 'the given weights',
+): TensorSource {
+  for (const [key, { shape, data }] of Object.entries(tensors)) {
+    if (!Array.isArray(shape) || !(data instanceof Float32Array))
+      throw new TypeError(`tensor "${key}": give { shape: number[], data: Float32Array }`);
+    if (shape.some((n) => !Number.isSafeInteger(n) || n < 0) || elements(shape) !== data.length)
+      throw new RangeError(
+        `tensor "${key}": shape ${showShape(shape)} needs ${elements(shape)} values, data has ${data.length}`,
+      );
+  }
+  return {
+    name,
+    names: () => Object.keys(tensors),
+    shape: (key) => (Object.hasOwn(tensors, key) ? tensors[key].shape : undefined),
+    file: () => name,
+    async read(key) {
+      if (!Object.hasOwn(tensors, key)) throw new Error(`${name}: no tensor "${key}"`);
+      return tensors[key].data;
+    },
+  };
+}
+
+/** Product of the axes; 1 for a scalar. */
+export function elements(shape: readonly number[]): number {
+  return shape.reduce((product, n) => product * n, 1);
+}
+
+/** `[768, 2304]` */
+export function showShape(shape: readonly number[]): string {
+  return `[${shape.join(', ')}]`;
+}
