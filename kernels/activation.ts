@@ -3,8 +3,8 @@
  * (when a hook has changed `mlp.hook_pre`).
  */
 
-import { type Caps, type Family, type Launch, lineIndex, noise } from './kernel.js';
-import { kernel, perElement, WG } from './wgsl.js';
+import { type Caps, type Family, type Launch, noise } from './kernel.js';
+import { kernel, mainPerElement, perElement } from './wgsl.js';
 
 /** `gelu_new`: GPT-2's tanh approximation; `gelu`: exact, x·Φ(x); `relu`. */
 export type Activation = 'gelu_new' | 'gelu' | 'relu';
@@ -89,16 +89,13 @@ struct Params {
 @group(1) @binding(0) var<uniform> params: Params;
 
 ${activationWgsl(o.act)}
-
-@compute @workgroup_size(${WG})
-fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let i = ${lineIndex} * ${WG}u + lane;
-  if (i >= params.n) { return; }
+${mainPerElement}
   Y[i] = act(X[i]);
 }`;
   return { kernel: kernel(`activation/${o.act}`, code), params: { n: o.n }, grid: perElement(o.n) };
 }
 
+/** Checks of the activation functions. */
 export const activationFamily: Family = {
   name: 'activation',
   about: 'Y = act(X) for gelu_new, gelu (exact) and relu; X, Y [n]',

@@ -100,6 +100,7 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane:
   };
 }
 
+/** Checks of the embeddings. */
 export const embedFamily: Family = {
   name: 'embed',
   about: 'Y = W_E[token] + W_pos[position], chunk by chunk; Y = table[ids]; Y [tokens, width]',

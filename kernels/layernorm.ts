@@ -118,6 +118,7 @@ export function normalize(o: { rows: number; width: number; affine: boolean }, _
   return launch({ ...o, eps: 0 }, 'given');
 }
 
+/** Checks of the layer norms. */
 export const layernormFamily: Family = {
   name: 'layernorm',
   about: 'Y = (X − mean) / √(variance + eps) [· w + b] over the last axis; X, Y [rows, width]',

@@ -2,7 +2,7 @@
  * Helpers for writing kernels: bindings and parameters are read off the WGSL, so that they are stated once.
  */
 
-import { type Access, define, type Kernel, line } from './kernel.js';
+import { type Access, define, type Kernel, line, lineIndex } from './kernel.js';
 
 const BINDING = /@group\(0\) @binding\((\d+)\) var<storage, (read|read_write)>/g;
 const PARAMS = /struct Params \{([^}]*)\}/;
@@ -34,45 +34,82 @@ export const WG = 64;
 /** Product of a shape: its number of elements. */
 export const sizeOf = (shape: readonly number[]): number => shape.reduce((a, b) => a * b, 1);
 
-/** Strides, in elements, of a contiguous row-major tensor. */
-export function contiguous(shape: readonly number[]): number[] {
-  const strides = new Array<number>(shape.length);
-  let step = 1;
-  for (let i = shape.length - 1; i >= 0; i--) {
-    strides[i] = step;
-    step *= shape[i];
-  }
-  return strides;
-}
-
-/** Most axes a strided kernel handles. */
+/** Most axes a strided kernel handles, after neighbouring axes have been merged. */
 export const MAX_RANK = 6;
 
-/** Left-pads a shape (with 1) or strides (with 0) to `MAX_RANK`, as parameters `${name}0` … `${name}5`. */
-export function axes(name: string, values: readonly number[], fill: number): Record<string, number> {
-  const missing = MAX_RANK - values.length;
-  if (missing < 0) throw new Error(`a tensor of ${values.length} axes: kernels handle at most ${MAX_RANK}`);
-  return Object.fromEntries(
-    Array.from({ length: MAX_RANK }, (_, i) => [`${name}${i}`, i < missing ? fill : values[i - missing]]),
-  );
+/** A shape and, for each tensor that is walked along it, strides in elements (0 = broadcast). */
+export interface Walk<Name extends string> {
+  readonly shape: readonly number[];
+  readonly strides: Readonly<Record<Name, readonly number[]>>;
 }
 
 /**
- * WGSL for where flat index `i` of a shape `n0 … n5` lies in strided memory: `var ${to} = Σ index_d · stride_d`
- * for every pair [variable, stride parameter]. Goes from the last axis to the first.
+ * Drops axes of length 1 and merges neighbours that all tensors walk in one go: a contiguous tensor becomes one
+ * axis. At least one axis remains.
  */
-export function stridedIndex(i: string, targets: readonly (readonly [to: string, stride: string])[]): string {
-  const steps = Array.from({ length: MAX_RANK }, (_, k) => {
-    const d = MAX_RANK - 1 - k;
-    const at = targets.map(([to, stride]) => `${to} += index * params.${stride}${d};`).join(' ');
-    return `{ let index = rest % params.n${d}; rest /= params.n${d}; ${at} }`;
+export function collapse<Name extends string>({ shape, strides }: Walk<Name>): Walk<Name> {
+  const names = Object.keys(strides) as Name[];
+  const kept: number[] = []; // the innermost axis of each group
+  const lengths: number[] = [];
+  shape.forEach((n, d) => {
+    if (n === 1) return;
+    const last = kept.at(-1);
+    if (last !== undefined && names.every((t) => strides[t][last] === strides[t][d] * n)) {
+      kept[kept.length - 1] = d;
+      lengths[lengths.length - 1] *= n;
+    } else {
+      kept.push(d);
+      lengths.push(n);
+    }
   });
-  return [`var rest = ${i};`, ...targets.map(([to]) => `var ${to} = 0u;`), ...steps].join('\n  ');
+  if (kept.length > MAX_RANK)
+    throw new Error(`a walk along ${kept.length} axes: kernels handle at most ${MAX_RANK}; reshape first`);
+  const pick = (t: Name) => (kept.length ? kept.map((d) => strides[t][d]) : [0]);
+  return {
+    shape: kept.length ? lengths : [1],
+    strides: Object.fromEntries(names.map((t) => [t, pick(t)])) as Record<Name, number[]>,
+  };
 }
 
-/** `name0: u32, … name5: u32,` for `struct Params`. */
-export const axisFields = (name: string, about: string): string =>
-  Array.from({ length: MAX_RANK }, (_, d) => `  ${name}${d}: u32,${d ? '' : ` // ${about}`}`).join('\n');
+/** The fields of `struct Params` for a collapsed walk: lengths `n1` … and, for each tensor, strides. */
+export function walkFields<Name extends string>({ shape, strides }: Walk<Name>): string {
+  const lengths = shape.slice(1).map((_, d) => `  n${d + 1}: u32, // length of axis ${d + 1}`);
+  const steps = (Object.keys(strides) as Name[]).flatMap((t) =>
+    shape.map((_, d) => `  ${t}${d}: u32, // stride of ${t} along axis ${d}`),
+  );
+  return [...lengths, ...steps].join('\n');
+}
+
+/** The values of `walkFields`. */
+export function walkParams<Name extends string>({ shape, strides }: Walk<Name>): Record<string, number> {
+  const params: Record<string, number> = {};
+  shape.forEach((n, d) => {
+    if (d) params[`n${d}`] = n;
+    for (const t of Object.keys(strides) as Name[]) params[`${t}${d}`] = strides[t][d];
+  });
+  return params;
+}
+
+/** WGSL: `var ${t} = …` for each tensor, where flat index `i` of the shape lies in it. */
+export function walkWgsl<Name extends string>({ shape, strides }: Walk<Name>): string {
+  const names = Object.keys(strides) as Name[];
+  const add = (d: number, index: string) => names.map((t) => `${t} += ${index} * params.${t}${d};`).join(' ');
+  const inner = shape
+    .slice(1)
+    .map((_, at) => shape.length - 1 - at) // last axis first
+    .map((d) => `  { let index = rest % params.n${d}; rest /= params.n${d}; ${add(d, 'index')} }`);
+  const start = `var rest = i; ${names.map((t) => `var ${t} = 0u;`).join(' ')}`;
+  return [start, ...inner, `  ${add(0, 'rest')}`].join('\n');
+}
+
+/** Where each index of a shape lies, for references: flat offsets in row-major order of the indices. */
+export function offsets(shape: readonly number[], strides: readonly number[], offset = 0): number[] {
+  let at = [offset];
+  shape.forEach((n, d) => {
+    at = at.flatMap((o) => Array.from({ length: n }, (_, i) => o + i * strides[d]));
+  });
+  return at;
+}
 
 /**
  * WGSL `fn total(x: T, lane: u32) -> T`: sum over the `size` threads of a workgroup (a power of two), the same
@@ -89,3 +126,10 @@ fn total(x: ${type}, lane: u32) -> ${type} {
   }
   return workgroupUniformLoad(&partial[0]);
 }`;
+
+/** WGSL: opens `main` with one thread an element; `i` is the element, below `params.n`. */
+export const mainPerElement = /* wgsl */ `
+@compute @workgroup_size(${WG})
+fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let i = ${lineIndex} * ${WG}u + lane;
+  if (i >= params.n) { return; }`;
