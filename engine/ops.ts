@@ -11,11 +11,13 @@ import { headInput, headResult } from '../kernels/head-matmul.js';
 import { layernorm, normalize } from '../kernels/layernorm.js';
 import { linear as linearLaunch, unembed as unembedLaunch } from '../kernels/matmul.js';
 import { lseChunk, pickChunk } from '../kernels/softmax.js';
+import type { DType } from './array.js';
 import type { Batch } from './batch.js';
 import type { Binding } from './gpu.js';
+import { rowWindows, withDense } from './launches.js';
 import { isContiguous } from './shape.js';
 import type { Scope } from './storage.js';
-import { type DType, rowWindows, Tensor } from './tensor.js';
+import { Tensor } from './tensor.js';
 import type { GpuBlock, Norm, Table } from './weights.js';
 
 export type Activation = 'gelu_new' | 'gelu' | 'relu';
@@ -63,7 +65,7 @@ export function layerNorm(
   const rows = x.size / width;
   const normalized = Tensor.result(gpu, x.shape, [x], 'hook_normalized');
   const scale = withScale ? Tensor.result(gpu, [...x.shape.slice(0, -1), 1], [x], 'hook_scale') : null;
-  dense([x], ([x]) => {
+  withDense([x], ([x]) => {
     const launch = layernorm({ rows, width, affine: norm !== null, eps, scaleOut: withScale }, gpu.caps);
     gpu.launch(launch, bindings(x, norm?.w, norm?.b, normalized, scale));
   });
@@ -75,7 +77,7 @@ export function normalizeBy(x: Tensor, scale: Tensor, norm: Norm | null): Tensor
   const { gpu } = x;
   const width = x.shape.at(-1)!;
   const out = Tensor.result(gpu, x.shape, [x], 'hook_normalized');
-  dense([x, scale], ([x, s]) => {
+  withDense([x, scale], ([x, s]) => {
     const launch = normalize({ rows: x.size / width, width, affine: norm !== null }, gpu.caps);
     gpu.launch(launch, bindings(x, s, norm?.w, norm?.b, out));
   });
@@ -93,7 +95,7 @@ export function linear(
   const [inner, cols] = W.shape;
   const rows = x.size / inner;
   const out = Tensor.result(gpu, [rows, cols], [x], 'linear');
-  dense(residual ? [x, residual] : [x], ([x, residual]) => {
+  withDense(residual ? [x, residual] : [x], ([x, residual]) => {
     const launch = linearLaunch(
       { rows, inner, cols, bias: true, act, residual: residual !== undefined },
       gpu.caps,
@@ -107,7 +109,7 @@ export function linear(
 export function activate(x: Tensor, act: Activation): Tensor {
   const { gpu } = x;
   const out = Tensor.result(gpu, x.shape, [x], 'hook_post');
-  dense([x], ([x]) => gpu.launch(activation({ n: x.size, act }, gpu.caps), bindings(x, out)));
+  withDense([x], ([x]) => gpu.launch(activation({ n: x.size, act }, gpu.caps), bindings(x, out)));
   return out;
 }
 
@@ -124,7 +126,7 @@ export function headProject(x: Tensor, w: GpuBlock, part: 0 | 1 | 2, dHead: numb
   const out = Tensor.result(gpu, [tokens, heads, dHead], [x], 'heads');
   const wCols = w.W_QKV.shape[1];
   const launch = headInput({ tokens, heads, dModel, dHead, wCols, col0: part * heads * dHead }, gpu.caps);
-  dense([x], ([x]) => gpu.launch(launch, bindings(x, w.W_QKV, w.b_QKV, out)));
+  withDense([x], ([x]) => gpu.launch(launch, bindings(x, w.W_QKV, w.b_QKV, out)));
   return out;
 }
 
@@ -134,7 +136,7 @@ export function headResults(z: Tensor, W_O: Tensor): Tensor {
   const [tokens, heads, dHead] = z.shape;
   const dModel = W_O.shape[1];
   const out = Tensor.result(gpu, [tokens, heads, dModel], [z], 'hook_result');
-  dense([z], ([z]) =>
+  withDense([z], ([z]) =>
     gpu.launch(headResult({ tokens, heads, dHead, dModel }, gpu.caps), bindings(z, W_O, out)),
   );
   return out;
@@ -189,7 +191,7 @@ export function attentionScores(q: Tensor, k: Tensor, { batch, layer, scale }: A
 export function attentionPattern(s: Tensor, heads: number, batch: Batch): Tensor {
   const { gpu } = s;
   const out = Tensor.result(gpu, s.shape, [s], 'hook_pattern');
-  dense([s], ([s]) =>
+  withDense([s], ([s]) =>
     gpu.launch(pattern({ ...geometry(batch), heads }, gpu.caps), [
       s.binding(),
       batch.layout.words.binding(),
@@ -204,7 +206,7 @@ export function attend(p: Tensor, v: Tensor, { batch, layer }: Omit<AttentionSet
   const { gpu } = p;
   const [tokens, heads, dHead] = v.shape;
   const z = Tensor.result(gpu, [tokens, heads, dHead], [p], 'hook_z');
-  dense([p], ([p]) =>
+  withDense([p], ([p]) =>
     withHeads([v], ([v]) => {
       const o = { ...geometry(batch), heads, dHead, v, prefix: batch.store !== null };
       gpu.launch(weightedValues(o, gpu.caps), [p.binding(), v.binding, ...tables(batch, layer), z.binding()]);
@@ -268,7 +270,7 @@ export function unembed(x: Tensor, W_U: Table, b_U: Tensor | null): Tensor {
   const { gpu } = x;
   const inner = W_U.width;
   const out = Tensor.result(gpu, [x.size / inner, W_U.rows], [x], 'logits');
-  dense([x], ([x]) => {
+  withDense([x], ([x]) => {
     for (const [start, rows] of rowWindows(gpu, x.size / inner, W_U.rows))
       for (const { row0, rows: cols, tensor } of W_U.chunks) {
         const launch = unembedLaunch(
@@ -278,6 +280,26 @@ export function unembed(x: Tensor, W_U: Table, b_U: Tensor | null): Tensor {
         const y = out.binding(start * W_U.rows, rows * W_U.rows);
         gpu.launch(launch, [x.binding(start * inner, rows * inner), tensor.binding(), ...bindings(b_U), y]);
       }
+  });
+  return out;
+}
+
+/** Logits of some tokens only: x · W_U[:, tokens] + b_U[tokens], [rows, tokens]. */
+export function logitsOf(x: Tensor, tokens: readonly number[], W_U: Table, b_U: Tensor | null): Tensor {
+  const { gpu } = x;
+  const inner = W_U.width;
+  const rows = x.size / inner;
+  const ids = Tensor.from<'u32'>(gpu, Uint32Array.from(tokens), [tokens.length], {
+    label: 'tokens',
+    scope: x.scope,
+  });
+  const W = gatherTable(W_U, ids, tokens.length);
+  const bias = b_U && { rows: W_U.rows, width: 1, chunks: [{ row0: 0, rows: W_U.rows, tensor: b_U }] };
+  const b = bias && gatherTable(bias, ids, tokens.length);
+  const out = Tensor.result(gpu, [rows, tokens.length], [x], 'logits');
+  withDense([x], ([x]) => {
+    const o = { rows, inner, cols: tokens.length, col0: 0, stride: tokens.length, bias: b !== null };
+    gpu.launch(unembedLaunch(o, gpu.caps), bindings(x, W, b, out));
   });
   return out;
 }
@@ -305,7 +327,7 @@ export function targetLogits(
   const width = Math.min(VOCABULARY_CHUNK, W_U.rows);
   const chunk = Tensor.result(gpu, [rows, width], [x], 'chunk of logits');
   let first = true;
-  dense([x], ([x]) => {
+  withDense([x], ([x]) => {
     for (const { row0, rows: n, tensor } of W_U.chunks)
       for (let c = 0; c < n; c += width) {
         const cols = Math.min(width, n - c);
@@ -334,7 +356,7 @@ export function pickRows(x: Tensor, which: readonly number[], scope: Scope | nul
   const [rows, width] = x.shape;
   const ids = Tensor.from<'u32'>(x.gpu, Uint32Array.from(which), [which.length], { label: 'rows', scope });
   let out!: Tensor;
-  dense([x], ([tensor]) => {
+  withDense([x], ([tensor]) => {
     out = gatherTable({ rows, width, chunks: [{ row0: 0, rows, tensor }] }, ids, which.length);
   });
   ids.dispose();
@@ -345,12 +367,3 @@ export function pickRows(x: Tensor, which: readonly number[], scope: Scope | nul
 
 const bindings = (...tensors: (Tensor<DType> | null | undefined)[]): Binding[] =>
   tensors.flatMap((t) => (t ? [t.binding()] : []));
-
-/** Calls f with tensors that can be bound as they are, and frees the copies that were needed for it. */
-function dense(tensors: readonly Tensor[], f: (tensors: Tensor[]) => void): void {
-  const ready = tensors.map((t) => t.dense());
-  f(ready);
-  ready.forEach((t, i) => {
-    if (t !== tensors[i]) t.dispose();
-  });
-}

@@ -27,7 +27,7 @@ import { checkTokens, type InputOptions, layerRange, type ModelInput, readInput 
 import { type Loaded, type LoadOptions, loadPretrained, loadWeights, type TensorMap } from './load.js';
 import type { NameFilter } from './names.js';
 import { keepPositions, type PosSlice } from './positions.js';
-import { type RunPlan, run, runToLogits } from './run.js';
+import { logitsOfResidual, type RunPlan, run, runToLogits } from './run.js';
 import { logProbs, type ScoreOptions } from './score.js';
 import type { HookEntry } from './tap.js';
 
@@ -140,15 +140,16 @@ export class HookedTransformer {
     input: readonly string[] | readonly (readonly number[])[],
     options?: ToTokensOptions,
   ): string[][];
-  toStrTokens(input: never, options?: ToTokensOptions): string[] | string[][] {
-    return toStrTokens(this.tokenizer, input, options);
+  toStrTokens(input: TextInput, options?: ToTokensOptions): string[] | string[][] {
+    return toStrTokens(this.tokenizer, input as readonly string[], options);
   }
 
   /** The exact text of tokens; of several rows, one text each. */
   toString(tokens?: ArrayLike<number>): string;
   toString(tokens: readonly ArrayLike<number>[]): string[];
-  toString(tokens?: never): string | string[] {
-    return tokens === undefined ? `HookedTransformer(${this.config.name})` : toText(this.tokenizer, tokens);
+  toString(tokens?: ArrayLike<number> | readonly ArrayLike<number>[]): string | string[] {
+    if (tokens === undefined) return `HookedTransformer(${this.config.name})`;
+    return toText(this.tokenizer, tokens as readonly ArrayLike<number>[]);
   }
 
   /** The id of a text that is exactly one token, like `' Mary'`. @throws when it is not. */
@@ -202,6 +203,16 @@ export class HookedTransformer {
       (cache as ActivationCache | null)?.dispose();
       throw e;
     }
+  }
+
+  /** `runWithCache` without the logits: the run ends with the last block. */
+  async runWithResidual(input: ModelInput, options: CacheOptions): Promise<Omit<CachedRun, 'logits'>> {
+    const { logits, ...rest } = await this.runWithCache(input, {
+      ...options,
+      stopAtLayer: this.config.nLayers,
+    });
+    logits.dispose();
+    return rest;
   }
 
   /** Per row, the log-probability of each token given those before it: one number less than the row has tokens. */
@@ -273,6 +284,14 @@ export class HookedTransformer {
     return generateSteps(this, readInput(this, prompt, options).tokens[0], options);
   }
 
+  /**
+   * Reads a residual stream [..., dModel] as if it were the last: final layer norm (its statistics computed from the
+   * stream itself), W_U and b_U. Logits [..., dVocab]; the caller disposes of them.
+   */
+  async logitsOfResidual(residual: Tensor): Promise<Tensor> {
+    return logitsOfResidual(this, residual);
+  }
+
   // ---- tensors -----------------------------------------------------------------------------------------------
 
   /** Uploads numbers. @param shape default: one axis. The caller disposes of the tensor. */
@@ -297,6 +316,12 @@ export class HookedTransformer {
   }
 
   // ---- inside ------------------------------------------------------------------------------------------------
+
+  /** Internal: a cache for rows of the given, equal lengths. */
+  emptyCache(lengths: readonly number[]): ActivationCache {
+    const rows = lengths.map((length, i) => ({ start: i * length, length, position: 0, block: 0 }));
+    return new ActivationCache(this.config, { rows, equal: true, nHeads: this.config.nHeads });
+  }
 
   async #run(input: ModelInput, options: RunOptions): Promise<Tensor> {
     return runToLogits(this, this.#plan(readInput(this, input, options), options));

@@ -4,7 +4,8 @@ import { type Batch, packBatch, type RowInput } from '../engine/batch.js';
 import { blocks, embedding, finalNorm, type Pass } from '../engine/gpt2.js';
 import type { Gpu } from '../engine/gpu.js';
 import type { KvStore } from '../engine/kv.js';
-import { pickRows, unembed } from '../engine/ops.js';
+import { layerNorm, pickRows, unembed } from '../engine/ops.js';
+import { showShape } from '../engine/shape.js';
 import { Scope } from '../engine/storage.js';
 import { noTap, type Tap } from '../engine/tap.js';
 import type { Tensor } from '../engine/tensor.js';
@@ -91,6 +92,24 @@ export function runToLastLogits(model: Runnable, plan: RunPlan): Promise<Tensor>
     );
     return unembed(last, model.gpuWeights.W_U, model.gpuWeights.b_U).keep();
   });
+}
+
+/** Final layer norm and unembedding of a residual stream [..., dModel]: [..., dVocab]. */
+export function logitsOfResidual({ config, gpuWeights: w }: Runnable, residual: Tensor): Tensor {
+  if (residual.shape.at(-1) !== config.dModel)
+    throw new Error(
+      `a residual stream has shape [..., ${config.dModel}], this one ${showShape(residual.shape)}`,
+    );
+  const scope = new Scope();
+  try {
+    const x = residual.reshape([-1, config.dModel]).alias(scope);
+    const normalized = config.normalization === 'none' ? x : layerNorm(x, w.lnFinal, config.eps).normalized;
+    return unembed(normalized, w.W_U, w.b_U)
+      .reshape([...residual.shape.slice(0, -1), config.dVocab])
+      .alias(null, 'logits');
+  } finally {
+    scope.close();
+  }
 }
 
 /** Which hooks go where, checked before anything runs. @throws when a filter names nothing, or nothing that is reached. */

@@ -26,10 +26,8 @@ export interface HookContext {
  * Called with an activation, synchronously or not. A tensor of the same shape replaces it; nothing leaves it as it
  * is. Tensors made inside a hook are freed when it returns, unless `keep()` is called on them.
  */
-export type Hook = (
-  activation: Tensor,
-  hook: HookContext,
-) => Tensor | undefined | void | Promise<Tensor | undefined | void>;
+// biome-ignore lint/suspicious/noConfusingVoidType: a hook that only looks returns nothing
+export type Hook = (activation: Tensor, hook: HookContext) => Tensor | void | Promise<Tensor | void>;
 
 /** A hook and the points it is called at. */
 export type HookEntry = readonly [points: NameFilter, hook: Hook];

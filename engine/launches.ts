@@ -1,0 +1,84 @@
+/**
+ * Launching kernels on arrays that may be larger than one binding of the adapter: those whose rows are independent
+ * run window by window. All arrays but the source of a copy are dense.
+ */
+
+import { gatherStrided } from '../kernels/copy.js';
+import type { Launch } from '../kernels/kernel.js';
+import { ALIGN, type DType, type GpuArray } from './array.js';
+import type { Gpu } from './gpu.js';
+import { sizeOf } from './shape.js';
+
+/** An array, and how many of its elements make a row. */
+export type RowOperand = readonly [array: GpuArray<DType>, width: number];
+
+/** Windows [start, count] of rows such that each binding fits the adapter and starts where a binding may. */
+export function* rowWindows(
+  gpu: Gpu,
+  rows: number,
+  width: number,
+): Generator<[start: number, count: number]> {
+  const fit = Math.floor(gpu.adapter.maxBindingBytes / 4 / width);
+  const step = fit >= rows ? rows : Math.floor(fit / ALIGN) * ALIGN;
+  if (step < 1)
+    throw new Error(
+      `rows of ${width} numbers are too long for this adapter: ${ALIGN} of them must fit a binding`,
+    );
+  for (let start = 0; start < rows; start += step) yield [start, Math.min(step, rows - start)];
+}
+
+/** Runs a kernel over all rows, in as many launches as the bindings need. */
+export function launchRows(
+  rows: number,
+  operands: readonly RowOperand[],
+  launch: (rows: number) => Launch,
+): void {
+  const { gpu } = operands[0][0];
+  for (const [start, count] of rowWindows(gpu, rows, Math.max(...operands.map(([, width]) => width))))
+    gpu.launch(
+      launch(count),
+      operands.map(([array, width]) => array.binding(start * width, count * width)),
+    );
+}
+
+/** Copies a strided part of `source` to elements [at, …) of `out`, in halves where either is too large to bind. */
+export function copyInto(
+  source: GpuArray<DType>,
+  out: GpuArray<DType>,
+  at = 0,
+  shape: readonly number[] = source.shape,
+  offset: number = source.offset,
+): void {
+  const { gpu, strides } = source;
+  const first = Math.floor(offset / ALIGN) * ALIGN;
+  const reach = shape.reduce((n, d, i) => n + (d - 1) * strides[i], offset) + 1;
+  const size = sizeOf(shape);
+  const outFirst = Math.floor(at / ALIGN) * ALIGN;
+  const limit = gpu.adapter.maxBindingBytes / 4;
+  const axis = shape.findIndex((d) => d > 1);
+  if (axis >= 0 && (reach - first > limit || at - outFirst + size > limit)) {
+    const half = Math.floor(shape[axis] / 2);
+    const [a, b] = [half, shape[axis] - half].map((n) => shape.map((d, i) => (i === axis ? n : d)));
+    copyInto(source, out, at, a, offset);
+    copyInto(source, out, at + sizeOf(a), b, offset + half * strides[axis]);
+    return;
+  }
+  const launch = gatherStrided(
+    { shape, strides, offset: offset - first, outOffset: at - outFirst },
+    gpu.caps,
+  );
+  const from = { buffer: source.storage.buffer, offset: 4 * first, bytes: 4 * (reach - first) };
+  gpu.launch(launch, [from, out.binding(outFirst, at - outFirst + size)]);
+}
+
+/** Calls f with dense versions of the arrays, and frees those that had to be made for it. */
+export function withDense<T extends GpuArray<DType> & { dense(): T }>(
+  arrays: readonly T[],
+  f: (dense: T[]) => void,
+): void {
+  const ready = arrays.map((t) => t.dense());
+  f(ready);
+  ready.forEach((t, i) => {
+    if (t !== arrays[i]) t.dispose();
+  });
+}

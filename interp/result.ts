@@ -1,0 +1,30 @@
+/** What every method returns: numbers that know their axes. */
+
+/** One axis of a result. */
+export interface Axis {
+  /** `layer`, `pos`, `head`, ... */
+  readonly name: string;
+  /** One label an entry, e.g. `L3`, `4:␣Mary`. */
+  readonly labels: readonly string[];
+}
+
+/** A labelled array, row-major. */
+export interface Labelled {
+  readonly values: Float32Array;
+  readonly shape: readonly number[];
+  readonly axes: readonly Axis[];
+  /** Where it comes from: model, prompts, metric, adapter, work done. */
+  readonly meta: Readonly<Record<string, unknown>>;
+}
+
+/** A labelled array; the shape is that of the axes. @throws when the values do not fill it. */
+export function labelled(
+  values: Float32Array,
+  axes: readonly Axis[],
+  meta: Record<string, unknown>,
+): Labelled {
+  const shape = axes.map((a) => a.labels.length);
+  const size = shape.reduce((n, d) => n * d, 1);
+  if (values.length !== size) throw new Error(`${values.length} values for axes of ${shape.join(' × ')}`);
+  return { values, shape, axes, meta };
+}
