@@ -87,7 +87,7 @@ function fromHuggingFace(given: Record<string, unknown>, file: string): Record<s
     nLayers: given.n_layer ?? given.num_hidden_layers,
     nHeads,
     dModel,
-    dMlp: given.n_inner,
+    dMlp: given.n_inner ?? (Number.isInteger(dModel) ? 4 * (dModel as number) : undefined),
     nCtx: given.n_positions ?? given.n_ctx ?? given.max_position_embeddings,
     dVocab: given.vocab_size,
     eps: given.layer_norm_epsilon,

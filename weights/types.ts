@@ -60,3 +60,10 @@ export type ModelPart =
   | { readonly kind: 'embed'; readonly weights: EmbedWeights }
   | { readonly kind: 'block'; readonly layer: number; readonly weights: BlockWeights }
   | { readonly kind: 'final'; readonly weights: FinalWeights };
+
+/** A whole model: its parts together. */
+export interface ModelWeights {
+  readonly embed: EmbedWeights;
+  readonly blocks: readonly BlockWeights[];
+  readonly final: FinalWeights;
+}

@@ -3,13 +3,15 @@
  */
 
 import type { Config } from './config.js';
-import type { BlockWeights, EmbedWeights, FinalWeights, HostTensor } from './types.js';
+import type { BlockWeights, EmbedWeights, FinalWeights, HostTensor, ModelWeights } from './types.js';
 
 /**
  * `W_Q[layer]` and so on. A view is made when it is first asked for, and kept; those whose layout is the stored one share
  * its memory. Do not write into them: the GPU has its own copy.
  */
 export interface WeightViews {
+  /** What the views look at, as `saveable` wants it. */
+  readonly parts: ModelWeights;
   /** [dVocab, dModel] */
   readonly W_E: HostTensor;
   /** [nCtx, dModel] */
@@ -70,6 +72,7 @@ export function weightViews(
     });
 
   return {
+    parts: { embed, blocks, final },
     W_E: embed.W_E,
     W_pos: embed.W_pos,
     get W_U() {
