@@ -15,6 +15,10 @@ const provider: GpuProvider = {
       powerPreference: 'high-performance',
       forceFallbackAdapter: choice === 'software',
     });
+    if (!adapter && choice === 'software')
+      throw new Error(
+        'adapter "software": this browser has none; use "auto", or start Chromium with --enable-unsafe-webgpu --use-webgpu-adapter=swiftshader',
+      );
     if (!adapter)
       throw new Error(
         'the browser found no GPU adapter: look at chrome://gpu, or enable hardware acceleration in its settings',

@@ -10,6 +10,7 @@ import type { Tokenizer } from './tokenizer.js';
 /** A prompt or several, as text or as token ids. Rows may differ in length; nothing is padded. */
 export type TextInput = string | readonly string[] | readonly number[] | readonly (readonly number[])[];
 
+/** How text becomes token ids. */
 export interface ToTokensOptions {
   /**
    * Prepend the beginning-of-text token (`<|endoftext|>`) to each text. Default true, also when the text already begins
@@ -18,6 +19,7 @@ export interface ToTokensOptions {
   prependBos?: boolean;
 }
 
+/** Options of `tokenPosition`. */
 export interface TokenPositionOptions extends ToTokensOptions {
   /** Which occurrence counts. Default 'first'. */
   mode?: 'first' | 'last';

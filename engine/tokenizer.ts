@@ -76,6 +76,7 @@ function addedTokens(json: TokenizerJson, names: readonly (string | null)[]): Ad
   return added;
 }
 
+/** A checkpoint's tokenizer, for instance GPT-2's byte-pair encoding: text, token ids, and the bytes of each token. */
 export class Tokenizer {
   /** The token that begins a text, e.g. `<|endoftext|>`; null when the tokenizer has none. */
   readonly bosToken: string | null;
@@ -117,7 +118,7 @@ export class Tokenizer {
 
   /**
    * A tokenizer from a checkpoint's `tokenizer.json` (parsed or not) and, where there is one, `tokenizer_config.json`,
-   * of which only the names of the special tokens matter.
+   * which names the special tokens (`bos_token`, `eos_token`; null: it has none).
    *
    * @throws when it is not a tokenizer.json, or of a kind the library does not know.
    */
