@@ -4,7 +4,7 @@
  */
 
 import { type Caps, type Family, type Launch, noise } from './kernel.js';
-import { kernel, mainPerElement, perElement } from './wgsl.js';
+import { kernel, perElement, perElementMain } from './wgsl.js';
 
 /** `gelu_new`: GPT-2's tanh approximation; `gelu`: exact, x·Φ(x); `relu`. */
 export type Activation = 'gelu_new' | 'gelu' | 'relu';
@@ -89,7 +89,7 @@ struct Params {
 @group(1) @binding(0) var<uniform> params: Params;
 
 ${activationWgsl(o.act)}
-${mainPerElement}
+${perElementMain()}
   Y[i] = act(X[i]);
 }`;
   return { kernel: kernel(`activation/${o.act}`, code), params: { n: o.n }, grid: perElement(o.n) };

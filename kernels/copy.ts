@@ -7,9 +7,9 @@ import { type Caps, type Example, type Family, type Launch, noise } from './kern
 import {
   collapse,
   kernel,
-  mainPerElement,
   offsets,
   perElement,
+  perElementMain,
   sizeOf,
   walkFields,
   walkParams,
@@ -36,7 +36,7 @@ struct Params {
 ${walkFields(walk)}
 }
 @group(1) @binding(0) var<uniform> params: Params;
-${mainPerElement}
+${perElementMain()}
   ${walkWgsl(walk)}
   Y[params.outOffset + i] = X[params.offset + x];
 }`;
@@ -60,7 +60,7 @@ struct Params {
 ${walkFields(walk)}
 }
 @group(1) @binding(0) var<uniform> params: Params;
-${mainPerElement}
+${perElementMain()}
   ${walkWgsl(walk)}
   Y[params.offset + y] = X[i];
 }`;
@@ -87,7 +87,7 @@ struct Params {
 ${walkFields(walk)}
 }
 @group(1) @binding(0) var<uniform> params: Params;
-${mainPerElement}
+${perElementMain()}
   ${walkWgsl(walk)}
   Y[params.offset + y] = params.bits;
 }`;

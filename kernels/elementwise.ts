@@ -6,9 +6,9 @@ import { type Caps, type Example, type Family, type Launch, noise } from './kern
 import {
   collapse,
   kernel,
-  mainPerElement,
   offsets,
   perElement,
+  perElementMain,
   sizeOf,
   walkFields,
   walkParams,
@@ -62,7 +62,7 @@ ${walkFields(walk)}
 @group(1) @binding(0) var<uniform> params: Params;
 
 fn op(a: f32, b: f32) -> f32 { return ${binaryOps[o.op].wgsl}; }
-${mainPerElement}
+${perElementMain()}
   ${walkWgsl(walk)}
   Y[i] = op(A[a], B[b]);
 }`;
@@ -90,7 +90,7 @@ struct Params {
 @group(1) @binding(0) var<uniform> params: Params;
 
 fn op(a: f32, b: f32) -> f32 { return ${binaryOps[o.op].wgsl}; }
-${mainPerElement}
+${perElementMain()}
   Y[i] = op(${a}, ${b});
 }`;
   return {
@@ -111,7 +111,7 @@ struct Params {
 @group(1) @binding(0) var<uniform> params: Params;
 
 fn op(x: f32) -> f32 { return ${unaryOps[o.op].wgsl}; }
-${mainPerElement}
+${perElementMain()}
   Y[i] = op(X[i]);
 }`;
   return { kernel: kernel(`unary/${o.op}`, code), params: { n: o.n }, grid: perElement(o.n) };

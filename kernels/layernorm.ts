@@ -4,7 +4,7 @@
  */
 
 import { type Caps, type Example, type Family, type Launch, line, lineIndex, noise } from './kernel.js';
-import { kernel, workgroupTotal } from './wgsl.js';
+import { kernel, workgroupReduce } from './wgsl.js';
 
 /** Threads of a workgroup; one workgroup a row. */
 const THREADS = 64;
@@ -60,7 +60,7 @@ struct Params {
   eps: f32, // inside the square root
 }
 @group(1) @binding(0) var<uniform> params: Params;
-${workgroupTotal('vec2f', THREADS)}
+${workgroupReduce('total', 'vec2f', THREADS)}
 
 @compute @workgroup_size(${THREADS})
 fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane: u32) {

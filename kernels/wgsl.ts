@@ -112,24 +112,30 @@ export function offsets(shape: readonly number[], strides: readonly number[], of
 }
 
 /**
- * WGSL `fn total(x: T, lane: u32) -> T`: sum over the `size` threads of a workgroup (a power of two), the same
- * bits in every thread and every run. To be called from uniform control flow.
+ * WGSL `fn ${name}(x: T, lane: u32) -> T`: reduction over the `size` threads of a workgroup (a power of two), the
+ * same bits in every thread and every run. To be called from uniform control flow.
+ * @param combine WGSL of `a` and `b`
  */
-export const workgroupTotal = (type: string, size: number): string => /* wgsl */ `
-var<workgroup> partial: array<${type}, ${size}>;
-fn total(x: ${type}, lane: u32) -> ${type} {
-  partial[lane] = x;
+export const workgroupReduce = (name: string, type: string, size: number, combine = 'a + b'): string =>
+  /* wgsl */ `
+var<workgroup> ${name}Parts: array<${type}, ${size}>;
+fn ${name}(x: ${type}, lane: u32) -> ${type} {
+  ${name}Parts[lane] = x;
   workgroupBarrier();
   for (var half = ${size / 2}u; half > 0u; half >>= 1u) {
-    if (lane < half) { partial[lane] += partial[lane + half]; }
+    if (lane < half) {
+      let a = ${name}Parts[lane];
+      let b = ${name}Parts[lane + half];
+      ${name}Parts[lane] = ${combine};
+    }
     workgroupBarrier();
   }
-  return workgroupUniformLoad(&partial[0]);
+  return workgroupUniformLoad(&${name}Parts[0]);
 }`;
 
-/** WGSL: opens `main` with one thread an element; `i` is the element, below `params.n`. */
-export const mainPerElement = /* wgsl */ `
+/** WGSL: opens `main` with one thread an element; `at` names the element's variable, below `params.n`. */
+export const perElementMain = (at = 'i'): string => /* wgsl */ `
 @compute @workgroup_size(${WG})
 fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let i = ${lineIndex} * ${WG}u + lane;
-  if (i >= params.n) { return; }`;
+  let ${at} = ${lineIndex} * ${WG}u + lane;
+  if (${at} >= params.n) { return; }`;

@@ -1,0 +1,207 @@
+/**
+ * Softmax over rows, and its pieces for rows that never exist as a whole: log-sum-exp and the logit of one target,
+ * chunk of columns by chunk of columns.
+ */
+
+import { type Caps, type Example, type Family, type Launch, line, lineIndex, noise } from './kernel.js';
+import { kernel, perElement, perElementMain, workgroupReduce } from './wgsl.js';
+
+/** Threads of a workgroup; one workgroup a row. */
+const THREADS = 64;
+
+/** WGSL `fn expBelow(x)`: e^x for x ≤ 0. e^−104 is 0 in f32; the clamp keeps −∞ away from exp. */
+export const expBelowWgsl = 'fn expBelow(x: f32) -> f32 { return exp(max(x, -104f)); }';
+
+/** Lower than every logit, but finite: the maximum of nothing. */
+export const LOWEST = '-3.4028234e38f';
+
+/** Y = softmax of each row; cannot overflow. Buffers: X [rows, cols], Y [rows, cols]. */
+export function softmax(o: { rows: number; cols: number }, _caps: Caps): Launch {
+  const code = () => /* wgsl */ `
+@group(0) @binding(0) var<storage, read> X: array<f32>;
+@group(0) @binding(1) var<storage, read_write> Y: array<f32>;
+struct Params {
+  rows: u32,
+  cols: u32,
+}
+@group(1) @binding(0) var<uniform> params: Params;
+${expBelowWgsl}
+${workgroupReduce('highest', 'f32', THREADS, 'max(a, b)')}
+${workgroupReduce('total', 'f32', THREADS)}
+
+@compute @workgroup_size(${THREADS})
+fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let row = ${lineIndex};
+  if (row >= params.rows) { return; }
+  let at = row * params.cols;
+  let end = at + params.cols;
+  var top = ${LOWEST};
+  for (var i = at + lane; i < end; i += ${THREADS}u) { top = max(top, X[i]); }
+  top = highest(top, lane);
+  var sum = 0f;
+  for (var i = at + lane; i < end; i += ${THREADS}u) {
+    let e = expBelow(X[i] - top);
+    sum += e;
+    Y[i] = e;
+  }
+  sum = total(sum, lane);
+  for (var i = at + lane; i < end; i += ${THREADS}u) { Y[i] /= sum; } // each thread its own elements
+}`;
+  return {
+    kernel: kernel('softmax', code),
+    params: { rows: o.rows, cols: o.cols },
+    grid: line(o.rows),
+  };
+}
+
+/**
+ * Takes a chunk of columns into a running log-sum-exp (Milakov & Gimelshein 2018).
+ * Buffers: X [rows, stride] of which the first `cols` columns count, state [rows, 2] in place: (max, Σ exp(x − max)).
+ * @param o.first true for the first chunk: what the state held does not matter
+ */
+export function lseChunk(
+  o: { rows: number; cols: number; stride: number; first: boolean },
+  _caps: Caps,
+): Launch {
+  const code = () => /* wgsl */ `
+@group(0) @binding(0) var<storage, read> X: array<f32>;
+@group(0) @binding(1) var<storage, read_write> state: array<vec2f>;
+struct Params {
+  rows: u32,
+  cols: u32,
+  stride: u32, // of a row of X
+  first: u32, // 1: start afresh
+}
+@group(1) @binding(0) var<uniform> params: Params;
+${expBelowWgsl}
+${workgroupReduce('highest', 'f32', THREADS, 'max(a, b)')}
+${workgroupReduce('total', 'f32', THREADS)}
+
+@compute @workgroup_size(${THREADS})
+fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let row = ${lineIndex};
+  if (row >= params.rows) { return; }
+  let at = row * params.stride;
+  let end = at + params.cols;
+  var top = ${LOWEST};
+  for (var i = at + lane; i < end; i += ${THREADS}u) { top = max(top, X[i]); }
+  top = highest(top, lane);
+  var before = vec2f(${LOWEST}, 0f);
+  if (params.first == 0u) { before = state[row]; }
+  let both = max(before.x, top);
+  var sum = 0f;
+  for (var i = at + lane; i < end; i += ${THREADS}u) { sum += expBelow(X[i] - both); }
+  sum = total(sum, lane);
+  if (lane == 0u) { state[row] = vec2f(both, before.y * expBelow(before.x - both) + sum); }
+}`;
+  return {
+    kernel: kernel('lseChunk', code),
+    params: { rows: o.rows, cols: o.cols, stride: o.stride, first: o.first ? 1 : 0 },
+    grid: line(o.rows),
+  };
+}
+
+/**
+ * picked[row] = X[row, targets[row] − col0] where this chunk of columns has that target; else it stays.
+ * Buffers: X [rows, cols], targets u32 [rows], picked [rows] in place.
+ */
+export function pickChunk(o: { rows: number; cols: number; col0: number }, _caps: Caps): Launch {
+  const code = () => /* wgsl */ `
+@group(0) @binding(0) var<storage, read> X: array<f32>;
+@group(0) @binding(1) var<storage, read> targets: array<u32>;
+@group(0) @binding(2) var<storage, read_write> picked: array<f32>;
+struct Params {
+  n: u32, // rows
+  cols: u32,
+  col0: u32, // first column of this chunk
+}
+@group(1) @binding(0) var<uniform> params: Params;
+${perElementMain('row')}
+  let col = targets[row] - params.col0; // wraps round to a huge number below col0
+  if (col < params.cols) { picked[row] = X[row * params.cols + col]; }
+}`;
+  return {
+    kernel: kernel('pickChunk', code),
+    params: { n: o.rows, cols: o.cols, col0: o.col0 },
+    grid: perElement(o.rows),
+  };
+}
+
+/** Float64 reference: softmax of one row. A row of −∞ alone gives zeros. */
+export function softmaxReference(row: readonly number[]): number[] {
+  const top = Math.max(...row);
+  if (top === Number.NEGATIVE_INFINITY) return row.map(() => 0);
+  const e = row.map((x) => Math.exp(x - top));
+  const sum = e.reduce((a, b) => a + b, 0);
+  return e.map((x) => x / sum);
+}
+
+/** Checks of softmax, log-sum-exp and picking. */
+export const softmaxFamily: Family = {
+  name: 'softmax',
+  about: 'softmax over rows; running log-sum-exp and target logits, a chunk of columns at a time',
+  examples(caps) {
+    const examples: Example[] = [];
+    const rowsOf = (x: Float32Array, cols: number) =>
+      Array.from({ length: x.length / cols }, (_, r) => Array.from(x.subarray(r * cols, (r + 1) * cols)));
+    const add = (title: string, x: Float32Array, cols: number) => {
+      examples.push({
+        title: `softmax, ${title} [${x.length / cols}, ${cols}]`,
+        launch: softmax({ rows: x.length / cols, cols }, caps),
+        buffers: [x, x.length],
+        expected: [{ binding: 1, values: rowsOf(x, cols).flatMap(softmaxReference), atol: 1e-7, rtol: 2e-5 }],
+      });
+    };
+    add('ordinary', noise(3 * 39, 1, 8), 39);
+    add('one column', noise(5, 2, 8), 1);
+    add('vocabulary', noise(2 * 50257, 3, 12), 50257);
+    add('scores of ±1e4', noise(4 * 70, 4, 1e4), 70);
+    add('scores of ±3e38', noise(4 * 70, 5, 3e38), 70);
+    add(
+      'with −∞',
+      noise(4 * 70, 6, 3).map((v, i) => (i % 3 ? v : Number.NEGATIVE_INFINITY)),
+      70,
+    );
+
+    const state = (row: number[]) => {
+      const top = Math.max(...row);
+      return [top, row.reduce((a, v) => a + Math.exp(v - top), 0)];
+    };
+    const [cols, stride] = [500, 503];
+    const x = noise(3 * stride, 7, 20);
+    const rows = rowsOf(x, stride).map((r) => r.slice(0, cols));
+    examples.push({
+      title: 'lseChunk, first chunk',
+      launch: lseChunk({ rows: 3, cols, stride, first: true }, caps),
+      buffers: [x, new Float32Array(6).fill(Number.NaN)],
+      expected: [{ binding: 1, values: rows.flatMap(state), rtol: 1e-5 }],
+    });
+    // what came before: a single logit, far above, among, and far below those of the chunk
+    const earlier = [1e4, 3.5, -1e4];
+    examples.push({
+      title: 'lseChunk, next chunk',
+      launch: lseChunk({ rows: 3, cols, stride, first: false }, caps),
+      buffers: [x, Float32Array.from(earlier.flatMap((v) => [v, 1]))],
+      expected: [{ binding: 1, values: rows.flatMap((r, i) => state([...r, earlier[i]])), rtol: 1e-5 }],
+    });
+    const targets = Uint32Array.of(7, 12, 19, 20, 10);
+    const logits = noise(5 * 10, 8);
+    const before = noise(5, 9);
+    examples.push({
+      title: 'pickChunk, targets inside and outside',
+      launch: pickChunk({ rows: 5, cols: 10, col0: 10 }, caps),
+      buffers: [logits, targets, before],
+      expected: [
+        {
+          binding: 2,
+          values: before.map((b, r) =>
+            targets[r] >= 10 && targets[r] < 20 ? logits[r * 10 + targets[r] - 10] : b,
+          ),
+          atol: 0,
+          rtol: 0,
+        },
+      ],
+    });
+    return examples;
+  },
+};
