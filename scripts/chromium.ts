@@ -5,7 +5,7 @@
  */
 
 import { execFile } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import os from 'node:os';
 import path from 'node:path';
@@ -43,10 +43,13 @@ async function unpackChromium(): Promise<string> {
   } catch {
     throw new NoBrowserError('the package @sparticuz/chromium is not installed: npm ci');
   }
-  const { size, mtimeMs } = statSync(path.join(path.dirname(main), '../../bin/chromium.br'));
-  const name = `chromium-${process.arch}-${size}-${Math.floor(mtimeMs)}`;
-  const home = process.env.XDG_CACHE_HOME || path.join(os.homedir(), '.cache');
-  const roots = [path.join(home, 'glassbox'), path.join(os.tmpdir(), `glassbox-${os.userInfo().uid}`)];
+  const home = path.join(path.dirname(main), '../..');
+  const { version } = JSON.parse(readFileSync(path.join(home, 'package.json'), 'utf8')) as {
+    version: string;
+  };
+  const name = `chromium-${version}-${process.arch}`; // not its date: `npm ci` makes it anew
+  const caches = process.env.XDG_CACHE_HOME || path.join(os.homedir(), '.cache');
+  const roots = [path.join(caches, 'glassbox'), path.join(os.tmpdir(), `glassbox-${os.userInfo().uid}`)];
   const ready = roots.map((root) => path.join(root, name)).find((folder) => existsSync(folder));
   if (ready) return ready;
   const failures: string[] = [];
