@@ -32,7 +32,13 @@ export interface Project {
  */
 export async function makeProject(extra: readonly string[]): Promise<Project> {
   const folder = mkdtempSync(path.join(tmpdir(), 'glassbox-consumer-'));
-  const { stdout } = await run('npm', ['pack', '--json', '--pack-destination', folder], { cwd: root });
+  const remove = () => rmSync(folder, { recursive: true, force: true });
+  const { stdout } = await run('npm', ['pack', '--json', '--pack-destination', folder], {
+    cwd: root,
+  }).catch((e) => {
+    remove();
+    throw e;
+  });
   // what a prepack script prints comes first
   const [{ filename, files }] = JSON.parse(stdout.slice(stdout.search(/^\[/m)));
   const modules = path.join(folder, 'node_modules');
@@ -82,6 +88,6 @@ export async function makeProject(extra: readonly string[]): Promise<Project> {
         await server.close();
       }
     },
-    remove: () => rmSync(folder, { recursive: true, force: true }),
+    remove,
   };
 }
