@@ -1,0 +1,71 @@
+/** What a heat map shows, before anybody draws it: rows, columns, values, and a colour scale pinned at zero. */
+
+import type { Labelled } from '../result.js';
+import { diverging, hues, type Rgb, type Scale, sequential, type Theme } from './colour.js';
+import { visible } from './text.js';
+
+export interface HeatmapOptions {
+  /** `diverging`: blue above zero, red below; `sequential`: paper at zero, one hue above. Default 'diverging'. */
+  readonly scale?: 'diverging' | 'sequential';
+  /** Of a sequential scale, in degrees; one of `hues`. */
+  readonly hue?: number;
+  /** The value with the strongest colour; the scale is symmetric. Default: the largest |value|. */
+  readonly max?: number;
+}
+
+/** A matrix with labels and colours. */
+export interface Heatmap {
+  readonly rows: readonly string[];
+  readonly columns: readonly string[];
+  /** What the axes are called, e.g. `layer` and `pos`. */
+  readonly names: readonly [rows: string, columns: string];
+  readonly scale: 'diverging' | 'sequential';
+  readonly max: number;
+  value(row: number, column: number): number;
+  colour(value: number, theme: Theme): Rgb;
+}
+
+/** A cell of a map, in words. */
+export interface Extreme {
+  readonly row: string;
+  readonly column: string;
+  readonly value: number;
+}
+
+/** A labelled array of two axes as a heat map. @throws when it has another number of axes. */
+export function heatmap(map: Labelled, options: HeatmapOptions = {}): Heatmap {
+  const { scale = 'diverging', hue = hues.probability } = options;
+  if (map.shape.length !== 2)
+    throw new Error(
+      `a heat map has two axes, this result ${map.shape.length} (${map.axes.map((a) => a.name).join(' × ')}): take a slice of it`,
+    );
+  const largest = map.values.reduce((m, v) => (Number.isFinite(v) ? Math.max(m, Math.abs(v)) : m), 0);
+  const max = options.max ?? (largest || 1);
+  const make = (theme: Theme): Scale => (scale === 'diverging' ? diverging(theme) : sequential(hue, theme));
+  const scales = { light: make('light'), dark: make('dark') };
+  const [rows, columns] = map.axes.map((axis) => axis.labels.map(visible));
+  return {
+    rows,
+    columns,
+    names: [map.axes[0].name, map.axes[1].name],
+    scale,
+    max,
+    value: (row, column) => map.values[row * columns.length + column],
+    colour: (value, theme) => scales[theme](Number.isNaN(value) ? 0 : value / max),
+  };
+}
+
+/** The n cells with the largest values, and with the smallest, as far as they are above (below) zero. */
+export function extremes(map: Heatmap, n = 3): { highest: Extreme[]; lowest: Extreme[] } {
+  const cells = map.rows.flatMap((row, r) =>
+    map.columns.map((column, c) => ({ row, column, value: map.value(r, c) })),
+  );
+  const sorted = cells.filter((c) => Number.isFinite(c.value)).sort((a, b) => b.value - a.value);
+  return {
+    highest: sorted.slice(0, n).filter((c) => c.value > 0),
+    lowest: sorted
+      .slice(-n)
+      .reverse()
+      .filter((c) => c.value < 0),
+  };
+}

@@ -1,0 +1,65 @@
+/** One self-contained page: figures with titles, explanations and where their numbers come from. */
+
+import { pageScript } from './page-script.js';
+import { pageStyle } from './page-style.js';
+import { escapeHtml } from './text.js';
+
+/** A figure on a page. `figure` and `about` are HTML, made by the functions of this folder or escaped. */
+export interface Section {
+  readonly title: string;
+  /** How to read it: a sentence or two. */
+  readonly about: string;
+  readonly figure: string;
+  /** Facts for the line below: model, prompts, metric, adapter, ... */
+  readonly source: Readonly<Record<string, string>>;
+}
+
+export interface Page {
+  readonly title: string;
+  readonly lead: string;
+  /** HTML between the title and the first figure. */
+  readonly intro?: string;
+  readonly sections: readonly Section[];
+  /** HTML at the end. */
+  readonly footer?: string;
+}
+
+/** Three panes behind one another, and light going through them. */
+const LOGO = `<svg viewBox="0 0 22 22" fill="none" stroke-width="1.5" aria-hidden="true"><rect x="1" y="5" width="12" height="16" rx="2.5" stroke="var(--faint)"/><rect x="5" y="3" width="12" height="16" rx="2.5" stroke="var(--soft)"/><rect x="9" y="1" width="12" height="16" rx="2.5" stroke="var(--blue)"/></svg>`;
+
+/** The page as HTML. It loads nothing: style, script and figures are inside. */
+export function page({ title, lead, intro = '', sections, footer = '' }: Page): string {
+  const body = sections.map((section, i) => sectionHtml(section, i + 1)).join('\n');
+  return `<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width,initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<title>${escapeHtml(title)} – Glassbox</title>
+<style>${pageStyle}</style>
+</head>
+<body>
+<main>
+<p class="brand">${LOGO}Glassbox</p>
+<h1>${escapeHtml(title)}</h1>
+<p class="lead">${lead}</p>
+${intro}
+${body}
+<footer>${footer}</footer>
+</main>
+<script>${pageScript}</script>
+</body>
+</html>
+`;
+}
+
+function sectionHtml({ title, about, figure, source }: Section, number: number): string {
+  const facts = Object.entries(source)
+    .map(([name, value]) => `<span><b>${escapeHtml(name)}</b>${escapeHtml(value)}</span>`)
+    .join('');
+  return `<section><h2><span class="no">${number}</span>${escapeHtml(title)}</h2>
+<p>${about}</p>
+${figure}
+<p class="source">${facts}</p></section>`;
+}

@@ -1,0 +1,99 @@
+/** Text in figures: tokens with their blanks made visible, widths in columns, short numbers, escapes. */
+
+/** Control characters, invisible formatting and characters without a glyph: what would garble a line, or a terminal. */
+const INVISIBLE = /[\p{Cc}\p{Cf}\p{Co}\p{Cn}\p{Cs}\p{Zl}\p{Zp}]/u;
+/** East Asian wide characters and emoji: two columns in a terminal. */
+const WIDE =
+  /[\u1100-\u115f\u2e80-\u303e\u3041-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6\u{20000}-\u{3fffd}]|\p{Emoji_Presentation}/u;
+
+const graphemes = new Intl.Segmenter('en', { granularity: 'grapheme' });
+const split = (text: string): string[] => Array.from(graphemes.segment(text), (s) => s.segment);
+
+/** A token as a label: `␣Mary`, `⏎` for a line feed, `⇥` for a tab, `\x1B` for other characters one cannot see. */
+export function visible(token: string): string {
+  let out = '';
+  for (const c of token) {
+    if (c === ' ') out += '␣';
+    else if (c === '\n') out += '⏎';
+    else if (c === '\t') out += '⇥';
+    else if (INVISIBLE.test(c) || /[\p{Zs}]/u.test(c)) {
+      const code = c.codePointAt(0)!.toString(16).toUpperCase();
+      out += code.length <= 2 ? `\\x${code.padStart(2, '0')}` : `\\u{${code}}`;
+    } else out += c;
+  }
+  return out;
+}
+
+/** Columns that a text takes in a terminal. */
+export function displayWidth(text: string): number {
+  return split(text).reduce((n, g) => n + (WIDE.test(g) ? 2 : /^[\p{Mn}\p{Me}]$/u.test(g) ? 0 : 1), 0);
+}
+
+/** The text, or its beginning and `…` where it is wider than `width` columns. */
+export function shorten(text: string, width: number): string {
+  if (displayWidth(text) <= width) return text;
+  let [out, used] = ['', 0];
+  for (const g of split(text)) {
+    const w = displayWidth(g);
+    if (used + w > width - 1) break;
+    out += g;
+    used += w;
+  }
+  return width > 0 ? `${out}…` : '';
+}
+
+/** Shortened and filled up with blanks to exactly `width` columns. */
+export function fit(text: string, width: number, align: 'left' | 'right' | 'centre' = 'left'): string {
+  const short = shorten(text, width);
+  const room = Math.max(0, width - displayWidth(short));
+  const before = align === 'left' ? 0 : align === 'right' ? room : room >> 1;
+  return ' '.repeat(before) + short + ' '.repeat(room - before);
+}
+
+/** A number for a narrow cell: `.97`, `-.03`, `1.2`, `-12`, `4e5`; `·` when it would round to zero, `?` for NaN. */
+export function compact(value: number): string {
+  const size = Math.abs(value);
+  if (Number.isNaN(value)) return '?';
+  if (size === Infinity) return value < 0 ? '-∞' : '∞';
+  if (size < 0.005) return '·';
+  if (size < 0.995) return value.toFixed(2).replace('0.', '.');
+  if (size < 9.95) return value.toFixed(1);
+  return size < 999.5 ? value.toFixed(0) : value.toExponential(0).replace('+', '');
+}
+
+/** A number to be read: four significant digits, with a sign if asked for. */
+export function exact(value: number, { sign = false } = {}): string {
+  if (!Number.isFinite(value)) return String(value);
+  const text = value === 0 ? '0' : String(Number(value.toPrecision(4)));
+  return (sign && value > 0 ? `+${text}` : text).replace('-', '−');
+}
+
+/** `62.1%`, `0.04%`, `<0.01%` */
+export function percent(p: number): string {
+  if (p > 0 && p < 0.0001) return '<0.01%';
+  return `${(100 * p).toFixed(p < 0.001 ? 2 : 1)}%`;
+}
+
+/** Position and token of a label like `4:␣Mary`; position '' where there is none. */
+export function splitLabel(label: string): [position: string, token: string] {
+  const found = /^(\d+):(.+)$/s.exec(label);
+  return found ? [found[1], found[2]] : ['', label];
+}
+
+const ENTITIES: Readonly<Record<string, string>> = {
+  '&': '&amp;',
+  '<': '&lt;',
+  '>': '&gt;',
+  '"': '&quot;',
+  "'": '&#39;',
+};
+
+/** Text for HTML and SVG, inside elements and attributes. Characters that XML forbids become `�`. */
+export const escapeHtml = (text: string): string =>
+  text.replace(/\p{Cc}/gu, (c) => ('\t\n\r'.includes(c) ? c : '�')).replace(/[&<>"']/g, (c) => ENTITIES[c]);
+
+/** A value as JSON inside a `<script>`: no text in it can end the element. */
+export const jsonForScript = (value: unknown): string =>
+  JSON.stringify(value)
+    .replace(/</g, '\\u003c')
+    .replace(/\u2028|\u2029/g, (c) => `\\u${c.charCodeAt(0).toString(16)}`);

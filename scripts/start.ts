@@ -1,0 +1,68 @@
+/**
+ * `npm start`: looks into a model while it completes a sentence. Four pictures, in the terminal and in one HTML file:
+ * predictions, the logit lens, a head's attention, and residual-stream patching. `npm start -- --help` for the options.
+ */
+
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { HookedTransformer, type LoadProgress } from '../index.js';
+import { duration, progress, runMain, terminal } from './cli.js';
+import { compute, modelName } from './start/compute.js';
+import { help, readOptions } from './start/options.js';
+import { reportPage } from './start/page.js';
+import { reportLines } from './start/print.js';
+
+const version = (): string =>
+  JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')).version;
+
+await runMain(async (signal) => {
+  const options = readOptions(process.argv.slice(2));
+  if (!options) return void process.stdout.write(help);
+  const started = performance.now();
+  const say = (lines: readonly string[]) => process.stdout.write(`${lines.join('\n')}\n`);
+
+  const model = await load(options.model, options.adapter, signal);
+  try {
+    const { config, gpu } = model;
+    say([
+      `${modelName(config.name)}: ${config.nLayers} layers × ${config.nHeads} heads, on ${gpu.adapter.text}`,
+    ]);
+    const bars = new Map<string, ReturnType<typeof progress>>();
+    const report = await compute(
+      model,
+      options,
+      (step, done, total) => {
+        const bar = bars.get(step) ?? progress(step);
+        bars.set(step, bar);
+        bar.update(done, total);
+        if (done === total) bar.end();
+      },
+      signal,
+    );
+    say(reportLines(report, terminal({ color: options.color })));
+    mkdirSync(path.dirname(options.out), { recursive: true });
+    writeFileSync(options.out, reportPage(report, version()));
+    say([
+      '',
+      `The same pictures, to point at: ${options.out}  (${duration(performance.now() - started)} in all)`,
+    ]);
+  } finally {
+    model.dispose();
+  }
+});
+
+async function load(
+  name: string,
+  adapter: 'auto' | 'hardware' | 'software' | 'opengles',
+  signal: AbortSignal,
+) {
+  const bar = progress(`loading ${modelName(name)}`);
+  const onProgress = ({ loaded, total }: LoadProgress) => {
+    if (loaded !== undefined && total) bar.update(loaded, total);
+  };
+  try {
+    return await HookedTransformer.fromPretrained(name, { adapter, onProgress, signal });
+  } finally {
+    bar.end();
+  }
+}

@@ -1,0 +1,157 @@
+/** The report of `npm start` as one HTML file. */
+
+import { hues } from '../../interp/plots/colour.js';
+import { type Heatmap, heatmap } from '../../interp/plots/heatmap.js';
+import { attentionData, barTable, headGrid, lensTable, tokenStrip } from '../../interp/plots/html.js';
+import { page, type Section } from '../../interp/plots/page.js';
+import { heatmapSvg } from '../../interp/plots/svg.js';
+import { escapeHtml, exact, percent, visible } from '../../interp/plots/text.js';
+import type { Report } from './compute.js';
+import { defaults } from './options.js';
+
+/** The whole page. `version`: Glassbox's. */
+export function reportPage(report: Report, version: string): string {
+  const { model, options, guesses, adapter, tokens } = report;
+  const best = guesses[0];
+  const shared = {
+    model: model.name,
+    weights: model.processing.length ? model.processing.join(', ') : 'as they are',
+    BOS: options.bos ? 'prepended' : 'no',
+    adapter,
+    glassbox: version,
+  };
+  const code = (text: string) => `<code>${escapeHtml(text)}</code>`;
+  const size = `${model.layers} layers, ${model.heads} heads each, ${model.dModel} numbers wide`;
+  return page({
+    title: `Inside ${model.name}, completing a sentence`,
+    lead: `${escapeHtml(size[0].toUpperCase() + size.slice(1))}. Its guess for the next token is ${code(best.text)}, with ${percent(best.prob)}. Below: how the guess forms, and where in the network it comes from.`,
+    intro: pairHtml(report),
+    sections: [
+      guessSection(report, shared),
+      lensSection(report, shared),
+      attentionSection(report, shared),
+      patchingSection(report, shared),
+    ],
+    footer: `${tokens.clean.length} tokens a prompt. To make this page again:<code>${escapeHtml(command(options))}</code>`,
+  });
+}
+
+type Facts = Readonly<Record<string, string>>;
+
+/** Both prompts, their answers, and the metric of each. */
+function pairHtml({ tokens, options, patching }: Report): string {
+  const { clean, corrupted } = patching.meta as { clean: number; corrupted: number };
+  const row = (
+    name: string,
+    own: string[],
+    other: string[],
+    answer: string,
+    role: string,
+    metric: number,
+  ) => {
+    const mark = (i: number) => (own[i] === other[i] ? '' : role === 'answer' ? 'new' : 'old');
+    return `<dt>${name}</dt><dd>${tokenStrip(own, mark)} <code class="chip ${role}">${escapeHtml(visible(answer))}</code></dd><dd class="num">logit difference ${exact(metric, { sign: true })}</dd>`;
+  };
+  return `<dl class="pair">${row('clean', tokens.clean, tokens.corrupted, options.answer, 'answer', clean)}${row('corrupted', tokens.corrupted, tokens.clean, options.wrong, 'wrong', corrupted)}</dl>`;
+}
+
+function guessSection({ guesses, options }: Report, shared: Facts): Section {
+  const rows = guesses.map((g) => ({
+    rank: g.rank,
+    label: g.text,
+    fraction: g.prob,
+    values: [percent(g.prob), exact(g.logit)],
+    role: g.role,
+  }));
+  return {
+    title: 'The next token',
+    about: `What the model expects after “${escapeHtml(options.prompt)}”.`,
+    figure: barTable(rows, ['probability', 'logit']),
+    source: { prompt: options.prompt, ...shared },
+  };
+}
+
+function lensSection({ lens, options }: Report, shared: Facts): Section {
+  const map = heatmap(lens, { scale: 'sequential', hue: hues.probability, max: 1 });
+  const top = lens.top.map((row) =>
+    row.map((cell) => cell.map(({ text, prob }) => ({ text: visible(text), prob }))),
+  );
+  return {
+    title: 'Logit lens: the guess, layer by layer',
+    about:
+      'Each row reads the residual stream at the start of a layer as if the model stopped there; the last row is the model’s real output. The cell holds the top token for the position after it, the stronger the tint the more probable; point at it for the first five. Outlined: the answer.',
+    figure: lensTable(map, top, { target: visible(options.answer) }),
+    source: { prompt: options.prompt, 'layer norm': 'final, computed anew for each row', ...shared },
+  };
+}
+
+function attentionSection({ attention, model, tokens, options }: Report, shared: Facts): Section {
+  const { layer, head, why, labels, all, pattern } = attention;
+  const n = labels.length;
+  const map = heatmap(pattern, { scale: 'sequential', hue: hues.attention, max: 1 });
+  const side = Math.max(6, Math.min(24, Math.floor(380 / n)));
+  const svg = heatmapSvg(map, {
+    cell: [side, side],
+    title: `head ${layer}.${head}`,
+    captions: ['from', 'to'],
+    numbers: false,
+    skip: (query, key) => key > query,
+  });
+  const thumb = Math.max(16, Math.min(52, Math.floor(430 / model.heads) - 5));
+  const grid = all
+    ? `<div style="--thumb:${thumb}px"><h3>All heads – click one</h3><div class="scroll">${headGrid(model.layers, model.heads)}</div></div>`
+    : '';
+  const data = attentionData({
+    labels: map.columns,
+    layers: model.layers,
+    heads: model.heads,
+    patterns: all ?? pattern.values,
+    layer,
+    head,
+  });
+  return {
+    title: `Attention of head ${layer}.${head}`,
+    about: `${escapeHtml(why)} The text is tinted by where head <b class="mono head-name">${layer}.${head}</b> looks from the outlined token; point at another token to look from there.`,
+    figure: `${tokenStrip(tokens.clean)}<p class="note">from <code class="from-label">${escapeHtml(map.rows[n - 1])}</code></p><div class="side"><div><h3>Head <span class="head-name">${layer}.${head}</span>: from each token (row) to each earlier one</h3><div class="scroll">${svg}</div></div>${grid}</div>${data}`,
+    source: { prompt: options.clean, ...shared },
+  };
+}
+
+function patchingSection({ patching, options }: Report, shared: Facts): Section {
+  const { metric, clean, corrupted } = patching.meta as { metric: string; clean: number; corrupted: number };
+  const map = patchingMap(
+    patching.values.reduce((m, v) => Math.max(m, Math.abs(v)), 1),
+    patching,
+  );
+  const width = Math.max(12, Math.min(58, Math.floor(930 / map.columns.length)));
+  return {
+    title: 'Patching: which activations carry the answer',
+    about:
+      'The corrupted prompt is run again and again, each time with one activation of the residual stream (at the start of a layer, at one token) taken from the clean run. <b>1</b> means that this one activation brings the clean answer back, <b>0</b> that it changes nothing, below zero that it makes things worse.',
+    figure: `<div class="scroll">${heatmapSvg(map, { cell: [width, 26], title: 'patched', captions: ['layer', 'token'], meaning: '0 = corrupted run, 1 = clean run' })}</div>`,
+    source: {
+      metric,
+      'in the clean run': exact(clean),
+      'in the corrupted run': exact(corrupted),
+      clean: options.clean,
+      corrupted: options.corrupted,
+      ...shared,
+    },
+  };
+}
+
+/** The labels show the tokens of the prompt that is run. */
+function patchingMap(max: number, patching: Report['patching']): Heatmap {
+  return heatmap(patching, { max });
+}
+
+/** The command line that gives this page. */
+function command(options: Report['options']): string {
+  const quote = (text: string) => (/^[\w./:-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`);
+  const given = (['model', 'clean', 'corrupted', 'answer', 'wrong', 'prompt'] as const)
+    .filter((name) => options[name] !== (name === 'prompt' ? options.clean : defaults[name]))
+    .flatMap((name) => [`--${name}`, quote(options[name])]);
+  const head = options.head ? ['--head', `${options.head.layer}.${options.head.head}`] : [];
+  const more = [...given, ...head, ...(options.bos ? [] : ['--no-bos'])];
+  return ['npm start', ...(more.length ? ['--', ...more] : [])].join(' ');
+}

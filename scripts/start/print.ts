@@ -1,0 +1,153 @@
+/** The report of `npm start` in a terminal. */
+
+import { hues, sequential } from '../../interp/plots/colour.js';
+import { type Extreme, extremes, heatmap } from '../../interp/plots/heatmap.js';
+import {
+  bar,
+  gridLines,
+  heatmapLines,
+  type Look,
+  legendLine,
+  paint,
+  type TerminalOptions,
+  tokenLines,
+} from '../../interp/plots/terminal.js';
+import { displayWidth, exact, fit, percent, shorten, visible } from '../../interp/plots/text.js';
+import type { Guess, Report } from './compute.js';
+
+/** Lines of at most `width` columns. */
+export function reportLines(report: Report, terminal: Required<TerminalOptions>): string[] {
+  const { depth, width } = terminal;
+  const bold = (text: string) => paint(text, { bold: true }, depth);
+  const dim = (text: string) => wrap(text, width).map((line) => paint(line, { dim: true }, depth));
+  const { layer, head, why } = report.attention;
+  const { answer, wrong } = report.options;
+  return [
+    '',
+    ...promptLines(report, terminal),
+    '',
+    bold('1  The next token'),
+    ...guessLines(report.guesses, terminal),
+    '',
+    bold('2  Logit lens'),
+    ...dim('The top token if the model stopped at that layer; its colour is its probability.'),
+    ...lensLines(report, terminal),
+    '',
+    bold(`3  Attention of head ${layer}.${head}`),
+    ...dim(why),
+    ...attentionLines(report, terminal),
+    '',
+    bold('4  Patching the residual stream'),
+    ...dim(
+      `The corrupted prompt is run with one activation from the clean run (at the start of a layer, at one token). Metric: logit(${visible(answer)}) − logit(${visible(wrong)}).`,
+    ),
+    ...patchingLines(report, terminal),
+  ];
+}
+
+/** Breaks a sentence into lines. */
+export function wrap(text: string, width: number): string[] {
+  const lines = [''];
+  for (const word of text.split(' ')) {
+    const line = lines[lines.length - 1];
+    if (line && displayWidth(line) + 1 + displayWidth(word) > width) lines.push(word);
+    else lines[lines.length - 1] = line ? `${line} ${word}` : word;
+  }
+  return lines;
+}
+
+/** Both prompts, with the tokens that differ in colour. */
+function promptLines({ tokens, options }: Report, terminal: Required<TerminalOptions>): string[] {
+  const { depth, width, theme } = terminal;
+  const strip = (name: string, own: string[], other: string[], answer: string, hue: number) => {
+    const fill = sequential(hue, theme)(0.75);
+    const look = (i: number): Look => (own[i] !== other[i] ? { fill, bold: true } : {});
+    const lines = tokenLines(own, look, { width: width - 12 - displayWidth(answer) - 3, depth });
+    lines[lines.length - 1] += paint(` → ${visible(answer)}`, { ink: fill, bold: true }, depth);
+    return lines.map(
+      (line, i) => `${i ? ' '.repeat(11) : paint(fit(name, 11), { dim: true }, depth)}${line}`,
+    );
+  };
+  return [
+    ...strip('clean', tokens.clean, tokens.corrupted, options.answer, hues.positive),
+    ...strip('corrupted', tokens.corrupted, tokens.clean, options.wrong, hues.negative),
+  ];
+}
+
+function guessLines(guesses: readonly Guess[], { depth, width, theme }: Required<TerminalOptions>): string[] {
+  const label = Math.min(24, Math.max(...guesses.map((g) => displayWidth(g.text))));
+  const room = Math.max(8, width - label - 38);
+  return guesses.map((g) => {
+    const hue = g.role === 'answer' ? hues.positive : g.role === 'wrong' ? hues.negative : hues.probability;
+    const ink = sequential(hue, theme)(0.85);
+    const text = paint(fit(shorten(g.text, label), label), g.role ? { ink, bold: true } : {}, depth);
+    const chart = paint(fit(bar(g.prob, room), room), { ink }, depth);
+    const role = g.role === 'answer' ? ' answer' : g.role === 'wrong' ? ' wrong' : '';
+    return `${String(g.rank).padStart(5)}  ${text}  ${chart} ${percent(g.prob).padStart(6)}  logit ${exact(g.logit).padStart(6)}${role}`;
+  });
+}
+
+function lensLines({ lens }: Report, terminal: Required<TerminalOptions>): string[] {
+  const map = heatmap(lens, { scale: 'sequential', hue: hues.probability, max: 1 });
+  const grid = gridLines({
+    ...terminal,
+    rows: map.rows,
+    columns: map.columns,
+    cellWidth: [7, 12],
+    align: 'left',
+    cell: (row, column) => ({
+      text: visible(lens.top[row][column][0].text),
+      look: { fill: map.colour(map.value(row, column), terminal.theme) },
+    }),
+  });
+  const last = lens.top.map((row, r) => ({ layer: map.rows[r], best: row[row.length - 1][0] }));
+  const final = last[last.length - 1].best;
+  const since = last.findIndex((_, r) => last.slice(r).every(({ best }) => best.token === final.token));
+  return [
+    ...grid,
+    legendLine(map, 'probability of the top token', terminal),
+    `At the last token, ${visible(final.text)} is on top from ${last[since].layer} on (${percent(last[since].best.prob)}), and ends at ${percent(final.prob)}.`,
+  ].flatMap((line, i) => (i <= grid.length ? [line] : wrap(line, terminal.width)));
+}
+
+function attentionLines({ attention, tokens }: Report, terminal: Required<TerminalOptions>): string[] {
+  const { depth, theme, width } = terminal;
+  const map = heatmap(attention.pattern, { scale: 'sequential', hue: hues.attention, max: 1 });
+  const n = map.rows.length;
+  const lastRow = Array.from({ length: n }, (_, key) => map.value(n - 1, key));
+  const most = lastRow
+    .map((weight, key) => ({ weight, label: map.columns[key] }))
+    .sort((a, b) => b.weight - a.weight)
+    .slice(0, 4);
+  const strip = tokenLines(tokens.clean, (i) => ({ fill: map.colour(lastRow[i], theme) }), { width, depth });
+  const grid = heatmapLines(map, { ...terminal, cellWidth: [4, 6] });
+  return [
+    ...(depth === 1 ? [] : ['From the last token:', ...strip]),
+    ...wrap(
+      `${map.rows[n - 1]} attends to ${most.map(({ weight, label }) => `${label} ${percent(weight)}`).join(', ')}`,
+      width,
+    ),
+    '',
+    ...grid,
+    legendLine(map, 'attention from the row’s token to the column’s', terminal),
+  ];
+}
+
+function patchingLines({ patching }: Report, terminal: Required<TerminalOptions>): string[] {
+  const largest = patching.values.reduce((m, v) => Math.max(m, Math.abs(v)), 1);
+  const map = heatmap(patching, { max: largest });
+  const { highest, lowest } = extremes(map, 3);
+  const say = (cells: readonly Extreme[]) =>
+    cells.map((c) => `${c.row} ${c.column} ${exact(c.value, { sign: true })}`).join(', ');
+  const { clean, corrupted } = patching.meta as { clean: number; corrupted: number };
+  return [
+    ...heatmapLines(map, terminal),
+    legendLine(map, '0 = corrupted run, 1 = clean run', terminal),
+    ...wrap(
+      `Metric: clean ${exact(clean, { sign: true })}, corrupted ${exact(corrupted, { sign: true })}.`,
+      terminal.width,
+    ),
+    ...(highest.length ? wrap(`Highest: ${say(highest)}.`, terminal.width) : []),
+    ...(lowest.length ? wrap(`Lowest: ${say(lowest)}.`, terminal.width) : []),
+  ];
+}
