@@ -1,0 +1,193 @@
+/**
+ * Causal attention in one kernel: scores and pattern never exist in memory (Dao et al. 2022, with the running
+ * maximum of Milakov & Gimelshein 2018).
+ *
+ * A workgroup has one tile of four queries of one head, and takes the keys in blocks. Within a block a thread first
+ * owns keys: it computes their four scores, kept as one vec4f, so that a key is loaded once for four queries. Then
+ * it owns columns of z: it adds the block's values, weighted, to four accumulators.
+ */
+
+import { elementType, type Geometry, type HeadsAt, layoutWgsl, QUERY_TILE } from './attention-layout.js';
+import { type Caps, type Launch, line, lineIndex, repeat } from './kernel.js';
+import { LOWEST } from './softmax.js';
+import { kernel, workgroupReduce } from './wgsl.js';
+
+/** How a block of keys is shared out. */
+interface Shape {
+  readonly heads: number;
+  readonly dHead: number;
+  readonly type: 'vec4f' | 'f32';
+  readonly prefix: boolean;
+  /** Threads of a workgroup, a power of two. */
+  readonly lanes: number;
+  /** Keys of a thread in a block. */
+  readonly keys: number;
+}
+
+const forQueries = (f: (i: number) => string, join = '\n') => repeat(QUERY_TILE, f, join);
+
+/** WGSL for the keys and values of one kind: the prefix's, in the store, or the row's own. */
+interface Source {
+  readonly K: string;
+  readonly V: string;
+  /** Where the head's part of key `k` begins in K, of its value in V. */
+  readonly keyAt: (k: string) => string;
+  readonly valueAt: (k: string) => string;
+  /** How many keys there are for this tile. */
+  readonly count: string;
+  /** Which of the four queries see key `k`: vec4<bool>. */
+  readonly sees: (k: string) => string;
+}
+
+/** The loop over all keys of one kind. */
+function overKeys(source: Source, { dHead, type, lanes, keys }: Shape): string {
+  const columns = type === 'vec4f' ? dHead / 4 : dHead;
+  const block = lanes * keys;
+  const owned = Math.ceil(columns / lanes);
+  const { K, V, keyAt, valueAt, count, sees } = source;
+  const forKeys = (f: (j: number) => string) => repeat(keys, f);
+  const dot = (a: string, b: string) => (type === 'vec4f' ? `dot(${a}, ${b})` : `${a} * ${b}`);
+  const highestOwn = Array.from({ length: keys }, (_, j) => `s${j}`).reduce((a, b) => `max(${a}, ${b})`);
+  return /* wgsl */ `
+  for (var first = 0u; first < ${count}; first += ${block}u) {
+    // A thread owns keys: their scores for the four queries.
+    ${forKeys((j) => `let key${j} = first + lane + ${lanes * j}u;`)}
+    ${forKeys((j) => `let k${j} = ${keyAt(`min(key${j}, ${count} - 1u)`)};`)}
+    ${forKeys((j) => `var s${j} = vec4f();`)}
+    for (var c = 0u; c < ${columns}u; c++) {
+      ${forQueries((i) => `let x${i} = Q[q${i} + c];`, ' ')}
+      ${forKeys((j) => `{ let y = ${K}[k${j} + c]; s${j} += vec4f(${forQueries((i) => dot(`x${i}`, 'y'), ', ')}); }`)}
+    }
+    ${forKeys((j) => `s${j} = select(vec4f(${LOWEST}), s${j} * params.scale, ${sees(`key${j}`)});`)}
+
+    // The maximum may have grown: what was summed up so far shrinks.
+    let newTop = max(top, highest(${highestOwn}, lane));
+    let keep = expBelow(top - newTop);
+    top = newTop;
+    sum *= keep;
+    ${forKeys((j) => `{ let p = select(vec4f(), expBelow(s${j} - top), ${sees(`key${j}`)}); sum += p; weights[lane + ${lanes * j}u] = p; }`)}
+    workgroupBarrier();
+
+    // A thread owns columns of z.
+    let here = min(${block}u, ${count} - first);
+    ${repeat(
+      owned,
+      (m) => /* wgsl */ `${(m + 1) * lanes > columns ? `if (lane + ${m * lanes}u < ${columns}u) ` : ''}{
+      ${forQueries((i) => `z${i}_${m} *= keep[${i}];`, ' ')}
+      for (var k = 0u; k < here; k++) {
+        let w = weights[k];
+        let v = ${V}[${valueAt('(first + k)')} + lane + ${m * lanes}u];
+        ${forQueries((i) => `z${i}_${m} += w[${i}] * v;`, ' ')}
+      }
+    }`,
+    )}
+    workgroupBarrier(); // before the next block's weights
+  }`;
+}
+
+function fusedWgsl(shape: Shape): string {
+  const { heads, dHead, type, prefix, lanes, keys } = shape;
+  const columns = type === 'vec4f' ? dHead / 4 : dHead;
+  const owned = Math.ceil(columns / lanes);
+  const slot = (k: string) => `tables[tile.prefixStart + ${k}] * ${2 * heads * columns}u`;
+  const stored: Source = {
+    K: 'store',
+    V: 'store',
+    keyAt: (k) => `${slot(k)} + head * ${columns}u`,
+    valueAt: (k) => `${slot(k)} + ${heads * columns}u + head * ${columns}u`,
+    count: 'tile.prefixLength',
+    sees: (k) => `vec4<bool>(${k} < tile.prefixLength)`,
+  };
+  const own: Source = {
+    K: 'K',
+    V: 'V',
+    keyAt: (k) => `kRow + ${k} * params.kStride`,
+    valueAt: (k) => `vRow + ${k} * params.vStride`,
+    count: 'ownCount',
+    sees: (k) => `vec4u(${k}) <= queries`,
+  };
+  return /* wgsl */ `
+@group(0) @binding(0) var<storage, read> Q: array<${type}>;
+@group(0) @binding(1) var<storage, read> K: array<${type}>;
+@group(0) @binding(2) var<storage, read> V: array<${type}>;
+@group(0) @binding(3) var<storage, read> tables: array<u32>;
+${prefix ? `@group(0) @binding(4) var<storage, read> store: array<${type}>; // [slots, 2, heads, dHead]` : ''}
+@group(0) @binding(${prefix ? 5 : 4}) var<storage, read_write> Z: array<${type}>; // [tokens, heads, dHead]
+struct Params {
+  rowTable: u32,
+  tileTable: u32,
+  tiles: u32,
+  qStride: u32, // strides and offsets in units of ${type}
+  qOffset: u32,
+  kStride: u32,
+  kOffset: u32,
+  vStride: u32,
+  vOffset: u32,
+  scale: f32,
+}
+@group(1) @binding(0) var<uniform> params: Params;
+${layoutWgsl}
+fn expBelow(x: vec4f) -> vec4f { return exp(max(x, vec4f(-104f))); } // e^−104 is 0 in f32
+${workgroupReduce('highest', 'vec4f', lanes, 'max(a, b)')}
+${workgroupReduce('total', 'vec4f', lanes)}
+var<workgroup> weights: array<vec4f, ${lanes * keys}>; // of the block's keys, for the four queries
+
+@compute @workgroup_size(${lanes})
+fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let group = ${lineIndex};
+  if (group >= params.tiles * ${heads}u) { return; }
+  let head = group % ${heads}u;
+  let tile = tileAt(group / ${heads}u);
+  let queries = tile.query + vec4u(0u, 1u, 2u, 3u);
+  let ownCount = min(tile.length, tile.query + ${QUERY_TILE}u); // keys that the last query sees
+  ${forQueries((i) => `let q${i} = params.qOffset + (tile.start + min(queries[${i}], tile.length - 1u)) * params.qStride + head * ${columns}u;`)}
+  let kRow = params.kOffset + tile.start * params.kStride + head * ${columns}u;
+  let vRow = params.vOffset + tile.start * params.vStride + head * ${columns}u;
+
+  var top = vec4f(${LOWEST}); // highest score so far
+  var sum = vec4f(); // of this thread's weights
+  ${forQueries((i) => repeat(owned, (m) => `var z${i}_${m} = ${type}();`, ' '))}
+${prefix ? overKeys(stored, shape) : ''}
+${overKeys(own, shape)}
+  sum = total(sum, lane);
+
+  let z = (tile.start + tile.query) * ${heads * columns}u + head * ${columns}u + lane;
+  ${repeat(
+    owned,
+    (m) => `if (lane + ${m * lanes}u < ${columns}u) {
+    ${forQueries((i) => `if (queries[${i}] < tile.length) { Z[z + ${i * heads * columns + m * lanes}u] = z${i}_${m} / sum[${i}]; }`)}
+  }`,
+  )}
+}`;
+}
+
+/**
+ * Z = softmax(q · k · scale, causal) · v.
+ * Buffers: Q, K, V, tables u32, with `prefix` store [slots, 2, heads · dHead], Z [tokens, heads · dHead].
+ */
+export function fusedAttention(
+  o: Geometry & { dHead: number; q: HeadsAt; k: HeadsAt; v: HeadsAt; scale: number; prefix: boolean },
+  caps: Caps,
+): Launch {
+  const { heads, dHead, prefix } = o;
+  const { type, step } = elementType(dHead, [o.q, o.k, o.v]);
+  // On a CPU a load costs as much as 30 multiply-adds: there a thread has several keys for each query it loads.
+  const [lanes, keys] = caps.adapterClass === 'software' ? [16, 4] : [32, 1];
+  const name = `fusedAttention/${type}/${heads}x${dHead}/${lanes}x${keys}${prefix ? '/prefix' : ''}`;
+  return {
+    kernel: kernel(name, () => fusedWgsl({ heads, dHead, type, prefix, lanes, keys })),
+    params: {
+      rowTable: o.rowTable,
+      tileTable: o.tileTable,
+      tiles: o.tiles,
+      qStride: o.q.stride / step,
+      qOffset: o.q.offset / step,
+      kStride: o.k.stride / step,
+      kOffset: o.k.offset / step,
+      vStride: o.v.stride / step,
+      vOffset: o.v.offset / step,
+      scale: o.scale,
+    },
+    grid: line(o.tiles * heads),
+  };
+}

@@ -1,0 +1,312 @@
+/**
+ * Causal attention in three steps, for runs in which somebody looks at the scores or the pattern; attention-fused.ts
+ * does all three at once. Query i of a row sees all keys of its prefix and its own keys 0 … i.
+ */
+
+import { elementType, type Geometry, type HeadsAt, layoutWgsl, QUERY_TILE } from './attention-layout.js';
+import { type Caps, type Launch, line, lineIndex, repeat } from './kernel.js';
+import { expBelowWgsl, LOWEST } from './softmax.js';
+import { kernel, perElement, perElementMain } from './wgsl.js';
+
+export * from './attention-layout.js';
+
+const forQueries = (f: (i: number) => string, join = '\n') => repeat(QUERY_TILE, f, join);
+
+/** Keys of one workgroup of `scores`. */
+const KEY_BLOCK = 64;
+
+/**
+ * S = q · k · scale, and −∞ above the diagonal.
+ * Buffers: Q, K, tables u32, with `prefix` store [slots, 2, heads · dHead], S: per row [heads, queries, keys].
+ */
+export function scores(
+  o: Geometry & { dHead: number; q: HeadsAt; k: HeadsAt; scale: number; prefix: boolean },
+  caps: Caps,
+): Launch {
+  const { heads, dHead, prefix } = o;
+  const { type, step } = elementType(dHead, [o.q, o.k]);
+  const columns = dHead / step;
+  // On a CPU a load costs as much as 30 multiply-adds: there a thread has several keys for each query it loads.
+  const keys = caps.adapterClass === 'software' ? 4 : 1;
+  const lanes = KEY_BLOCK / keys;
+  const forKeys = (f: (j: number) => string) => repeat(keys, f);
+  const dot =
+    step === 4 ? (a: string, b: string) => `dot(${a}, ${b})` : (a: string, b: string) => `${a} * ${b}`;
+  /** Adds q · k for all queries and keys of this thread; `k${'j'}` are the keys' places in `buffer`. */
+  const accumulate = (buffer: string) => /* wgsl */ `
+    for (var c = 0u; c < ${columns}u; c++) {
+      ${forQueries((i) => `let x${i} = Q[q${i} + c];`, ' ')}
+      ${forKeys((j) => `{ let y = ${buffer}[k${j} + c]; ${forQueries((i) => `s${i}_${j} += ${dot(`x${i}`, 'y')};`, ' ')} }`)}
+    }`;
+  const code = () => /* wgsl */ `
+@group(0) @binding(0) var<storage, read> Q: array<${type}>;
+@group(0) @binding(1) var<storage, read> K: array<${type}>;
+@group(0) @binding(2) var<storage, read> tables: array<u32>;
+${prefix ? `@group(0) @binding(3) var<storage, read> store: array<${type}>; // [slots, 2, heads, dHead]` : ''}
+@group(0) @binding(${prefix ? 4 : 3}) var<storage, read_write> S: array<f32>; // per row [heads, queries, keys]
+struct Params {
+  rowTable: u32,
+  tileTable: u32,
+  tiles: u32,
+  keyBlocks: u32, // workgroups a tile and head
+  qStride: u32, // strides and offsets in units of ${type}
+  qOffset: u32,
+  kStride: u32,
+  kOffset: u32,
+  scale: f32,
+  masked: f32, // −∞: WGSL has no literal for it
+}
+@group(1) @binding(0) var<uniform> params: Params;
+${layoutWgsl}
+
+@compute @workgroup_size(${lanes})
+fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let group = ${lineIndex};
+  if (group >= params.tiles * ${heads}u * params.keyBlocks) { return; }
+  let head = (group / params.keyBlocks) % ${heads}u;
+  let tile = tileAt(group / params.keyBlocks / ${heads}u);
+  var first = (group % params.keyBlocks) * ${KEY_BLOCK}u; // first key of this workgroup
+  var count = tile.length; // own keys, or keys of the prefix: a workgroup has only one kind
+  var before = tile.prefixLength; // keys that lie before that kind
+  ${
+    prefix
+      ? `let prefixEnd = (tile.prefixLength + ${KEY_BLOCK - 1}u) / ${KEY_BLOCK}u * ${KEY_BLOCK}u;
+  let inPrefix = first < prefixEnd;
+  if (inPrefix) { count = tile.prefixLength; before = 0u; } else { first -= prefixEnd; }`
+      : ''
+  }
+  if (first >= count) { return; }
+
+  let lastQuery = tile.length - 1u;
+  ${forQueries((i) => `let q${i} = params.qOffset + (tile.start + min(tile.query + ${i}u, lastQuery)) * params.qStride + head * ${columns}u;`)}
+  ${forKeys((j) => `let key${j} = first + lane + ${lanes * j}u;`)}
+  ${forQueries((i) => repeat(keys, (j) => `var s${i}_${j} = 0f;`, ' '))}
+  ${
+    prefix
+      ? `if (inPrefix) {
+    ${forKeys((j) => `let k${j} = (tables[tile.prefixStart + min(key${j}, count - 1u)] * ${2 * heads}u + head) * ${columns}u;`)}
+    ${accumulate('store')}
+  } else`
+      : ''
+  } if (first < tile.query + ${QUERY_TILE}u) { // else all of it is above the diagonal
+    ${forKeys((j) => `let k${j} = params.kOffset + (tile.start + min(key${j}, count - 1u)) * params.kStride + head * ${columns}u;`)}
+    ${accumulate('K')}
+  }
+
+  let keys = tile.prefixLength + tile.length;
+  ${forQueries(
+    (i) => `if (tile.query + ${i}u < tile.length) {
+    let query = tile.query + ${i}u;
+    let at = tile.block + (head * tile.length + query) * keys + before;
+    ${forKeys((j) => `if (key${j} < count) { S[at + key${j}] = select(params.masked, s${i}_${j} * params.scale, ${prefix ? 'inPrefix || ' : ''}key${j} <= query); }`)}
+  }`,
+  )}
+}`;
+  const keyBlocks = Math.ceil(o.maxKeys / KEY_BLOCK) + (prefix ? 1 : 0);
+  return {
+    kernel: kernel(`scores/${type}/${heads}x${dHead}/${lanes}x${keys}${prefix ? '/prefix' : ''}`, code),
+    params: {
+      rowTable: o.rowTable,
+      tileTable: o.tileTable,
+      tiles: o.tiles,
+      keyBlocks,
+      qStride: o.q.stride / step,
+      qOffset: o.q.offset / step,
+      kStride: o.k.stride / step,
+      kOffset: o.k.offset / step,
+      scale: o.scale,
+      masked: Number.NEGATIVE_INFINITY,
+    },
+    grid: line(o.tiles * heads * keyBlocks),
+  };
+}
+
+/** Threads that share a query in `pattern`. */
+const SHARE = 16;
+
+/**
+ * P = softmax of S over the keys that a query may see (found by index: what S holds above the diagonal does not
+ * matter), 0 above the diagonal. A query whose scores are all −∞ gets zeros, as in TransformerLens.
+ * Buffers: S, tables u32, P: per row [heads, queries, keys].
+ */
+export function pattern(o: Geometry, _caps: Caps): Launch {
+  const { heads } = o;
+  /** Combines `value` over the threads of a query, in a fixed order. */
+  const share = (value: string, combine: (a: string, b: string) => string) => /* wgsl */ `
+  parts[lane] = ${value};
+  workgroupBarrier();
+  for (var half = ${SHARE / 2}u; half > 0u; half >>= 1u) {
+    if (part < half) { parts[lane] = ${combine('parts[lane]', 'parts[lane + half]')}; }
+    workgroupBarrier();
+  }
+  ${value} = parts[lane - part];
+  workgroupBarrier();`;
+  const code = () => /* wgsl */ `
+@group(0) @binding(0) var<storage, read> S: array<f32>;
+@group(0) @binding(1) var<storage, read> tables: array<u32>;
+@group(0) @binding(2) var<storage, read_write> P: array<f32>;
+struct Params {
+  rowTable: u32,
+  tileTable: u32,
+  tiles: u32,
+}
+@group(1) @binding(0) var<uniform> params: Params;
+${layoutWgsl}
+${expBelowWgsl}
+var<workgroup> parts: array<f32, ${QUERY_TILE * SHARE}>;
+
+@compute @workgroup_size(${QUERY_TILE * SHARE})
+fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let group = ${lineIndex};
+  if (group >= params.tiles * ${heads}u) { return; }
+  let head = group % ${heads}u;
+  let tile = tileAt(group / ${heads}u);
+  let query = tile.query + lane / ${SHARE}u;
+  let part = lane % ${SHARE}u; // of the query's keys: part, part + ${SHARE}, …
+  let exists = query < tile.length;
+  let keys = select(0u, tile.prefixLength + tile.length, exists);
+  let visible = select(0u, tile.prefixLength + query + 1u, exists);
+  let at = tile.block + (head * tile.length + query) * keys;
+
+  var top = ${LOWEST};
+  for (var k = part; k < visible; k += ${SHARE}u) { top = max(top, S[at + k]); }
+  ${share('top', (a, b) => `max(${a}, ${b})`)}
+  var sum = 0f;
+  for (var k = part; k < visible; k += ${SHARE}u) {
+    let e = expBelow(S[at + k] - top);
+    sum += e;
+    P[at + k] = e;
+  }
+  ${share('sum', (a, b) => `${a} + ${b}`)}
+  let gain = select(0f, 1f / sum, sum > 0f);
+  for (var k = part; k < keys; k += ${SHARE}u) { // each thread its own elements again
+    var p = 0f;
+    if (k < visible) { p = P[at + k] * gain; }
+    P[at + k] = p;
+  }
+}`;
+  return {
+    kernel: kernel(`pattern/${heads}`, code),
+    params: { rowTable: o.rowTable, tileTable: o.tileTable, tiles: o.tiles },
+    grid: line(o.tiles * heads),
+  };
+}
+
+/** Columns of z of one workgroup of `weightedValues`. */
+const LANES = 16;
+
+/**
+ * Z = P · V over all keys of the row, above the diagonal too: a hook may have put something there.
+ * Buffers: P, V, tables u32, with `prefix` store [slots, 2, heads · dHead], Z [tokens, heads · dHead].
+ */
+export function weightedValues(
+  o: Geometry & { dHead: number; v: HeadsAt; prefix: boolean },
+  _caps: Caps,
+): Launch {
+  const { heads, dHead, prefix } = o;
+  const { type, step } = elementType(dHead, [o.v]);
+  const columns = dHead / step;
+  const blocks = Math.ceil(columns / LANES);
+  const accumulate = (value: string, key: string) =>
+    `{ let v = ${value}; ${forQueries((i) => `z${i} += P[p${i} + ${key}] * v;`, ' ')} }`;
+  const code = () => /* wgsl */ `
+@group(0) @binding(0) var<storage, read> P: array<f32>; // per row [heads, queries, keys]
+@group(0) @binding(1) var<storage, read> V: array<${type}>;
+@group(0) @binding(2) var<storage, read> tables: array<u32>;
+${prefix ? `@group(0) @binding(3) var<storage, read> store: array<${type}>; // [slots, 2, heads, dHead]` : ''}
+@group(0) @binding(${prefix ? 4 : 3}) var<storage, read_write> Z: array<${type}>; // [tokens, heads, dHead]
+struct Params {
+  rowTable: u32,
+  tileTable: u32,
+  tiles: u32,
+  vStride: u32, // in units of ${type}
+  vOffset: u32,
+}
+@group(1) @binding(0) var<uniform> params: Params;
+${layoutWgsl}
+
+@compute @workgroup_size(${LANES})
+fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let group = ${lineIndex};
+  if (group >= params.tiles * ${heads * blocks}u) { return; }
+  let column = group % ${blocks}u * ${LANES}u + lane;
+  if (column >= ${columns}u) { return; }
+  let head = (group / ${blocks}u) % ${heads}u;
+  let tile = tileAt(group / ${heads * blocks}u);
+  let keys = tile.prefixLength + tile.length;
+  let lastQuery = tile.length - 1u;
+  ${forQueries((i) => `let p${i} = tile.block + (head * tile.length + min(tile.query + ${i}u, lastQuery)) * keys;`)}
+  ${forQueries((i) => `var z${i} = ${type}();`, ' ')}
+  ${
+    prefix
+      ? `let values = ${heads * columns}u + head * ${columns}u + column; // in a slot, after its keys
+  for (var k = 0u; k < tile.prefixLength; k++) {
+    ${accumulate(`store[tables[tile.prefixStart + k] * ${2 * heads * columns}u + values]`, 'k')}
+  }`
+      : ''
+  }
+  let v0 = params.vOffset + tile.start * params.vStride + head * ${columns}u + column;
+  for (var k = 0u; k < tile.length; k++) {
+    ${accumulate('V[v0 + k * params.vStride]', 'tile.prefixLength + k')}
+  }
+  let z = (tile.start + tile.query) * ${heads * columns}u + head * ${columns}u + column;
+  ${forQueries((i) => `if (tile.query + ${i}u < tile.length) { Z[z + ${i * heads * columns}u] = z${i}; }`)}
+}`;
+  return {
+    kernel: kernel(`weightedValues/${type}/${heads}x${dHead}${prefix ? '/prefix' : ''}`, code),
+    params: {
+      rowTable: o.rowTable,
+      tileTable: o.tileTable,
+      tiles: o.tiles,
+      vStride: o.v.stride / step,
+      vOffset: o.v.offset / step,
+    },
+    grid: line(o.tiles * heads * blocks),
+  };
+}
+
+/** A token whose keys and values are not to be kept. */
+export const NO_SLOT = 0xffffffff;
+
+/**
+ * Keeps keys and values: store[slots[t]] = (key, value) of token t, for tokens with a slot.
+ * Buffers: K, V, slots u32 [tokens] (`NO_SLOT`: skip), store [slots, 2, width] in place.
+ */
+export function storeKv(o: { tokens: number; width: number; k: HeadsAt; v: HeadsAt }, _caps: Caps): Launch {
+  const code = () => /* wgsl */ `
+@group(0) @binding(0) var<storage, read> K: array<f32>;
+@group(0) @binding(1) var<storage, read> V: array<f32>;
+@group(0) @binding(2) var<storage, read> slots: array<u32>;
+@group(0) @binding(3) var<storage, read_write> store: array<f32>; // [slots, 2, width]
+struct Params {
+  n: u32, // tokens · width
+  width: u32,
+  kStride: u32,
+  kOffset: u32,
+  vStride: u32,
+  vOffset: u32,
+}
+@group(1) @binding(0) var<uniform> params: Params;
+${perElementMain()}
+  let token = i / params.width;
+  let column = i % params.width;
+  let slot = slots[token];
+  if (slot == ${NO_SLOT}u) { return; }
+  let at = slot * 2u * params.width + column;
+  store[at] = K[params.kOffset + token * params.kStride + column];
+  store[at + params.width] = V[params.vOffset + token * params.vStride + column];
+}`;
+  const n = o.tokens * o.width;
+  return {
+    kernel: kernel('storeKv', code),
+    params: {
+      n,
+      width: o.width,
+      kStride: o.k.stride,
+      kOffset: o.k.offset,
+      vStride: o.v.stride,
+      vOffset: o.v.offset,
+    },
+    grid: perElement(n),
+  };
+}
