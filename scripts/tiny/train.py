@@ -1,0 +1,109 @@
+"""Trains the tiny model. First `make-data.ts`, which writes the tokens and the tokenizer, then
+
+    python scripts/tiny/train.py DATA [--model weights/tiny] [--steps 5000] [--resume]
+
+A step sees 2048 tokens: 32 rows of 64, every fourth time 16 rows of 128. Four rows of five begin with a document, the fifth anywhere, so
+that the model also copes with a text that lacks its <|endoftext|>. Checkpoints go to the model's folder (weights) and to
+DATA/optimizer.pt; --resume goes on from there.
+"""
+
+import argparse
+import json
+import math
+import os
+import time
+
+import numpy
+import torch
+import torch.nn.functional as F
+
+from evaluate import evaluate
+from model import CONFIG, Gpt2, load, save
+
+TOKENS_PER_STEP = 2048
+WEIGHT_DECAY = 0.1
+BETAS = (0.9, 0.98)
+WARMUP = 150
+
+
+def read_tokens(path):
+    return torch.from_numpy(numpy.fromfile(path, dtype="<u2").astype(numpy.int64))
+
+
+def batch(tokens, starts, length, generator):
+    """[rows, length + 1] random slices of the corpus."""
+    rows = TOKENS_PER_STEP // length
+    aligned = starts[torch.randint(len(starts), (rows,), generator=generator)]
+    anywhere = torch.randint(len(tokens), (rows,), generator=generator)
+    begin = torch.where(torch.arange(rows) % 5 < 4, aligned, anywhere).clamp(max=len(tokens) - length - 1)
+    return tokens[begin[:, None] + torch.arange(length + 1)]
+
+
+def learning_rate(step, steps, peak):
+    """Linear warm-up, then half a cosine down to nothing."""
+    if step < WARMUP:
+        return peak * (step + 1) / WARMUP
+    return peak * 0.5 * (1 + math.cos(math.pi * (step - WARMUP) / (steps - WARMUP)))
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("data")
+    parser.add_argument("--model", default="weights/tiny")
+    parser.add_argument("--steps", type=int, default=5000)
+    parser.add_argument("--peak", type=float, default=3e-3)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--every", type=int, default=250, help="steps between evaluations and checkpoints")
+    parser.add_argument("--resume", action="store_true")
+    args = parser.parse_args()
+
+    torch.manual_seed(args.seed)
+    generator = torch.Generator().manual_seed(args.seed)
+    tokens = read_tokens(f"{args.data}/train.bin")
+    with open(f"{args.data}/probes.json") as file:
+        probes = json.load(file)
+    bos = probes["bos"]
+    starts = (tokens == bos).nonzero()[:, 0]
+    vocabulary = {"vocab_size": len(probes["vocabulary"]), "bos_token_id": bos, "eos_token_id": bos}
+    model = load(args.model) if args.resume else Gpt2({**CONFIG, **vocabulary})
+
+    # Weight decay on matrices only: it keeps the circuits small, and biases and gains need none.
+    matrices = [p for p in model.parameters() if p.dim() == 2]
+    vectors = [p for p in model.parameters() if p.dim() < 2]
+    groups = [{"params": matrices, "weight_decay": WEIGHT_DECAY}, {"params": vectors, "weight_decay": 0.0}]
+    optimizer = torch.optim.AdamW(groups, lr=args.peak, betas=BETAS, fused=True)
+    first = 0
+    state_path = f"{args.data}/optimizer.pt"
+    if args.resume:
+        state = torch.load(state_path)
+        optimizer.load_state_dict(state["optimizer"])
+        generator.set_state(state["generator"])
+        first = state["step"]
+
+    print(f"{sum(p.numel() for p in model.parameters())} parameters, {len(tokens)} tokens in {len(starts)} documents")
+    begun, total = time.time(), 0.0
+    for step in range(first, args.steps):
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(step, args.steps, args.peak)
+        rows = batch(tokens, starts, 128 if step % 4 == 3 else 64, generator)
+        loss = F.cross_entropy(model(rows[:, :-1]).flatten(0, 1), rows[:, 1:].flatten())
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        total += loss.item()
+        done = step + 1
+        if done % 50 == 0:
+            speed = (done - first) * TOKENS_PER_STEP / (time.time() - begun)
+            print(f"step {done}: loss {total / 50:.3f}, {speed:.0f} tokens/s", flush=True)
+            total = 0.0
+        if done % args.every == 0 or done == args.steps:
+            save(model, args.model)
+            state = {"optimizer": optimizer.state_dict(), "generator": generator.get_state(), "step": done}
+            torch.save(state, state_path + ".new")
+            os.replace(state_path + ".new", state_path)
+            print(json.dumps(evaluate(model, args.data, probes)), flush=True)
+
+
+if __name__ == "__main__":
+    main()
