@@ -1,9 +1,27 @@
-/** Memory on the GPU seen as a strided array: shape, ownership, binding. `Tensor` adds the operations. */
+/**
+ * Memory on the GPU seen as a strided array: ownership, reading, views. `Tensor` adds the operations.
+ * `reshape`, `transpose` and `expand` share memory: it goes back when the last view is disposed of.
+ */
 
 import type { Binding, Gpu } from './gpu.js';
-import { isContiguous, showShape, sizeOf, stridesOf } from './shape.js';
-import type { Scope, Storage } from './storage.js';
+import { ALIGN, copyInto } from './launches.js';
+import {
+  axisOf,
+  type Index,
+  isContiguous,
+  type Region,
+  resolveIndex,
+  showShape,
+  sizeOf,
+  stridesOf,
+} from './shape.js';
+import { type Scope, Storage } from './storage.js';
+import type { Tensor } from './tensor.js';
 
+/** Numbers in lists in lists. */
+export type Nested = number | Nested[];
+
+/** Number formats of arrays. */
 export type DType = 'f32' | 'u32';
 /** What `data()` gives. */
 export type DataOf<D extends DType> = D extends 'u32' ? Uint32Array : Float32Array;
@@ -19,13 +37,11 @@ export interface Parts {
   scope?: Scope | null;
 }
 
-/** Bindings start at multiples of 64 elements (256 bytes). */
-export const ALIGN = 64;
-
 /** Frees the memory of arrays that were dropped without `dispose()`, when the garbage collector finds them. */
 const dropped = new FinalizationRegistry<Storage>((storage) => storage.release());
 
-export class GpuArray<D extends DType = 'f32'> {
+/** Memory with a shape; `Tensor` is the only kind there is. */
+export abstract class GpuArray<D extends DType = 'f32'> {
   readonly shape: readonly number[];
   readonly strides: readonly number[];
   /** In elements. */
@@ -103,4 +119,112 @@ export class GpuArray<D extends DType = 'f32'> {
   binding(start = 0, count = this.size): Binding {
     return { buffer: this.storage.buffer, offset: 4 * (this.offset + start), bytes: 4 * count };
   }
+
+  /** Another handle on the same memory, owned by the caller (or by `scope`). */
+  alias(scope: Scope | null = null, label = this.label): Tensor<D> {
+    const { shape, strides, offset } = this;
+    return this.view({ shape: [...shape], strides: [...strides], offset }, label, scope);
+  }
+
+  /** An independent copy, owned by the caller. */
+  clone(): Tensor<D> {
+    return this.copy().keep();
+  }
+
+  // ---- reading -----------------------------------------------------------------------------------------------
+
+  /** All elements in row-major order, on the host. @throws GPU errors that happened on the way. */
+  async data(): Promise<DataOf<D>> {
+    const dense = this.dense();
+    try {
+      const bytes = await this.gpu.read(dense.binding());
+      return (this.dtype === 'u32' ? new Uint32Array(bytes) : new Float32Array(bytes)) as DataOf<D>;
+    } finally {
+      if (!this.isDense) dense.dispose();
+    }
+  }
+
+  /** All elements as nested arrays (a number when the shape is []). */
+  async toArray(): Promise<Nested> {
+    const data = await this.data();
+    const strides = stridesOf(this.shape);
+    const nest = (axis: number, at: number): Nested =>
+      axis === this.shape.length
+        ? data[at]
+        : Array.from({ length: this.shape[axis] }, (_, i) => nest(axis + 1, at + i * strides[axis]));
+    return nest(0, 0);
+  }
+
+  /** The only element of a tensor of size 1. */
+  async item(): Promise<number> {
+    if (this.size !== 1)
+      throw new Error(`item() of ${this.label} ${showShape(this.shape)}: it has ${this.size} elements`);
+    return (await this.data())[0];
+  }
+
+  // ---- views -------------------------------------------------------------------------------------------------
+
+  /** The same elements in another shape (a view); one length may be -1. */
+  reshape(shape: readonly number[]): Tensor<D> {
+    const known = shape.reduce((n, d) => (d === -1 ? n : n * d), 1);
+    const full = shape.map((d) => (d === -1 ? this.size / known : d));
+    if (sizeOf(full) !== this.size || shape.filter((d) => d === -1).length > 1)
+      throw new Error(`reshape: ${this.label} ${showShape(this.shape)} cannot become ${showShape(shape)}`);
+    if (isContiguous(this.shape, this.strides))
+      return this.view({ shape: full, strides: stridesOf(full), offset: this.offset });
+    const dense = this.copy();
+    const view = dense.reshape(full);
+    dense.dispose();
+    return view;
+  }
+
+  /** Axes in another order (a view); without an argument the last two are swapped. */
+  transpose(axes?: readonly number[]): Tensor<D> {
+    const rank = this.shape.length;
+    const last = Array.from({ length: rank }, (_, i) => (i < rank - 2 ? i : 2 * rank - 3 - i));
+    const order = (axes ?? last).map((a) => axisOf(a, rank, 'transpose'));
+    if (order.length !== rank || new Set(order).size !== rank)
+      throw new Error(`transpose: ${showShape(axes ?? [])} is not an order of ${rank} axes`);
+    return this.view({
+      shape: order.map((a) => this.shape[a]),
+      strides: order.map((a) => this.strides[a]),
+      offset: this.offset,
+    });
+  }
+
+  /** Axes of length 1 repeated to the given lengths (a view); -1 leaves an axis as it is. */
+  expand(shape: readonly number[]): Tensor<D> {
+    const full = shape.map((d, i) => (d === -1 ? this.shape[i] : d));
+    if (shape.length !== this.shape.length || full.some((d, i) => d !== this.shape[i] && this.shape[i] !== 1))
+      throw new Error(`expand: ${this.label} ${showShape(this.shape)} cannot become ${showShape(shape)}`);
+    const strides = this.strides.map((s, i) => (full[i] === this.shape[i] ? s : 0));
+    return this.view({ shape: full, strides, offset: this.offset });
+  }
+
+  /** Internal: a view of any part, sharing memory. */
+  window(index: Index): Tensor<D> {
+    return this.view(resolveIndex(this.shape, this.strides, this.offset, index, this.label));
+  }
+
+  /** Internal: itself if its memory can be bound as it is, else a dense copy (which the caller disposes of). */
+  dense(): Tensor<D> {
+    return this.isDense ? (this as unknown as Tensor<D>) : this.copy();
+  }
+
+  /** A view that shares the memory, in the scope given. */
+  protected view({ shape, strides, offset }: Region, label = this.label, scope = this.scope): Tensor<D> {
+    return this.make<D>({ storage: this.storage, shape, strides, offset, dtype: this.dtype, label, scope });
+  }
+
+  /** A dense copy, in the scope of this array. */
+  protected copy(): Tensor<D> {
+    const { gpu, shape, dtype, label, scope } = this;
+    const storage = new Storage(gpu, gpu.alloc(4 * this.size, label));
+    const out = this.make<D>({ storage, shape, dtype, label, scope });
+    copyInto(this, out);
+    return out;
+  }
+
+  /** A tensor of these parts: the operations are `Tensor`'s. */
+  protected abstract make<E extends DType>(parts: Parts): Tensor<E>;
 }

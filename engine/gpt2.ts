@@ -8,17 +8,13 @@
  */
 
 import type { Config } from '../weights/config.js';
+import { attend, attention, attentionPattern, attentionScores, keepKeysValues } from './attention.js';
 import type { Batch } from './batch.js';
 import {
   activate,
-  attend,
-  attention,
-  attentionPattern,
-  attentionScores,
   embedTokens,
   headProject,
   headResults,
-  keepKeysValues,
   layerNorm,
   linear,
   lookUp,

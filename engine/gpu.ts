@@ -3,7 +3,7 @@
  * (or the event loop turns): a whole forward pass is one submit.
  */
 
-import type { Caps, Host, Kernel, Launch } from '../kernels/kernel.js';
+import type { Caps, Host, Launch } from '../kernels/kernel.js';
 import {
   type AdapterChoice,
   type AdapterDescription,
@@ -12,44 +12,25 @@ import {
   isSoftware,
   requestDevice,
 } from './adapter.js';
+import { type Binding, type GpuStats, Pipelines } from './pipelines.js';
 import { type MemoryReport, mib, Pool, type PoolBuffer } from './pool.js';
 
-/** A part of a buffer, in bytes; the offset is a multiple of 256. */
-export interface Binding {
-  readonly buffer: PoolBuffer;
-  readonly offset: number;
-  readonly bytes: number;
-}
-
-/** Counters since the device was opened. */
-export interface GpuStats {
-  dispatches: number;
-  submits: number;
-  bindGroups: number;
-  pipelines: number;
-  uploadedBytes: number;
-  readBytes: number;
-}
+export type { Binding, GpuStats } from './pipelines.js';
 
 /** One uniform slot: the parameters of one dispatch. WebGPU's offset alignment is 256. */
 const SLOT = 256;
 const SLOTS = 2048;
-const MAX_BIND_GROUPS = 8192;
 const GPU_MAP_READ = 1;
-
-interface Compiled {
-  readonly id: string;
-  readonly pipeline: GPUComputePipeline;
-  readonly layout: GPUBindGroupLayout;
-  readonly signature: string;
-}
 
 const shared = new Map<string, Promise<Gpu>>();
 
+/** A GPU device with its memory, kernels and command stream. */
 export class Gpu {
-  /** The adapter in one line, its limits, and what the kernels want to know. */
+  /** The adapter in one line, and its limits. */
   readonly adapter: AdapterDescription;
+  /** What the kernels want to know of it. */
   readonly caps: Caps;
+  /** Work done since the device was opened. */
   readonly stats: GpuStats = {
     dispatches: 0,
     submits: 0,
@@ -62,10 +43,7 @@ export class Gpu {
   #batch = 0;
   #encoder: GPUCommandEncoder | null = null;
   #pass: GPUComputePassEncoder | null = null;
-  #compiled = new Map<string, Compiled>();
-  #layouts = new Map<string, { group: GPUBindGroupLayout; pipeline: GPUPipelineLayout }>();
-  #groups = new Map<string, GPUBindGroup>();
-  #groupsOf = new Map<number, string[]>(); // buffer id → keys of bind groups that use it
+  readonly #pipelines: Pipelines;
   readonly #uniforms: GPUBuffer;
   readonly #uniformLayout: GPUBindGroupLayout;
   readonly #uniformGroup: GPUBindGroup;
@@ -110,7 +88,7 @@ export class Gpu {
     this.#device = device;
     this.adapter = adapter;
     this.caps = adapter.caps;
-    this.#pool = new Pool(device, adapter.maxBufferBytes, (b) => this.#forget(b));
+    this.#pool = new Pool(device, adapter.maxBufferBytes, (b) => this.#pipelines.forget(b));
     this.#uniforms = device.createBuffer({ label: 'parameters', size: SLOT * SLOTS, usage: 0x40 | 0x8 }); // UNIFORM | COPY_DST
     this.#uniformLayout = device.createBindGroupLayout({
       label: 'parameters',
@@ -121,6 +99,13 @@ export class Gpu {
       layout: this.#uniformLayout,
       entries: [{ binding: 0, resource: { buffer: this.#uniforms, size: SLOT } }],
     });
+    this.#pipelines = new Pipelines(
+      device,
+      adapter.maxBindingBytes,
+      this.#uniformLayout,
+      this.stats,
+      (doing, f) => this.#guard(doing, f),
+    );
     this.#whenLost = device.lost.then((info) => {
       this.#lost = new Error(
         `the GPU device was lost (${info.reason}${info.message ? `: ${info.message}` : ''}): load the model again to open a new one`,
@@ -189,12 +174,12 @@ export class Gpu {
   /** Encodes one kernel. Bindings in the kernel's order. */
   launch({ kernel, params, grid }: Launch, bindings: readonly Binding[]): void {
     this.#alive();
-    const compiled = this.#compiled.get(kernel.name) ?? this.#compile(kernel);
     const names = Object.keys(kernel.params);
     if (names.length && this.#slot === SLOTS) this.flush();
     const pass = this.#beginPass();
-    pass.setPipeline(compiled.pipeline);
-    pass.setBindGroup(0, this.#group(compiled, kernel, bindings));
+    const { pipeline, group } = this.#pipelines.prepare(kernel, bindings);
+    pass.setPipeline(pipeline);
+    pass.setBindGroup(0, group);
     if (names.length) {
       const at = this.#slot++ * SLOT;
       names.forEach((name, i) => {
@@ -335,87 +320,6 @@ export class Gpu {
   #trim(): void {
     // Destroyed and staging memory only comes back with a later submit (Dawn).
     if (this.#pool.trim()) this.#device.queue.submit([]);
-  }
-
-  #compile(kernel: Kernel): Compiled {
-    const signature =
-      kernel.access.map((a) => a[0]).join('') + (Object.keys(kernel.params).length ? '+' : '');
-    let layout = this.#layouts.get(signature);
-    if (!layout) {
-      const group = this.#device.createBindGroupLayout({
-        label: signature,
-        entries: kernel.access.map((a, binding) => ({
-          binding,
-          visibility: 4,
-          buffer: { type: a === 'read' ? ('read-only-storage' as const) : ('storage' as const) },
-        })),
-      });
-      const groups = signature.endsWith('+') ? [group, this.#uniformLayout] : [group];
-      layout = {
-        group,
-        pipeline: this.#device.createPipelineLayout({ label: signature, bindGroupLayouts: groups }),
-      };
-      this.#layouts.set(signature, layout);
-    }
-    const pipeline = this.#guard(`compiling kernel ${kernel.name}`, () =>
-      this.#device.createComputePipeline({
-        label: kernel.name,
-        layout: layout.pipeline,
-        compute: {
-          module: this.#device.createShaderModule({ label: kernel.name, code: kernel.code }),
-          entryPoint: 'main',
-        },
-      }),
-    );
-    this.stats.pipelines++;
-    const compiled = { id: kernel.name, pipeline, layout: layout.group, signature };
-    this.#compiled.set(kernel.name, compiled);
-    return compiled;
-  }
-
-  #group(compiled: Compiled, kernel: Kernel, bindings: readonly Binding[]): GPUBindGroup {
-    if (bindings.length !== kernel.access.length)
-      throw new Error(
-        `kernel ${kernel.name} has ${kernel.access.length} bindings, ${bindings.length} were given`,
-      );
-    let key = compiled.signature;
-    for (const b of bindings) key += `|${b.buffer.id},${b.offset},${b.bytes}`;
-    const known = this.#groups.get(key);
-    if (known) return known;
-    if (this.#groups.size >= MAX_BIND_GROUPS) {
-      this.#groups.clear();
-      this.#groupsOf.clear();
-    }
-    for (const b of bindings)
-      if (b.bytes > this.adapter.maxBindingBytes)
-        throw new Error(
-          `kernel ${kernel.name}: a binding of ${mib(b.bytes)}, but this adapter allows ${mib(this.adapter.maxBindingBytes)}`,
-        );
-    const group = this.#device.createBindGroup({
-      label: kernel.name,
-      layout: compiled.layout,
-      entries: bindings.map((b, binding) => ({
-        binding,
-        resource: {
-          buffer: b.buffer.buffer,
-          offset: b.offset,
-          size: Math.max(4, Math.ceil(b.bytes / 4) * 4),
-        },
-      })),
-    });
-    this.stats.bindGroups++;
-    this.#groups.set(key, group);
-    for (const b of bindings) {
-      const keys = this.#groupsOf.get(b.buffer.id);
-      if (keys) keys.push(key);
-      else this.#groupsOf.set(b.buffer.id, [key]);
-    }
-    return group;
-  }
-
-  #forget(b: PoolBuffer): void {
-    for (const key of this.#groupsOf.get(b.id) ?? []) this.#groups.delete(key);
-    this.#groupsOf.delete(b.id);
   }
 
   #recycleReader(staging: GPUBuffer, size: number): void {

@@ -5,12 +5,12 @@
 
 import { gatherStrided } from '../kernels/copy.js';
 import type { Launch } from '../kernels/kernel.js';
-import { ALIGN, type DType, type GpuArray } from './array.js';
+import type { DType, GpuArray } from './array.js';
 import type { Gpu } from './gpu.js';
 import { sizeOf } from './shape.js';
 
-/** An array, and how many of its elements make a row. */
-export type RowOperand = readonly [array: GpuArray<DType>, width: number];
+/** Bindings start at multiples of 64 elements (256 bytes). */
+export const ALIGN = 64;
 
 /** Windows [start, count] of rows such that each binding fits the adapter and starts where a binding may. */
 export function* rowWindows(
@@ -27,18 +27,18 @@ export function* rowWindows(
   for (let start = 0; start < rows; start += step) yield [start, Math.min(step, rows - start)];
 }
 
-/** Runs a kernel over all rows, in as many launches as the bindings need. */
+/** Runs a kernel over all rows, in as many launches as the bindings need. `widths`: elements a row of each array. */
 export function launchRows(
   rows: number,
-  operands: readonly RowOperand[],
+  arrays: readonly GpuArray<DType>[],
+  widths: readonly number[],
   launch: (rows: number) => Launch,
 ): void {
-  const { gpu } = operands[0][0];
-  for (const [start, count] of rowWindows(gpu, rows, Math.max(...operands.map(([, width]) => width))))
-    gpu.launch(
-      launch(count),
-      operands.map(([array, width]) => array.binding(start * width, count * width)),
-    );
+  const { gpu } = arrays[0];
+  for (const [start, count] of rowWindows(gpu, rows, Math.max(...widths))) {
+    const bindings = arrays.map((t, i) => t.binding(start * widths[i], count * widths[i]));
+    gpu.launch(launch(count), bindings);
+  }
 }
 
 /** Copies a strided part of `source` to elements [at, …) of `out`, in halves where either is too large to bind. */
@@ -72,10 +72,7 @@ export function copyInto(
 }
 
 /** Calls f with dense versions of the arrays, and frees those that had to be made for it. */
-export function withDense<T extends GpuArray<DType> & { dense(): T }>(
-  arrays: readonly T[],
-  f: (dense: T[]) => void,
-): void {
+export function withDense(arrays: readonly GpuArray<DType>[], f: (dense: GpuArray<DType>[]) => void): void {
   const ready = arrays.map((t) => t.dense());
   f(ready);
   ready.forEach((t, i) => {

@@ -4,18 +4,15 @@
  */
 
 import { activation } from '../kernels/activation.js';
-import { pattern, scores, storeKv, weightedValues } from '../kernels/attention.js';
-import { fusedAttention } from '../kernels/attention-fused.js';
 import { embed, gatherRows } from '../kernels/embed.js';
 import { headInput, headResult } from '../kernels/head-matmul.js';
 import { layernorm, normalize } from '../kernels/layernorm.js';
 import { linear as linearLaunch, unembed as unembedLaunch } from '../kernels/matmul.js';
 import { lseChunk, pickChunk } from '../kernels/softmax.js';
-import type { DType } from './array.js';
+import type { DType, GpuArray } from './array.js';
 import type { Batch } from './batch.js';
 import type { Binding } from './gpu.js';
 import { rowWindows, withDense } from './launches.js';
-import { isContiguous } from './shape.js';
 import type { Scope } from './storage.js';
 import { Tensor } from './tensor.js';
 import type { GpuBlock, Norm, Table } from './weights.js';
@@ -142,129 +139,6 @@ export function headResults(z: Tensor, W_O: Tensor): Tensor {
   return out;
 }
 
-// ---- attention -------------------------------------------------------------------------------------------------
-
-/** What the attention kernels need besides the tensors. */
-interface AttentionSetting {
-  batch: Batch;
-  layer: number;
-  /** Factor on q · k. */
-  scale: number;
-}
-
-/** Causal attention in one kernel: z [tokens, head, dHead]; scores and pattern never exist. */
-export function attention(
-  q: Tensor,
-  k: Tensor,
-  v: Tensor,
-  { batch, layer, scale }: AttentionSetting,
-): Tensor {
-  const { gpu } = q;
-  const [tokens, heads, dHead] = q.shape;
-  const z = Tensor.result(gpu, [tokens, heads, dHead], [q], 'hook_z');
-  withHeads([q, k, v], ([q, k, v]) => {
-    const o = { ...geometry(batch), heads, dHead, q, k, v, scale, prefix: batch.store !== null };
-    gpu.launch(fusedAttention(o, gpu.caps), [
-      q.binding,
-      k.binding,
-      v.binding,
-      ...tables(batch, layer),
-      z.binding(),
-    ]);
-  });
-  return z;
-}
-
-/** q · k · scale, −∞ above the diagonal: [batch, head, query, key], or flat blocks where rows differ. */
-export function attentionScores(q: Tensor, k: Tensor, { batch, layer, scale }: AttentionSetting): Tensor {
-  const { gpu } = q;
-  const [, heads, dHead] = q.shape;
-  const out = Tensor.result(gpu, scoresShape(batch, heads), [q], 'hook_attn_scores');
-  withHeads([q, k], ([q, k]) => {
-    const o = { ...geometry(batch), heads, dHead, q, k, scale, prefix: batch.store !== null };
-    gpu.launch(scores(o, gpu.caps), [q.binding, k.binding, ...tables(batch, layer), out.binding()]);
-  });
-  return out;
-}
-
-/** Softmax of the scores over the keys that each query may see. */
-export function attentionPattern(s: Tensor, heads: number, batch: Batch): Tensor {
-  const { gpu } = s;
-  const out = Tensor.result(gpu, s.shape, [s], 'hook_pattern');
-  withDense([s], ([s]) =>
-    gpu.launch(pattern({ ...geometry(batch), heads }, gpu.caps), [
-      s.binding(),
-      batch.layout.words.binding(),
-      out.binding(),
-    ]),
-  );
-  return out;
-}
-
-/** pattern · v: z [tokens, head, dHead]. */
-export function attend(p: Tensor, v: Tensor, { batch, layer }: Omit<AttentionSetting, 'scale'>): Tensor {
-  const { gpu } = p;
-  const [tokens, heads, dHead] = v.shape;
-  const z = Tensor.result(gpu, [tokens, heads, dHead], [p], 'hook_z');
-  withDense([p], ([p]) =>
-    withHeads([v], ([v]) => {
-      const o = { ...geometry(batch), heads, dHead, v, prefix: batch.store !== null };
-      gpu.launch(weightedValues(o, gpu.caps), [p.binding(), v.binding, ...tables(batch, layer), z.binding()]);
-    }),
-  );
-  return z;
-}
-
-/** Keeps this run's keys and values of one layer in the batch's store. */
-export function keepKeysValues(k: Tensor, v: Tensor, batch: Batch, layer: number): void {
-  if (!batch.keepIn) return;
-  const { gpu } = k;
-  const { store, slots } = batch.keepIn;
-  const [tokens, heads, dHead] = k.shape;
-  withHeads([k, v], ([k, v]) => {
-    const launch = storeKv({ tokens, width: heads * dHead, k, v }, gpu.caps);
-    gpu.launch(launch, [k.binding, v.binding, slots.binding(), store.layers[layer].binding()]);
-  });
-}
-
-const geometry = ({ layout: { tiles, tileTable, rowTable, maxKeys } }: Batch) => ({
-  tiles,
-  tileTable,
-  rowTable,
-  maxKeys,
-});
-
-const tables = ({ layout, store }: Batch, layer: number): Binding[] =>
-  store ? [layout.words.binding(), store.layers[layer].binding()] : [layout.words.binding()];
-
-/** Rows of one length and position give [batch, head, query, key]; else the rows' blocks lie one after another. */
-function scoresShape({ equal, rows, layout }: Batch, heads: number): number[] {
-  const [{ length, position }] = rows;
-  return equal ? [rows.length, heads, length, position + length] : [layout.scores];
-}
-
-interface HeadWindow {
-  binding: Binding;
-  stride: number;
-  offset: number;
-}
-
-/** Tensors [tokens, head, dHead] as the attention kernels read them: any row stride, heads side by side. */
-function withHeads(tensors: Tensor[], f: (windows: HeadWindow[]) => void): void {
-  const made: Tensor[] = [];
-  const windows = tensors.map((t) => {
-    let source = t;
-    if (!isContiguous(t.shape.slice(1), t.strides.slice(1))) made.push((source = t.clone()));
-    const { shape, strides, offset, storage } = source;
-    const reach = offset + (shape[0] - 1) * strides[0] + shape[1] * shape[2];
-    return { binding: { buffer: storage.buffer, offset: 0, bytes: 4 * reach }, stride: strides[0], offset };
-  });
-  f(windows);
-  for (const t of made) t.dispose();
-}
-
-// ---- the end ---------------------------------------------------------------------------------------------------
-
 /** Logits: x · W_Uᵀ + b_U, [rows, dVocab]. */
 export function unembed(x: Tensor, W_U: Table, b_U: Tensor | null): Tensor {
   const { gpu } = x;
@@ -355,15 +229,12 @@ export function targetLogits(
 export function pickRows(x: Tensor, which: readonly number[], scope: Scope | null = x.scope): Tensor {
   const [rows, width] = x.shape;
   const ids = Tensor.from<'u32'>(x.gpu, Uint32Array.from(which), [which.length], { label: 'rows', scope });
-  let out!: Tensor;
-  withDense([x], ([tensor]) => {
-    out = gatherTable({ rows, width, chunks: [{ row0: 0, rows, tensor }] }, ids, which.length);
-  });
+  const tensor = x.dense();
+  const out = gatherTable({ rows, width, chunks: [{ row0: 0, rows, tensor }] }, ids, which.length);
+  if (tensor !== x) tensor.dispose();
   ids.dispose();
   return out;
 }
 
-// ---- helpers ---------------------------------------------------------------------------------------------------
-
-const bindings = (...tensors: (Tensor<DType> | null | undefined)[]): Binding[] =>
+const bindings = (...tensors: (GpuArray<DType> | null | undefined)[]): Binding[] =>
   tensors.flatMap((t) => (t ? [t.binding()] : []));

@@ -1,16 +1,16 @@
 /**
- * Arrays on the GPU, with operations. Operations only encode work; nothing is read back but by `data()`,
- * `toArray()` and `item()`. `reshape`, `transpose` and `expand` are views that share memory; everything else makes a
- * new tensor.
+ * Operations on GPU arrays. They only encode work: nothing is read back but by `data()`, `toArray()` and `item()`.
+ * Each makes a new tensor, which the caller disposes of (inside a hook or a run, that happens by itself).
  */
 
 import { fill, scatterStrided } from '../kernels/copy.js';
 import { type BinaryOp, binary, binaryScalar, type UnaryOp, unary } from '../kernels/elementwise.js';
+import type { Launch } from '../kernels/kernel.js';
 import { batchMatmul } from '../kernels/matmul.js';
 import { type ReduceOp, reduceMiddle } from '../kernels/reduce.js';
 import { softmax } from '../kernels/softmax.js';
 import { gatherLast, topk } from '../kernels/topk.js';
-import { type DataOf, type DType, GpuArray } from './array.js';
+import { type DataOf, type DType, GpuArray, type Parts } from './array.js';
 import type { Gpu } from './gpu.js';
 import { copyInto, launchRows, withDense } from './launches.js';
 import {
@@ -18,8 +18,6 @@ import {
   broadcastShape,
   broadcastStrides,
   type Index,
-  isContiguous,
-  type Region,
   resolveIndex,
   sameShape,
   showShape,
@@ -28,9 +26,7 @@ import {
 } from './shape.js';
 import { type Scope, Storage } from './storage.js';
 
-/** Numbers in lists in lists. */
-export type Nested = number | Nested[];
-
+/** An array on the GPU. */
 export class Tensor<D extends DType = 'f32'> extends GpuArray<D> {
   /** Uploads host data. @throws when it does not fill the shape. */
   static from<D extends DType = 'f32'>(
@@ -85,96 +81,6 @@ export class Tensor<D extends DType = 'f32'> extends GpuArray<D> {
     return out;
   }
 
-  /** Another handle on the same memory, owned by the caller (or by `scope`). */
-  alias(scope: Scope | null = null, label = this.label): Tensor<D> {
-    return this.#view(this, label, scope);
-  }
-
-  /** An independent copy, owned by the caller. */
-  clone(): Tensor<D> {
-    return this.#copy().keep();
-  }
-
-  // ---- reading -----------------------------------------------------------------------------------------------
-
-  /** All elements in row-major order, on the host. @throws GPU errors that happened on the way. */
-  async data(): Promise<DataOf<D>> {
-    const dense = this.dense();
-    try {
-      const bytes = await this.gpu.read(dense.binding());
-      return (this.dtype === 'u32' ? new Uint32Array(bytes) : new Float32Array(bytes)) as DataOf<D>;
-    } finally {
-      if (dense !== this) dense.dispose();
-    }
-  }
-
-  /** All elements as nested arrays (a number when the shape is []). */
-  async toArray(): Promise<Nested> {
-    const data = await this.data();
-    const strides = stridesOf(this.shape);
-    const nest = (axis: number, at: number): Nested =>
-      axis === this.shape.length
-        ? data[at]
-        : Array.from({ length: this.shape[axis] }, (_, i) => nest(axis + 1, at + i * strides[axis]));
-    return nest(0, 0);
-  }
-
-  /** The only element of a tensor of size 1. */
-  async item(): Promise<number> {
-    if (this.size !== 1)
-      throw new Error(`item() of ${this.label} ${showShape(this.shape)}: it has ${this.size} elements`);
-    return (await this.data())[0];
-  }
-
-  // ---- views -------------------------------------------------------------------------------------------------
-
-  /** The same elements in another shape (a view); one length may be -1. */
-  reshape(shape: readonly number[]): Tensor<D> {
-    const known = shape.reduce((n, d) => (d === -1 ? n : n * d), 1);
-    const full = shape.map((d) => (d === -1 ? this.size / known : d));
-    if (sizeOf(full) !== this.size || shape.filter((d) => d === -1).length > 1)
-      throw new Error(`reshape: ${this.label} ${showShape(this.shape)} cannot become ${showShape(shape)}`);
-    if (isContiguous(this.shape, this.strides))
-      return this.#view({ shape: full, strides: stridesOf(full), offset: this.offset });
-    const dense = this.#copy();
-    const view = dense.reshape(full);
-    dense.dispose();
-    return view;
-  }
-
-  /** Axes in another order (a view); without an argument the last two are swapped. */
-  transpose(axes?: readonly number[]): Tensor<D> {
-    const rank = this.shape.length;
-    const last = Array.from({ length: rank }, (_, i) => (i < rank - 2 ? i : 2 * rank - 3 - i));
-    const order = (axes ?? last).map((a) => axisOf(a, rank, 'transpose'));
-    if (order.length !== rank || new Set(order).size !== rank)
-      throw new Error(`transpose: ${showShape(axes ?? [])} is not an order of ${rank} axes`);
-    return this.#view({
-      shape: order.map((a) => this.shape[a]),
-      strides: order.map((a) => this.strides[a]),
-      offset: this.offset,
-    });
-  }
-
-  /** Axes of length 1 repeated to the given lengths (a view); -1 leaves an axis as it is. */
-  expand(shape: readonly number[]): Tensor<D> {
-    const full = shape.map((d, i) => (d === -1 ? this.shape[i] : d));
-    if (shape.length !== this.shape.length || full.some((d, i) => d !== this.shape[i] && this.shape[i] !== 1))
-      throw new Error(`expand: ${this.label} ${showShape(this.shape)} cannot become ${showShape(shape)}`);
-    const strides = this.strides.map((s, i) => (full[i] === this.shape[i] ? s : 0));
-    return this.#view({ shape: full, strides, offset: this.offset });
-  }
-
-  /** Internal: a view of any part, sharing memory. */
-  window(index: Index): Tensor<D> {
-    return this.#view(resolveIndex(this.shape, this.strides, this.offset, index, this.label));
-  }
-
-  /** Internal: itself if its memory can be bound as it is, else a dense copy (which the caller disposes of). */
-  dense(): Tensor<D> {
-    return this.isDense ? this : this.#copy();
-  }
-
   // ---- parts -------------------------------------------------------------------------------------------------
 
   /**
@@ -183,7 +89,7 @@ export class Tensor<D extends DType = 'f32'> extends GpuArray<D> {
    */
   slice(index: Index): Tensor<D> {
     const view = this.window(index);
-    const copy = view.#copy();
+    const copy = view.copy();
     view.dispose();
     return copy;
   }
@@ -196,14 +102,14 @@ export class Tensor<D extends DType = 'f32'> extends GpuArray<D> {
       throw new Error(
         `${what}: a value of shape ${showShape(value.shape)} does not fit the part ${showShape(part.shape)}`,
       );
-    const out = this.#copy();
+    const out = this.copy();
     const { gpu } = this;
     if (typeof value === 'number') {
       gpu.launch(fill({ ...part, value }, gpu.caps), [out.binding()]);
       return out;
     }
     const strides = broadcastStrides(value.shape, value.strides, part.shape);
-    const source = value.#view({ shape: part.shape, strides, offset: value.offset });
+    const source = value.view({ shape: part.shape, strides, offset: value.offset });
     withDense([source], ([s]) => gpu.launch(scatterStrided(part, gpu.caps), [s.binding(), out.binding()]));
     source.dispose();
     return out;
@@ -232,20 +138,8 @@ export class Tensor<D extends DType = 'f32'> extends GpuArray<D> {
         `gather: indices ${showShape(indices.shape)} for a tensor ${showShape(this.shape)}: leading axes must agree`,
       );
     const k = indices.shape.at(-1) ?? 1;
-    const { gpu } = this;
-    const out = Tensor.result(gpu, indices.shape, [this, indices], `${this.label}.gather`);
-    withDense<Tensor<DType>>([this, indices], ([x, i]) =>
-      launchRows(
-        rows,
-        [
-          [x, cols],
-          [i, k],
-          [out, k],
-        ],
-        (n) => gatherLast({ rows: n, cols, k }, gpu.caps),
-      ),
-    );
-    return out;
+    const launch = (n: number) => gatherLast({ rows: n, cols, k }, this.gpu.caps);
+    return this.#rowwise('gather', indices.shape, rows, [this, indices], [cols, k, k], launch);
   }
 
   // ---- arithmetic --------------------------------------------------------------------------------------------
@@ -269,19 +163,8 @@ export class Tensor<D extends DType = 'f32'> extends GpuArray<D> {
 
   /** Elementwise function: `t.map('exp')`. */
   map(op: UnaryOp): Tensor {
-    const { gpu } = this;
-    const out = Tensor.result(gpu, this.shape, [this], `${this.label}.${op}`);
-    withDense<Tensor<DType>>([this], ([x]) =>
-      launchRows(
-        x.size,
-        [
-          [x, 1],
-          [out, 1],
-        ],
-        (n) => unary({ op, n }, gpu.caps),
-      ),
-    );
-    return out;
+    const launch = (n: number) => unary({ op, n }, this.gpu.caps);
+    return this.#rowwise(op, this.shape, this.size, [this], [1, 1], launch);
   }
 
   /** Matrix product over the last two axes: [..., m, k] · [k, n] or [..., m, k] · [..., k, n]. */
@@ -304,7 +187,7 @@ export class Tensor<D extends DType = 'f32'> extends GpuArray<D> {
     const batch = sizeOf(lead);
     // One B for all: the batch is only more rows.
     const o = sharedB ? { batch: 1, m: batch * m, k, n, sharedB } : { batch, m, k, n, sharedB };
-    withDense<Tensor<DType>>([this, b], ([x, y]) =>
+    withDense([this, b], ([x, y]) =>
       gpu.launch(batchMatmul(o, gpu.caps), [x.binding(), y.binding(), out.binding()]),
     );
     return out;
@@ -338,20 +221,9 @@ export class Tensor<D extends DType = 'f32'> extends GpuArray<D> {
       result.dispose();
       return back;
     }
-    const { gpu } = this;
     const cols = this.shape[a];
-    const out = Tensor.result(gpu, this.shape, [this], `${this.label}.softmax`);
-    withDense<Tensor<DType>>([this], ([x]) =>
-      launchRows(
-        x.size / cols,
-        [
-          [x, cols],
-          [out, cols],
-        ],
-        (rows) => softmax({ rows, cols }, gpu.caps),
-      ),
-    );
-    return out;
+    const launch = (rows: number) => softmax({ rows, cols }, this.gpu.caps);
+    return this.#rowwise('softmax', this.shape, this.size / cols, [this], [cols, cols], launch);
   }
 
   /** The k largest along the last axis, descending, ties by lower index: { values, indices }, both [..., k]. */
@@ -363,17 +235,8 @@ export class Tensor<D extends DType = 'f32'> extends GpuArray<D> {
     const shape = [...this.shape.slice(0, -1), k];
     const values = Tensor.result(gpu, shape, [this], `${this.label}.topk`);
     const indices = Tensor.result<'u32'>(gpu, shape, [this], `${this.label}.topk`, 'u32');
-    withDense<Tensor<DType>>([this], ([x]) =>
-      launchRows(
-        x.size / cols,
-        [
-          [x, cols],
-          [values, k],
-          [indices, k],
-        ],
-        (rows) => topk({ rows, cols, k }, gpu.caps),
-      ),
-    );
+    const launch = (rows: number) => topk({ rows, cols, k }, gpu.caps);
+    withDense([this], ([x]) => launchRows(x.size / cols, [x, values, indices], [cols, k, k], launch));
     return { values, indices };
   }
 
@@ -388,48 +251,37 @@ export class Tensor<D extends DType = 'f32'> extends GpuArray<D> {
 
   // ---- inside ------------------------------------------------------------------------------------------------
 
-  #view({ shape, strides, offset }: Region | Tensor<D>, label = this.label, scope = this.scope): Tensor<D> {
-    return new Tensor<D>({ storage: this.storage, shape, strides, offset, dtype: this.dtype, label, scope });
+  protected override make<E extends DType>(parts: Parts): Tensor<E> {
+    return new Tensor<E>(parts);
   }
 
-  #copy(): Tensor<D> {
-    const out = Tensor.result<D>(this.gpu, this.shape, [this], this.label, this.dtype);
-    copyInto(this, out);
+  /** A kernel whose rows are independent: `widths` are the elements a row of each input, then of the result. */
+  #rowwise(
+    name: string,
+    shape: readonly number[],
+    rows: number,
+    inputs: readonly Tensor<DType>[],
+    widths: readonly number[],
+    launch: (rows: number) => Launch,
+  ): Tensor {
+    const out = Tensor.result(this.gpu, shape, inputs, `${this.label}.${name}`);
+    withDense(inputs, (dense) => launchRows(rows, [...dense, out], widths, launch));
     return out;
   }
 
   #binary(op: BinaryOp, b: Tensor | number): Tensor {
     const { gpu } = this;
     if (typeof b === 'number') {
-      const out = Tensor.result(gpu, this.shape, [this], `${this.label}.${op}`);
-      withDense<Tensor<DType>>([this], ([x]) =>
-        launchRows(
-          x.size,
-          [
-            [x, 1],
-            [out, 1],
-          ],
-          (n) => binaryScalar({ op, n, value: b }, gpu.caps),
-        ),
-      );
-      return out;
+      const launch = (n: number) => binaryScalar({ op, n, value: b }, gpu.caps);
+      return this.#rowwise(op, this.shape, this.size, [this], [1, 1], launch);
+    }
+    if (sameShape(this.shape, b.shape)) {
+      const launch = (n: number) => binary({ op, shape: [n], aStrides: [1], bStrides: [1] }, gpu.caps);
+      return this.#rowwise(op, this.shape, this.size, [this, b], [1, 1, 1], launch);
     }
     const shape = broadcastShape(this.shape, b.shape, op);
     const out = Tensor.result(gpu, shape, [this, b], `${this.label}.${op}`);
-    withDense<Tensor<DType>>([this, b], ([x, y]) => {
-      if (sameShape(x.shape, y.shape)) {
-        const flat = (n: number) => binary({ op, shape: [n], aStrides: [1], bStrides: [1] }, gpu.caps);
-        launchRows(
-          x.size,
-          [
-            [x, 1],
-            [y, 1],
-            [out, 1],
-          ],
-          flat,
-        );
-        return;
-      }
+    withDense([this, b], ([x, y]) => {
       const strides = (t: GpuArray<DType>) => broadcastStrides(t.shape, stridesOf(t.shape), shape);
       const launch = binary({ op, shape, aStrides: strides(x), bStrides: strides(y) }, gpu.caps);
       gpu.launch(launch, [x.binding(), y.binding(), out.binding()]);
@@ -444,23 +296,12 @@ export class Tensor<D extends DType = 'f32'> extends GpuArray<D> {
       flat.dispose();
       return out;
     }
-    const { gpu } = this;
     const a = axisOf(axis, this.shape.length, op);
-    const outer = sizeOf(this.shape.slice(0, a));
     const n = this.shape[a];
+    const outer = sizeOf(this.shape.slice(0, a));
     const inner = sizeOf(this.shape.slice(a + 1));
     const shape = this.shape.flatMap((d, i) => (i !== a ? [d] : keepDims ? [1] : []));
-    const out = Tensor.result(gpu, shape, [this], `${this.label}.${op}`);
-    withDense<Tensor<DType>>([this], ([x]) =>
-      launchRows(
-        outer,
-        [
-          [x, n * inner],
-          [out, inner],
-        ],
-        (rows) => reduceMiddle({ outer: rows, n, inner, op }, gpu.caps),
-      ),
-    );
-    return out;
+    const launch = (rows: number) => reduceMiddle({ outer: rows, n, inner, op }, this.gpu.caps);
+    return this.#rowwise(op, shape, outer, [this], [n * inner, inner], launch);
   }
 }
