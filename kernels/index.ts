@@ -1,0 +1,44 @@
+/**
+ * All kernels: their launch functions for the engine, and their families for whoever checks them.
+ */
+
+import { activationFamily } from './activation.js';
+import { attentionFamily } from './attention-examples.js';
+import { copyFamily } from './copy.js';
+import { elementwiseFamily } from './elementwise.js';
+import { embedFamily } from './embed.js';
+import { headMatmulFamily } from './head-matmul.js';
+import type { Family } from './kernel.js';
+import { layernormFamily } from './layernorm.js';
+import { matmulFamily } from './matmul.js';
+import { reduceFamily } from './reduce.js';
+import { softmaxFamily } from './softmax.js';
+import { topkFamily } from './topk.js';
+
+export { activation } from './activation.js';
+export { attentionLayout, pattern, scores, storeKv, weightedValues } from './attention.js';
+export { fusedAttention } from './attention-fused.js';
+export { fill, gatherStrided, scatterStrided } from './copy.js';
+export { binary, binaryScalar, unary } from './elementwise.js';
+export { embed, gatherRows } from './embed.js';
+export { headInput, headResult } from './head-matmul.js';
+export { layernorm, normalize } from './layernorm.js';
+export { batchMatmul, linear, unembed } from './matmul.js';
+export { reduceMiddle, reduceRows } from './reduce.js';
+export { lseChunk, pickChunk, softmax } from './softmax.js';
+export { gatherLast, topk } from './topk.js';
+
+/** Every kernel family, with its examples. */
+export const families: readonly Family[] = [
+  embedFamily,
+  layernormFamily,
+  matmulFamily,
+  headMatmulFamily,
+  activationFamily,
+  attentionFamily,
+  softmaxFamily,
+  topkFamily,
+  elementwiseFamily,
+  copyFamily,
+  reduceFamily,
+];
