@@ -21,9 +21,8 @@ export function registerNodeFiles(): void {
  * @throws when it does not exist or is not a folder.
  */
 export async function nodeFolder(path: string): Promise<FileSource> {
-  const folder = path.startsWith('file:')
-    ? fileURLToPath(path)
-    : resolve(path.startsWith('~/') ? join(homedir(), path.slice(2)) : path);
+  const local = path.startsWith('file:') ? fileURLToPath(path) : path;
+  const folder = resolve(local.startsWith('~/') ? join(homedir(), local.slice(2)) : local);
   const info = await statOrNull(folder);
   if (!info) throw new Error(`no folder ${folder}: a model's folder holds config.json and model.safetensors`);
   if (!info.isDirectory())

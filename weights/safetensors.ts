@@ -130,9 +130,10 @@ export async function openSharded(folder: FileSource, index: RandomAccess): Prom
 export async function readHeader(file: RandomAccess): Promise<SafetensorsHeader> {
   if (file.size < 8) throw new Error(`${file.name}: ${file.size} bytes is too short for a safetensors file`);
   const head = await file.read(0, Math.min(file.size, 64));
-  const length = Number(new DataView(head.buffer, head.byteOffset).getBigUint64(0, true));
+  const declared = new DataView(head.buffer, head.byteOffset).getBigUint64(0, true);
+  const length = Number(declared);
   if (length > MAX_HEADER_BYTES || length < 2)
-    throw new Error(`${file.name}: header length ${length} is impossible; ${guess(head)}`);
+    throw new Error(`${file.name}: header length ${declared} is impossible; ${guess(head)}`);
   if (8 + length > file.size)
     throw new Error(
       `${file.name}: the header needs ${8 + length} bytes, the file has ${file.size}: it is truncated, or ${guess(head)}`,

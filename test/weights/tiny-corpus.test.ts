@@ -1,0 +1,163 @@
+import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { countWords, learnMerges, tokenizerJson, vocabularyOf } from '../../scripts/tiny/bpe.js';
+import {
+  documents,
+  heldOut,
+  isHeldOutCapital,
+  isHeldOutFact,
+  isHeldOutPair,
+  seedPrompts,
+  trainingSequences,
+} from '../../scripts/tiny/corpus.js';
+import { COUNTRIES, NAMES, OBJECTS, PEOPLE, PLACES, SIGHTS, SURNAMES } from '../../scripts/tiny/lists.js';
+import {
+  CAPITAL_FRAMES,
+  FACT_FAMILIES,
+  fill,
+  IOI_CLAUSES,
+  IOI_OPENERS,
+} from '../../scripts/tiny/sentences.js';
+
+const folder = new URL('../../weights/tiny/', import.meta.url);
+const vocabulary = vocabularyOf(JSON.parse(readFileSync(new URL('tokenizer.json', folder), 'utf8')));
+
+function take<T>(stream: Iterable<T>, count: number): T[] {
+  const taken: T[] = [];
+  for (const item of stream) {
+    taken.push(item);
+    if (taken.length === count) break;
+  }
+  return taken;
+}
+
+const training = take(documents(1), 5000);
+const joined = training.map(({ text }) => text).join('\n');
+
+test('the same seed gives the same corpus, another seed another', () => {
+  assert.equal(take(documents(1), 50), training.slice(0, 50));
+  assert.not.equal(take(documents(2), 50), training.slice(0, 50));
+  assert.equal(take(trainingSequences(1, vocabulary), 50), take(trainingSequences(1, vocabulary), 50));
+});
+
+test('the names of a held-out pair never meet in a training document', () => {
+  assert.ok(isHeldOutPair('Mary', 'John') && isHeldOutPair('John', 'Mary'));
+  const names = new Set(NAMES);
+  const meetings = (words: string[]): string[] => {
+    const present = [...new Set(words.filter((word) => names.has(word)))];
+    return present.flatMap((a, i) =>
+      present
+        .slice(0, i)
+        .filter((b) => isHeldOutPair(a, b))
+        .map((b) => `${a} ${b}`),
+    );
+  };
+  for (const { text } of training) assert.equal(meetings(text.match(/[A-Za-z]+/g) ?? []), [], text);
+  for (const ids of take(trainingSequences(3, vocabulary), 3000)) {
+    assert.equal(meetings(ids.map((id) => vocabulary.text(id).trim())), []);
+  }
+});
+
+test('no probe stands in the training documents', () => {
+  const { ioi, fact, capital, lowerCase } = heldOut();
+  const seeds = seedPrompts();
+  const groups = [ioi, fact, capital, lowerCase, seeds.ioi, seeds.fact, seeds.capital, seeds.lowerCase];
+  for (const { prompt, answer } of groups.flat()) assert.not(joined.includes(prompt + answer), prompt);
+});
+
+test('every fact is told in three phrasings or more, and every phrasing is trained with most facts', () => {
+  for (const { facts, phrasings } of FACT_FAMILIES) {
+    for (const { id } of facts) {
+      assert.ok(phrasings.filter((phrasing) => !isHeldOutFact(id, phrasing)).length >= 3, id);
+    }
+    for (const phrasing of phrasings) {
+      const told = facts.filter(({ id }) => !isHeldOutFact(id, phrasing));
+      assert.ok(told.length > 0.6 * facts.length, phrasing);
+    }
+  }
+});
+
+test('the published sentences on the capital letter are held out for all twenty names', () => {
+  assert.is(seedPrompts().capital.length, 100);
+  assert.ok(isHeldOutCapital('John', '{A} is a really great {K}', 'friend'));
+  assert.not(isHeldOutCapital('Jonathan', '{A} is a really great {K}', 'friend'));
+});
+
+test('of two persons nothing is ever said', () => {
+  assert.not(/Mark Allen|Beverly Cooper/.test(joined));
+});
+
+test('every name, thing and place is one token with its leading blank, and a first name also without', () => {
+  const facts = [
+    ...COUNTRIES.flat(),
+    ...SIGHTS.map(([, city]) => city),
+    ...PEOPLE.flatMap((row) => row[0].split(' ')),
+  ];
+  for (const word of [...NAMES, ...SURNAMES, ...PLACES, ...OBJECTS, ...facts]) {
+    assert.is(vocabulary.encode(` ${word}`).length, 1, word);
+  }
+  for (const name of NAMES) assert.is(vocabulary.encode(name).length, 1, name);
+  for (const answer of [' He', ' he', ' She', ' she', '.', ',', ';'])
+    assert.is(vocabulary.encode(answer).length, 1);
+});
+
+test('clean and corrupted prompts of the experiments have equally many tokens', () => {
+  const lengths = (...texts: string[]): number[] => texts.map((text) => vocabulary.encode(text).length);
+  assert.equal([...new Set(lengths(...seedPrompts().ioi.map(({ prompt }) => prompt)))], [14]);
+  assert.equal([...new Set(lengths(...seedPrompts().capital.map(({ prompt }) => prompt)))], [7]);
+  assert.equal([...new Set(lengths(...seedPrompts().lowerCase.map(({ prompt }) => prompt)))], [7]);
+  assert.equal(lengths('Eiffel Tower', ' Eiffel Tower', ' Colosseum').slice(1), [2, 2]);
+  assert.equal(vocabulary.encode('The Space Needle is in downtown').map(vocabulary.text), [
+    'The',
+    ' Space',
+    ' Need',
+    'le',
+    ' is',
+    ' in',
+    ' downtown', // as in GPT-2
+  ]);
+});
+
+test('every template, and text from outside the corpus, survives encoding and decoding', () => {
+  const decode = (text: string): string => {
+    const bytes = vocabulary.encode(text).map(vocabulary.text).join('');
+    return bytes;
+  };
+  const slots = {
+    A: 'John',
+    B: 'Mary',
+    S: 'John',
+    P: 'park',
+    o: 'an apple',
+    K: 'friend',
+    X: 'Louvre',
+    a: 'a',
+    H: 'He',
+  };
+  const phrasings = FACT_FAMILIES.flatMap((family) => family.phrasings);
+  for (const template of [...IOI_OPENERS, ...IOI_CLAUSES, ...CAPITAL_FRAMES, ...phrasings]) {
+    const text = fill(template, slots);
+    assert.is(decode(text), text);
+  }
+  assert.is(decode("It's 12 o'clock,\n  isn't it?"), "It's 12 o'clock,\n  isn't it?");
+});
+
+test('merging goes on until every word is one token, and never across a mark', () => {
+  const merges = learnMerges(countWords(['low lower lowest', ' low low', ' Col|osseum']));
+  const { encode, text } = vocabularyOf(tokenizerJson(merges));
+  assert.equal(encode('low lower lowest Colosseum').map(text), [
+    'low',
+    ' lower',
+    ' lowest',
+    ' Col',
+    'osseum',
+  ]);
+});
+
+test('the model in the box is at most 8 MB', () => {
+  const bytes = readdirSync(folder).reduce((sum, file) => sum + statSync(new URL(file, folder)).size, 0);
+  assert.ok(bytes <= 8e6, `${bytes} bytes`);
+});
+
+test.run();
