@@ -21,6 +21,7 @@ import { type OnLoadProgress, progressCounter } from './progress.js';
 import { elements, showShape, type TensorSource } from './tensors.js';
 import type { BlockWeights, FinalWeights, HostTensor, ModelPart, NormWeights } from './types.js';
 
+/** Watching and stopping a read. */
 export interface ReadOptions {
   onProgress?: OnLoadProgress;
   signal?: AbortSignal;

@@ -2,6 +2,7 @@
  * The shape of a model, and the letters used everywhere: nLayers, nHeads, dModel, dHead, dMlp, nCtx, dVocab.
  */
 
+/** The MLP's activation; `gelu_new` is GPT-2's tanh approximation, `gelu` the exact one. */
 export type ActFn = 'gelu_new' | 'gelu' | 'relu';
 /** `LN`: with gain and bias; `LNPre`: centred and scaled only (gain and bias folded away); `none`: no norm at all. */
 export type Normalization = 'LN' | 'LNPre' | 'none';

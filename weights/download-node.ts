@@ -14,6 +14,7 @@ import { basename, dirname, join } from 'node:path';
 import { type OnLoadProgress, progressCounter } from './progress.js';
 import { HttpError, ShortBodyError, withRetries } from './retry.js';
 
+/** What to fetch, where to put it, and what it must be. */
 export interface Download {
   url: string;
   headers: Readonly<Record<string, string>>;

@@ -5,6 +5,7 @@
 import { checkRange, type FileSource, memoryFile, type RandomAccess } from './files.js';
 import { HttpError, ShortBodyError, withRetries } from './retry.js';
 
+/** How to ask a web server. */
 export interface UrlOptions {
   /** Default the global `fetch`. */
   fetch?: typeof fetch;

@@ -2,6 +2,7 @@
  * The Hugging Face Hub: which repository a model's name means, and what its answers say.
  */
 
+/** A repository of the Hub. */
 export interface HubRepo {
   /** `owner/name` */
   readonly repo: string;
@@ -19,6 +20,7 @@ const KNOWN: Readonly<Record<string, HubRepo>> = {
   distilgpt2: { repo: 'distilbert/distilgpt2', aliases: ['distilgpt2'] },
 };
 
+/** The short names, for messages. */
 export const knownModels: readonly string[] = Object.keys(KNOWN);
 
 /** The public Hub; `$HF_ENDPOINT` replaces it in Node. */

@@ -29,6 +29,7 @@ export interface HubStore {
   open(repo: string, aliases: readonly string[], options: LoadOptions): Promise<FileSource>;
 }
 
+/** What `setFilePlatform` registers. */
 export interface FilePlatform {
   /** A folder by its path or file: URL. @throws when it does not exist. */
   folder(path: string): Promise<FileSource>;

@@ -15,6 +15,7 @@ import type { Config } from './config.js';
 import { refactorBlock } from './refactor.js';
 import type { BlockWeights, EmbedWeights, FinalWeights, HostTensor, NormWeights } from './types.js';
 
+/** Which of the five steps are taken; TransformerLens' flags in camelCase. */
 export interface Processing {
   readonly foldLn: boolean;
   readonly centerWritingWeights: boolean;

@@ -19,6 +19,7 @@ export interface LoadProgress {
   readonly total?: number;
 }
 
+/** Called for every event of a load; must not throw. */
 export type OnLoadProgress = (event: LoadProgress) => void;
 
 /**

@@ -13,6 +13,7 @@ export interface SavedTensor {
   readonly data: Float32Array | Float64Array | Int32Array | Uint32Array | Uint8Array | BigInt64Array;
 }
 
+/** How a safetensors file is written. */
 export interface WriteOptions {
   /** Free texts for the header. */
   metadata?: Readonly<Record<string, string>>;

@@ -31,6 +31,7 @@ export const DTYPE_BYTES = {
   U64: 8,
   F64: 8,
 } as const;
+/** The format's name for an element type. */
 export type Dtype = keyof typeof DTYPE_BYTES;
 
 /** Where one tensor lies in its file. */
@@ -42,6 +43,7 @@ export interface TensorInfo {
   readonly bytes: number;
 }
 
+/** A file's header, checked. */
 export interface SafetensorsHeader {
   readonly tensors: ReadonlyMap<string, TensorInfo>;
   readonly metadata: Readonly<Record<string, string>>;
