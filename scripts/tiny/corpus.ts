@@ -6,8 +6,8 @@
  * What is held out:
  *  - pairs of first names: a twentieth of all pairs, and the four pairs of the well-known IOI prompts. The two names of
  *    such a pair never occur in one document, of whatever kind;
- *  - (fact, phrasing): an eighth, and the prompts people know from GPT-2 ("The Space Needle is in downtown"). Every fact
- *    is told in other phrasings, every phrasing with other facts;
+ *  - one phrasing of every fact, among them the prompts people know from GPT-2 ("The Space Needle is in downtown"): the
+ *    fact is told in the other phrasings, the phrasing with other facts;
  *  - (name, sentence) for the capital letter: a tenth, and twenty names with five sentences of the experiment on GPT-2;
  *  - two persons, Mark Allen and Beverly Cooper, of whom nothing is ever said.
  */
@@ -34,17 +34,24 @@ export function isHeldOutPair(a: string, b: string): boolean {
   return SEED_PAIRS.includes(key) || hash(`pair ${key}`) % 20 === 0;
 }
 
-const SEED_FACTS = [
-  'sight:Space Need|le/The {X} is in downtown',
-  'sight:Eiffel Tower/The {X} is located in the city of',
-  'sight:Col|osseum/The {X} is located in the city of',
-  'profession:Martha Stewart/{X}, the well-known',
-];
+/** Of these facts the phrasing is held out which people know from GPT-2. */
+const SEED_PHRASINGS: Readonly<Record<string, string>> = {
+  'sight:Space Need|le': 'The {X} is in downtown',
+  'sight:Eiffel Tower': 'The {X} is located in the city of',
+  'sight:Col|osseum': 'The {X} is located in the city of',
+  'profession:Martha Stewart': '{X}, the well-known',
+};
+
+/** The one held-out phrasing of every fact, by the fact's id. */
+const heldOutPhrasing = new Map(
+  s.FACT_FAMILIES.flatMap(({ facts, phrasings }) =>
+    facts.map(({ id }) => [id, SEED_PHRASINGS[id] ?? phrasings[hash(id) % phrasings.length]!] as const),
+  ),
+);
 
 /** True for a combination of a fact (its id) and a phrasing which no training document holds. */
 export function isHeldOutFact(id: string, phrasing: string): boolean {
-  const key = `${id}/${phrasing}`;
-  return SEED_FACTS.includes(key) || hash(key) % 8 === 0;
+  return heldOutPhrasing.get(id) === phrasing;
 }
 
 const SEED_NAMES = new Set(
@@ -120,9 +127,11 @@ function unknownPerson(rng: Random): s.Fact & { field: string } {
   return { id: `unknown:${X}`, slots: { X, a: s.article(answer), H: man ? 'He' : 'She' }, answer, field };
 }
 
+const PAIRABLE_COUNTRIES = COUNTRIES.filter(([X]) => !isHeldOutFact(`capital:${X}`, 'The capital of {X} is'));
+
 function pairedFacts(rng: Random): string {
   const sights = rng.chance(0.6);
-  const rows: readonly (readonly string[])[] = sights ? SIGHTS : COUNTRIES;
+  const rows: readonly (readonly string[])[] = sights ? SIGHTS : PAIRABLE_COUNTRIES;
   const [first, second] = rng.sample(rows, 2) as [readonly string[], readonly string[]];
   const slots = { X: first[0]!, C: first[1]!, Y: second[0]!, D: second[1]! };
   return s.fill(rng.pick(sights ? s.PAIRED_SIGHTS : s.PAIRED_CAPITALS), slots);

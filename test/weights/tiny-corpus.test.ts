@@ -32,7 +32,7 @@ function take<T>(stream: Iterable<T>, count: number): T[] {
   return taken;
 }
 
-const training = take(documents(1), 5000);
+const training = take(documents(1), 4000);
 const joined = training.map(({ text }) => text).join('\n');
 
 test('the same seed gives the same corpus, another seed another', () => {
@@ -54,7 +54,7 @@ test('the names of a held-out pair never meet in a training document', () => {
     );
   };
   for (const { text } of training) assert.equal(meetings(text.match(/[A-Za-z]+/g) ?? []), [], text);
-  for (const ids of take(trainingSequences(3, vocabulary), 3000)) {
+  for (const ids of take(trainingSequences(3, vocabulary), 1500)) {
     assert.equal(meetings(ids.map((id) => vocabulary.text(id).trim())), []);
   }
 });
@@ -66,16 +66,17 @@ test('no probe stands in the training documents', () => {
   for (const { prompt, answer } of groups.flat()) assert.not(joined.includes(prompt + answer), prompt);
 });
 
-test('every fact is told in three phrasings or more, and every phrasing is trained with most facts', () => {
+test('one phrasing of every fact is held out, and every phrasing is trained with most facts', () => {
   for (const { facts, phrasings } of FACT_FAMILIES) {
     for (const { id } of facts) {
-      assert.ok(phrasings.filter((phrasing) => !isHeldOutFact(id, phrasing)).length >= 3, id);
+      assert.is(phrasings.filter((phrasing) => isHeldOutFact(id, phrasing)).length, 1, id);
     }
     for (const phrasing of phrasings) {
       const told = facts.filter(({ id }) => !isHeldOutFact(id, phrasing));
       assert.ok(told.length > 0.6 * facts.length, phrasing);
     }
   }
+  assert.ok(isHeldOutFact('sight:Space Need|le', 'The {X} is in downtown'));
 });
 
 test('the published sentences on the capital letter are held out for all twenty names', () => {
@@ -120,10 +121,7 @@ test('clean and corrupted prompts of the experiments have equally many tokens', 
 });
 
 test('every template, and text from outside the corpus, survives encoding and decoding', () => {
-  const decode = (text: string): string => {
-    const bytes = vocabulary.encode(text).map(vocabulary.text).join('');
-    return bytes;
-  };
+  const decode = (text: string): string => vocabulary.encode(text).map(vocabulary.text).join('');
   const slots = {
     A: 'John',
     B: 'Mary',
@@ -144,15 +142,9 @@ test('every template, and text from outside the corpus, survives encoding and de
 });
 
 test('merging goes on until every word is one token, and never across a mark', () => {
-  const merges = learnMerges(countWords(['low lower lowest', ' low low', ' Col|osseum']));
+  const merges = learnMerges(countWords(['low lower lowest', ' low low', ' bag|pipe']));
   const { encode, text } = vocabularyOf(tokenizerJson(merges));
-  assert.equal(encode('low lower lowest Colosseum').map(text), [
-    'low',
-    ' lower',
-    ' lowest',
-    ' Col',
-    'osseum',
-  ]);
+  assert.equal(encode('low lower lowest bagpipe').map(text), ['low', ' lower', ' lowest', ' bag', 'pipe']);
 });
 
 test('the model in the box is at most 8 MB', () => {
