@@ -62,12 +62,14 @@ function* untar(tar: Buffer): Generator<{ name: string; data: Buffer }> {
 }
 
 /** Finds `@sparticuz/chromium` beside Glassbox or in the project that uses it. */
-function swiftshaderArchive(): string | null {
+function swiftshaderArchive(): { file: string; version: string } | null {
   for (const from of [import.meta.url, pathToFileURL(path.join(process.cwd(), 'package.json')).href]) {
     try {
       const main = createRequire(from).resolve('@sparticuz/chromium');
       const marker = path.join('@sparticuz', 'chromium');
-      return path.join(main.slice(0, main.lastIndexOf(marker) + marker.length), 'bin', 'swiftshader.tar.br');
+      const folder = main.slice(0, main.lastIndexOf(marker) + marker.length);
+      const { version } = JSON.parse(readFileSync(path.join(folder, 'package.json'), 'utf8'));
+      return { file: path.join(folder, 'bin', 'swiftshader.tar.br'), version };
     } catch {
       // not there: look in the next place
     }
@@ -84,8 +86,7 @@ function cacheRoots(): string[] {
 function unpackSwiftshader(): string | null {
   const archive = swiftshaderArchive();
   if (!archive || process.platform !== 'linux') return null;
-  const { size, mtimeMs } = statSync(archive);
-  const name = `swiftshader-${process.arch}-${size}-${Math.floor(mtimeMs)}`;
+  const name = `swiftshader-${archive.version}-${process.arch}`;
   let failure: unknown;
   for (const root of cacheRoots()) {
     const folder = path.join(root, name);
@@ -93,7 +94,7 @@ function unpackSwiftshader(): string | null {
       if (statSync(path.join(folder, 'vk_swiftshader_icd.json'), { throwIfNoEntry: false })) return folder;
       mkdirSync(root, { recursive: true });
       const fresh = mkdtempSync(path.join(root, 'unpacking-'));
-      for (const { name, data } of untar(brotliDecompressSync(readFileSync(archive))))
+      for (const { name, data } of untar(brotliDecompressSync(readFileSync(archive.file))))
         if (/vulkan|swiftshader/.test(name)) writeFileSync(path.join(fresh, name), data, { mode: 0o755 });
       try {
         renameSync(fresh, folder);

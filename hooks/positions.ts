@@ -1,6 +1,6 @@
 /** Keeping only some positions of an activation. */
 
-import type { Tensor } from '../engine/tensor.js';
+import { Tensor } from '../engine/tensor.js';
 import { isPattern } from './names.js';
 import { type Rows, takeRow } from './view.js';
 
@@ -40,13 +40,7 @@ export function keepPositions(name: string, t: Tensor, seen: Rows, pos: PosSlice
     row.dispose();
     return part;
   });
-  const shape = [parts.length, ...parts[0].shape.slice(1)];
-  let out = parts[0].expand(shape).clone();
-  parts.slice(1).forEach((p, i) => {
-    const next = out.set([[i + 1, i + 2]], p);
-    out.dispose();
-    out = next;
-  });
+  const out = Tensor.concat(parts);
   for (const p of parts) p.dispose();
   t.dispose();
   return { t: out.keep(), seen: cut };

@@ -63,7 +63,7 @@ export async function run<T>(
         ? new HookTap(seen, scope, wanted.hooks, wanted.capture, (name, t) => capture!.put(name, t, batch))
         : noTap;
     const pass: Pass = { config, weights, batch, tap };
-    let x = residual ? residual.reshape([-1, config.dModel]).alias(scope) : await embedding(pass);
+    let x = residual ? packed(residual, config, scope) : await embedding(pass);
     x = await blocks(pass, x, layers.from, layers.to ?? config.nLayers);
     const stopped = layers.to !== null;
     if (!stopped) x = await finalNorm(pass, x);
@@ -102,7 +102,7 @@ export function logitsOfResidual({ config, gpuWeights: w }: Runnable, residual: 
     );
   const scope = new Scope();
   try {
-    const x = residual.reshape([-1, config.dModel]).alias(scope);
+    const x = packed(residual, config, scope);
     const normalized = config.normalization === 'none' ? x : layerNorm(x, w.lnFinal, config.eps).normalized;
     return unembed(normalized, w.W_U, w.b_U)
       .reshape([...residual.shape.slice(0, -1), config.dVocab])
@@ -110,6 +110,12 @@ export function logitsOfResidual({ config, gpuWeights: w }: Runnable, residual: 
   } finally {
     scope.close();
   }
+}
+
+/** A residual stream of the user's as [tokens, dModel], for the time of a run. */
+function packed(residual: Tensor, { dModel }: Config, scope: Scope): Tensor {
+  const own = residual.alias(scope);
+  return own.reshape([-1, dModel]);
 }
 
 /** Which hooks go where, checked before anything runs. @throws when a filter names nothing, or nothing that is reached. */
