@@ -10,7 +10,7 @@
 import { elementType, type Geometry, type HeadsAt, layoutWgsl, QUERY_TILE } from './attention-layout.js';
 import { type Caps, type Launch, line, lineIndex, repeat } from './kernel.js';
 import { LOWEST } from './softmax.js';
-import { kernel, workgroupReduce } from './wgsl.js';
+import { kernel, workgroupTeam } from './wgsl.js';
 
 /** How a block of keys is shared out. */
 interface Shape {
@@ -128,8 +128,8 @@ struct Params {
 @group(1) @binding(0) var<uniform> params: Params;
 ${layoutWgsl}
 fn expBelow(x: vec4f) -> vec4f { return exp(max(x, vec4f(-104f))); } // e^−104 is 0 in f32
-${workgroupReduce('highest', 'vec4f', lanes, 'max(a, b)')}
-${workgroupReduce('total', 'vec4f', lanes)}
+${workgroupTeam(lanes).reduce('highest', 'vec4f', 'max(a, b)')}
+${workgroupTeam(lanes).reduce('total', 'vec4f')}
 var<workgroup> weights: array<vec4f, ${lanes * keys}>; // of the block's keys, for the four queries
 
 @compute @workgroup_size(${lanes})

@@ -6,7 +6,7 @@
 import { elementType, type Geometry, type HeadsAt, layoutWgsl, QUERY_TILE } from './attention-layout.js';
 import { type Caps, type Launch, line, lineIndex, repeat } from './kernel.js';
 import { expBelowWgsl, LOWEST } from './softmax.js';
-import { kernel, perElement, perElementMain } from './wgsl.js';
+import { kernel, perElement, perElementMain, teamFor } from './wgsl.js';
 
 export * from './attention-layout.js';
 
@@ -121,27 +121,15 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane:
   };
 }
 
-/** Threads that share a query in `pattern`. */
-const SHARE = 16;
-
 /**
  * P = softmax of S over the keys that a query may see (found by index: what S holds above the diagonal does not
  * matter), 0 above the diagonal. A query whose scores are all −∞ gets zeros, as in TransformerLens.
  * Buffers: S, tables u32, P: per row [heads, queries, keys].
  */
-export function pattern(o: Geometry, _caps: Caps): Launch {
+export function pattern(o: Geometry, caps: Caps): Launch {
   const { heads } = o;
-  /** Combines `value` over the threads of a query, in a fixed order. */
-  const share = (value: string, combine: (a: string, b: string) => string) => /* wgsl */ `
-  parts[lane] = ${value};
-  workgroupBarrier();
-  for (var half = ${SHARE / 2}u; half > 0u; half >>= 1u) {
-    if (part < half) { parts[lane] = ${combine('parts[lane]', 'parts[lane + half]')}; }
-    workgroupBarrier();
-  }
-  ${value} = parts[lane - part];
-  workgroupBarrier();`;
-  const code = () => /* wgsl */ `
+  const team = teamFor(caps);
+  const code = () => /* wgsl */ `${team.enable}
 @group(0) @binding(0) var<storage, read> S: array<f32>;
 @group(0) @binding(1) var<storage, read> tables: array<u32>;
 @group(0) @binding(2) var<storage, read_write> P: array<f32>;
@@ -153,47 +141,44 @@ struct Params {
 @group(1) @binding(0) var<uniform> params: Params;
 ${layoutWgsl}
 ${expBelowWgsl}
-var<workgroup> parts: array<f32, ${QUERY_TILE * SHARE}>;
+${team.reduce('highest', 'f32', 'max(a, b)')}
+${team.reduce('total', 'f32')}
 
-@compute @workgroup_size(${QUERY_TILE * SHARE})
+@compute @workgroup_size(${team.threads})
 fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane: u32) {
   let group = ${lineIndex};
   if (group >= params.tiles * ${heads}u) { return; }
   let head = group % ${heads}u;
   let tile = tileAt(group / ${heads}u);
-  let query = tile.query + lane / ${SHARE}u;
-  let part = lane % ${SHARE}u; // of the query's keys: part, part + ${SHARE}, …
-  let exists = query < tile.length;
-  let keys = select(0u, tile.prefixLength + tile.length, exists);
-  let visible = select(0u, tile.prefixLength + query + 1u, exists);
-  let at = tile.block + (head * tile.length + query) * keys;
-
-  var top = ${LOWEST};
-  for (var k = part; k < visible; k += ${SHARE}u) { top = max(top, S[at + k]); }
-  ${share('top', (a, b) => `max(${a}, ${b})`)}
-  var sum = 0f;
-  for (var k = part; k < visible; k += ${SHARE}u) {
-    let e = expBelow(S[at + k] - top);
-    sum += e;
-    P[at + k] = e;
-  }
-  ${share('sum', (a, b) => `${a} + ${b}`)}
-  let gain = select(0f, 1f / sum, sum > 0f);
-  for (var k = part; k < keys; k += ${SHARE}u) { // each thread its own elements again
-    var p = 0f;
-    if (k < visible) { p = P[at + k] * gain; }
-    P[at + k] = p;
+  let keys = tile.prefixLength + tile.length;
+  let end = min(tile.query + ${QUERY_TILE}u, tile.length);
+  for (var query = tile.query; query < end; query++) {
+    let visible = tile.prefixLength + query + 1u;
+    let at = tile.block + (head * tile.length + query) * keys;
+    var top = ${LOWEST};
+    for (var k = lane; k < visible; k += ${team.threads}u) { top = max(top, S[at + k]); }
+    top = highest(top, lane);
+    var sum = 0f;
+    for (var k = lane; k < visible; k += ${team.threads}u) {
+      let e = expBelow(S[at + k] - top);
+      sum += e;
+      P[at + k] = e;
+    }
+    sum = total(sum, lane);
+    let gain = select(0f, 1f / sum, sum > 0f);
+    for (var k = lane; k < keys; k += ${team.threads}u) { // each thread its own elements again
+      var p = 0f;
+      if (k < visible) { p = P[at + k] * gain; }
+      P[at + k] = p;
+    }
   }
 }`;
   return {
-    kernel: kernel(`pattern/${heads}`, code),
+    kernel: kernel(`pattern/${heads}/${team.name}`, code),
     params: { rowTable: o.rowTable, tileTable: o.tileTable, tiles: o.tiles },
     grid: line(o.tiles * heads),
   };
 }
-
-/** Columns of z of one workgroup of `weightedValues`. */
-const LANES = 16;
 
 /**
  * Z = P · V over all keys of the row, above the diagonal too: a hook may have put something there.
@@ -201,14 +186,19 @@ const LANES = 16;
  */
 export function weightedValues(
   o: Geometry & { dHead: number; v: HeadsAt; prefix: boolean },
-  _caps: Caps,
+  caps: Caps,
 ): Launch {
   const { heads, dHead, prefix } = o;
   const { type, step } = elementType(dHead, [o.v]);
   const columns = dHead / step;
-  const blocks = Math.ceil(columns / LANES);
-  const accumulate = (value: string, key: string) =>
-    `{ let v = ${value}; ${forQueries((i) => `z${i} += P[p${i} + ${key}] * v;`, ' ')} }`;
+  // On a CPU a thread has several columns for each weight it loads.
+  const [lanes, owned] = caps.adapterClass === 'software' ? [4, 4] : [16, 1];
+  const span = lanes * owned;
+  const blocks = Math.ceil(columns / span);
+  const forColumns = (f: (m: number) => string) => repeat(owned, f);
+  const accumulate = (buffer: string, at: string, key: string) => /* wgsl */ `
+    ${forQueries((i) => `let w${i} = P[p${i} + ${key}];`, ' ')}
+    ${forColumns((m) => `{ let v = ${buffer}[${at} + column${m}]; ${forQueries((i) => `z${i}_${m} += w${i} * v;`, ' ')} }`)}`;
   const code = () => /* wgsl */ `
 @group(0) @binding(0) var<storage, read> P: array<f32>; // per row [heads, queries, keys]
 @group(0) @binding(1) var<storage, read> V: array<${type}>;
@@ -225,35 +215,44 @@ struct Params {
 @group(1) @binding(0) var<uniform> params: Params;
 ${layoutWgsl}
 
-@compute @workgroup_size(${LANES})
+@compute @workgroup_size(${lanes})
 fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane: u32) {
   let group = ${lineIndex};
   if (group >= params.tiles * ${heads * blocks}u) { return; }
-  let column = group % ${blocks}u * ${LANES}u + lane;
-  if (column >= ${columns}u) { return; }
+  let first = group % ${blocks}u * ${span}u + lane;
+  ${forColumns((m) => `let column${m} = min(first + ${m * lanes}u, ${columns - 1}u);`)}
   let head = (group / ${blocks}u) % ${heads}u;
   let tile = tileAt(group / ${heads * blocks}u);
   let keys = tile.prefixLength + tile.length;
   let lastQuery = tile.length - 1u;
   ${forQueries((i) => `let p${i} = tile.block + (head * tile.length + min(tile.query + ${i}u, lastQuery)) * keys;`)}
-  ${forQueries((i) => `var z${i} = ${type}();`, ' ')}
+  ${forQueries((i) => repeat(owned, (m) => `var z${i}_${m} = ${type}();`, ' '))}
   ${
     prefix
-      ? `let values = ${heads * columns}u + head * ${columns}u + column; // in a slot, after its keys
+      ? `let values = ${heads * columns}u + head * ${columns}u; // in a slot, after its keys
   for (var k = 0u; k < tile.prefixLength; k++) {
-    ${accumulate(`store[tables[tile.prefixStart + k] * ${2 * heads * columns}u + values]`, 'k')}
+    let at = tables[tile.prefixStart + k] * ${2 * heads * columns}u + values;
+    ${accumulate('store', 'at', 'k')}
   }`
       : ''
   }
-  let v0 = params.vOffset + tile.start * params.vStride + head * ${columns}u + column;
+  let v0 = params.vOffset + tile.start * params.vStride + head * ${columns}u;
   for (var k = 0u; k < tile.length; k++) {
-    ${accumulate('V[v0 + k * params.vStride]', 'tile.prefixLength + k')}
+    let at = v0 + k * params.vStride;
+    ${accumulate('V', 'at', 'tile.prefixLength + k')}
   }
-  let z = (tile.start + tile.query) * ${heads * columns}u + head * ${columns}u + column;
-  ${forQueries((i) => `if (tile.query + ${i}u < tile.length) { Z[z + ${i * heads * columns}u] = z${i}; }`)}
+  let z = (tile.start + tile.query) * ${heads * columns}u + head * ${columns}u + first;
+  ${forColumns(
+    (m) => `if (first + ${m * lanes}u < ${columns}u) {
+    ${forQueries((i) => `if (tile.query + ${i}u < tile.length) { Z[z + ${i * heads * columns + m * lanes}u] = z${i}_${m}; }`)}
+  }`,
+  )}
 }`;
   return {
-    kernel: kernel(`weightedValues/${type}/${heads}x${dHead}${prefix ? '/prefix' : ''}`, code),
+    kernel: kernel(
+      `weightedValues/${type}/${heads}x${dHead}/${lanes}x${owned}${prefix ? '/prefix' : ''}`,
+      code,
+    ),
     params: {
       rowTable: o.rowTable,
       tileTable: o.tileTable,

@@ -4,10 +4,7 @@
  */
 
 import { type Caps, type Example, type Family, type Launch, line, lineIndex, noise } from './kernel.js';
-import { kernel, workgroupReduce } from './wgsl.js';
-
-/** Threads of a workgroup; one workgroup a row. */
-const THREADS = 64;
+import { kernel, otherKinds, type Team, teamFor } from './wgsl.js';
 
 /** Float64 reference: normalised rows [rows, width] and their scales [rows]. `scale`: use these instead. */
 export function layernormReference(
@@ -33,11 +30,14 @@ export function layernormReference(
   return { y, scale: scales };
 }
 
+/** What happens to the scale: found and used, written out too, or taken as an input. */
+type Scale = 'computed' | 'written' | 'given';
+
 /**
  * The shader. Mean and variance are found by the corrected two-pass method (Chan, Golub, LeVeque 1983): deviations
  * are taken from a rounded mean, and their own mean corrects both results. Exact for rows far from zero.
  */
-function layernormWgsl(width: number, affine: boolean, scale: 'computed' | 'written' | 'given'): string {
+function layernormWgsl(width: number, affine: boolean, scale: Scale, team: Team): string {
   const step = width % 4 ? 1 : 4;
   const type = step === 4 ? 'vec4f' : 'f32';
   const columns = width / step;
@@ -45,10 +45,10 @@ function layernormWgsl(width: number, affine: boolean, scale: 'computed' | 'writ
   const bind = (name: string, of: string, mode: 'read' | 'read_write', about: string) =>
     `@group(0) @binding(${binding++}) var<storage, ${mode}> ${name}: array<${of}>; // ${about}`;
   const perColumn = (body: string) =>
-    `for (var c = lane; c < ${columns}u; c += ${THREADS}u) { let d = X[at + c] - mean; ${body} }`;
+    `for (var c = lane; c < ${columns}u; c += ${team.threads}u) { let d = X[at + c] - mean; ${body} }`;
   const sum = (x: string) => (step === 4 ? `dot(${x}, vec4f(1f))` : x);
   const square = step === 4 ? 'dot(d, d)' : 'd * d';
-  return /* wgsl */ `
+  return /* wgsl */ `${team.enable}
 ${bind('X', type, 'read', '[rows, width]')}
 ${scale === 'given' ? bind('S', 'f32', 'read', '[rows]') : ''}
 ${affine ? bind('w', type, 'read', '[width]') : ''}
@@ -60,16 +60,16 @@ struct Params {
   eps: f32, // inside the square root
 }
 @group(1) @binding(0) var<uniform> params: Params;
-${workgroupReduce('total', 'vec2f', THREADS)}
+${team.reduce('total', 'vec2f')}
 
-@compute @workgroup_size(${THREADS})
+@compute @workgroup_size(${team.threads})
 fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane: u32) {
   let row = ${lineIndex};
   if (row >= params.rows) { return; }
   let at = row * ${columns}u;
 
   var sum = ${type}();
-  for (var c = lane; c < ${columns}u; c += ${THREADS}u) { sum += X[at + c]; }
+  for (var c = lane; c < ${columns}u; c += ${team.threads}u) { sum += X[at + c]; }
   let mean = total(vec2f(${sum('sum')}, 0f), lane).x / ${width}f;
 
   var moments = vec2f(); // sums of the deviations and of their squares
@@ -89,11 +89,13 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane:
 
 function launch(
   o: { rows: number; width: number; affine: boolean; eps: number },
-  scale: 'computed' | 'written' | 'given',
+  scale: Scale,
+  caps: Caps,
 ): Launch {
-  const name = `layernorm/${o.width}/${o.affine ? 'affine' : 'plain'}/scale-${scale}`;
+  const team = teamFor(caps);
+  const name = `layernorm/${o.width}/${o.affine ? 'affine' : 'plain'}/scale-${scale}/${team.name}`;
   return {
-    kernel: kernel(name, () => layernormWgsl(o.width, o.affine, scale)),
+    kernel: kernel(name, () => layernormWgsl(o.width, o.affine, scale, team)),
     params: { rows: o.rows, eps: o.eps },
     grid: line(o.rows),
   };
@@ -105,27 +107,33 @@ function launch(
  */
 export function layernorm(
   o: { rows: number; width: number; affine: boolean; eps: number; scaleOut?: boolean },
-  _caps: Caps,
+  caps: Caps,
 ): Launch {
-  return launch(o, o.scaleOut ? 'written' : 'computed');
+  return launch(o, o.scaleOut ? 'written' : 'computed', caps);
 }
 
 /**
  * Y = (X − mean) / S [· w + b], with S as given.
  * Buffers: X [rows, width], S [rows], with `affine` w [width] and b [width], Y [rows, width].
  */
-export function normalize(o: { rows: number; width: number; affine: boolean }, _caps: Caps): Launch {
-  return launch({ ...o, eps: 0 }, 'given');
+export function normalize(o: { rows: number; width: number; affine: boolean }, caps: Caps): Launch {
+  return launch({ ...o, eps: 0 }, 'given', caps);
 }
 
 /** Checks of the layer norms. */
 export const layernormFamily: Family = {
   name: 'layernorm',
   about: 'Y = (X − mean) / √(variance + eps) [· w + b] over the last axis; X, Y [rows, width]',
-  examples(caps) {
+  examples(ownCaps) {
     const eps = 1e-5;
     const examples: Example[] = [];
-    const add = (rows: number, width: number, title: string, change: (x: number) => number) => {
+    const add = (
+      rows: number,
+      width: number,
+      title: string,
+      change: (x: number) => number,
+      caps = ownCaps,
+    ) => {
       const x = noise(rows * width, width, 3).map(change);
       const [w, b] = [noise(width, 2), noise(width, 3)];
       const given = noise(rows, 4).map((s) => 2 + s);
@@ -171,6 +179,7 @@ export const layernormFamily: Family = {
     add(3, 768, 'mean 1000', (x) => x + 1000);
     add(3, 39, 'mean 1000', (x) => x + 1000);
     add(2, 64, 'constant rows', () => 7.25);
+    for (const caps of otherKinds(ownCaps)) add(3, 76, 'as on other adapters', (x) => x, caps);
     return examples;
   },
 };

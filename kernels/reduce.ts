@@ -4,37 +4,22 @@
  */
 
 import { type Caps, type Example, type Family, type Launch, line, lineIndex, noise } from './kernel.js';
-import { kernel, perElement, perElementMain, workgroupReduce } from './wgsl.js';
+import { accumulate, kernel, otherKinds, perElement, perElementMain, teamFor } from './wgsl.js';
 
 /** What to reduce with. */
 export type ReduceOp = 'sum' | 'mean' | 'max';
 
-/** Threads of a workgroup in `reduceRows`; one workgroup a row. */
-const THREADS = 64;
-/** Elements a thread adds up before it adds the result to its total. */
-const BLOCK = 32;
+const combine = (op: ReduceOp) => (a: string, b: string) =>
+  op === 'max' ? `max(${a}, ${b})` : `${a} + ${b}`;
 
-const combine = (op: ReduceOp, a: string, b: string) => (op === 'max' ? `max(${a}, ${b})` : `${a} + ${b}`);
-
-/**
- * WGSL: `var all` = reduction of X[at(i)] over i = first, first + step, … < end, in blocks.
- * A maximum starts from `start` (an element of the row), so that −∞ needs no literal.
- */
-const inBlocks = (op: ReduceOp, first: string, step: string, end: string, at: string, start: string) => {
-  const neutral = op === 'max' ? start : '0f';
-  return /* wgsl */ `
-  var all = ${neutral};
-  for (var block = ${first}; block < ${end}; block += ${BLOCK}u * ${step}) {
-    var part = ${neutral};
-    let stop = min(${end}, block + ${BLOCK}u * ${step});
-    for (var i = block; i < stop; i += ${step}) { part = ${combine(op, 'part', `X[${at}]`)}; }
-    all = ${combine(op, 'all', 'part')};
-  }`;
-};
+/** A maximum starts from an element, because WGSL has no literal for −∞. */
+const neutral = (op: ReduceOp) => (op === 'max' ? 'X[at]' : '0f');
 
 /** Y[row] = reduction of X[row, :]. Buffers: X [rows, cols], Y [rows]. */
-export function reduceRows(o: { rows: number; cols: number; op: ReduceOp }, _caps: Caps): Launch {
-  const code = () => /* wgsl */ `
+export function reduceRows(o: { rows: number; cols: number; op: ReduceOp }, caps: Caps): Launch {
+  const team = teamFor(caps);
+  const combined = combine(o.op);
+  const code = () => /* wgsl */ `${team.enable}
 @group(0) @binding(0) var<storage, read> X: array<f32>;
 @group(0) @binding(1) var<storage, read_write> Y: array<f32>;
 struct Params {
@@ -42,19 +27,19 @@ struct Params {
   cols: u32,
 }
 @group(1) @binding(0) var<uniform> params: Params;
-${workgroupReduce('reduce', 'f32', THREADS, combine(o.op, 'a', 'b'))}
+${team.reduce('reduce', 'f32', combined('a', 'b'))}
 
-@compute @workgroup_size(${THREADS})
+@compute @workgroup_size(${team.threads})
 fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane: u32) {
   let row = ${lineIndex};
   if (row >= params.rows) { return; }
   let at = row * params.cols;
-  ${inBlocks(o.op, 'lane', `${THREADS}u`, 'params.cols', 'at + i', 'X[at]')}
+  ${accumulate({ name: 'all', first: 'lane', step: `${team.threads}u`, end: 'params.cols', term: (i) => `X[at + ${i}]`, combine: combined, neutral: neutral(o.op) })}
   all = reduce(all, lane);
   if (lane == 0u) { Y[row] = all${o.op === 'mean' ? ' / f32(params.cols)' : ''}; }
 }`;
   return {
-    kernel: kernel(`reduceRows/${o.op}`, code),
+    kernel: kernel(`reduceRows/${o.op}/${team.name}`, code),
     params: { rows: o.rows, cols: o.cols },
     grid: line(o.rows),
   };
@@ -77,7 +62,7 @@ struct Params {
 @group(1) @binding(0) var<uniform> params: Params;
 ${perElementMain('y')}
   let at = (y / params.inner) * params.length * params.inner + y % params.inner;
-  ${inBlocks(o.op, '0u', '1u', 'params.length', 'at + i * params.inner', 'X[at]')}
+  ${accumulate({ name: 'all', first: '0u', step: '1u', end: 'params.length', term: (i) => `X[at + ${i} * params.inner]`, combine: combine(o.op), neutral: neutral(o.op) })}
   Y[y] = all${o.op === 'mean' ? ' / f32(params.length)' : ''};
 }`;
   const n = o.outer * o.inner;
@@ -144,6 +129,21 @@ export const reduceFamily: Family = {
             binding: 1,
             values: reduceReference(positive, { outer: 1, n: positive.length, inner: 1, op }),
             rtol: 1e-6,
+          },
+        ],
+      });
+    }
+    for (const kind of otherKinds(caps)) {
+      const x = noise(3 * 5000, 6, 2);
+      examples.push({
+        title: 'sum of [3, 5000, 1], as on other adapters',
+        launch: reduceRows({ rows: 3, cols: 5000, op: 'sum' }, kind),
+        buffers: [x, 3],
+        expected: [
+          {
+            binding: 1,
+            values: reduceReference(x, { outer: 3, n: 5000, inner: 1, op: 'sum' }),
+            atol: 1e-3,
           },
         ],
       });

@@ -4,10 +4,7 @@
  */
 
 import { type Caps, type Example, type Family, type Launch, line, lineIndex, noise } from './kernel.js';
-import { kernel, perElement, perElementMain, workgroupReduce } from './wgsl.js';
-
-/** Threads of a workgroup; one workgroup a row. */
-const THREADS = 64;
+import { accumulate, kernel, otherKinds, perElement, perElementMain, teamFor } from './wgsl.js';
 
 /** WGSL `fn expBelow(x)`: e^x for x ≤ 0. e^−104 is 0 in f32; the clamp keeps −∞ away from exp. */
 export const expBelowWgsl = 'fn expBelow(x: f32) -> f32 { return exp(max(x, -104f)); }';
@@ -16,8 +13,9 @@ export const expBelowWgsl = 'fn expBelow(x: f32) -> f32 { return exp(max(x, -104
 export const LOWEST = '-3.4028234e38f';
 
 /** Y = softmax of each row; cannot overflow. Buffers: X [rows, cols], Y [rows, cols]. */
-export function softmax(o: { rows: number; cols: number }, _caps: Caps): Launch {
-  const code = () => /* wgsl */ `
+export function softmax(o: { rows: number; cols: number }, caps: Caps): Launch {
+  const team = teamFor(caps);
+  const code = () => /* wgsl */ `${team.enable}
 @group(0) @binding(0) var<storage, read> X: array<f32>;
 @group(0) @binding(1) var<storage, read_write> Y: array<f32>;
 struct Params {
@@ -26,29 +24,25 @@ struct Params {
 }
 @group(1) @binding(0) var<uniform> params: Params;
 ${expBelowWgsl}
-${workgroupReduce('highest', 'f32', THREADS, 'max(a, b)')}
-${workgroupReduce('total', 'f32', THREADS)}
+${team.reduce('highest', 'f32', 'max(a, b)')}
+${team.reduce('total', 'f32')}
 
-@compute @workgroup_size(${THREADS})
+@compute @workgroup_size(${team.threads})
 fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane: u32) {
   let row = ${lineIndex};
   if (row >= params.rows) { return; }
   let at = row * params.cols;
   let end = at + params.cols;
   var top = ${LOWEST};
-  for (var i = at + lane; i < end; i += ${THREADS}u) { top = max(top, X[i]); }
+  for (var i = at + lane; i < end; i += ${team.threads}u) { top = max(top, X[i]); }
   top = highest(top, lane);
-  var sum = 0f;
-  for (var i = at + lane; i < end; i += ${THREADS}u) {
-    let e = expBelow(X[i] - top);
-    sum += e;
-    Y[i] = e;
-  }
+  for (var i = at + lane; i < end; i += ${team.threads}u) { Y[i] = expBelow(X[i] - top); }
+  ${accumulate({ name: 'sum', first: 'at + lane', step: `${team.threads}u`, end: 'end', term: (i) => `Y[${i}]` })} // its own elements
   sum = total(sum, lane);
-  for (var i = at + lane; i < end; i += ${THREADS}u) { Y[i] /= sum; } // each thread its own elements
+  for (var i = at + lane; i < end; i += ${team.threads}u) { Y[i] /= sum; } // each thread its own elements
 }`;
   return {
-    kernel: kernel('softmax', code),
+    kernel: kernel(`softmax/${team.name}`, code),
     params: { rows: o.rows, cols: o.cols },
     grid: line(o.rows),
   };
@@ -61,9 +55,10 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane:
  */
 export function lseChunk(
   o: { rows: number; cols: number; stride: number; first: boolean },
-  _caps: Caps,
+  caps: Caps,
 ): Launch {
-  const code = () => /* wgsl */ `
+  const team = teamFor(caps);
+  const code = () => /* wgsl */ `${team.enable}
 @group(0) @binding(0) var<storage, read> X: array<f32>;
 @group(0) @binding(1) var<storage, read_write> state: array<vec2f>;
 struct Params {
@@ -74,28 +69,27 @@ struct Params {
 }
 @group(1) @binding(0) var<uniform> params: Params;
 ${expBelowWgsl}
-${workgroupReduce('highest', 'f32', THREADS, 'max(a, b)')}
-${workgroupReduce('total', 'f32', THREADS)}
+${team.reduce('highest', 'f32', 'max(a, b)')}
+${team.reduce('total', 'f32')}
 
-@compute @workgroup_size(${THREADS})
+@compute @workgroup_size(${team.threads})
 fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane: u32) {
   let row = ${lineIndex};
   if (row >= params.rows) { return; }
   let at = row * params.stride;
   let end = at + params.cols;
   var top = ${LOWEST};
-  for (var i = at + lane; i < end; i += ${THREADS}u) { top = max(top, X[i]); }
+  for (var i = at + lane; i < end; i += ${team.threads}u) { top = max(top, X[i]); }
   top = highest(top, lane);
   var before = vec2f(${LOWEST}, 0f);
   if (params.first == 0u) { before = state[row]; }
   let both = max(before.x, top);
-  var sum = 0f;
-  for (var i = at + lane; i < end; i += ${THREADS}u) { sum += expBelow(X[i] - both); }
+  ${accumulate({ name: 'sum', first: 'at + lane', step: `${team.threads}u`, end: 'end', term: (i) => `expBelow(X[${i}] - both)` })}
   sum = total(sum, lane);
   if (lane == 0u) { state[row] = vec2f(both, before.y * expBelow(before.x - both) + sum); }
 }`;
   return {
-    kernel: kernel('lseChunk', code),
+    kernel: kernel(`lseChunk/${team.name}`, code),
     params: { rows: o.rows, cols: o.cols, stride: o.stride, first: o.first ? 1 : 0 },
     grid: line(o.rows),
   };
@@ -144,10 +138,10 @@ export const softmaxFamily: Family = {
     const examples: Example[] = [];
     const rowsOf = (x: Float32Array, cols: number) =>
       Array.from({ length: x.length / cols }, (_, r) => Array.from(x.subarray(r * cols, (r + 1) * cols)));
-    const add = (title: string, x: Float32Array, cols: number) => {
+    const add = (title: string, x: Float32Array, cols: number, kind = caps) => {
       examples.push({
         title: `softmax, ${title} [${x.length / cols}, ${cols}]`,
-        launch: softmax({ rows: x.length / cols, cols }, caps),
+        launch: softmax({ rows: x.length / cols, cols }, kind),
         buffers: [x, x.length],
         expected: [{ binding: 1, values: rowsOf(x, cols).flatMap(softmaxReference), atol: 1e-7, rtol: 2e-5 }],
       });
@@ -162,6 +156,8 @@ export const softmaxFamily: Family = {
       noise(4 * 70, 6, 3).map((v, i) => (i % 3 ? v : Number.NEGATIVE_INFINITY)),
       70,
     );
+
+    for (const kind of otherKinds(caps)) add('as on other adapters', noise(3 * 333, 10, 8), 333, kind);
 
     const state = (row: number[]) => {
       const top = Math.max(...row);

@@ -3,7 +3,7 @@
  */
 
 import { type Caps, type Example, type Family, type Launch, line, lineIndex, noise } from './kernel.js';
-import { kernel, perElement, perElementMain, workgroupReduce } from './wgsl.js';
+import { kernel, otherKinds, perElement, perElementMain, teamFor } from './wgsl.js';
 
 /**
  * Values and columns of the k largest of each row: descending, ties by lower column; NaN comes last. k = 1 is argmax.
@@ -13,8 +13,8 @@ import { kernel, perElement, perElementMain, workgroupReduce } from './wgsl.js';
  * again, among what comes after it: cols + k · cols / threads loads a row.
  */
 export function topk(o: { rows: number; cols: number; k: number }, caps: Caps): Launch {
-  const threads = caps.adapterClass === 'software' ? 64 : 256;
-  const code = () => /* wgsl */ `
+  const team = teamFor(caps);
+  const code = () => /* wgsl */ `${team.enable}
 @group(0) @binding(0) var<storage, read> X: array<f32>;
 @group(0) @binding(1) var<storage, read_write> values: array<f32>;
 @group(0) @binding(2) var<storage, read_write> indices: array<u32>;
@@ -37,19 +37,19 @@ fn rank(x: f32) -> u32 {
 const NONE = vec2u(0u, 0xffffffffu);
 fn before(a: vec2u, b: vec2u) -> bool { return a.x > b.x || (a.x == b.x && a.y < b.y); }
 fn first(a: vec2u, b: vec2u) -> vec2u { if (before(b, a)) { return b; } return a; }
-${workgroupReduce('best', 'vec2u', threads, 'first(a, b)')}
+${team.reduce('best', 'vec2u', 'first(a, b)')}
 
 /** The first of this thread's columns, of those that come after \`last\`. */
 fn next(at: u32, lane: u32, last: vec2u) -> vec2u {
   var found = NONE;
-  for (var c = lane; c < params.cols; c += ${threads}u) {
+  for (var c = lane; c < params.cols; c += ${team.threads}u) {
     let candidate = vec2u(rank(X[at + c]), c);
     if (before(last, candidate)) { found = first(found, candidate); }
   }
   return found;
 }
 
-@compute @workgroup_size(${threads})
+@compute @workgroup_size(${team.threads})
 fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane: u32) {
   let row = ${lineIndex};
   if (row >= params.rows) { return; }
@@ -57,7 +57,7 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane:
   var mine = next(at, lane, vec2u(0xffffffffu, 0u));
   for (var j = 0u; j < params.k; j++) {
     let winner = best(mine, lane);
-    if (winner.y % ${threads}u == lane) {
+    if (winner.y % ${team.threads}u == lane) {
       values[row * params.k + j] = X[at + winner.y];
       indices[row * params.k + j] = winner.y;
       mine = next(at, lane, winner);
@@ -66,7 +66,7 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane:
 }`;
   if (o.k > o.cols) throw new Error(`topk: k = ${o.k} of ${o.cols} columns`);
   return {
-    kernel: kernel(`topk/${threads}`, code),
+    kernel: kernel(`topk/${team.name}`, code),
     params: { rows: o.rows, cols: o.cols, k: o.k },
     grid: line(o.rows),
   };
@@ -113,7 +113,7 @@ export const topkFamily: Family = {
   examples(caps) {
     const examples: Example[] = [];
     const exact = { atol: 0, rtol: 0 };
-    const add = (title: string, x: Float32Array, cols: number, k: number) => {
+    const add = (title: string, x: Float32Array, cols: number, k: number, kind = caps) => {
       const rows = x.length / cols;
       const row = (r: number) => Array.from(x.subarray(r * cols, (r + 1) * cols));
       const top = Array.from({ length: rows }, (_, r) => topkReference(row(r), k));
@@ -121,7 +121,7 @@ export const topkFamily: Family = {
       const indices = Uint32Array.from(top.flat());
       examples.push({
         title: `topk, ${title} [${rows}, ${cols}], k = ${k}`,
-        launch: topk({ rows, cols, k }, caps),
+        launch: topk({ rows, cols, k }, kind),
         buffers: [x, rows * k, rows * k],
         expected: [
           { binding: 1, values, ...exact },
@@ -138,6 +138,7 @@ export const topkFamily: Family = {
     const odd = [Number.NaN, -1, Number.NEGATIVE_INFINITY, 5, Number.NaN, Number.POSITIVE_INFINITY, -3e38];
     add('NaN and infinities', Float32Array.from(odd), 7, 5);
     add('one column', noise(4, 6), 1, 1);
+    for (const kind of otherKinds(caps)) add('as on other adapters', noise(3 * 500, 8), 500, 7, kind);
 
     const [rows, cols, k] = [3, 13, 4];
     const x = noise(rows * cols, 7);

@@ -2,7 +2,7 @@
  * Helpers for writing kernels: bindings and parameters are read off the WGSL, so that they are stated once.
  */
 
-import { type Access, define, type Kernel, line, lineIndex } from './kernel.js';
+import { type Access, type Caps, define, type Kernel, line, lineIndex } from './kernel.js';
 
 const BINDING = /@group\(0\) @binding\((\d+)\) var<storage, (read|read_write)>/g;
 const PARAMS = /struct Params \{([^}]*)\}/;
@@ -111,18 +111,47 @@ export function offsets(shape: readonly number[], strides: readonly number[], of
   return at;
 }
 
+/** The threads of a workgroup that work on one row, and how they combine what each has found. */
+export interface Team {
+  /** For kernel names: `subgroup-4`, `workgroup-64`. */
+  readonly name: string;
+  /** Threads, a power of two: thread `lane` takes elements lane, lane + threads, … */
+  readonly threads: number;
+  /** The workgroup is one subgroup: no barriers, values go from lane to lane. */
+  readonly subgroup: boolean;
+  /** First line of the shader. */
+  readonly enable: string;
+  /**
+   * WGSL `fn ${name}(x: T, lane: u32) -> T`: all threads' x combined; the same bits in every thread and every run.
+   * To be called from uniform control flow.
+   * @param combine WGSL of `a` and `b`, commutative
+   */
+  reduce(name: string, type: string, combine?: string): string;
+}
+
 /**
- * WGSL `fn ${name}(x: T, lane: u32) -> T`: reduction over the `size` threads of a workgroup (a power of two), the
- * same bits in every thread and every run. To be called from uniform control flow.
- * @param combine WGSL of `a` and `b`
+ * The team for an adapter. A CPU runs the threads of a workgroup by turns and pays dearly for every barrier
+ * (SwiftShader, layer norm of 120 rows of 768: 6.5 ms with 64 threads a row, 0.5 ms with 4): there a row is left to one
+ * subgroup, where its size is known, else to a few threads.
  */
-export const workgroupReduce = (name: string, type: string, size: number, combine = 'a + b'): string =>
-  /* wgsl */ `
-var<workgroup> ${name}Parts: array<${type}, ${size}>;
+export function teamFor({ adapterClass, subgroups, subgroupMinSize, subgroupMaxSize }: Caps): Team {
+  if (adapterClass === 'hardware') return workgroupTeam(64);
+  const known = subgroups && subgroupMinSize === subgroupMaxSize && subgroupMaxSize <= 16;
+  return known ? subgroupTeam(subgroupMinSize) : workgroupTeam(16);
+}
+
+/** Threads that combine through workgroup memory, with barriers. */
+export const workgroupTeam = (threads: number): Team => ({
+  name: `workgroup-${threads}`,
+  threads,
+  subgroup: false,
+  enable: '',
+  reduce: (name, type, combine = 'a + b') => /* wgsl */ `
+var<workgroup> ${name}Parts: array<${type}, ${threads}>;
 fn ${name}(x: ${type}, lane: u32) -> ${type} {
   ${name}Parts[lane] = x;
   workgroupBarrier();
-  for (var half = ${size / 2}u; half > 0u; half >>= 1u) {
+  for (var half = ${threads / 2}u; half > 0u; half >>= 1u) {
     if (lane < half) {
       let a = ${name}Parts[lane];
       let b = ${name}Parts[lane + half];
@@ -131,7 +160,60 @@ fn ${name}(x: ${type}, lane: u32) -> ${type} {
     workgroupBarrier();
   }
   return workgroupUniformLoad(&${name}Parts[0]);
+}`,
+});
+
+/** Threads that are just one subgroup. */
+export const subgroupTeam = (threads: number): Team => ({
+  name: `subgroup-${threads}`,
+  threads,
+  subgroup: true,
+  enable: 'enable subgroups;',
+  reduce: (name, type, combine = 'a + b') => {
+    const steps = Array.from({ length: Math.log2(threads) }, (_, i) => 1 << i);
+    const step = (far: number) => `{ let b = subgroupShuffleXor(a, ${far}u); a = ${combine}; }`;
+    return /* wgsl */ `
+fn ${name}(x: ${type}, lane: u32) -> ${type} {
+  var a = x;
+  ${steps.map(step).join('\n  ')}
+  return a;
 }`;
+  },
+});
+
+/** Capabilities of other kinds of adapters, whose variants this one can run too: for examples. */
+export const otherKinds = (caps: Caps): Caps[] => [
+  { ...caps, adapterClass: caps.adapterClass === 'software' ? 'hardware' : 'software', subgroups: false },
+  ...(caps.subgroups && caps.adapterClass === 'software' ? [{ ...caps, subgroups: false }] : []),
+];
+
+/** Terms that a thread adds up before it adds the result to its total. */
+const BLOCK = 32;
+
+/**
+ * WGSL: `var ${name}` = Σ term(i) over i = first, first + step, … < end. Taken in blocks, so that the rounding error
+ * grows with the number of blocks, not of terms.
+ * @param combine of `a` and `b`; with a maximum, `neutral` may be any of the terms
+ */
+export const accumulate = (o: {
+  name: string;
+  first: string;
+  step: string;
+  end: string;
+  term: (i: string) => string;
+  combine?: (a: string, b: string) => string;
+  neutral?: string;
+}): string => {
+  const { name, first, step, end, term, combine = (a, b) => `${a} + ${b}`, neutral = '0f' } = o;
+  return /* wgsl */ `
+  var ${name} = ${neutral};
+  for (var block = ${first}; block < ${end}; block += ${BLOCK}u * ${step}) {
+    var part = ${neutral};
+    let stop = min(${end}, block + ${BLOCK}u * ${step});
+    for (var i = block; i < stop; i += ${step}) { part = ${combine('part', term('i'))}; }
+    ${name} = ${combine(name, 'part')};
+  }`;
+};
 
 /** WGSL: opens `main` with one thread an element; `at` names the element's variable, below `params.n`. */
 export const perElementMain = (at = 'i'): string => /* wgsl */ `
