@@ -10,7 +10,7 @@ import { duration, progress, runMain, terminal } from './cli.js';
 import { compute, modelName } from './start/compute.js';
 import { help, readOptions } from './start/options.js';
 import { reportPage } from './start/page.js';
-import { reportLines } from './start/print.js';
+import { reportLines, wrap } from './start/print.js';
 
 const version = (): string =>
   JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')).version;
@@ -24,9 +24,9 @@ await runMain(async (signal) => {
   const model = await load(options.model, options.adapter, signal);
   try {
     const { config, gpu } = model;
-    say([
-      `${modelName(config.name)}: ${config.nLayers} layers × ${config.nHeads} heads, on ${gpu.adapter.text}`,
-    ]);
+    const size = `${config.nLayers} layers × ${config.nHeads} heads`;
+    const screen = terminal({ color: options.color });
+    say(wrap(`${modelName(config.name)}: ${size}, on ${gpu.adapter.text}`, screen.width));
     const bars = new Map<string, ReturnType<typeof progress>>();
     const report = await compute(
       model,
@@ -39,7 +39,7 @@ await runMain(async (signal) => {
       },
       signal,
     );
-    say(reportLines(report, terminal({ color: options.color })));
+    say(reportLines(report, screen));
     mkdirSync(path.dirname(options.out), { recursive: true });
     writeFileSync(options.out, reportPage(report, version()));
     say([

@@ -1,5 +1,5 @@
 /**
- * Colour scales for figures, light and dark. Scales are straight lines in OKLCH (Ottosson 2020), where equal steps look
+ * Colour scales for figures, light and dark. Scales are straight lines in OKLab (Ottosson 2020), where equal steps look
  * equal. Zero is the colour of the paper, so what is zero disappears; blue is positive, red is negative.
  */
 
@@ -9,19 +9,25 @@ export type Theme = 'light' | 'dark';
 /** A colour for a number: [-1, 1] on diverging scales, [0, 1] on sequential ones. Values outside take the end's colour. */
 export type Scale = (t: number) => Rgb;
 
-/** Hue angles of OKLCH, in degrees, by what they stand for. */
+/** Hue angles of OKLab, in degrees, by what they stand for. */
 export const hues = { positive: 255, negative: 25, probability: 190, attention: 300 } as const;
 
-/** Where the scales begin (zero) and end, in each theme: lightness 0–1 and chroma. */
+/** Where the scales begin (zero: paper with a breath of blue) and end, in each theme: lightness 0–1, chroma, hue. */
 const ENDS = {
-  light: { zero: 0.975, end: 0.44, chroma: 0.155 },
-  dark: { zero: 0.265, end: 0.83, chroma: 0.135 },
+  light: { zero: [0.972, 0.004, 265], end: [0.46, 0.15] },
+  dark: { zero: [0.262, 0.012, 265], end: [0.82, 0.13] },
 } as const;
 
 /** A colour from lightness 0–1, chroma (0 = grey, 0.3 = as strong as screens get) and hue in degrees; clipped to sRGB. */
-export function oklch(lightness: number, chroma: number, hue: number): Rgb {
-  const angle = (hue * Math.PI) / 180;
-  const [a, b] = [chroma * Math.cos(angle), chroma * Math.sin(angle)];
+export const oklch = (lightness: number, chroma: number, hue: number): Rgb =>
+  oklab(lightness, ...polar(chroma, hue));
+
+const polar = (chroma: number, hue: number): [a: number, b: number] => [
+  chroma * Math.cos((hue * Math.PI) / 180),
+  chroma * Math.sin((hue * Math.PI) / 180),
+];
+
+function oklab(lightness: number, a: number, b: number): Rgb {
   const l = (lightness + 0.3963377774 * a + 0.2158037573 * b) ** 3;
   const m = (lightness - 0.1055613458 * a - 0.0638541728 * b) ** 3;
   const s = (lightness - 0.0894841775 * a - 1.291485548 * b) ** 3;
@@ -40,10 +46,13 @@ export function oklch(lightness: number, chroma: number, hue: number): Rgb {
 
 /** From paper at 0 to the full hue at 1. */
 export function sequential(hue: number, theme: Theme): Scale {
-  const { zero, end, chroma } = ENDS[theme];
+  const { zero, end } = ENDS[theme];
+  const from = [zero[0], ...polar(zero[1], zero[2])];
+  const to = [end[0], ...polar(end[1], hue)];
   return (t) => {
     const x = Math.min(1, Math.max(0, t));
-    return oklch(zero + (end - zero) * x, chroma * x, hue);
+    const [l, a, b] = from.map((start, i) => start + (to[i] - start) * x);
+    return oklab(l, a, b);
   };
 }
 
@@ -72,13 +81,13 @@ export function contrast(a: Rgb, b: Rgb): number {
 }
 
 const INKS: readonly Rgb[] = [
-  [20, 22, 28],
-  [250, 250, 252],
+  [10, 11, 16],
+  [255, 255, 255],
 ];
 
-/** The colour for text on this one: near black or near white, whichever is read more easily. */
+/** The colour for text on this one: near black or near white. On middling colours white is read more easily than WCAG 2 says. */
 export const inkOn = (paper: Rgb): Rgb =>
-  contrast(paper, INKS[0]) >= contrast(paper, INKS[1]) ? INKS[0] : INKS[1];
+  contrast(paper, INKS[0]) >= 1.15 * contrast(paper, INKS[1]) ? INKS[0] : INKS[1];
 
 /** Steps of the colour cube of 256-colour terminals. */
 const CUBE = [0, 95, 135, 175, 215, 255];

@@ -1,8 +1,9 @@
-/** Figures for a page, as strings of HTML: bars, the lens table, text coloured by attention, thumbnails of heads. */
+/** Figures for a page, as strings of HTML: bars, the lens table, tokens as text. */
 
-import { hex, hues, inkOn, type Rgb, sequential } from './colour.js';
+import { hex, inkOn, type Rgb } from './colour.js';
 import type { Heatmap } from './heatmap.js';
-import { escapeHtml, jsonForScript, percent, shorten, splitLabel } from './text.js';
+import { scaleSvg } from './svg.js';
+import { escapeHtml, percent, shorten, splitLabel } from './text.js';
 
 /** Both themes' colours of a cell and of the text on it, for a `style` attribute; see `.cell` in page-style.ts. */
 export function cellStyle(light: Rgb, dark: Rgb): string {
@@ -51,9 +52,11 @@ export function lensTable(
   top: readonly (readonly (readonly LensCell[])[])[],
   { target = '' }: { target?: string } = {},
 ): string {
+  // As many letters as fit beside each other on the page.
+  const letters = Math.max(4, Math.min(12, Math.floor((920 / map.columns.length - 10) / 6.7)));
   const head = map.columns
     .map(splitLabel)
-    .map(([at, token]) => `<th scope="col"><small>${at}</small>${escapeHtml(shorten(token, 9))}</th>`)
+    .map(([at, token]) => `<th scope="col"><small>${at}</small>${escapeHtml(shorten(token, letters))}</th>`)
     .join('');
   const body = map.rows.map((row, r) => {
     const cells = top[r].map((guesses, c) => {
@@ -62,72 +65,15 @@ export function lensTable(
       const list = guesses.map((g) => `${percent(g.prob).padStart(6)}  ${g.text}`).join('\n');
       const tip = escapeHtml(`${row} · ${map.columns[c]}\n${list}`);
       const hit = text === target ? ' hit' : '';
-      return `<td class="cell${hit}" style="${style}" data-tip="${tip}" tabindex="-1">${escapeHtml(shorten(text, 9))}</td>`;
+      return `<td class="cell${hit}" style="${style}" data-tip="${tip}" tabindex="-1">${escapeHtml(shorten(text, letters))}</td>`;
     });
     return `<tr><th scope="row">${escapeHtml(row)}</th>${cells.join('')}</tr>`;
   });
-  return `<div class="scroll"><table class="lens"><thead><tr><th></th>${head}</tr></thead><tbody>${body.join('')}</tbody></table></div>`;
+  return `<div class="scroll"><table class="lens"><thead><tr><th></th>${head}</tr></thead><tbody>${body.join('')}</tbody></table></div>${scaleSvg(map, 'probability of the top token')}`;
 }
 
 /** Tokens as text; `mark(i)` gives a class. */
 export function tokenStrip(tokens: readonly string[], mark: (i: number) => string = () => ''): string {
   const spans = tokens.map((t, i) => `<span class="tok ${mark(i)}" data-i="${i}">${escapeHtml(t)}</span>`);
   return `<span class="strip">${spans.join('<wbr>')}</span>`;
-}
-
-/** What the page's script needs to draw attention. */
-export interface AttentionFigure {
-  readonly labels: readonly string[];
-  readonly layers: number;
-  readonly heads: number;
-  /** [layer, head, query, key] of all heads, or [query, key] of the chosen one. */
-  readonly patterns: Float32Array;
-  readonly layer: number;
-  readonly head: number;
-}
-
-/** Colours of attention from 0 to 1. */
-const STEPS = 65;
-
-/**
- * Data for the script: patterns as 16-bit numbers, and the colours. The page's script finds it by its id and fills
- * `#attention`: the text, the heat map, the thumbnails.
- */
-export function attentionData({ patterns, labels, ...rest }: AttentionFigure): string {
-  const ramp = (theme: 'light' | 'dark') => {
-    const scale = sequential(hues.attention, theme);
-    return Array.from({ length: STEPS }, (_, i) => scale(i / (STEPS - 1)));
-  };
-  const [light, dark] = [ramp('light'), ramp('dark')];
-  const data = {
-    ...rest,
-    labels,
-    single: patterns.length === labels.length ** 2,
-    light: light.map(hex),
-    dark: dark.map(hex),
-    inkLight: light.map(inkOn).map(hex),
-    inkDark: dark.map(inkOn).map(hex),
-    patterns: base64(Uint16Array.from(patterns, (p) => Math.round(p * 65535))),
-  };
-  return `<script type="application/json" id="attention-data">${jsonForScript(data)}</script>`;
-}
-
-/** Little-endian bytes of 16-bit numbers in base64. */
-function base64(values: Uint16Array): string {
-  let binary = '';
-  for (const v of values) binary += String.fromCharCode(v & 255, v >> 8);
-  return btoa(binary);
-}
-
-/** One button with a small pattern for each head, drawn by the page's script; a row is a layer. */
-export function headGrid(layers: number, heads: number): string {
-  const rows = Array.from({ length: layers }, (_, l) => {
-    const buttons = Array.from(
-      { length: heads },
-      (_, h) =>
-        `<button type="button" data-layer="${l}" data-head="${h}" aria-label="head ${l}.${h}" data-tip="head ${l}.${h}"><canvas></canvas></button>`,
-    );
-    return `<span class="layer">L${l}</span>${buttons.join('')}`;
-  });
-  return `<div class="heads" style="grid-template-columns:auto repeat(${heads},1fr)">${rows.join('')}</div>`;
 }

@@ -71,7 +71,7 @@ function attention(d) {
       rect.style.setProperty('--d', d.dark[i]);
       rect.dataset.tip = 'head ' + layer + '.' + head + '\\n' + d.labels[q] + ' → ' + d.labels[k] + '\\n' + percent(w);
     }
-    root.querySelectorAll('.head-name').forEach((e) => (e.textContent = layer + '.' + head));
+    root.closest('section').querySelectorAll('.head-name').forEach((e) => (e.textContent = layer + '.' + head));
     for (const b of buttons) b.setAttribute('aria-pressed', String(+b.dataset.layer === layer && +b.dataset.head === head));
   };
   const scheme = matchMedia('(prefers-color-scheme: dark)');

@@ -18,7 +18,7 @@ export const pageStyle = `
 @media (prefers-color-scheme:dark){:root{${dark}}}
 *{box-sizing:border-box}
 body{margin:0;background:var(--paper);color:var(--ink);font:16px/1.6 "Inter","Open Sans","Segoe UI",system-ui,-apple-system,sans-serif;-webkit-font-smoothing:antialiased}
-main{max-width:1080px;margin:0 auto;padding:44px 28px 72px}
+main{max-width:1120px;margin:0 auto;padding:44px 28px 72px}
 code,.strip,.lens,.mono{font-family:"JetBrains Mono","SFMono-Regular",Menlo,Consolas,"DejaVu Sans Mono",monospace}
 .brand{display:flex;align-items:center;gap:10px;margin:0 0 28px;font-size:13px;font-weight:600;letter-spacing:.09em;text-transform:uppercase;color:var(--soft)}
 .brand svg{width:22px;height:22px}
@@ -27,7 +27,7 @@ h1{margin:0 0 8px;font-size:33px;line-height:1.22;font-weight:650;letter-spacing
 h2{margin:0 0 4px;font-size:21px;line-height:1.3;font-weight:650;letter-spacing:-.01em}
 h2 .no{margin-right:10px;color:var(--faint);font-weight:500}
 section{margin-top:34px;padding:26px 28px 20px;border:1px solid var(--line);border-radius:14px;background:var(--card)}
-section>p{margin:0 0 18px;max-width:74ch;color:var(--soft);font-size:15px}
+section>p:not([class]){margin:0 0 18px;max-width:74ch;color:var(--soft);font-size:15px}
 b,strong{font-weight:650}
 .scroll{overflow-x:auto}
 .pair{display:grid;grid-template-columns:auto 1fr auto;gap:10px 16px;align-items:baseline;padding:18px 22px;border:1px solid var(--line);border-radius:14px;background:var(--card)}
@@ -55,19 +55,20 @@ table{border-collapse:separate;border-spacing:2px;font-variant-numeric:tabular-n
 .tag{margin-left:8px;font-size:11.5px;color:var(--faint)}
 .gap td,.gap th{padding-top:10px}
 .num{padding-left:14px;text-align:right;font-size:13px}
-.lens{font-size:11.5px}
-.lens th{padding:2px 6px;font-weight:500;color:var(--soft);white-space:nowrap}
+.lens{font-size:11px}
+.lens th{padding:2px 4px;font-weight:500;color:var(--soft);white-space:nowrap}
 .lens tbody th{position:sticky;left:0;text-align:right;background:var(--card);color:var(--faint)}
 .lens thead small{display:block;font-size:10px;color:var(--faint)}
 .cell{background:var(--l);color:var(--il)}
-.lens .cell{min-width:50px;height:25px;padding:0 6px;border-radius:4px;text-align:center;white-space:nowrap;cursor:default}
+.lens .cell{min-width:44px;height:25px;padding:0 4px;border-radius:4px;text-align:center;white-space:nowrap;cursor:default}
+.scroll+.gb-map{display:block;margin:12px 0 0 66px}
 .lens .hit{outline:2px solid var(--blue);outline-offset:-2px;font-weight:700}
 .lens .cell:hover{outline:2px solid var(--ink);outline-offset:-2px}
 #attention .tok{padding:4px 2px;background:var(--l);color:var(--il);cursor:default;transition:background-color .12s}
 #attention .tok.from{outline:2px solid var(--violet);outline-offset:-1px}
 #attention .tok.later{opacity:.38}
 #attention .tok:focus-visible{outline:2px solid var(--ink)}
-.note{margin:4px 0 20px;font-size:13px;color:var(--faint)}
+.note{margin:2px 0 22px;font-size:13px;color:var(--faint)}
 .side{display:flex;flex-wrap:wrap;gap:28px 44px;align-items:flex-start}
 .side>*{min-width:0}
 .side h3{margin:0 0 10px;font-size:13px;font-weight:600;color:var(--soft)}
@@ -79,7 +80,7 @@ table{border-collapse:separate;border-spacing:2px;font-variant-numeric:tabular-n
 .heads button[aria-pressed=true]{border-color:var(--violet);box-shadow:0 0 0 1.5px var(--violet)}
 .heads canvas{width:100%;height:100%;border-radius:3px;image-rendering:pixelated}
 .source{margin:20px 0 0;padding-top:12px;border-top:1px solid var(--line);font-size:12px;line-height:1.55;color:var(--faint);overflow-wrap:anywhere}
-.source span{margin-right:14px;display:inline-block}
+.source span{margin-right:18px}
 .source b{margin-right:5px;font-weight:500;color:var(--soft)}
 footer{margin-top:34px;font-size:13px;color:var(--faint)}
 footer code{display:block;margin-top:6px;padding:12px 16px;border:1px solid var(--line);border-radius:10px;background:var(--card);font-size:12.5px;color:var(--soft);overflow-x:auto;white-space:pre}

@@ -20,6 +20,8 @@ export interface SvgOptions {
   readonly meaning?: string;
   /** Leave a cell out, e.g. what a causal mask hides. */
   readonly skip?: (row: number, column: number) => boolean;
+  /** Columns whose labels stand out. */
+  readonly mark?: (column: number) => boolean;
   /** A file of its own: with name space, style and background. Default false. */
   readonly standalone?: boolean;
 }
@@ -27,15 +29,15 @@ export interface SvgOptions {
 /** What a page needs for the SVGs in it; `standalone` ones bring it along. */
 export const svgStyle = `
 .gb-map{font:12px "Inter","Open Sans","Segoe UI",system-ui,sans-serif;max-width:100%;height:auto}
-.gb-map text{fill:#3b3f4a}.gb-map .faint{fill:#868b99}
+.gb-map text{fill:#3b3f4a}.gb-map .faint{fill:#868b99}.gb-map .mark{fill:#b3261e;font-weight:700}
 .gb-map .n{font-size:10.5px;text-anchor:middle;pointer-events:none;font-variant-numeric:tabular-nums}
-.gb-map .k{fill:#14161c}.gb-map .w{fill:#fafafc}
+.gb-map .k{fill:#0a0b10}.gb-map .w{fill:#fff}
 .gb-map .paper{fill:#fff}
 .gb-map .c:hover{stroke:#14161c;stroke-width:1.5}
 @media (prefers-color-scheme:dark){
-.gb-map text{fill:#c9cdd8}.gb-map .faint{fill:#848a9a}
+.gb-map text{fill:#c9cdd8}.gb-map .faint{fill:#848a9a}.gb-map .mark{fill:#f08a80}
 .gb-map .c{fill:var(--d)}.gb-map .paper{fill:#16181d}
-.gb-map .dk{fill:#14161c}.gb-map .dw{fill:#fafafc}
+.gb-map .dk{fill:#0a0b10}.gb-map .dw{fill:#fff}
 .gb-map .c:hover{stroke:#fafafc}}`;
 
 const GAP = 2;
@@ -47,7 +49,15 @@ const textWidth = (text: string): number => 7.2 * displayWidth(text);
 /** A heat map with labels on both axes, tooltips with exact values, and its scale below. */
 export function heatmapSvg(map: Heatmap, options: SvgOptions = {}): string {
   const { rows, columns, names } = map;
-  const { cell = [40, 24], title = '', captions = names, meaning = '', skip, standalone = false } = options;
+  const {
+    cell = [40, 24],
+    title = '',
+    captions = names,
+    meaning = '',
+    skip,
+    mark,
+    standalone = false,
+  } = options;
   const { numbers = rows.length * columns.length <= 600 && cell[0] >= 30 } = options;
   const [w, h] = cell;
   const heads = columns.map(splitLabel).map(([at, token]) => [at, shorten(token, 14)] as const);
@@ -72,7 +82,7 @@ export function heatmapSvg(map: Heatmap, options: SvgOptions = {}): string {
     const place = upright
       ? `x="${x}" y="${y}" text-anchor="middle"`
       : `transform="translate(${x} ${y}) rotate(-45)"`;
-    out.push(`<text ${place}>${escapeHtml(token)}</text>`);
+    out.push(`<text${mark?.(c) ? ' class="mark"' : ''} ${place}>${escapeHtml(token)}</text>`);
     if (at !== '') out.push(small(at, x, top - 6, 'middle'));
   });
   rows.forEach((label, r) => {
@@ -115,6 +125,12 @@ function cellSvg(map: Heatmap, value: number, { x, y, w, h, numbers, tip, key }:
 
 const small = (text: string, x: number, y: number, anchor: 'start' | 'middle' | 'end'): string =>
   `<text class="faint" x="${x}" y="${y}" text-anchor="${anchor}" font-size="10">${escapeHtml(text)}</text>`;
+
+/** The scale of a heat map alone, for figures that are not SVG. */
+export function scaleSvg(map: Heatmap, meaning: string): string {
+  const width = 240 + 6 * meaning.length;
+  return `<svg class="gb-map" width="${width}" height="24" viewBox="0 0 ${width} 24" role="img" aria-label="${escapeHtml(meaning)}">${legendSvg(map, 2, 2, meaning)}</svg>`;
+}
 
 /** A ramp from the lowest to the highest colour, with zero in its middle when it is diverging. */
 function legendSvg(map: Heatmap, x: number, y: number, meaning: string): string {

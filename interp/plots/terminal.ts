@@ -75,7 +75,7 @@ export function gridLines(options: GridOptions): string[] {
     ' '.repeat(side) +
     heads
       .slice(from, to)
-      .map((h) => fit(` ${shorten(h[part], cells - 1)}`, cells, align))
+      .map((h) => fit(` ${cut(h[part], cells - 1)}`, cells, align))
       .join('');
   const lines: string[] = [];
   for (let from = 0; from < columns.length; from += perTable) {
@@ -96,20 +96,30 @@ export function gridLines(options: GridOptions): string[] {
   return lines;
 }
 
-/** A heat map: cells in colour with their values in short, `·` for (nearly) zero. */
+/** In very narrow columns another letter says more than `…`. */
+const cut = (text: string, width: number): string => shorten(text, width, width > 4 ? '…' : '');
+
+/** For the `·` of values that are nearly zero: there, but not to be looked at. */
+const QUIET: Record<ColourTheme, Rgb> = { dark: [96, 101, 114], light: [168, 172, 182] };
+
+/** A heat map: cells in colour with their values in short, `·` for (nearly) zero. `skip` leaves cells empty. */
 export function heatmapLines(
   map: Heatmap,
-  options: TerminalOptions & Pick<GridOptions, 'cellWidth'> = {},
+  options: TerminalOptions &
+    Pick<GridOptions, 'cellWidth'> & { skip?: (row: number, column: number) => boolean } = {},
 ): string[] {
-  const { theme = 'dark' } = options;
+  const { theme = 'dark', skip, ...rest } = options;
   return gridLines({
     cellWidth: [5, 8],
-    ...options,
+    ...rest,
     rows: map.rows,
     columns: map.columns,
     cell: (row, column) => {
+      if (skip?.(row, column)) return { text: '' };
       const value = map.value(row, column);
-      return { text: compact(value), look: { fill: map.colour(value, theme) } };
+      const text = compact(value);
+      const ink = text === '·' ? QUIET[theme] : undefined;
+      return { text, look: { fill: map.colour(value, theme), ink } };
     },
   });
 }
@@ -118,16 +128,16 @@ export function heatmapLines(
 export function legendLine(
   map: Heatmap,
   meaning: string,
-  { depth = 1, theme = 'dark' }: TerminalOptions = {},
+  { width = 80, depth = 1, theme = 'dark' }: TerminalOptions = {},
 ): string {
   const from = map.scale === 'diverging' ? -map.max : 0;
   const [low, high] = [from, map.max].map((v) => (v === 0 ? '0' : exact(v)));
-  if (depth === 1) return `${meaning} (from ${low} to ${high}; · is 0)`;
-  const steps = 24;
+  if (depth === 1) return shorten(`${meaning} (from ${low} to ${high})`, width);
+  const steps = Math.min(24, width >> 2);
   const ramp = Array.from({ length: steps }, (_, i) =>
     paint(' ', { fill: map.colour(from + ((map.max - from) * i) / (steps - 1), theme) }, depth),
   ).join('');
-  return `${low} ${ramp} ${high}  ${meaning}`;
+  return `${low} ${ramp} ${high}  ${shorten(meaning, width - steps - low.length - high.length - 4)}`;
 }
 
 const EIGHTHS = ['', '▏', '▎', '▍', '▌', '▋', '▊', '▉'];

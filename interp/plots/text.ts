@@ -29,17 +29,17 @@ export function displayWidth(text: string): number {
   return split(text).reduce((n, g) => n + (WIDE.test(g) ? 2 : /^[\p{Mn}\p{Me}]$/u.test(g) ? 0 : 1), 0);
 }
 
-/** The text, or its beginning and `…` where it is wider than `width` columns. */
-export function shorten(text: string, width: number): string {
+/** The text, or its beginning and `end` where it is wider than `width` columns. */
+export function shorten(text: string, width: number, end = '…'): string {
   if (displayWidth(text) <= width) return text;
+  const room = width - displayWidth(end);
   let [out, used] = ['', 0];
   for (const g of split(text)) {
-    const w = displayWidth(g);
-    if (used + w > width - 1) break;
+    used += displayWidth(g);
+    if (used > room) break;
     out += g;
-    used += w;
   }
-  return width > 0 ? `${out}…` : '';
+  return room >= 0 ? out + end : '';
 }
 
 /** Shortened and filled up with blanks to exactly `width` columns. */

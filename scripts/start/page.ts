@@ -1,12 +1,13 @@
 /** The report of `npm start` as one HTML file. */
 
+import { attentionFigure } from '../../interp/plots/attention.js';
 import { hues } from '../../interp/plots/colour.js';
-import { type Heatmap, heatmap } from '../../interp/plots/heatmap.js';
-import { attentionData, barTable, headGrid, lensTable, tokenStrip } from '../../interp/plots/html.js';
+import { heatmap } from '../../interp/plots/heatmap.js';
+import { barTable, lensTable, tokenStrip } from '../../interp/plots/html.js';
 import { page, type Section } from '../../interp/plots/page.js';
 import { heatmapSvg } from '../../interp/plots/svg.js';
 import { escapeHtml, exact, percent, visible } from '../../interp/plots/text.js';
-import type { Report } from './compute.js';
+import { modelName, type Report } from './compute.js';
 import { defaults } from './options.js';
 
 /** The whole page. `version`: Glassbox's. */
@@ -85,50 +86,33 @@ function lensSection({ lens, options }: Report, shared: Facts): Section {
   };
 }
 
-function attentionSection({ attention, model, tokens, options }: Report, shared: Facts): Section {
-  const { layer, head, why, labels, all, pattern } = attention;
-  const n = labels.length;
-  const map = heatmap(pattern, { scale: 'sequential', hue: hues.attention, max: 1 });
-  const side = Math.max(6, Math.min(24, Math.floor(380 / n)));
-  const svg = heatmapSvg(map, {
-    cell: [side, side],
-    title: `head ${layer}.${head}`,
-    captions: ['from', 'to'],
-    numbers: false,
-    skip: (query, key) => key > query,
-  });
-  const thumb = Math.max(16, Math.min(52, Math.floor(430 / model.heads) - 5));
-  const grid = all
-    ? `<div style="--thumb:${thumb}px"><h3>All heads – click one</h3><div class="scroll">${headGrid(model.layers, model.heads)}</div></div>`
-    : '';
-  const data = attentionData({
-    labels: map.columns,
-    layers: model.layers,
-    heads: model.heads,
-    patterns: all ?? pattern.values,
-    layer,
-    head,
-  });
+function attentionSection({ attention, model, options }: Report, shared: Facts): Section {
+  const { layer, head, why } = attention;
   return {
     title: `Attention of head ${layer}.${head}`,
-    about: `${escapeHtml(why)} The text is tinted by where head <b class="mono head-name">${layer}.${head}</b> looks from the outlined token; point at another token to look from there.`,
-    figure: `${tokenStrip(tokens.clean)}<p class="note">from <code class="from-label">${escapeHtml(map.rows[n - 1])}</code></p><div class="side"><div><h3>Head <span class="head-name">${layer}.${head}</span>: from each token (row) to each earlier one</h3><div class="scroll">${svg}</div></div>${grid}</div>${data}`,
+    about: `${escapeHtml(why)} The text is tinted by where head <b class="head-name">${layer}.${head}</b> looks from the outlined token; point at another token to look from there.`,
+    figure: attentionFigure({ ...attention, layers: model.layers, heads: model.heads }),
     source: { prompt: options.clean, ...shared },
   };
 }
 
-function patchingSection({ patching, options }: Report, shared: Facts): Section {
+function patchingSection({ patching, tokens, options }: Report, shared: Facts): Section {
   const { metric, clean, corrupted } = patching.meta as { metric: string; clean: number; corrupted: number };
-  const map = patchingMap(
-    patching.values.reduce((m, v) => Math.max(m, Math.abs(v)), 1),
-    patching,
-  );
+  const max = patching.values.reduce((m, v) => Math.max(m, Math.abs(v)), 1);
+  const map = heatmap(patching, { max });
   const width = Math.max(12, Math.min(58, Math.floor(930 / map.columns.length)));
+  const svg = heatmapSvg(map, {
+    cell: [width, 26],
+    title: 'patched',
+    captions: ['layer', 'token'],
+    meaning: '0 = corrupted run, 1 = clean run',
+    mark: (pos) => tokens.clean[pos] !== tokens.corrupted[pos],
+  });
   return {
     title: 'Patching: which activations carry the answer',
     about:
-      'The corrupted prompt is run again and again, each time with one activation of the residual stream (at the start of a layer, at one token) taken from the clean run. <b>1</b> means that this one activation brings the clean answer back, <b>0</b> that it changes nothing, below zero that it makes things worse.',
-    figure: `<div class="scroll">${heatmapSvg(map, { cell: [width, 26], title: 'patched', captions: ['layer', 'token'], meaning: '0 = corrupted run, 1 = clean run' })}</div>`,
+      'The corrupted prompt is run again and again, each time with one activation of the residual stream (at the start of a layer, at one token) taken from the clean run. In red: the token that differs. <b>1</b> means that this one activation brings the clean answer back, <b>0</b> that it changes nothing, below zero that it makes things worse.',
+    figure: `<div class="scroll">${svg}</div>`,
     source: {
       metric,
       'in the clean run': exact(clean),
@@ -140,17 +124,19 @@ function patchingSection({ patching, options }: Report, shared: Facts): Section 
   };
 }
 
-/** The labels show the tokens of the prompt that is run. */
-function patchingMap(max: number, patching: Report['patching']): Heatmap {
-  return heatmap(patching, { max });
-}
+/** A folder's path is of one machine only: its name is enough. */
+const shownModel = (model: string): string => {
+  const name = modelName(model);
+  return name === model || /^https?:/.test(model) ? model : `./${name}`;
+};
 
 /** The command line that gives this page. */
 function command(options: Report['options']): string {
   const quote = (text: string) => (/^[\w./:-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`);
+  const shown = { ...options, model: shownModel(options.model) };
   const given = (['model', 'clean', 'corrupted', 'answer', 'wrong', 'prompt'] as const)
     .filter((name) => options[name] !== (name === 'prompt' ? options.clean : defaults[name]))
-    .flatMap((name) => [`--${name}`, quote(options[name])]);
+    .flatMap((name) => [`--${name}`, quote(shown[name])]);
   const head = options.head ? ['--head', `${options.head.layer}.${options.head.head}`] : [];
   const more = [...given, ...head, ...(options.bos ? [] : ['--no-bos'])];
   return ['npm start', ...(more.length ? ['--', ...more] : [])].join(' ');

@@ -30,7 +30,9 @@ export function reportLines(report: Report, terminal: Required<TerminalOptions>)
     ...guessLines(report.guesses, terminal),
     '',
     bold('2  Logit lens'),
-    ...dim('The top token if the model stopped at that layer; its colour is its probability.'),
+    ...dim(
+      `The top token if the model stopped at that layer; ${depth > 1 ? 'its colour is its probability' : 'behind it its probability in percent'}.`,
+    ),
     ...lensLines(report, terminal),
     '',
     bold(`3  Attention of head ${layer}.${head}`),
@@ -75,15 +77,16 @@ function promptLines({ tokens, options }: Report, terminal: Required<TerminalOpt
 }
 
 function guessLines(guesses: readonly Guess[], { depth, width, theme }: Required<TerminalOptions>): string[] {
-  const label = Math.min(24, Math.max(...guesses.map((g) => displayWidth(g.text))));
-  const room = Math.max(8, width - label - 38);
+  const label = Math.min(width >> 2, Math.max(...guesses.map((g) => displayWidth(g.text))));
+  const logits = width >= 60;
+  const room = Math.max(4, width - label - (logits ? 39 : 24));
   return guesses.map((g) => {
     const hue = g.role === 'answer' ? hues.positive : g.role === 'wrong' ? hues.negative : hues.probability;
     const ink = sequential(hue, theme)(0.85);
     const text = paint(fit(shorten(g.text, label), label), g.role ? { ink, bold: true } : {}, depth);
     const chart = paint(fit(bar(g.prob, room), room), { ink }, depth);
     const role = g.role === 'answer' ? ' answer' : g.role === 'wrong' ? ' wrong' : '';
-    return `${String(g.rank).padStart(5)}  ${text}  ${chart} ${percent(g.prob).padStart(6)}  logit ${exact(g.logit).padStart(6)}${role}`;
+    return `${String(g.rank).padStart(5)}  ${text}  ${chart} ${percent(g.prob).padStart(6)}${logits ? `  logit ${exact(g.logit).padStart(6)}` : ''}${role}`;
   });
 }
 
@@ -93,12 +96,14 @@ function lensLines({ lens }: Report, terminal: Required<TerminalOptions>): strin
     ...terminal,
     rows: map.rows,
     columns: map.columns,
-    cellWidth: [7, 12],
+    cellWidth: terminal.depth === 1 ? [10, 14] : [7, 12],
     align: 'left',
-    cell: (row, column) => ({
-      text: visible(lens.top[row][column][0].text),
-      look: { fill: map.colour(map.value(row, column), terminal.theme) },
-    }),
+    cell: (row, column) => {
+      const { text, prob } = lens.top[row][column][0];
+      const token = visible(text);
+      if (terminal.depth > 1) return { text: token, look: { fill: map.colour(prob, terminal.theme) } };
+      return { text: `${fit(token, 6)}${String(Math.min(99, Math.round(100 * prob))).padStart(3)}` };
+    },
   });
   const last = lens.top.map((row, r) => ({ layer: map.rows[r], best: row[row.length - 1][0] }));
   const final = last[last.length - 1].best;
@@ -106,8 +111,11 @@ function lensLines({ lens }: Report, terminal: Required<TerminalOptions>): strin
   return [
     ...grid,
     legendLine(map, 'probability of the top token', terminal),
-    `At the last token, ${visible(final.text)} is on top from ${last[since].layer} on (${percent(last[since].best.prob)}), and ends at ${percent(final.prob)}.`,
-  ].flatMap((line, i) => (i <= grid.length ? [line] : wrap(line, terminal.width)));
+    ...wrap(
+      `At the last token, ${visible(final.text)} is on top from ${last[since].layer} on (${percent(last[since].best.prob)}), and ends at ${percent(final.prob)}.`,
+      terminal.width,
+    ),
+  ];
 }
 
 function attentionLines({ attention, tokens }: Report, terminal: Required<TerminalOptions>): string[] {
@@ -120,7 +128,7 @@ function attentionLines({ attention, tokens }: Report, terminal: Required<Termin
     .sort((a, b) => b.weight - a.weight)
     .slice(0, 4);
   const strip = tokenLines(tokens.clean, (i) => ({ fill: map.colour(lastRow[i], theme) }), { width, depth });
-  const grid = heatmapLines(map, { ...terminal, cellWidth: [4, 6] });
+  const grid = heatmapLines(map, { ...terminal, cellWidth: [4, 6], skip: (query, key) => key > query });
   return [
     ...(depth === 1 ? [] : ['From the last token:', ...strip]),
     ...wrap(
@@ -129,7 +137,7 @@ function attentionLines({ attention, tokens }: Report, terminal: Required<Termin
     ),
     '',
     ...grid,
-    legendLine(map, 'attention from the row’s token to the column’s', terminal),
+    legendLine(map, 'from the row’s token to the column’s', terminal),
   ];
 }
 
@@ -142,7 +150,7 @@ function patchingLines({ patching }: Report, terminal: Required<TerminalOptions>
   const { clean, corrupted } = patching.meta as { clean: number; corrupted: number };
   return [
     ...heatmapLines(map, terminal),
-    legendLine(map, '0 = corrupted run, 1 = clean run', terminal),
+    legendLine(map, '0 (or ·) = corrupted run, 1 = clean run', terminal),
     ...wrap(
       `Metric: clean ${exact(clean, { sign: true })}, corrupted ${exact(corrupted, { sign: true })}.`,
       terminal.width,
