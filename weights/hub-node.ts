@@ -62,7 +62,7 @@ class CachedRepo implements FileSource {
   readonly #folder: string;
   readonly #options: LoadOptions;
   readonly #revision: string;
-  readonly #endpoint = process.env.HF_ENDPOINT || HUB_ENDPOINT;
+  readonly #endpoint: string;
   readonly #headers: Record<string, string>;
   /** Fixed by the first file, so that all files are of one commit. */
   #commit: string | undefined;
@@ -76,6 +76,7 @@ class CachedRepo implements FileSource {
     this.#folder = folder;
     this.#options = options;
     this.#revision = options.revision ?? 'main';
+    this.#endpoint = options.endpoint ?? (process.env.HF_ENDPOINT || HUB_ENDPOINT);
     const token = options.token ?? process.env.HF_TOKEN;
     this.#headers = token ? { authorization: `Bearer ${token}` } : {};
     if (options.localFilesOnly) this.#offline = 'localFilesOnly is set';

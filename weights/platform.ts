@@ -14,6 +14,8 @@ export interface LoadOptions {
   cacheDir?: string;
   /** Access token for gated or private repositories. Default `$HF_TOKEN`. */
   token?: string;
+  /** Address of the Hub or a mirror. Default `$HF_ENDPOINT` in Node, else https://huggingface.co. */
+  endpoint?: string;
   /** Use only what the cache holds. Default: whether `$HF_HUB_OFFLINE` is set. */
   localFilesOnly?: boolean;
   onProgress?: OnLoadProgress;

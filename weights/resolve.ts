@@ -4,7 +4,8 @@
 
 import type { FileSource } from './files.js';
 import { blobFolder, urlFiles, urlFolder } from './files-web.js';
-import { HUB_ENDPOINT, type HubRepo, hubPage, hubRepo, knownModels, resolveUrl } from './hub.js';
+import { type HubRepo, hubPage, hubRepo, knownModels } from './hub.js';
+import { webHub } from './hub-web.js';
 import { filePlatform, type LoadOptions } from './platform.js';
 
 /** The shipped model. Written out one by one, so that bundlers see each file and emit it. */
@@ -65,12 +66,8 @@ function isPath(name: string): boolean {
   return /^(\.{1,2}([/\\]|$)|[/~\\]|[A-Za-z]:[/\\]|file:)/.test(name);
 }
 
-async function openHub({ repo, aliases }: HubRepo, options: LoadOptions): Promise<FileSource> {
-  const platform = filePlatform();
-  if (platform) return platform.hub.open(repo, aliases, options);
-  const { revision = 'main', token, signal } = options;
-  const headers = token ? { authorization: `Bearer ${token}` } : undefined;
-  return urlFolder(resolveUrl(HUB_ENDPOINT, repo, revision, ''), { signal, headers });
+function openHub({ repo, aliases }: HubRepo, options: LoadOptions): Promise<FileSource> {
+  return (filePlatform()?.hub ?? webHub).open(repo, aliases, options);
 }
 
 function filesByPath(files: readonly File[]): Map<string, Blob> {
