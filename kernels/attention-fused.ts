@@ -10,7 +10,7 @@
 import { elementType, type Geometry, type HeadsAt, layoutWgsl, QUERY_TILE } from './attention-layout.js';
 import { type Caps, type Launch, line, lineIndex, repeat } from './kernel.js';
 import { LOWEST } from './softmax.js';
-import { kernel, workgroupTeam } from './wgsl.js';
+import { kernel, type Team, teamFor, workgroupTeam } from './wgsl.js';
 
 /** How a block of keys is shared out. */
 interface Shape {
@@ -18,10 +18,15 @@ interface Shape {
   readonly dHead: number;
   readonly type: 'vec4f' | 'f32';
   readonly prefix: boolean;
-  /** Threads of a workgroup, a power of two. */
-  readonly lanes: number;
+  readonly team: Team;
   /** Keys of a thread in a block. */
   readonly keys: number;
+}
+
+/** Head size in units of the element type, and how many of those columns a thread owns. */
+function columnsOf({ dHead, type, team }: Shape): { columns: number; owned: number } {
+  const columns = type === 'vec4f' ? dHead / 4 : dHead;
+  return { columns, owned: Math.ceil(columns / team.threads) };
 }
 
 const forQueries = (f: (i: number) => string, join = '\n') => repeat(QUERY_TILE, f, join);
@@ -40,55 +45,103 @@ interface Source {
 }
 
 /** The loop over all keys of one kind. */
-function overKeys(source: Source, { dHead, type, lanes, keys }: Shape): string {
-  const columns = type === 'vec4f' ? dHead / 4 : dHead;
-  const block = lanes * keys;
-  const owned = Math.ceil(columns / lanes);
-  const { K, V, keyAt, valueAt, count, sees } = source;
+function overKeys(source: Source, shape: Shape): string {
+  const { team, keys } = shape;
+  const lanes = team.threads;
+  const { keyAt, count, sees } = source;
   const forKeys = (f: (j: number) => string) => repeat(keys, f);
-  const dot = (a: string, b: string) => (type === 'vec4f' ? `dot(${a}, ${b})` : `${a} * ${b}`);
   const highestOwn = Array.from({ length: keys }, (_, j) => `s${j}`).reduce((a, b) => `max(${a}, ${b})`);
   return /* wgsl */ `
-  for (var first = 0u; first < ${count}; first += ${block}u) {
+  for (var first = 0u; first < ${count}; first += ${lanes * keys}u) {
     // A thread owns keys: their scores for the four queries.
     ${forKeys((j) => `let key${j} = first + lane + ${lanes * j}u;`)}
     ${forKeys((j) => `let k${j} = ${keyAt(`min(key${j}, ${count} - 1u)`)};`)}
     ${forKeys((j) => `var s${j} = vec4f();`)}
-    for (var c = 0u; c < ${columns}u; c++) {
-      ${forQueries((i) => `let x${i} = Q[q${i} + c];`, ' ')}
-      ${forKeys((j) => `{ let y = ${K}[k${j} + c]; s${j} += vec4f(${forQueries((i) => dot(`x${i}`, 'y'), ', ')}); }`)}
-    }
+    ${team.subgroup ? scoresBySubgroup(source.K, shape) : scoresByWorkgroup(source.K, shape)}
     ${forKeys((j) => `s${j} = select(vec4f(${LOWEST}), s${j} * params.scale, ${sees(`key${j}`)});`)}
 
     // The maximum may have grown: what was summed up so far shrinks.
     let newTop = max(top, highest(${highestOwn}, lane));
     let keep = expBelow(top - newTop);
     top = newTop;
-    sum *= keep;
-    ${forKeys((j) => `{ let p = select(vec4f(), expBelow(s${j} - top), ${sees(`key${j}`)}); sum += p; weights[lane + ${lanes * j}u] = p; }`)}
-    workgroupBarrier();
+    ${forKeys((j) => `let p${j} = select(vec4f(), expBelow(s${j} - top), ${sees(`key${j}`)});`)}
+    sum = sum * keep${repeat(keys, (j) => ` + p${j}`, '')};
 
     // A thread owns columns of z.
-    let here = min(${block}u, ${count} - first);
-    ${repeat(
-      owned,
-      (m) => /* wgsl */ `${(m + 1) * lanes > columns ? `if (lane + ${m * lanes}u < ${columns}u) ` : ''}{
-      ${forQueries((i) => `z${i}_${m} *= keep[${i}];`, ' ')}
+    ${repeat(columnsOf(shape).owned, (m) => forQueries((i) => `z${i}_${m} *= keep[${i}];`, ' '))}
+    ${team.subgroup ? valuesBySubgroup(source, shape) : valuesByWorkgroup(source, shape)}
+  }`;
+}
+
+/** Adds the products with column `c` of Q, held in x0 … x3, to the scores of this thread's keys. */
+function scoresOfColumn(K: string, c: string, { type, keys }: Shape): string {
+  const dot = (a: string, b: string) => (type === 'vec4f' ? `dot(${a}, ${b})` : `${a} * ${b}`);
+  const products = forQueries((i) => dot(`x${i}`, 'y'), ', ');
+  return repeat(keys, (j) => `{ let y = ${K}[k${j} + ${c}]; s${j} += vec4f(${products}); }`);
+}
+
+function scoresByWorkgroup(K: string, shape: Shape): string {
+  return /* wgsl */ `for (var c = 0u; c < ${columnsOf(shape).columns}u; c++) {
+      ${forQueries((i) => `let x${i} = Q[q${i} + c];`, ' ')}
+      ${scoresOfColumn(K, 'c', shape)}
+    }`;
+}
+
+/** As above, but each lane loads one column of Q and hands it to the others. */
+function scoresBySubgroup(K: string, shape: Shape): string {
+  const { columns, owned } = columnsOf(shape);
+  const lanes = shape.team.threads;
+  const column = (l: number) => /* wgsl */ `{
+        ${forQueries((i) => `let x${i} = subgroupBroadcast(mine${i}, ${l}u);`, ' ')}
+        ${scoresOfColumn(K, `c + ${l}u`, shape)}
+      }`;
+  const guarded = (l: number) =>
+    columns % lanes === 0 || l === 0 ? column(l) : `if (c + ${l}u < ${columns}u) ${column(l)}`;
+  return /* wgsl */ `for (var c = 0u; c < ${owned * lanes}u; c += ${lanes}u) {
+      let own = min(c + lane, ${columns - 1}u);
+      ${forQueries((i) => `let mine${i} = Q[q${i} + own];`, ' ')}
+      ${repeat(lanes, guarded)}
+    }`;
+}
+
+function valuesByWorkgroup({ V, valueAt, count }: Source, shape: Shape): string {
+  const lanes = shape.team.threads;
+  const { columns, owned } = columnsOf(shape);
+  const column = (m: number) => /* wgsl */ `if (lane + ${m * lanes}u < ${columns}u) {
       for (var k = 0u; k < here; k++) {
         let w = weights[k];
         let v = ${V}[${valueAt('(first + k)')} + lane + ${m * lanes}u];
         ${forQueries((i) => `z${i}_${m} += w[${i}] * v;`, ' ')}
       }
+    }`;
+  return /* wgsl */ `${repeat(shape.keys, (j) => `weights[lane + ${lanes * j}u] = p${j};`)}
+    workgroupBarrier();
+    let here = min(${lanes * shape.keys}u, ${count} - first);
+    ${repeat(owned, column)}
+    workgroupBarrier(); // before the next block's weights`;
+}
+
+function valuesBySubgroup({ V, valueAt, count }: Source, shape: Shape): string {
+  const lanes = shape.team.threads;
+  const { columns, owned } = columnsOf(shape);
+  const column = (m: number) => /* wgsl */ `{
+        let v = ${V}[at + min(lane + ${m * lanes}u, ${columns - 1}u)];
+        ${forQueries((i) => `z${i}_${m} += w[${i}] * v;`, ' ')}
+      }`;
+  return repeat(
+    shape.keys,
+    (j) => /* wgsl */ `for (var k = 0u; k < ${lanes}u && first + ${lanes * j}u + k < ${count}; k++) {
+      let w = subgroupShuffle(p${j}, k);
+      let at = ${valueAt(`(first + ${lanes * j}u + k)`)};
+      ${repeat(owned, column)}
     }`,
-    )}
-    workgroupBarrier(); // before the next block's weights
-  }`;
+  );
 }
 
 function fusedWgsl(shape: Shape): string {
-  const { heads, dHead, type, prefix, lanes, keys } = shape;
-  const columns = type === 'vec4f' ? dHead / 4 : dHead;
-  const owned = Math.ceil(columns / lanes);
+  const { heads, type, prefix, team, keys } = shape;
+  const { columns, owned } = columnsOf(shape);
+  const lanes = team.threads;
   const slot = (k: string) => `tables[tile.prefixStart + ${k}] * ${2 * heads * columns}u`;
   const stored: Source = {
     K: 'store',
@@ -106,7 +159,7 @@ function fusedWgsl(shape: Shape): string {
     count: 'ownCount',
     sees: (k) => `vec4u(${k}) <= queries`,
   };
-  return /* wgsl */ `
+  return /* wgsl */ `${team.enable}
 @group(0) @binding(0) var<storage, read> Q: array<${type}>;
 @group(0) @binding(1) var<storage, read> K: array<${type}>;
 @group(0) @binding(2) var<storage, read> V: array<${type}>;
@@ -128,9 +181,9 @@ struct Params {
 @group(1) @binding(0) var<uniform> params: Params;
 ${layoutWgsl}
 fn expBelow(x: vec4f) -> vec4f { return exp(max(x, vec4f(-104f))); } // e^−104 is 0 in f32
-${workgroupTeam(lanes).reduce('highest', 'vec4f', 'max(a, b)')}
-${workgroupTeam(lanes).reduce('total', 'vec4f')}
-var<workgroup> weights: array<vec4f, ${lanes * keys}>; // of the block's keys, for the four queries
+${team.reduce('highest', 'vec4f', 'max(a, b)')}
+${team.reduce('total', 'vec4f')}
+${team.subgroup ? '' : `var<workgroup> weights: array<vec4f, ${lanes * keys}>; // of the block's keys, for the four queries`}
 
 @compute @workgroup_size(${lanes})
 fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane: u32) {
@@ -161,6 +214,12 @@ ${overKeys(own, shape)}
 }`;
 }
 
+/** On a CPU a load costs as much as 30 multiply-adds: there a thread has several keys for each query it loads. */
+function sharing(caps: Caps): Pick<Shape, 'team' | 'keys'> {
+  if (caps.adapterClass === 'hardware') return { team: workgroupTeam(32), keys: 1 };
+  return { team: teamFor(caps), keys: 2 };
+}
+
 /**
  * Z = softmax(q · k · scale, causal) · v.
  * Buffers: Q, K, V, tables u32, with `prefix` store [slots, 2, heads · dHead], Z [tokens, heads · dHead].
@@ -171,11 +230,10 @@ export function fusedAttention(
 ): Launch {
   const { heads, dHead, prefix } = o;
   const { type, step } = elementType(dHead, [o.q, o.k, o.v]);
-  // On a CPU a load costs as much as 30 multiply-adds: there a thread has several keys for each query it loads.
-  const [lanes, keys] = caps.adapterClass === 'software' ? [16, 4] : [32, 1];
-  const name = `fusedAttention/${type}/${heads}x${dHead}/${lanes}x${keys}${prefix ? '/prefix' : ''}`;
+  const shape = { heads, dHead, type, prefix, ...sharing(caps) };
+  const name = `fusedAttention/${type}/${heads}x${dHead}/${shape.team.name}x${shape.keys}${prefix ? '/prefix' : ''}`;
   return {
-    kernel: kernel(name, () => fusedWgsl({ heads, dHead, type, prefix, lanes, keys })),
+    kernel: kernel(name, () => fusedWgsl(shape)),
     params: {
       rowTable: o.rowTable,
       tileTable: o.tileTable,
