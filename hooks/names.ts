@@ -132,6 +132,7 @@ export function matchNames(filter: NameFilter, config: Config): string[] {
   if (typeof filter === 'string') {
     const exact = [filter, actName(filter)].find((n) => all.includes(n));
     if (exact) return [exact];
+    if (layerOf(filter) !== null) checkName(filter, config);
     const everywhere = all.filter((n) => {
       const local = n.replace(/^blocks\.\d+\./, '');
       return (

@@ -61,14 +61,14 @@ export class HookTap implements Tap {
   at(name: string, t: Tensor): Tensor | Promise<Tensor> {
     const hooks = this.#hooks.get(name);
     if (hooks) return this.#call(name, t, hooks);
-    if (this.#capture.has(name)) this.#onCapture(name, this.#show(name, t));
+    if (this.#capture.has(name)) this.#handOver(name, t);
     return t;
   }
 
   async #call(name: string, t: Tensor, hooks: readonly Hook[]): Promise<Tensor> {
     let seen = t;
     for (const hook of hooks) seen = (await this.#callOne(name, seen, hook, t.scope ?? this.#scope)) ?? seen;
-    if (this.#capture.has(name)) this.#onCapture(name, this.#show(name, seen));
+    if (this.#capture.has(name)) this.#handOver(name, seen);
     return seen;
   }
 
@@ -86,6 +86,16 @@ export class HookTap implements Tap {
       return owned;
     } finally {
       scope.close();
+    }
+  }
+
+  #handOver(name: string, t: Tensor): void {
+    const shown = this.#show(name, t);
+    try {
+      this.#onCapture(name, shown);
+    } catch (e) {
+      shown.dispose();
+      throw e;
     }
   }
 
