@@ -11,7 +11,8 @@
  * Hub cannot be reached, what the cache holds is used.
  */
 
-import { copyFile, mkdir, readFile, readlink, rename, rm, stat, symlink } from 'node:fs/promises';
+import { randomBytes } from 'node:crypto';
+import { copyFile, mkdir, readFile, readlink, rename, stat, symlink } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { dirname, join, relative } from 'node:path';
 import { nodeFile, writeAtomically } from './disk-node.js';
@@ -235,8 +236,7 @@ async function holdsModel(folder: string, revision: string): Promise<boolean> {
 async function point(pointer: string, blob: string): Promise<void> {
   const target = relative(dirname(pointer), blob);
   if ((await readlink(pointer).catch(() => null)) === target) return;
-  const temporary = `${pointer}.${process.pid}.tmp`;
-  await rm(temporary, { force: true });
+  const temporary = `${pointer}.${randomBytes(6).toString('hex')}.tmp`;
   await symlink(target, temporary).catch(() => copyFile(blob, temporary));
   await rename(temporary, pointer);
 }
