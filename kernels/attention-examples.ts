@@ -15,6 +15,7 @@ import {
 import { fusedAttention } from './attention-fused.js';
 import { type Caps, type Example, type Family, noise } from './kernel.js';
 import { softmaxReference } from './softmax.js';
+import { otherKinds } from './wgsl.js';
 
 /** Buffers of one attention: windows q, k, v as the kernels take them, and the store. */
 export interface AttentionInput {
@@ -239,6 +240,7 @@ export const attentionFamily: Family = {
     ...examplesOf(caps, 'prefixes, one shared', 2, 64, 2),
     ...examplesOf(caps, 'ragged rows', 2, 140, 1), // more columns than threads
     ...examplesOf(caps, 'prefixes, one shared', 1, 8, 200),
+    ...otherKinds(caps).flatMap((kind) => examplesOf(kind, 'prefixes, one shared', 2, 20, 1)),
     hugeScores(caps),
     storeExample(caps),
   ],
