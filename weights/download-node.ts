@@ -73,7 +73,7 @@ async function fetchInto(
   arrived: () => void,
 ): Promise<void> {
   let start = await sizeOf(partial);
-  if (size !== null && start === size) return;
+  if (start > 0 && start === size) return;
   const asked: Record<string, string> = { ...headers, 'accept-encoding': 'identity' };
   if (start > 0) asked.range = `bytes=${start}-`;
   const response = await fetch(url, { headers: asked, signal });
@@ -93,7 +93,7 @@ async function fetchInto(
   }
   const handle = await open(partial, start > 0 ? 'a' : 'w');
   try {
-    for await (const chunk of response.body!) {
+    for await (const chunk of response.body ?? []) {
       await handle.writeFile(chunk);
       arrived();
       counter.add(chunk.length);
