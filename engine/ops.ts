@@ -17,6 +17,7 @@ import type { Scope } from './storage.js';
 import { Tensor } from './tensor.js';
 import type { GpuBlock, Norm, Table } from './weights.js';
 
+/** The MLP's nonlinearity: GPT-2's tanh approximation, the exact one by erf, or relu. */
 export type Activation = 'gelu_new' | 'gelu' | 'relu';
 
 /** W_E[token] + W_pos[position]: [tokens, dModel]. */

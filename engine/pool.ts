@@ -40,6 +40,7 @@ export function sizeClass(bytes: number): number {
   return Math.ceil(n / step) * step;
 }
 
+/** The buffers of one device. */
 export class Pool {
   #free = new Map<number, PoolBuffer[]>(); // per size class, ascending by id
   #nextId = 1;

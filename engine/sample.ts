@@ -27,9 +27,12 @@ export function logSumExp(x: ArrayLike<number>): number {
 
 /** @throws on values that make no sense, naming the option. */
 export function checkSampling({ temperature = 0, topK, topP }: SamplingOptions): void {
-  if (!(temperature >= 0 && temperature < Infinity)) throw new Error(`temperature ${temperature}: a number ≥ 0 is needed`);
-  if (topK !== undefined && !(Number.isInteger(topK) && topK >= 1)) throw new Error(`topK ${topK}: an integer ≥ 1 is needed`);
-  if (topP !== undefined && !(topP > 0 && topP <= 1)) throw new Error(`topP ${topP}: a number in (0, 1] is needed`);
+  if (!(temperature >= 0 && temperature < Infinity))
+    throw new Error(`temperature ${temperature}: a number ≥ 0 is needed`);
+  if (topK !== undefined && !(Number.isInteger(topK) && topK >= 1))
+    throw new Error(`topK ${topK}: an integer ≥ 1 is needed`);
+  if (topP !== undefined && !(topP > 0 && topP <= 1))
+    throw new Error(`topP ${topP}: a number in (0, 1] is needed`);
 }
 
 /** Chooses a token. `random` gives uniform numbers in [0, 1); ties go to the lower id. */

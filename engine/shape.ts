@@ -27,6 +27,7 @@ export function isContiguous(shape: readonly number[], strides: readonly number[
   return true;
 }
 
+/** True for shapes of the same lengths. */
 export const sameShape = (a: readonly number[], b: readonly number[]): boolean =>
   a.length === b.length && a.every((d, i) => d === b[i]);
 

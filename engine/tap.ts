@@ -5,6 +5,7 @@
 
 import type { Tensor } from './tensor.js';
 
+/** Somebody who looks at activations, and may change them. */
 export interface Tap {
   /** Has anybody asked for one of these hook points? If not, the pass may never make the activation at all. */
   wants(...names: string[]): boolean;

@@ -11,6 +11,7 @@ import type { Config } from '../weights/config.js';
 /** Text, texts, token ids, rows of token ids (of any lengths); or a residual stream with `startAtLayer`. */
 export type ModelInput = TextInput | Tensor;
 
+/** How an input is read. */
 export interface InputOptions {
   /** Prepend the beginning-of-text token to text (ids are taken as they are). Default true; false after a `prefix`. */
   prependBos?: boolean;

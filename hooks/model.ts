@@ -57,6 +57,7 @@ export interface CachedRun {
   tokens: readonly (readonly number[])[];
 }
 
+/** A GPT-2 on the GPU whose every activation is a hook point. */
 export class HookedTransformer {
   readonly config: Config;
   readonly gpu: Gpu;

@@ -22,6 +22,7 @@ export interface Runnable {
   readonly gpuWeights: GpuWeights;
 }
 
+/** What to run, from where to where, and who looks on. */
 export interface RunPlan {
   readonly inputs: readonly RowInput[];
   /** Start from this residual stream [batch, pos, dModel] instead of the tokens. */

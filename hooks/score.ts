@@ -8,6 +8,7 @@ import type { HookEntry } from './tap.js';
 /** Tokens that one run takes: bounds the memory of scoring many texts. */
 const TOKENS_A_RUN = 2048;
 
+/** Options of scoring texts. */
 export interface ScoreOptions {
   readonly hooks?: readonly HookEntry[];
   readonly signal?: AbortSignal;

@@ -26,12 +26,16 @@ export interface HookContext {
  * Called with an activation, synchronously or not. A tensor of the same shape replaces it; nothing leaves it as it
  * is. Tensors made inside a hook are freed when it returns, unless `keep()` is called on them.
  */
+export type Hook = (activation: Tensor, hook: HookContext) => HookResult | Promise<HookResult>;
+
+/** What a hook returns. */
 // biome-ignore lint/suspicious/noConfusingVoidType: a hook that only looks returns nothing
-export type Hook = (activation: Tensor, hook: HookContext) => Tensor | void | Promise<Tensor | void>;
+type HookResult = Tensor | void;
 
 /** A hook and the points it is called at. */
 export type HookEntry = readonly [points: NameFilter, hook: Hook];
 
+/** Calls hooks and captures activations of one run. */
 export class HookTap implements Tap {
   readonly #hooks: ReadonlyMap<string, readonly Hook[]>;
   readonly #capture: ReadonlySet<string>;

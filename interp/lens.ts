@@ -22,6 +22,7 @@ export interface LensResult extends Labelled {
   readonly top: readonly (readonly (readonly LensToken[])[])[];
 }
 
+/** Options of `logitLens`. */
 export interface LensOptions extends InputOptions {
   /** Tokens a cell. Default 5. */
   readonly k?: number;

@@ -19,6 +19,7 @@ import { type Labelled, labelled } from './result.js';
 /** Where to patch: activations [pos, dModel] of every block. */
 export type PatchSite = 'resid_pre' | 'resid_mid' | 'resid_post' | 'attn_out' | 'mlp_out';
 
+/** Options of `patch`. */
 export interface PatchOptions {
   /** The prompt whose activations are put in; text or tokens. */
   readonly clean: string | readonly number[];

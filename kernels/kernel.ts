@@ -39,6 +39,7 @@ export interface Caps {
   readonly maxWorkgroupStorage: number;
 }
 
+/** Contents of a buffer on the host. */
 export type Host = Float32Array | Uint32Array;
 
 /** One check of a kernel against its reference: `npm run kernels` and the tests run all of them. */
@@ -51,6 +52,7 @@ export interface Example {
   readonly expected: readonly { binding: number; values: ArrayLike<number>; atol?: number; rtol?: number }[];
 }
 
+/** A kernel family, as lists and checks see it. */
 export interface Family {
   readonly name: string;
   /** One line: what it computes, with shapes. */
