@@ -55,6 +55,13 @@ export function heatmap(map: Labelled, options: HeatmapOptions = {}): Heatmap {
   };
 }
 
+/** The columns from `first` on. */
+export const columnsFrom = (map: Heatmap, first: number): Heatmap => ({
+  ...map,
+  columns: map.columns.slice(first),
+  value: (row, column) => map.value(row, column + first),
+});
+
 /** The n cells with the largest values, and with the smallest, as far as they are above (below) zero. */
 export function extremes(map: Heatmap, n = 3): { highest: Extreme[]; lowest: Extreme[] } {
   const cells = map.rows.flatMap((row, r) =>

@@ -52,8 +52,8 @@ export function lensTable(
   top: readonly (readonly (readonly LensCell[])[])[],
   { target = '' }: { target?: string } = {},
 ): string {
-  // As many letters as fit beside each other on the page.
-  const letters = Math.max(4, Math.min(12, Math.floor((920 / map.columns.length - 10) / 6.7)));
+  const fitting = Math.floor((920 / map.columns.length - 10) / 6.7); // letters a column, all columns side by side
+  const letters = fitting < 5 ? 8 : Math.min(12, fitting); // if they do not fit the table is scrolled anyway
   const head = map.columns
     .map(splitLabel)
     .map(([at, token]) => `<th scope="col"><small>${at}</small>${escapeHtml(shorten(token, letters))}</th>`)

@@ -28,6 +28,9 @@ addEventListener('pointerdown', (e) => showTip(e.target, e.clientX, e.clientY));
 document.documentElement.addEventListener('pointerleave', () => (tip.hidden = true));
 addEventListener('scroll', () => (tip.hidden = true), { passive: true, capture: true });
 
+// What is too wide begins at its right end, at the last token.
+for (const box of document.querySelectorAll('.scroll')) if (!box.closest('#attention')) box.scrollLeft = box.scrollWidth;
+
 const holder = document.getElementById('attention-data');
 if (holder) attention(JSON.parse(holder.textContent));
 

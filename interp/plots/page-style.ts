@@ -29,7 +29,7 @@ h2 .no{margin-right:10px;color:var(--faint);font-weight:500}
 section{margin-top:34px;padding:26px 28px 20px;border:1px solid var(--line);border-radius:14px;background:var(--card)}
 section>p:not([class]){margin:0 0 18px;max-width:74ch;color:var(--soft);font-size:15px}
 b,strong{font-weight:650}
-.scroll{overflow-x:auto}
+.scroll{overflow-x:auto}.scroll .gb-map{max-width:none}
 .pair{display:grid;grid-template-columns:auto 1fr auto;gap:10px 16px;align-items:baseline;padding:18px 22px;border:1px solid var(--line);border-radius:14px;background:var(--card)}
 .pair dt{margin:0;font-size:13px;color:var(--faint)}
 .pair dd{margin:0}

@@ -58,15 +58,25 @@ export interface GridOptions extends TerminalOptions {
   readonly align?: 'left' | 'right' | 'centre';
 }
 
+/** How many columns fit beside each other, with row labels like these. */
+export function columnsThatFit(
+  rows: readonly string[],
+  { width = 80, cellWidth = [5, 10] }: Pick<GridOptions, 'width' | 'cellWidth'> = {},
+): number {
+  return Math.max(1, Math.floor((width - sideWidth(rows, width)) / cellWidth[0]));
+}
+
+const sideWidth = (rows: readonly string[], width: number): number =>
+  Math.min(Math.max(...rows.map(displayWidth)), width >> 2) + 1;
+
 /**
  * A table of cells under column labels. Labels like `4:␣Mary` take two lines, position over token. Columns that do not
  * fit beside each other go into further tables below.
  */
 export function gridLines(options: GridOptions): string[] {
   const { rows, columns, cell, width = 80, depth = 1, cellWidth = [5, 10], align = 'right' } = options;
-  const side = Math.min(Math.max(...rows.map(displayWidth)), width >> 2) + 1;
-  const most = Math.max(1, Math.floor((width - side) / cellWidth[0]));
-  const tables = Math.ceil(columns.length / most);
+  const side = sideWidth(rows, width);
+  const tables = Math.ceil(columns.length / columnsThatFit(rows, { width, cellWidth }));
   const perTable = Math.ceil(columns.length / tables);
   const wanted = Math.floor((width - side) / perTable);
   const cells = Math.min(cellWidth[1], wanted, width - side);

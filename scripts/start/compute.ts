@@ -110,6 +110,14 @@ export async function compute(
   };
 }
 
+/** A sentence if the model does not solve the pair, so that a map of it says little; else ''. */
+export function doubt({ patching, options }: Pick<Report, 'patching' | 'options'>): string {
+  const { clean, corrupted } = patching.meta as { clean: number; corrupted: number };
+  if (clean > 0 && corrupted < 0) return '';
+  const prefers = (value: number) => visible(value > 0 ? options.answer : options.wrong);
+  return `Mind that this model prefers ${prefers(clean)} after the clean prompt and ${prefers(corrupted)} after the corrupted one: it does not tell them apart as expected.`;
+}
+
 /** Names of the Hub as they are; of a folder or URL only its last part, because a figure travels. */
 export function modelName(name: string): string {
   const isPath = /^[./~]|^[a-z]:|^[a-z]+:\/\/|\\/i.test(name) || name.split('/').length > 2;

@@ -7,7 +7,7 @@ import { barTable, lensTable, tokenStrip } from '../../interp/plots/html.js';
 import { page, type Section } from '../../interp/plots/page.js';
 import { heatmapSvg } from '../../interp/plots/svg.js';
 import { escapeHtml, exact, percent, visible } from '../../interp/plots/text.js';
-import { modelName, type Report } from './compute.js';
+import { doubt, modelName, type Report } from './compute.js';
 import { defaults } from './options.js';
 
 /** The whole page. `version`: Glassbox's. */
@@ -61,7 +61,7 @@ function guessSection({ guesses, options }: Report, shared: Facts): Section {
     rank: g.rank,
     label: g.text,
     fraction: g.prob,
-    values: [percent(g.prob), exact(g.logit)],
+    values: [percent(g.prob), g.logit.toFixed(2).replace('-', '−')],
     role: g.role,
   }));
   return {
@@ -96,7 +96,8 @@ function attentionSection({ attention, model, options }: Report, shared: Facts):
   };
 }
 
-function patchingSection({ patching, tokens, options }: Report, shared: Facts): Section {
+function patchingSection(report: Report, shared: Facts): Section {
+  const { patching, tokens, options } = report;
   const { metric, clean, corrupted } = patching.meta as { metric: string; clean: number; corrupted: number };
   const max = patching.values.reduce((m, v) => Math.max(m, Math.abs(v)), 1);
   const map = heatmap(patching, { max });
@@ -110,8 +111,7 @@ function patchingSection({ patching, tokens, options }: Report, shared: Facts): 
   });
   return {
     title: 'Patching: which activations carry the answer',
-    about:
-      'The corrupted prompt is run again and again, each time with one activation of the residual stream (at the start of a layer, at one token) taken from the clean run. In red: the token that differs. <b>1</b> means that this one activation brings the clean answer back, <b>0</b> that it changes nothing, below zero that it makes things worse.',
+    about: `The corrupted prompt is run again and again, each time with one activation of the residual stream (at the start of a layer, at one token) taken from the clean run. In red: the token that differs. <b>1</b> means that this one activation brings the clean answer back, <b>0</b> that it changes nothing, below zero that it makes things worse. ${escapeHtml(doubt(report))}`,
     figure: `<div class="scroll">${svg}</div>`,
     source: {
       metric,

@@ -1,9 +1,10 @@
 /** The report of `npm start` in a terminal. */
 
 import { hues, sequential } from '../../interp/plots/colour.js';
-import { type Extreme, extremes, heatmap } from '../../interp/plots/heatmap.js';
+import { columnsFrom, type Extreme, extremes, heatmap } from '../../interp/plots/heatmap.js';
 import {
   bar,
+  columnsThatFit,
   gridLines,
   heatmapLines,
   type Look,
@@ -13,7 +14,7 @@ import {
   tokenLines,
 } from '../../interp/plots/terminal.js';
 import { displayWidth, exact, fit, percent, shorten, visible } from '../../interp/plots/text.js';
-import type { Guess, Report } from './compute.js';
+import { doubt, type Guess, type Report } from './compute.js';
 
 /** Lines of at most `width` columns. */
 export function reportLines(report: Report, terminal: Required<TerminalOptions>): string[] {
@@ -80,26 +81,30 @@ function guessLines(guesses: readonly Guess[], { depth, width, theme }: Required
   const label = Math.min(width >> 2, Math.max(...guesses.map((g) => displayWidth(g.text))));
   const logits = width >= 60;
   const room = Math.max(4, width - label - (logits ? 39 : 24));
+  const longest = Math.max(...guesses.map((g) => g.prob));
   return guesses.map((g) => {
     const hue = g.role === 'answer' ? hues.positive : g.role === 'wrong' ? hues.negative : hues.probability;
     const ink = sequential(hue, theme)(0.85);
     const text = paint(fit(shorten(g.text, label), label), g.role ? { ink, bold: true } : {}, depth);
-    const chart = paint(fit(bar(g.prob, room), room), { ink }, depth);
+    const chart = paint(fit(bar(g.prob / longest, room), room), { ink }, depth);
     const role = g.role === 'answer' ? ' answer' : g.role === 'wrong' ? ' wrong' : '';
-    return `${String(g.rank).padStart(5)}  ${text}  ${chart} ${percent(g.prob).padStart(6)}${logits ? `  logit ${exact(g.logit).padStart(6)}` : ''}${role}`;
+    return `${String(g.rank).padStart(5)}  ${text}  ${chart} ${percent(g.prob).padStart(6)}${logits ? `  logit ${g.logit.toFixed(2).padStart(6)}` : ''}${role}`;
   });
 }
 
 function lensLines({ lens }: Report, terminal: Required<TerminalOptions>): string[] {
   const map = heatmap(lens, { scale: 'sequential', hue: hues.probability, max: 1 });
+  const cellWidth = terminal.depth === 1 ? ([10, 14] as const) : ([7, 12] as const);
+  const most = 3 * columnsThatFit(map.rows, { ...terminal, cellWidth }); // in three tables below each other
+  const first = Math.max(0, map.columns.length - most);
   const grid = gridLines({
     ...terminal,
     rows: map.rows,
-    columns: map.columns,
-    cellWidth: terminal.depth === 1 ? [10, 14] : [7, 12],
+    columns: map.columns.slice(first),
+    cellWidth,
     align: 'left',
     cell: (row, column) => {
-      const { text, prob } = lens.top[row][column][0];
+      const { text, prob } = lens.top[row][first + column][0];
       const token = visible(text);
       if (terminal.depth > 1) return { text: token, look: { fill: map.colour(prob, terminal.theme) } };
       return { text: `${fit(token, 6)}${String(Math.min(99, Math.round(100 * prob))).padStart(3)}` };
@@ -110,6 +115,7 @@ function lensLines({ lens }: Report, terminal: Required<TerminalOptions>): strin
   const since = last.findIndex((_, r) => last.slice(r).every(({ best }) => best.token === final.token));
   return [
     ...grid,
+    ...(first > 0 ? [`The last ${most} tokens; the page has all ${map.columns.length}.`] : []),
     legendLine(map, 'probability of the top token', terminal),
     ...wrap(
       `At the last token, ${visible(final.text)} is on top from ${last[since].layer} on (${percent(last[since].best.prob)}), and ends at ${percent(final.prob)}.`,
@@ -128,33 +134,47 @@ function attentionLines({ attention, tokens }: Report, terminal: Required<Termin
     .sort((a, b) => b.weight - a.weight)
     .slice(0, 4);
   const strip = tokenLines(tokens.clean, (i) => ({ fill: map.colour(lastRow[i], theme) }), { width, depth });
-  const grid = heatmapLines(map, { ...terminal, cellWidth: [4, 6], skip: (query, key) => key > query });
+  const cellWidth = [4, 6] as const;
+  const fits = n <= columnsThatFit(map.rows, { width, cellWidth });
+  const grid = heatmapLines(map, { ...terminal, cellWidth, skip: (query, key) => key > query });
   return [
     ...(depth === 1 ? [] : ['From the last token:', ...strip]),
     ...wrap(
       `${map.rows[n - 1]} attends to ${most.map(({ weight, label }) => `${label} ${percent(weight)}`).join(', ')}`,
       width,
     ),
-    '',
-    ...grid,
-    legendLine(map, 'from the row’s token to the column’s', terminal),
+    ...(fits
+      ? ['', ...grid, legendLine(map, 'from the row’s token to the column’s', terminal)]
+      : ['The whole pattern is wider than the terminal: see the page.']),
   ];
 }
 
-function patchingLines({ patching }: Report, terminal: Required<TerminalOptions>): string[] {
+function patchingLines(report: Report, terminal: Required<TerminalOptions>): string[] {
+  const { patching } = report;
   const largest = patching.values.reduce((m, v) => Math.max(m, Math.abs(v)), 1);
   const map = heatmap(patching, { max: largest });
   const { highest, lowest } = extremes(map, 3);
   const say = (cells: readonly Extreme[]) =>
     cells.map((c) => `${c.row} ${c.column} ${exact(c.value, { sign: true })}`).join(', ');
-  const { clean, corrupted } = patching.meta as { clean: number; corrupted: number };
+  const { clean, corrupted, unchanged } = patching.meta as Record<
+    'clean' | 'corrupted' | 'unchanged',
+    number
+  >;
+  const first = map.columns.length > columnsThatFit(map.rows, terminal) ? unchanged : 0;
   return [
-    ...heatmapLines(map, terminal),
+    ...(first > 0
+      ? wrap(
+          `The first ${first} tokens are the same in both prompts, where a patch changes nothing.`,
+          terminal.width,
+        )
+      : []),
+    ...heatmapLines(columnsFrom(map, first), terminal),
     legendLine(map, '0 (or ·) = corrupted run, 1 = clean run', terminal),
     ...wrap(
       `Metric: clean ${exact(clean, { sign: true })}, corrupted ${exact(corrupted, { sign: true })}.`,
       terminal.width,
     ),
+    ...(doubt(report) ? wrap(doubt(report), terminal.width) : []),
     ...(highest.length ? wrap(`Highest: ${say(highest)}.`, terminal.width) : []),
     ...(lowest.length ? wrap(`Lowest: ${say(lowest)}.`, terminal.width) : []),
   ];

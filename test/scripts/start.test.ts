@@ -8,7 +8,14 @@ import * as assert from 'uvu/assert';
 import { HookedTransformer, writeSafetensors } from '../../index.js';
 import { displayWidth } from '../../interp/plots/text.js';
 import { duration, timeLeft } from '../../scripts/cli.js';
-import { checkPair, chooseHead, compute, modelName, type Report } from '../../scripts/start/compute.js';
+import {
+  checkPair,
+  chooseHead,
+  compute,
+  doubt,
+  modelName,
+  type Report,
+} from '../../scripts/start/compute.js';
 import { defaults, readOptions, type StartOptions } from '../../scripts/start/options.js';
 import { reportPage } from '../../scripts/start/page.js';
 import { reportLines, wrap } from '../../scripts/start/print.js';
@@ -162,6 +169,13 @@ test('the page names what it was made from, and no folder of this machine', () =
   assert.is(modelName('openai-community/gpt2'), 'openai-community/gpt2');
   assert.is(modelName('./models/a'), 'a');
   assert.is(modelName('https://example.org/models/a'), 'a');
+});
+
+test('a model that does not solve the pair is said not to', () => {
+  const at = (clean: number, corrupted: number) =>
+    doubt({ options, patching: { ...report.patching, meta: { clean, corrupted } } });
+  assert.is(at(2, -2), '');
+  assert.match(at(-0.5, -0.4), 'prefers ␣John after the clean prompt and ␣John after the corrupted one');
 });
 
 test('all memory comes back', async () => {

@@ -1,0 +1,151 @@
+/** What the README shows, runs: its code, its commands, its table of hook points. */
+
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { hookNames } from '../index.js';
+import { launchChromium, NoBrowserError } from '../scripts/chromium.js';
+import { readOptions } from '../scripts/start/options.js';
+import { parseConfig } from '../weights/config.js';
+
+const root = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
+const readme = readFileSync(path.join(root, 'README.md'), 'utf8');
+const contributing = readFileSync(path.join(root, 'CONTRIBUTING.md'), 'utf8');
+const needsTiny = existsSync(path.join(root, 'weights/tiny/model.safetensors')) ? test : test.skip;
+
+/** The code blocks of a language. */
+const blocks = (language: string): string[] =>
+  [...readme.matchAll(/^```(\w+)\n([\s\S]*?)^```$/gm)].filter((m) => m[1] === language).map((m) => m[2]);
+
+const forPages = blocks('ts').filter((code) => code.startsWith('// main.ts'));
+const forNode = blocks('ts').filter((code) => !forPages.includes(code));
+
+/** Runs code as a module of its own, with this checkout as `glassbox`; what it prints. */
+async function runModule(code: string): Promise<unknown[][]> {
+  const folder = mkdtempSync(path.join(tmpdir(), 'glassbox-readme-'));
+  const file = path.join(folder, 'example.mts');
+  const entry = pathToFileURL(path.join(root, 'index.ts')).href;
+  writeFileSync(file, code.replaceAll("'glassbox'", JSON.stringify(entry)));
+  const printed: unknown[][] = [];
+  const { log } = console;
+  console.log = (...values: unknown[]) => printed.push(values);
+  try {
+    await import(pathToFileURL(file).href);
+  } finally {
+    console.log = log;
+    rmSync(folder, { recursive: true });
+  }
+  return printed;
+}
+
+test('there are examples for Node and for a page', () => {
+  assert.is(forNode.length, 2);
+  assert.is(forPages.length, 1);
+});
+
+needsTiny('the first example prints the shape of a pattern and a labelled map', async () => {
+  const [[shape], [layers, tokens, values]] = (await runModule(forNode[0])) as [
+    [number[]],
+    [string[], string[], Float32Array],
+  ];
+  assert.is(shape.length, 4);
+  assert.is(shape[2], 15);
+  assert.is(tokens[10], '10:␣Mary');
+  assert.is(values.length, layers.length * tokens.length);
+});
+
+needsTiny('the example with hooks sees every layer, and the prediction', async () => {
+  const printed = await runModule(forNode[1]);
+  assert.is(printed[0][0], 'blocks.0.mlp.hook_post');
+  assert.ok(printed.slice(0, -1).every(([, mean]) => Number.isFinite(mean)));
+  assert.type(printed.at(-1)![0], 'number');
+});
+
+needsTiny('the example for a page continues the sentence in Chromium', async () => {
+  const { build, preview } = await import('vite');
+  const folder = mkdtempSync(path.join(tmpdir(), 'glassbox-readme-'));
+  writeFileSync(path.join(folder, 'index.html'), blocks('html')[0]);
+  writeFileSync(path.join(folder, 'main.ts'), forPages[0]);
+  const settings = { configFile: false, root: folder, logLevel: 'error' } as const;
+  const alias = { glassbox: path.join(root, 'index.browser.ts') };
+  await build({ ...settings, resolve: { alias } });
+  const server = await preview({ ...settings, preview: { host: '127.0.0.1', port: 0 } });
+  try {
+    const browser = await launchChromium();
+    try {
+      const page = await browser.newPage();
+      const errors: string[] = [];
+      page.on('pageerror', (e) => errors.push(e.message));
+      await page.goto(server.resolvedUrls!.local[0]);
+      const filled = page.waitForFunction("document.querySelector('#out').textContent", null, {
+        timeout: 60_000,
+      });
+      await filled.catch((e: Error) => assert.unreachable(errors[0] ?? e.message));
+      assert.match(
+        await page.innerText('#out'),
+        /^When John and Mary went to the shops,.+\n\n.*swiftshader/is,
+      );
+    } finally {
+      await browser.close();
+    }
+  } catch (e) {
+    if (!(e instanceof NoBrowserError)) throw e;
+    console.log(`   SKIPPED: ${e.message}`);
+  } finally {
+    await server.close();
+    rmSync(folder, { recursive: true, force: true });
+  }
+});
+
+test('the commands exist, with these options', () => {
+  const { scripts } = JSON.parse(readFileSync(path.join(root, 'package.json'), 'utf8'));
+  const named = [...`${readme}\n${contributing}`.matchAll(/\bnpm (?:run (\w+)|(start|test)\b)/g)];
+  for (const [, script, short] of named) assert.ok(scripts[script ?? short], script ?? short);
+  const commands = blocks('sh').flatMap((code) => [...code.matchAll(/^npm start -- (.+)$/gm)]);
+  assert.ok(commands.length > 0);
+  for (const [, line] of commands) {
+    const args = [...line.matchAll(/"([^"]*)"|(\S+)/g)].map((m) => m[1] ?? m[2]);
+    assert.is(readOptions(args)?.answer, ' Paris');
+  }
+});
+
+test('the table of hook points names all there are and no other', () => {
+  const config = parseConfig({ nLayers: 1, nHeads: 1, dModel: 4, nCtx: 4, dVocab: 4 });
+  const rows = readme.split('\n').filter((line) => /^\| .*hook_/.test(line));
+  const named = rows.flatMap((row) => {
+    let prefix = '';
+    return [...row.split('|')[1].matchAll(/`([^`]+)`/g)].map(([, name]) => {
+      const full = name.startsWith('.') ? sibling(prefix, name) : name;
+      prefix = full;
+      return full.replace('{l}', '0');
+    });
+  });
+  assert.equal(named.sort(), hookNames(config).sort());
+});
+
+/** `.hook_k` after `blocks.{l}.attn.hook_q`; `.ln2.hook_scale` after `blocks.{l}.ln1.hook_scale`. */
+function sibling(before: string, name: string): string {
+  const parts = name.split('.').length - 1;
+  return before.split('.').slice(0, -parts).join('.') + name;
+}
+
+needsTiny('the files that the README links to are there', () => {
+  const links = [...readme.matchAll(/(?:\]\(|srcset="|src=")([^)"#:]+)[)"]/g)].map((m) => m[1]);
+  const missing = links.filter((link) => !link.startsWith('./main') && !existsSync(path.join(root, link)));
+  assert.equal(missing, []);
+});
+
+test('rooms and files that CONTRIBUTING.md names exist', () => {
+  const named = [
+    ...contributing.matchAll(
+      /`((?:kernels|engine|weights|hooks|interp|scripts|test)\/[\w./-]*|library\.ts|index\.ts)`/g,
+    ),
+  ];
+  const missing = named.map((m) => m[1]).filter((file) => !existsSync(path.join(root, file)));
+  assert.equal(missing, []);
+});
+
+test.run();
