@@ -10,6 +10,7 @@ import { tokenStrip } from './html.js';
 import { heatmapSvg } from './svg.js';
 import { escapeHtml, jsonForScript, splitLabel } from './text.js';
 
+/** What `attentionFigure` draws. */
 export interface AttentionFigure {
   /** [query, key] of the head that is shown first. */
   readonly pattern: Labelled;

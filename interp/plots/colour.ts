@@ -5,6 +5,7 @@
 
 /** Red, green, blue, 0–255. */
 export type Rgb = readonly [r: number, g: number, b: number];
+/** Of the page or the terminal that a picture is for. */
 export type Theme = 'light' | 'dark';
 /** A colour for a number: [-1, 1] on diverging scales, [0, 1] on sequential ones. Values outside take the end's colour. */
 export type Scale = (t: number) => Rgb;

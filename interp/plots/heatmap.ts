@@ -4,6 +4,7 @@ import type { Labelled } from '../result.js';
 import { diverging, hues, type Rgb, type Scale, sequential, type Theme } from './colour.js';
 import { visible } from './text.js';
 
+/** How values become colours. */
 export interface HeatmapOptions {
   /** `diverging`: blue above zero, red below; `sequential`: paper at zero, one hue above. Default 'diverging'. */
   readonly scale?: 'diverging' | 'sequential';

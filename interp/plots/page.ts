@@ -14,6 +14,7 @@ export interface Section {
   readonly source: Readonly<Record<string, string>>;
 }
 
+/** Everything on a page. */
 export interface Page {
   readonly title: string;
   readonly lead: string;

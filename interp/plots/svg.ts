@@ -7,6 +7,7 @@ import { hex, inkOn } from './colour.js';
 import type { Heatmap } from './heatmap.js';
 import { compact, displayWidth, escapeHtml, exact, shorten, splitLabel } from './text.js';
 
+/** How `heatmapSvg` draws. */
 export interface SvgOptions {
   /** In pixels. Default 40 × 24. */
   readonly cell?: readonly [width: number, height: number];

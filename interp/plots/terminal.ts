@@ -10,6 +10,7 @@ import { compact, displayWidth, exact, fit, shorten, splitLabel, visible } from 
 /** Bits of colour: 1 = none, 8 = 256 colours, 24 = all. What `process.stdout.getColorDepth()` says, in essence. */
 export type ColourDepth = 1 | 8 | 24;
 
+/** What the terminal can show. */
 export interface TerminalOptions {
   /** Columns. Default 80. */
   readonly width?: number;
@@ -49,6 +50,7 @@ export interface GridCell {
   readonly look?: Look;
 }
 
+/** What `gridLines` draws. */
 export interface GridOptions extends TerminalOptions {
   readonly rows: readonly string[];
   readonly columns: readonly string[];

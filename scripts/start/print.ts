@@ -115,7 +115,9 @@ function lensLines({ lens }: Report, terminal: Required<TerminalOptions>): strin
   const since = last.findIndex((_, r) => last.slice(r).every(({ best }) => best.token === final.token));
   return [
     ...grid,
-    ...(first > 0 ? [`The last ${most} tokens; the page has all ${map.columns.length}.`] : []),
+    ...(first > 0
+      ? wrap(`The last ${most} tokens; the page has all ${map.columns.length}.`, terminal.width)
+      : []),
     legendLine(map, 'probability of the top token', terminal),
     ...wrap(
       `At the last token, ${visible(final.text)} is on top from ${last[since].layer} on (${percent(last[since].best.prob)}), and ends at ${percent(final.prob)}.`,
@@ -145,7 +147,7 @@ function attentionLines({ attention, tokens }: Report, terminal: Required<Termin
     ),
     ...(fits
       ? ['', ...grid, legendLine(map, 'from the row’s token to the column’s', terminal)]
-      : ['The whole pattern is wider than the terminal: see the page.']),
+      : wrap('The whole pattern is wider than the terminal: see the page.', width)),
   ];
 }
 
