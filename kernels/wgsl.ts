@@ -146,20 +146,24 @@ export const workgroupTeam = (threads: number): Team => ({
   threads,
   subgroup: false,
   enable: '',
+  // Mesa's OpenGL ES driver lets a load sink below a barrier, into the next call's stores: hence two sides in turn.
   reduce: (name, type, combine = 'a + b') => /* wgsl */ `
-var<workgroup> ${name}Parts: array<${type}, ${threads}>;
+var<workgroup> ${name}Parts: array<${type}, ${2 * threads}>;
+var<private> ${name}Side = 0u;
 fn ${name}(x: ${type}, lane: u32) -> ${type} {
-  ${name}Parts[lane] = x;
+  let side = ${name}Side;
+  ${name}Side = ${threads}u - side;
+  ${name}Parts[side + lane] = x;
   workgroupBarrier();
   for (var half = ${threads / 2}u; half > 0u; half >>= 1u) {
     if (lane < half) {
-      let a = ${name}Parts[lane];
-      let b = ${name}Parts[lane + half];
-      ${name}Parts[lane] = ${combine};
+      let a = ${name}Parts[side + lane];
+      let b = ${name}Parts[side + lane + half];
+      ${name}Parts[side + lane] = ${combine};
     }
     workgroupBarrier();
   }
-  return workgroupUniformLoad(&${name}Parts[0]);
+  return ${name}Parts[side];
 }`,
 });
 
