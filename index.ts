@@ -8,5 +8,6 @@ import { registerNodeFiles } from './weights/files-node.js';
 registerNodeGpu();
 registerNodeFiles();
 
+export { saveCache, saveModel } from './hooks/save-node.js';
 export * from './library.js';
 export { saveSafetensors } from './weights/files-node.js';

@@ -2,6 +2,7 @@
 
 import type { Tensor } from '../engine/tensor.js';
 import type { Config } from '../weights/config.js';
+import type { HostTensor } from '../weights/types.js';
 import { actName, checkName } from './names.js';
 import { type Rows, takeRow } from './view.js';
 
@@ -60,6 +61,13 @@ export class ActivationCache {
     const one = { ...row, start: 0, block: 0 };
     const out = new ActivationCache(this.config, { ...this.#rows, rows: [one], equal: true });
     for (const [name, t] of this.#tensors) out.put(name, takeRow(name, t, this.#rows, i).keep());
+    return out;
+  }
+
+  /** Everything on the host, by full name: for `saveSafetensors` (Node) or `writeSafetensors`. */
+  async tensors(): Promise<Record<string, HostTensor>> {
+    const out: Record<string, HostTensor> = {};
+    for (const [name, t] of this.#tensors) out[name] = { shape: t.shape, data: await t.data() };
     return out;
   }
 

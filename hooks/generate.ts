@@ -87,7 +87,7 @@ export async function* generateSteps(
       const step: GenerateStep = { token, text, logProb, tokens: [...tokens] };
       onToken?.(step);
       yield step;
-      if (stopAtEos && token === config.eosTokenId) return;
+      if (stopAtEos && token === (tokenizer?.eosTokenId ?? config.eosTokenId)) return;
     }
   } finally {
     store?.dispose();

@@ -36,33 +36,37 @@ export interface Loaded {
   readonly gpu: Gpu;
   readonly gpuWeights: GpuWeights;
   readonly tokenizer: Tokenizer | null;
+  /** The tokenizer's files as they were read, for saving. */
+  readonly tokenizerFiles: Readonly<Record<string, object>>;
   readonly processing: Processing;
   readonly views: WeightViews | null;
 }
 
+/** Where a model comes from: a name, a path, a URL, or files. */
+export type ModelSource = string | ReadonlyMap<string, Blob> | readonly File[];
+
 /** See `HookedTransformer.fromPretrained`. */
-export async function loadPretrained(
-  name: string | ReadonlyMap<string, Blob>,
-  options: LoadOptions,
-): Promise<Loaded> {
-  const files = await resolveModel(name, options);
+export async function loadPretrained(source: ModelSource, options: LoadOptions): Promise<Loaded> {
+  const files = await resolveModel(source, options);
   const configFile = await files.open('config.json');
-  if (!configFile) throw new Error(`${files.name}: there is no config.json`);
+  if (!configFile)
+    throw new Error(
+      `${files.name}: there is no config.json; a model is a folder with config.json and model.safetensors`,
+    );
   const tensors = await openCheckpoint(files);
   const config = parseConfig(await readJson(configFile), {
-    name: typeof name === 'string' ? name : undefined,
+    name: typeof source === 'string' ? source : undefined,
     file: configFile.name,
     inferred: inferConfig(tensors),
   });
-  const tokenizerFile = await files.open('tokenizer.json');
-  const tokenizerConfig = await files.open('tokenizer_config.json');
-  const tokenizer = tokenizerFile
-    ? Tokenizer.fromJson(
-        (await readJson(tokenizerFile)) as object,
-        tokenizerConfig ? ((await readJson(tokenizerConfig)) as object) : undefined,
-      )
-    : null;
-  return load(config, tensors, tokenizer, options);
+  const tokenizerFiles: Record<string, object> = {};
+  for (const name of ['tokenizer.json', 'tokenizer_config.json']) {
+    const file = await files.open(name);
+    if (file) tokenizerFiles[name] = (await readJson(file)) as object;
+  }
+  const json = tokenizerFiles['tokenizer.json'];
+  const tokenizer = json ? Tokenizer.fromJson(json, tokenizerFiles['tokenizer_config.json']) : null;
+  return load(config, tensors, tokenizer, tokenizerFiles, options);
 }
 
 /** See `HookedTransformer.fromWeights`. */
@@ -77,6 +81,7 @@ export async function loadWeights(
     parseConfig(config, { inferred, name: (config as { name?: string }).name ?? 'custom' }),
     source,
     null,
+    {},
     options,
   );
 }
@@ -85,6 +90,7 @@ async function load(
   config: Config,
   source: TensorSource,
   tokenizer: Tokenizer | null,
+  tokenizerFiles: Readonly<Record<string, object>>,
   options: LoadOptions,
 ): Promise<Loaded> {
   const { adapter = 'auto', dtype = 'f32', hostWeights = true, onProgress, signal } = options;
@@ -121,6 +127,7 @@ async function load(
     gpu,
     gpuWeights,
     tokenizer,
+    tokenizerFiles,
     processing,
     views: embed && end && weightViews(embed, blocks, end, final),
   };

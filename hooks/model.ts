@@ -20,11 +20,19 @@ import type { Tokenizer } from '../engine/tokenizer.js';
 import type { GpuWeights } from '../engine/weights.js';
 import type { Config } from '../weights/config.js';
 import type { Processing } from '../weights/processing.js';
+import { type Saveable, saveable } from '../weights/save.js';
 import type { WeightViews } from '../weights/views.js';
 import { ActivationCache } from './cache.js';
 import { type GenerateOptions, type GenerateStep, generateSteps } from './generate.js';
 import { checkTokens, type InputOptions, layerRange, type ModelInput, readInput } from './input.js';
-import { type Loaded, type LoadOptions, loadPretrained, loadWeights, type TensorMap } from './load.js';
+import {
+  type Loaded,
+  type LoadOptions,
+  loadPretrained,
+  loadWeights,
+  type ModelSource,
+  type TensorMap,
+} from './load.js';
 import type { NameFilter } from './names.js';
 import { keepPositions, type PosSlice } from './positions.js';
 import { logitsOfResidual, type RunPlan, run, runToLogits } from './run.js';
@@ -64,6 +72,8 @@ export class HookedTransformer {
   readonly tokenizer: Tokenizer | null;
   /** How the weights were processed when they were loaded. */
   readonly processing: Processing;
+  /** Internal: the tokenizer's files, for saving. */
+  readonly tokenizerFiles: Readonly<Record<string, object>>;
   /** Internal: the weights on the GPU. */
   readonly gpuWeights: GpuWeights;
   readonly #views: WeightViews | null;
@@ -73,6 +83,7 @@ export class HookedTransformer {
     this.config = loaded.config;
     this.gpu = loaded.gpu;
     this.tokenizer = loaded.tokenizer;
+    this.tokenizerFiles = loaded.tokenizerFiles;
     this.processing = loaded.processing;
     this.gpuWeights = loaded.gpuWeights;
     this.#views = loaded.views;
@@ -85,19 +96,16 @@ export class HookedTransformer {
    * Hugging Face Hub, a folder, a URL, or Blobs by name. Weights are processed as TransformerLens does by default.
    * @throws an Error that says what is missing or damaged, and where.
    */
-  static async fromPretrained(
-    name: string | ReadonlyMap<string, Blob>,
-    options: LoadOptions = {},
-  ): Promise<HookedTransformer> {
-    return new HookedTransformer(await loadPretrained(name, options));
+  static async fromPretrained(source: ModelSource, options: LoadOptions = {}): Promise<HookedTransformer> {
+    return new HookedTransformer(await loadPretrained(source, options));
   }
 
   /** `fromPretrained` with the weights as they are (the five processing flags false). */
   static fromPretrainedNoProcessing(
-    name: string | ReadonlyMap<string, Blob>,
+    source: ModelSource,
     options: LoadOptions = {},
   ): Promise<HookedTransformer> {
-    return HookedTransformer.fromPretrained(name, { ...options, ...AS_IS });
+    return HookedTransformer.fromPretrained(source, { ...options, ...AS_IS });
   }
 
   /**
@@ -117,6 +125,14 @@ export class HookedTransformer {
     if (!this.#views)
       throw new Error('the weights were not kept on the host: load the model without `hostWeights: false`');
     return this.#views;
+  }
+
+  /**
+   * The weights in Hugging Face's GPT-2 names, with `config.json`: what `saveModel` (Node) writes to a folder. Python's
+   * GPT2LMHeadModel computes the same logits from it, processed or not.
+   */
+  checkpoint(): Saveable {
+    return saveable(this.weights.parts, this.config, this.processing);
   }
 
   /** Gives the weights' GPU memory back. */

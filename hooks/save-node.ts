@@ -1,0 +1,28 @@
+/** Saving in Node: models and caches as safetensors files, which Python reads. */
+
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { writeAtomically } from '../weights/disk-node.js';
+import { saveSafetensors } from '../weights/files-node.js';
+import type { ActivationCache } from './cache.js';
+import type { HookedTransformer } from './model.js';
+
+/**
+ * Writes a folder that `fromPretrained('./folder')` and Python's `from_pretrained` load: `config.json`,
+ * `model.safetensors`, and the tokenizer's files where the model has one.
+ * @throws when the folder cannot be written; no half-written file is left.
+ */
+export async function saveModel(model: HookedTransformer, folder: string): Promise<void> {
+  const { tensors, metadata, config } = model.checkpoint();
+  await mkdir(folder, { recursive: true });
+  await saveSafetensors(join(folder, 'model.safetensors'), tensors, { metadata });
+  for (const [name, json] of Object.entries({ 'config.json': config, ...model.tokenizerFiles })) {
+    const text = new TextEncoder().encode(`${JSON.stringify(json, null, 2)}\n`);
+    await writeAtomically(join(folder, name), (write) => write(text));
+  }
+}
+
+/** Writes all activations of a cache to one safetensors file, under their full names. */
+export async function saveCache(cache: ActivationCache, path: string): Promise<void> {
+  await saveSafetensors(path, await cache.tensors(), { metadata: { model: cache.config.name } });
+}
