@@ -4,10 +4,21 @@
  */
 
 import { type Caps, type Example, type Family, type Launch, line, lineIndex, noise } from './kernel.js';
-import { accumulate, kernel, otherKinds, perElement, perElementMain, teamFor } from './wgsl.js';
+import {
+  accumulate,
+  kernel,
+  otherKinds,
+  perElement,
+  perElementMain,
+  teamFor,
+  workgroupTeam,
+} from './wgsl.js';
 
 /** What to reduce with. */
 export type ReduceOp = 'sum' | 'mean' | 'max';
+
+/** Rows longer than this get many threads on every adapter; Mesa's software drivers also cut very long loops short. */
+const LONG = 8192;
 
 const combine = (op: ReduceOp) => (a: string, b: string) =>
   op === 'max' ? `max(${a}, ${b})` : `${a} + ${b}`;
@@ -17,7 +28,7 @@ const neutral = (op: ReduceOp) => (op === 'max' ? 'X[at]' : '0f');
 
 /** Y[row] = reduction of X[row, :]. Buffers: X [rows, cols], Y [rows]. */
 export function reduceRows(o: { rows: number; cols: number; op: ReduceOp }, caps: Caps): Launch {
-  const team = teamFor(caps);
+  const team = o.cols > LONG ? workgroupTeam(caps.maxInvocations >= 256 ? 256 : 128) : teamFor(caps);
   const combined = combine(o.op);
   const code = () => /* wgsl */ `${team.enable}
 @group(0) @binding(0) var<storage, read> X: array<f32>;
