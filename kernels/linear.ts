@@ -33,18 +33,24 @@ const tile = (
   depth,
 });
 
-/** The tiles in use, best first within a kind of adapter and a number of rows. */
+/** The tiles in use: for each kind of adapter the best first. */
 const TILES = {
-  software: {
-    one: [tile('broadcast', 1, 4, 16), tile('direct', 1, 4, 16)],
-    few: [tile('broadcast', 4, 4, 16), tile('direct', 4, 4, 16)],
-    many: [tile('broadcast', 8, 4, 16), tile('direct', 8, 8, 16)],
-  },
-  hardware: {
-    one: [tile('direct', 1, 4, 16, 1, 16), tile('direct', 1, 4, 16)],
-    few: [tile('direct', 4, 4, 16, 1, 8), tile('direct', 4, 4, 16)],
-    many: [tile('shared', 4, 4, 16, 16, 16), tile('direct', 4, 4, 16)],
-  },
+  software: [
+    tile('quad', 1, 4, 16),
+    tile('quad', 4, 4, 16),
+    tile('quad', 8, 4, 16),
+    tile('quad', 12, 4, 16),
+    tile('direct', 1, 4, 16),
+    tile('direct', 4, 4, 16),
+    tile('direct', 8, 8, 16),
+  ],
+  hardware: [
+    tile('shared', 4, 4, 16, 16, 16),
+    tile('direct', 1, 4, 16, 1, 16),
+    tile('direct', 4, 4, 16, 1, 8),
+    tile('direct', 1, 4, 16),
+    tile('direct', 4, 4, 16),
+  ],
 };
 
 /** Whether `caps` can run a tile at all. */
@@ -55,32 +61,39 @@ function runs(t: Tile, caps: Caps): boolean {
   return (
     threads <= caps.maxInvocations &&
     4 * words <= caps.maxWorkgroupStorage &&
-    (t.path !== 'broadcast' || (caps.subgroups && caps.subgroupMinSize >= 4))
+    (t.path !== 'quad' || (caps.subgroups && caps.subgroupMinSize >= 4))
   );
 }
 
 /** Every tile that this adapter can run, those for other adapters included: for the examples. */
 export function tilesFor(caps: Caps): Tile[] {
-  const all = Object.values(TILES).flatMap((byRows) => Object.values(byRows).flat());
+  const all = [...TILES.software, ...TILES.hardware];
   return [...new Map(all.map((t) => [tileName(t), t])).values()].filter((t) => runs(t, caps));
 }
 
 /**
  * The tile for a product, or null: the plain kernel.
  *
- * A CPU posing as a GPU wants few loads for each multiply-add: tall tiles with `broadcast`, or without subgroups as large
- * as registers and instruction cache allow.
- * A real GPU (by the literature: none was at hand) wants shared tiles of 64×64 where there are rows enough; where not,
- * it wants threads: 8 or 16 of them split the sum of a column.
+ * A CPU posing as a GPU: the fewest loads and multiply-adds. A tile of t rows costs about t + 5 (the columns' operands
+ * are loaded once for all its rows), and rows beyond the end are computed in vain. The tile of 12 rows pays only with
+ * subgroups of 4 (SwiftShader); with 8 (lavapipe) its accumulators no longer fit.
+ * A real GPU (by the literature: none was at hand): shared tiles of 64×64 where there are rows enough; where not, it
+ * wants threads, so 8 or 16 of them split the sum of a column.
  */
 export function chooseTile(
   { rows, inner, cols }: Pick<Linear, 'rows' | 'inner' | 'cols'>,
   caps: Caps,
 ): Tile | null {
   if (inner % 4 || cols % 4) return null;
-  const [one, few] = caps.adapterClass === 'software' ? [1, 4] : [1, 31];
-  const kind = rows <= one ? 'one' : rows <= few ? 'few' : 'many';
-  return TILES[caps.adapterClass][kind].find((t) => runs(t, caps)) ?? null;
+  const able = TILES[caps.adapterClass].filter((t) => runs(t, caps) && (t.rows === 1) === (rows === 1));
+  if (caps.adapterClass === 'hardware')
+    return able.find((t) => (t.path === 'shared') === rows >= 32) ?? able.at(-1) ?? null;
+  const path = able.some((t) => t.path === 'quad') ? 'quad' : 'direct';
+  const tallest = path === 'quad' && caps.subgroupMaxSize <= 4 ? 12 : 8;
+  const cost = (t: Tile) => Math.ceil(rows / t.rows) * (t.rows + 5);
+  return able
+    .filter((t) => t.path === path && t.rows <= tallest)
+    .reduce<Tile | null>((best, t) => (best && cost(best) <= cost(t) ? best : t), null);
 }
 
 /**

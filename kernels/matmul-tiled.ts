@@ -3,15 +3,16 @@
  * and the shared-memory tiles of every GPU text book). A thread owns `rows` × `cols` outputs; what differs is how
  * the operands reach it:
  *
- *  - `broadcast`: the lanes of a subgroup work on the same rows, each lane loads one element of X (4 lanes: 4
- *    consecutive k) and `subgroupBroadcast` hands it round. On a CPU posing as a GPU, where a load costs 30 times
- *    a multiply-add, this is worth 1.5 to 2 times.
+ *  - `quad`: four neighbouring lanes load one element of X each and hand them round with quad swaps, one instruction
+ *    each. For CPUs that pose as a GPU: there a load is a chain of some fifty instructions, and so is
+ *    `subgroupBroadcast` half of that.
  *  - `direct`: every thread loads its own operands. Needs nothing of the adapter.
  *  - `shared`: a workgroup stages tiles of both operands in workgroup memory: for real GPUs.
  *
- * A lane's subgroup number need not follow its index in the workgroup, and subgroups vary from 4 to 64 lanes: the
- * broadcast is right all the same, because a workgroup is one row of threads, so all its lanes share their rows, and
- * lanes with equal `sid % 4` load the same element.
+ * In `quad`, lane q of a quad (q = subgroup lane modulo 4) holds after swap number r what lane q ^ r had loaded. So its
+ * accumulator number r belongs to row q ^ r of the four, or, with a single row, it takes the four k in the order q ^ r.
+ * That needs no assumption on how lanes map to threads, nor on the subgroup's size, beyond 4 lanes: all lanes of a
+ * workgroup are on the same rows, and every lane has its own columns.
  *
  * Nothing is ever read or written out of bounds: rows and columns beyond the end are clamped for loads and skipped
  * by stores. `rows` is a uniform, so a new prompt length compiles nothing; `inner` and `cols` are constants of
@@ -21,8 +22,8 @@
 import { repeat } from './kernel.js';
 
 export interface Tile {
-  readonly path: 'broadcast' | 'direct' | 'shared';
-  /** Outputs of a thread: rows × columns; columns come as vec4, so they are a multiple of 4. */
+  readonly path: 'quad' | 'direct' | 'shared';
+  /** Outputs of a thread: rows × columns. Columns are a multiple of 4; with `quad` so are rows, or there is 1. */
   readonly rows: number;
   readonly cols: number;
   /** Threads of a workgroup, along the columns and (`shared` only) along the rows. */
@@ -55,13 +56,13 @@ const X4 = ['x', 'y', 'z', 'w'];
 
 /** Y[rows, cols] = act(X[rows, inner] · W[inner, cols] + b) + R: the source of one tile. */
 export function tiledWgsl(p: Product, t: Tile): string {
-  const body = { broadcast, direct, shared }[t.path](p, t);
-  return `${t.path === 'broadcast' ? 'enable subgroups;\n' : ''}${bindings(p, t)}\n${body}`;
+  const body = { quad, direct, shared }[t.path](p, t);
+  return `${t.path === 'quad' ? 'enable subgroups;\n' : ''}${bindings(p, t)}\n${body}`;
 }
 
 function bindings({ inner, cols, act, bias, residual }: Product, { path }: Tile): string {
   const operands = [
-    `var<storage, read> X: array<${path === 'broadcast' ? 'f32' : 'vec4f'}>`,
+    `var<storage, read> X: array<${path === 'quad' ? 'f32' : 'vec4f'}>`,
     `var<storage, read> W: array<vec4f, ${(inner * cols) / 4}>`,
     ...(bias ? [`var<storage, read> B: array<vec4f, ${cols / 4}>`] : []),
     ...(residual ? ['var<storage, read> R: array<vec4f>'] : []),
@@ -91,8 +92,8 @@ const zeros = (t: Tile): string =>
 const multiplyAdd = (t: Tile, i: number, x: string, w: (j: number) => string): string =>
   `{ let x = vec4f(${x}); ${repeat(t.cols / 4, (j) => `y${i}_${j} = fma(x, ${w(j)}, y${i}_${j});`, ' ')} }`;
 
-/** Epilogue and store of this thread's outputs. */
-function store({ cols, bias, act, residual }: Product, t: Tile): string {
+/** Epilogue and store of this thread's outputs; output row i belongs to row `rowOf(i)` of the tile. */
+function store({ cols, bias, act, residual }: Product, t: Tile, rowOf = (i: number) => `${i}u`): string {
   const output = (i: number, j: number) => {
     const sum = bias ? `y${i}_${j} + B[n${j}]` : `y${i}_${j}`;
     const value = act ? `act4(${sum})` : sum;
@@ -101,29 +102,58 @@ function store({ cols, bias, act, residual }: Product, t: Tile): string {
   return repeat(
     t.rows,
     (i) => /* wgsl */ `
-  if (row + ${i}u < params.rows) {
-    let at = (row + ${i}u) * ${cols / 4}u;
+  if (row + ${rowOf(i)} < params.rows) {
+    let at = (row + ${rowOf(i)}) * ${cols / 4}u;
     ${repeat(t.cols / 4, (j) => output(i, j), '\n    ')}
   }`,
   );
 }
 
-function broadcast(p: Product, t: Tile): string {
+/** The accumulators as scalars, and sums over four k at a time: SwiftShader's compiler keeps those in registers. */
+function quad(p: Product, t: Tile): string {
+  const single = t.rows === 1;
+  const cols4 = t.cols / 4;
+  const all = (f: (i: number, c: number) => string) =>
+    repeat(t.rows, (i) => repeat(t.cols, (c) => f(i, c), ' '));
+  const load = (g: number) =>
+    repeat(
+      4,
+      (u) => `    let a${g}_0_${u} = X[x${g} + k + ${u}u]; let a${g}_1_${u} = quadSwapX(a${g}_0_${u});
+    let a${g}_2_${u} = quadSwapY(a${g}_0_${u}); let a${g}_3_${u} = quadSwapY(a${g}_1_${u});`,
+    );
+  const sum = (i: number, c: number) =>
+    repeat(
+      4,
+      (u) => {
+        const a = single ? `a${u}` : `a${i >> 2}_${i & 3}_${u}`;
+        return `s${i}_${c} = fma(${a}, w${u}_${c >> 2}.${X4[c & 3]}, s${i}_${c});`;
+      },
+      ' ',
+    );
   return /* wgsl */ `
 @compute @workgroup_size(${t.width})
 fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane: u32,
         @builtin(subgroup_invocation_id) sid: u32) {
   let row = wg.y * ${t.rows}u;
   let last = params.rows - 1u;
+  let q = sid & 3u;
 ${columns(p, t, 'lane')}
-${repeat(t.rows, (i) => `  let x${i} = min(row + ${i}u, last) * ${p.inner}u + (sid & 3u);`)}
-${zeros(t)}
+${single ? `  let x0 = row * ${p.inner}u + q;` : repeat(t.rows / 4, (g) => `  let x${g} = min(row + ${4 * g}u + q, last) * ${p.inner}u;`)}
+${all((i, c) => `  var s${i}_${c} = 0f;`)}
   for (var k = 0u; k < ${p.inner}u; k += 4u) {
-${repeat(t.rows, (i) => `    let a${i} = X[x${i} + k];`)}
-${repeat(4, (q) => repeat(t.cols / 4, (j) => `    let w${q}_${j} = W[(k + ${q}u) * ${p.cols / 4}u + n${j}];`))}
-${repeat(t.rows, (i) => repeat(4, (q) => `    ${multiplyAdd(t, i, `subgroupBroadcast(a${i}, ${q}u)`, (j) => `w${q}_${j}`)}`))}
+${repeat(4, (u) => repeat(cols4, (j) => `    let w${u}_${j} = W[(k + ${single ? `(q ^ ${u}u)` : `${u}u`}) * ${p.cols / 4}u + n${j}];`))}
+${single ? '    let a0 = X[x0 + k]; let a1 = quadSwapX(a0); let a2 = quadSwapY(a0); let a3 = quadSwapY(a1);' : ''}
+${
+  single
+    ? repeat(t.cols, (c) => `    ${sum(0, c)}`)
+    : repeat(
+        t.rows / 4,
+        (g) => `${load(g)}\n${repeat(4, (r) => repeat(t.cols, (c) => `    ${sum(4 * g + r, c)}`))}`,
+      )
+}
   }
-${store(p, t)}
+${repeat(t.rows, (i) => repeat(cols4, (j) => `  let y${i}_${j} = vec4f(${repeat(4, (e) => `s${i}_${4 * j + e}`, ', ')});`))}
+${store(p, t, (i) => (single ? '0u' : `${i & ~3}u + (q ^ ${i & 3}u)`))}
 }`;
 }
 
