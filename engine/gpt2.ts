@@ -34,23 +34,32 @@ export interface Pass {
   readonly tap: Tap;
 }
 
-/** From tokens to the residual stream before the first block: [tokens, dModel]. */
-export async function embedding({ weights: { W_E, W_pos }, batch, tap }: Pass): Promise<Tensor> {
+/** Which blocks a pass goes through; all of them, and the last layer norm, by default. */
+export interface Range {
+  /** First block. */
+  readonly from: number;
+  /** Block before which to stop, or null: go on to the end. */
+  readonly to: number | null;
+  /** The residual stream [tokens, dModel] before block `from`, where a pass does not start from its tokens. */
+  readonly residual: Tensor | null;
+}
+
+/**
+ * The model: tokens in, and out comes what the unembedding reads, [tokens, dModel] (logits are x · W_U + b_U);
+ * or the residual stream where the pass stops early.
+ */
+export async function gpt2(pass: Pass, { from, to, residual }: Range): Promise<Tensor> {
+  let x = residual ?? (await embedding(pass)); //                                     [tokens, dModel]
+  for (let l = from; l < (to ?? pass.config.nLayers); l++) x = await inScope(x, (x) => block(pass, l, x));
+  return to === null ? norm(pass, 'ln_final', x, pass.weights.lnFinal) : x;
+}
+
+/** Token embedding plus position embedding: the residual stream before the first block. */
+async function embedding({ weights: { W_E, W_pos }, batch, tap }: Pass): Promise<Tensor> {
   if (!tap.wants('hook_embed', 'hook_pos_embed')) return embedTokens(W_E, W_pos, batch);
-  const tokens = await tap.at('hook_embed', lookUp(W_E, batch, 'token')); //           [tokens, dModel]
-  const positions = await tap.at('hook_pos_embed', lookUp(W_pos, batch, 'position')); // [tokens, dModel]
+  const tokens = await tap.at('hook_embed', lookUp(W_E, batch, 'token')); //          [tokens, dModel]
+  const positions = await tap.at('hook_pos_embed', lookUp(W_pos, batch, 'position'));
   return tokens.add(positions);
-}
-
-/** Blocks `from` to `to` - 1, on the residual stream x [tokens, dModel]. */
-export async function blocks(pass: Pass, x: Tensor, from: number, to: number): Promise<Tensor> {
-  for (let l = from; l < to; l++) x = await inScope(x, (x) => block(pass, l, x));
-  return x;
-}
-
-/** The last layer norm: what the unembedding reads, [tokens, dModel]. */
-export function finalNorm(pass: Pass, x: Tensor): Promise<Tensor> {
-  return norm(pass, 'ln_final', x, pass.weights.lnFinal);
 }
 
 /** One transformer block: attention and MLP each read the residual stream and add to it. */

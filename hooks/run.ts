@@ -1,7 +1,7 @@
 /** One run of the model: packs the rows, taps the pass, frees what nobody kept. */
 
 import { type Batch, packBatch, type RowInput } from '../engine/batch.js';
-import { blocks, embedding, finalNorm, type Pass } from '../engine/gpt2.js';
+import { gpt2 } from '../engine/gpt2.js';
 import type { Gpu } from '../engine/gpu.js';
 import type { KvStore } from '../engine/kv.js';
 import { layerNorm, pickRows, unembed } from '../engine/ops.js';
@@ -63,12 +63,9 @@ export async function run<T>(
       wanted.hooks.size || wanted.capture.size
         ? new HookTap(seen, scope, wanted.hooks, wanted.capture, (name, t) => capture!.put(name, t, batch))
         : noTap;
-    const pass: Pass = { config, weights, batch, tap };
-    let x = residual ? packed(residual, config, scope) : await embedding(pass);
-    x = await blocks(pass, x, layers.from, layers.to ?? config.nLayers);
-    const stopped = layers.to !== null;
-    if (!stopped) x = await finalNorm(pass, x);
-    return await end({ x, batch, stopped }, scope);
+    const start = residual && packed(residual, config, scope);
+    const x = await gpt2({ config, weights, batch, tap }, { ...layers, residual: start });
+    return await end({ x, batch, stopped: layers.to !== null }, scope);
   } finally {
     scope.close();
   }
