@@ -3,9 +3,8 @@
  * and the shared-memory tiles of every GPU text book). A thread owns `rows` × `cols` outputs; what differs is how
  * the operands reach it:
  *
- *  - `quad`: four neighbouring lanes load one element of X each and hand them round with quad swaps, one instruction
- *    each. For CPUs that pose as a GPU: there a load is a chain of some fifty instructions, and so is
- *    `subgroupBroadcast` half of that.
+ *  - `quad`: four neighbouring lanes load one element of X each and hand them round with quad swaps. For CPUs that
+ *    pose as a GPU: in SwiftShader's code a load is a chain of 50 instructions, `subgroupBroadcast` takes 20, a swap 1.
  *  - `direct`: every thread loads its own operands. Needs nothing of the adapter.
  *  - `shared`: a workgroup stages tiles of both operands in workgroup memory: for real GPUs.
  *
@@ -109,27 +108,46 @@ function store({ cols, bias, act, residual }: Product, t: Tile, rowOf = (i: numb
   );
 }
 
-/** The accumulators as scalars, and sums over four k at a time: SwiftShader's compiler keeps those in registers. */
+/** The rows of a tile that the accumulators `s${i}_…` of `quadSums` belong to, with q = lane of the quad. */
+export const quadRow = (rows: number, i: number): string =>
+  rows === 1 ? '0u' : `${i & ~3}u + (q ^ ${i & 3}u)`;
+
+/**
+ * WGSL that sums s{i}_{c} = Σ X · w over k, for rows from `row` on (at most `last`); X is array<f32>. `load` gives the
+ * statements that load four rows of W, from k on; `w` names the one numbered u, column c. With a single row that is
+ * W's row k + (q ^ u), else k + u.
+ * Scalar accumulators and four k in one go, because that is what SwiftShader's compiler keeps in registers.
+ */
+export function quadSums(o: {
+  rows: number;
+  cols: number;
+  inner: number;
+  load: string;
+  w: (u: number, c: number) => string;
+}): string {
+  const { rows, cols, inner, load, w } = o;
+  const swaps = (a: (r: number) => string, at: string) =>
+    `    let ${a(0)} = X[${at}]; let ${a(1)} = quadSwapX(${a(0)}); let ${a(2)} = quadSwapY(${a(0)}); let ${a(3)} = quadSwapY(${a(1)});`;
+  const sums = (i: number, a: (u: number) => string) =>
+    repeat(cols, (c) => `    ${repeat(4, (u) => `s${i}_${c} = fma(${a(u)}, ${w(u, c)}, s${i}_${c});`, ' ')}`);
+  const group = (g: number) =>
+    `${repeat(4, (u) => swaps((r) => `a${g}_${r}_${u}`, `x${g} + k + ${u}u`))}
+${repeat(4, (r) => sums(4 * g + r, (u) => `a${g}_${r}_${u}`))}`;
+  return /* wgsl */ `
+${
+  rows === 1
+    ? `  let x0 = row * ${inner}u + q;`
+    : repeat(rows / 4, (g) => `  let x${g} = min(row + ${4 * g}u + q, last) * ${inner}u;`)
+}
+${repeat(rows, (i) => `  ${repeat(cols, (c) => `var s${i}_${c} = 0f;`, ' ')}`)}
+  for (var k = 0u; k < ${inner}u; k += 4u) {
+${load}
+${rows === 1 ? `${swaps((r) => `a${r}`, 'x0 + k')}\n${sums(0, (u) => `a${u}`)}` : repeat(rows / 4, group)}
+  }`;
+}
+
 function quad(p: Product, t: Tile): string {
-  const single = t.rows === 1;
-  const cols4 = t.cols / 4;
-  const all = (f: (i: number, c: number) => string) =>
-    repeat(t.rows, (i) => repeat(t.cols, (c) => f(i, c), ' '));
-  const load = (g: number) =>
-    repeat(
-      4,
-      (u) => `    let a${g}_0_${u} = X[x${g} + k + ${u}u]; let a${g}_1_${u} = quadSwapX(a${g}_0_${u});
-    let a${g}_2_${u} = quadSwapY(a${g}_0_${u}); let a${g}_3_${u} = quadSwapY(a${g}_1_${u});`,
-    );
-  const sum = (i: number, c: number) =>
-    repeat(
-      4,
-      (u) => {
-        const a = single ? `a${u}` : `a${i >> 2}_${i & 3}_${u}`;
-        return `s${i}_${c} = fma(${a}, w${u}_${c >> 2}.${X4[c & 3]}, s${i}_${c});`;
-      },
-      ' ',
-    );
+  const k = (u: number) => (t.rows === 1 ? `(k + (q ^ ${u}u))` : `(k + ${u}u)`);
   return /* wgsl */ `
 @compute @workgroup_size(${t.width})
 fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane: u32,
@@ -138,22 +156,16 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane:
   let last = params.rows - 1u;
   let q = sid & 3u;
 ${columns(p, t, 'lane')}
-${single ? `  let x0 = row * ${p.inner}u + q;` : repeat(t.rows / 4, (g) => `  let x${g} = min(row + ${4 * g}u + q, last) * ${p.inner}u;`)}
-${all((i, c) => `  var s${i}_${c} = 0f;`)}
-  for (var k = 0u; k < ${p.inner}u; k += 4u) {
-${repeat(4, (u) => repeat(cols4, (j) => `    let w${u}_${j} = W[(k + ${single ? `(q ^ ${u}u)` : `${u}u`}) * ${p.cols / 4}u + n${j}];`))}
-${single ? '    let a0 = X[x0 + k]; let a1 = quadSwapX(a0); let a2 = quadSwapY(a0); let a3 = quadSwapY(a1);' : ''}
-${
-  single
-    ? repeat(t.cols, (c) => `    ${sum(0, c)}`)
-    : repeat(
-        t.rows / 4,
-        (g) => `${load(g)}\n${repeat(4, (r) => repeat(t.cols, (c) => `    ${sum(4 * g + r, c)}`))}`,
-      )
-}
-  }
-${repeat(t.rows, (i) => repeat(cols4, (j) => `  let y${i}_${j} = vec4f(${repeat(4, (e) => `s${i}_${4 * j + e}`, ', ')});`))}
-${store(p, t, (i) => (single ? '0u' : `${i & ~3}u + (q ^ ${i & 3}u)`))}
+${quadSums({
+  ...t,
+  inner: p.inner,
+  load: repeat(4, (u) =>
+    repeat(t.cols / 4, (j) => `    let w${u}_${j} = W[${k(u)} * ${p.cols / 4}u + n${j}];`),
+  ),
+  w: (u, c) => `w${u}_${c >> 2}.${X4[c & 3]}`,
+})}
+${repeat(t.rows, (i) => repeat(t.cols / 4, (j) => `  let y${i}_${j} = vec4f(${repeat(4, (e) => `s${i}_${4 * j + e}`, ', ')});`))}
+${store(p, t, (i) => quadRow(t.rows, i))}
 }`;
 }
 

@@ -2,8 +2,9 @@
  * The unembedding: logits from the last residual, with W as the embedding has it, [vocabulary, d_model].
  */
 
-import { type Caps, type Launch, lineIndex } from './kernel.js';
+import { type Caps, type Launch, lineIndex, repeat } from './kernel.js';
 import { bindings } from './linear.js';
+import { quadRow, quadSums } from './matmul-tiled.js';
 import { kernel, perElement, WG } from './wgsl.js';
 
 export interface Unembed {
@@ -18,7 +19,7 @@ export interface Unembed {
 
 /** How a thread gets its operands (see matmul-tiled.ts), its outputs (rows × columns), threads of a workgroup. */
 export interface UnembedTile {
-  readonly path: 'broadcast' | 'direct';
+  readonly path: 'quad' | 'direct';
   readonly rows: number;
   readonly cols: number;
   readonly width: number;
@@ -32,31 +33,31 @@ const tile = (path: UnembedTile['path'], rows: number, cols: number, width: numb
 });
 
 const TILES = {
-  software: {
-    one: [tile('broadcast', 1, 4, 16), tile('direct', 1, 4, 16)],
-    few: [tile('broadcast', 4, 4, 16), tile('direct', 4, 4, 16)],
-    many: [tile('broadcast', 8, 4, 16), tile('direct', 8, 4, 16)],
-  },
-  hardware: {
-    one: [tile('direct', 1, 1, 64)],
-    few: [tile('direct', 4, 1, 64)],
-    many: [tile('direct', 8, 2, 64)],
-  },
+  software: [
+    tile('quad', 1, 4, 16),
+    tile('quad', 4, 4, 16),
+    tile('quad', 8, 4, 16),
+    tile('direct', 1, 4, 16),
+    tile('direct', 4, 4, 16),
+    tile('direct', 8, 4, 16),
+  ],
+  hardware: [tile('direct', 1, 1, 64), tile('direct', 4, 1, 64), tile('direct', 8, 2, 64)],
 };
 
+/** Whether `caps` can run a tile at all. */
 const runs = (t: UnembedTile, caps: Caps): boolean =>
   t.path === 'direct' || (caps.subgroups && caps.subgroupMinSize >= 4);
 
 /** Every tile that this adapter can run: for the examples. */
 export const unembedTilesFor = (caps: Caps): UnembedTile[] =>
-  Object.values(TILES)
-    .flatMap((byRows) => Object.values(byRows).flat())
-    .filter((t) => runs(t, caps));
+  [...TILES.software, ...TILES.hardware].filter((t) => runs(t, caps));
 
+/** The tile, or null: the plain kernel. The lowest that takes all rows, else the tallest. */
 function chooseUnembedTile({ rows, inner }: Unembed, caps: Caps): UnembedTile | null {
   if (inner % 4) return null;
-  const kind = rows === 1 ? 'one' : rows <= 4 ? 'few' : 'many';
-  return TILES[caps.adapterClass][kind].find((t) => runs(t, caps)) ?? null;
+  const able = TILES[caps.adapterClass].filter((t) => runs(t, caps));
+  const path = able[0].path;
+  return able.find((t) => t.path === path && t.rows >= rows) ?? able.findLast((t) => t.path === path) ?? null;
 }
 
 /**
@@ -121,39 +122,64 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane:
   Y[row * params.stride + params.col0 + col] = sum${bias ? ' + B[params.col0 + col]' : ''};
 }`;
 
-const tiledUnembedWgsl = (
-  { inner, cols, bias }: { inner: number; cols: number; bias: boolean },
-  t: UnembedTile,
-) => {
-  const steps = inner / 4;
-  const lanes = t.path === 'broadcast';
-  const each = (f: (i: number) => string) => Array.from({ length: t.rows }, (_, i) => f(i)).join('\n');
-  const eachCol = (f: (j: number) => string, join = '\n') =>
-    Array.from({ length: t.cols }, (_, j) => f(j)).join(join);
-  const row = (i: number) =>
-    lanes
-      ? `    { let a = X[x${i} + 4u * k]; let v = vec4f(subgroupBroadcast(a, 0u), subgroupBroadcast(a, 1u), subgroupBroadcast(a, 2u), subgroupBroadcast(a, 3u));`
-      : `    { let v = X[x${i} + k];`;
-  return /* wgsl */ `${lanes ? 'enable subgroups;' : ''}
-${unembedHead(lanes ? 'f32' : 'vec4f', `vec4f, ${cols * steps}`, bias)}
+const tiledUnembedWgsl = (p: { inner: number; cols: number; bias: boolean }, t: UnembedTile) => {
+  const { inner, cols, bias } = p;
+  const quad = t.path === 'quad';
+  const scalars = quad && t.rows === 1; // its lanes take the four k in different orders
+  const output = (i: number, j: number) => {
+    const row = `row + ${quad ? quadRow(t.rows, i) : `${i}u`}`;
+    return `    if (${row} < params.rows) { Y[(${row}) * params.stride + c] = s${i}_${j}${bias ? ' + b' : ''}; }`;
+  };
+  return /* wgsl */ `${quad ? 'enable subgroups;' : ''}
+${unembedHead(quad ? 'f32' : 'vec4f', scalars ? `f32, ${cols * inner}` : `vec4f, ${(cols * inner) / 4}`, bias)}
 @compute @workgroup_size(${t.width})
-fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane: u32${lanes ? ', @builtin(subgroup_invocation_id) sid: u32' : ''}) {
+fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane: u32${quad ? ', @builtin(subgroup_invocation_id) sid: u32' : ''}) {
   let row = wg.y * ${t.rows}u;
   let last = params.rows - 1u;
-${eachCol((j) => `  let c${j} = wg.x * ${t.cols * t.width}u + lane + ${j * t.width}u; let w${j} = min(c${j}, ${cols - 1}u) * ${steps}u;`)}
-${each((i) => `  let x${i} = min(row + ${i}u, last) * ${lanes ? `${inner}u + (sid & 3u)` : `${steps}u`}; ${eachCol((j) => `var y${i}_${j} = 0f;`, ' ')}`)}
-  for (var k = 0u; k < ${steps}u; k++) {
-${eachCol((j) => `    let b${j} = W[w${j} + k];`)}
-${each((i) => `${row(i)} ${eachCol((j) => `y${i}_${j} = fma(v.w, b${j}.w, fma(v.z, b${j}.z, fma(v.y, b${j}.y, fma(v.x, b${j}.x, y${i}_${j}))));`, ' ')} }`)}
-  }
-${eachCol(
+  ${quad ? 'let q = sid & 3u;' : ''}
+${repeat(
+  t.cols,
+  (j) => `  let c${j} = wg.x * ${t.cols * t.width}u + lane + ${j * t.width}u;
+  let n${j} = min(c${j}, ${cols - 1}u) * ${scalars ? inner : inner / 4}u;`,
+)}
+${quad ? quadUnembed(p, t) : directUnembed(p, t)}
+${repeat(
+  t.cols,
   (j) => `  if (c${j} < ${cols}u) {
     let c = params.col0 + c${j};
     ${bias ? 'let b = B[c];' : ''}
-${each((i) => `    if (row + ${i}u < params.rows) { Y[(row + ${i}u) * params.stride + c] = y${i}_${j}${bias ? ' + b' : ''}; }`)}
+${repeat(t.rows, (i) => output(i, j))}
   }`,
 )}
 }`;
+};
+
+const quadUnembed = ({ inner }: { inner: number }, { rows, cols }: UnembedTile): string =>
+  rows === 1
+    ? quadSums({
+        rows,
+        cols,
+        inner,
+        load: repeat(4, (u) => repeat(cols, (c) => `    let w${u}_${c} = W[n${c} + k + (q ^ ${u}u)];`)),
+        w: (u, c) => `w${u}_${c}`,
+      })
+    : quadSums({
+        rows,
+        cols,
+        inner,
+        load: repeat(cols, (c) => `    let w${c} = W[n${c} + k / 4u];`),
+        w: (u, c) => `w${c}.${'xyzw'[u]}`,
+      });
+
+const directUnembed = ({ inner }: { inner: number }, { rows, cols }: UnembedTile): string => {
+  const sum = (i: number, j: number) =>
+    `s${i}_${j} = fma(v.w, w${j}.w, fma(v.z, w${j}.z, fma(v.y, w${j}.y, fma(v.x, w${j}.x, s${i}_${j}))));`;
+  return /* wgsl */ `
+${repeat(rows, (i) => `  let x${i} = min(row + ${i}u, last) * ${inner / 4}u; ${repeat(cols, (j) => `var s${i}_${j} = 0f;`, ' ')}`)}
+  for (var k = 0u; k < ${inner / 4}u; k++) {
+${repeat(cols, (j) => `    let w${j} = W[n${j} + k];`)}
+${repeat(rows, (i) => `    { let v = X[x${i} + k]; ${repeat(cols, (j) => sum(i, j), ' ')} }`)}
+  }`;
 };
 
 /** Float64 reference: Y as a whole, zero where the chunk has no columns. */
