@@ -1,5 +1,6 @@
 /** What every command line program here needs: errors in one line, exit codes, Ctrl-C, progress, the terminal's abilities. */
 
+import { readFileSync } from 'node:fs';
 import tty from 'node:tty';
 import type { ColourDepth, TerminalOptions } from '../interp/plots/terminal.js';
 import { bar } from '../interp/plots/terminal.js';
@@ -44,6 +45,10 @@ const isUsage = (e: Error): boolean =>
 const messageOf = (e: Error): string =>
   isUsage(e) ? `${e.message} (--help shows the options)` : String(e.message ?? e);
 
+/** Glassbox's version. */
+export const version = (): string =>
+  JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')).version;
+
 /** What stdout can show. `NO_COLOR` and `FORCE_COLOR` are honoured; without a terminal the width is 80. */
 export function terminal({ color = true } = {}): Required<TerminalOptions> {
   const { stdout, env } = process;
@@ -68,6 +73,12 @@ export function duration(ms: number): string {
   return `${Math.floor(min / 60)} h ${min % 60} min`;
 }
 
+/** Where progress is written; `isTTY`: a person is watching. */
+export interface ProgressStream {
+  readonly isTTY?: boolean;
+  write(text: string): unknown;
+}
+
 /** Progress of something long. */
 export interface Progress {
   /** So much of it is done. */
@@ -86,9 +97,9 @@ export function timeLeft(elapsedMs: number, done: number, total: number): string
 }
 
 /** A bar on stderr with the time left; without a terminal a plain line, every ten seconds. */
-export function progress(label: string, stream: NodeJS.WriteStream = process.stderr): Progress {
+export function progress(label: string, stream: ProgressStream = process.stderr): Progress {
   const started = performance.now();
-  let drawn = stream.isTTY ? 0 : started;
+  let drawn = started;
   let visible = false;
   return {
     update(done, total) {

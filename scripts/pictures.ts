@@ -8,7 +8,7 @@ import { HookedTransformer } from '../index.js';
 import { heatmap } from '../interp/plots/heatmap.js';
 import { heatmapSvg } from '../interp/plots/svg.js';
 import { launchChromium } from './chromium.js';
-import { runMain } from './cli.js';
+import { runMain, version } from './cli.js';
 import { compute, type Report } from './start/compute.js';
 import { readOptions } from './start/options.js';
 import { reportPage } from './start/page.js';
@@ -28,7 +28,7 @@ await runMain(async (signal) => {
     for (const colorScheme of ['light', 'dark'] as const) {
       const viewport = { width: 1180, height: 900 };
       const page = await browser.newPage({ viewport, colorScheme });
-      await page.setContent(reportPage(report, '0.1.0'));
+      await page.setContent(reportPage(report, version()));
       writeFileSync(new URL(`page-${colorScheme}.png`, folder), await page.screenshot({ fullPage: true }));
     }
   } finally {

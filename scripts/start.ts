@@ -3,17 +3,14 @@
  * predictions, the logit lens, a head's attention, and residual-stream patching. `npm start -- --help` for the options.
  */
 
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { HookedTransformer, type LoadProgress } from '../index.js';
-import { duration, progress, runMain, terminal } from './cli.js';
+import { duration, progress, runMain, terminal, version } from './cli.js';
 import { compute, modelName } from './start/compute.js';
 import { help, readOptions } from './start/options.js';
 import { reportPage } from './start/page.js';
 import { reportLines, wrap } from './start/print.js';
-
-const version = (): string =>
-  JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')).version;
 
 await runMain(async (signal) => {
   const options = readOptions(process.argv.slice(2));

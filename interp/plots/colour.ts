@@ -32,12 +32,12 @@ function oklab(lightness: number, a: number, b: number): Rgb {
   const l = (lightness + 0.3963377774 * a + 0.2158037573 * b) ** 3;
   const m = (lightness - 0.1055613458 * a - 0.0638541728 * b) ** 3;
   const s = (lightness - 0.0894841775 * a - 1.291485548 * b) ** 3;
-  const linear = [
+  const light = [
     4.0767416621 * l - 3.3077115913 * m + 0.2309699292 * s,
     -1.2684380046 * l + 2.6097574011 * m - 0.3413193965 * s,
     -0.0041960863 * l - 0.7034186147 * m + 1.707614701 * s,
   ];
-  const [red, green, blue] = linear.map((x) => {
+  const [red, green, blue] = light.map((x) => {
     const clipped = Math.min(1, Math.max(0, x));
     const gamma = clipped <= 0.0031308 ? 12.92 * clipped : 1.055 * clipped ** (1 / 2.4) - 0.055;
     return Math.round(255 * gamma);
@@ -66,12 +66,15 @@ export function diverging(theme: Theme): Scale {
 /** `#rrggbb` */
 export const hex = (colour: Rgb): string => `#${colour.map((x) => x.toString(16).padStart(2, '0')).join('')}`;
 
+/** From sRGB's 0–255 to an amount of light, 0–1. */
+function linear(x: number): number {
+  const c = x / 255;
+  return c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4;
+}
+
 /** Relative luminance, 0 (black) to 1 (white), as WCAG 2 defines it. */
 export function luminance(colour: Rgb): number {
-  const [r, g, b] = colour.map((x) => {
-    const c = x / 255;
-    return c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4;
-  });
+  const [r, g, b] = colour.map(linear);
   return 0.2126 * r + 0.7152 * g + 0.0722 * b;
 }
 
@@ -90,19 +93,36 @@ const INKS: readonly Rgb[] = [
 export const inkOn = (paper: Rgb): Rgb =>
   contrast(paper, INKS[0]) >= 1.15 * contrast(paper, INKS[1]) ? INKS[0] : INKS[1];
 
-/** Steps of the colour cube of 256-colour terminals. */
-const CUBE = [0, 95, 135, 175, 215, 255];
+/** Lightness and the two colour axes of OKLab. */
+function toOklab(colour: Rgb): [l: number, a: number, b: number] {
+  const [r, g, b] = colour.map(linear);
+  const l = Math.cbrt(0.4122214708 * r + 0.5363325363 * g + 0.0514459929 * b);
+  const m = Math.cbrt(0.2119034982 * r + 0.6806995451 * g + 0.1073969566 * b);
+  const s = Math.cbrt(0.0883024619 * r + 0.2817188376 * g + 0.6299787005 * b);
+  return [
+    0.2104542553 * l + 0.793617785 * m - 0.0040720468 * s,
+    1.9779984951 * l - 2.428592205 * m + 0.4505937099 * s,
+    0.0259040371 * l + 0.7827717662 * m - 0.808675766 * s,
+  ];
+}
 
-/** The nearest of the 240 fixed colours that a 256-colour terminal has: its number, 16–255. */
+/** The fixed colours of 256-colour terminals, number 16 and up: a cube of 6 × 6 × 6, then 24 greys. */
+const FIXED: readonly Rgb[] = Array.from({ length: 240 }, (_, i) => {
+  if (i >= 216) return [8 + 10 * (i - 216), 8 + 10 * (i - 216), 8 + 10 * (i - 216)];
+  const level = (x: number) => (x === 0 ? 0 : 55 + 40 * x);
+  return [level(Math.floor(i / 36)), level(Math.floor(i / 6) % 6), level(i % 6)];
+});
+const fixedLab = FIXED.map(toOklab);
+
+/** The colour behind a number, 16–255. */
+export const fixedColour = (code: number): Rgb => FIXED[code - 16];
+
+/**
+ * The nearest of the 240 fixed colours that a 256-colour terminal has: its number, 16–255. A wrong hue is worse than a
+ * wrong lightness: red must not become grey.
+ */
 export function ansi256(colour: Rgb): number {
-  const nearest = colour.map((x) =>
-    CUBE.reduce((best, level, i) => (Math.abs(level - x) < Math.abs(CUBE[best] - x) ? i : best), 0),
-  );
-  const grey = Math.min(23, Math.max(0, Math.round((colour.reduce((a, b) => a + b, 0) / 3 - 8) / 10)));
-  const distance = (other: readonly number[]) => colour.reduce((d, x, i) => d + (x - other[i]) ** 2, 0);
-  const level = 8 + 10 * grey;
-  const cube = distance(nearest.map((i) => CUBE[i]));
-  return distance([level, level, level]) < cube
-    ? 232 + grey
-    : 16 + 36 * nearest[0] + 6 * nearest[1] + nearest[2];
+  const [l, a, b] = toOklab(colour);
+  const distances = fixedLab.map(([x, y, z]) => 0.2 * (l - x) ** 2 + (a - y) ** 2 + (b - z) ** 2);
+  return 16 + distances.indexOf(Math.min(...distances));
 }

@@ -65,7 +65,7 @@ export function lensTable(
       const list = guesses.map((g) => `${percent(g.prob).padStart(6)}  ${g.text}`).join('\n');
       const tip = escapeHtml(`${row} · ${map.columns[c]}\n${list}`);
       const hit = text === target ? ' hit' : '';
-      return `<td class="cell${hit}" style="${style}" data-tip="${tip}" tabindex="-1">${escapeHtml(shorten(text, letters))}</td>`;
+      return `<td class="cell${hit}" style="${style}" data-tip="${tip}">${escapeHtml(shorten(text, letters))}</td>`;
     });
     return `<tr><th scope="row">${escapeHtml(row)}</th>${cells.join('')}</tr>`;
   });

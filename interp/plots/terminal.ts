@@ -3,7 +3,7 @@
  * functions give lines of at most `width` columns; nothing is printed here.
  */
 
-import { ansi256, type Theme as ColourTheme, inkOn, type Rgb } from './colour.js';
+import { ansi256, type Theme as ColourTheme, fixedColour, inkOn, type Rgb } from './colour.js';
 import type { Heatmap } from './heatmap.js';
 import { compact, displayWidth, exact, fit, shorten, splitLabel, visible } from './text.js';
 
@@ -32,9 +32,10 @@ export interface Look {
 /** Text with escape codes for its look; as it is where there are no colours. */
 export function paint(text: string, { fill, ink, bold, dim }: Look, depth: ColourDepth): string {
   if (depth === 1 || text === '') return text;
+  const shown = (c: Rgb): Rgb => (depth === 24 ? c : fixedColour(ansi256(c)));
   const colour = (where: 38 | 48, c: Rgb) =>
     depth === 24 ? `${where};2;${c.join(';')}` : `${where};5;${ansi256(c)}`;
-  const front = ink ?? (fill && inkOn(fill));
+  const front = ink ?? (fill && inkOn(shown(fill)));
   const codes = [
     bold ? '1' : '',
     dim ? '2' : '',

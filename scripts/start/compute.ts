@@ -196,7 +196,8 @@ async function attend(model: HookedTransformer, options: StartOptions, answer: n
     { name: 'query', labels },
     { name: 'key', labels },
   ];
-  const all = keepAll ? new Float32Array(patterns.flatMap((p) => [...p])) : null;
+  const all = keepAll ? new Float32Array(nLayers * nHeads * n * n) : null;
+  for (const [l, p] of patterns.entries()) all?.set(p, l * p.length);
   const meta = provenance(model, { method: 'attention pattern', layer, head, tokens });
   return { layer, head, why, labels, all, answerAt, pattern: { values, shape: [n, n], axes, meta } };
 }

@@ -85,6 +85,11 @@ test('256-colour terminals get the nearest colour', () => {
   assert.is(ansi256([255, 0, 0]), 196);
   assert.is(ansi256([0, 0, 0]), 16);
   assert.is(ansi256([128, 128, 128]), 244);
+  const hue = (n: number) => [Math.floor((n - 16) / 36), (n - 16) % 6]; // red and blue, 0–5
+  for (const theme of themes) {
+    const [red, blue] = [hue(ansi256(diverging(theme)(-0.3))), hue(ansi256(diverging(theme)(0.3)))];
+    assert.ok(red[0] > red[1] && blue[1] > blue[0], 'weak red is red and weak blue is blue, not grey');
+  }
 });
 
 test('tokens are shown so that blanks are seen and nothing reaches the terminal as a command', () => {

@@ -7,7 +7,7 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { HookedTransformer, writeSafetensors } from '../../index.js';
 import { displayWidth } from '../../interp/plots/text.js';
-import { duration, timeLeft } from '../../scripts/cli.js';
+import { duration, progress, timeLeft } from '../../scripts/cli.js';
 import {
   checkPair,
   chooseHead,
@@ -191,6 +191,18 @@ test('times are said in words', () => {
   assert.is(timeLeft(1000, 1, 4), '3.0 s left');
   assert.is(timeLeft(1000, 0, 4), '');
   assert.equal(wrap('a bb ccc', 4), ['a bb', 'ccc']);
+});
+
+test('progress draws a bar for a person and nothing but lines for a file', async () => {
+  for (const isTTY of [true, false]) {
+    const written: string[] = [];
+    const bar = progress('working', { isTTY, write: (text: string) => written.push(text) });
+    await new Promise((done) => setTimeout(done, 100));
+    bar.update(1, 2);
+    bar.end();
+    assert.is(written.length, isTTY ? 2 : 0); // a line comes after ten seconds
+    if (isTTY) assert.match(written[0], /working {2}█{12}░{12} {2}50%/);
+  }
 });
 
 const start = (...args: string[]) =>
