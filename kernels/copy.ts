@@ -160,6 +160,13 @@ export const copyFamily: Family = {
       buffers: [x, 24],
       expected: [{ binding: 1, values: offsets([4, 6], [0, 1], 1).map((i) => x[i]), ...exact }],
     });
+    const many = 2_100_000; // more workgroups than fit a line
+    examples.push({
+      title: 'fill, two million elements',
+      launch: fill({ shape: [many], strides: [1], offset: 0, value: 3 }, caps),
+      buffers: [many],
+      expected: [{ binding: 0, values: new Float32Array(many).fill(3), ...exact }],
+    });
     examples.push({
       title: 'fill, u32',
       launch: fill({ shape: [2], strides: [1], offset: 1, value: 0xfffffffe, dtype: 'u32' }, caps),
