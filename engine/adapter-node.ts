@@ -4,7 +4,16 @@
  * `@sparticuz/chromium`, which brings a Vulkan loader too, so that `npm ci` alone is enough.
  */
 
-import { mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { createRequire } from 'node:module';
 import os from 'node:os';
 import path from 'node:path';
@@ -39,9 +48,32 @@ function preload(library: string): boolean {
   return true;
 }
 
+/** Whether the system has a Vulkan driver installed: without one, Dawn would complain on the console. */
+function hasVulkanDriver(): boolean {
+  const { env } = process;
+  if (env.VK_DRIVER_FILES || env.VK_ADD_DRIVER_FILES || env.VK_ICD_FILENAMES) return true;
+  const home = env.HOME ?? os.homedir();
+  const data = (env.XDG_DATA_DIRS || '/usr/local/share:/usr/share').split(':');
+  const config = (env.XDG_CONFIG_DIRS || '/etc/xdg').split(':');
+  const roots = [
+    ...data,
+    ...config,
+    env.XDG_DATA_HOME || path.join(home, '.local/share'),
+    '/etc',
+    '/usr/local/etc',
+  ];
+  return roots.some((root) => {
+    try {
+      return readdirSync(path.join(root, 'vulkan', 'icd.d')).some((name) => name.endsWith('.json'));
+    } catch {
+      return false;
+    }
+  });
+}
+
 /** Hardware, or whatever the system's Vulkan (Metal, D3D12) offers; null when there is nothing. */
 async function systemAdapter(): Promise<GPUAdapter | null> {
-  if (process.platform === 'linux' && !preload('libvulkan.so.1')) return null;
+  if (process.platform === 'linux' && !(hasVulkanDriver() && preloadVulkan())) return null;
   return open([], { powerPreference: 'high-performance' });
 }
 
@@ -113,10 +145,17 @@ function unpackSwiftshader(): string | null {
   );
 }
 
+/** Loads the system's Vulkan loader, or the one that comes with SwiftShader. False if there is neither. */
+function preloadVulkan(): boolean {
+  if (preload('libvulkan.so.1')) return true;
+  const folder = unpackSwiftshader();
+  return folder !== null && preload(path.join(folder, 'libvulkan.so.1'));
+}
+
 async function swiftshader(): Promise<GPUAdapter | null> {
   const folder = unpackSwiftshader();
   if (!folder) return null;
-  if (!preload('libvulkan.so.1') && !preload(path.join(folder, 'libvulkan.so.1'))) return null;
+  if (!preloadVulkan()) return null;
   const before = process.env.VK_DRIVER_FILES;
   process.env.VK_DRIVER_FILES = path.join(folder, 'vk_swiftshader_icd.json');
   try {
