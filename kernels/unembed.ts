@@ -125,13 +125,12 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane:
 const tiledUnembedWgsl = (p: { inner: number; cols: number; bias: boolean }, t: UnembedTile) => {
   const { inner, cols, bias } = p;
   const quad = t.path === 'quad';
-  const scalars = quad && t.rows === 1; // its lanes take the four k in different orders
   const output = (i: number, j: number) => {
     const row = `row + ${quad ? quadRow(t.rows, i) : `${i}u`}`;
     return `    if (${row} < params.rows) { Y[(${row}) * params.stride + c] = s${i}_${j}${bias ? ' + b' : ''}; }`;
   };
   return /* wgsl */ `${quad ? 'enable subgroups;' : ''}
-${unembedHead(quad ? 'f32' : 'vec4f', scalars ? `f32, ${cols * inner}` : `vec4f, ${(cols * inner) / 4}`, bias)}
+${unembedHead(quad ? 'f32' : 'vec4f', `vec4f, ${(cols * inner) / 4}`, bias)}
 @compute @workgroup_size(${t.width})
 fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane: u32${quad ? ', @builtin(subgroup_invocation_id) sid: u32' : ''}) {
   let row = wg.y * ${t.rows}u;
@@ -140,9 +139,9 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane:
 ${repeat(
   t.cols,
   (j) => `  let c${j} = wg.x * ${t.cols * t.width}u + lane + ${j * t.width}u;
-  let n${j} = min(c${j}, ${cols - 1}u) * ${scalars ? inner : inner / 4}u;`,
+  let n${j} = min(c${j}, ${cols - 1}u) * ${inner / 4}u;`,
 )}
-${quad ? quadUnembed(p, t) : directUnembed(p, t)}
+${quad && t.rows > 1 ? quadUnembed(p, t) : directUnembed(p, t)}
 ${repeat(
   t.cols,
   (j) => `  if (c${j} < ${cols}u) {
@@ -155,30 +154,30 @@ ${repeat(t.rows, (i) => output(i, j))}
 };
 
 const quadUnembed = ({ inner }: { inner: number }, { rows, cols }: UnembedTile): string =>
-  rows === 1
-    ? quadSums({
-        rows,
-        cols,
-        inner,
-        load: repeat(4, (u) => repeat(cols, (c) => `    let w${u}_${c} = W[n${c} + k + (q ^ ${u}u)];`)),
-        w: (u, c) => `w${u}_${c}`,
-      })
-    : quadSums({
-        rows,
-        cols,
-        inner,
-        load: repeat(cols, (c) => `    let w${c} = W[n${c} + k / 4u];`),
-        w: (u, c) => `w${c}.${'xyzw'[u]}`,
-      });
+  quadSums({
+    rows,
+    cols,
+    inner,
+    load: repeat(cols, (c) => `    let w${c} = W[n${c} + k / 4u];`),
+    w: (u, c) => `w${c}.${'xyzw'[u]}`,
+  });
 
-const directUnembed = ({ inner }: { inner: number }, { rows, cols }: UnembedTile): string => {
+/** Every thread loads vec4s along k; with `quad` (a single row) a quad loads X once for its four lanes. */
+const directUnembed = ({ inner }: { inner: number }, { path, rows, cols }: UnembedTile): string => {
+  const quad = path === 'quad';
   const sum = (i: number, j: number) =>
     `s${i}_${j} = fma(v.w, w${j}.w, fma(v.z, w${j}.z, fma(v.y, w${j}.y, fma(v.x, w${j}.x, s${i}_${j}))));`;
+  const step = inner / 4;
+  const x = (i: number) =>
+    quad
+      ? `let a = X[x${i} + 4u * k]; let v = vec4f(${repeat(4, (u) => `quadBroadcast(a, ${u}u)`, ', ')});`
+      : `let v = X[x${i} + k];`;
   return /* wgsl */ `
-${repeat(rows, (i) => `  let x${i} = min(row + ${i}u, last) * ${inner / 4}u; ${repeat(cols, (j) => `var s${i}_${j} = 0f;`, ' ')}`)}
-  for (var k = 0u; k < ${inner / 4}u; k++) {
+${repeat(rows, (i) => `  let x${i} = min(row + ${i}u, last) * ${quad ? `${inner}u + q` : `${step}u`};`)}
+${repeat(rows, (i) => `  ${repeat(cols, (j) => `var s${i}_${j} = 0f;`, ' ')}`)}
+  for (var k = 0u; k < ${step}u; k++) {
 ${repeat(cols, (j) => `    let w${j} = W[n${j} + k];`)}
-${repeat(rows, (i) => `    { let v = X[x${i} + k]; ${repeat(cols, (j) => sum(i, j), ' ')} }`)}
+${repeat(rows, (i) => `    { ${x(i)} ${repeat(cols, (j) => sum(i, j), ' ')} }`)}
   }`;
 };
 
