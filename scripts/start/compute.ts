@@ -186,7 +186,7 @@ async function attend(model: HookedTransformer, options: StartOptions, answer: n
   const answerAt = tokens.flatMap((t, i) => (t === answer ? [i] : []));
   const rows = patterns.map((p) => lastRows(p, nHeads, n));
   const { layer, head, why } = options.head
-    ? { ...options.head, why: 'The head asked for with --head.' }
+    ? { ...options.head, why: 'The head that --head names.' }
     : chooseHead(rows, answerAt, { from: n - 1, answer: visible(options.answer) });
   const labels = positionLabels(model, tokens);
   const values = keepAll
@@ -228,9 +228,10 @@ export function chooseHead(
     });
   });
   const share = `${Math.round(100 * best.score)}%`;
+  const name = `${best.layer}.${best.head}`;
   const why = answerAt.length
-    ? `Of all heads, this one looks from the last token to ${answer} the most: ${share} of its attention.`
-    : `${answer} does not occur in the prompt; of all heads, this one looks from the last token at a single earlier one the most: ${share} of its attention.`;
+    ? `Of all heads, ${name} looks from the last token to ${answer} the most: ${share} of its attention.`
+    : `${answer} does not occur in the prompt; of all heads, ${name} looks from the last token at a single earlier one the most: ${share} of its attention.`;
   return { layer: best.layer, head: best.head, why };
 }
 

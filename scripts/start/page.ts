@@ -89,8 +89,8 @@ function lensSection({ lens, options }: Report, shared: Facts): Section {
 function attentionSection({ attention, model, options }: Report, shared: Facts): Section {
   const { layer, head, why } = attention;
   return {
-    title: `Attention of head ${layer}.${head}`,
-    about: `${escapeHtml(why)} The text is tinted by where head <b class="head-name">${layer}.${head}</b> looks from the outlined token; point at another token to look from there.`,
+    title: 'Attention: where a head looks',
+    about: `${escapeHtml(why)} Point at a token to see where head <b class="head-name">${layer}.${head}</b> looks from there: the text is tinted by its attention. Below, its whole pattern, and all other heads.`,
     figure: attentionFigure({ ...attention, layers: model.layers, heads: model.heads }),
     source: { prompt: options.clean, ...shared },
   };
