@@ -1,6 +1,7 @@
 /** The tap of one run: calls the user's hooks and fills the cache. Nothing of it outlives the run. */
 
 import type { Row } from '../engine/batch.js';
+import type { Gpu } from '../engine/gpu.js';
 import { sameShape, showShape } from '../engine/shape.js';
 import { Scope } from '../engine/storage.js';
 import type { Tap } from '../engine/tap.js';
@@ -16,6 +17,8 @@ export interface HookContext {
   readonly layer: number | null;
   /** The rows of the batch: where each starts in a ragged activation, its length and first position. */
   readonly rows: readonly Row[];
+  /** Uploads numbers; the tensor is freed with the others of the hook. `model.tensor` makes one that you dispose of. */
+  tensor(data: Float32Array | readonly number[], shape: readonly number[]): Tensor;
   /** Row i of the activation, [1, pos, ...] or [1, head, query, key], whether the rows are equal or ragged. */
   row(t: Tensor, i: number): Tensor;
   /** A copy of the activation with row i replaced. */
@@ -81,7 +84,7 @@ export class HookTap implements Tap {
     const shown = this.#show(name, t);
     scope.add(shown);
     try {
-      const result = await hook(shown, this.#context(name));
+      const result = await hook(shown, this.#context(name, t.gpu, scope));
       if (result === undefined || result === null || result === shown) return null;
       checkResult(name, result, shown);
       const packed = pack(name, result, this.#rows);
@@ -111,11 +114,12 @@ export class HookTap implements Tap {
     return shown;
   }
 
-  #context(name: string): HookContext {
+  #context(name: string, gpu: Gpu, scope: Scope): HookContext {
     return {
       name,
       layer: layerOf(name),
       rows: this.#rows.rows,
+      tensor: (data, shape) => Tensor.from(gpu, Float32Array.from(data), shape, { label: name, scope }),
       row: (t, i) => takeRow(name, t, this.#rows, i),
       setRow: (t, i, value) => putRow(name, t, this.#rows, i, value),
     };

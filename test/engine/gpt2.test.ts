@@ -2,9 +2,16 @@
 
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { HookedTransformer, hookNames, type Tensor } from '../../index.js';
+import { type HookContext, HookedTransformer, hookNames, type Tensor } from '../../index.js';
 import { allClose } from '../helpers.js';
-import { applyEdit, compare, compareReference, fixtureNames, loadFixture, referenceModel } from './reference.js';
+import {
+  applyEdit,
+  compare,
+  compareReference,
+  fixtureNames,
+  loadFixture,
+  referenceModel,
+} from './reference.js';
 
 const asIs = {
   foldLn: false,
@@ -13,7 +20,10 @@ const asIs = {
   foldValueBiases: false,
 } as const;
 
-async function load(name: (typeof fixtureNames)[number], run: 'raw' | 'processed'): Promise<HookedTransformer> {
+async function load(
+  name: (typeof fixtureNames)[number],
+  run: 'raw' | 'processed',
+): Promise<HookedTransformer> {
   const { config, tensors } = referenceModel(loadFixture(name));
   return HookedTransformer.fromWeights(config, tensors, run === 'raw' ? asIs : {});
 }
@@ -63,7 +73,8 @@ for (const name of fixtureNames) {
   test(`${name}: edits at hook points change the logits as the reference says`, async () => {
     const model = await load(name, 'raw');
     for (const edit of fixture.edits!) {
-      const hook = async (t: Tensor) => model.tensor(applyEdit(edit, t.shape, await t.data()), t.shape);
+      const hook = async (t: Tensor, { tensor }: HookContext) =>
+        tensor(applyEdit(edit, t.shape, await t.data()), t.shape);
       const logits = await model.runWithHooks(fixture.rows[edit.row], { hooks: [[edit.at, hook]] });
       const { row: _, logits: expected, ...what } = edit;
       compareReference(expected, logits.shape, await logits.data(), JSON.stringify(what));

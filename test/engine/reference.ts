@@ -21,6 +21,7 @@ export const fixtureNames = [
   'ln-pre', // relu, norms without gain and bias, 3 layers
   'attn-only', // no norms
   'wide-heads', // dHead is not dModel / nHeads; scores scaled by 1 / (layer + 1); processed weights too
+  'vocab-3', // three layers, a separate unembedding; processed weights too
   'vocab-50257',
 ] as const;
 export type FixtureName = (typeof fixtureNames)[number];
