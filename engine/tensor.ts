@@ -291,9 +291,15 @@ export class Tensor<D extends DType = 'f32'> extends GpuArray<D> {
 
   #reduce(op: ReduceOp, axis: number | undefined, keepDims: boolean): Tensor {
     if (axis === undefined) {
-      const flat = this.reshape([this.size]);
-      const out = flat.#reduce(op, 0, false);
-      flat.dispose();
+      // In two stages, so that more than one workgroup is at work.
+      const { size } = this;
+      let cols = Math.ceil(Math.sqrt(size));
+      while (size % cols) cols++;
+      const rows = this.reshape([size / cols, cols]);
+      const sums = rows.#reduce(op, 1, false);
+      const out = sums.#reduce(op, 0, false);
+      rows.dispose();
+      sums.dispose();
       return out;
     }
     const a = axisOf(axis, this.shape.length, op);

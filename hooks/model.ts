@@ -2,7 +2,7 @@
 
 import type { Batch } from '../engine/batch.js';
 import type { Gpu } from '../engine/gpu.js';
-import { extendPrefix, KvStore, type Prefix } from '../engine/kv.js';
+import type { Prefix } from '../engine/kv.js';
 import { sizeOf } from '../engine/shape.js';
 import { Tensor } from '../engine/tensor.js';
 import {
@@ -35,7 +35,8 @@ import {
 } from './load.js';
 import type { NameFilter } from './names.js';
 import { keepPositions, type PosSlice } from './positions.js';
-import { logitsOfResidual, type RunPlan, run, runToLogits } from './run.js';
+import { type PrefixOptions, storePrefix } from './prefix.js';
+import { logitsOfResidual, type RunPlan, runToLogits } from './run.js';
 import { logProbs, type ScoreOptions } from './score.js';
 import type { HookEntry } from './tap.js';
 
@@ -249,28 +250,10 @@ export class HookedTransformer {
   /**
    * Runs a text once and keeps its keys and values: rows of later runs continue after it (`{ prefix }`). Prefixes may
    * continue prefixes. Dispose of `prefix.store` of the first one when done.
-   * @param room tokens that continuations may add to the same store
+   * `room`: tokens that continuations may add to the same store.
    */
-  async prefix(
-    input: string | readonly number[],
-    options: InputOptions & { room?: number } = {},
-  ): Promise<Prefix> {
-    const { inputs, tokens } = readInput(this, input, options);
-    const own = tokens[0];
-    const before = options.prefix ?? null;
-    const store = before?.store ?? new KvStore(this.gpu, this.config, own.length + (options.room ?? 0));
-    try {
-      const slots = store.take(own.length);
-      await run(
-        this,
-        { inputs: [{ ...inputs[0], slots }], layers: { from: 0, to: this.config.nLayers }, keepIn: store },
-        () => {},
-      );
-      return extendPrefix(before, store, own, slots);
-    } catch (e) {
-      if (!before) store.dispose();
-      throw e;
-    }
+  prefix(input: string | readonly number[], options: PrefixOptions = {}): Promise<Prefix> {
+    return storePrefix(this, input, options);
   }
 
   // ---- generating --------------------------------------------------------------------------------------------

@@ -64,7 +64,7 @@ for (const name of fixtureNames) {
   test(`${name}: log-probabilities and loss are the reference's`, async () => {
     const model = await load(name, 'raw');
     const lp = await model.logProbs(fixture.rows);
-    lp.forEach((row, i) => allClose(row, fixture.runs.raw[i].logProbs, { what: `row ${i}` }));
+    for (const [i, row] of lp.entries()) allClose(row, fixture.runs.raw[i].logProbs, { what: `row ${i}` });
     allClose([await model.loss(fixture.rows)], [fixture.loss]);
     model.dispose();
   });

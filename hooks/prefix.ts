@@ -1,0 +1,34 @@
+/** Stored beginnings: the keys and values of a text, which rows of later runs continue. */
+
+import { extendPrefix, KvStore, type Prefix } from '../engine/kv.js';
+import type { Tokenizer } from '../engine/tokenizer.js';
+import { type InputOptions, readInput } from './input.js';
+import { type Runnable, run } from './run.js';
+
+/** Options of `model.prefix`. */
+export interface PrefixOptions extends InputOptions {
+  /** Tokens that continuations may add to the same store. Default 0. */
+  readonly room?: number;
+}
+
+/** See `HookedTransformer.prefix`. */
+export async function storePrefix(
+  model: Runnable & { tokenizer: Tokenizer | null },
+  input: string | readonly number[],
+  options: PrefixOptions,
+): Promise<Prefix> {
+  const { config, gpu } = model;
+  const { inputs, tokens } = readInput(model, input, options);
+  const [own] = tokens;
+  const before = options.prefix ?? null;
+  const store = before?.store ?? new KvStore(gpu, config, own.length + (options.room ?? 0));
+  try {
+    const slots = store.take(own.length);
+    const layers = { from: 0, to: config.nLayers };
+    await run(model, { inputs: [{ ...inputs[0], slots }], layers, keepIn: store }, () => {});
+    return extendPrefix(before, store, own, slots);
+  } catch (e) {
+    if (!before) store.dispose();
+    throw e;
+  }
+}
