@@ -1,0 +1,75 @@
+/**
+ * The adapter's own ceiling for float32 multiply-adds: a kernel that does nothing else. Twelve independent
+ * accumulators, eight steps unrolled: the shape that ran fastest on software adapters, and enough to fill a GPU's
+ * pipelines.
+ */
+
+import { type Caps, type Family, type Launch, repeat } from './kernel.js';
+import { kernel } from './wgsl.js';
+
+const ACCUMULATORS = 12;
+const UNROLL = 8;
+const THREADS = 64;
+
+export interface Peak {
+  readonly groups: number;
+  /** Steps of a thread; a multiple of 8. */
+  readonly steps: number;
+}
+
+/** Floating-point operations of a launch: a multiply-add counts as two. */
+export const peakFlops = ({ groups, steps }: Peak): number => 2 * ACCUMULATORS * steps * THREADS * groups;
+
+/**
+ * Y[thread] = Σ_i a_i after `steps` times a_i = a_i · x + ½, from a_i = i, with x = 1/2 + thread / 2^20.
+ * Buffers: Y [groups · 64].
+ */
+export function peak({ groups, steps }: Peak, _caps: Caps): Launch {
+  return { kernel: kernel('peak', () => wgsl), params: { rounds: steps / UNROLL }, grid: [groups, 1, 1] };
+}
+
+const wgsl = /* wgsl */ `
+@group(0) @binding(0) var<storage, read_write> Y: array<f32>;
+struct Params {
+  rounds: u32,
+}
+@group(1) @binding(0) var<uniform> params: Params;
+@compute @workgroup_size(${THREADS})
+fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let i = wg.x * ${THREADS}u + lane;
+  let x = 0.5f + f32(i) / 1048576f;
+${repeat(ACCUMULATORS, (a) => `  var a${a} = ${a}f;`)}
+  for (var r = 0u; r < params.rounds; r++) {
+${repeat(UNROLL, () => `    ${repeat(ACCUMULATORS, (a) => `a${a} = a${a} * x + 0.5f;`, ' ')}`)}
+  }
+  Y[i] = ${repeat(ACCUMULATORS, (a) => `a${a}`, ' + ')};
+}`;
+
+/** Float64 reference. */
+export function peakReference({ groups, steps }: Peak): Float64Array {
+  return new Float64Array(groups * THREADS).map((_, thread) => {
+    let sum = 0;
+    for (let i = 0; i < ACCUMULATORS; i++) {
+      let a = i;
+      for (let s = 0; s < steps; s++) a = a * (0.5 + thread / 2 ** 20) + 0.5;
+      sum += a;
+    }
+    return sum;
+  });
+}
+
+export const peakFamily: Family = {
+  name: 'peak',
+  about:
+    'multiply-adds in registers and nothing else: the ceiling that benchmarks compare with; Y [groups · 64]',
+  examples: (caps) =>
+    [1, 3].map((groups) => {
+      const o = { groups, steps: 8 * groups };
+      return {
+        title: `${groups} workgroups, ${o.steps} steps`,
+        launch: peak(o, caps),
+        buffers: [groups * THREADS],
+        expected: [{ binding: 0, values: peakReference(o), atol: 1e-5, rtol: 1e-6 }],
+      };
+    }),
+};
