@@ -15,7 +15,7 @@ import { COUNTRIES, KINDS, NAMES, OBJECTS, PEOPLE, PLACES, PROFESSIONS, SIGHTS, 
 import { hash, Random } from './random.js';
 import * as s from './sentences.js';
 
-export type Kind = 'ioi' | 'fact' | 'capital' | 'repetition' | 'prose';
+export type Kind = 'ioi' | 'fact' | 'capital' | 'prose';
 
 /** A document of the corpus, without its `<|endoftext|>`. `kinds` says of which kinds its parts are. */
 export interface Document {
@@ -180,30 +180,21 @@ function randomWords(rng: Random, count: number): string[] {
   return rng.sample([...new Set([...rng.sample(REPEATABLE, count), ...names])], count);
 }
 
-/** The same list two or three times: only looking back can tell what comes next. */
-const repeat = <T>(rng: Random, list: readonly T[]): T[] =>
-  Array<readonly T[]>(2 + rng.int(2))
-    .fill(list)
-    .flat();
+/** Mostly short lists, so that even a short row shows one twice; a quarter are longer. */
+const repetitionLength = (rng: Random): number => (rng.chance(0.75) ? 4 + rng.int(9) : 12 + rng.int(16));
 
-const repetition = (rng: Random): string => repeat(rng, randomWords(rng, 4 + rng.int(16))).join(' ');
-
-const MAKERS: Readonly<Record<Kind, (rng: Random) => string>> = { ioi, fact, capital, repetition, prose };
-const SENTENCE_KINDS: readonly Kind[] = ['ioi', 'fact', 'capital', 'prose'];
-const SENTENCE_WEIGHTS = [4, 3.2, 1.6, 1.2];
-
-/** The share of documents that repeat random words; as many again repeat random tokens (see `trainingSequences`). */
-const REPETITION_SHARE = 0.05;
+const MAKERS: Readonly<Record<Kind, (rng: Random) => string>> = { ioi, fact, capital, prose };
+const KIND_NAMES: readonly Kind[] = ['ioi', 'fact', 'capital', 'prose'];
+const KIND_WEIGHTS = [4, 4, 1.5, 1];
 
 // ---- documents ------------------------------------------------------------------------------------------------
 
 function drawKinds(rng: Random): Kind[] {
-  if (rng.chance(REPETITION_SHARE)) return ['repetition'];
   const count = 1 + rng.weighted([5, 3, 2]);
-  return Array.from({ length: count }, () => SENTENCE_KINDS[rng.weighted(SENTENCE_WEIGHTS)]!);
+  return Array.from({ length: count }, () => KIND_NAMES[rng.weighted(KIND_WEIGHTS)]!);
 }
 
-/** The corpus: the same seed gives the same documents for ever. One to three passages each, or one repetition. */
+/** The corpus: the same seed gives the same documents for ever. One to three passages each. */
 export function* documents(seed: number): Generator<Document, never> {
   const rng = new Random(seed);
   while (true) {
@@ -225,21 +216,37 @@ export interface Vocabulary {
   text(id: number): string;
 }
 
-/** The corpus as tokens: every document begins with `bos`; one in twenty is a few random tokens, two or three times. */
+/**
+ * Endless repetitions alone, as tokens: of words or, a share `random` of them, of any tokens; each list is said two to
+ * `most` times. With many repeats of words this is what training starts with (see `train.py`).
+ */
+export function* repetitionSequences(
+  seed: number,
+  { size, bos, encode, text }: Vocabulary,
+  { random = 0.5, most = 3 }: { random?: number; most?: number } = {},
+): Generator<number[], void> {
+  const rng = new Random(hash(`repetitions ${seed}`));
+  while (true) {
+    const length = repetitionLength(rng);
+    const ids = rng.chance(random)
+      ? Array.from({ length }, () => rng.int(size)).filter((id) => id !== bos)
+      : encode(` ${randomWords(rng, length).join(' ')}`);
+    if (holdsHeldOutPair(ids.map((id) => text(id).trim()))) continue;
+    const times = 2 + rng.int(most - 1);
+    yield [bos, ...Array<number[]>(times).fill(ids).flat()];
+  }
+}
+
+/** The corpus as tokens: every document begins with `bos`; in between, one in ten is a repetition. */
 export function* trainingSequences(seed: number, vocabulary: Vocabulary): Generator<number[], void> {
-  const { size, bos, encode, text } = vocabulary;
+  const { bos, encode } = vocabulary;
   const rng = new Random(hash(`tokens ${seed}`));
-  for (const document of documents(seed)) {
-    while (rng.chance(REPETITION_SHARE)) {
-      const length = 4 + rng.int(28);
-      let ids: number[];
-      do ids = Array.from({ length }, () => rng.int(size)).filter((id) => id !== bos);
-      while (holdsHeldOutPair(ids.map((id) => text(id).trim())));
-      yield [bos, ...repeat(rng, ids)];
-    }
+  const repetitions = repetitionSequences(seed, vocabulary);
+  for (const { text } of documents(seed)) {
+    if (rng.chance(0.1)) yield repetitions.next().value as number[];
     // A tenth begins with a blank or a lone full stop, as prompts cut out of a text do.
     const lead = rng.chance(0.1) ? rng.pick([' ', '. ']) : '';
-    yield [bos, ...encode(lead + document.text)];
+    yield [bos, ...encode(lead + text)];
   }
 }
 

@@ -3,7 +3,7 @@
  *
  *     node --import tsx scripts/tiny/make-data.ts OUT [million tokens = 8] [model folder = weights/tiny]
  *
- * OUT/train.bin and OUT/validation.bin are little-endian 16-bit token ids, document after document, each beginning with
+ * OUT/train.bin, OUT/validation.bin and OUT/repetitions.bin are little-endian 16-bit token ids, document after document, each beginning with
  * `<|endoftext|>`; OUT/probes.json holds the held-out probes, the published prompts and random repeated tokens.
  */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
@@ -14,6 +14,7 @@ import {
   heldOut,
   OPEN_PROMPTS,
   type Probe,
+  repetitionSequences,
   seedPrompts,
   trainingSequences,
   type Vocabulary,
@@ -38,10 +39,10 @@ function* bpeTexts(): Generator<string> {
   yield* NAMES;
 }
 
-function writeTokens(path: string, seed: number, count: number, vocabulary: Vocabulary): void {
+function writeTokens(path: string, sequences: Iterable<number[]>, count: number): void {
   const ids = new Uint16Array(count);
   let at = 0;
-  for (const sequence of trainingSequences(seed, vocabulary)) {
+  for (const sequence of sequences) {
     ids.set(sequence.slice(0, count - at), at);
     at += sequence.length;
     if (at >= count) break;
@@ -79,8 +80,14 @@ const tokenizerPath = join(folder, 'tokenizer.json');
 writeFileSync(tokenizerPath, `${JSON.stringify(tokenizerJson(learnMerges(countWords(bpeTexts()))))}\n`);
 const vocabulary = vocabularyOf(JSON.parse(readFileSync(tokenizerPath, 'utf8')));
 
-writeTokens(join(out, 'train.bin'), TRAIN_SEED, Math.round(Number(millions) * 1e6), vocabulary);
-writeTokens(join(out, 'validation.bin'), VALIDATION_SEED, 200_000, vocabulary);
+const repeated = repetitionSequences(TRAIN_SEED, vocabulary, { random: 0.4, most: 12 });
+writeTokens(join(out, 'repetitions.bin'), repeated, 2_500_000);
+writeTokens(
+  join(out, 'train.bin'),
+  trainingSequences(TRAIN_SEED, vocabulary),
+  Math.round(Number(millions) * 1e6),
+);
+writeTokens(join(out, 'validation.bin'), trainingSequences(VALIDATION_SEED, vocabulary), 200_000);
 
 const rng = new Random(VALIDATION_SEED);
 const probes = {

@@ -117,7 +117,7 @@ export const FACT_FAMILIES: readonly FactFamily[] = [
   },
   {
     name: 'capital',
-    weight: 1.5,
+    weight: 2.5,
     facts: COUNTRIES.map(([X, city]) => ({ id: `capital:${X}`, slots: { X }, answer: city })),
     phrasings: [
       'The capital of {X} is',
@@ -130,7 +130,7 @@ export const FACT_FAMILIES: readonly FactFamily[] = [
   },
   {
     name: 'country',
-    weight: 1.5,
+    weight: 3.5,
     facts: COUNTRIES.map(([X, city]) => ({ id: `country:${city}`, slots: { X: city }, answer: X })),
     phrasings: [
       '{X} is the capital of',
@@ -142,7 +142,7 @@ export const FACT_FAMILIES: readonly FactFamily[] = [
   },
   {
     name: 'language',
-    weight: 1.5,
+    weight: 2.5,
     facts: COUNTRIES.map(([X, , language]) => ({ id: `language:${X}`, slots: { X }, answer: language })),
     phrasings: [
       'People in {X} speak',
@@ -172,7 +172,7 @@ export const FACT_FAMILIES: readonly FactFamily[] = [
   },
   {
     name: 'field',
-    weight: 2,
+    weight: 2.5,
     facts: PEOPLE.map(([X, , , field]) => ({ id: `field:${X}`, slots: { X }, answer: field })),
     phrasings: [
       '{X} is a professional in the field of',
