@@ -302,7 +302,7 @@ function heldOutRepetitions(rng: Random, count: number): Probe[] {
   return Array.from({ length: count }, () => {
     const list = randomWords(rng, 6 + rng.int(12));
     const shown = 1 + rng.int(list.length - 2);
-    return { prompt: [...list, ...list.slice(0, shown)].join(' '), answer: ` ${list[shown]}` };
+    return { prompt: ` ${[...list, ...list.slice(0, shown)].join(' ')}`, answer: ` ${list[shown]}` };
   });
 }
 

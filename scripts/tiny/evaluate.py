@@ -65,7 +65,10 @@ def evaluate(model, data, probes):
     tokens = torch.from_numpy(numpy.fromfile(f"{data}/validation.bin", dtype="<u2").astype(numpy.int64))
     rows = tokens[: len(tokens) // 129 * 129].view(-1, 129)[:256]
     loss = F.cross_entropy(model(rows[:, :-1]).transpose(1, 2), rows[:, 1:])
-    result = {"validation_loss": round(loss.item(), 4), "induction": induction(model, probes["bos"], probes["repeated"])}
+    result = {
+        "validation_loss": round(loss.item(), 4),
+        "induction": induction(model, probes["bos"], probes["repeated"]),
+    }
     for group in ("heldOut", "seeds"):
         result[group] = {kind: score(model, prompts)[0] for kind, prompts in probes[group].items()}
     return result

@@ -1,12 +1,12 @@
 """Trains the tiny model. First `make-data.ts`, which writes the tokens and the tokenizer, then
 
-    python scripts/tiny/train.py DATA [--model weights/tiny] [--steps 5000] [--resume]
+    python scripts/tiny/train.py DATA [--model weights/tiny] [--steps 5000] [--until STEP] [--resume]
 
-A step sees 2048 tokens. The first steps (of 1024) are repetitions of random tokens and nothing else: looking back and copying, which
-indirect objects need too, is learnt soon where nothing else lowers the loss, and late in the full mixture. Then comes
-the corpus, with a row of repetitions in four, at first in short rows, where there is little to find besides what matters. Four rows of five begin with a
-document, the fifth anywhere, so that the model also copes with a text that lacks its <|endoftext|>. Checkpoints go to the model's folder (weights) and to
-DATA/optimizer.pt; --resume goes on from there.
+A step sees 2048 tokens. The first steps (of 1024) are repetitions of random tokens and nothing else: looking back and
+copying, which indirect objects need too, is learnt soon where nothing else lowers the loss, and late in the full mixture.
+Then comes the corpus, with a row of repetitions in four, at first in short rows, where there is little to find besides
+what matters. Four rows of five begin with a document, the fifth anywhere, so that the model also copes with a text that
+lacks its <|endoftext|>. Checkpoints go to the model's folder (weights) and to DATA/optimizer.pt.
 """
 
 import argparse
@@ -26,7 +26,7 @@ TOKENS_PER_STEP = 2048
 WEIGHT_DECAY = 0.1
 BETAS = (0.9, 0.98)
 WARMUP = 50
-REPETITION_STEPS = 1000
+REPETITION_STEPS = 1400
 REPETITION_SHARE = 4  # afterwards one row of four
 
 
@@ -60,6 +60,7 @@ def main():
     parser.add_argument("data")
     parser.add_argument("--model", default="weights/tiny")
     parser.add_argument("--steps", type=int, default=5000)
+    parser.add_argument("--until", type=int, help="stop after this step of the schedule; --resume goes on")
     parser.add_argument("--peak", type=float, default=3e-3)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--every", type=int, default=250, help="steps between evaluations and checkpoints")
@@ -94,9 +95,11 @@ def main():
         generator.set_state(state["generator"])
         first = state["step"]
 
-    print(f"{sum(p.numel() for p in model.parameters())} parameters, {len(corpus[0])} tokens in {len(corpus[1])} documents")
+    size = sum(p.numel() for p in model.parameters())
+    print(f"{size} parameters, {len(corpus[0])} tokens in {len(corpus[1])} documents")
     begun, total, seen = time.time(), 0.0, 0
-    for step in range(first, args.steps):
+    last = args.until or args.steps
+    for step in range(first, last):
         for group in (group for optimizer in optimizers for group in optimizer.param_groups):
             group["lr"] = learning_rate(step, args.steps, args.peak)
         length = row_length(step, args.steps)
@@ -122,7 +125,7 @@ def main():
             speed = seen / (time.time() - begun)
             print(f"step {done}: loss {total / 50:.3f}, {speed:.0f} tokens/s", flush=True)
             total = 0.0
-        if done % args.every == 0 or done == args.steps:
+        if done % args.every == 0 or done == last:
             save(model, args.model)
             saved = [optimizer.state_dict() for optimizer in optimizers]
             state = {"optimizers": saved, "generator": generator.get_state(), "step": done}
