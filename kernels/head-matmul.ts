@@ -6,6 +6,7 @@
 import { type Caps, type Example, type Family, type Launch, lineIndex, noise } from './kernel.js';
 import { kernel, perElement, WG } from './wgsl.js';
 
+/** Sizes of `headInput`. */
 export interface HeadInput {
   readonly tokens: number;
   readonly heads: number;
@@ -16,6 +17,7 @@ export interface HeadInput {
   readonly col0: number;
 }
 
+/** Sizes of `headResult`. */
 export interface HeadResult {
   readonly tokens: number;
   readonly heads: number;
@@ -120,6 +122,7 @@ export function headInputReference(
   return y;
 }
 
+/** Float64 reference of `headResult`: [tokens, heads, dModel]. */
 export function headResultReference(o: HeadResult, z: ArrayLike<number>, w: ArrayLike<number>) {
   const y = new Float64Array(o.tokens * o.heads * o.dModel);
   for (let i = 0; i < y.length; i++) {
@@ -130,6 +133,7 @@ export function headResultReference(o: HeadResult, z: ArrayLike<number>, w: Arra
   return y;
 }
 
+/** Both, with their examples. */
 export const headMatmulFamily: Family = {
   name: 'head-matmul',
   about:

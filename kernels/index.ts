@@ -11,6 +11,7 @@ import { headMatmulFamily } from './head-matmul.js';
 import type { Family } from './kernel.js';
 import { layernormFamily } from './layernorm.js';
 import { matmulFamily } from './matmul.js';
+import { peakFamily } from './peak.js';
 import { reduceFamily } from './reduce.js';
 import { softmaxFamily } from './softmax.js';
 import { topkFamily } from './topk.js';
@@ -41,4 +42,5 @@ export const families: readonly Family[] = [
   elementwiseFamily,
   copyFamily,
   reduceFamily,
+  peakFamily,
 ];

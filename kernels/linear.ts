@@ -8,6 +8,7 @@ import { type Caps, type Launch, lineIndex } from './kernel.js';
 import { type Tile, tiledWgsl, tileName, tileSpan } from './matmul-tiled.js';
 import { kernel, perElement, WG } from './wgsl.js';
 
+/** Sizes of a linear layer, and what follows the product. */
 export interface Linear {
   readonly rows: number;
   readonly inner: number;

@@ -20,6 +20,7 @@
 
 import { repeat } from './kernel.js';
 
+/** How the outputs are dealt to threads. */
 export interface Tile {
   readonly path: 'quad' | 'direct' | 'shared';
   /** Outputs of a thread: rows × columns. Columns are a multiple of 4; with `quad` so are rows, or there is 1. */
@@ -42,6 +43,7 @@ export interface Product {
   readonly residual: boolean;
 }
 
+/** Part of a kernel's name: `quad-8x4-16x1x1`. */
 export const tileName = ({ path, rows, cols, width, height, depth }: Tile): string =>
   `${path}-${rows}x${cols}-${width}x${height}x${depth}`;
 

@@ -185,6 +185,7 @@ function batchExamples(caps: Caps): Example[] {
   });
 }
 
+/** All matrix products with shared weights, with examples of every tile. */
 export const matmulFamily: Family = {
   name: 'matmul',
   about: 'Y = act(X·W + b) + R, X [rows, inner], W [inner, cols]; logits = X·Wᵀ + b; C[i] = A[i]·B[i]',

@@ -11,6 +11,7 @@ const ACCUMULATORS = 12;
 const UNROLL = 8;
 const THREADS = 64;
 
+/** Size of a launch. */
 export interface Peak {
   readonly groups: number;
   /** Steps of a thread; a multiple of 8. */
@@ -58,6 +59,7 @@ export function peakReference({ groups, steps }: Peak): Float64Array {
   });
 }
 
+/** The ceiling, with its examples. */
 export const peakFamily: Family = {
   name: 'peak',
   about:

@@ -7,6 +7,7 @@ import { bindings } from './linear.js';
 import { quadRow, quadSums } from './matmul-tiled.js';
 import { kernel, perElement, WG } from './wgsl.js';
 
+/** Sizes of an unembedding. */
 export interface Unembed {
   readonly rows: number;
   readonly inner: number;
