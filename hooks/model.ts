@@ -258,7 +258,10 @@ export class HookedTransformer {
 
   // ---- generating --------------------------------------------------------------------------------------------
 
-  /** Continues a prompt. The result includes it: text, or with `returnType: 'tokens'` token ids. */
+  /**
+   * Continues a prompt, up to `maxNewTokens` or the end of the text. The result includes the prompt: text, or with
+   * `returnType: 'tokens'` all token ids (the one that ended the text included).
+   */
   async generate(
     prompt: string | readonly number[],
     options: GenerateOptions & { returnType: 'tokens' },
@@ -275,8 +278,10 @@ export class HookedTransformer {
     let tokens: readonly number[] = start;
     for await (const step of generateSteps(this, start, options)) tokens = step.tokens;
     if (returnType === 'tokens') return [...tokens];
-    const typed = typeof prompt === 'string' && (options.prependBos ?? true);
-    return toText(this.tokenizer, typed ? tokens.slice(1) : tokens); // the prompt as it was typed, then the rest
+    // The prompt as it was typed, then the rest, without the token that ended it.
+    const typed = typeof prompt === 'string' && (options.prependBos ?? true) ? 1 : 0;
+    const ended = tokens.length > start.length && tokens.at(-1) === this.tokenizer?.eosTokenId;
+    return toText(this.tokenizer, tokens.slice(typed, ended ? -1 : undefined));
   }
 
   /** `generate`, token by token. */
