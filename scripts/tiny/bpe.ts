@@ -3,7 +3,7 @@
  * them as a Hugging Face `tokenizer.json`.
  *
  * The alphabet is the 256 bytes, a text is cut by GPT-2's pattern into words which keep their leading blank, and the
- * most frequent pair of neighbours is merged, again and again. The tiny corpus is a closed language of some fifteen
+ * most frequent pair of neighbours is merged, again and again. The tiny corpus is a closed language of some eight
  * hundred words, so merging goes on until every word is one token.
  */
 import { Tokenizer } from '@huggingface/tokenizers';
