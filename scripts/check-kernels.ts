@@ -6,7 +6,6 @@
  */
 
 import { gpuProvider, requestDevice } from '../engine/adapter.js';
-import { registerNodeGpu } from '../engine/adapter-node.js';
 import { Gpu } from '../engine/gpu.js';
 import type { Example, Host } from '../kernels/kernel.js';
 
@@ -37,7 +36,6 @@ export class KernelChecker {
 
   /** On the adapter that the engine would use by default. */
   static async open(): Promise<KernelChecker> {
-    registerNodeGpu();
     const device = await requestDevice(await gpuProvider().requestAdapter('auto'));
     return new KernelChecker(device, await Gpu.open(device));
   }

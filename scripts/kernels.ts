@@ -3,6 +3,7 @@
  * float64 reference, as a share of what is allowed. Exits with 1 when one fails.
  */
 
+import '../index.js'; // registers where GPUs come from
 import { families } from '../kernels/index.js';
 import { KernelChecker } from './check-kernels.js';
 
