@@ -17,7 +17,8 @@ export function readFileSync(url: URL | string, encoding?: string): string | Uin
   // A request that blocks gives text only; this charset keeps each byte in one character.
   request.overrideMimeType('text/plain; charset=x-user-defined');
   request.send();
-  if (request.status < 200 || request.status > 299) throw new Error(`${url}: ${request.status} ${request.statusText}`);
+  if (request.status < 200 || request.status > 299)
+    throw new Error(`${url}: ${request.status} ${request.statusText}`);
   const bytes = Uint8Array.from(request.responseText, (char) => char.charCodeAt(0) & 255);
   return encoding ? new TextDecoder().decode(bytes) : bytes;
 }
