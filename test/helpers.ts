@@ -158,3 +158,27 @@ export function randomGpt2(
   if (untied) add('lm_head.weight', [dVocab, dModel], 2.5 / Math.sqrt(dModel));
   return tensors;
 }
+
+/** A small model of two layers, and one of three: with `randomGpt2`, what most tests run. */
+export const twoLayers = {
+  nLayers: 2,
+  nHeads: 2,
+  dModel: 24,
+  dHead: 12,
+  dMlp: 48,
+  nCtx: 16,
+  dVocab: 101,
+  attnOnly: false,
+  normalization: 'LN',
+} as const;
+export const threeLayers = {
+  nLayers: 3,
+  nHeads: 3,
+  dModel: 36,
+  dHead: 12,
+  dMlp: 96,
+  nCtx: 24,
+  dVocab: 101,
+  attnOnly: false,
+  normalization: 'LN',
+} as const;

@@ -5,19 +5,7 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { Gpu, HookedTransformer } from '../../index.js';
 import { define } from '../../kernels/kernel.js';
-import { randomGpt2, throws } from '../helpers.js';
-
-const config = {
-  nLayers: 2,
-  nHeads: 2,
-  dModel: 24,
-  dHead: 12,
-  dMlp: 48,
-  nCtx: 16,
-  dVocab: 101,
-  attnOnly: false,
-  normalization: 'LN',
-} as const;
+import { twoLayers as config, randomGpt2, throws } from '../helpers.js';
 
 /** A device of our own: the shared one must outlive these tests. */
 async function ownDevice(): Promise<GPUDevice> {

@@ -3,19 +3,8 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { HookedTransformer, logitDiff, patch, type Tensor } from '../../index.js';
-import { randomGpt2, throws } from '../helpers.js';
+import { twoLayers as config, randomGpt2, throws } from '../helpers.js';
 
-const config = {
-  nLayers: 2,
-  nHeads: 2,
-  dModel: 24,
-  dHead: 12,
-  dMlp: 48,
-  nCtx: 16,
-  dVocab: 101,
-  attnOnly: false,
-  normalization: 'LN',
-} as const;
 const weights = randomGpt2(config, 1);
 const model = await HookedTransformer.fromWeights(config, weights);
 const prompt = [1, 2, 3, 4];

@@ -7,19 +7,8 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { HookedTransformer, openSafetensors, saveCache, saveModel } from '../../index.js';
 import { nodeFile } from '../../weights/disk-node.js';
-import { allClose, randomGpt2 } from '../helpers.js';
+import { allClose, twoLayers as config, randomGpt2 } from '../helpers.js';
 
-const config = {
-  nLayers: 2,
-  nHeads: 2,
-  dModel: 24,
-  dHead: 12,
-  dMlp: 48,
-  nCtx: 16,
-  dVocab: 101,
-  attnOnly: false,
-  normalization: 'LN',
-} as const;
 const prompt = [3, 1, 4, 1, 5, 9];
 
 test('saved, raw or processed, and loaded again, a model gives the same log-probabilities', async () => {

@@ -3,19 +3,8 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { HookedTransformer, logitLens } from '../../index.js';
-import { allClose, randomGpt2, rng } from '../helpers.js';
+import { allClose, threeLayers as config, randomGpt2, rng } from '../helpers.js';
 
-const config = {
-  nLayers: 3,
-  nHeads: 3,
-  dModel: 36,
-  dHead: 12,
-  dMlp: 96,
-  nCtx: 24,
-  dVocab: 101,
-  attnOnly: false,
-  normalization: 'LN',
-} as const;
 const model = await HookedTransformer.fromWeights(config, randomGpt2(config, 5));
 const prompt = rng(3).tokens(7, 101);
 
