@@ -92,6 +92,7 @@ export async function runForks(
   }));
   // Row p of the batch is positions p … length - 1 of the base.
   const own = positions.flatMap((p) => Array.from({ length: length - p }, (_, i) => p + i));
+  const isFirst = (i: number) => i === 0 || own[i - 1] === length - 1;
   const stream = cache.get('resid_pre', layer).reshape([2 * length, dModel]);
   const residual = pickRows(stream, own, null);
   stream.dispose();
@@ -100,10 +101,9 @@ export async function runForks(
     const flat = t.reshape([own.length, width]);
     const values = cache.get(name).reshape([2 * length, width]);
     const both = Tensor.concat([flat, values]); // row i of the batch, or else row `own.length + length + p` of the source
-    const starts = new Set(inputs.map((_, i) => inputs.slice(0, i).reduce((n, r) => n + r.tokens, 0)));
     const patched = pickRows(
       both,
-      own.map((p, i) => (starts.has(i) ? own.length + length + p : i)),
+      own.map((p, i) => (isFirst(i) ? own.length + length + p : i)),
     );
     const out = patched.reshape(t.shape);
     for (const x of [flat, values, both, patched]) x.dispose();

@@ -19,7 +19,7 @@ import {
 import type { Tokenizer } from '../engine/tokenizer.js';
 import type { GpuWeights } from '../engine/weights.js';
 import type { Config } from '../weights/config.js';
-import type { Processing } from '../weights/processing.js';
+import { noProcessing, type Processing } from '../weights/processing.js';
 import { type Saveable, saveable } from '../weights/save.js';
 import type { WeightViews } from '../weights/views.js';
 import { ActivationCache } from './cache.js';
@@ -106,7 +106,7 @@ export class HookedTransformer {
     source: ModelSource,
     options: LoadOptions = {},
   ): Promise<HookedTransformer> {
-    return HookedTransformer.fromPretrained(source, { ...options, ...AS_IS });
+    return HookedTransformer.fromPretrained(source, { ...options, ...noProcessing });
   }
 
   /**
@@ -337,11 +337,3 @@ export class HookedTransformer {
     return { inputs: rows.inputs, residual: rows.residual, layers, hooks };
   }
 }
-
-const AS_IS = {
-  foldLn: false,
-  centerWritingWeights: false,
-  centerUnembed: false,
-  foldValueBiases: false,
-  refactorFactoredAttnMatrices: false,
-} as const;

@@ -50,10 +50,6 @@ export function layerOf(name: string): number | null {
   return m && Number(m[1]);
 }
 
-/** True for points whose result has a head axis after the position axis: [batch, pos, head, ...]. */
-export const hasHeadAxis = (name: string): boolean =>
-  /hook_(q|k|v|z|result|attn_in|q_input|k_input|v_input)$/.test(name);
-
 /** True for [batch, head, query, key]. */
 export const isPattern = (name: string): boolean => /hook_(attn_scores|pattern)$/.test(name);
 

@@ -50,19 +50,8 @@ export function activate(act: Activation, x: number): number {
   return x > 0 ? x - 0.5 * x * erfc(x * SQRT_HALF) : 0.5 * x * erfc(-x * SQRT_HALF);
 }
 
-/** Float64 derivative d act(x) / dx. */
-export function activateGrad(act: Activation, x: number): number {
-  if (act === 'relu') return x > 0 ? 1 : 0;
-  if (act === 'gelu') {
-    const density = Math.exp(-0.5 * x * x) / Math.sqrt(2 * Math.PI);
-    return 1 - 0.5 * erfc(x * SQRT_HALF) + x * density;
-  }
-  const th = Math.tanh(SQRT_2_OVER_PI * (x + 0.044715 * x ** 3));
-  return 0.5 * (1 + th) + 0.5 * x * (1 - th * th) * SQRT_2_OVER_PI * (1 + 3 * 0.044715 * x * x);
-}
-
 /** Complementary error function: Taylor series near 0, continued fraction beyond (Abramowitz & Stegun 7.1.5, 7.1.14). */
-export function erfc(x: number): number {
+function erfc(x: number): number {
   if (x < 0) return 2 - erfc(-x);
   if (x < 2) {
     let term = x;
