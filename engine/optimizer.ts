@@ -6,15 +6,9 @@
 import { adamW, momentum } from '../kernels/index.js';
 import type { HostTensor } from '../weights/types.js';
 import { muonStep, sumOfSquares } from './muon.js';
+import type { Parameter } from './parameters.js';
 import { showShape } from './shape.js';
 import { Tensor } from './tensor.js';
-
-/** A trainable tensor. */
-export interface Parameter {
-  /** `'W_E'`, `'blocks.0.W_QKV'`, ... */
-  readonly name: string;
-  readonly tensor: Tensor;
-}
 
 /** Parameters that are trained alike. */
 export interface ParameterGroup {

@@ -21,9 +21,11 @@ export interface Recipe {
   readonly repetitionSteps: number;
   /** Afterwards, this share of the rows. */
   readonly repetitionShare: number;
-  /** The longest row: of documents, and of repetitions. */
+  /** The longest row, and the longest of the repetitions at the beginning. */
   readonly longest: number;
   readonly longestRepetition: number;
+  /** This share of the other rows is filled with one document after another: late positions are to be learnt too. */
+  readonly joinedShare: number;
   /** This share of the documents begins anywhere, without its `<|endoftext|>`, as prompts cut out of a text do. */
   readonly cutShare: number;
   /** Which share of the words drawn by lot is predicted, and how much such a prediction counts. */
@@ -51,10 +53,8 @@ export function* trainingBatches(
     const rows: TrainingRow[] = [];
     for (let left = recipe.tokens; left > 1; ) {
       const repeated = early || rng.chance(recipe.repetitionShare);
-      const [stream, longest] = repeated
-        ? [lists, recipe.longestRepetition]
-        : [corpus, recipe.longest];
-      const { tokens, determined } = stream.next().value!;
+      const { tokens, determined } = (repeated ? lists : corpus).next().value!;
+      const longest = early ? recipe.longestRepetition : recipe.longest;
       const length = Math.min(tokens.length, longest, left);
       const weights = determined.slice(1, length).map((sure) => weigh(sure, recipe, rng));
       rows.push({ tokens: tokens.slice(0, length), weights });
@@ -77,25 +77,30 @@ interface Marked {
 function* corpusRows(
   seed: number,
   { bos, encode }: Vocabulary,
-  { mixture, cutShare }: Recipe,
+  { mixture, cutShare, joinedShare, longest }: Recipe,
 ): Generator<Marked, void> {
   const rng = new Random(hash(`rows ${seed}`));
+  let row: Marked = { tokens: [], determined: [] };
+  let full = 0;
   for (const { pieces } of documents(seed, mixture)) {
-    const tokens = [bos];
-    const determined = [false];
+    if (!row.tokens.length) full = rng.chance(joinedShare) ? longest : 1;
+    row.tokens.push(bos);
+    row.determined.push(false);
     const lead = rng.chance(0.1) ? rng.pick([' ', '. ']) : '';
     for (const [i, piece] of pieces.entries())
       for (const id of encode(i === 0 ? lead + piece : piece)) {
-        tokens.push(id);
-        determined.push(i % 2 === 1);
+        row.tokens.push(id);
+        row.determined.push(i % 2 === 1);
       }
-    const from = rng.chance(cutShare) ? 1 + rng.int(tokens.length - 2) : 0;
-    yield { tokens: tokens.slice(from), determined: determined.slice(from) };
+    if (row.tokens.length < full) continue;
+    const from = rng.chance(cutShare) ? 1 + rng.int(row.tokens.length - 2) : 0;
+    yield { tokens: row.tokens.slice(from), determined: row.determined.slice(from) };
+    row = { tokens: [], determined: [] };
   }
 }
 
 /** Of a list said again and again, all is determined but the first time, and where the second begins. */
 function* repetitionRows(seed: number, vocabulary: Vocabulary): Generator<Marked, void> {
-  for (const { tokens, length } of repetitions(seed, vocabulary, { random: 0.4, most: 12 }))
+  for (const { tokens, length } of repetitions(seed, vocabulary, { random: 0.5, most: 12 }))
     yield { tokens, determined: tokens.map((_, i) => i > length + 1) };
 }
