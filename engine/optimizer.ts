@@ -170,7 +170,12 @@ export class Optimizer {
   ): void {
     const { gpu } = tensor;
     const direction = Tensor.result(gpu, tensor.shape, [], 'muon');
-    const buffers = [gradient, ...(squares ? [squares] : []), this.#moments.get(`momentum.${name}`)!, direction];
+    const buffers = [
+      gradient,
+      ...(squares ? [squares] : []),
+      this.#moments.get(`momentum.${name}`)!,
+      direction,
+    ];
     gpu.launch(
       momentum({ ...scaling, momentum: beta, n: tensor.size }, gpu.caps),
       buffers.map((t) => t.binding()),

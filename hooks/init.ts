@@ -28,10 +28,7 @@ export interface InitOptions {
  * Random weights as GPT-2 starts with, in Hugging Face's names: what writes into the residual stream is smaller by
  * √(2 · nLayers) (by √nLayers without MLPs), biases are 0 and gains 1. The same seed gives the same weights.
  */
-export function randomWeights(
-  config: Config,
-  options: InitOptions = {},
-): Record<string, HostTensor> {
+export function randomWeights(config: Config, options: InitOptions = {}): Record<string, HostTensor> {
   const { seed = 1, std = 0.02, embeddingStd = std, positions = 'normal', tied = true } = options;
   const { nLayers, nHeads, dModel, dHead, dMlp, nCtx, dVocab, attnOnly, normalization, actFn } = config;
   const random = new RandomState(seed);

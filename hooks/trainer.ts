@@ -4,7 +4,7 @@
  */
 
 import { addInto } from '../engine/accumulate.js';
-import { Optimizer, type MethodOptions, type OptimizerState, parameterGroups } from '../engine/optimizer.js';
+import { type MethodOptions, Optimizer, type OptimizerState, parameterGroups } from '../engine/optimizer.js';
 import { parameters } from '../engine/parameters.js';
 import { uniform } from '../engine/random.js';
 import { readWeights } from '../engine/read-weights.js';
@@ -114,7 +114,10 @@ export class Trainer {
    * Trains until `steps` steps are done, or the batches run out, and reads the weights back.
    * @param batches of the whole run, from its first step on: a resumed trainer skips those that it has seen
    */
-  async train(batches: Iterable<TrainingBatch> | AsyncIterable<TrainingBatch>, options: TrainOptions): Promise<void> {
+  async train(
+    batches: Iterable<TrainingBatch> | AsyncIterable<TrainingBatch>,
+    options: TrainOptions,
+  ): Promise<void> {
     const { steps, checkpoint, signal } = options;
     const { accumulate = 1 } = this.#options;
     const report = new Reports(this, options);

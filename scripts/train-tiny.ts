@@ -14,7 +14,7 @@ import '../index.js'; // registers where GPUs and files come from
 import { runMain, UsageError } from './cli.js';
 import { trainingBatches } from './tiny/batches.js';
 import { vocabularyOf } from './tiny/bpe.js';
-import { trainingSequences } from './tiny/corpus.js';
+import { validationRows } from './tiny/measure.js';
 import { INIT, optimizerOf, recipeOf } from './tiny/recipe.js';
 
 const HELP = `Trains the shipped model, weights/tiny, with the engine itself.
@@ -30,22 +30,14 @@ Usage: npm run train:tiny -- [--steps N] [--until N] [--checkpoints DIR] [--ever
   --help
 `;
 
-const STEPS = 2400;
+const STEPS = 2000;
 const SEED = 1;
-const VALIDATION_SEED = 2;
 const TINY = 'weights/tiny';
 
-/** Rows of 128 tokens of other documents, cut anywhere. */
-function validationRows(vocabulary: ReturnType<typeof vocabularyOf>, count: number): number[][] {
-  const tokens: number[] = [];
-  for (const sequence of trainingSequences(VALIDATION_SEED, vocabulary)) {
-    tokens.push(...sequence);
-    if (tokens.length >= 129 * count) break;
-  }
-  return Array.from({ length: count }, (_, i) => tokens.slice(129 * i, 129 * i + 128));
-}
-
-function line({ step, steps, loss, lr, tokens, tokensPerSecond, validation }: TrainProgress, gpu: Gpu): string {
+function line(
+  { step, steps, loss, lr, tokens, tokensPerSecond, validation }: TrainProgress,
+  gpu: Gpu,
+): string {
   const parts = [
     `step ${step} of ${steps}`,
     `loss ${loss.toFixed(3)}`,
@@ -63,7 +55,15 @@ await runMain(async (signal) => {
   const flag = { type: 'boolean' } as const;
   const { values } = parseArgs({
     strict: true,
-    options: { steps: text, until: text, checkpoints: text, every: text, resume: flag, install: flag, help: flag },
+    options: {
+      steps: text,
+      until: text,
+      checkpoints: text,
+      every: text,
+      resume: flag,
+      install: flag,
+      help: flag,
+    },
   });
   if (values.help) return void process.stdout.write(HELP.replace('STEPS', String(STEPS)));
   const number = (name: 'steps' | 'until' | 'every', fallback: number): number => {

@@ -93,7 +93,10 @@ function pairedFacts(rng: Random): string {
   const [first, second] = rng.sample(rows, 2) as [readonly string[], readonly string[]];
   const slots = { X: first[0]!, C: first[1]!, Y: second[0]!, D: second[1]! };
   const template = rng.pick(sights ? s.PAIRED_SIGHTS : s.PAIRED_CAPITALS);
-  return s.fill(template.replaceAll(/ (\{[CD]\})/g, (_, city: string) => answered(city)), slots);
+  return s.fill(
+    template.replaceAll(/ (\{[CD]\})/g, (_, city: string) => answered(city)),
+    slots,
+  );
 }
 
 function fact(rng: Random): string {
@@ -198,7 +201,7 @@ export function* repetitions(
   seed: number,
   { size, bos, encode, text }: Vocabulary,
   { random = 0.5, most = 3 }: { random?: number; most?: number } = {},
-): Generator<{ readonly tokens: number[]; /** Tokens of the list. */ readonly length: number }, void> {
+): Generator<{ readonly tokens: number[] /** Tokens of the list. */; readonly length: number }, void> {
   const rng = new Random(hash(`repetitions ${seed}`));
   while (true) {
     const length = repetitionLength(rng);

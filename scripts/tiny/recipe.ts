@@ -1,8 +1,8 @@
 /** How the shipped model is trained: its first weights, the batches, the optimiser. */
 
-import type { TrainerOptions } from '../../hooks/trainer.js';
 import type { InitOptions } from '../../hooks/init.js';
 import { cosineSchedule } from '../../hooks/schedule.js';
+import type { TrainerOptions } from '../../hooks/trainer.js';
 import type { Recipe } from './batches.js';
 
 /**
