@@ -5,15 +5,31 @@
 
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { type ActivationCache, type HookedTransformer, logitDiff } from '../../index.js';
+import {
+  type ActivationCache,
+  type HookContext,
+  type HookedTransformer,
+  logitDiff,
+  type Tensor,
+} from '../../index.js';
 import { allClose } from '../helpers.js';
 import { oracleModel } from '../interp/oracle.js';
-import { type AttributionOracle, gradientsOracle, type Held } from './gradients-oracle.js';
+import { gradientsOracle, type Held } from './gradients-oracle.js';
 
 type Arrays = ReadonlyMap<string, { readonly shape: readonly number[]; readonly data: Float32Array }>;
 
 for (const oracle of gradientsOracle('attribution')) {
-  const { model: about, clean, corrupted, correct, wrong, cleanValue, corruptedValue, edges, arrays } = oracle;
+  const {
+    model: about,
+    clean,
+    corrupted,
+    correct,
+    wrong,
+    cleanValue,
+    corruptedValue,
+    edges,
+    arrays,
+  } = oracle;
   const { nLayers: L, nHeads: H, dModel, attnOnly } = about.config;
   const [B, P] = [clean.length, clean[0].length];
   const gap = cleanValue - corruptedValue;
@@ -175,7 +191,7 @@ for (const oracle of gradientsOracle('attribution')) {
     const start = block(0, 'resid_pre');
     const mean = new Map<string, { shape: readonly number[]; data: Float32Array }>();
     for (const a of steps) {
-      const hook = async (x: { data(): Promise<Float32Array>; shape: readonly number[] }, { tensor }: any) => {
+      const hook = async (x: Tensor, { tensor }: HookContext) => {
         const from = await x.data();
         const { data } = difference.get(start)!;
         return tensor(
@@ -215,7 +231,9 @@ async function toHost(cache: ActivationCache): Promise<Arrays> {
 }
 
 const minus = (a: Arrays, b: Arrays): Arrays =>
-  new Map([...a].map(([n, { shape, data }]) => [n, { shape, data: data.map((x, i) => x - b.get(n)!.data[i]) }]));
+  new Map(
+    [...a].map(([n, { shape, data }]) => [n, { shape, data: data.map((x, i) => x - b.get(n)!.data[i]) }]),
+  );
 
 function product(a: Arrays, b: Arrays, name: string) {
   const { shape, data } = a.get(name)!;
