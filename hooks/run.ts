@@ -9,7 +9,7 @@ import { showShape } from '../engine/shape.js';
 import { Scope } from '../engine/storage.js';
 import { noTap, type Tap } from '../engine/tap.js';
 import type { Tensor } from '../engine/tensor.js';
-import type { GpuWeights } from '../engine/weights.js';
+import type { WeightTensors } from '../engine/weights.js';
 import type { Config } from '../weights/config.js';
 import type { LayerRange } from './input.js';
 import { hookNames, layerOf, matchNames, type NameFilter } from './names.js';
@@ -19,7 +19,7 @@ import { type Hook, type HookEntry, HookTap } from './tap.js';
 export interface Runnable {
   readonly gpu: Gpu;
   readonly config: Config;
-  readonly gpuWeights: GpuWeights;
+  readonly gpuWeights: WeightTensors;
 }
 
 /** What to run, from where to where, and who looks on. */
