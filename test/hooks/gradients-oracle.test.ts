@@ -14,10 +14,30 @@ import {
   type Metric,
   prob,
 } from '../../index.js';
+import { noise } from '../../kernels/kernel.js';
 import { noProcessing } from '../../weights/processing.js';
-import { allClose, fail } from '../helpers.js';
+import { sampleIndices } from '../engine/reference.js';
+import { allClose, fail, rng, throws } from '../helpers.js';
 import { oracleModel } from '../interp/oracle.js';
 import { compareGradient, gradientsOracle, type HooksOracle } from './gradients-oracle.js';
+
+test('the comparison notices a factor of 1.0003, two numbers swapped, one that is off, and NaN', () => {
+  const x = rng(8).array(500);
+  const dot = (a: Float32Array, b: Float32Array) => a.reduce((sum, v, i) => sum + v * b[i], 0);
+  const at = sampleIndices(x.length, 20).map((i) => x[i]);
+  const max = Math.max(...x.map(Math.abs));
+  const sum = x.reduce((a, b) => a + b, 0);
+  const reference = { n: 500, at, max, sum, norm: Math.sqrt(dot(x, x)), dot: dot(x, noise(500, 1)) };
+  const check = (data: Float32Array) => () => compareGradient(reference, data, 'x');
+  check(x)();
+  check(x.map((v) => v * 1.00001))();
+  throws(check(x.map((v) => v * 1.0003)), /norm/);
+  const hidden = [1, 2].map((k) => sampleIndices(500, 20 + k).at(-1)!); // not in the sample
+  throws(check(x.map((v, i) => (hidden.includes(i) ? x[hidden[0] + hidden[1] - i] : v))), /weighted sum/);
+  throws(check(x.map((v, i) => (i === hidden[0] ? v + 0.1 : v))), /norm|sum/);
+  throws(check(x.map((v, i) => (i === hidden[0] ? Number.NaN : v))), /NaN/);
+  throws(check(x.subarray(1)), /499 numbers/);
+});
 
 const INPUTS = /hook_(attn_in|[qkv]_input)$/;
 
