@@ -62,8 +62,8 @@ export interface TrainOptions {
   onProgress?: (progress: TrainProgress) => void;
   /** A sample of these rows is measured at reports, at the first after every so many steps. */
   validation?: { rows: readonly (readonly number[])[]; every: number; sample?: number; seed?: number };
-  /** Called after every so many steps and at the end, when all of them are done: to save a checkpoint. */
-  checkpoint?: { every: number; save: (trainer: Trainer) => Promise<void> };
+  /** Waited for after every so many steps and at the end: to save a checkpoint, or to look at the model. */
+  pause?: { every: number; call: (trainer: Trainer) => Promise<void> };
   /** Ends training after a step, with the signal's reason; the trainer can go on. */
   signal?: AbortSignal;
 }
@@ -118,7 +118,7 @@ export class Trainer {
     batches: Iterable<TrainingBatch> | AsyncIterable<TrainingBatch>,
     options: TrainOptions,
   ): Promise<void> {
-    const { steps, checkpoint, signal } = options;
+    const { steps, pause, signal } = options;
     const { accumulate = 1 } = this.#options;
     const report = new Reports(this, options);
     let seen = this.steps * accumulate;
@@ -132,9 +132,9 @@ export class Trainer {
         await report.stepped(await this.step(group), group);
         group = [];
         const last = this.steps >= steps;
-        if (checkpoint && (last || this.steps % checkpoint.every === 0)) {
+        if (pause && (last || this.steps % pause.every === 0)) {
           await report.settle();
-          await checkpoint.save(this);
+          await pause.call(this);
         }
         if (last) break;
       }

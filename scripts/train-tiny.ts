@@ -94,7 +94,7 @@ await runMain(async (signal) => {
     steps: until,
     onProgress: (progress) => process.stdout.write(line(progress, model.gpu)),
     validation: { rows: validationRows(vocabulary, 256), every: 200, sample: 16 },
-    checkpoint: { every: number('every', 100), save: (trainer) => saveTraining(trainer, folder) },
+    pause: { every: number('every', 100), call: (trainer) => saveTraining(trainer, folder) },
     signal,
   });
   trainer.dispose();
