@@ -2,7 +2,7 @@
 
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { logitDiff, rank, type Tensor } from '../../index.js';
+import { kl, logitDiff, rank, type Tensor } from '../../index.js';
 import { allClose, throws } from '../helpers.js';
 import {
   differentiate,
@@ -130,6 +130,20 @@ test('behind a stored prefix the gradients are those of the whole prompt, at the
     const all = whole.grads.get(name)!;
     same(g, all.slice((all.length / rows[0].length) * cut), name);
   }
+});
+
+test('behind a stored prefix the runs that a metric compares with continue it, too', async () => {
+  const names = 'resid_pre';
+  const [start, end] = [rows[0].slice(0, 3), rows[0].slice(3)];
+  const ends = [...end.slice(0, -1), (end.at(-1)! + 1) % model.config.dVocab];
+  const sources = { other: [[...start, ...ends]] };
+  const whole = await differentiate([rows[0]], kl('other'), { names, sources });
+  const prefix = await model.prefix(start);
+  const own = await differentiate([end], kl(), { names, prefix });
+  const rest = await differentiate([end], kl('other'), { names, prefix, sources: { other: [ends] } });
+  prefix.store.dispose();
+  assert.ok(whole.value > 0.01);
+  allClose([own.value, rest.value], [0, whole.value], { atol: 1e-5 });
 });
 
 test('a run that starts from a residual stream has the gradients of the run that the stream is from', async () => {
