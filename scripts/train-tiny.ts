@@ -30,7 +30,7 @@ Usage: npm run train:tiny -- [--steps N] [--until N] [--checkpoints DIR] [--ever
   --help
 `;
 
-const STEPS = 2000;
+const STEPS = 2300;
 const SEED = 1;
 const TINY = 'weights/tiny';
 

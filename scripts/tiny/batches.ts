@@ -5,7 +5,7 @@
  * The first steps are repetitions and nothing else: looking back and copying, which indirect objects need too, is learnt
  * soon where nothing else lowers the loss, and late in the full mixture. Most words of the corpus are drawn by lot: their
  * gradients are mostly noise. So only some of them are predicted, and count less than the words which what stands before
- * them determines.
+ * them determines; only at the end they all count the same.
  */
 
 import { documents, type Mixture, repetitions, type Vocabulary } from './corpus.js';
@@ -30,6 +30,8 @@ export interface Recipe {
   readonly cutShare: number;
   /** Which share of the words drawn by lot is predicted, and how much such a prediction counts. */
   readonly byLot: { readonly share: number; readonly weight: number };
+  /** Steps at the end in which all are predicted and count the same: the probabilities of such words are settled. */
+  readonly settlingSteps: number;
   readonly mixture: Mixture;
 }
 
@@ -50,13 +52,14 @@ export function* trainingBatches(
   const lists = repetitionRows(seed, vocabulary);
   for (let step = 0; step < recipe.steps; step++) {
     const early = step < recipe.repetitionSteps;
+    const late = step >= recipe.steps - recipe.settlingSteps;
     const rows: TrainingRow[] = [];
     for (let left = recipe.tokens; left > 1; ) {
       const repeated = early || rng.chance(recipe.repetitionShare);
       const { tokens, determined } = (repeated ? lists : corpus).next().value!;
       const longest = early ? recipe.longestRepetition : recipe.longest;
       const length = Math.min(tokens.length, longest, left);
-      const weights = determined.slice(1, length).map((sure) => weigh(sure, recipe, rng));
+      const weights = determined.slice(1, length).map((sure) => (late ? 1 : weigh(sure, recipe, rng)));
       rows.push({ tokens: tokens.slice(0, length), weights });
       left -= length;
     }

@@ -1,7 +1,7 @@
 /** How the shipped model is trained: its first weights, the batches, the optimiser. */
 
 import type { InitOptions } from '../../hooks/init.js';
-import { cosineSchedule } from '../../hooks/schedule.js';
+import { cosineSchedule, linearSchedule } from '../../hooks/schedule.js';
 import type { TrainerOptions } from '../../hooks/trainer.js';
 import type { Recipe } from './batches.js';
 
@@ -11,6 +11,8 @@ import type { Recipe } from './batches.js';
  * token a clearly higher logit than the others.
  */
 export const INIT: InitOptions = { seed: 1, std: 0.05, embeddingStd: 0.1, positions: 'sinusoidal' };
+
+const SETTLING = 300;
 
 /** The batches, for a run of so many steps. */
 export const recipeOf = (steps: number): Recipe => ({
@@ -23,14 +25,18 @@ export const recipeOf = (steps: number): Recipe => ({
   joinedShare: 0.03,
   cutShare: 0.1,
   byLot: { share: 0.3, weight: 0.5 },
+  settlingSteps: SETTLING,
   mixture: { kinds: [4, 6, 1.5, 1], passages: [7, 2, 1] },
 });
 
-/** Muon for the matrices of the blocks, AdamW for the rest. Weight decay keeps the circuits small. */
-export const optimizerOf = (steps: number): TrainerOptions => ({
-  method: 'muon',
-  lr: 3e-3,
-  weightDecay: 0.1,
-  beta2: 0.98,
-  schedule: cosineSchedule({ steps, warmup: 50 }),
-});
+/**
+ * Muon for the matrices of the blocks, AdamW for the rest. Weight decay keeps the circuits small. The learning rate falls
+ * to nothing, and once more, from a sixth, where probabilities are settled.
+ */
+export function optimizerOf(steps: number): TrainerOptions {
+  const learning = cosineSchedule({ steps: steps - SETTLING, warmup: 50 });
+  const settling = linearSchedule({ steps: SETTLING, warmup: 20 });
+  const schedule = (step: number) =>
+    step < steps - SETTLING ? learning(step) : settling(step - steps + SETTLING) / 6;
+  return { method: 'muon', lr: 3e-3, weightDecay: 0.1, beta2: 0.98, schedule };
+}
