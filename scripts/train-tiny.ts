@@ -12,17 +12,16 @@ import { Trainer, type TrainProgress } from '../hooks/trainer.js';
 import { resumeTraining, saveTraining } from '../hooks/training-node.js';
 import '../index.js'; // registers where GPUs and files come from
 import { runMain, UsageError } from './cli.js';
-import { trainingBatches } from './tiny/batches.js';
+import { stepsOf, trainingBatches } from './tiny/batches.js';
 import { vocabularyOf } from './tiny/bpe.js';
 import { validationRows } from './tiny/measure.js';
-import { INIT, optimizerOf, recipeOf } from './tiny/recipe.js';
+import { INIT, OPTIMIZER, RECIPE } from './tiny/recipe.js';
 
 const HELP = `Trains the shipped model, weights/tiny, with the engine itself.
 
-Usage: npm run train:tiny -- [--steps N] [--until N] [--checkpoints DIR] [--every N] [--resume] [--install]
+Usage: npm run train:tiny -- [--until N] [--checkpoints DIR] [--every N] [--resume] [--install]
 
-  --steps N          steps of the whole run, which the learning rate's schedule goes by (default STEPS)
-  --until N          stop after this step of the schedule; --resume goes on
+  --until N          stop after this step (of STEPS); --resume goes on
   --checkpoints DIR  where weights and the optimiser's state go (default out/tiny)
   --every N          steps between checkpoints (default 100)
   --resume           go on from the checkpoint
@@ -30,8 +29,7 @@ Usage: npm run train:tiny -- [--steps N] [--until N] [--checkpoints DIR] [--ever
   --help
 `;
 
-const STEPS = 2300;
-const SEED = 1;
+const STEPS = stepsOf(RECIPE);
 const TINY = 'weights/tiny';
 
 function line(
@@ -56,7 +54,6 @@ await runMain(async (signal) => {
   const { values } = parseArgs({
     strict: true,
     options: {
-      steps: text,
       until: text,
       checkpoints: text,
       every: text,
@@ -66,25 +63,23 @@ await runMain(async (signal) => {
     },
   });
   if (values.help) return void process.stdout.write(HELP.replace('STEPS', String(STEPS)));
-  const number = (name: 'steps' | 'until' | 'every', fallback: number): number => {
+  const number = (name: 'until' | 'every', fallback: number): number => {
     const value = Number(values[name] ?? fallback);
     if (!Number.isInteger(value) || value < 1)
       throw new UsageError(`--${name} ${values[name]}: a positive integer is needed`);
     return value;
   };
-  const steps = number('steps', STEPS);
-  const until = Math.min(steps, number('until', steps));
+  const until = Math.min(STEPS, number('until', STEPS));
   const folder = values.checkpoints ?? 'out/tiny';
   const vocabulary = vocabularyOf(JSON.parse(readFileSync(join(TINY, 'tokenizer.json'), 'utf8')));
 
-  const options = optimizerOf(steps);
   let trainer: Trainer;
-  if (values.resume) trainer = await resumeTraining(folder, options);
+  if (values.resume) trainer = await resumeTraining(folder, OPTIMIZER);
   else {
     if (existsSync(join(folder, 'model.safetensors')))
       throw new UsageError(`${folder} holds a checkpoint: --resume goes on from it; or name another folder`);
     const config = JSON.parse(readFileSync(join(TINY, 'config.json'), 'utf8'));
-    trainer = new Trainer(await randomModel(config, INIT), options);
+    trainer = new Trainer(await randomModel(config, INIT), OPTIMIZER);
   }
   mkdirSync(folder, { recursive: true });
   copyFileSync(join(TINY, 'tokenizer.json'), join(folder, 'tokenizer.json'));
@@ -102,6 +97,6 @@ await runMain(async (signal) => {
   if (values.install) copyFileSync(join(folder, 'model.safetensors'), join(TINY, 'model.safetensors'));
 
   function* batches() {
-    yield* trainingBatches(SEED, vocabulary, recipeOf(steps));
+    yield* trainingBatches(vocabulary, RECIPE);
   }
 });

@@ -11,29 +11,40 @@
 import { documents, type Mixture, repetitions, type Vocabulary } from './corpus.js';
 import { hash, Random } from './random.js';
 
-/** How a training run is laid out. */
-export interface Recipe {
-  /** All steps, those of repetitions included. */
+/** A part of a training run. */
+export interface Phase {
   readonly steps: number;
-  /** Tokens of a step. */
-  readonly tokens: number;
-  /** Steps at the beginning that are repetitions only. */
-  readonly repetitionSteps: number;
-  /** Afterwards, this share of the rows. */
+  /** This share of the rows is repetitions. */
   readonly repetitionShare: number;
-  /** The longest row, and the longest of the repetitions at the beginning. */
+  /** The longest row. */
   readonly longest: number;
-  readonly longestRepetition: number;
-  /** This share of the other rows is filled with one document after another: late positions are to be learnt too. */
-  readonly joinedShare: number;
-  /** This share of the documents begins anywhere, without its `<|endoftext|>`, as prompts cut out of a text do. */
-  readonly cutShare: number;
   /** Which share of the words drawn by lot is predicted, and how much such a prediction counts. */
   readonly byLot: { readonly share: number; readonly weight: number };
-  /** Steps at the end in which all are predicted and count the same: the probabilities of such words are settled. */
-  readonly settlingSteps: number;
-  readonly mixture: Mixture;
+  /** What the other rows are drawn from. */
+  readonly corpus: Corpus;
 }
+
+/** Documents, and how they become rows. */
+export interface Corpus {
+  readonly seed: number;
+  readonly mixture: Mixture;
+  /** This share of the rows begins anywhere, without its `<|endoftext|>`, as prompts cut out of a text do. */
+  readonly cutShare: number;
+  /** This share is filled with one document after another: late positions are to be learnt too. */
+  readonly joinedShare: number;
+}
+
+/** How a training run is laid out. */
+export interface Recipe {
+  /** Of the repetitions, and of what is drawn. */
+  readonly seed: number;
+  /** Tokens of a step. */
+  readonly tokens: number;
+  readonly phases: readonly Phase[];
+}
+
+/** Steps of the whole run. */
+export const stepsOf = ({ phases }: Recipe): number => phases.reduce((sum, { steps }) => sum + steps, 0);
 
 /** A row of a batch: tokens, and how much the prediction of each but the first counts (0: it is not made). */
 export interface TrainingRow {
@@ -41,33 +52,33 @@ export interface TrainingRow {
   readonly weights: number[];
 }
 
-/** The batch of every step; the same seed gives the same batches. */
+/** The batch of every step; the same recipe gives the same batches. */
 export function* trainingBatches(
-  seed: number,
   vocabulary: Vocabulary,
-  recipe: Recipe,
+  { seed, tokens: size, phases }: Recipe,
 ): Generator<TrainingRow[], void> {
   const rng = new Random(hash(`batches ${seed}`));
-  const corpus = corpusRows(seed, vocabulary, recipe);
   const lists = repetitionRows(seed, vocabulary);
-  for (let step = 0; step < recipe.steps; step++) {
-    const early = step < recipe.repetitionSteps;
-    const late = step >= recipe.steps - recipe.settlingSteps;
-    const rows: TrainingRow[] = [];
-    for (let left = recipe.tokens; left > 1; ) {
-      const repeated = early || rng.chance(recipe.repetitionShare);
-      const { tokens, determined } = (repeated ? lists : corpus).next().value!;
-      const longest = early ? recipe.longestRepetition : recipe.longest;
-      const length = Math.min(tokens.length, longest, left);
-      const weights = determined.slice(1, length).map((sure) => (late ? 1 : weigh(sure, recipe, rng)));
-      rows.push({ tokens: tokens.slice(0, length), weights });
-      left -= length;
+  const corpora = new Map<Corpus, Generator<Marked, void>>();
+  for (const phase of phases) {
+    const corpus = corpora.get(phase.corpus) ?? corpusRows(vocabulary, phase.corpus, phase.longest);
+    if (phase.repetitionShare < 1) corpora.set(phase.corpus, corpus);
+    for (let step = 0; step < phase.steps; step++) {
+      const rows: TrainingRow[] = [];
+      for (let left = size; left > 1; ) {
+        const repeated = phase.repetitionShare === 1 || rng.chance(phase.repetitionShare);
+        const { tokens, determined } = (repeated ? lists : corpus).next().value!;
+        const length = Math.min(tokens.length, phase.longest, left);
+        const weights = determined.slice(1, length).map((sure) => weigh(sure, phase, rng));
+        rows.push({ tokens: tokens.slice(0, length), weights });
+        left -= length;
+      }
+      yield rows;
     }
-    yield rows;
   }
 }
 
-function weigh(determined: boolean, { byLot }: Recipe, rng: Random): number {
+function weigh(determined: boolean, { byLot }: Phase, rng: Random): number {
   return determined ? 1 : rng.chance(byLot.share) ? byLot.weight : 0;
 }
 
@@ -78,9 +89,9 @@ interface Marked {
 }
 
 function* corpusRows(
-  seed: number,
   { bos, encode }: Vocabulary,
-  { mixture, cutShare, joinedShare, longest }: Recipe,
+  { seed, mixture, cutShare, joinedShare }: Corpus,
+  longest: number,
 ): Generator<Marked, void> {
   const rng = new Random(hash(`rows ${seed}`));
   let row: Marked = { tokens: [], determined: [] };

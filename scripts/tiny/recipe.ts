@@ -3,7 +3,7 @@
 import type { InitOptions } from '../../hooks/init.js';
 import { cosineSchedule, linearSchedule } from '../../hooks/schedule.js';
 import type { TrainerOptions } from '../../hooks/trainer.js';
-import type { Recipe } from './batches.js';
+import type { Corpus, Recipe } from './batches.js';
 
 /**
  * GPT-2 begins with a standard deviation of 0.02 at a width of 768; 0.05 keeps the same scale of activations at a width
@@ -12,31 +12,47 @@ import type { Recipe } from './batches.js';
  */
 export const INIT: InitOptions = { seed: 1, std: 0.05, embeddingStd: 0.1, positions: 'sinusoidal' };
 
-const SETTLING = 300;
+const rows = { cutShare: 0.1, joinedShare: 0.03 };
+const passages = [7, 2, 1];
+/** Facts have the most to be told. */
+const first: Corpus = { ...rows, seed: 1, mixture: { kinds: [4, 6, 1.5, 1], passages } };
+/** Once they are known, more of the rest. */
+const second: Corpus = { ...rows, seed: 3, mixture: { kinds: [7, 4, 2, 1], passages } };
+const little = { share: 0.3, weight: 0.5 };
 
-/** The batches, for a run of so many steps. */
-export const recipeOf = (steps: number): Recipe => ({
-  steps,
+/** The batches: looking back and copying; everything; everything once more; probabilities. */
+export const RECIPE: Recipe = {
+  seed: 1,
   tokens: 1024,
-  repetitionSteps: 300,
-  repetitionShare: 0.09,
-  longest: 128,
-  longestRepetition: 64,
-  joinedShare: 0.03,
-  cutShare: 0.1,
-  byLot: { share: 0.3, weight: 0.5 },
-  settlingSteps: SETTLING,
-  mixture: { kinds: [4, 6, 1.5, 1], passages: [7, 2, 1] },
-});
+  phases: [
+    { steps: 300, repetitionShare: 1, longest: 64, byLot: little, corpus: first },
+    { steps: 1700, repetitionShare: 0.09, longest: 128, byLot: little, corpus: first },
+    { steps: 700, repetitionShare: 0.1, longest: 128, byLot: little, corpus: second },
+    { steps: 150, repetitionShare: 0.05, longest: 128, byLot: { share: 1, weight: 1 }, corpus: second },
+  ],
+};
 
-/**
- * Muon for the matrices of the blocks, AdamW for the rest. Weight decay keeps the circuits small. The learning rate falls
- * to nothing, and once more, from a sixth, where probabilities are settled.
- */
-export function optimizerOf(steps: number): TrainerOptions {
-  const learning = cosineSchedule({ steps: steps - SETTLING, warmup: 50 });
-  const settling = linearSchedule({ steps: SETTLING, warmup: 20 });
-  const schedule = (step: number) =>
-    step < steps - SETTLING ? learning(step) : settling(step - steps + SETTLING) / 6;
-  return { method: 'muon', lr: 3e-3, weightDecay: 0.1, beta2: 0.98, schedule };
+/** The learning rate falls to nothing three times: from its peak, from half of it, and from a sixth. */
+const falls = [
+  { steps: 2000, from: 1, schedule: cosineSchedule({ steps: 2000, warmup: 50 }) },
+  { steps: 700, from: 1 / 2, schedule: cosineSchedule({ steps: 700, warmup: 20 }) },
+  { steps: 150, from: 1 / 6, schedule: linearSchedule({ steps: 150, warmup: 10 }) },
+];
+
+function schedule(step: number): number {
+  let begin = 0;
+  for (const { steps, from, schedule } of falls) {
+    if (step < begin + steps) return from * schedule(step - begin);
+    begin += steps;
+  }
+  return 0;
 }
+
+/** Muon for the matrices of the blocks, AdamW for the rest. Weight decay keeps the circuits small. */
+export const OPTIMIZER: TrainerOptions = {
+  method: 'muon',
+  lr: 3e-3,
+  weightDecay: 0.1,
+  beta2: 0.98,
+  schedule,
+};
