@@ -54,6 +54,24 @@ export type { SteerOptions } from './hooks/steer.js';
 export type { Sweep } from './hooks/sweep.js';
 export type { Hook, HookContext, HookEntry } from './hooks/tap.js';
 export { type AblatedUnit, type AblateOptions, ablate } from './interp/ablation.js';
+export {
+  type AttributionMaps,
+  attributeHeadOutputs,
+  attributeHeadPatterns,
+  attributeHeadVectors,
+  attributeLayerOutputs,
+  attributeResidual,
+  attributionMaps,
+} from './interp/attribution-maps.js';
+export {
+  type AttributionPair,
+  type AttributionPasses,
+  type AttributionPatchOptions,
+  attributeBlocks,
+  attributeHeads,
+  attributeHeadsByPos,
+  attributionPatch,
+} from './interp/attribution-patching.js';
 export { type AverageTrace, averageTraces } from './interp/average-traces.js';
 export {
   type CausalTrace,
