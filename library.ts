@@ -55,6 +55,20 @@ export type { Sweep } from './hooks/sweep.js';
 export type { Hook, HookContext, HookEntry } from './hooks/tap.js';
 export { type AblatedUnit, type AblateOptions, ablate } from './interp/ablation.js';
 export {
+  type Agreement,
+  agreement,
+  type ComparePatchingOptions,
+  compareWithPatching,
+  type Miss,
+  type PatchingComparison,
+} from './interp/agreement.js';
+export {
+  type AttentionAttributionOptions,
+  attentionAttribution,
+  type SignedHeadsOptions,
+  signedHeads,
+} from './interp/attribution-attention.js';
+export {
   type AttributionMaps,
   attributeHeadOutputs,
   attributeHeadPatterns,
@@ -103,7 +117,9 @@ export { type DlaOptions, type DlaResult, directLogitAttribution } from './inter
 export { fromJson, toCsv, toJson } from './interp/export.js';
 export { FactoredMatrix, type Span } from './interp/factored-matrix.js';
 export { type Fact, readFacts } from './interp/facts.js';
+export { type HeadPathAxis, type HeadPathOptions, headPathAttribution } from './interp/head-paths.js';
 export { type HeadScoreOptions, headScores } from './interp/heads.js';
+export { type InputAttributionOptions, inputAttribution } from './interp/input-attribution.js';
 export {
   type LensGuess,
   type LensOptions,
@@ -150,6 +166,7 @@ export { type Page, page, type Section } from './interp/plots/page.js';
 export { type ScatterOptions, scatterFigure } from './interp/plots/scatter.js';
 export type { SvgTheme } from './interp/plots/svg-parts.js';
 export type { TerminalOptions } from './interp/plots/terminal.js';
+export { type TokenFigureOptions, tokenFigure } from './interp/plots/tokens.js';
 export {
   type AverageEffects,
   averageFigure,

@@ -69,6 +69,11 @@ export class AttributionRuns {
     this.#about = about;
   }
 
+  /** Activations of the run whose gradients were taken. */
+  get differentiated(): ActivationCache {
+    return this.#about.gradientsOf === 'clean' ? this.clean : this.corrupted;
+  }
+
   /** By what a prompt's attributions are divided, so that the corrupted run is 0 and the clean run 1. */
   gap(prompt: number): number {
     const { clean, corrupted } = this.values;

@@ -92,6 +92,16 @@ export function patch(model: HookedTransformer, options: PatchOptions): Sweep<Ma
   );
 }
 
+/** Internal: patches just these parts of a hook point, laid out along the axes. */
+export const patchCells = (
+  model: HookedTransformer,
+  options: PatchPair,
+  at: string,
+  axes: readonly Axis[],
+  parts: Cells['parts'],
+): Sweep<MapCell, Labelled> =>
+  sweepMap(model, () => planOf(pairOf(model, options), options, axes, patched({ parts }), at), options);
+
 /** What `patchBlocks` patches. */
 export const BLOCK_SITES: readonly string[] = ['resid_pre', 'attn_out', 'mlp_out'];
 
@@ -122,7 +132,7 @@ const pairOf = (model: HookedTransformer, { clean, corrupted, prependBos }: Patc
     prependBos,
   });
 
-const patched = ({ parts }: Cells): Counterfactual[] =>
+const patched = ({ parts }: Pick<Cells, 'parts'>): Counterfactual[] =>
   parts.map((part) => [{ ...part, set: { from: 'clean' } }]);
 
 function planOf(

@@ -2,7 +2,15 @@
 
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { attributionMaps, attributionPatch, type Labelled, logitDiff } from '../../index.js';
+import {
+  attentionAttribution,
+  attributeResidual,
+  attributionMaps,
+  attributionPatch,
+  headPathAttribution,
+  type Labelled,
+  logitDiff,
+} from '../../index.js';
 import { allClose } from '../helpers.js';
 import { gradientsOracle } from '../hooks/gradients-oracle.js';
 import { oracleModel } from './oracle.js';
@@ -55,6 +63,35 @@ for (const {
       'headPattern',
       await attributionPatch(model, { ...pair, at: 'pattern', by: ['layer', 'head', 'query', 'key'] }),
     );
+  });
+
+  test(`${name}: attention, pattern times gradient of the clean run`, async () => {
+    const model = await oracleModel(about);
+    const before = model.gpu.memory().bytes;
+    const result = await attentionAttribution(model, pair);
+    assert.is(model.gpu.memory().bytes, before);
+    assert.equal(result.shape, arrays.attention.shape);
+    expect('attention', result);
+  });
+
+  test(`${name}: what counts as a constant`, async () => {
+    const model = await oracleModel(about);
+    for (const [array, constant] of [
+      ['constantPattern', 'pattern'],
+      ['constantScale', 'scale'],
+    ] as const)
+      expect(array, await attributeResidual(model, { ...pair, constant: [constant] }));
+  });
+
+  test(`${name}: paths from head to head`, async () => {
+    const model = await oracleModel(about);
+    const before = model.gpu.memory().bytes;
+    const paths = await headPathAttribution(model, pair);
+    assert.is(model.gpu.memory().bytes, before);
+    assert.equal(paths.shape, arrays.headPath.shape);
+    expect('headPath', paths);
+    expect('headPathScale', await headPathAttribution(model, { ...pair, constant: ['scale'] }));
+    expect('headPathFull', await headPathAttribution(model, { ...pair, layerNorm: 'computed' }));
   });
 }
 
