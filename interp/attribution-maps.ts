@@ -61,23 +61,26 @@ export interface AttributionMaps {
 export const attributionMaps = (
   model: HookedTransformer,
   options: AttributionPair,
-): Promise<AttributionMaps> => {
-  const names = [
-    ...hooksIn(streams(model)),
-    ...hooksIn(outputs(model)),
-    ...vectorNames(model, [...VECTORS, 'pattern']),
-  ];
-  return using(model, options, names, async (runs) => ({
-    residual: await residualOf(runs),
-    layerOutputs: await layerOutputsOf(runs),
-    headOutputs: await headOutputsOf(runs),
-    headVectors: await headVectorsOf(runs),
-    headPatterns: await headPatternsOf(runs),
-    blocks: await blocksOf(runs),
-    heads: await headsOf(runs),
-    headsByPos: await headsByPosOf(runs),
-  }));
-};
+): Promise<AttributionMaps> => using(model, options, mapNames(model), mapsOf);
+
+/** The hook points that `mapsOf` needs. */
+export const mapNames = (model: HookedTransformer): string[] => [
+  ...hooksIn(streams(model)),
+  ...hooksIn(outputs(model)),
+  ...vectorNames(model, [...VECTORS, 'pattern']),
+];
+
+/** `attributionMaps` of runs that are there. */
+export const mapsOf = async (runs: AttributionRuns): Promise<AttributionMaps> => ({
+  residual: await residualOf(runs),
+  layerOutputs: await layerOutputsOf(runs),
+  headOutputs: await headOutputsOf(runs),
+  headVectors: await headVectorsOf(runs),
+  headPatterns: await headPatternsOf(runs),
+  blocks: await blocksOf(runs),
+  heads: await headsOf(runs),
+  headsByPos: await headsByPosOf(runs),
+});
 
 // ---- of runs that are there ----------------------------------------------------------------------------------------
 
