@@ -16,10 +16,10 @@ import { labelled } from '../../interp/result.js';
 import { named, strongest } from './attribution.js';
 import type { Experiment } from './experiment.js';
 
-/** Rows that a terminal shows; longer maps are in files and on the page. */
-const MOST_LINES = 40;
+/** Numbers that a terminal shows; larger maps are in files and on the page. */
+const SHOWN = 390;
 
-/** Prints (if it is short), draws and writes a map. */
+/** Prints (if it is small), draws and writes a map. */
 export function draw(
   x: Experiment,
   file: string,
@@ -29,8 +29,7 @@ export function draw(
   options: Parameters<typeof figure>[1] = {},
 ): void {
   const drawn = figure(map, { title, ...options });
-  const [rows] = map.shape;
-  const long = map.shape.length > 2 || rows > MOST_LINES;
+  const long = map.shape.length > 2 || map.values.length > SHOWN;
   x.heading(title);
   x.figure(
     file,

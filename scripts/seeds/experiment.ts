@@ -160,9 +160,10 @@ export class Experiment {
     this.#write(name, text);
   }
 
-  /** Prints a figure, writes it as SVG, and puts it on the page. */
+  /** Prints a figure (if it has lines), writes it as SVG, and puts it on the page. */
   figure(name: string, figure: Figure, words: Words = {}): void {
-    this.say(...figure.lines(this.#screen));
+    const lines = figure.lines(this.#screen);
+    if (lines.length) this.say(...lines);
     this.#write(`${name}.svg`, figure.svg());
     const section = figure.section();
     const about = words.about === undefined ? section.about : escapeHtml(words.about);
