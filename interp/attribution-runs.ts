@@ -52,7 +52,6 @@ export class AttributionRuns {
   /** The metric of each prompt. */
   readonly values: { readonly clean: readonly number[]; readonly corrupted: readonly number[] };
   readonly #about: Record<string, unknown>;
-  readonly #differences = new Map<string, Tensor>();
 
   /** Made by `attributionRuns`. */
   constructor(
@@ -80,14 +79,9 @@ export class AttributionRuns {
     return this.metric.per === 'prompt' ? clean[prompt] - corrupted[prompt] : mean(clean) - mean(corrupted);
   }
 
-  /** Clean less corrupted activation of a hook point; the runs keep owning it. */
+  /** Clean less corrupted activation of a hook point; the caller owns it. */
   difference(name: string): Tensor {
-    let found = this.#differences.get(name);
-    if (!found) {
-      found = differenceOf(name, this.clean.get(name), this.corrupted.get(name));
-      this.#differences.set(name, found);
-    }
-    return found;
+    return differenceOf(name, this.clean.get(name), this.corrupted.get(name));
   }
 
   /**
@@ -101,17 +95,16 @@ export class AttributionRuns {
     factor: Factor = 'difference',
     row: number | null = null,
   ): Tensor {
-    if (row === null) {
-      const by = factor === 'difference' ? this.difference(name) : this[factor].get(name);
-      return sumOfProducts(this.grads.get(name), by, keep);
-    }
-    const [g, clean, corrupted] = [this.grads, this.clean, this.corrupted].map((cache) => cache.row(row));
-    const by = factor === 'difference' ? differenceOf(name, clean.get(name), corrupted.get(name)) : null;
+    const [grads, clean, corrupted] = [this.grads, this.clean, this.corrupted].map((cache) =>
+      row === null ? cache : cache.row(row),
+    );
+    const change = factor === 'difference' ? differenceOf(name, clean.get(name), corrupted.get(name)) : null;
     try {
-      return sumOfProducts(g.get(name), by ?? (factor === 'clean' ? clean : corrupted).get(name), keep);
+      const by = change ?? (factor === 'clean' ? clean : corrupted).get(name);
+      return sumOfProducts(grads.get(name), by, keep);
     } finally {
-      by?.dispose();
-      for (const cache of [g, clean, corrupted]) cache.dispose();
+      change?.dispose();
+      if (row !== null) for (const cache of [grads, clean, corrupted]) cache.dispose();
     }
   }
 
@@ -136,8 +129,6 @@ export class AttributionRuns {
 
   /** Gives all memory back. */
   dispose(): void {
-    for (const t of this.#differences.values()) t.dispose();
-    this.#differences.clear();
     for (const cache of [this.clean, this.corrupted, this.grads]) cache.dispose();
   }
 

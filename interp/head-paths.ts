@@ -122,7 +122,11 @@ export async function headPathsOf(
       const before = [...new Set(from.map((s) => s.layer))].filter((l) => l < layer).sort((a, b) => a - b);
       if (!mine.length || !before.length) continue;
       for (const l of before)
-        if (!writes.has(l)) writes.set(l, written(model, l, runs.difference(`blocks.${l}.attn.hook_z`)));
+        if (!writes.has(l)) {
+          const change = runs.difference(`blocks.${l}.attn.hook_z`);
+          writes.set(l, written(model, l, change));
+          change.dispose();
+        }
       const parts = INPUTS.filter((x) => mine.some((r) => r.input === x));
       const reads = parts.map((x) =>
         gradientAtInput(model, layer, INPUTS.indexOf(x) as 0 | 1 | 2, runs.grads.get(x, layer), norm(layer)),
