@@ -15,6 +15,7 @@ export type { RunValues, SweepCell, SweepOptions, SweepResult, SweepWork } from 
 export { describeIntervention, interventionsFromJson, interventionsToJson } from './hooks/describe.js';
 export type { GenerateOptions, GenerateStep } from './hooks/generate.js';
 export type { GradientOptions, GradientRun } from './hooks/gradients.js';
+export { type InitOptions, randomModel, randomWeights } from './hooks/init.js';
 export type { InputOptions, ModelInput } from './hooks/input.js';
 export { type IntervenedRun, type InterventionOptions, runWithInterventions } from './hooks/intervene.js';
 export type {
@@ -48,11 +49,26 @@ export {
 } from './hooks/recipes.js';
 export { mergeRecords, type RecordStore, type WholeRecord } from './hooks/record.js';
 export type { TextsWork } from './hooks/run-trie.js';
+export {
+  constantSchedule,
+  cosineSchedule,
+  linearSchedule,
+  type Schedule,
+  type ScheduleOptions,
+} from './hooks/schedule.js';
 export { type NextToken, type NextTokensOptions, nextTokens, type ScoreOptions } from './hooks/score.js';
 export type { ApplyLnOptions, Decomposition, LayerNormMode, Stack, SumCheck } from './hooks/stack.js';
 export type { SteerOptions } from './hooks/steer.js';
 export type { Sweep } from './hooks/sweep.js';
 export type { Hook, HookContext, HookEntry } from './hooks/tap.js';
+export {
+  Trainer,
+  type TrainerOptions,
+  type TrainingBatch,
+  type TrainOptions,
+  type TrainProgress,
+  type WeightedRow,
+} from './hooks/trainer.js';
 export { type AblatedUnit, type AblateOptions, ablate } from './interp/ablation.js';
 export {
   type Agreement,

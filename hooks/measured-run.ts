@@ -40,7 +40,7 @@ export async function measuredRun(
   try {
     const plan = names.length ? { inputs, capture } : { inputs };
     const { value, prompts } = await run(model, plan, (ended, scope) =>
-      measure(model, metric, ended, scope, { tokens, watchLogits: null, sources }),
+      measure(model, metric, ended, scope, { tokens, watchLogits: null, sources, inputOptions: {} }),
     );
     return { value, prompts, cache };
   } catch (e) {
