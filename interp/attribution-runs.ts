@@ -36,9 +36,6 @@ export interface AttributionPair {
   readonly signal?: AbortSignal;
 }
 
-/** What is multiplied with the gradient: the clean activation less the corrupted one, or one of them. */
-export type Factor = 'difference' | 'clean' | 'corrupted';
-
 /** Both runs and the gradients of one. Dispose of them. */
 export class AttributionRuns {
   readonly model: HookedTransformer;
@@ -85,25 +82,18 @@ export class AttributionRuns {
   }
 
   /**
-   * Σ gradient · factor at a hook point, over the axes that are not kept; not normalised. The caller owns it.
+   * Σ gradient · (clean − corrupted) at a hook point, over the axes that are not kept; not normalised. The caller owns it.
    * @param keep axes of the activation, [batch, pos, …] or [batch, head, query, key], ascending
    * @param row of ragged prompts, which have to be taken one by one: [1, pos, …]
    */
-  sums(
-    name: string,
-    keep: readonly number[],
-    factor: Factor = 'difference',
-    row: number | null = null,
-  ): Tensor {
-    const [grads, clean, corrupted] = [this.grads, this.clean, this.corrupted].map((cache) =>
-      row === null ? cache : cache.row(row),
-    );
-    const change = factor === 'difference' ? differenceOf(name, clean.get(name), corrupted.get(name)) : null;
+  sums(name: string, keep: readonly number[], row: number | null = null): Tensor {
+    const all = [this.grads, this.clean, this.corrupted];
+    const [grads, clean, corrupted] = row === null ? all : all.map((cache) => cache.row(row));
+    const change = differenceOf(name, clean.get(name), corrupted.get(name));
     try {
-      const by = change ?? (factor === 'clean' ? clean : corrupted).get(name);
-      return sumOfProducts(grads.get(name), by, keep);
+      return sumOfProducts(grads.get(name), change, keep);
     } finally {
-      change?.dispose();
+      change.dispose();
       if (row !== null) for (const cache of [grads, clean, corrupted]) cache.dispose();
     }
   }

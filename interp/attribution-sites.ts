@@ -4,7 +4,7 @@ import { type Geometry, geometryOf } from '../hooks/geometry.js';
 import { actName } from '../hooks/names.js';
 import { stacked } from '../hooks/products.js';
 import { all, indices } from '../hooks/selection.js';
-import type { AttributionRuns, Factor } from './attribution-runs.js';
+import type { AttributionRuns } from './attribution-runs.js';
 import { cellsOf, type PartOf, type PatchAxis } from './cells.js';
 import type { Axis } from './result.js';
 
@@ -24,7 +24,7 @@ export function siteNames(
 }
 
 /**
- * Σ gradient · factor, normalised, along the axes `by`; what is not named is summed, as it would be patched as a whole.
+ * Σ gradient · (clean − corrupted), normalised, along the axes `by`; what is not named is summed, as it would be patched as a whole.
  * @param at hook point of every block
  * @throws when it does not have an axis, or prompts of different lengths no common positions.
  */
@@ -32,7 +32,7 @@ export async function siteMap(
   runs: AttributionRuns,
   at: string,
   by: readonly PatchAxis[],
-  { only = {}, factor, what }: { only?: PartOf; factor?: Factor; what: string },
+  { only = {}, what }: { only?: PartOf; what: string },
 ): Promise<SiteMap> {
   const { model, pair } = runs;
   const { axes, entries } = cellsOf(model, at, by, only, pair.changed, what);
@@ -41,7 +41,6 @@ export async function siteMap(
     runs,
     layers.map((l) => actName(at, l)),
     {
-      factor,
       order: by.map((axis) => (axis === 'layer' ? 'point' : axis)),
       narrowed: Object.keys(only),
       chosen: (axis, length) =>
@@ -61,17 +60,16 @@ interface Along {
   readonly narrowed?: readonly string[];
   /** The indices along an axis that count. Default: all. */
   readonly chosen?: (axis: string, length: number) => readonly number[];
-  readonly factor?: Factor;
 }
 
 /**
- * Σ gradient · factor at hook points whose activations have the same axes (batch, pos, head, neuron, or batch, head,
+ * Σ gradient · (clean − corrupted) at hook points whose activations have the same axes (batch, pos, head, neuron, or batch, head,
  * query, key), normalised. Where the metric is `per: 'prompt'`, prompts are the last axis of the result.
  */
 export async function sumsAlong(
   runs: AttributionRuns,
   names: readonly string[],
-  { order, narrowed = [], chosen = (_, length) => all(length), factor }: Along,
+  { order, narrowed = [], chosen = (_, length) => all(length) }: Along,
 ): Promise<Float32Array> {
   const { model, pair, metric } = runs;
   const geometry = geometryOf(names[0], model.config);
@@ -84,7 +82,7 @@ export async function sumsAlong(
     if (row && !ragged) break;
     const dims = dimsOf(geometry, ragged ? 1 : pair.changed.length, tokens.length);
     const kept = dims.flatMap(({ name }, i) => (axes.includes(name) || narrowed.includes(name) ? [i] : []));
-    const stack = stacked(names.map((name) => runs.sums(name, kept, factor, ragged ? row : null)));
+    const stack = stacked(names.map((name) => runs.sums(name, kept, ragged ? row : null)));
     const data = await stack.data();
     stack.dispose();
     const lying = [{ name: 'point', length: names.length }, ...kept.map((i) => dims[i])];
