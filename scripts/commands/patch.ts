@@ -1,14 +1,17 @@
-/** `npx glassbox patch`: activation patching. */
+/** `npx glassbox patch`: activation patching, exact or from gradients. */
 
+import { compareWithPatching, type PatchingComparison } from '../../interp/agreement.js';
+import { attributionPatch } from '../../interp/attribution-patching.js';
 import { logitDiff, logProb, prob } from '../../interp/metrics.js';
 import { type PatchAxis, patch } from '../../interp/patching.js';
 import { figure } from '../../interp/plots/figure.js';
 import { extremes, heatmap } from '../../interp/plots/heatmap.js';
+import { scatterFigure } from '../../interp/plots/scatter.js';
 import { exact } from '../../interp/plots/text.js';
 import { UsageError } from '../cli.js';
 import { wrap } from '../start/print.js';
-import type { Command, Invocation } from './command.js';
-import { shown } from './results.js';
+import type { Command, Invocation, Outcome } from './command.js';
+import { plain, shown } from './results.js';
 
 const AXES: readonly PatchAxis[] = ['layer', 'pos', 'head', 'neuron', 'query', 'key'];
 
@@ -19,8 +22,10 @@ export const patchCommand: Command = {
   usage: '',
   takes: 0,
   about:
-    'Activation patching: the corrupted prompt is run again and again, each time with one activation taken from the clean run. 0 = the corrupted run, 1 = the clean run: where the cell is 1, that one activation brings the clean answer back. Both prompts need the same number of tokens.',
+    'Activation patching: the corrupted prompt is run again and again, each time with one activation taken from the clean run. 0 = the corrupted run, 1 = the clean run: where the cell is 1, that one activation brings the clean answer back. Both prompts need the same number of tokens. With --method attribution the same from two runs forward and one back: gradient times difference, an approximation; with both, one held against the other.',
   options: {
+    method: { type: 'string' },
+    verify: { type: 'string' },
     clean: { type: 'string' },
     corrupted: { type: 'string' },
     answer: { type: 'string' },
@@ -37,12 +42,17 @@ export const patchCommand: Command = {
                      or any other hook point of the blocks
   --by A,B           axes of the map: layer, pos, head, neuron, query, key; default layer,pos or layer,head
   --metric NAME      logit-diff (the default), or log-prob or prob of the answer, which need no --wrong
+  --method NAME      exact (the default), attribution (from gradients), or both: what is wrong with it, and where
+  --verify N         with --method both: patch only the N cells with the largest attributions
 `,
   examples: [
     `patch --clean "When John and Mary went to the shops, John gave the bag to" \\
         --corrupted "When John and Mary went to the shops, Mary gave the bag to" --answer " Mary" --wrong " John"`,
     `patch --model gpt2 --clean "The capital of France is" --corrupted "The capital of Spain is" \\
         --answer " Paris" --wrong " Madrid" --at z --by layer,head --html out/heads.html`,
+    `patch --method both --verify 20 --at z --by layer,head,pos --answer " Mary" --wrong " John" \\
+        --clean "When John and Mary went to the shops, John gave the bag to" \\
+        --corrupted "When John and Mary went to the shops, Mary gave the bag to"`,
   ],
   forms: ['json', 'csv', 'html', 'svg', 'png'],
   async run(x) {
@@ -51,11 +61,27 @@ export const patchCommand: Command = {
     const by = x.text('by')?.split(',') as PatchAxis[] | undefined;
     const wrong = by?.find((axis) => !AXES.includes(axis));
     if (wrong !== undefined) throw new UsageError(`--by ${wrong}: the axes are ${AXES.join(', ')}`);
+    const method = x.oneOf('method', ['exact', 'attribution', 'both'], 'exact');
+    if (x.text('verify') !== undefined && method !== 'both')
+      throw new UsageError(`--verify is for --method both, not for ${method}`);
+    const verify = x.count('verify', undefined);
     const model = await x.model();
+    const pair = { clean, corrupted, metric, at: x.text('at'), by, prependBos: x.prependBos };
+    if (method === 'both')
+      return compared(
+        x,
+        await x.step('patching', (o) => compareWithPatching(model, { ...pair, verify, ...o })),
+      );
     const map = await x.step('patching', async (options) =>
-      patch(model, { clean, corrupted, metric, at: x.text('at'), by, prependBos: x.prependBos, ...options }),
+      method === 'exact'
+        ? patch(model, { ...pair, ...options })
+        : attributionPatch(model, { ...pair, ...options }),
     );
-    const outcome = shown(map, figure(map), `Patching: “${corrupted}”, from “${clean}”`);
+    const outcome = shown(
+      map,
+      figure(map),
+      `${method === 'exact' ? 'Patching' : 'Attribution patching'}: “${corrupted}”, from “${clean}”`,
+    );
     const ends = map.meta as { clean: number; corrupted: number; metric: string };
     return {
       ...outcome,
@@ -70,6 +96,21 @@ export const patchCommand: Command = {
     };
   },
 };
+
+/** Attribution held against patching: both as a scatter plot, and the agreement in words. */
+function compared(x: Invocation, { attributed, exact, checked, agreement }: PatchingComparison): Outcome {
+  const title = `Attribution against patching: “${x.needed('corrupted')}”, from “${x.needed('clean')}”`;
+  const picture = scatterFigure(exact, checked, {
+    title: 'Attribution against patching',
+    captions: ['patching', 'attribution'],
+  });
+  const { lines, ...numbers } = agreement;
+  return {
+    ...shown(exact, picture, title),
+    lines: (screen) => [...picture.lines(screen), ...wrap(lines()[0], screen.width)],
+    json: () => ({ exact: plain(exact), attributed: plain(attributed), agreement: numbers }),
+  };
+}
 
 function metricOf(x: Invocation) {
   const name = x.oneOf('metric', ['logit-diff', 'log-prob', 'prob'], 'logit-diff');

@@ -34,10 +34,20 @@ export interface Seed {
   readonly options?: NonNullable<ParseArgsConfig['options']>;
   /** Weight processing. */
   readonly load: LoadOptions;
-  /** The model with which the numbers were published. */
-  readonly published: { readonly name: string; readonly shape: Partial<Config> };
+  /** The models with which the numbers were published, the usual one first. */
+  readonly published: PublishedModel | readonly [PublishedModel, ...PublishedModel[]];
   run(x: Experiment): Promise<void>;
 }
+
+/** A model with which numbers were published. */
+export interface PublishedModel {
+  readonly name: string;
+  /** By which a model is taken for it. */
+  readonly shape: Partial<Config>;
+}
+
+const publishedOf = ({ published }: Seed): readonly PublishedModel[] =>
+  'name' in published ? [published] : published;
 
 /** Options of something long. */
 export interface StepOptions {
@@ -63,6 +73,8 @@ export class Experiment {
   readonly signal: AbortSignal;
   /** The experiment's own options. */
   readonly values: Readonly<Record<string, string | boolean | undefined>>;
+  /** The published model that this one is, or else the usual one. */
+  readonly published: string;
   /** Whether numbers are to be compared with the published ones. */
   readonly compares: boolean;
   /** The model in the box: small, so that some settings differ. */
@@ -80,9 +92,12 @@ export class Experiment {
     this.signal = signal;
     this.#folder = String(values.out ?? path.join('out', seed.name));
     this.#screen = terminal({ color: !values['no-color'] });
-    const shape = Object.entries(seed.published.shape);
-    const same = shape.every(([name, size]) => model.config[name as keyof Config] === size);
-    this.compares = !values['no-compare'] && (same || values.compare === true);
+    const models = publishedOf(seed);
+    const same = models.find(({ shape }) =>
+      Object.entries(shape).every(([name, size]) => model.config[name as keyof Config] === size),
+    );
+    this.published = (same ?? models[0]).name;
+    this.compares = !values['no-compare'] && (same !== undefined || values.compare === true);
     this.tiny = modelName(model.config.name) === 'tiny';
     mkdirSync(this.#folder, { recursive: true });
   }
@@ -145,9 +160,10 @@ export class Experiment {
     this.#write(name, text);
   }
 
-  /** Prints a figure, writes it as SVG, and puts it on the page. */
+  /** Prints a figure (if it has lines), writes it as SVG, and puts it on the page. */
   figure(name: string, figure: Figure, words: Words = {}): void {
-    this.say(...figure.lines(this.#screen));
+    const lines = figure.lines(this.#screen);
+    if (lines.length) this.say(...lines);
     this.#write(`${name}.svg`, figure.svg());
     const section = figure.section();
     const about = words.about === undefined ? section.about : escapeHtml(words.about);
@@ -168,11 +184,10 @@ export class Experiment {
 
   /** Prints the comparison and writes the page. @returns whether everything agrees */
   finish(started: number): boolean {
-    const { published } = this.#seed;
     const rows = this.#groups.flatMap((group) => group.rows);
     const wrong = rows.filter((row) => !agrees(row)).length;
     if (rows.length) {
-      this.heading(this.compares ? `Published numbers (${published.name})` : 'What must hold for any model');
+      this.heading(this.compares ? `Published numbers (${this.published})` : 'What must hold for any model');
       this.say(...comparisonTable(this.values.all ? rows : condensed(this.#groups), this.#screen));
       const sum = wrong ? `${wrong} of ${rows.length} numbers are off` : `All ${rows.length} numbers agree`;
       this.say(`${sum}; comparison.csv has them.`);
@@ -180,11 +195,13 @@ export class Experiment {
       const about = 'Expected, computed here, and how far apart they are.';
       this.section('Numbers that are known', about, comparisonHtml(this.#groups));
     }
-    if (!this.compares)
+    if (!this.compares) {
+      const names = publishedOf(this.#seed).map(({ name }) => name);
       this.say(
         '',
-        `Published numbers are of ${published.name}: run with --model ${published.name} to compare them.`,
+        `Published numbers are of ${names.join(' and ')}: run with --model ${names.join(' or ')} to compare them.`,
       );
+    }
     const { config } = this.model;
     this.#write(
       'index.html',
@@ -265,13 +282,16 @@ export const runSeed = (seed: Seed, args = process.argv.slice(2)): Promise<void>
     }
   });
 
-const helpOf = ({ name, about, help, examples, published }: Seed): string => `${wrap(about, 110).join('\n')}
+const helpOf = (seed: Seed): string => {
+  const { name, about, help, examples } = seed;
+  const models = publishedOf(seed).map((m) => m.name);
+  return `${wrap(about, 110).join('\n')}
 
 Usage: npm run seed:${name} -- [options]
 
-  --model NAME      tiny (shipped, the default), ${published.name} (of which numbers were published), owner/name, or a folder
+  --model NAME      tiny (shipped, the default), ${models.join(' or ')} (of which numbers were published), owner/name, or a folder
   --out FOLDER      for CSV, SVG and one HTML page; default out/${name}
-${help}  --compare         compare with the published numbers whatever the model; by default if it is ${published.name} by its shape
+${help}  --compare         compare with the published numbers whatever the model; by default if it is ${models.join(' or ')} by its shape
   --no-compare      do not
   --all             print every compared number, not only the worst of long lists
   --adapter NAME    auto (the default), hardware, software or opengles
@@ -283,3 +303,4 @@ Exit code 1: a number is off by more than its tolerance.
 Examples:
 ${examples.map((e) => `  npm run seed:${name}${e && ` -- ${e}`}`).join('\n')}
 `;
+};

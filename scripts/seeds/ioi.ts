@@ -10,25 +10,9 @@ import { attribute, headName, named, promptTable, strongest } from './attributio
 import { type Experiment, runSeed, shapes } from './experiment.js';
 import { repair, scoreHeads } from './ioi-heads.js';
 import { comparePublished, published } from './ioi-published.js';
-import { logitDifferences, type Task, testOnePrompt } from './task.js';
+import { task } from './ioi-task.js';
+import { logitDifferences, testOnePrompt } from './task.js';
 
-const SENTENCES = [
-  ['When John and Mary went to the shops,{} gave the bag to', ' Mary', ' John'],
-  ['When Tom and James went to the park,{} gave the ball to', ' Tom', ' James'],
-  ['When Dan and Sid went to the shops,{} gave an apple to', ' Dan', ' Sid'],
-  ['After Martin and Amy went to the park,{} gave a drink to', ' Martin', ' Amy'],
-] as const;
-
-/** Each sentence with either name as the giver; the other one receives. */
-const pairs = SENTENCES.flatMap(([sentence, a, b]) => [
-  { prompt: sentence.replace('{}', b), correct: a, wrong: b },
-  { prompt: sentence.replace('{}', a), correct: b, wrong: a },
-]);
-const task: Task = {
-  prompts: pairs.map((p) => p.prompt),
-  correct: pairs.map((p) => p.correct),
-  wrong: pairs.map((p) => p.wrong),
-};
 /** For the shipped model, which has no milk. */
 const TINY_TEST = { prompt: 'After John and Mary went to the store, John gave a bottle to', answer: ' Mary' };
 

@@ -96,6 +96,29 @@ test('attn gives a head, a layer, or all heads', async () => {
   );
 });
 
+test('patch from gradients: the axes of patching; both, one held against the other', async () => {
+  const pair = ['--clean', IOI, '--corrupted', CORRUPTED, '--answer', ' Mary', '--wrong', ' John'];
+  const map = await json('patch', ...pair, '--method', 'attribution');
+  assert.equal(map.shape, [4, 15]);
+  assert.is(map.meta.method, 'attribution patching');
+  const both = await json(
+    'patch',
+    ...pair,
+    '--method',
+    'both',
+    '--at',
+    'z',
+    '--by',
+    'layer,head,pos',
+    '--verify',
+    '5',
+  );
+  assert.equal(both.exact.shape, [5]);
+  assert.equal(both.attributed.shape, [4, 4, 15]);
+  assert.ok(both.agreement.pearson > 0.9);
+  assert.match(await output('patch', ...pair, '--method', 'both'), /60 cells: correlation 0\.\d+/);
+});
+
 test('patch and trace: 0 is the corrupted run, 1 the clean one; where the fact is', async () => {
   const pair = ['--clean', IOI, '--corrupted', CORRUPTED, '--answer', ' Mary'];
   const text = await output('patch', ...pair, '--wrong', ' John');
@@ -213,6 +236,10 @@ const wrong: [args: string[], message: RegExp][] = [
   [['attn', 'a', '--head', 'nine'], /--head nine: layer and head are needed, like 9\.6/],
   [['attn', 'a', '--head', '1.2', '--layer', '1'], /--head and --layer: give one of them/],
   [['patch', '--clean', 'a'], /patch needs --corrupted/],
+  [
+    ['patch', '--clean', 'a', '--corrupted', 'b', '--answer', ' c', '--metric', 'prob', '--verify', '3'],
+    /--verify is for --method both/,
+  ],
   [['patch', '--clean', 'a', '--corrupted', 'b', '--answer', ' c', '--metric', 'x'], /one of logit-diff, /],
   [['patch', '--clean', 'a', '--corrupted', 'b', '--answer', ' c'], /patch needs --wrong/],
   [['trace', 'The Space Needle', '--kind', 'mpl'], /--kind mpl: one of state, mlp, attn is needed/],
