@@ -117,7 +117,7 @@ export function vocabularyOf(json: object): Vocabulary {
   const tokenizer = new Tokenizer(json, { clean_up_tokenization_spaces: false });
   const bos = tokenizer.token_to_id(END_OF_TEXT);
   if (bos === undefined)
-    throw new Error(`tokenizer.json: no token ${END_OF_TEXT}; write it again with make-data.ts`);
+    throw new Error(`tokenizer.json: no token ${END_OF_TEXT}; write it again with make-tokenizer.ts`);
   const size = tokenizer.get_vocab().size;
   const texts = Array.from({ length: size }, (_, id) =>
     tokenizer.decode([id], { clean_up_tokenization_spaces: false }),

@@ -1,7 +1,7 @@
 /**
  * The corpus of the tiny model, made of the templates in `sentences.ts` and the lists in `lists.ts`: an endless,
  * seeded stream of short documents, and the combinations which never occur in it (`heldOut`), on which the trained
- * model is measured. Training, in PyTorch or with the engine itself, reads `trainingSequences`.
+ * model is measured. Training (`batches.ts`) reads `documents` and `repetitions`.
  *
  * What is held out:
  *  - pairs of first names: a twentieth of all pairs, and the four pairs of the well-known IOI prompts. The two names of

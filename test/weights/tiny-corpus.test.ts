@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { stepsOf, trainingBatches } from '../../scripts/tiny/batches.js';
 import { countWords, learnMerges, tokenizerJson, vocabularyOf } from '../../scripts/tiny/bpe.js';
 import {
   documents,
@@ -12,6 +13,7 @@ import {
   trainingSequences,
 } from '../../scripts/tiny/corpus.js';
 import { COUNTRIES, NAMES, OBJECTS, PEOPLE, PLACES, SIGHTS, SURNAMES } from '../../scripts/tiny/lists.js';
+import { OPTIMIZER, RECIPE } from '../../scripts/tiny/recipe.js';
 import {
   CAPITAL_FRAMES,
   FACT_FAMILIES,
@@ -140,6 +142,38 @@ test('every template, and text from outside the corpus, survives encoding and de
     assert.is(decode(text), text);
   }
   assert.is(decode("It's 12 o'clock,\n  isn't it?"), "It's 12 o'clock,\n  isn't it?");
+});
+
+test('a document is its pieces, in tokens too, and every other piece is an answer', () => {
+  for (const { text, pieces, kinds } of training.slice(0, 500)) {
+    assert.is(pieces.join(''), text);
+    assert.equal(pieces.flatMap(vocabulary.encode), vocabulary.encode(text));
+    const answers = pieces.filter((_, i) => i % 2 === 1);
+    assert.ok(answers.every((answer) => vocabulary.encode(answer).length === 1));
+    if (kinds.includes('capital')) assert.ok(answers.some((a) => [' He', ' he', ' She', ' she'].includes(a)));
+  }
+});
+
+test('a training run is batches of 1024 tokens, repetitions first, in which what is determined counts most', () => {
+  assert.is(stepsOf(RECIPE), 2850);
+  assert.is(OPTIMIZER.schedule!(2850), 0);
+  const short = { ...RECIPE, phases: RECIPE.phases.map((phase) => ({ ...phase, steps: 2 })) };
+  const batches = [...trainingBatches(vocabulary, short)];
+  assert.equal([...trainingBatches(vocabulary, short)], batches);
+  assert.is(batches.length, 8);
+  for (const [step, rows] of batches.entries()) {
+    const tokens = rows.reduce((n, row) => n + row.tokens.length, 0);
+    assert.ok(tokens === 1024 || tokens === 1023, `${tokens}`); // a row of one token would predict nothing
+    for (const row of rows) {
+      assert.is(row.weights.length, row.tokens.length - 1);
+      assert.ok(row.tokens.length <= (step < 2 ? 64 : 128));
+      if (step >= 6) assert.ok(row.weights.every((w) => w === 1));
+    }
+  }
+  const row = batches[0].find((r) => r.weights.filter((w) => w === 1).length > 3)!;
+  row.weights.forEach((weight, i) => {
+    if (weight === 1) assert.ok(row.tokens.slice(1, i + 1).includes(row.tokens[i + 1]));
+  });
 });
 
 test('merging goes on until every word is one token, and never across a mark', () => {
