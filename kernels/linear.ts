@@ -39,6 +39,7 @@ const tile = (
 /** The tiles in use: for each kind of adapter the best first. */
 const TILES = {
   software: [
+    tile('quad', 1, 4, 16, 1, 2),
     tile('quad', 1, 4, 16),
     tile('quad', 4, 4, 16),
     tile('quad', 8, 4, 16),
@@ -78,8 +79,9 @@ export function tilesFor(caps: Caps): Tile[] {
  * The tile for a product, or null: the plain kernel.
  *
  * A CPU posing as a GPU: the fewest loads and multiply-adds. A tile of t rows costs about t + 5 (the columns' operands
- * are loaded once for all its rows), and rows beyond the end are computed in vain. The tile of 12 rows pays only with
- * subgroups of 4 (SwiftShader); with 8 (lavapipe) its accumulators no longer fit.
+ * are loaded once for all its rows), and rows beyond the end are computed in vain. The tile of 12 rows, and eight k in one
+ * go for a single row (1.2–1.3 × where W is 7 MB or more), pay only with subgroups of 4 (SwiftShader); with 8 (lavapipe)
+ * the accumulators no longer fit.
  * A real GPU (by the literature: none was at hand): shared tiles of 64×64 where there are rows enough; where not, it
  * wants threads, so 8 or 16 of them split the sum of a column.
  */
@@ -93,7 +95,12 @@ export function chooseTile(
   );
   if (caps.adapterClass === 'hardware')
     return able.find((t) => (t.path === 'shared') === rows >= 32) ?? able.at(-1) ?? null;
-  return cheapest(able, rows, caps);
+  const narrow = caps.subgroupMaxSize <= 4;
+  return cheapest(
+    able.filter((t) => t.rows > 1 || t.depth === 1 || narrow),
+    rows,
+    caps,
+  );
 }
 
 /** On a CPU posing as a GPU: the tile that does `rows` rows with the fewest loads and multiply-adds. */

@@ -32,7 +32,10 @@ export interface Tile {
   /** Threads of a workgroup, along the columns and (`shared` only) along the rows. */
   readonly width: number;
   readonly height: number;
-  /** `shared`: elements of k staged at a time. `direct`: threads that share a column's sum, each with its part of k. */
+  /**
+   * `shared`: elements of k staged at a time. `direct`: threads that share a column's sum, each with its part of k. `quad`
+   * with a single row: fours of k in one go, so that more of W is on its way at the same time.
+   */
   readonly depth: number;
 }
 
@@ -132,6 +135,7 @@ export const quadRow = (rows: number, i: number): string =>
  * and some k; `load` gives the statements that load some rows of W; `w` names the one numbered u, column c.
  * With a single row lane q loads k + q, and W's rows are k + (q ^ u).
  * Scalar accumulators and four k in one go, because that is what SwiftShader's compiler keeps in registers.
+ * @param o.fours with a single row: fours of k in one go. Default 1
  * @param o.tail whether `end` may be no multiple of 4: a second loop takes the last terms one by one
  */
 export function quadSums(o: {
@@ -142,8 +146,10 @@ export function quadSums(o: {
   x: (g: number, k: string) => string;
   load: (ks: string[]) => string;
   w: (u: number, c: number) => string;
+  fours?: number;
 }): string {
-  const { rows, cols, end, tail, x, load, w } = o;
+  const { rows, cols, end, tail, x, load, w, fours = 1 } = o;
+  const span = 4 * fours;
   const swaps = (a: (r: number) => string, from: string) =>
     `    let ${a(0)} = ${from}; let ${a(1)} = quadSwapX(${a(0)}); let ${a(2)} = quadSwapY(${a(0)}); let ${a(3)} = quadSwapY(${a(1)});`;
   const sums = (i: number, steps: number, a: (u: number) => string) =>
@@ -159,13 +165,16 @@ ${repeat(4, (r) => sums(4 * g + r, steps, (u) => `a${g}_${r}_${u}`))}`;
       return `${load(Array.from({ length: steps }, (_, u) => `(k + ${u}u)`))}
 ${repeat(rows / 4, (g) => group(g, steps))}`;
     if (steps === 1) return `${load(['k'])}\n    let a0 = ${x(0, 'k')};\n${sums(0, 1, () => 'a0')}`;
-    return `${load(Array.from({ length: 4 }, (_, u) => `(k + (q ^ ${u}u))`))}
-${swaps((r) => `a${r}`, x(0, '(k + q)'))}\n${sums(0, 4, (u) => `a${u}`)}`;
+    // Number u of a four next to number u of the others: their cache lines are far apart and fetched at the same time.
+    const order = Array.from({ length: span }, (_, i) => 4 * (i % fours) + Math.floor(i / fours));
+    return `${load(order.map((u) => `(k + (${u & ~3}u + (q ^ ${u & 3}u)))`))}
+${repeat(fours, (f) => swaps((r) => `a${order.indexOf(4 * f + r)}`, x(0, `(k + ${4 * f}u + q)`)))}
+${sums(0, span, (i) => `a${i}`)}`;
   };
-  const whole = tail ? `(${end} & 0xfffffffcu)` : end;
+  const whole = tail ? `(${end} / ${span}u * ${span}u)` : end;
   return /* wgsl */ `
 ${repeat(rows, (i) => `  ${repeat(cols, (c) => `var s${i}_${c} = 0f;`, ' ')}`)}
-  for (var k = 0u; k < ${whole}; k += 4u) {
+  for (var k = 0u; k < ${whole}; k += ${span}u) {
 ${body(4)}
   }
 ${tail ? `  for (var k = ${whole}; k < ${end}; k++) {\n${body(1)}\n  }` : ''}`;
@@ -198,8 +207,9 @@ ${columns(p, t, 'lane')}
 ${declare}
 ${quadSums({
   ...t,
+  fours: t.rows === 1 ? t.depth : 1,
   end: p.inner ? `${p.inner}u` : 'params.inner',
-  tail: !p.inner || p.inner % 4 > 0,
+  tail: !p.inner || p.inner % (t.rows === 1 ? 4 * t.depth : 4) > 0,
   x,
   load: (ks) =>
     ks
