@@ -6,7 +6,6 @@ import { type Candidate, ratio } from './measure.js';
 import { cachedForward, ourForward, someTokens } from './model.js';
 import { contest } from './peers/peer.js';
 import { productsAlone } from './products.js';
-import { peakBytes } from './record.js';
 import type { Bench, Entry, Section } from './section.js';
 
 const MANY = 50;
@@ -122,7 +121,10 @@ async function memoryOf(
 ): Promise<Record<string, number>> {
   const all = () => gpu.memory().bytes + gpu.memory().idle;
   const before = all();
-  const activationsMib = (await peakBytes(gpu, () => ours.run(1))) / 2 ** 20;
+  const held = gpu.memory().bytes;
+  const endWatch = gpu.watchPeak();
+  await ours.run(1);
+  const activationsMib = (endWatch() - held) / 2 ** 20;
   if (!many) return { activationsMib };
   await ours.run(MANY);
   return { activationsMib, growth: 100 * (all() / before - 1) };

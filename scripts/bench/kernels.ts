@@ -1,5 +1,6 @@
 /** Every kernel of a forward pass, of an unfused one and of a backward pass, alone, against the adapter's ceilings. */
 
+import { logitDiff } from '../../interp/metrics.js';
 import { launchCandidate } from './buffers.js';
 import { someTokens } from './model.js';
 import { type Recorded, recordLaunches } from './record.js';
@@ -29,6 +30,11 @@ export const kernels: Section = {
         const { logits, cache } = await model.runWithCache(input);
         logits.dispose();
         cache.dispose();
+      },
+      backward: async () => {
+        const { cache, grads } = await model.runWithGrads(input, logitDiff(11, 22), { names: 'resid_pre' });
+        cache.dispose();
+        grads.dispose();
       },
     };
     const shown = new Set<string>();

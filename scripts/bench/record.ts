@@ -1,4 +1,4 @@
-/** What a piece of work launches: each kernel with copies of its buffers, to be timed alone; and the memory it holds. */
+/** Which kernels a piece of work launches, with copies of their buffers: so that each can be timed alone. */
 
 import type { Binding, Gpu } from '../../engine/gpu.js';
 import { gatherStrided } from '../../kernels/index.js';
@@ -41,23 +41,6 @@ export async function recordLaunches(gpu: Gpu, f: () => Promise<void>): Promise<
     gpu.launch = original;
   }
   return [...seen.values()];
-}
-
-/** The most memory that f holds at once, besides what was held before, in bytes. */
-export async function peakBytes(gpu: Gpu, f: () => Promise<void>): Promise<number> {
-  const original = gpu.launch;
-  const before = gpu.memory().bytes;
-  let most = before;
-  gpu.launch = (launch, bindings) => {
-    most = Math.max(most, gpu.memory().bytes);
-    original.call(gpu, launch, bindings);
-  };
-  try {
-    await f();
-  } finally {
-    gpu.launch = original;
-  }
-  return most - before;
 }
 
 function bytesOf(bindings: readonly Binding[]): number {

@@ -1,5 +1,6 @@
 /** The sections in the order in which they run. */
 
+import { backward } from './backward.js';
 import { ceilings } from './ceilings.js';
 import { decode } from './decode.js';
 import { forward } from './forward.js';
@@ -17,6 +18,7 @@ export const sections: readonly Section[] = [
   load,
   forward,
   decode,
+  backward,
   sweeps,
   names,
 ];
