@@ -55,9 +55,13 @@ export function ourProduct(gpu: Gpu, s: Shape): ProductCandidate {
   const launch = s.unembed
     ? unembed({ ...s, col0: 0, stride: s.cols }, gpu.caps)
     : linear({ ...s, bias: true }, gpu.caps);
+  const candidate = launchCandidate(gpu, launch, bindings);
   return {
-    ...launchCandidate(gpu, launch, bindings),
-    result: async () => new Float32Array(await gpu.read(y)),
+    ...candidate,
+    async result() {
+      await candidate.run(1);
+      return new Float32Array(await gpu.read(y));
+    },
   };
 }
 

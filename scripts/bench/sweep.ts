@@ -159,8 +159,10 @@ async function loopCells(
     async run(repeats) {
       for (let i = 0; i < repeats; i++)
         for (const [at, l] of layers.entries()) {
-          const put = (x: typeof logits) =>
-            x.set([null, DIFFERENT], cache.get('resid_pre', l).slice([null, DIFFERENT]));
+          const put = (x: typeof logits) => {
+            using value = cache.get('resid_pre', l).slice([null, DIFFERENT]);
+            return x.set([null, DIFFERENT], value);
+          };
           const run = await model.runWithHooks(corrupted, { hooks: [[`blocks.${l}.hook_resid_pre`, put]] });
           values[at] = ((await difference(run)) - low) / (high - low);
         }
