@@ -4,12 +4,13 @@
  */
 
 import { type Activation, activate, activationWgsl } from './activation.js';
+import { type HalfWeights, halfName, halfWgsl, weight1, weightTypes } from './half.js';
 import { type Caps, type Launch, lineIndex } from './kernel.js';
 import { type Tile, tiledWgsl, tileName, tileSpan } from './matmul-tiled.js';
 import { kernel, perElement, WG } from './wgsl.js';
 
 /** Sizes of a linear layer, and what follows the product. */
-export interface Linear {
+export interface Linear extends HalfWeights {
   readonly rows: number;
   readonly inner: number;
   readonly cols: number;
@@ -127,11 +128,20 @@ export function linear(o: Linear, caps: Caps): Launch {
 
 /** `linear` with a tile of your choice; null is the plain kernel. */
 export function linearWith(o: Linear, t: Tile | null): Launch {
-  const { rows, inner, cols, bias = false, act = null, residual = false, accumulate = false } = o;
+  const {
+    rows,
+    inner,
+    cols,
+    bias = false,
+    act = null,
+    residual = false,
+    accumulate = false,
+    half = false,
+  } = o;
   const epilogue =
     [bias && 'bias', act, residual && 'residual', accumulate && 'accumulate'].filter(Boolean).join('+') ||
     'none';
-  const name = `matmul/${t ? tileName(t) : 'plain'}/${inner}x${cols}/${epilogue}`;
+  const name = `matmul/${t ? tileName(t) : 'plain'}/${inner}x${cols}/${epilogue}${halfName(half)}`;
   const product = {
     inner,
     cols,
@@ -139,6 +149,7 @@ export function linearWith(o: Linear, t: Tile | null): Launch {
     bias,
     residual,
     accumulate,
+    half,
     act: act && activationWgsl(act),
   };
   const params = { rows };
@@ -162,11 +173,12 @@ const plainWgsl = (p: {
   bias: boolean;
   residual: boolean;
   accumulate: boolean;
+  half: boolean;
   act: string | null;
 }) => /* wgsl */ `
 ${bindings([
   'var<storage, read> X: array<f32>',
-  'var<storage, read> W: array<f32>',
+  `var<storage, read> W: array<${weightTypes(p.half).one}>`,
   p.bias && 'var<storage, read> B: array<f32>',
   p.residual && 'var<storage, read> R: array<f32>',
   'var<storage, read_write> Y: array<f32>',
@@ -175,6 +187,7 @@ struct Params {
   rows: u32,
 }
 @group(1) @binding(0) var<uniform> params: Params;
+${halfWgsl(p.half)}
 ${p.act ?? ''}
 @compute @workgroup_size(${WG})
 fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane: u32) {
@@ -184,7 +197,7 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane:
   let col = i % ${p.cols}u;
   var sum = 0f;
   for (var k = 0u; k < ${p.inner}u; k++) {
-    sum = fma(X[row * ${p.inner}u + k], W[k * ${p.cols}u + col], sum);
+    sum = fma(X[row * ${p.inner}u + k], ${weight1(p.half, 'W', `k * ${p.cols}u + col`)}, sum);
   }
   ${p.bias ? 'sum += B[col];' : ''}
   ${p.act ? 'sum = act(sum);' : ''}

@@ -21,6 +21,7 @@
  * number of tokens, and so a uniform.
  */
 
+import { type HalfWeights, halfWgsl, weight4, weightTypes } from './half.js';
 import { repeat } from './kernel.js';
 
 /** How the outputs are dealt to threads. */
@@ -40,7 +41,7 @@ export interface Tile {
 }
 
 /** What a product computes; `cols` is a multiple of 4, and so, but for `quad`, are `inner` or with `xTransposed` `rows`. */
-export interface Product {
+export interface Product extends HalfWeights {
   /** Terms of a sum, null with `xTransposed`: it is a uniform there. */
   readonly inner: number | null;
   readonly cols: number;
@@ -72,10 +73,10 @@ export function tiledWgsl(p: Product, t: Tile): string {
   return `${t.path === 'quad' ? 'enable subgroups;\n' : ''}${bindings(p, t)}\n${body}`;
 }
 
-function bindings({ inner, cols, act, bias, residual }: Product, { path }: Tile): string {
+function bindings({ inner, cols, act, bias, residual, half = false }: Product, { path }: Tile): string {
   const operands = [
     `var<storage, read> X: array<${path === 'quad' ? 'f32' : 'vec4f'}>`,
-    `var<storage, read> W: array<vec4f${inner ? `, ${(inner * cols) / 4}` : ''}>`,
+    `var<storage, read> W: array<${weightTypes(half).four}${inner ? `, ${(inner * cols) / 4}` : ''}>`,
     ...(bias ? [`var<storage, read> B: array<vec4f, ${cols / 4}>`] : []),
     ...(residual ? ['var<storage, read> R: array<vec4f>'] : []),
     'var<storage, read_write> Y: array<vec4f>',
@@ -85,8 +86,12 @@ struct Params {
   rows: u32,${inner ? '' : '\n  inner: u32,'}
 }
 @group(1) @binding(0) var<uniform> params: Params;
+${halfWgsl(half)}
 ${act ? `${act}\nfn act4(v: vec4f) -> vec4f { return vec4f(act(v.x), act(v.y), act(v.z), act(v.w)); }` : ''}`;
 }
+
+/** WGSL: vec4 number i of W. */
+const weight = ({ half = false }: Product, i: string): string => weight4(half, 'W', i);
 
 /** Columns of this thread: vec4 number `c0`, `c1` …, a workgroup's width apart, so that neighbours load neighbours. */
 const columns = (p: Product, t: Tile, lane: string): string =>
@@ -213,7 +218,9 @@ ${quadSums({
   x,
   load: (ks) =>
     ks
-      .map((k, u) => repeat(t.cols / 4, (j) => `    let w${u}_${j} = W[${k} * ${p.cols / 4}u + n${j}];`))
+      .map((k, u) =>
+        repeat(t.cols / 4, (j) => `    let w${u}_${j} = ${weight(p, `${k} * ${p.cols / 4}u + n${j}`)};`),
+      )
       .join('\n'),
   w: (u, c) => `w${u}_${c >> 2}.${X4[c & 3]}`,
 })}
@@ -252,7 +259,7 @@ ${repeat(t.rows, (i) => `    let a${i} = X[x${i} + k];`)}
 ${repeat(
   4,
   (q) => `    {
-${repeat(t.cols / 4, (j) => `      let w${j} = W[(4u * k + ${q}u) * ${p.cols / 4}u + n${j}];`)}
+${repeat(t.cols / 4, (j) => `      let w${j} = ${weight(p, `(4u * k + ${q}u) * ${p.cols / 4}u + n${j}`)};`)}
 ${repeat(t.rows, (i) => `      ${multiplyAdd(t, i, `a${i}.${X4[q]}`, (j) => `w${j}`)}`)}
     }`,
 )}
@@ -317,7 +324,7 @@ ${fetch((t.depth / 4) * rows, fetchX)}
 ${fetch(
   t.depth * cols4,
   (id) => `let k = k0 + ${id} / ${cols4}u; let c = wg.x * ${cols4}u + ${id} % ${cols4}u;
-      Ws[${id}] = W[min(k, inner - 1u) * ${p.cols / 4}u + min(c, ${p.cols / 4 - 1}u)];`,
+      Ws[${id}] = ${weight(p, `min(k, inner - 1u) * ${p.cols / 4}u + min(c, ${p.cols / 4 - 1}u)`)};`,
 )}
     workgroupBarrier();
     for (var k = 0u; k < ${t.depth}u; k++) {
