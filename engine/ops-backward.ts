@@ -87,7 +87,15 @@ export const linearBackward =
       const o = { rows, inner, cols };
       return [
         wants(0)
-          ? summed(context, 0, dy, shape, [dy, w], (accumulate) => inputGradient({ ...o, accumulate }, caps))
+          ? summed(
+              context,
+              0,
+              dy,
+              shape,
+              [dy],
+              (accumulate) => inputGradient({ ...o, accumulate, half: w.half }, caps),
+              [w],
+            )
           : null,
         wants(1)
           ? summed(context, 1, dy, w.shape, [own!, dy], (accumulate) =>
@@ -208,11 +216,12 @@ export const unembedBackward =
           const o = { rows, inner: cols, cols: inner };
           const before = dx;
           dx ??= dy.empty(shape, dy.label);
-          withDense([d, w], (dense) =>
-            dy.gpu.launch(
-              linear({ ...o, accumulate: before !== null }, caps),
-              [...dense, dx!].map((t) => t.binding()),
-            ),
+          withDense([d], ([d]) =>
+            dy.gpu.launch(linear({ ...o, accumulate: before !== null, half: w.half }, caps), [
+              d.binding(),
+              w.weights(),
+              dx!.binding(),
+            ]),
           );
         }
         const o = { rows, inner: cols, cols: inner };

@@ -106,22 +106,27 @@ export class GpuWeights implements WeightTensors {
     return n && { w: this.#tensor(n.w, `${at}.w`), b: this.#tensor(n.b, `${at}.b`) };
   }
 
-  #tensor({ data, shape }: HostTensor, label: string): Tensor {
-    const t = Tensor.from(this.#gpu, data, shape, { label, exact: true });
+  #tensor({ data, shape, halves }: HostTensor, label: string): Tensor {
+    const t = halves
+      ? Tensor.halves(this.#gpu, halves, shape, label)
+      : Tensor.from(this.#gpu, data, shape, { label, exact: true });
     this.#all.push(t);
     return t;
   }
 
-  #table({ data, shape: [rows, width] }: HostTensor, label: string): Table {
-    const most = Math.floor(this.#gpu.adapter.maxBindingBytes / 4 / width);
+  #table({ data, halves, shape: [rows, width] }: HostTensor, label: string): Table {
+    const most = Math.floor(this.#gpu.adapter.maxBindingBytes / (halves ? 2 : 4) / width);
     const fit = most >= rows ? rows : Math.floor(most / 64) * 64; // so that b_U can be bound from there
     const chunks = [];
     for (let row0 = 0; row0 < rows; row0 += fit) {
       const n = Math.min(fit, rows - row0);
-      const tensor = this.#tensor(
-        { data: data.subarray(row0 * width, (row0 + n) * width), shape: [n, width] },
-        label,
-      );
+      const [from, to] = [row0 * width, (row0 + n) * width];
+      const part = {
+        data: data.subarray(from, to),
+        shape: [n, width],
+        halves: halves?.subarray(from, to),
+      };
+      const tensor = this.#tensor(part, label);
       chunks.push({ row0, rows: n, tensor });
     }
     return { rows, width, chunks };

@@ -70,7 +70,7 @@ async function forwardOf(b: Bench, model: HookedTransformer, n: number): Promise
       hookCost: ratio(h, a, clock),
       editCost: ratio(e, a, clock),
       ...(await countsOf(model, ours)),
-      ...(await memoryOf(model, ours, n <= 15 && !settings.quick)),
+      ...(await memoryOf(model, ours, n === settings.tokens[0] && !settings.quick)),
     };
     if (a[0].cpu && clock === 'cpu') figures.wallOverCpu = Math.min(...a.map((s) => s.wall / s.cpu!)); // the round that others disturbed least
     const samples: Record<string, typeof a> = { ours: a, products: m, cache: c, hooks: h, edits: e };
