@@ -61,13 +61,6 @@ export class Tensor<D extends DType = 'f32'> extends GpuArray<D> {
     });
   }
 
-  /** Internal: uploads a weight as float16 bit patterns, of an even number. Operations see float32. */
-  static halves(gpu: Gpu, bits: Uint16Array, shape: readonly number[], label: string): Tensor {
-    const words = new Uint32Array(bits.buffer, bits.byteOffset, bits.length / 2);
-    const storage = new Storage(gpu, gpu.upload(words, label, { exact: true }), true);
-    return new Tensor({ storage, shape, label });
-  }
-
   /** Internal: uninitialised memory for the result of an operation on `inputs`, whose scope it joins. */
   static result<D extends DType = 'f32'>(
     gpu: Gpu,

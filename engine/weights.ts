@@ -3,6 +3,7 @@
 import type { Config } from '../weights/config.js';
 import type { BlockWeights, HostTensor, ModelPart, NormWeights } from '../weights/types.js';
 import type { Gpu } from './gpu.js';
+import { Storage } from './storage.js';
 import { Tensor } from './tensor.js';
 
 /** A layer norm's gain and bias. */
@@ -108,7 +109,7 @@ export class GpuWeights implements WeightTensors {
 
   #tensor({ data, shape, halves }: HostTensor, label: string): Tensor {
     const t = halves
-      ? Tensor.halves(this.#gpu, halves, shape, label)
+      ? halfTensor(this.#gpu, halves, shape, label)
       : Tensor.from(this.#gpu, data, shape, { label, exact: true });
     this.#all.push(t);
     return t;
@@ -131,4 +132,14 @@ export class GpuWeights implements WeightTensors {
     }
     return { rows, width, chunks };
   }
+}
+
+/** A matrix as float16 bit patterns, of an even number: operations see float32. */
+function halfTensor(gpu: Gpu, bits: Uint16Array, shape: readonly number[], label: string): Tensor {
+  const words = new Uint32Array(bits.buffer, bits.byteOffset, bits.length / 2);
+  return new Tensor({
+    storage: new Storage(gpu, gpu.upload(words, label, { exact: true }), true),
+    shape,
+    label,
+  });
 }
