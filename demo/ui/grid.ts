@@ -1,0 +1,195 @@
+/**
+ * A grid of cells, for mouse, keyboard and screen reader alike: pointing or arrow keys preview a cell, a click or Enter locks
+ * it. Every cell says its place and value.
+ */
+
+import { hex, inkOn, type Rgb } from '../../interp/plots/colour.js';
+import { splitLabel, visibleLabel } from '../../interp/plots/text.js';
+import { fill, h } from './dom.js';
+import { hideTip, showTip, type Tip } from './tip.js';
+
+/** What a cell shows. */
+export interface CellLook {
+  readonly light: Rgb;
+  readonly dark: Rgb;
+  /** Inside, where there is room. */
+  readonly text: string;
+  /** For screen readers: the value. */
+  readonly label: string;
+  /** `estimate`: hatched, an exact value will come; `empty`: nothing is known. */
+  readonly state?: 'estimate' | 'empty';
+}
+
+/** How a grid behaves. */
+export interface GridOptions {
+  /** For screen readers. */
+  readonly label: string;
+  readonly rows: readonly string[];
+  readonly columns: readonly string[];
+  /** Least width of a cell, in pixels. Default 24. */
+  readonly minWidth?: number;
+  /** Class of the grid, besides `grid`. */
+  readonly class?: string;
+  tip(row: number, column: number): Tip;
+  /** A cell is pointed at or focused; null: none is. */
+  preview(at: readonly [row: number, column: number] | null): void;
+  lock(row: number, column: number): void;
+}
+
+/** A grid on the page. */
+export interface Grid {
+  readonly element: HTMLElement;
+  set(row: number, column: number, look: CellLook): void;
+  /** Marks the locked and the previewed cells. */
+  mark(locked: readonly Cell[], shown: readonly Cell[]): void;
+  /** Marks columns: where prompts differ. */
+  markColumns(columns: readonly number[]): void;
+}
+
+/** Row and column; null: all of them. */
+export type Cell = readonly [row: number | null, column: number | null];
+
+/** Draws an empty grid. */
+export function grid(options: GridOptions): Grid {
+  const { rows, columns } = options;
+  const width = columns.length;
+  const cells: HTMLElement[] = [];
+  const heads: HTMLElement[] = [];
+  let focused = 0;
+
+  const head = h('div', { role: 'row', class: 'grid-row' }, h('div', { class: 'grid-corner' }));
+  const labels = columns.map((label) => splitLabel(label));
+  const long = Math.max(...labels.map(([, token]) => short(token).length));
+  for (const [at, token] of labels) {
+    const text = h('span', {}, short(token));
+    const column = h('div', { role: 'columnheader', class: 'grid-column' }, h('small', {}, at), text);
+    heads.push(column);
+    head.append(column);
+  }
+  const body = rows.map((label, r) => {
+    const row = h('div', { role: 'row', class: 'grid-row' });
+    row.append(h('div', { role: 'rowheader', class: 'grid-side' }, visibleLabel(label)));
+    for (let c = 0; c < width; c++) {
+      const index = r * width + c;
+      const cell = h('div', {
+        role: 'gridcell',
+        class: 'cell',
+        tabindex: index ? -1 : 0,
+        'data-cell': `${r},${c}`,
+        'aria-selected': 'false',
+      });
+      cells.push(cell);
+      row.append(cell);
+    }
+    return row;
+  });
+  const element = h(
+    'div',
+    {
+      ...{ role: 'grid', 'aria-label': options.label, 'aria-readonly': 'true' },
+      'aria-rowcount': rows.length + 1,
+      'aria-colcount': width + 1,
+      class: `grid ${options.class ?? ''}`,
+      style: `--columns:${width};--min:${options.minWidth ?? 24}px;--height:${Math.max(24, Math.min(46, Math.floor(300 / rows.length)))}px`,
+    },
+    head,
+    body,
+  );
+  element.classList.toggle('upright', long * 7.2 > Math.max(44, 760 / width) && width > 6);
+
+  const indexOf = (target: EventTarget | null): number => {
+    const cell = (target as Element | null)?.closest?.('.cell');
+    if (!cell) return -1;
+    const [r, c] = (cell as HTMLElement).dataset.cell!.split(',').map(Number);
+    return r * width + c;
+  };
+  const preview = (index: number) => {
+    const [r, c] = [Math.floor(index / width), index % width];
+    options.preview([r, c]);
+    showTip(cells[index], options.tip(r, c));
+  };
+  const leave = () => {
+    options.preview(null);
+    hideTip();
+  };
+  const focus = (index: number) => {
+    cells[focused].tabIndex = -1;
+    focused = index;
+    cells[index].tabIndex = 0;
+    cells[index].focus();
+  };
+  element.addEventListener('pointerover', (event) => {
+    const index = indexOf(event.target);
+    if (index >= 0) preview(index);
+    else leave();
+  });
+  element.addEventListener('pointerleave', leave);
+  element.addEventListener('click', (event) => {
+    const index = indexOf(event.target);
+    if (index < 0) return;
+    cells[focused].tabIndex = -1;
+    focused = index;
+    cells[index].tabIndex = 0;
+    options.lock(Math.floor(index / width), index % width);
+  });
+  element.addEventListener('focusin', (event) => {
+    const index = indexOf(event.target);
+    if (index >= 0 && (event.target as Element).matches(':focus-visible')) preview(index);
+  });
+  element.addEventListener('focusout', leave);
+  element.addEventListener('keydown', (event) => {
+    const index = indexOf(event.target);
+    if (index < 0) return;
+    const [r, c] = [Math.floor(index / width), index % width];
+    const moves: Record<string, readonly [number, number]> = {
+      ArrowUp: [r - 1, c],
+      ArrowDown: [r + 1, c],
+      ArrowLeft: [r, c - 1],
+      ArrowRight: [r, c + 1],
+      Home: [event.ctrlKey ? 0 : r, 0],
+      End: [event.ctrlKey ? rows.length - 1 : r, width - 1],
+      PageUp: [0, c],
+      PageDown: [rows.length - 1, c],
+    };
+    const to = moves[event.key];
+    if (to) {
+      const [row, column] = to;
+      if (row >= 0 && row < rows.length && column >= 0 && column < width) focus(row * width + column);
+    } else if (event.key === 'Enter' || event.key === ' ') options.lock(r, c);
+    else return;
+    event.preventDefault();
+  });
+
+  return {
+    element,
+    set(r, c, { light, dark, text, label, state }) {
+      const cell = cells[r * width + c];
+      const styles = { l: light, d: dark, il: inkOn(light), id: inkOn(dark) };
+      for (const [name, colour] of Object.entries(styles)) cell.style.setProperty(`--${name}`, hex(colour));
+      cell.classList.toggle('estimate', state === 'estimate');
+      cell.classList.toggle('empty', state === 'empty');
+      fill(cell, h('span', { 'aria-hidden': 'true' }, text));
+      cell.setAttribute('aria-label', `${visibleLabel(rows[r])}, ${visibleLabel(columns[c])}: ${label}`);
+    },
+    mark(locked, shown) {
+      cells.forEach((cell, i) => {
+        const is = (list: readonly Cell[]) =>
+          list.some(
+            ([r, c]) => (r === null || r === Math.floor(i / width)) && (c === null || c === i % width),
+          );
+        const chosen = is(locked);
+        cell.classList.toggle('locked', chosen);
+        cell.setAttribute('aria-selected', String(chosen));
+        cell.classList.toggle('shown', !chosen && is(shown));
+      });
+    },
+    markColumns(columns) {
+      heads.forEach((column, i) => {
+        column.classList.toggle('differs', columns.includes(i));
+      });
+    },
+  };
+}
+
+/** The beginning-of-text token takes too much room. */
+const short = (token: string): string => (/^<\|.*\|>$/.test(token) ? 'BOS' : visibleLabel(token));
