@@ -55,7 +55,10 @@ export const counterfactualView: View = {
         card.busy(status === 'busy' ? null : undefined);
         card.problem(error);
         kinds.element.hidden = status === 'idle';
-        if (status === 'idle') return fill(card.body, hint()), fill(card.foot);
+        if (status === 'idle') {
+          fill(card.body, hint());
+          fill(card.foot);
+        }
         if (status !== 'done' || !value) return;
         const { state } = store;
         fill(
