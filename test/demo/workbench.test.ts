@@ -50,7 +50,7 @@ test('the map’s numbers are those of the library in Node', async () => {
       there = fromJson((await take(page, 'patching', 'json')).toString());
     }
     assert.equal(there.axes, own.axes);
-    allClose(there.values, own.values, 1e-5);
+    allClose(there.values, own.values, { atol: 1e-5, rtol: 0 });
     assert.equal(
       { ...there.meta, adapter: '', work: 0, clean: 0, corrupted: 0 },
       { ...JSON.parse(JSON.stringify(own.meta)), adapter: '', work: 0, clean: 0, corrupted: 0 },
