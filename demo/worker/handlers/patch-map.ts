@@ -96,6 +96,8 @@ export const patchMap: Handler<PatchMapParams, Labelled, PatchMapEvent> = async 
     const first = idle.splice(0);
     for (const i of first) left.delete(i);
     const indices = [...first, ...nearest([...left], wish.near, width).slice(0, batch)];
+    const { stats } = model.gpu;
+    const compiled = stats.pipelines;
     const began = performance.now();
     await engine.turn(
       async () => {
@@ -127,7 +129,9 @@ export const patchMap: Handler<PatchMapParams, Labelled, PatchMapEvent> = async 
     });
     for (const i of indices) left.delete(i);
     const ms = performance.now() - began;
-    batch = Math.round(Math.min(batch * 4, Math.max(4, (batch * BATCH_MS) / ms)));
+    // A batch that had to compile kernels tells nothing of the next one.
+    if (stats.pipelines === compiled)
+      batch = Math.round(Math.min(batch * 4, Math.max(4, (batch * BATCH_MS) / ms)));
   }
   const planned = layoutOf(model, layout, { tokens: pair.changed, unchanged });
   return laidOut(planned, { ...runs, cells }, { work });
