@@ -97,6 +97,16 @@ export function grid(options: GridOptions): Grid {
   );
   element.classList.toggle('upright', long * 7.2 > Math.max(44, 760 / width) && width > 6);
 
+  /** Cells that are marked now: only they and the next ones are touched. */
+  let marked = new Set<number>();
+  const indices = (list: readonly Cell[]): Set<number> =>
+    new Set(
+      list.flatMap(([row, column]) =>
+        [...cells.keys()].filter(
+          (i) => (row === null || row === Math.floor(i / width)) && (column === null || column === i % width),
+        ),
+      ),
+    );
   const indexOf = (target: EventTarget | null): number => {
     const cell = (target as Element | null)?.closest?.('.cell');
     if (!cell) return -1;
@@ -172,16 +182,14 @@ export function grid(options: GridOptions): Grid {
       cell.setAttribute('aria-label', `${visibleLabel(rows[r])}, ${visibleLabel(columns[c])}: ${label}`);
     },
     mark(locked, shown) {
-      cells.forEach((cell, i) => {
-        const is = (list: readonly Cell[]) =>
-          list.some(
-            ([r, c]) => (r === null || r === Math.floor(i / width)) && (c === null || c === i % width),
-          );
-        const chosen = is(locked);
-        cell.classList.toggle('locked', chosen);
-        cell.setAttribute('aria-selected', String(chosen));
-        cell.classList.toggle('shown', !chosen && is(shown));
-      });
+      const chosen = indices(locked);
+      const seen = indices(shown);
+      for (const i of new Set([...marked, ...chosen, ...seen])) {
+        cells[i].classList.toggle('locked', chosen.has(i));
+        cells[i].setAttribute('aria-selected', String(chosen.has(i)));
+        cells[i].classList.toggle('shown', seen.has(i) && !chosen.has(i));
+      }
+      marked = new Set([...chosen, ...seen]);
     },
     markColumns(columns) {
       heads.forEach((column, i) => {
