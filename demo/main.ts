@@ -15,10 +15,11 @@ import { header } from './panels/header.js';
 import { modelPanel } from './panels/models.js';
 import { notices, toast } from './panels/notices.js';
 import { promptsPanel } from './panels/prompts.js';
-import { card } from './ui/card.js';
+import { type Card, card } from './ui/card.js';
 import { fill, h } from './ui/dom.js';
 import { hideTip } from './ui/tip.js';
 import { views } from './views/index.js';
+import type { View } from './views/view.js';
 
 /** What the engine says when the browser has taken the GPU away. */
 const LOST = /GPU device was lost/;
@@ -78,16 +79,7 @@ function start(root: HTMLElement): void {
     root,
     header(app, button, writeReport),
     notices(app),
-    h(
-      'main',
-      { class: 'workbench' },
-      promptsPanel(app),
-      h(
-        'div',
-        { class: 'views' },
-        cards.map((c) => c.card.element),
-      ),
-    ),
+    h('main', { class: 'workbench' }, promptsPanel(app), layOut(cards)),
     dialog,
     toasts,
   );
@@ -182,6 +174,17 @@ function start(root: HTMLElement): void {
       },
     });
   }
+}
+
+/** The main column, the one at its side, and what is wider than both. */
+function layOut(cards: readonly { readonly view: View; readonly card: Card }[]): HTMLElement {
+  const part = (name: string, from: number, to: number) =>
+    h(
+      'div',
+      { class: name },
+      cards.flatMap(({ view, card }) => (view.span > from && view.span <= to ? [card.element] : [])),
+    );
+  return h('div', { class: 'views' }, part('main', 4, 8), part('side', 0, 4), part('wide', 8, 12));
 }
 
 /** Which browsers can run this. */

@@ -1,6 +1,6 @@
 /** One counterfactual, looked at closely: what the locked (or pointed at) cell of the map does to the next token. */
 
-import { exact, visible } from '../../interp/plots/text.js';
+import { exact, percent, visible } from '../../interp/plots/text.js';
 import { type Labelled, labelled } from '../../interp/result.js';
 import { bosOption, program } from '../app/code.js';
 import { resource } from '../app/resource.js';
@@ -66,6 +66,8 @@ export const counterfactualView: View = {
           h('p', { class: 'what' }, inWords(state, how)),
           said(state, value),
           tableOf(state, value),
+          lensOf(value),
+          looksOf(state, value),
         );
         fill(
           card.foot,
@@ -165,6 +167,78 @@ function tableOf(state: State, { corrupted, patched, clean }: CounterfactualResu
       title: `rank ${corrupted[i].rank} → ${after.rank}, clean ${clean[i].rank}`,
     })),
     ['before', 'after'],
+  );
+}
+
+/** The logit lens at the last token, before and after. */
+function lensOf({ lens }: CounterfactualResult): HTMLElement {
+  const reading = ({ text, prob }: CounterfactualResult['lens'][number]['before'], changed: boolean) =>
+    h(
+      'td',
+      { class: changed ? 'changed' : '' },
+      h('code', {}, visible(text)),
+      h('span', { class: 'num' }, percent(prob)),
+    );
+  return h(
+    'details',
+    { class: 'more', open: true },
+    h('summary', {}, 'Logit lens at the last token'),
+    h(
+      'div',
+      { class: 'rows' },
+      h(
+        'table',
+        { class: 'lens-pair' },
+        h(
+          'thead',
+          {},
+          h(
+            'tr',
+            {},
+            ['layer', 'before', 'after'].map((name) => h('th', { scope: 'col' }, name)),
+          ),
+        ),
+        h(
+          'tbody',
+          {},
+          lens.map(({ before, after }, l) =>
+            h(
+              'tr',
+              {},
+              h('th', { scope: 'row' }, `L${l}`),
+              reading(before, false),
+              reading(after, before.text !== after.text),
+            ),
+          ),
+        ),
+      ),
+    ),
+  );
+}
+
+/** Heads that look elsewhere from the last token. */
+function looksOf({ prompts }: State, { looks }: CounterfactualResult): HTMLElement | null {
+  if (!looks.length) return null;
+  const at = ([pos, weight]: readonly [number, number]) =>
+    `${pos}:${visible(prompts!.corrupted.pieces[pos])} ${percent(weight)}`;
+  return h(
+    'details',
+    { class: 'more', open: true },
+    h('summary', {}, 'Heads that now look elsewhere from there'),
+    h(
+      'ul',
+      { class: 'looks' },
+      looks.map(({ layer, head, before, after }) =>
+        h(
+          'li',
+          {},
+          h('strong', {}, `${layer}.${head}`),
+          h('code', {}, at(before)),
+          ' → ',
+          h('code', {}, at(after)),
+        ),
+      ),
+    ),
   );
 }
 
