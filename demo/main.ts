@@ -29,7 +29,7 @@ const store = new Store<State>({
   model: { status: 'loading', name: shared?.model ?? 'tiny', info: null, progress: null, error: null },
   experiment: shared?.experiment ?? {
     ...presets[0].experiment,
-    ...{ bos: true, site: 'resid_pre', metric: 'logit-diff' },
+    ...{ bos: true, site: 'resid_pre', metric: 'logit-diff', how: 'clean' },
   },
   prompts: null,
   valid: false,

@@ -203,7 +203,7 @@ function lookAtStrongest({ store }: App): void {
 
 /** Progress, time left, and what can be done about it. */
 function runLine({ store, sweep }: App): HTMLElement {
-  const text = h('span', { class: 'run-text', 'aria-live': 'polite' });
+  const text = h('span', { class: 'run-text' });
   const pause = h('button', {
     type: 'button',
     class: 'quiet',
@@ -218,6 +218,7 @@ function runLine({ store, sweep }: App): HTMLElement {
       pause.hidden = cancel.hidden = !active;
       again.hidden = active || !map;
       pause.textContent = map?.status === 'paused' ? 'Go on' : 'Pause';
+      text.setAttribute('aria-live', active ? 'off' : 'polite'); // its end is news, each cell is not
       text.textContent = map ? progressText(map) : '';
     },
   );
