@@ -118,6 +118,15 @@ test('what is typed is read at once: lengths, differing tokens, tokens that are 
   await page.locator('#patching .problem', { hasText: 'there is no difference to restore' }).waitFor();
 });
 
+test('every example can be patched: as many tokens in both prompts, answers of one token', async () => {
+  for (let i = 4; i >= 0; i--) {
+    await page.selectOption('#preset', String(i));
+    await page.locator('.strip-title', { hasText: /^\d+ tokens each, different at position/ }).waitFor();
+    await page.locator('#answer-problem, #wrong-problem, #pair-problem').first().waitFor({ state: 'hidden' });
+    assert.is(await page.locator('.prompts .problem:visible').count(), 0);
+  }
+});
+
 test('a long sweep fills live, pauses, turns to the cell under the cursor, and is cancelled', async () => {
   const many = (name: string) =>
     `${name} went to the shops, ${'and then to the park, '.repeat(16)}and John gave the bag to`;

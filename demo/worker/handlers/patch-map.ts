@@ -118,6 +118,7 @@ class News {
   readonly #layout: ReturnType<typeof layoutOf>;
   readonly #emit: (event: PatchMapEvent) => void;
   #cells: SweepCell[] = [];
+  #checked = false;
   #timer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(layout: ReturnType<typeof layoutOf>, emit: (event: PatchMapEvent) => void) {
@@ -125,11 +126,19 @@ class News {
     this.#emit = emit;
   }
 
-  /** A cell; null: there are no more. */
+  /** A cell; null: there are no more. @throws on the first one, when the metric is the same for both runs. */
   add(cell: SweepCell | null): void {
+    if (cell && !this.#checked) this.#values([cell]);
+    this.#checked = true;
     if (cell) this.#cells.push(cell);
     if (!cell) this.#tell();
     else this.#timer ??= setTimeout(() => this.#tell(), 30);
+  }
+
+  #values(cells: readonly SweepCell[]): Float32Array {
+    const [{ runs }] = cells;
+    const axes = [{ name: 'cell', labels: cells.map(({ index }) => String(index)) }];
+    return laidOut({ ...this.#layout, axes }, { ...runs, cells: cells.map((c) => c.prompts) }).values;
   }
 
   #tell(): void {
@@ -138,8 +147,7 @@ class News {
     const cells = this.#cells.splice(0);
     if (!cells.length) return;
     const [{ runs }] = cells;
-    const axes = [{ name: 'cell', labels: cells.map(({ index }) => String(index)) }];
-    const { values } = laidOut({ ...this.#layout, axes }, { ...runs, cells: cells.map((c) => c.prompts) });
+    const values = this.#values(cells);
     this.#emit({
       kind: 'cells',
       cells: cells.map(({ index }, i) => [index, values[i]] as const),
