@@ -51,6 +51,7 @@ export type { SteerOptions } from './hooks/steer.js';
 export type { Sweep } from './hooks/sweep.js';
 export type { Hook, HookContext, HookEntry } from './hooks/tap.js';
 export { type AblatedUnit, type AblateOptions, ablate } from './interp/ablation.js';
+export { type AttentionOptions, attentionPatterns } from './interp/attention.js';
 export { type AverageTrace, averageTraces } from './interp/average-traces.js';
 export {
   type CausalTrace,

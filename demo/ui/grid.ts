@@ -6,7 +6,7 @@
 import { hex, inkOn, type Rgb } from '../../interp/plots/colour.js';
 import { splitLabel, visibleLabel } from '../../interp/plots/text.js';
 import { fill, h } from './dom.js';
-import { hideTip, showTip, type Tip } from './tip.js';
+import { type RovingOptions, roving } from './roving.js';
 
 /** What a cell shows. */
 export interface CellLook {
@@ -21,7 +21,7 @@ export interface CellLook {
 }
 
 /** How a grid behaves. */
-export interface GridOptions {
+export interface GridOptions extends RovingOptions {
   /** For screen readers. */
   readonly label: string;
   readonly rows: readonly string[];
@@ -30,10 +30,6 @@ export interface GridOptions {
   readonly minWidth?: number;
   /** Class of the grid, besides `grid`. */
   readonly class?: string;
-  tip(row: number, column: number): Tip;
-  /** A cell is pointed at or focused; null: none is. */
-  preview(at: readonly [row: number, column: number] | null): void;
-  lock(row: number, column: number): void;
 }
 
 /** A grid on the page. */
@@ -55,7 +51,6 @@ export function grid(options: GridOptions): Grid {
   const width = columns.length;
   const cells: HTMLElement[] = [];
   const heads: HTMLElement[] = [];
-  let focused = 0;
 
   const head = h('div', { role: 'row', class: 'grid-row' }, h('div', { class: 'grid-corner' }));
   const labels = columns.map((label) => splitLabel(label));
@@ -97,69 +92,7 @@ export function grid(options: GridOptions): Grid {
   );
   element.classList.toggle('upright', long * 7.2 > Math.max(44, 760 / width) && width > 6);
 
-  const indexOf = (target: EventTarget | null): number => {
-    const cell = (target as Element | null)?.closest?.('.cell');
-    if (!cell) return -1;
-    const [r, c] = (cell as HTMLElement).dataset.cell!.split(',').map(Number);
-    return r * width + c;
-  };
-  const preview = (index: number) => {
-    const [r, c] = [Math.floor(index / width), index % width];
-    options.preview([r, c]);
-    showTip(cells[index], options.tip(r, c));
-  };
-  const leave = () => {
-    options.preview(null);
-    hideTip();
-  };
-  const focus = (index: number) => {
-    cells[focused].tabIndex = -1;
-    focused = index;
-    cells[index].tabIndex = 0;
-    cells[index].focus();
-  };
-  element.addEventListener('pointerover', (event) => {
-    const index = indexOf(event.target);
-    if (index >= 0) preview(index);
-    else leave();
-  });
-  element.addEventListener('pointerleave', leave);
-  element.addEventListener('click', (event) => {
-    const index = indexOf(event.target);
-    if (index < 0) return;
-    cells[focused].tabIndex = -1;
-    focused = index;
-    cells[index].tabIndex = 0;
-    options.lock(Math.floor(index / width), index % width);
-  });
-  element.addEventListener('focusin', (event) => {
-    const index = indexOf(event.target);
-    if (index >= 0 && (event.target as Element).matches(':focus-visible')) preview(index);
-  });
-  element.addEventListener('focusout', leave);
-  element.addEventListener('keydown', (event) => {
-    const index = indexOf(event.target);
-    if (index < 0) return;
-    const [r, c] = [Math.floor(index / width), index % width];
-    const moves: Record<string, readonly [number, number]> = {
-      ArrowUp: [r - 1, c],
-      ArrowDown: [r + 1, c],
-      ArrowLeft: [r, c - 1],
-      ArrowRight: [r, c + 1],
-      Home: [event.ctrlKey ? 0 : r, 0],
-      End: [event.ctrlKey ? rows.length - 1 : r, width - 1],
-      PageUp: [0, c],
-      PageDown: [rows.length - 1, c],
-    };
-    const to = moves[event.key];
-    if (to) {
-      const [row, column] = to;
-      if (row >= 0 && row < rows.length && column >= 0 && column < width) focus(row * width + column);
-    } else if (event.key === 'Enter' || event.key === ' ') options.lock(r, c);
-    else return;
-    event.preventDefault();
-  });
-
+  roving(element, cells, width, options);
   return {
     element,
     set(r, c, { light, dark, text, label, state }) {
