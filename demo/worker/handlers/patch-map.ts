@@ -11,6 +11,7 @@ import { readPair } from '../../../interp/pair.js';
 import type { Axis, Labelled } from '../../../interp/result.js';
 import { laidOut, layoutOf } from '../../../interp/sweep.js';
 import type { Handler } from '../handler.js';
+import { addedWork } from '../work.js';
 
 /** What is measured at the last position. */
 export type MetricName = 'logit-diff' | 'log-prob' | 'prob';
@@ -109,7 +110,7 @@ export const patchMap: Handler<PatchMapParams, Labelled, PatchMapEvent> = async 
           if (step.done) {
             runs = { base: step.value.base, sources: step.value.sources };
             for (const u of step.value.unchanged) unchanged.push({ ...u, index: indices[u.index] });
-            work = added(work, step.value.work);
+            work = work ? addedWork(work, step.value.work) : step.value.work;
             break;
           }
           cells[indices[step.value.index]] = step.value.prompts;
@@ -155,16 +156,4 @@ async function unpaused(signal: AbortSignal): Promise<void> {
     });
   }
   signal.throwIfAborted();
-}
-
-function added(a: SweepWork | null, b: SweepWork): SweepWork {
-  if (!a) return b;
-  return {
-    tokenLayers: a.tokenLayers + b.tokenLayers,
-    naiveTokenLayers: a.naiveTokenLayers + b.naiveTokenLayers,
-    dispatches: a.dispatches + b.dispatches,
-    bytes: Math.max(a.bytes, b.bytes),
-    chunks: a.chunks + b.chunks,
-    ms: a.ms + b.ms,
-  };
 }
