@@ -14,6 +14,7 @@ export { ActivationCache } from './hooks/cache.js';
 export type { RunValues, SweepCell, SweepOptions, SweepResult, SweepWork } from './hooks/counterfactuals.js';
 export { describeIntervention, interventionsFromJson, interventionsToJson } from './hooks/describe.js';
 export type { GenerateOptions, GenerateStep } from './hooks/generate.js';
+export type { GradientOptions, GradientRun } from './hooks/gradients.js';
 export type { InputOptions, ModelInput } from './hooks/input.js';
 export { type IntervenedRun, type InterventionOptions, runWithInterventions } from './hooks/intervene.js';
 export type {
@@ -30,9 +31,11 @@ export type {
 } from './hooks/interventions.js';
 export type { LoadOptions, ModelSource, TensorMap } from './hooks/load.js';
 export type { AttrTokens, LogitAttrOptions } from './hooks/logit-attrs.js';
+export type { Differentiable } from './hooks/measure.js';
 export { type CachedRun, type CacheOptions, HookedTransformer, type RunOptions } from './hooks/model.js';
 export { actName, hookNames, type NameFilter } from './hooks/names.js';
 export { embeddingNoise, embeddingStd, type NoiseRule } from './hooks/noise.js';
+export { type LossGradients, type LossOptions, lossGradients } from './hooks/parameter-gradients.js';
 export type { PosSlice } from './hooks/positions.js';
 export {
   type AccumulatedOptions,

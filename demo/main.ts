@@ -15,10 +15,11 @@ import { header } from './panels/header.js';
 import { modelPanel } from './panels/models.js';
 import { notices, toast } from './panels/notices.js';
 import { promptsPanel } from './panels/prompts.js';
-import { card } from './ui/card.js';
+import { type Card, card } from './ui/card.js';
 import { fill, h } from './ui/dom.js';
 import { hideTip } from './ui/tip.js';
 import { views } from './views/index.js';
+import type { View } from './views/view.js';
 
 /** What the engine says when the browser has taken the GPU away. */
 const LOST = /GPU device was lost/;
@@ -28,7 +29,7 @@ const store = new Store<State>({
   model: { status: 'loading', name: shared?.model ?? 'tiny', info: null, progress: null, error: null },
   experiment: shared?.experiment ?? {
     ...presets[0].experiment,
-    ...{ bos: true, site: 'resid_pre', metric: 'logit-diff' },
+    ...{ bos: true, site: 'resid_pre', metric: 'logit-diff', how: 'clean' },
   },
   prompts: null,
   valid: false,
@@ -79,16 +80,7 @@ function start(root: HTMLElement): void {
     root,
     header(app, button, writeReport),
     notices(app),
-    h(
-      'main',
-      { class: 'workbench' },
-      promptsPanel(app),
-      h(
-        'div',
-        { class: 'views' },
-        cards.map((c) => c.card.element),
-      ),
-    ),
+    h('main', { class: 'workbench' }, promptsPanel(app), layOut(cards)),
     dialog,
     toasts,
   );
@@ -183,6 +175,17 @@ function start(root: HTMLElement): void {
       },
     });
   }
+}
+
+/** The main column, the one at its side, and what is wider than both. */
+function layOut(cards: readonly { readonly view: View; readonly card: Card }[]): HTMLElement {
+  const part = (name: string, from: number, to: number) =>
+    h(
+      'div',
+      { class: name },
+      cards.flatMap(({ view, card }) => (view.span > from && view.span <= to ? [card.element] : [])),
+    );
+  return h('div', { class: 'views' }, part('main', 4, 8), part('side', 0, 4), part('wide', 8, 12));
 }
 
 /** Which browsers can run this. */

@@ -16,7 +16,9 @@ import {
   stridesOf,
 } from './shape.js';
 import { type Scope, Storage } from './storage.js';
+import { type TapeNode, taped } from './tape.js';
 import type { Tensor } from './tensor.js';
+import { expandBackward, reshapeBackward, transposeBackward, windowBackward } from './tensor-backward.js';
 
 /** Numbers in lists in lists. */
 export type Nested = number | Nested[];
@@ -51,6 +53,8 @@ export abstract class GpuArray<D extends DType = 'f32'> {
   readonly label: string;
   /** Internal: who disposes of it, if not the caller. */
   scope: Scope | null = null;
+  /** Internal: where it stands on a tape, if somebody wants gradients. */
+  node: TapeNode | null = null;
   #storage: Storage | null;
 
   /** Internal; use `model.tensor(data, shape)`. */
@@ -122,6 +126,13 @@ export abstract class GpuArray<D extends DType = 'f32'> {
 
   /** Another handle on the same memory, owned by the caller (or by `scope`). */
   alias(scope: Scope | null = null, label = this.label): Tensor<D> {
+    const out = this.detach(scope, label);
+    out.node = this.node;
+    return out;
+  }
+
+  /** The same memory as a constant: gradients end here. Owned by the caller (or by `scope`). */
+  detach(scope: Scope | null = null, label = this.label): Tensor<D> {
     const { shape, strides, offset } = this;
     return this.view({ shape: [...shape], strides: [...strides], offset }, label, scope);
   }
@@ -170,8 +181,10 @@ export abstract class GpuArray<D extends DType = 'f32'> {
     const full = shape.map((d) => (d === -1 ? this.size / known : d));
     if (sizeOf(full) !== this.size || shape.filter((d) => d === -1).length > 1)
       throw new Error(`reshape: ${this.label} ${showShape(this.shape)} cannot become ${showShape(shape)}`);
-    if (isContiguous(this.shape, this.strides))
-      return this.view({ shape: full, strides: stridesOf(full), offset: this.offset });
+    if (isContiguous(this.shape, this.strides)) {
+      const view = this.view({ shape: full, strides: stridesOf(full), offset: this.offset });
+      return this.#taped(view, reshapeBackward(this.shape));
+    }
     const dense = this.copy();
     const view = dense.reshape(full);
     dense.dispose();
@@ -185,11 +198,12 @@ export abstract class GpuArray<D extends DType = 'f32'> {
     const order = (axes ?? last).map((a) => axisOf(a, rank, 'transpose'));
     if (order.length !== rank || new Set(order).size !== rank)
       throw new Error(`transpose: ${showShape(axes ?? [])} is not an order of ${rank} axes`);
-    return this.view({
+    const view = this.view({
       shape: order.map((a) => this.shape[a]),
       strides: order.map((a) => this.strides[a]),
       offset: this.offset,
     });
+    return this.#taped(view, transposeBackward(order));
   }
 
   /** Axes of length 1 repeated to the given lengths (a view); -1 leaves an axis as it is. */
@@ -198,12 +212,14 @@ export abstract class GpuArray<D extends DType = 'f32'> {
     if (shape.length !== this.shape.length || full.some((d, i) => d !== this.shape[i] && this.shape[i] !== 1))
       throw new Error(`expand: ${this.label} ${showShape(this.shape)} cannot become ${showShape(shape)}`);
     const strides = this.strides.map((s, i) => (full[i] === this.shape[i] ? s : 0));
-    return this.view({ shape: full, strides, offset: this.offset });
+    const view = this.view({ shape: full, strides, offset: this.offset });
+    return this.#taped(view, expandBackward(this.shape));
   }
 
   /** Internal: a view of any part, sharing memory. */
   window(index: Index): Tensor<D> {
-    return this.view(resolveIndex(this.shape, this.strides, this.offset, index, this.label));
+    const view = this.view(resolveIndex(this.shape, this.strides, this.offset, index, this.label));
+    return this.#taped(view, windowBackward(this.shape, index));
   }
 
   /** Internal: itself if its memory can be bound as it is, else a dense copy (which the caller disposes of). */
@@ -222,7 +238,14 @@ export abstract class GpuArray<D extends DType = 'f32'> {
     const storage = new Storage(gpu, gpu.alloc(4 * this.size, label));
     const out = this.make<D>({ storage, shape, dtype, label, scope });
     copyInto(this, out);
+    out.node = this.node;
     return out;
+  }
+
+  /** A view goes onto the tape; integers have no gradients. */
+  #taped(view: Tensor<D>, make: Parameters<typeof taped>[2]): Tensor<D> {
+    if (this.node) taped(view as unknown as Tensor, [this as unknown as Tensor], make);
+    return view;
   }
 
   /** A tensor of these parts: the operations are `Tensor`'s. */

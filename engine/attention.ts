@@ -6,19 +6,17 @@
 
 import { pattern, scores, storeKv, weightedValues } from '../kernels/attention.js';
 import { fusedAttention } from '../kernels/attention-fused.js';
+import {
+  attendBackward,
+  attentionBackward,
+  attentionPatternBackward,
+  attentionScoresBackward,
+} from './attention-backward.js';
+import { type AttentionSetting, geometry, tables, withHeads } from './attention-windows.js';
 import type { Batch } from './batch.js';
-import type { Binding } from './gpu.js';
 import { withDense } from './launches.js';
-import { isContiguous } from './shape.js';
+import { taped } from './tape.js';
 import { Tensor } from './tensor.js';
-
-/** What the attention kernels need besides the tensors. */
-interface AttentionSetting {
-  batch: Batch;
-  layer: number;
-  /** Factor on q · k. */
-  scale: number;
-}
 
 /** Causal attention in one kernel: z [tokens, head, dHead]; scores and pattern never exist. */
 export function attention(
@@ -40,7 +38,7 @@ export function attention(
       z.binding(),
     ]);
   });
-  return z;
+  return taped(z, [q, k, v], attentionBackward(q, k, v, { batch, layer, scale }));
 }
 
 /** q · k · scale, −∞ above the diagonal: [batch, head, query, key], or flat blocks where rows differ. */
@@ -52,7 +50,7 @@ export function attentionScores(q: Tensor, k: Tensor, { batch, layer, scale }: A
     const o = { ...geometry(batch), heads, dHead, q, k, scale, prefix: batch.store !== null };
     gpu.launch(scores(o, gpu.caps), [q.binding, k.binding, ...tables(batch, layer), out.binding()]);
   });
-  return out;
+  return taped(out, [q, k], attentionScoresBackward(q, k, { batch, layer, scale }));
 }
 
 /** Softmax of the scores over the keys that each query may see. */
@@ -66,7 +64,7 @@ export function attentionPattern(s: Tensor, heads: number, batch: Batch): Tensor
       out.binding(),
     ]),
   );
-  return out;
+  return taped(out, [s], attentionPatternBackward(out, heads, batch));
 }
 
 /** pattern · v: z [tokens, head, dHead]. */
@@ -80,7 +78,7 @@ export function attend(p: Tensor, v: Tensor, { batch, layer }: Omit<AttentionSet
       gpu.launch(weightedValues(o, gpu.caps), [p.binding(), v.binding, ...tables(batch, layer), z.binding()]);
     }),
   );
-  return z;
+  return taped(z, [p, v], attendBackward(p, v, { batch, layer }));
 }
 
 /** Keeps this run's keys and values of one layer in the batch's store. */
@@ -95,38 +93,8 @@ export function keepKeysValues(k: Tensor, v: Tensor, batch: Batch, layer: number
   });
 }
 
-const geometry = ({ layout: { tiles, tileTable, rowTable, maxKeys } }: Batch) => ({
-  tiles,
-  tileTable,
-  rowTable,
-  maxKeys,
-});
-
-const tables = ({ layout, store }: Batch, layer: number): Binding[] =>
-  store ? [layout.words.binding(), store.layers[layer].binding()] : [layout.words.binding()];
-
 /** Rows of one length and position give [batch, head, query, key]; else the rows' blocks lie one after another. */
 function scoresShape({ equal, rows, layout }: Batch, heads: number): number[] {
   const [{ length, position }] = rows;
   return equal ? [rows.length, heads, length, position + length] : [layout.scores];
-}
-
-interface HeadWindow {
-  binding: Binding;
-  stride: number;
-  offset: number;
-}
-
-/** Tensors [tokens, head, dHead] as the attention kernels read them: any row stride, heads side by side. */
-function withHeads(tensors: Tensor[], f: (windows: HeadWindow[]) => void): void {
-  const made: Tensor[] = [];
-  const windows = tensors.map((t) => {
-    let source = t;
-    if (!isContiguous(t.shape.slice(1), t.strides.slice(1))) made.push((source = t.clone()));
-    const { shape, strides, offset, storage } = source;
-    const reach = offset + (shape[0] - 1) * strides[0] + shape[1] * shape[2];
-    return { binding: { buffer: storage.buffer, offset: 0, bytes: 4 * reach }, stride: strides[0], offset };
-  });
-  f(windows);
-  for (const t of made) t.dispose();
 }

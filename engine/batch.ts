@@ -29,6 +29,8 @@ export interface Batch {
   readonly tokens: number;
   /** The tokens themselves, packed; null when the run starts from a residual stream. */
   readonly ids: readonly number[] | null;
+  /** The position of each. */
+  readonly positions: readonly number[];
   /** True when all rows have the same length and position: activations are seen as [batch, pos, ...]. */
   readonly equal: boolean;
   /** u32 [2, tokens]: token ids, then positions. */
@@ -94,6 +96,7 @@ export function packBatch(
     rows,
     tokens,
     ids: typeof inputs[0].tokens === 'number' ? null : ids,
+    positions,
     equal: rows.every((r) => r.length === rows[0].length && r.position === rows[0].position),
     table: upload(Uint32Array.from([...ids, ...positions]), [2, tokens], 'tokens'),
     layout: { ...offsets, words: upload(words, [words.length], 'layout'), scores: totalScores },

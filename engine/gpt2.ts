@@ -25,14 +25,14 @@ import {
 import { Scope } from './storage.js';
 import type { Tap } from './tap.js';
 import type { Tensor } from './tensor.js';
-import type { GpuBlock, GpuWeights, Norm } from './weights.js';
+import type { GpuBlock, Norm, WeightTensors } from './weights.js';
 
 type Mlp = NonNullable<GpuBlock['mlp']>;
 
 /** One forward pass: a model, a batch, and somebody looking. */
 export interface Pass {
   readonly config: Config;
-  readonly weights: GpuWeights;
+  readonly weights: WeightTensors;
   readonly batch: Batch;
   readonly tap: Tap;
   /** Shortformer models: position embeddings [tokens, dModel], once they have been looked up. */

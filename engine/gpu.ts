@@ -126,6 +126,11 @@ export class Gpu {
     return this.#pool.report();
   }
 
+  /** Follows the most bytes that are in use from now on; the function tells them, and ends that. */
+  watchPeak(): () => number {
+    return this.#pool.watchPeak();
+  }
+
   /** Uninitialised memory. `exact` is for weights: no rounding up, and destroyed rather than pooled when freed. */
   alloc(bytes: number, label: string, { exact = false } = {}): PoolBuffer {
     this.#alive();

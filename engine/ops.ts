@@ -1,6 +1,7 @@
 /**
  * GPT-2's operations on tensors. Activations are packed: `[tokens, ...]`. Each operation is one dispatch
- * (one per chunk where a table is too large for one binding), and its result joins the scope of its input.
+ * (one per chunk where a table is too large for one binding), its result joins the scope of its input, and it ends with
+ * its vector-Jacobian product (`taped`), which ops-backward.ts has.
  */
 
 import { activation, solu } from '../kernels/activation.js';
@@ -12,7 +13,19 @@ import type { DType, GpuArray } from './array.js';
 import type { Batch } from './batch.js';
 import type { Binding } from './gpu.js';
 import { rowWindows, withDense } from './launches.js';
+import { layerNormBackward, normalizeByBackward, scaleBackward } from './norm-backward.js';
+import {
+  activateBackward,
+  embedBackward,
+  gatherTableBackward,
+  headProjectBackward,
+  headResultsBackward,
+  linearBackward,
+  softmaxLinearUnitBackward,
+  unembedBackward,
+} from './ops-backward.js';
 import type { Scope } from './storage.js';
+import { isTaped, taped } from './tape.js';
 import { Tensor } from './tensor.js';
 import type { GpuBlock, Norm, Table } from './weights.js';
 
@@ -28,17 +41,29 @@ export function embedTokens(W_E: Table, W_pos: Table, batch: Batch): Tensor {
     const launch = embed({ tokens: batch.tokens, width: W_E.width, row0, rows }, gpu.caps);
     gpu.launch(launch, [batch.table.binding(), tensor.binding(), pos, out.binding()]);
   }
-  return out;
+  const tables = [...W_E.chunks, W_pos.chunks[0]].map((c) => c.tensor);
+  return taped(out, tables, embedBackward(W_E, W_pos, batch.ids ?? [], batch.positions));
 }
 
 /** Rows of a table, by token id or by position: [tokens, width]. */
 export function lookUp(table: Table, batch: Batch, by: 'token' | 'position'): Tensor {
-  return gatherTable(table, batch.table, batch.tokens, by === 'token' ? 0 : batch.tokens);
+  const token = by === 'token';
+  const which = token ? (batch.ids ?? []) : batch.positions;
+  return gatherTable(table, batch.table, which, token ? 0 : batch.tokens);
 }
 
-/** Rows `ids[idsOffset …+ n]` of a table: [n, width]. */
-export function gatherTable(table: Table, ids: Tensor<'u32'>, n: number, idsOffset = 0): Tensor {
+/**
+ * Rows `ids[idsOffset …+ n]` of a table: [n, width].
+ * @param which these row numbers on the host too, or only how many: then gradients cannot go back to the table
+ */
+export function gatherTable(
+  table: Table,
+  ids: Tensor<'u32'>,
+  which: number | readonly number[],
+  idsOffset = 0,
+): Tensor {
   const { gpu } = ids;
+  const n = typeof which === 'number' ? which : which.length;
   const { width } = table;
   const out = Tensor.result(gpu, [n, width], [ids], 'rows');
   for (const { row0, rows, tensor } of table.chunks)
@@ -47,6 +72,9 @@ export function gatherTable(table: Table, ids: Tensor<'u32'>, n: number, idsOffs
       tensor.binding(),
       out.binding(),
     ]);
+  const chunks = table.chunks.map((c) => c.tensor);
+  if (typeof which !== 'number') return taped(out, chunks, gatherTableBackward(table, which));
+  if (isTaped(...chunks)) throw new Error('gradients of rows of a table need their numbers on the host');
   return out;
 }
 
@@ -66,6 +94,8 @@ export function layerNorm(
     const launch = layernorm({ rows, width, affine: norm !== null, eps, scaleOut: withScale, rms }, gpu.caps);
     gpu.launch(launch, bindings(x, norm?.w, norm?.b, normalized, scale));
   });
+  taped(normalized, [x, norm?.w, norm?.b], layerNormBackward(x, norm, eps, rms));
+  if (scale) taped(scale, [x], scaleBackward(x, eps, rms));
   return { normalized, scale };
 }
 
@@ -78,7 +108,7 @@ export function normalizeBy(x: Tensor, scale: Tensor, norm: Norm | null, { rms =
     const launch = normalize({ rows: x.size / width, width, affine: norm !== null, rms }, gpu.caps);
     gpu.launch(launch, bindings(x, s, norm?.w, norm?.b, out));
   });
-  return out;
+  return taped(out, [x, scale, norm?.w, norm?.b], normalizeByBackward(x, scale, norm, rms));
 }
 
 /** act(x · W + b) + residual: [tokens, inner] · [inner, cols]. */
@@ -88,6 +118,11 @@ export function linear(
   b: Tensor,
   { act = null, residual = null }: { act?: Activation | null; residual?: Tensor | null } = {},
 ): Tensor {
+  // The gradient of the activation needs what went into it.
+  if (act && isTaped(x, W, b)) {
+    const post = activate(linear(x, W, b), act);
+    return residual ? post.add(residual) : post;
+  }
   const { gpu } = x;
   const [inner, cols] = W.shape;
   const rows = x.size / inner;
@@ -99,7 +134,7 @@ export function linear(
     );
     gpu.launch(launch, bindings(x, W, b, residual, out));
   });
-  return out;
+  return taped(out, [x, W, b, residual], linearBackward(x, W, isTaped(W)));
 }
 
 /** The MLP's nonlinearity. */
@@ -107,7 +142,7 @@ export function activate(x: Tensor, act: Activation): Tensor {
   const { gpu } = x;
   const out = Tensor.result(gpu, x.shape, [x], 'hook_post');
   withDense([x], ([x]) => gpu.launch(activation({ n: x.size, act }, gpu.caps), bindings(x, out)));
-  return out;
+  return taped(out, [x], activateBackward(x, act));
 }
 
 /** SoLU: x · softmax(x) over the last axis. */
@@ -116,7 +151,7 @@ export function softmaxLinearUnit(x: Tensor): Tensor {
   const cols = x.shape.at(-1)!;
   const out = Tensor.result(gpu, x.shape, [x], 'hook_mid');
   withDense([x], ([x]) => gpu.launch(solu({ rows: x.size / cols, cols }, gpu.caps), bindings(x, out)));
-  return out;
+  return taped(out, [x], softmaxLinearUnitBackward(x));
 }
 
 /** Three windows [tokens, head, dHead] of [tokens, 3 · head · dHead]: queries, keys, values, sharing its memory. */
@@ -133,7 +168,7 @@ export function headProject(x: Tensor, w: GpuBlock, part: 0 | 1 | 2, dHead: numb
   const wCols = w.W_QKV.shape[1];
   const launch = headInput({ tokens, heads, dModel, dHead, wCols, col0: part * heads * dHead }, gpu.caps);
   withDense([x], ([x]) => gpu.launch(launch, bindings(x, w.W_QKV, w.b_QKV, out)));
-  return out;
+  return taped(out, [x, w.W_QKV, w.b_QKV], headProjectBackward(x, w.W_QKV, part, dHead));
 }
 
 /** What each head writes to the residual stream: z [tokens, head, dHead] → [tokens, head, dModel]. */
@@ -145,7 +180,7 @@ export function headResults(z: Tensor, W_O: Tensor): Tensor {
   withDense([z], ([z]) =>
     gpu.launch(headResult({ tokens, heads, dHead, dModel }, gpu.caps), bindings(z, W_O, out)),
   );
-  return out;
+  return taped(out, [z, W_O], headResultsBackward(z, W_O));
 }
 
 /** Logits: x · W_Uᵀ + b_U, [rows, dVocab]. */
@@ -164,18 +199,19 @@ export function unembed(x: Tensor, W_U: Table, b_U: Tensor | null): Tensor {
         gpu.launch(launch, [x.binding(start * inner, rows * inner), tensor.binding(), ...bindings(b_U), y]);
       }
   });
-  return out;
+  const chunks = W_U.chunks.map((c) => c.tensor);
+  return taped(out, [x, b_U, ...chunks], unembedBackward(x, W_U, isTaped(...chunks)));
 }
 
 /** Columns of the unembedding: W [n, dModel] and b [n, 1] of some tokens. */
 export function unembedColumns(
   ids: Tensor<'u32'>,
+  which: readonly number[],
   W_U: Table,
   b_U: Tensor | null,
 ): { W: Tensor; b: Tensor | null } {
-  const n = ids.size;
   const bias = b_U && { rows: W_U.rows, width: 1, chunks: [{ row0: 0, rows: W_U.rows, tensor: b_U }] };
-  return { W: gatherTable(W_U, ids, n), b: bias && gatherTable(bias, ids, n) };
+  return { W: gatherTable(W_U, ids, which), b: bias && gatherTable(bias, ids, which) };
 }
 
 /** Chosen rows of a [rows, width] tensor. `which`: row numbers. */
@@ -183,7 +219,7 @@ export function pickRows(x: Tensor, which: readonly number[], scope: Scope | nul
   const [rows, width] = x.shape;
   const ids = Tensor.from<'u32'>(x.gpu, Uint32Array.from(which), [which.length], { label: 'rows', scope });
   const tensor = x.dense();
-  const out = gatherTable({ rows, width, chunks: [{ row0: 0, rows, tensor }] }, ids, which.length);
+  const out = gatherTable({ rows, width, chunks: [{ row0: 0, rows, tensor }] }, ids, which);
   if (tensor !== x) tensor.dispose();
   ids.dispose();
   return out;

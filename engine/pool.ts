@@ -82,7 +82,20 @@ export class Pool {
     this.#bytes += found.bytes;
     this.#count++;
     this.#peak = Math.max(this.#peak, this.#bytes);
+    for (const watch of this.#watches) watch.peak = Math.max(watch.peak, this.#bytes);
     return found;
+  }
+
+  readonly #watches = new Set<{ peak: number }>();
+
+  /** Follows the most that is held from now on; the function tells it, and ends that. */
+  watchPeak(): () => number {
+    const watch = { peak: this.#bytes };
+    this.#watches.add(watch);
+    return () => {
+      this.#watches.delete(watch);
+      return watch.peak;
+    };
   }
 
   /** Takes a buffer back. It may be handed out again at once: commands run in the order in which they were encoded. */

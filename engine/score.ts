@@ -4,7 +4,7 @@ import { pickPairs } from '../kernels/pick.js';
 import { lseChunk } from '../kernels/softmax.js';
 import { unembed } from './ops.js';
 import { Tensor } from './tensor.js';
-import { forVocabularyChunks } from './vocabulary.js';
+import { forVocabularyChunks } from './vocabulary-chunks.js';
 import type { Table } from './weights.js';
 
 /**

@@ -18,6 +18,11 @@ export class Storage {
     this.buffer = buffer;
   }
 
+  /** More than one tensor holds it. */
+  get shared(): boolean {
+    return this.#refs > 1;
+  }
+
   retain(): void {
     this.#refs++;
   }

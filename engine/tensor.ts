@@ -25,6 +25,18 @@ import {
   stridesOf,
 } from './shape.js';
 import { type Scope, Storage } from './storage.js';
+import { taped } from './tape.js';
+import {
+  binaryBackward,
+  concatBackward,
+  gatherBackward,
+  matmulBackward,
+  reduceBackward,
+  scalarBackward,
+  setBackward,
+  softmaxGradient,
+  unaryGradient,
+} from './tensor-backward.js';
 
 /** An array on the GPU. */
 export class Tensor<D extends DType = 'f32'> extends GpuArray<D> {
@@ -62,6 +74,11 @@ export class Tensor<D extends DType = 'f32'> extends GpuArray<D> {
     return new Tensor<D>({ storage, shape, dtype, label, scope });
   }
 
+  /** Internal: uninitialised memory in the scope of this tensor. */
+  empty(shape: readonly number[], label = this.label): Tensor {
+    return Tensor.result(this.gpu, shape, [this], label);
+  }
+
   /** Tensors one after another along the first axis; the other axes must agree. */
   static concat(tensors: readonly Tensor[]): Tensor {
     const [first] = tensors;
@@ -78,7 +95,7 @@ export class Tensor<D extends DType = 'f32'> extends GpuArray<D> {
       copyInto(t, out, at);
       at += t.size;
     }
-    return out;
+    return taped(out, tensors, concatBackward(tensors.map((t) => t.shape[0])));
   }
 
   // ---- parts -------------------------------------------------------------------------------------------------
@@ -104,15 +121,16 @@ export class Tensor<D extends DType = 'f32'> extends GpuArray<D> {
       );
     const out = this.copy();
     const { gpu } = this;
+    out.node = null;
     if (typeof value === 'number') {
       gpu.launch(fill({ ...part, value }, gpu.caps), [out.binding()]);
-      return out;
+      return recorded(out, [this], setBackward(index, null));
     }
     const strides = broadcastStrides(value.shape, value.strides, part.shape);
     const source = value.view({ shape: part.shape, strides, offset: value.offset });
     withDense([source], ([s]) => gpu.launch(scatterStrided(part, gpu.caps), [s.binding(), out.binding()]));
     source.dispose();
-    return out;
+    return recorded(out, [this, value], setBackward(index, value.shape));
   }
 
   /**
@@ -139,7 +157,8 @@ export class Tensor<D extends DType = 'f32'> extends GpuArray<D> {
       );
     const k = indices.shape.at(-1) ?? 1;
     const launch = (n: number) => gatherLast({ rows: n, cols, k }, this.gpu.caps);
-    return this.#rowwise('gather', indices.shape, rows, [this, indices], [cols, k, k], launch);
+    const out = this.#rowwise('gather', indices.shape, rows, [this, indices], [cols, k, k], launch);
+    return recorded(out, [this], gatherBackward(this.shape, indices));
   }
 
   // ---- arithmetic --------------------------------------------------------------------------------------------
@@ -164,7 +183,8 @@ export class Tensor<D extends DType = 'f32'> extends GpuArray<D> {
   /** Elementwise function: `t.map('exp')`. */
   map(op: UnaryOp): Tensor {
     const launch = (n: number) => unary({ op, n }, this.gpu.caps);
-    return this.#rowwise(op, this.shape, this.size, [this], [1, 1], launch);
+    const out = this.#rowwise(op, this.shape, this.size, [this], [1, 1], launch);
+    return recorded(out, [this], unaryGradient(op, this as unknown as Tensor));
   }
 
   /** Matrix product over the last two axes: [..., m, k] · [k, n] or [..., m, k] · [..., k, n]. */
@@ -190,7 +210,7 @@ export class Tensor<D extends DType = 'f32'> extends GpuArray<D> {
     withDense([this, b], ([x, y]) =>
       gpu.launch(batchMatmul(o, gpu.caps), [x.binding(), y.binding(), out.binding()]),
     );
-    return out;
+    return recorded(out, [this, b], matmulBackward(o, this as unknown as Tensor, b));
   }
 
   // ---- reductions --------------------------------------------------------------------------------------------
@@ -223,7 +243,8 @@ export class Tensor<D extends DType = 'f32'> extends GpuArray<D> {
     }
     const cols = this.shape[a];
     const launch = (rows: number) => softmax({ rows, cols }, this.gpu.caps);
-    return this.#rowwise('softmax', this.shape, this.size / cols, [this], [cols, cols], launch);
+    const out = this.#rowwise('softmax', this.shape, this.size / cols, [this], [cols, cols], launch);
+    return recorded(out, [this], softmaxGradient(out));
   }
 
   /** The k largest along the last axis, descending, ties by lower index: { values, indices }, both [..., k]. */
@@ -237,7 +258,7 @@ export class Tensor<D extends DType = 'f32'> extends GpuArray<D> {
     const indices = Tensor.result<'u32'>(gpu, shape, [this], `${this.label}.topk`, 'u32');
     const launch = (rows: number) => topk({ rows, cols, k }, gpu.caps);
     withDense([this], ([x]) => launchRows(x.size / cols, [x, values, indices], [cols, k, k], launch));
-    return { values, indices };
+    return { values: recorded(values, [this], gatherBackward(this.shape, indices)), indices };
   }
 
   /** Index of the largest along the last axis: [...]. */
@@ -273,11 +294,17 @@ export class Tensor<D extends DType = 'f32'> extends GpuArray<D> {
     const { gpu } = this;
     if (typeof b === 'number') {
       const launch = (n: number) => binaryScalar({ op, n, value: b }, gpu.caps);
-      return this.#rowwise(op, this.shape, this.size, [this], [1, 1], launch);
+      const out = this.#rowwise(op, this.shape, this.size, [this], [1, 1], launch);
+      return recorded(out, [this], scalarBackward(op, b));
     }
+    const backward = binaryBackward(op, this as unknown as Tensor, b);
     if (sameShape(this.shape, b.shape)) {
       const launch = (n: number) => binary({ op, shape: [n], aStrides: [1], bStrides: [1] }, gpu.caps);
-      return this.#rowwise(op, this.shape, this.size, [this, b], [1, 1, 1], launch);
+      return recorded(
+        this.#rowwise(op, this.shape, this.size, [this, b], [1, 1, 1], launch),
+        [this, b],
+        backward,
+      );
     }
     const shape = broadcastShape(this.shape, b.shape, op);
     const out = Tensor.result(gpu, shape, [this, b], `${this.label}.${op}`);
@@ -286,7 +313,7 @@ export class Tensor<D extends DType = 'f32'> extends GpuArray<D> {
       const launch = binary({ op, shape, aStrides: strides(x), bStrides: strides(y) }, gpu.caps);
       gpu.launch(launch, [x.binding(), y.binding(), out.binding()]);
     });
-    return out;
+    return recorded(out, [this, b], backward);
   }
 
   #reduce(op: ReduceOp, axis: number | undefined, keepDims: boolean): Tensor {
@@ -308,6 +335,14 @@ export class Tensor<D extends DType = 'f32'> extends GpuArray<D> {
     const inner = sizeOf(this.shape.slice(a + 1));
     const shape = this.shape.flatMap((d, i) => (i !== a ? [d] : keepDims ? [1] : []));
     const launch = (rows: number) => reduceMiddle({ outer: rows, n, inner, op }, this.gpu.caps);
-    return this.#rowwise(op, shape, outer, [this], [n * inner, inner], launch);
+    const out = this.#rowwise(op, shape, outer, [this], [n * inner, inner], launch);
+    return recorded(out, [this], reduceBackward(op, this as unknown as Tensor, a));
   }
 }
+
+/** A result goes onto the tape of its inputs; integers have no gradients. */
+const recorded = <D extends DType>(
+  out: Tensor<D>,
+  inputs: readonly Tensor<DType>[],
+  make: Parameters<typeof taped>[2],
+): Tensor<D> => taped(out as unknown as Tensor, inputs as readonly Tensor[], make) as unknown as Tensor<D>;

@@ -1,87 +1,20 @@
-/**
- * What is read of logits without having them: [rows, dVocab] would not fit, so they are made for some rows and a chunk
- * of the vocabulary at a time, looked at, and overwritten.
- */
+/** What is read of logits without having them all at once: see vocabulary-chunks.ts. */
 
 import { fill } from '../kernels/copy.js';
 import { divergenceChunk } from '../kernels/divergence.js';
-import { unembed } from '../kernels/matmul.js';
 import { lseChunk, pickChunk } from '../kernels/softmax.js';
 import { dotRows, NOTHING, rankChunk, targetProbs } from '../kernels/vocabulary.js';
 import type { Binding } from './gpu.js';
-import { ALIGN, rowWindows, withDense } from './launches.js';
+import { rowWindows, withDense } from './launches.js';
 import { pickRows, unembedColumns } from './ops.js';
+import { taped } from './tape.js';
 import { Tensor } from './tensor.js';
+import { alongDirectionsBackward, divergenceBackward, probabilitiesBackward } from './vocabulary-backward.js';
+import { forRows, forVocabularyChunks, type VocabularyChunk } from './vocabulary-chunks.js';
 import type { Table } from './weights.js';
-
-/** Columns that are computed at once, at most, and rows: 64 MiB of logits. */
-const VOCABULARY_CHUNK = 4096;
-const ROWS_AT_ONCE = 4096;
 
 /** A target that there is not: fills up lists of targets which are shorter than others. */
 export const NO_TARGET = 0xffffffff;
-
-/** A chunk of the vocabulary: columns [col0, col0 + cols). */
-export interface VocabularyChunk {
-  readonly col0: number;
-  readonly cols: number;
-  readonly first: boolean;
-  readonly last: boolean;
-}
-
-/**
- * Calls f with the logits of each of `xs` ([rows, cols], dense) for one chunk of the vocabulary after the other; they
- * are gone when it returns.
- * @param xs what the unembedding reads, [rows, dModel] each
- * @param wanted leaves chunks out
- */
-export function forVocabularyChunks(
-  xs: readonly Tensor[],
-  W_U: Table,
-  b_U: Tensor | null,
-  f: (logits: Binding[], chunk: VocabularyChunk) => void,
-  wanted: (col0: number, cols: number) => boolean = () => true,
-): void {
-  const { gpu } = xs[0];
-  const inner = W_U.width;
-  // At most about a quarter of a small vocabulary.
-  const width = Math.min(VOCABULARY_CHUNK, ALIGN * Math.ceil(W_U.rows / 4 / ALIGN), W_U.rows);
-  const chunks = xs.map((x) => Tensor.result(gpu, [x.size / inner, width], [x], 'chunk of logits'));
-  withDense(xs, (dense) => {
-    let first = true;
-    for (const { row0, rows: columns, tensor } of W_U.chunks)
-      for (let c = 0; c < columns; c += width) {
-        const cols = Math.min(width, columns - c);
-        const col0 = row0 + c;
-        if (!wanted(col0, cols)) continue;
-        const weights = [tensor.binding(c * inner, cols * inner)];
-        if (b_U) weights.push(b_U.binding(col0, cols));
-        const logits = dense.map((x, i) => {
-          const rows = x.size / inner;
-          const out = chunks[i].binding(0, rows * cols);
-          const size = { rows, inner, cols, col0: 0, stride: cols, bias: b_U !== null };
-          gpu.launch(unembed(size, gpu.caps), [x.binding(), ...weights, out]);
-          return out;
-        });
-        f(logits, { col0, cols, first, last: col0 + cols === W_U.rows });
-        first = false;
-      }
-  });
-  for (const chunk of chunks) chunk.dispose();
-}
-
-/** Calls f with some rows of x [..., width] at a time, the first of them and their number. */
-function forRows(x: Tensor, width: number, f: (part: Tensor, start: number, n: number) => void): void {
-  const rows = x.size / width;
-  const all = x.reshape([rows, width]);
-  for (let start = 0; start < rows; start += ROWS_AT_ONCE) {
-    const n = Math.min(ROWS_AT_ONCE, rows - start);
-    const part = all.window([[start, start + n]]);
-    f(part, start, n);
-    part.dispose();
-  }
-  all.dispose();
-}
 
 /**
  * For each row the logits of its targets and the log-sum-exp of all logits, as (max, Σ exp(logit − max)).
@@ -128,6 +61,8 @@ export function targetProbabilities(
   const { picked, state } = targetLogits(x, targets, W_U, b_U);
   const out = Tensor.result(gpu, [rows], [x], 'probability of the targets');
   gpu.launch(targetProbs({ rows, k, log }, gpu.caps), [picked.binding(), state.binding(), out.binding()]);
+  const given = { x, targets, picked, state, out, W_U, b_U, log };
+  taped(out, [x, b_U, ...W_U.chunks.map((c) => c.tensor)], probabilitiesBackward(given));
   picked.dispose();
   state.dispose();
   return out;
@@ -208,7 +143,8 @@ export function divergence(
     });
     for (const t of [rows, ids, state]) t.dispose();
   });
-  return out;
+  const tables = W_U.chunks.map((c) => c.tensor);
+  return taped(out, [x, b_U, ...tables], divergenceBackward({ x, reference, which, W_U, b_U }));
 }
 
 /** Directions of the unembedding's input space, and what comes on top of the product with them. */
@@ -234,7 +170,7 @@ export function logitDirections(
   const weights = Float32Array.from(sums.flatMap((s) => tokens.map((t) => s.get(t) ?? 0)));
   const w = Tensor.from(gpu, weights, [sums.length, n], { label: 'weights of logits' });
   const ids = Tensor.from<'u32'>(gpu, Uint32Array.from(tokens), [n], { label: 'tokens' });
-  const columns = unembedColumns(ids, W_U, b_U);
+  const columns = unembedColumns(ids, tokens, W_U, b_U);
   const bias = columns.b ?? Tensor.from(gpu, new Float32Array(n), [n, 1], { label: 'no bias' });
   const directions = { D: w.matmul(columns.W), b: w.matmul(bias) };
   for (const t of [w, ids, columns.W, bias]) t.dispose();
@@ -256,7 +192,7 @@ export function alongDirections(x: Tensor, which: readonly number[], { D, b }: D
     }
   });
   ids.dispose();
-  return out;
+  return taped(out, [x], alongDirectionsBackward(which, D));
 }
 
 /** As many times the logit of no target. */

@@ -36,7 +36,17 @@ export interface GpuBlock {
 }
 
 /** A whole model. `W_U` has one row a token ([dVocab, dModel]) and is `W_E` itself where they are tied. */
-export class GpuWeights {
+export interface WeightTensors {
+  readonly W_E: Table;
+  readonly W_pos: Table;
+  readonly blocks: readonly GpuBlock[];
+  readonly lnFinal: Norm | null;
+  readonly W_U: Table;
+  readonly b_U: Tensor | null;
+}
+
+/** The weights of a model that was loaded. */
+export class GpuWeights implements WeightTensors {
   W_E!: Table;
   W_pos!: Table;
   readonly blocks: GpuBlock[] = [];

@@ -181,6 +181,7 @@ export class ActivationCache {
   }
 
   #resolve(name: string, layer?: number | null, layerType?: string | null): string {
+    if (name === 'logits') return name; // of a run with gradients
     const { nLayers } = this.config;
     if (layer != null && (!Number.isInteger(layer) || layer < -nLayers || layer >= nLayers))
       throw new Error(

@@ -6,7 +6,7 @@
 import { headResults, linear } from '../engine/ops.js';
 import type { Scope } from '../engine/storage.js';
 import type { Tensor } from '../engine/tensor.js';
-import type { GpuWeights } from '../engine/weights.js';
+import type { WeightTensors } from '../engine/weights.js';
 import type { Config } from '../weights/config.js';
 import type { Look } from './look.js';
 
@@ -16,7 +16,7 @@ export interface Component {
   /** Hook points it is made from. */
   readonly names: readonly string[];
   /** Its rows, [k, tokens, width] at a time. They, and all that is made on the way, are in `scope`. */
-  rows(look: Look, weights: GpuWeights, scope: Scope): Iterable<Tensor>;
+  rows(look: Look, weights: WeightTensors, scope: Scope): Iterable<Tensor>;
 }
 
 /** Rows are made in pieces of about so many bytes. */

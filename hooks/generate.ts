@@ -6,6 +6,7 @@
 import { extendPrefix, KvStore, type Prefix } from '../engine/kv.js';
 import { uniform } from '../engine/random.js';
 import { checkSampling, type SamplingOptions, sample } from '../engine/sample.js';
+import { readInput } from './input.js';
 import type { HookedTransformer } from './model.js';
 import { runToLastLogits } from './run.js';
 import { type Steering, type SteerOptions, steer } from './steer.js';
@@ -101,4 +102,21 @@ export async function* generateSteps(
     store?.dispose();
     steering?.dispose();
   }
+}
+
+/**
+ * All steps of a generation.
+ * @returns all token ids, and those of the prompt as it was typed with the rest, without the token that ended it
+ */
+export async function generateAll(
+  model: HookedTransformer,
+  prompt: string | readonly number[],
+  options: GenerateOptions,
+): Promise<{ tokens: readonly number[]; continued: readonly number[] }> {
+  const [start] = readInput(model, prompt, options).tokens;
+  let tokens: readonly number[] = start;
+  for await (const step of generateSteps(model, start, options)) tokens = step.tokens;
+  const typed = typeof prompt === 'string' && (options.prependBos ?? true) ? 1 : 0;
+  const ended = tokens.length > start.length && tokens.at(-1) === model.tokenizer?.eosTokenId;
+  return { tokens, continued: tokens.slice(typed, ended ? -1 : undefined) };
 }

@@ -33,6 +33,8 @@ export interface PreparedMetric {
    * @param reads where the n rows of x come from
    */
   evaluate(x: Tensor, reads: readonly Read[]): Tensor | Promise<Tensor>;
+  /** The same from logits [n, dVocab] that are there, for gradients at them; metrics without a gradient have none. */
+  ofLogits?(logits: Tensor, reads: readonly Read[]): Tensor | Promise<Tensor>;
   /** Frees what `prepare` made. */
   dispose?(): void;
 }

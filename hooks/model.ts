@@ -23,8 +23,9 @@ import { noProcessing, type Processing } from '../weights/processing.js';
 import { type Saveable, saveable } from '../weights/save.js';
 import type { WeightViews } from '../weights/views.js';
 import { ActivationCache } from './cache.js';
-import { type GenerateOptions, type GenerateStep, generateSteps } from './generate.js';
-import { checkTokens, type InputOptions, layerRange, type ModelInput, readInput } from './input.js';
+import { type GenerateOptions, type GenerateStep, generateAll, generateSteps } from './generate.js';
+import { type GradientOptions, type GradientRun, runWithGrads } from './gradients.js';
+import { type InputOptions, layerRange, type ModelInput, readInput } from './input.js';
 import { type IntervenedRun, type InterventionOptions, runWithInterventions } from './intervene.js';
 import type { Counterfactual } from './interventions.js';
 import {
@@ -35,9 +36,11 @@ import {
   type ModelSource,
   type TensorMap,
 } from './load.js';
+import type { Differentiable } from './measure.js';
 import type { NameFilter } from './names.js';
 import { keepPositions, type PosSlice } from './positions.js';
 import { type PrefixOptions, storePrefix } from './prefix.js';
+import { residualDirections } from './residual-directions.js';
 import { logitsOfResidual, type RunPlan, runToLogits } from './run.js';
 import { logProbs, type ScoreOptions } from './score.js';
 import type { HookEntry } from './tap.js';
@@ -250,6 +253,15 @@ export class HookedTransformer {
     return rest;
   }
 
+  /**
+   * A run, a metric of it, and the metric's gradient at every hook point asked for: `{ value, cache, grads }`.
+   * @param metric `logitDiff(…)` and the like, or a function of the logits that gives a tensor with one number
+   * @example const { grads } = await model.runWithGrads('The cat', loss(), { names: 'resid_pre' })
+   */
+  runWithGrads(input: ModelInput, metric: Differentiable, options?: GradientOptions): Promise<GradientRun> {
+    return runWithGrads(this, input, metric, options);
+  }
+
   /** Per row, the log-probability of each token given those before it: one number less than the row has tokens. */
   logProbs(input: TextInput, options: InputOptions & ScoreOptions = {}): Promise<Float32Array[]> {
     if (options.prefix) throw new Error('logProbs takes whole texts: put the prefix in front of each');
@@ -291,14 +303,8 @@ export class HookedTransformer {
     prompt: string | readonly number[],
     { returnType = 'text', ...options }: GenerateOptions & { returnType?: 'text' | 'tokens' } = {},
   ): Promise<string | number[]> {
-    const [start] = readInput(this, prompt, options).tokens;
-    let tokens: readonly number[] = start;
-    for await (const step of generateSteps(this, start, options)) tokens = step.tokens;
-    if (returnType === 'tokens') return [...tokens];
-    // The prompt as it was typed, then the rest, without the token that ended it.
-    const typed = typeof prompt === 'string' && (options.prependBos ?? true) ? 1 : 0;
-    const ended = tokens.length > start.length && tokens.at(-1) === this.tokenizer?.eosTokenId;
-    return toText(this.tokenizer, tokens.slice(typed, ended ? -1 : undefined));
+    const { tokens, continued } = await generateAll(this, prompt, options);
+    return returnType === 'tokens' ? [...tokens] : toText(this.tokenizer, continued);
   }
 
   /** `generate`, token by token. */
@@ -326,15 +332,7 @@ export class HookedTransformer {
 
   /** Columns of W_U: the residual directions that raise the logits of tokens, [tokens, dModel]. */
   tokensToResidualDirections(tokens: readonly number[] | string): Tensor {
-    const ids = typeof tokens === 'string' ? [this.toSingleToken(tokens)] : tokens;
-    checkTokens(ids, this.config, 'tokensToResidualDirections');
-    const { W_U } = this.weights;
-    const { dModel, dVocab } = this.config;
-    const data = new Float32Array(ids.length * dModel);
-    ids.forEach((id, i) => {
-      for (let d = 0; d < dModel; d++) data[i * dModel + d] = W_U.data[d * dVocab + id];
-    });
-    return this.tensor(data, [ids.length, dModel]);
+    return residualDirections(this, typeof tokens === 'string' ? [this.toSingleToken(tokens)] : tokens);
   }
 
   // ---- inside ------------------------------------------------------------------------------------------------

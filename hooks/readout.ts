@@ -3,7 +3,7 @@
  * and in lists a prompt; interp/metrics.ts makes the metrics of them.
  */
 
-import { unembed } from '../engine/ops.js';
+import { pickRows, unembed } from '../engine/ops.js';
 import { showShape } from '../engine/shape.js';
 import { Scope } from '../engine/storage.js';
 import { Tensor } from '../engine/tensor.js';
@@ -15,6 +15,7 @@ import {
   rankOf,
   targetProbabilities,
 } from '../engine/vocabulary.js';
+import { divergenceOfLogits, probabilityOfLogits, sumsOfLogits } from './logit-readout.js';
 import type { PreparedMetric, Read } from './metric.js';
 import type { Runnable } from './run.js';
 
@@ -31,10 +32,17 @@ export function readDifference({ gpuWeights: w }: Runnable, right: Lists, other:
     return places.get(key)!;
   });
   const directions = logitDirections(sums, w.W_U, w.b_U);
-  const prepared = scoped((x, reads) => {
-    const own = reads.map((r) => which[r.row]);
-    return alongDirections(x, own, directions);
-  });
+  const prepared = scoped(
+    (x, reads) => {
+      const own = reads.map((r) => which[r.row]);
+      return alongDirections(x, own, directions);
+    },
+    (logits, reads) =>
+      sumsOfLogits(
+        logits,
+        reads.map((r) => sums[which[r.row]]),
+      ),
+  );
   const dispose = () => {
     directions.D.dispose();
     directions.b.dispose();
@@ -58,10 +66,18 @@ export function readProbability(
   o: { log: boolean },
 ): PreparedMetric {
   const distinct = tokens.map((list) => [...new Set(list)]);
-  return scoped((x, reads) => {
-    const targets = upload(x, targetsOf(reads, distinct), reads.length);
-    return targetProbabilities(x, targets, w.W_U, w.b_U, o);
-  });
+  return scoped(
+    (x, reads) => {
+      const targets = upload(x, targetsOf(reads, distinct), reads.length);
+      return targetProbabilities(x, targets, w.W_U, w.b_U, o);
+    },
+    (logits, reads) =>
+      probabilityOfLogits(
+        logits,
+        reads.map((r) => distinct[r.row]),
+        o,
+      ),
+  );
 }
 
 /** Rank of the best of a prompt's tokens; 0 is the top. */
@@ -79,19 +95,27 @@ export function readDivergence(
 ): PreparedMetric {
   const key = ({ row, pos }: Read) => `${row},${pos}`;
   const index = new Map(places.map((r, i) => [key(r), i]));
-  return scoped((x, reads) => {
-    const which = reads.map((r) => index.get(key(r))!);
-    return divergence(x, final, which, w.W_U, w.b_U);
-  });
+  const placesOf = (reads: readonly Read[]) => reads.map((r) => index.get(key(r))!);
+  return scoped(
+    (x, reads) => divergence(x, final, placesOf(reads), w.W_U, w.b_U),
+    (logits, reads) =>
+      divergenceOfLogits(logits, unembed(pickRows(final, placesOf(reads), logits.scope), w.W_U, w.b_U)),
+  );
 }
 
 /** −log p of the token after each read. */
 export const readLoss = ({ gpuWeights: w }: Runnable, rows: Lists): PreparedMetric =>
-  scoped((x, reads) => {
-    const next = Uint32Array.from(reads, ({ row, pos }) => rows[row][pos + 1]);
-    const targets = upload(x, next, reads.length);
-    return targetProbabilities(x, targets, w.W_U, w.b_U, { log: true }).mul(-1);
-  });
+  scoped(
+    (x, reads) => {
+      const next = Uint32Array.from(reads, ({ row, pos }) => rows[row][pos + 1]);
+      const targets = upload(x, next, reads.length);
+      return targetProbabilities(x, targets, w.W_U, w.b_U, { log: true }).mul(-1);
+    },
+    (logits, reads) => {
+      const next = reads.map(({ row, pos }) => [rows[row][pos + 1]]);
+      return probabilityOfLogits(logits, next, { log: true }).mul(-1);
+    },
+  );
 
 /** A function of logits: one number a read, from that read's logits alone. */
 export type MetricFunction = (
@@ -105,6 +129,8 @@ const LOGITS_BYTES = 2 ** 26;
 /** What a function makes of the logits [n, dVocab] of some reads at a time. `name`: for messages. */
 export function readLogits({ gpuWeights: w }: Runnable, fn: MetricFunction, name: string): PreparedMetric {
   const step = Math.max(1, Math.floor(LOGITS_BYTES / 4 / w.W_U.rows));
+  const ofLogits = async (logits: Tensor, reads: readonly Read[]) =>
+    numbers(await fn(logits, reads), reads.length, name, logits);
   return scoped(async (x, reads) => {
     const parts: Tensor[] = [];
     for (let from = 0; from < reads.length; from += step) {
@@ -115,7 +141,7 @@ export function readLogits({ gpuWeights: w }: Runnable, fn: MetricFunction, name
       parts.push(await inScope(part, value));
     }
     return Tensor.concat(parts);
-  });
+  }, ofLogits);
 }
 
 function numbers(value: Tensor | ArrayLike<number>, n: number, name: string, x: Tensor): Tensor {
@@ -130,8 +156,12 @@ function numbers(value: Tensor | ArrayLike<number>, n: number, name: string, x: 
 
 // ---- inside ------------------------------------------------------------------------------------------------------
 
-const scoped = (evaluate: PreparedMetric['evaluate']): PreparedMetric => ({
+const scoped = (
+  evaluate: PreparedMetric['evaluate'],
+  ofLogits?: PreparedMetric['ofLogits'],
+): PreparedMetric => ({
   evaluate: (x, reads) => inScope(x, (x) => evaluate(x, reads)),
+  ofLogits: ofLogits && ((logits, reads) => inScope(logits, (logits) => ofLogits(logits, reads))),
 });
 
 /** What f makes of x, in the scope of x; what else it makes is freed. */

@@ -8,18 +8,20 @@ import { layerNorm, pickRows, unembed } from '../engine/ops.js';
 import { showShape } from '../engine/shape.js';
 import { Scope } from '../engine/storage.js';
 import { noTap, type Tap } from '../engine/tap.js';
+import type { Tape } from '../engine/tape.js';
 import type { Tensor } from '../engine/tensor.js';
-import type { GpuWeights } from '../engine/weights.js';
+import type { WeightTensors } from '../engine/weights.js';
 import type { Config } from '../weights/config.js';
 import type { LayerRange } from './input.js';
 import { hookNames, layerOf, matchNames, type NameFilter } from './names.js';
 import { type Hook, type HookEntry, HookTap } from './tap.js';
+import { WatchTap } from './watch-tap.js';
 
 /** What a run needs of a model. */
 export interface Runnable {
   readonly gpu: Gpu;
   readonly config: Config;
-  readonly gpuWeights: GpuWeights;
+  readonly gpuWeights: WeightTensors;
 }
 
 /** What to run, from where to where, and who looks on. */
@@ -33,10 +35,12 @@ export interface RunPlan {
   readonly capture?: { names: NameFilter | undefined; put: (name: string, t: Tensor, batch: Batch) => void };
   /** Where the rows' keys and values are kept (at the `slots` of the inputs). */
   readonly keepIn?: KvStore;
+  /** Records the run for gradients at what is captured, and at these names. */
+  readonly watch?: { tape: Tape; names: readonly string[] };
 }
 
 /** What is left when the blocks are through. */
-interface Ended {
+export interface Ended {
   /** The residual stream when the run stops early, else the normalised input of the unembedding: [tokens, dModel]. */
   readonly x: Tensor;
   readonly batch: Batch;
@@ -53,16 +57,17 @@ export async function run<T>(
   end: (ended: Ended, scope: Scope) => T | Promise<T>,
 ): Promise<T> {
   const { gpu, config, gpuWeights: weights } = model;
-  const { inputs, residual = null, layers = { from: 0, to: null }, hooks = [], capture, keepIn } = plan;
+  const { inputs, residual = null, layers = everything, hooks = [], capture, keepIn, watch } = plan;
   const wanted = plannedNames(config, layers, hooks, capture);
   const scope = new Scope();
   try {
     const batch = packBatch(gpu, config.nHeads, inputs, scope, keepIn);
     const seen = { rows: batch.rows, equal: batch.equal, nHeads: config.nHeads };
-    const tap: Tap =
+    let tap: Tap =
       wanted.hooks.size || wanted.capture.size
         ? new HookTap(seen, scope, wanted.hooks, wanted.capture, (name, t) => capture!.put(name, t, batch))
         : noTap;
+    if (watch) tap = new WatchTap(tap, watch.tape, new Set([...wanted.capture, ...watch.names]));
     const start = residual && packed(residual, config, scope);
     const x = await gpt2({ config, weights, batch, tap }, { ...layers, residual: start });
     return await end({ x, batch, stopped: layers.to !== null }, scope);
@@ -117,6 +122,9 @@ function packed(residual: Tensor, { dModel }: Config, scope: Scope): Tensor {
   return own.reshape([-1, dModel]);
 }
 
+/** All blocks, and the last layer norm. */
+const everything: LayerRange = { from: 0, to: null };
+
 /** Which hooks go where, checked before anything runs. @throws when a filter names nothing, or nothing that is reached. */
 function plannedNames(
   config: Config,
@@ -124,31 +132,50 @@ function plannedNames(
   hooks: readonly HookEntry[],
   capture: RunPlan['capture'],
 ) {
-  const reached = (names: string[], what: string) => {
-    const live = names.filter((n) => isReached(n, layers, config));
-    if (!live.length)
-      throw new Error(
-        `${what}: ${names.length > 1 ? 'none of these is' : 'not'} reached by this run, which goes from layer ${layers.from} to ${layers.to === null ? 'the logits' : `before layer ${layers.to}`}`,
-      );
-    return live;
-  };
+  let captured: string[] = [];
+  if (capture?.names === undefined) {
+    if (capture)
+      captured = hookNames(config, { onDemand: false }).filter((n) => isReached(n, layers, config));
+  } else {
+    const names = matchNames(capture.names, config);
+    captured = reached(names, layers, config, `names ${show(capture.names)}`);
+  }
+  return { hooks: hooksByName(config, hooks, layers), capture: new Set(captured) };
+}
+
+/**
+ * The hooks of each hook point, in their order.
+ * @param what for messages
+ * @throws when an entry is none, or names nothing that the run reaches.
+ */
+export function hooksByName(
+  config: Config,
+  hooks: readonly HookEntry[],
+  layers = everything,
+  what = 'hooks',
+): Map<string, Hook[]> {
   const byName = new Map<string, Hook[]>();
   for (const entry of hooks) {
     if (!Array.isArray(entry) || typeof entry[1] !== 'function')
-      throw new Error('hooks: a list of [hook point, function] pairs is needed');
+      throw new Error(`${what}: a list of [hook point, function] pairs is needed`);
     const [filter, hook] = entry as HookEntry;
-    for (const name of reached(matchNames(filter, config), `hook ${show(filter)}`)) {
+    for (const name of reached(matchNames(filter, config), layers, config, `hook ${show(filter)}`)) {
       const list = byName.get(name);
       if (list) list.push(hook);
       else byName.set(name, [hook]);
     }
   }
-  let captured: string[] = [];
-  if (capture?.names === undefined) {
-    if (capture)
-      captured = hookNames(config, { onDemand: false }).filter((n) => isReached(n, layers, config));
-  } else captured = reached(matchNames(capture.names, config), `names ${show(capture.names)}`);
-  return { hooks: byName, capture: new Set(captured) };
+  return byName;
+}
+
+/** Those names that a run comes by. @throws when it comes by none. */
+function reached(names: string[], layers: LayerRange, config: Config, what: string): string[] {
+  const live = names.filter((n) => isReached(n, layers, config));
+  if (!live.length)
+    throw new Error(
+      `${what}: ${names.length > 1 ? 'none of these is' : 'not'} reached by this run, which goes from layer ${layers.from} to ${layers.to === null ? 'the logits' : `before layer ${layers.to}`}`,
+    );
+  return live;
 }
 
 function isReached(name: string, { from, to }: LayerRange, { nLayers }: Config): boolean {

@@ -97,7 +97,9 @@ export class HookTap implements Tap {
   }
 
   #handOver(name: string, t: Tensor): void {
-    const shown = this.#show(name, t);
+    const seen = this.#show(name, t);
+    const shown = seen.detach();
+    seen.dispose();
     try {
       this.#onCapture(name, shown);
     } catch (e) {

@@ -1,9 +1,10 @@
 /**
  * Matrix products with a head axis, for hook points that exist only when somebody asks: `attn.hook_result`, and
- * q, k, v from per-head inputs (`hook_q_input` …). Plain kernels: one output a thread.
+ * q, k, v from per-head inputs (`hook_q_input` …). As products with strides, or plain: one output a thread.
  */
 
 import { type Caps, type Example, type Family, type Launch, lineIndex, noise } from './kernel.js';
+import { stridedMatmul } from './strided-matmul.js';
 import { kernel, perElement, WG } from './wgsl.js';
 
 /** Sizes of `headInput`. */
@@ -29,7 +30,22 @@ export interface HeadResult {
  * Y[t, h, j] = X[t, h, :] · W[:, c] + b[c] with c = col0 + h·dHead + j: q, k or v from an input of its own for each head.
  * Buffers: X [tokens, heads, dModel], W [dModel, wCols], b [wCols], Y [tokens, heads, dHead].
  */
-export function headInput({ tokens, heads, dModel, dHead, wCols, col0 }: HeadInput, _caps: Caps): Launch {
+export function headInput({ tokens, heads, dModel, dHead, wCols, col0 }: HeadInput, caps: Caps): Launch {
+  const product = {
+    batch: heads,
+    m: tokens,
+    k: dModel,
+    n: dHead,
+    a: { batch: dModel, row: heads * dModel, col: 1 },
+    b: { batch: dHead, row: wCols, col: 1, offset: col0 },
+    c: { batch: dHead, row: heads * dHead, col: 1 },
+    bias: { batch: dHead, offset: col0 },
+  };
+  return stridedMatmul(product, caps);
+}
+
+/** `headInput`, one output a thread. */
+function headInputPlain({ tokens, heads, dModel, dHead, wCols, col0 }: HeadInput): Launch {
   const count = tokens * heads * dHead;
   return {
     kernel: kernel('head-matmul/input', () => headInputWgsl),
@@ -42,7 +58,21 @@ export function headInput({ tokens, heads, dModel, dHead, wCols, col0 }: HeadInp
  * Y[t, h, :] = Z[t, h, :] · W_O[h·dHead … (h + 1)·dHead, :]: what each head writes (`attn.hook_result`), without b_O.
  * Buffers: Z [tokens, heads·dHead], W_O [heads·dHead, dModel], Y [tokens, heads, dModel].
  */
-export function headResult({ tokens, heads, dHead, dModel }: HeadResult, _caps: Caps): Launch {
+export function headResult({ tokens, heads, dHead, dModel }: HeadResult, caps: Caps): Launch {
+  const product = {
+    batch: heads,
+    m: tokens,
+    k: dHead,
+    n: dModel,
+    a: { batch: dHead, row: heads * dHead, col: 1 },
+    b: { batch: dHead * dModel, row: dModel, col: 1 },
+    c: { batch: dModel, row: heads * dModel, col: 1 },
+  };
+  return stridedMatmul(product, caps);
+}
+
+/** `headResult`, one output a thread. */
+function headResultPlain({ tokens, heads, dHead, dModel }: HeadResult): Launch {
   const count = tokens * heads * dModel;
   return {
     kernel: kernel('head-matmul/result', () => headResultWgsl),
@@ -151,25 +181,26 @@ export const headMatmulFamily: Family = {
       const b = noise(3 * inner, 3);
       for (const part of [0, 1, 2]) {
         const o = { tokens, heads, dModel, dHead, wCols: 3 * inner, col0: part * inner };
-        examples.push({
-          title: `input ${'qkv'[part]}: ${tokens} tokens, ${heads} heads of ${dHead}, d_model ${dModel}`,
-          launch: headInput(o, caps),
-          buffers: [x, w, b, tokens * inner],
-          // |a||b| averages ¼ a term
-          expected: [
-            { binding: 3, values: headInputReference(o, x, w, b), atol: 1e-5 * (dModel / 4), rtol: 0 },
-          ],
-        });
+        const values = headInputReference(o, x, w, b);
+        for (const [how, launch] of Object.entries({ strided: headInput(o, caps), plain: headInputPlain(o) }))
+          examples.push({
+            title: `input ${'qkv'[part]}, ${how}: ${tokens} tokens, ${heads} heads of ${dHead}, d_model ${dModel}`,
+            launch,
+            buffers: [x, w, b, tokens * inner],
+            expected: [{ binding: 3, values, atol: 1e-5 * (dModel / 4), rtol: 0 }], // |a||b| averages ¼ a term
+          });
       }
       const o = { tokens, heads, dHead, dModel };
       const z = noise(tokens * inner, 4);
       const wo = noise(inner * dModel, 5);
-      examples.push({
-        title: `result: ${tokens} tokens, ${heads} heads of ${dHead}, d_model ${dModel}`,
-        launch: headResult(o, caps),
-        buffers: [z, wo, tokens * heads * dModel],
-        expected: [{ binding: 2, values: headResultReference(o, z, wo), atol: 1e-5 * (dHead / 4), rtol: 0 }],
-      });
+      const values = headResultReference(o, z, wo);
+      for (const [how, launch] of Object.entries({ strided: headResult(o, caps), plain: headResultPlain(o) }))
+        examples.push({
+          title: `result, ${how}: ${tokens} tokens, ${heads} heads of ${dHead}, d_model ${dModel}`,
+          launch,
+          buffers: [z, wo, tokens * heads * dModel],
+          expected: [{ binding: 2, values, atol: 1e-5 * (dHead / 4), rtol: 0 }],
+        });
     }
     return examples;
   },

@@ -25,24 +25,31 @@ export interface StridedMatmul {
   readonly c: MatrixAt;
   /** C += … */
   readonly accumulate?: boolean;
+  /** A number for each column, the same in every row: where those of batch i begin. */
+  readonly bias?: { readonly batch: number; readonly offset: number };
 }
 
 const OPERANDS = ['a', 'b', 'c'] as const;
 
-/** C[i] (+)= A[i] · B[i]. Buffers: A, B, C; what is not an element of C stays. */
+/** C[i] (+)= A[i] · B[i] (+ bias[i]). Buffers: A, B, bias (if there is one), C; what is not an element of C stays. */
 export function stridedMatmul(o: StridedMatmul, _caps: Caps): Launch {
-  const { batch, m, k, n, accumulate = false } = o;
+  const { batch, m, k, n, accumulate = false, bias } = o;
   const four = (f: (i: number) => string, join = '\n') => repeat(4, f, join);
+  const added = (e: number) =>
+    (bias ? ` + bias[params.biasOffset + batch * params.biasBatch + col + ${e}u]` : '') +
+    (accumulate ? ' + C[at]' : '');
   const code = () => /* wgsl */ `
 @group(0) @binding(0) var<storage, read> A: array<f32>;
 @group(0) @binding(1) var<storage, read> B: array<f32>;
-@group(0) @binding(2) var<storage, read_write> C: array<f32>;
+${bias ? '@group(0) @binding(2) var<storage, read> bias: array<f32>;' : ''}
+@group(0) @binding(${bias ? 3 : 2}) var<storage, read_write> C: array<f32>;
 struct Params {
   n: u32, // threads: blocks of 4 × 4 outputs
   rows: u32,
   inner: u32,
   cols: u32,
 ${OPERANDS.map((t) => `  ${t}Batch: u32,\n  ${t}Row: u32,\n  ${t}Col: u32,\n  ${t}Offset: u32,`).join('\n')}
+${bias ? '  biasBatch: u32,\n  biasOffset: u32,' : ''}
 }
 @group(1) @binding(0) var<uniform> params: Params;
 ${perElementMain()}
@@ -63,7 +70,7 @@ ${perElementMain()}
   let c = params.cOffset + batch * params.cBatch;
   ${four(
     (r) => `if (row + ${r}u < params.rows) {
-    ${four((e) => `if (col + ${e}u < params.cols) { let at = c + (row + ${r}u) * params.cRow + (col + ${e}u) * params.cCol; C[at] = y${r}[${e}]${accumulate ? ' + C[at]' : ''}; }`)}
+    ${four((e) => `if (col + ${e}u < params.cols) { let at = c + (row + ${r}u) * params.cRow + (col + ${e}u) * params.cCol; C[at] = y${r}[${e}]${added(e)}; }`)}
   }`,
   )}
 }`;
@@ -76,8 +83,15 @@ ${perElementMain()}
     ]);
   });
   return {
-    kernel: kernel(`stridedMatmul${accumulate ? '/accumulate' : ''}`, code),
-    params: { n: threads, rows: m, inner: k, cols: n, ...Object.fromEntries(places) },
+    kernel: kernel(`stridedMatmul${bias ? '/bias' : ''}${accumulate ? '/accumulate' : ''}`, code),
+    params: {
+      n: threads,
+      rows: m,
+      inner: k,
+      cols: n,
+      ...Object.fromEntries(places),
+      ...(bias && { biasBatch: bias.batch, biasOffset: bias.offset }),
+    },
     grid: perElement(threads),
   };
 }

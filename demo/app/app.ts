@@ -33,5 +33,10 @@ export function edit({ store }: Pick<App, 'store'>, change: Partial<Experiment>)
   if (JSON.stringify(next) === JSON.stringify(experiment)) return;
   const texts = ['clean', 'corrupted', 'answer', 'wrong', 'bos'] as const;
   const typed = texts.some((name) => next[name] !== experiment[name]);
-  store.set({ experiment: next, stored: null, ...(typed && { valid: false, hover: null }) });
+  const other = typed || next.site !== experiment.site || next.metric !== experiment.metric;
+  store.set({
+    experiment: next,
+    ...(other && { stored: null }),
+    ...(typed && { valid: false, hover: null }),
+  });
 }

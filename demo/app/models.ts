@@ -23,7 +23,11 @@ export const knownModels: readonly KnownModel[] = [
 
 /** `548 MB`, `1.5 GB` */
 export const bytesText = (bytes: number): string =>
-  bytes >= 999.5e6 ? `${(bytes / 1e9).toFixed(1)} GB` : `${(bytes / 1e6).toFixed(bytes < 9.95e6 ? 1 : 0)} MB`;
+  bytes < 5e4
+    ? '0 MB'
+    : bytes >= 999.5e6
+      ? `${(bytes / 1e9).toFixed(1)} GB`
+      : `${(bytes / 1e6).toFixed(bytes < 9.95e6 ? 1 : 0)} MB`;
 
 /** Weights that are so large are not kept on the host as well. */
 const HOST_LIMIT = 1e9;

@@ -29,16 +29,18 @@ const LIMIT = 32767;
 /** Of values in an address: two bytes each. */
 const MOST = 1024;
 const SITES: readonly Site[] = ['resid_pre', 'attn_out', 'mlp_out', 'z'];
+const HOWS = ['clean', 'zero', 'mean'] as const;
 const METRICS = ['logit-diff', 'log-prob', 'prob'] as const;
 
 /** The part of the address after `#`. */
 export function addressOf({ model, experiment, locked, map }: State): string {
-  const { clean, corrupted, answer, wrong, bos, site, metric, subject } = experiment;
+  const { clean, corrupted, answer, wrong, bos, site, metric, how, subject } = experiment;
   const fields = new URLSearchParams({ model: model.name, clean, corrupted, answer, wrong });
   if (!bos) fields.set('bos', '0');
   if (subject) fields.set('subject', subject);
   fields.set('at', site);
   fields.set('metric', metric);
+  if (how !== 'clean') fields.set('how', how);
   if (locked) fields.set('select', placeText(locked));
   if (map?.status === 'done' && map.ends && map.site === site && model.info) {
     const { clean: one, corrupted: zero } = map.ends;
@@ -58,6 +60,7 @@ export function readAddress(text: string): Shared | null {
   const metric = METRICS.find((m) => m === fields.get('metric')) ?? 'logit-diff';
   const experiment = {
     ...{ clean, corrupted, site, metric },
+    how: HOWS.find((w) => w === fields.get('how')) ?? 'clean',
     answer: fields.get('answer') ?? '',
     wrong: fields.get('wrong') ?? '',
     bos: fields.get('bos') !== '0',

@@ -1,6 +1,7 @@
 /** What the page knows: one state, one selection, shared by all views. */
 
 import type { Labelled } from '../../interp/result.js';
+import type { How } from '../worker/handlers/counterfactual.js';
 import type { ModelInfo } from '../worker/handlers/model.js';
 import type { MetricName } from '../worker/handlers/patch-map.js';
 import type { ReadPrompts } from '../worker/handlers/prompts.js';
@@ -32,6 +33,8 @@ export interface Experiment {
   readonly bos: boolean;
   readonly site: Site;
   readonly metric: MetricName;
+  /** What the one counterfactual that is looked at puts in. */
+  readonly how: How;
   /** Of causal traces; '' means: the words that look like one. */
   readonly subject: string;
 }

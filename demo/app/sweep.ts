@@ -30,6 +30,7 @@ export class Sweep {
     this.#store = store;
     this.#client = client;
     store.watch(mapKey, (key) => {
+      this.cancel(); // of another experiment
       this.#stop();
       clearTimeout(this.#timer);
       if (key === null) return;

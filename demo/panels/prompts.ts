@@ -44,6 +44,7 @@ export function promptsPanel(app: App): HTMLElement {
     h('div', { class: 'field' }, h('label', { for: 'preset' }, 'Example'), examples, from),
     prompt(app, 'clean', 'Clean prompt'),
     prompt(app, 'corrupted', 'Corrupted prompt'),
+    pairProblem(app),
     h('div', { class: 'answers' }, answer(app, 'answer', 'Answer'), answer(app, 'wrong', 'Wrong answer')),
     h('label', { class: 'check', for: 'bos' }, bos, h('span', {}, 'Begin with the beginning-of-text token')),
     tokens(app),
@@ -76,6 +77,19 @@ function prompt(app: App, name: 'clean' | 'corrupted', title: string): HTMLEleme
     },
   );
   return h('div', { class: `field ${name}` }, h('label', { for: name }, title, count), box, problem);
+}
+
+/** Why the two cannot be compared. */
+function pairProblem({ store }: App): HTMLElement {
+  const problem = h('p', { class: 'problem', role: 'alert', id: 'pair-problem', hidden: true });
+  store.watch(
+    (s) => s.prompts,
+    (read) => {
+      problem.hidden = !read?.pairProblem;
+      problem.textContent = read?.pairProblem ?? '';
+    },
+  );
+  return problem;
 }
 
 /** An answer: one token, which is said at once. */
@@ -122,13 +136,10 @@ function tokens(app: App): HTMLElement {
   const { store } = app;
   const title = h('div', { class: 'strip-title' });
   const strip = h('div', { class: 'strip', role: 'list', 'aria-label': 'Tokens of both prompts' });
-  const problem = h('p', { class: 'problem', role: 'alert', id: 'pair-problem', hidden: true });
   store.watch(
     (s) => s.prompts,
     (read) => {
       if (!read) return;
-      problem.hidden = !read.pairProblem;
-      problem.textContent = read.pairProblem ?? '';
       fill(title, summary(read));
       fill(strip, chips(app, read));
       mark(app, strip);
@@ -138,7 +149,7 @@ function tokens(app: App): HTMLElement {
     (s) => [s.locked, shownPlace(s)],
     () => mark(app, strip),
   );
-  return h('div', { class: 'tokens' }, title, strip, problem);
+  return h('div', { class: 'tokens' }, title, strip);
 }
 
 function summary({ clean, corrupted, differ }: ReadPrompts): string {

@@ -60,9 +60,9 @@ export function bars({ label, rows, values, max, tip, preview, lock }: BarOption
     }),
   );
   roving(element, cells, 1, {
-    tip: (r) => tip(r),
-    preview: (at) => preview(at && at[0]),
-    lock: (r) => lock(r),
+    tip,
+    preview: (at) => preview(at ? at[0] : null),
+    lock,
   });
   return {
     element,

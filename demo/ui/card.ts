@@ -33,7 +33,7 @@ export function card(view: View, app: App): { readonly card: Card; readonly take
   const head = h('header', {}, h('h2', { id: titleId }, view.title), h('p', { class: 'about' }, view.about));
   const element = h(
     'section',
-    { class: 'card', id: view.id, 'aria-labelledby': titleId, style: `--span:${view.span}` },
+    { class: 'card', id: view.id, 'aria-labelledby': titleId },
     ...[bar, head, controls, sentence, body, foot],
   );
   const own: Card = {

@@ -38,7 +38,7 @@ export interface Chart {
 }
 
 const HEIGHT = 168;
-const PAD = { left: 44, right: 14, top: 10, bottom: 24 };
+const PAD = { left: 44, right: 28, top: 10, bottom: 24 };
 const SVG = 'http://www.w3.org/2000/svg';
 
 type Attributes = Readonly<Record<string, string | number>>;
@@ -66,7 +66,7 @@ export function chart(): Chart {
     const [w, tall] = [width - PAD.left - PAD.right, HEIGHT - PAD.top - PAD.bottom];
     const px = (i: number) => PAD.left + (labels.length > 1 ? (w * i) / (labels.length - 1) : w / 2);
     const py = (value: number) => PAD.top + tall * (1 - height(value));
-    const step = Math.ceil((labels.length * 34) / w);
+    const step = Math.ceil((labels.length * 52) / w);
     const picture = svg('svg', { width, height: HEIGHT, role: 'img', 'aria-label': label });
     for (const v of ticks) {
       picture.append(

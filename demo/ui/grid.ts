@@ -28,6 +28,8 @@ export interface GridOptions extends RovingOptions {
   readonly columns: readonly string[];
   /** Least width of a cell, in pixels. Default 24. */
   readonly minWidth?: number;
+  /** The most. Default 104. */
+  readonly maxWidth?: number;
   /** Class of the grid, besides `grid`. */
   readonly class?: string;
 }
@@ -47,7 +49,7 @@ export type Cell = readonly [row: number | null, column: number | null];
 
 /** Draws an empty grid. */
 export function grid(options: GridOptions): Grid {
-  const { rows, columns } = options;
+  const { rows, columns, minWidth = 24, maxWidth = 104 } = options;
   const width = columns.length;
   const cells: HTMLElement[] = [];
   const heads: HTMLElement[] = [];
@@ -63,7 +65,7 @@ export function grid(options: GridOptions): Grid {
   }
   const body = rows.map((label, r) => {
     const row = h('div', { role: 'row', class: 'grid-row' });
-    row.append(h('div', { role: 'rowheader', class: 'grid-side' }, visibleLabel(label)));
+    row.append(h('div', { role: 'rowheader', class: 'grid-side' }, sideText(label)));
     for (let c = 0; c < width; c++) {
       const index = r * width + c;
       const cell = h('div', {
@@ -85,13 +87,26 @@ export function grid(options: GridOptions): Grid {
       'aria-rowcount': rows.length + 1,
       'aria-colcount': width + 1,
       class: `grid ${options.class ?? ''}`,
-      style: `--columns:${width};--min:${options.minWidth ?? 24}px;--height:${Math.max(24, Math.min(46, Math.floor(300 / rows.length)))}px`,
+      style: `--columns:${width};--min:${minWidth}px;--max:${maxWidth}px;--height:${Math.max(24, Math.min(46, Math.floor(300 / rows.length)))}px`,
     },
     head,
     body,
   );
-  element.classList.toggle('upright', long * 7.2 > Math.max(44, 760 / width) && width > 6);
+  element.classList.toggle(
+    'upright',
+    long * 7.2 > Math.min(maxWidth, Math.max(44, 760 / width)) && width > 6,
+  );
 
+  /** Cells that are marked now: only they and the next ones are touched. */
+  let marked = new Set<number>();
+  const indices = (list: readonly Cell[]): Set<number> =>
+    new Set(
+      list.flatMap(([row, column]) =>
+        [...cells.keys()].filter(
+          (i) => (row === null || row === Math.floor(i / width)) && (column === null || column === i % width),
+        ),
+      ),
+    );
   roving(element, cells, width, options);
   return {
     element,
@@ -105,16 +120,14 @@ export function grid(options: GridOptions): Grid {
       cell.setAttribute('aria-label', `${visibleLabel(rows[r])}, ${visibleLabel(columns[c])}: ${label}`);
     },
     mark(locked, shown) {
-      cells.forEach((cell, i) => {
-        const is = (list: readonly Cell[]) =>
-          list.some(
-            ([r, c]) => (r === null || r === Math.floor(i / width)) && (c === null || c === i % width),
-          );
-        const chosen = is(locked);
-        cell.classList.toggle('locked', chosen);
-        cell.setAttribute('aria-selected', String(chosen));
-        cell.classList.toggle('shown', !chosen && is(shown));
-      });
+      const chosen = indices(locked);
+      const seen = indices(shown);
+      for (const i of new Set([...marked, ...chosen, ...seen])) {
+        cells[i].classList.toggle('locked', chosen.has(i));
+        cells[i].setAttribute('aria-selected', String(chosen.has(i)));
+        cells[i].classList.toggle('shown', seen.has(i) && !chosen.has(i));
+      }
+      marked = new Set([...chosen, ...seen]);
     },
     markColumns(columns) {
       heads.forEach((column, i) => {
@@ -126,3 +139,9 @@ export function grid(options: GridOptions): Grid {
 
 /** The beginning-of-text token takes too much room. */
 const short = (token: string): string => (/^<\|.*\|>$/.test(token) ? 'BOS' : visibleLabel(token));
+
+/** `0:BOS`, `4:␣Mary` */
+function sideText(label: string): string {
+  const [at, token] = splitLabel(label);
+  return at && `${at}:${token}` === label ? `${at}:${short(token)}` : visibleLabel(label);
+}

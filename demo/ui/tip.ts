@@ -22,6 +22,13 @@ export function showTip(at: Element, { title, lines }: Tip): void {
     ),
   );
   element.hidden = false;
+  cancelAnimationFrame(frame);
+  frame = requestAnimationFrame(() => putBeside(at)); // measuring is dear while cells change
+}
+
+let frame = 0;
+
+function putBeside(at: Element): void {
   const box = at.getBoundingClientRect();
   const own = element.getBoundingClientRect();
   const below = box.bottom + 8 + own.height < innerHeight;
@@ -32,5 +39,6 @@ export function showTip(at: Element, { title, lines }: Tip): void {
 
 /** Hides it. */
 export function hideTip(): void {
+  cancelAnimationFrame(frame);
   element.hidden = true;
 }

@@ -55,7 +55,7 @@ export function headZoom(react: { preview(at: Place | null): void; lock(at: Plac
     }
     cells = grid({
       ...{ label: 'Attention pattern, from each token (row) to each earlier one', rows: labels },
-      ...{ columns: labels, minWidth: 15, class: 'snug zoom', ...options },
+      ...{ columns: labels, minWidth: 15, maxWidth: 36, class: 'snug zoom', ...options },
     });
     fill(element, cells.element);
   };

@@ -166,7 +166,7 @@ export const attentionView: View = {
         });
       },
       section: () => {
-        if (!patterns || patterns.unit(chosen) !== 1) return null; // the page's script reads attention from 0 to 1
+        if (patterns?.all.meta.metric !== 'attention') return null; // the page's script reads attention from 0 to 1
         const one = shownHead({ ...store.state, hover: null });
         const { layers, heads, all } = patterns;
         const drawn = attentionFigure({

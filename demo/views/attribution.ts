@@ -16,7 +16,7 @@ import type { Attribution } from '../worker/handlers/attribution.js';
 import type { View } from './view.js';
 
 /** Bars of heads; the others are one bar. */
-const MOST = 14;
+const MOST = 10;
 const COLOURS = { light: diverging('light'), dark: diverging('dark') };
 
 /** The view. */
@@ -25,7 +25,7 @@ export const attributionView: View = {
   title: 'Direct logit attribution',
   about:
     'The logit difference as a sum over what each part of the model writes at the last token. Blue speaks for the answer, red for the wrong one.',
-  span: 12,
+  span: 8,
   mount(card, app) {
     const { store, client } = app;
     card.controls.append(readingSwitch(app));
@@ -115,8 +115,14 @@ function draw({ layers, heads }: Attribution, last: number, react: React): Drawn
     'div',
     { class: 'attribution' },
     h('div', {}, h('h3', {}, 'Layers'), part.element),
-    h('div', {}, h('h3', {}, 'Heads, where they are'), h('div', { class: 'scroll' }, map.element)),
-    h('div', {}, h('h3', {}, 'Heads, the largest first'), some.element),
+    h(
+      'div',
+      {},
+      h('h3', {}, 'Heads'),
+      h('div', { class: 'scroll' }, map.element),
+      h('h3', { class: 'next' }, 'Heads, the largest first'),
+      some.element,
+    ),
   );
   return {
     element,
@@ -157,7 +163,14 @@ function headMap(result: Labelled, react: React, share: Share): Grid {
   const end = Math.max(...result.values.map(Math.abs), 1e-9);
   const value = (r: number, c: number) => result.values[r * columns.length + c];
   const map = grid({
-    ...{ label: 'Attribution by head, layers by heads', rows, columns, minWidth: 22, class: 'snug' },
+    ...{
+      label: 'Attribution by head, layers by heads',
+      rows,
+      columns,
+      minWidth: 20,
+      maxWidth: 44,
+      class: 'snug',
+    },
     tip: (r, c) => ({
       title: `head ${r}.${c}`,
       lines: [['logit difference', exact(value(r, c), { sign: true })], share(value(r, c))],

@@ -1,13 +1,14 @@
 /** One counterfactual, looked at closely: what the locked (or pointed at) cell of the map does to the next token. */
 
-import { exact, visible } from '../../interp/plots/text.js';
+import { exact, percent, visible } from '../../interp/plots/text.js';
 import { type Labelled, labelled } from '../../interp/result.js';
+import { edit } from '../app/app.js';
 import { bosOption, program } from '../app/code.js';
 import { resource } from '../app/resource.js';
 import { experimentKey, type Place, type Site, type State } from '../app/state.js';
 import { fill, h, segmented } from '../ui/dom.js';
 import { barPair } from '../ui/guesses.js';
-import type { CounterfactualResult, How } from '../worker/handlers/counterfactual.js';
+import type { CounterfactualResult } from '../worker/handlers/counterfactual.js';
 import type { View } from './view.js';
 
 const KINDS = [
@@ -24,22 +25,18 @@ export const counterfactualView: View = {
   span: 4,
   mount(card, app) {
     const { store, client } = app;
-    let how: How = 'clean';
-    const kinds = segmented('What is put in', KINDS, (value) => {
-      how = value;
-      kinds.show(how);
-      store.set({}); // the kind is this view's own; the result follows it
-    });
-    kinds.show(how);
+    const kinds = segmented('What is put in', KINDS, (how) => edit(app, { how }));
+    store.watch((s) => s.experiment.how, kinds.show);
     card.controls.append(kinds.element);
     const one = resource<CounterfactualResult>(store, {
       key: (state) => {
         const at = cellAt(state);
         const key = experimentKey(state);
-        return at && key && JSON.stringify([key, state.experiment.site, at, how]);
+        return at && key && JSON.stringify([key, state.experiment.site, state.experiment.how, at]);
       },
       run: (state, { signal }) => {
         const { clean, corrupted, answer, wrong } = state.prompts!;
+        const { how } = state.experiment;
         const at = cellAt(state)!;
         return client.call(
           'counterfactual',
@@ -63,9 +60,11 @@ export const counterfactualView: View = {
         const { state } = store;
         fill(
           card.body,
-          h('p', { class: 'what' }, inWords(state, how)),
+          h('p', { class: 'what' }, inWords(state)),
           said(state, value),
           tableOf(state, value),
+          lensOf(value),
+          looksOf(state, value),
         );
         fill(
           card.foot,
@@ -117,8 +116,8 @@ const NAMES: Readonly<Record<Site, string>> = {
   z: 'the output of head',
 };
 
-function inWords(state: State, how: How): string {
-  const { site } = state.experiment;
+function inWords(state: State): string {
+  const { site, how } = state.experiment;
   const { layer, head, pos } = cellAt(state)!;
   const where =
     site === 'z'
@@ -165,6 +164,78 @@ function tableOf(state: State, { corrupted, patched, clean }: CounterfactualResu
       title: `rank ${corrupted[i].rank} → ${after.rank}, clean ${clean[i].rank}`,
     })),
     ['before', 'after'],
+  );
+}
+
+/** The logit lens at the last token, before and after. */
+function lensOf({ lens }: CounterfactualResult): HTMLElement {
+  const reading = ({ text, prob }: CounterfactualResult['lens'][number]['before'], changed: boolean) =>
+    h(
+      'td',
+      { class: changed ? 'changed' : '' },
+      h('code', {}, visible(text)),
+      h('span', { class: 'num' }, percent(prob)),
+    );
+  return h(
+    'details',
+    { class: 'more', open: true },
+    h('summary', {}, 'Logit lens at the last token'),
+    h(
+      'div',
+      { class: 'rows' },
+      h(
+        'table',
+        { class: 'lens-pair' },
+        h(
+          'thead',
+          {},
+          h(
+            'tr',
+            {},
+            ['layer', 'before', 'after'].map((name) => h('th', { scope: 'col' }, name)),
+          ),
+        ),
+        h(
+          'tbody',
+          {},
+          lens.map(({ before, after }, l) =>
+            h(
+              'tr',
+              {},
+              h('th', { scope: 'row' }, `L${l}`),
+              reading(before, false),
+              reading(after, before.text !== after.text),
+            ),
+          ),
+        ),
+      ),
+    ),
+  );
+}
+
+/** Heads that look elsewhere from the last token. */
+function looksOf({ prompts }: State, { looks }: CounterfactualResult): HTMLElement | null {
+  if (!looks.length) return null;
+  const at = ([pos, weight]: readonly [number, number]) =>
+    `${pos}:${visible(prompts!.corrupted.pieces[pos])} ${percent(weight)}`;
+  return h(
+    'details',
+    { class: 'more', open: true },
+    h('summary', {}, 'Heads that now look elsewhere from there'),
+    h(
+      'ul',
+      { class: 'looks' },
+      looks.map(({ layer, head, before, after }) =>
+        h(
+          'li',
+          {},
+          h('strong', {}, `${layer}.${head}`),
+          h('code', {}, at(before)),
+          ' → ',
+          h('code', {}, at(after)),
+        ),
+      ),
+    ),
   );
 }
 

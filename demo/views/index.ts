@@ -12,9 +12,9 @@ import type { View } from './view.js';
 export const views: readonly View[] = [
   patchingView,
   counterfactualView,
-  lensView,
   nextTokensView,
-  attentionView,
   attributionView,
+  lensView,
+  attentionView,
   traceView,
 ];

@@ -31,7 +31,7 @@ export const lensView: View = {
   title: 'Logit lens',
   about:
     'The residual stream at every layer, read as if it were the last: each cell is the token that the model would say next. Click one to follow it through the layers.',
-  span: 8,
+  span: 12,
   mount(card, app) {
     const { store, client } = app;
     let inclMid = true;
@@ -216,7 +216,7 @@ function draw(
   const drawn: Drawn = {
     ...{ lens, rowOf: new WeakMap() },
     grid: grid({
-      ...{ label: 'Logit lens, layers by tokens', rows, columns, minWidth: 50, class: 'lens', ...react },
+      ...{ label: 'Logit lens, layers by tokens', rows, columns, minWidth: 56, class: 'lens', ...react },
       tip: (r, c) => ({
         title: `${rows[r]} · ${visibleLabel(columns[c])}`,
         lines: drawn.lens.top[r][c].map((t) => [visible(t.text), percent(t.prob)] as const),
@@ -232,7 +232,7 @@ function update({ grid, lens }: Drawn): void {
       grid.set(r, c, {
         light: COLOURS.light(best.prob),
         dark: COLOURS.dark(best.prob),
-        text: shorten(visible(best.text), 9),
+        text: shorten(visible(best.text), 12),
         label: `${visible(best.text)}, ${exact(best.prob)}`,
       });
     });

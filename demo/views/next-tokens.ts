@@ -12,6 +12,10 @@ import type { View } from './view.js';
 
 /** Rows besides the answers. */
 const TOP = 8;
+/** So many are shown even if they are improbable. */
+const LEAST = 5;
+/** Tokens of less probability in both runs are left out. */
+const WORTH = 0.0002;
 
 /** The view. */
 export const nextTokensView: View = {
@@ -40,7 +44,14 @@ export const nextTokensView: View = {
         card.element.classList.toggle('stale', status === 'idle');
         if (!value || status !== 'done') return;
         const { answer, wrong } = store.state.prompts!;
-        const rows = value.clean.map((clean, i) => ({ clean, other: value.corrupted![i] }));
+        const rows = value.clean
+          .map((clean, i) => ({ clean, other: value.corrupted![i] }))
+          .filter(
+            ({ clean, other }, i) =>
+              i < LEAST ||
+              Math.max(clean.prob, other.prob) >= WORTH ||
+              [answer.id, wrong.id].includes(clean.token),
+          );
         fill(
           card.body,
           barPair(

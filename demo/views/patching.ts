@@ -48,6 +48,7 @@ export const patchingView: View = {
       METRICS.map(([value, text]) => h('option', { value }, text)),
     );
     const run = runLine(app);
+    lookAtStrongest(app);
     card.controls.append(sites.element, metric, run);
     store.watch((s) => s.experiment.site, sites.show);
     store.watch(
@@ -184,9 +185,25 @@ function cellsOf({ site }: MapState, at: Place | null): Cell[] {
   return [[at.layer, column]];
 }
 
+/** Without a selection, the first map that is whole has its strongest cell selected: there is something to see. */
+function lookAtStrongest({ store }: App): void {
+  if (store.state.locked) return;
+  const end = store.watch(
+    (s) => [s.map, s.locked] as const,
+    ([map, locked]) => {
+      if (locked) return end();
+      if (map?.status !== 'done') return;
+      end();
+      const best = map.values.reduce((b, v, i) => (v > map.values[b] ? i : b), 0);
+      const [layer, column] = [Math.floor(best / map.columns.length), best % map.columns.length];
+      store.set({ locked: place({ layer, ...(map.site === 'z' ? { head: column } : { pos: column }) }) });
+    },
+  );
+}
+
 /** Progress, time left, and what can be done about it. */
 function runLine({ store, sweep }: App): HTMLElement {
-  const text = h('span', { class: 'run-text', 'aria-live': 'polite' });
+  const text = h('span', { class: 'run-text' });
   const pause = h('button', {
     type: 'button',
     class: 'quiet',
@@ -201,6 +218,7 @@ function runLine({ store, sweep }: App): HTMLElement {
       pause.hidden = cancel.hidden = !active;
       again.hidden = active || !map;
       pause.textContent = map?.status === 'paused' ? 'Go on' : 'Pause';
+      text.setAttribute('aria-live', active ? 'off' : 'polite'); // its end is news, each cell is not
       text.textContent = map ? progressText(map) : '';
     },
   );

@@ -65,7 +65,7 @@ export const traceView: View = {
             onEvent({ kind, trace }) {
               if (signal.aborted) return;
               if (!maps.length) {
-                maps = emptyMaps(state, trace, {
+                maps = emptyMaps(state, trace, window, {
                   preview: (at) => hover(app, at),
                   lock: (at) => lock(app, at),
                 });
@@ -222,7 +222,7 @@ interface React {
   lock(at: Place): void;
 }
 
-function emptyMaps(state: State, trace: CausalTrace, react: React): Map_[] {
+function emptyMaps(state: State, trace: CausalTrace, window: number, react: React): Map_[] {
   const { pieces } = state.prompts!.clean;
   const [start, end] = trace.subject;
   const rows = pieces.map((piece, p) => `${p}:${piece}${p >= start && p < end ? '*' : ''}`);
@@ -256,7 +256,13 @@ function emptyMaps(state: State, trace: CausalTrace, react: React): Map_[] {
     });
     const foot = h('div', {});
     return {
-      element: h('div', {}, h('h3', {}, heading(kind)), h('div', { class: 'scroll' }, own.element), foot),
+      element: h(
+        'div',
+        {},
+        h('h3', {}, heading(kind, window)),
+        h('div', { class: 'scroll' }, own.element),
+        foot,
+      ),
       ...{ grid: own, kind, trace, values, foot },
       add: ({ positions, scores }) => {
         positions.forEach((p, i) => {
@@ -272,8 +278,12 @@ function emptyMaps(state: State, trace: CausalTrace, react: React): Map_[] {
   });
 }
 
-const heading = (kind: TraceKind): string =>
-  kind === null ? 'State, after one layer' : `${NAMES[kind]}, some layers together`;
+const heading = (kind: TraceKind, window: number): string =>
+  kind === null
+    ? 'State after a layer'
+    : window === 1
+      ? `${NAMES[kind]} of a layer`
+      : `${NAMES[kind]}, ${window} layers together`;
 
 /** One scale for all maps: from the corrupted run to the largest value that is known. */
 function colour(maps: readonly Map_[]): void {
@@ -293,8 +303,11 @@ function colour(maps: readonly Map_[]): void {
         state: known ? undefined : 'empty',
       });
     });
-    const ends = [`${exact(low)} (corrupted)`, exact(high)] as const;
-    fill(foot, legend(scales, `p(${visible(trace.answer.text)})`, { from: 0, ends }));
+    const ends = [exact(low), exact(high)] as const;
+    fill(
+      foot,
+      legend(scales, `p(${visible(trace.answer.text)}), from the corrupted run on`, { from: 0, ends }),
+    );
   }
 }
 
@@ -305,7 +318,7 @@ function scalesOf(kind: TraceKind): { readonly light: Scale; readonly dark: Scal
 
 function footText([state, mlp]: readonly CausalTrace[]): string {
   const { answer, highScore, lowScore, noise } = state;
-  return `p(${visible(answer.text)}): ${percent(highScore)} in the clean run, ${percent(lowScore)} with noise of ${exact(noise ?? 0)} (three times the spread of the subject’s embeddings), over ${SAMPLES} draws. MLPs and attention: windows of ${mlp.window}.`;
+  return `p(${visible(answer.text)}): ${percent(highScore)} in the clean run, ${percent(lowScore)} with noise of ${exact(noise ?? 0)} (three times the spread of the subject’s embeddings), over ${SAMPLES} draws. MLPs and attention are restored in windows of ${mlp.window} ${mlp.window === 1 ? 'layer' : 'layers'}.`;
 }
 
 /** The three maps as one result: kind × pos × layer. */

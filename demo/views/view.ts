@@ -27,7 +27,10 @@ export interface View {
   readonly title: string;
   /** A sentence or two for those who see it for the first time. */
   readonly about: string;
-  /** Columns of twelve, on a wide screen. */
+  /**
+   * Columns of twelve, on a wide screen: up to 4 it stands in the column at the side, up to 8 in the main one, else below
+   * both.
+   */
   readonly span: number;
   /** Fills its card and keeps it up to date with the store. */
   mount(card: Card, app: App): Takeaway | null;

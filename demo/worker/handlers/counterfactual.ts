@@ -3,6 +3,7 @@
 import { describeIntervention } from '../../../hooks/describe.js';
 import type { Intervention } from '../../../hooks/interventions.js';
 import type { Handler } from '../handler.js';
+import { type Look, lastPatterns, moved, type Reading, readings } from '../last-position.js';
 import { type Guess, guesses, largest, lastLogits } from '../predictions.js';
 
 /** What is done at the place. */
@@ -37,6 +38,10 @@ export interface CounterfactualResult {
   readonly intervention: Intervention;
   /** It cannot change anything. */
   readonly idle: boolean;
+  /** By layer, the top token of the logit lens at the last position. */
+  readonly lens: readonly { readonly before: Reading; readonly after: Reading }[];
+  /** The heads that look elsewhere from the last position than before, the most changed first. */
+  readonly looks: readonly Look[];
 }
 
 /** The intervention that a cell of a map stands for. */
@@ -63,9 +68,13 @@ export const counterfactual: Handler<CounterfactualParams, CounterfactualResult>
     const { model } = context.engine;
     const { clean, corrupted, answer, wrong, k } = params;
     const intervention = interventionOf(params);
-    const run = await model.runWithInterventions(corrupted, [intervention], { sources: { clean } });
-    const patched = await lastLogits(run.logits);
-    const before = await lastLogits(await model.forward(corrupted));
+    const kept = { names: ['resid_post', 'pattern'], pos: -1 };
+    const run = await model.runWithInterventions(corrupted, [intervention], { sources: { clean }, ...kept });
+    const plain = await model.runWithCache(corrupted, kept);
+    const [patched, before] = [await lastLogits(run.logits), await lastLogits(plain.logits)];
+    const lens = [await readings(model, plain.cache), await readings(model, run.cache!)];
+    const looks = [await lastPatterns(model, plain.cache), await lastPatterns(model, run.cache!)];
+    for (const { cache } of [plain, run]) cache!.dispose();
     const good = await lastLogits(await model.forward(clean));
     const tokens = [...new Set([answer, wrong, ...largest(before, k), ...largest(patched, k)])];
     const order = tokens.sort((a, b) => patched[b] - patched[a]);
@@ -76,5 +85,7 @@ export const counterfactual: Handler<CounterfactualParams, CounterfactualResult>
       what: describeIntervention([intervention]),
       intervention,
       idle: run.unchanged.length > 0,
+      lens: lens[0].map((one, l) => ({ before: one, after: lens[1][l] })),
+      looks: moved(looks[0], looks[1], model.config.nHeads),
     };
   });

@@ -1,17 +1,17 @@
 /**
- * A patching map, in batches: each takes its turn on the GPU, so that a pause, a cancellation, a click or the cell under the
+ * A patching map, part by part: each takes its turn on the GPU, so that a pause, a cancellation, a click or the cell under the
  * cursor is heard between two of them. The numbers are those of `patch`: the same plan, the same scale.
  */
 
-import { type SweepWork, sweepCells } from '../../../hooks/counterfactuals.js';
+import { type SweepCell, sweepCells } from '../../../hooks/counterfactuals.js';
 import type { Counterfactual } from '../../../hooks/interventions.js';
+import type { HookedTransformer } from '../../../hooks/model.js';
 import { cellsOf, type PatchAxis } from '../../../interp/cells.js';
 import { logitDiff, logProb, type Metric, prob } from '../../../interp/metrics.js';
 import { readPair } from '../../../interp/pair.js';
 import type { Axis, Labelled } from '../../../interp/result.js';
 import { laidOut, layoutOf } from '../../../interp/sweep.js';
 import type { Handler } from '../handler.js';
-import { addedWork } from '../work.js';
 
 /** What is measured at the last position. */
 export type MetricName = 'logit-diff' | 'log-prob' | 'prob';
@@ -45,8 +45,10 @@ export interface Steering {
   readonly near?: number | null;
 }
 
-/** Batches are as large as fits this time, so that the page sees something new several times a second. */
-const BATCH_MS = 220;
+/** A part of a sweep should take so long, so that the page sees something new several times a second. */
+const PART_MS = 200;
+/** Multiply-adds in a second, roughly, from which the size of a part is guessed. */
+const SPEED = { software: 3e9, hardware: 3e11 };
 
 const wish = { paused: false, near: null as number | null, wake: () => {} };
 
@@ -82,69 +84,84 @@ export const patchMap: Handler<PatchMapParams, Labelled, PatchMapEvent> = async 
   };
   emit({ kind: 'plan', axes, cells: list.length });
   Object.assign(wish, { paused: false, near: null });
-  const cells: (readonly number[] | null)[] = list.map(() => null);
-  const unchanged: { index: number; reason: string }[] = [];
-  const left = new Set(list.keys());
-  const width = axes.at(-1)!.labels.length;
-  // What cannot change anything needs no run: all of it comes with the first batch.
-  const idle = parts.flatMap(({ pos }, i) => (typeof pos === 'number' && pos < pair.unchanged ? [i] : []));
-  let batch = 8;
-  let runs = { base: [] as readonly number[], sources: {} as Readonly<Record<string, readonly number[]>> };
-  let work: SweepWork | null = null;
+  const base = { input: [corrupted], sources: { clean: [clean] } };
+  const sweep = sweepCells(model, base, list, metric, {
+    signal,
+    maxTokens: tokensAtOnce(model),
+    rank: (index) => (wish.near === null ? index : distance(index, wish.near, axes.at(-1)!.labels.length)),
+  });
+  const planned = layoutOf(model, layout, { tokens: pair.changed, unchanged: [] });
+  const news = new News(planned, emit);
+  try {
+    for (;;) {
+      await unpaused(signal);
+      const step = await engine.turn(
+        () => {
+          if (engine.current !== model) throw new Error('the model was changed: the map was given up');
+          return sweep.next();
+        },
+        { patient: true },
+      );
+      news.add(step.done ? null : step.value);
+      if (step.done) {
+        const { unchanged, work } = step.value;
+        return laidOut(layoutOf(model, layout, { tokens: pair.changed, unchanged }), step.value, { work });
+      }
+    }
+  } finally {
+    await sweep.return(undefined as never); // it frees what it holds when the map ends early
+  }
+};
 
-  while (left.size) {
-    await unpaused(signal);
-    const first = idle.splice(0);
-    for (const i of first) left.delete(i);
-    const indices = [...first, ...nearest([...left], wish.near, width).slice(0, batch)];
-    const began = performance.now();
-    await engine.turn(
-      async () => {
-        signal.throwIfAborted();
-        if (engine.current !== model) throw new Error('the model was changed: the map was given up');
-        const some = indices.map((i) => list[i]);
-        const base = { input: [corrupted], sources: { clean: [clean] } };
-        const sweep = sweepCells(model, base, some, metric, { signal });
-        for (;;) {
-          const step = await sweep.next();
-          if (step.done) {
-            runs = { base: step.value.base, sources: step.value.sources };
-            for (const u of step.value.unchanged) unchanged.push({ ...u, index: indices[u.index] });
-            work = work ? addedWork(work, step.value.work) : step.value.work;
-            break;
-          }
-          cells[indices[step.value.index]] = step.value.prompts;
-        }
-      },
-      { patient: true },
-    );
-    const planned = layoutOf(model, layout, { tokens: pair.changed, unchanged });
-    const some = { ...planned, axes: [{ name: 'cell', labels: indices.map(String) }] };
-    const part = laidOut(some, { ...runs, cells: indices.map((i) => cells[i]) });
-    emit({
+/** Tells the page of cells: those that come together, together. */
+class News {
+  readonly #layout: ReturnType<typeof layoutOf>;
+  readonly #emit: (event: PatchMapEvent) => void;
+  #cells: SweepCell[] = [];
+  #timer: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(layout: ReturnType<typeof layoutOf>, emit: (event: PatchMapEvent) => void) {
+    this.#layout = layout;
+    this.#emit = emit;
+  }
+
+  /** A cell; null: there are no more. */
+  add(cell: SweepCell | null): void {
+    if (cell) this.#cells.push(cell);
+    if (!cell) this.#tell();
+    else this.#timer ??= setTimeout(() => this.#tell(), 30);
+  }
+
+  #tell(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    const cells = this.#cells.splice(0);
+    if (!cells.length) return;
+    const [{ runs }] = cells;
+    const axes = [{ name: 'cell', labels: cells.map(({ index }) => String(index)) }];
+    const { values } = laidOut({ ...this.#layout, axes }, { ...runs, cells: cells.map((c) => c.prompts) });
+    this.#emit({
       kind: 'cells',
-      cells: indices.map((i, k) => [i, part.values[k]] as const),
+      cells: cells.map(({ index }, i) => [index, values[i]] as const),
       ends: { clean: runs.sources.clean[0], corrupted: runs.base[0] },
     });
-    for (const i of indices) left.delete(i);
-    const ms = performance.now() - began;
-    batch = Math.round(Math.min(batch * 4, Math.max(4, (batch * BATCH_MS) / ms)));
   }
-  const planned = layoutOf(model, layout, { tokens: pair.changed, unchanged });
-  return laidOut(planned, { ...runs, cells }, { work });
-};
+}
 
 function metricOf({ metric, answer, wrong }: PatchMapParams): Metric {
   if (metric === 'logit-diff') return logitDiff(answer, wrong);
   return metric === 'prob' ? prob(answer) : logProb(answer);
 }
 
-/** Cells in the order in which they should run: those near the one that is looked at first. */
-function nearest(cells: number[], near: number | null, width: number): number[] {
-  if (near === null) return cells;
-  const far = (i: number) =>
-    Math.abs(Math.floor(i / width) - Math.floor(near / width)) + Math.abs((i % width) - (near % width));
-  return cells.sort((a, b) => far(a) - far(b) || a - b);
+/** How far a cell is from the one that is looked at. */
+const distance = (index: number, near: number, width: number): number =>
+  Math.abs(Math.floor(index / width) - Math.floor(near / width)) + Math.abs((index % width) - (near % width));
+
+/** Tokens that go through half of the layers in the time of a part. */
+function tokensAtOnce({ config: { dModel, nLayers }, gpu }: HookedTransformer): number {
+  const perToken = 12 * dModel ** 2 * (nLayers / 2);
+  const speed = SPEED[gpu.caps.adapterClass];
+  return Math.max(8, Math.min(1024, Math.round((speed * PART_MS) / 1000 / perToken)));
 }
 
 async function unpaused(signal: AbortSignal): Promise<void> {

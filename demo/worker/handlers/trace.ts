@@ -7,7 +7,6 @@ import type { SweepWork } from '../../../hooks/counterfactuals.js';
 import { type CausalTrace, causalTrace, type TraceKind } from '../../../interp/causal-trace.js';
 import { labelled } from '../../../interp/result.js';
 import type { Handler } from '../handler.js';
-import { addedWork } from '../work.js';
 
 /** What is traced. */
 export interface TraceParams {
@@ -79,3 +78,12 @@ function joined(parts: readonly CausalTrace[]): CausalTrace {
   });
   return { ...first, scores, positions: parts.flatMap((p) => p.positions) };
 }
+
+const addedWork = (a: SweepWork, b: SweepWork): SweepWork => ({
+  tokenLayers: a.tokenLayers + b.tokenLayers,
+  naiveTokenLayers: a.naiveTokenLayers + b.naiveTokenLayers,
+  dispatches: a.dispatches + b.dispatches,
+  bytes: Math.max(a.bytes, b.bytes),
+  chunks: a.chunks + b.chunks,
+  ms: a.ms + b.ms,
+});

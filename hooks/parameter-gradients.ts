@@ -1,0 +1,89 @@
+/** Gradients of a loss with respect to every parameter: what training needs of a batch. */
+
+import { pickRows } from '../engine/ops.js';
+import { watchWeights } from '../engine/parameters.js';
+import { Tape } from '../engine/tape.js';
+import { Tensor } from '../engine/tensor.js';
+import { targetProbabilities } from '../engine/vocabulary.js';
+import { checkTokens } from './input.js';
+import { type Runnable, run } from './run.js';
+
+/** Options of `lossGradients`. */
+export interface LossOptions {
+  /**
+   * Which predictions count: all (the default), the last of each row, or those for which this says so. `pos` is the
+   * position that the prediction is made at: its target is the token at pos + 1.
+   */
+  readonly where?: 'all' | 'last' | ((row: number, pos: number) => boolean);
+}
+
+/** A loss and its gradients, on the GPU. */
+export interface LossGradients {
+  /** Mean of −log p(next token) over the predictions, in nats: []. */
+  readonly loss: Tensor;
+  /** By the names of `parameters`. */
+  readonly grads: ReadonlyMap<string, Tensor>;
+  /** How many predictions were counted. */
+  readonly predictions: number;
+  dispose(): void;
+}
+
+/**
+ * The mean loss over the next tokens of a packed batch, and its gradient for every parameter. Nothing is read back.
+ * @param rows token ids of any lengths, with the beginning-of-text token where the model expects one
+ * @throws on ids outside the vocabulary, rows longer than the context, and batches without a prediction
+ */
+export async function lossGradients(
+  model: Runnable,
+  rows: readonly (readonly number[])[],
+  { where = 'all' }: LossOptions = {},
+): Promise<LossGradients> {
+  const { config, gpu } = model;
+  const at: number[] = [];
+  const next: number[] = [];
+  let start = 0;
+  rows.forEach((tokens, row) => {
+    checkTokens(tokens, config, `row ${row}`);
+    if (tokens.length > config.nCtx)
+      throw new Error(`row ${row} has ${tokens.length} tokens: this model reads at most ${config.nCtx}`);
+    const last = tokens.length - 2;
+    for (let pos = 0; pos <= last; pos++)
+      if (where === 'all' || (where === 'last' ? pos === last : where(row, pos))) {
+        at.push(start + pos);
+        next.push(tokens[pos + 1]);
+      }
+    start += tokens.length;
+  });
+  const n = at.length;
+  if (!n) throw new Error('there is nothing to predict in this batch: rows of two tokens or more are needed');
+
+  const tape = new Tape();
+  const grads = new Map<string, Tensor>();
+  try {
+    const weights = watchWeights(model.gpuWeights, tape);
+    const inputs = rows.map((tokens) => ({ tokens }));
+    const loss = await run({ gpu, config, gpuWeights: weights }, { inputs }, async ({ x }, scope) => {
+      const label = 'targets';
+      const targets = Tensor.from<'u32'>(gpu, Uint32Array.from(next), [n, 1], { label, scope });
+      const read = pickRows(x, at);
+      const logProbs = targetProbabilities(read, targets, weights.W_U, weights.b_U, { log: true });
+      const seed = Tensor.from(gpu, new Float32Array(n).fill(-1 / n), [n], { label: 'seed', scope });
+      const loss = logProbs.detach(scope).mean().mul(-1).keep();
+      const take = (name: string, gradient: Tensor) => {
+        grads.set(name, gradient.detach());
+        return gradient;
+      };
+      await tape.backward([[logProbs, seed]], { at: take });
+      return loss;
+    });
+    const dispose = () => {
+      for (const t of [loss, ...grads.values()]) t.dispose();
+    };
+    return { loss, grads, predictions: n, dispose };
+  } catch (e) {
+    for (const t of grads.values()) t.dispose();
+    throw e;
+  } finally {
+    tape.close();
+  }
+}
