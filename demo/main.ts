@@ -33,6 +33,7 @@ const store = new Store<State>({
   },
   prompts: null,
   valid: false,
+  reading: 'clean',
   locked: shared?.locked ?? null,
   hover: null,
   map: null,

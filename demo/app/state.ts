@@ -51,6 +51,9 @@ export interface Place {
   readonly key: number | null;
 }
 
+/** Of the two runs. */
+export type Reading = 'clean' | 'corrupted';
+
 /** The patching map, as far as it has been filled. */
 export interface MapState {
   /** `JSON` of the experiment and model that it is of. */
@@ -79,6 +82,8 @@ export interface State {
   readonly prompts: ReadPrompts | null;
   /** True when `prompts` belongs to what is typed now and nothing is wrong with it. */
   readonly valid: boolean;
+  /** Whose activations are shown by the views that read one run. */
+  readonly reading: Reading;
   /** Clicked. */
   readonly locked: Place | null;
   /** Under the cursor or the keyboard's focus. */

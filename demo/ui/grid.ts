@@ -6,7 +6,7 @@
 import { hex, inkOn, type Rgb } from '../../interp/plots/colour.js';
 import { splitLabel, visibleLabel } from '../../interp/plots/text.js';
 import { fill, h } from './dom.js';
-import { hideTip, showTip, type Tip } from './tip.js';
+import { type RovingOptions, roving } from './roving.js';
 
 /** What a cell shows. */
 export interface CellLook {
@@ -21,19 +21,17 @@ export interface CellLook {
 }
 
 /** How a grid behaves. */
-export interface GridOptions {
+export interface GridOptions extends RovingOptions {
   /** For screen readers. */
   readonly label: string;
   readonly rows: readonly string[];
   readonly columns: readonly string[];
   /** Least width of a cell, in pixels. Default 24. */
   readonly minWidth?: number;
+  /** The most. Default 104. */
+  readonly maxWidth?: number;
   /** Class of the grid, besides `grid`. */
   readonly class?: string;
-  tip(row: number, column: number): Tip;
-  /** A cell is pointed at or focused; null: none is. */
-  preview(at: readonly [row: number, column: number] | null): void;
-  lock(row: number, column: number): void;
 }
 
 /** A grid on the page. */
@@ -51,11 +49,10 @@ export type Cell = readonly [row: number | null, column: number | null];
 
 /** Draws an empty grid. */
 export function grid(options: GridOptions): Grid {
-  const { rows, columns } = options;
+  const { rows, columns, minWidth = 24, maxWidth = 104 } = options;
   const width = columns.length;
   const cells: HTMLElement[] = [];
   const heads: HTMLElement[] = [];
-  let focused = 0;
 
   const head = h('div', { role: 'row', class: 'grid-row' }, h('div', { class: 'grid-corner' }));
   const labels = columns.map((label) => splitLabel(label));
@@ -68,7 +65,7 @@ export function grid(options: GridOptions): Grid {
   }
   const body = rows.map((label, r) => {
     const row = h('div', { role: 'row', class: 'grid-row' });
-    row.append(h('div', { role: 'rowheader', class: 'grid-side' }, visibleLabel(label)));
+    row.append(h('div', { role: 'rowheader', class: 'grid-side' }, sideText(label)));
     for (let c = 0; c < width; c++) {
       const index = r * width + c;
       const cell = h('div', {
@@ -90,12 +87,15 @@ export function grid(options: GridOptions): Grid {
       'aria-rowcount': rows.length + 1,
       'aria-colcount': width + 1,
       class: `grid ${options.class ?? ''}`,
-      style: `--columns:${width};--min:${options.minWidth ?? 24}px;--height:${Math.max(24, Math.min(46, Math.floor(300 / rows.length)))}px`,
+      style: `--columns:${width};--min:${minWidth}px;--max:${maxWidth}px;--height:${Math.max(24, Math.min(46, Math.floor(300 / rows.length)))}px`,
     },
     head,
     body,
   );
-  element.classList.toggle('upright', long * 7.2 > Math.max(44, 760 / width) && width > 6);
+  element.classList.toggle(
+    'upright',
+    long * 7.2 > Math.min(maxWidth, Math.max(44, 760 / width)) && width > 6,
+  );
 
   /** Cells that are marked now: only they and the next ones are touched. */
   let marked = new Set<number>();
@@ -107,69 +107,7 @@ export function grid(options: GridOptions): Grid {
         ),
       ),
     );
-  const indexOf = (target: EventTarget | null): number => {
-    const cell = (target as Element | null)?.closest?.('.cell');
-    if (!cell) return -1;
-    const [r, c] = (cell as HTMLElement).dataset.cell!.split(',').map(Number);
-    return r * width + c;
-  };
-  const preview = (index: number) => {
-    const [r, c] = [Math.floor(index / width), index % width];
-    options.preview([r, c]);
-    showTip(cells[index], options.tip(r, c));
-  };
-  const leave = () => {
-    options.preview(null);
-    hideTip();
-  };
-  const focus = (index: number) => {
-    cells[focused].tabIndex = -1;
-    focused = index;
-    cells[index].tabIndex = 0;
-    cells[index].focus();
-  };
-  element.addEventListener('pointerover', (event) => {
-    const index = indexOf(event.target);
-    if (index >= 0) preview(index);
-    else leave();
-  });
-  element.addEventListener('pointerleave', leave);
-  element.addEventListener('click', (event) => {
-    const index = indexOf(event.target);
-    if (index < 0) return;
-    cells[focused].tabIndex = -1;
-    focused = index;
-    cells[index].tabIndex = 0;
-    options.lock(Math.floor(index / width), index % width);
-  });
-  element.addEventListener('focusin', (event) => {
-    const index = indexOf(event.target);
-    if (index >= 0 && (event.target as Element).matches(':focus-visible')) preview(index);
-  });
-  element.addEventListener('focusout', leave);
-  element.addEventListener('keydown', (event) => {
-    const index = indexOf(event.target);
-    if (index < 0) return;
-    const [r, c] = [Math.floor(index / width), index % width];
-    const moves: Record<string, readonly [number, number]> = {
-      ArrowUp: [r - 1, c],
-      ArrowDown: [r + 1, c],
-      ArrowLeft: [r, c - 1],
-      ArrowRight: [r, c + 1],
-      Home: [event.ctrlKey ? 0 : r, 0],
-      End: [event.ctrlKey ? rows.length - 1 : r, width - 1],
-      PageUp: [0, c],
-      PageDown: [rows.length - 1, c],
-    };
-    const to = moves[event.key];
-    if (to) {
-      const [row, column] = to;
-      if (row >= 0 && row < rows.length && column >= 0 && column < width) focus(row * width + column);
-    } else if (event.key === 'Enter' || event.key === ' ') options.lock(r, c);
-    else return;
-    event.preventDefault();
-  });
-
+  roving(element, cells, width, options);
   return {
     element,
     set(r, c, { light, dark, text, label, state }) {
@@ -201,3 +139,9 @@ export function grid(options: GridOptions): Grid {
 
 /** The beginning-of-text token takes too much room. */
 const short = (token: string): string => (/^<\|.*\|>$/.test(token) ? 'BOS' : visibleLabel(token));
+
+/** `0:BOS`, `4:␣Mary` */
+function sideText(label: string): string {
+  const [at, token] = splitLabel(label);
+  return at && `${at}:${token}` === label ? `${at}:${short(token)}` : visibleLabel(label);
+}

@@ -9,17 +9,26 @@ export interface Scales {
   readonly dark: Scale;
 }
 
-/** From −1 to 1; what 0 and 1 mean. */
-export function legend(scales: Scales, zero: string, one: string): HTMLElement {
-  const stops = (scale: Scale, from: number) =>
+/** What a colour bar may be told. */
+export interface LegendOptions {
+  /** Where the scale begins: −1 (default) or 0. It ends at 1. */
+  readonly from?: -1 | 0;
+  /** What stands at its ends. */
+  readonly ends?: readonly [low: string, high: string];
+}
+
+/** The bar, and what it means. */
+export function legend(scales: Scales, meaning: string, options: LegendOptions = {}): HTMLElement {
+  const { from = -1, ends = [from ? '−1' : '0', '1'] } = options;
+  const stops = (scale: Scale) =>
     Array.from({ length: 9 }, (_, i) => hex(scale(from + ((1 - from) * i) / 8))).join(',');
-  const style = `--stops-light:${stops(scales.light, -1)};--stops-dark:${stops(scales.dark, -1)}`;
+  const style = `--stops-light:${stops(scales.light)};--stops-dark:${stops(scales.dark)}`;
   return h(
     'div',
     { class: 'legend' },
-    h('span', {}, '−1'),
+    h('span', {}, ends[0]),
     h('div', { class: 'legend-bar', style, 'aria-hidden': 'true' }),
-    h('span', {}, '1'),
-    h('span', { class: 'legend-text' }, `${zero} · ${one}`),
+    h('span', {}, ends[1]),
+    h('span', { class: 'legend-text' }, meaning),
   );
 }

@@ -72,7 +72,7 @@ export const patchingView: View = {
           fill(
             card.body,
             h('div', { class: 'scroll' }, drawn.grid.element),
-            legend(COLOURS, '0: as the corrupted run', '1: as the clean run'),
+            legend(COLOURS, '0: as the corrupted run · 1: as the clean run'),
           );
           show(app, drawn);
         }

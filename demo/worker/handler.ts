@@ -17,6 +17,12 @@ export type Handler<Params, Result, Event = never> = (
   context: Context<Event>,
 ) => Promise<Result>;
 
+/** How far an answer is. */
+export interface Progress {
+  readonly done: number;
+  readonly total: number;
+}
+
 /** From the page: a request, or that its answer is not wanted any more. */
 export type ToWorker =
   | { readonly id: number; readonly method: string; readonly params: unknown }
