@@ -76,7 +76,7 @@ export function attendedText(react: {
           lines: [['attention', weight === null ? 'none' : look!.text(weight)]],
         };
       },
-      preview: (cell) => react.preview(cell && cell[1]),
+      preview: (cell) => react.preview(cell ? cell[1] : null),
       lock: (_, i) => react.lock(i),
     });
     fill(element, grid);
