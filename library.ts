@@ -78,6 +78,7 @@ export {
   type Miss,
   type PatchingComparison,
 } from './interp/agreement.js';
+export { type AttentionOptions, attentionPatterns } from './interp/attention.js';
 export {
   type AttentionAttributionOptions,
   attentionAttribution,

@@ -87,7 +87,15 @@ export const linearBackward =
       const o = { rows, inner, cols };
       return [
         wants(0)
-          ? summed(context, 0, dy, shape, [dy, w], (accumulate) => inputGradient({ ...o, accumulate }, caps))
+          ? summed(
+              context,
+              0,
+              dy,
+              shape,
+              [dy],
+              (accumulate) => inputGradient({ ...o, accumulate, half: w.half }, caps),
+              [w],
+            )
           : null,
         wants(1)
           ? summed(context, 1, dy, w.shape, [own!, dy], (accumulate) =>
@@ -211,7 +219,10 @@ export const unembedBackward =
             [row0, row0 + cols],
           ]);
           const o = { rows: n, inner: cols, cols: inner, accumulate: true };
-          if (dx) gpu.launch(linear(o, gpu.caps), [d.binding(), w.binding(), dx.binding(from, to)]);
+          if (dx) {
+            const launch = linear({ ...o, half: w.half }, gpu.caps);
+            gpu.launch(launch, [d.binding(), w.weights(), dx.binding(from, to)]);
+          }
           if (dW[i])
             withDense([own!], ([x]) =>
               gpu.launch(weightGradient(o, gpu.caps), [d.binding(), x.binding(from, to), dW[i]!.binding()]),

@@ -141,6 +141,27 @@ export function chunkForks(forks: readonly Fork[], maxTokens: number): Fork[][] 
 }
 
 /**
+ * Forks chunk by chunk, as `chunkForks` cuts them. With `rank`, which is asked before each chunk, those whose counterfactuals
+ * have the smallest numbers now come next.
+ */
+export function* chunksInTurn(
+  forks: readonly Fork[],
+  maxTokens: number,
+  rank?: (cell: number) => number,
+): Generator<readonly Fork[], void> {
+  if (!rank) return yield* chunkForks(forks, maxTokens);
+  let rest = [...forks];
+  while (rest.length) {
+    const ranks = new Map(rest.map((f) => [f.cell, rank(f.cell)]));
+    rest.sort((a, b) => ranks.get(a.cell)! - ranks.get(b.cell)! || a.cell - b.cell);
+    let n = 1;
+    for (let sum = width(rest[0]); n < rest.length && (sum += width(rest[n])) <= maxTokens; ) n++;
+    yield* chunkForks(rest.slice(0, n), maxTokens);
+    rest = rest.slice(n);
+  }
+}
+
+/**
  * Which forks may share a batch. Where one gives single heads inputs of their own, all go the slower way through attention,
  * in which every head has a layer norm of its own: others are not slowed down, and none meets it that edits ln1 there.
  */

@@ -45,8 +45,8 @@ export interface CausalTraceOptions {
   readonly disableMlp?: boolean;
   /** The same for attention. */
   readonly disableAttn?: boolean;
-  /** Restore at all tokens, or at the last one of the subject. Default 'all'. */
-  readonly tokens?: 'all' | 'subject_last';
+  /** Restore at all tokens, at the last one of the subject, or at these positions. Default 'all'. */
+  readonly tokens?: 'all' | 'subject_last' | readonly number[];
   /** The right answer, without a blank: if the model gives another, nothing is traced. */
   readonly expect?: string;
   /** Default true; ROME has no beginning-of-text token. */
@@ -115,8 +115,8 @@ export async function causalTrace(
   if (kind !== null && kind !== 'mlp' && kind !== 'attn')
     throw new Error(`kind "${kind}": there are null, 'mlp', 'attn'`);
   const where = options.tokens ?? 'all';
-  if (where !== 'all' && where !== 'subject_last')
-    throw new Error(`tokens "${where}": there are 'all', 'subject_last'`);
+  if (typeof where === 'string' && where !== 'all' && where !== 'subject_last')
+    throw new Error(`tokens "${where}": there are 'all', 'subject_last', and lists of positions`);
   const window = kind ? positive('window', options.window ?? 10) : 1;
   positive('samples', samples);
   if ((kind === 'mlp' && disableMlp) || (kind === 'attn' && disableAttn))
@@ -133,7 +133,7 @@ export async function causalTrace(
   const answer = { token, text };
   if (expect !== undefined && text.trim() !== expect) return { correct: false, answer, highScore };
 
-  const positions = where === 'subject_last' ? [subject[1] - 1] : tokens.map((_, p) => p);
+  const positions = positionsOf(where, tokens, subject);
   const severed = [...(disableMlp ? [SITES.mlp] : []), ...(disableAttn ? [SITES.attn] : [])];
   const site = SITES[kind ?? 'state'];
   const plan = { tokens, subject, positions, site, window, noise, samples, replace, severed };
@@ -154,4 +154,20 @@ export async function causalTrace(
   const { lowScore } = grid;
   const result = { scores, lowScore, highScore, answer, tokens, subject, positions, kind, window };
   return { correct: true, ...result, noise: noise.level };
+}
+
+/** Where clean activations are restored. */
+function positionsOf(
+  where: NonNullable<CausalTraceOptions['tokens']>,
+  tokens: readonly number[],
+  [, end]: CausalTrace['subject'],
+): readonly number[] {
+  if (where === 'subject_last') return [end - 1];
+  if (where === 'all') return tokens.map((_, p) => p);
+  const wrong = where.find((p) => !Number.isInteger(p) || p < 0 || p >= tokens.length);
+  if (wrong !== undefined || !where.length)
+    throw new Error(
+      `tokens [${where}]: positions among the ${tokens.length} tokens of the prompt are needed`,
+    );
+  return where;
 }

@@ -13,7 +13,8 @@ import type { HubStore, LoadOptions } from './platform.js';
 import { progressCounter } from './progress.js';
 import { HttpError, isNetworkError, withRetries } from './retry.js';
 
-const CACHE_NAME = 'glassbox-hub';
+/** Of the browser's Cache storage. */
+export const CACHE_NAME = 'glassbox-hub';
 /** What one request asks for, and what is fetched again when a connection breaks. */
 const CHUNK_BYTES = 2 ** 24;
 

@@ -72,7 +72,7 @@ export function compact(value: number): string {
 export function exact(value: number, { sign = false } = {}): string {
   if (!Number.isFinite(value)) return String(value);
   const text = value === 0 ? '0' : String(Number(value.toPrecision(4)));
-  return (sign && value > 0 ? `+${text}` : text).replace('-', '−');
+  return (sign && value > 0 ? `+${text}` : text).replaceAll('-', '−');
 }
 
 /** `62.1%`, `0.04%`, `<0.01%` */

@@ -1,6 +1,6 @@
 /** `npx glassbox attn`: attention patterns. */
 
-import type { HookedTransformer } from '../../hooks/model.js';
+import { attentionPatterns } from '../../interp/attention.js';
 import { toCsv } from '../../interp/export.js';
 import { attentionFigure } from '../../interp/plots/attention.js';
 import { hues } from '../../interp/plots/colour.js';
@@ -8,7 +8,6 @@ import { figure } from '../../interp/plots/figure.js';
 import { heatmap } from '../../interp/plots/heatmap.js';
 import { columnsThatFit, heatmapLines, legendLine } from '../../interp/plots/terminal.js';
 import { percent, visibleLabel } from '../../interp/plots/text.js';
-import { positionLabels, provenance } from '../../interp/provenance.js';
 import { type Labelled, labelled } from '../../interp/result.js';
 import { UsageError } from '../cli.js';
 import { columns } from '../seeds/tables.js';
@@ -49,12 +48,10 @@ export const attnCommand: Command = {
       );
     if (only !== null && only >= nLayers)
       throw new UsageError(`--layer ${only}: this model has layers 0–${nLayers - 1}`);
-    const all = await patterns(
-      model,
-      prompt,
-      asked ? [asked.layer] : only === null ? null : [only],
-      x.prependBos,
-    );
+    const all = await attentionPatterns(model, prompt, {
+      layers: asked ? [asked.layer] : only === null ? undefined : [only],
+      prependBos: x.prependBos,
+    });
     const [layers, heads, n] = all.shape;
     const block = (l: number, h: number) =>
       all.values.slice((l * heads + h) * n * n, (l * heads + h + 1) * n * n);
@@ -119,34 +116,6 @@ const source = ({ meta }: Labelled): Record<string, string> => ({
   BOS: meta.bos ? 'prepended' : 'no',
   adapter: String(meta.adapter),
 });
-
-/** Patterns [layer, head, query, key] of some layers; null: of all. */
-async function patterns(
-  model: HookedTransformer,
-  prompt: string,
-  wanted: readonly number[] | null,
-  prependBos: boolean,
-): Promise<Labelled> {
-  const { nLayers, nHeads } = model.config;
-  const layers = wanted ?? Array.from({ length: nLayers }, (_, l) => l);
-  const names = layers.map((l) => `blocks.${l}.attn.hook_pattern`);
-  const { cache, tokens } = await model.runWithResidual(prompt, { names, prependBos });
-  try {
-    const n = tokens[0].length;
-    const values = new Float32Array(layers.length * nHeads * n * n);
-    for (const [i, name] of names.entries()) values.set(await cache.get(name).data(), i * nHeads * n * n);
-    const positions = positionLabels(model, tokens[0]);
-    const axes = [
-      { name: 'layer', labels: layers.map((l) => `L${l}`) },
-      { name: 'head', labels: Array.from({ length: nHeads }, (_, h) => `H${h}`) },
-      { name: 'query', labels: positions },
-      { name: 'key', labels: positions },
-    ];
-    return labelled(values, axes, provenance(model, { method: 'attention pattern', tokens: tokens[0] }));
-  } finally {
-    cache.dispose();
-  }
-}
 
 /** Where heads look from the last token: those that look at one token the most first. */
 function table(

@@ -127,10 +127,12 @@ async function lookAtHeads(
     [10, 7],
     [11, 10],
   ];
-  const top = x.compares
-    ? demo.map(([layer, head]) => ({ layer, head, value: z.values[layer * z.shape[1] + head] ?? 0 }))
-    : strongest(z, 3);
-  const heads = top.filter(({ layer, head }) => layer < z.shape[0] && head < z.shape[1]);
+  const [layers, count] = z.shape;
+  const there = demo.every(([layer, head]) => layer < layers && head < count);
+  const heads =
+    x.compares && there
+      ? demo.map(([layer, head]) => ({ layer, head, value: z.values[layer * count + head] }))
+      : strongest(z, 3);
   const out = new Map<string, Float32Array[]>(heads.map((h) => [`L${h.layer}H${h.head}`, []]));
   for (const [i, prompt] of prompts.entries()) {
     const patterns = await patternsOf(x, prompt);

@@ -255,6 +255,16 @@ test('a fact in words: the subject by its text, its tokens starred, the answer a
   assert.is(withBos.scores.meta.bos, true);
 });
 
+test('a trace of some positions has the rows of the whole: the noise is the same', async () => {
+  const whole = await causalTrace(model, { ...common, kind: 'mlp', window: 2 });
+  const some = await causalTrace(model, { ...common, kind: 'mlp', window: 2, tokens: [5, 2] });
+  assert.equal(some.positions, [5, 2]);
+  assert.is(some.lowScore, whole.lowScore);
+  const row = (p: number) => [...whole.scores.values.subarray(p * L, (p + 1) * L)];
+  allClose(some.scores.values, [...row(5), ...row(2)], { atol: 1e-6 });
+  await throws(causalTrace(model, { ...common, tokens: [7] }), /positions among the 7 tokens/);
+});
+
 test('a fact that the model does not know is not traced', async () => {
   const options = { ...common, prompt: 'The Space Needle is in downtown', subject: 'Space Needle' };
   const trace = await causalTrace(tiny, { ...options, expect: 'Paris' });

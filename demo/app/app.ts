@@ -1,0 +1,42 @@
+/** What views and panels are given: the state, the worker, and what a reader can do. */
+
+import type { Client } from './client.js';
+import { type Experiment, type Place, type State, samePlace } from './state.js';
+import type { Store } from './store.js';
+import type { Sweep } from './sweep.js';
+
+/** The page's inside. */
+export interface App {
+  readonly store: Store<State>;
+  readonly client: Client;
+  readonly sweep: Sweep;
+  /** Shows a sentence for a few seconds. */
+  say(text: string): void;
+  /** Loads a model by name, or files by path. */
+  load(source: string | ReadonlyMap<string, Blob>, name?: string): Promise<void>;
+}
+
+/** Another cell is pointed at. */
+export function hover({ store }: Pick<App, 'store'>, at: Place | null): void {
+  if (!samePlace(store.state.hover, at)) store.set({ hover: at });
+}
+
+/** Locks a place; the same once more, or null, unlocks. */
+export function lock({ store }: Pick<App, 'store'>, at: Place | null): void {
+  store.set({ locked: samePlace(store.state.locked, at) ? null : at });
+}
+
+/** Changes the experiment. Numbers that came with an address belong to it as it was. */
+export function edit({ store }: Pick<App, 'store'>, change: Partial<Experiment>): void {
+  const { experiment } = store.state;
+  const next = { ...experiment, ...change };
+  if (JSON.stringify(next) === JSON.stringify(experiment)) return;
+  const texts = ['clean', 'corrupted', 'answer', 'wrong', 'bos'] as const;
+  const typed = texts.some((name) => next[name] !== experiment[name]);
+  const other = typed || next.site !== experiment.site || next.metric !== experiment.metric;
+  store.set({
+    experiment: next,
+    ...(other && { stored: null }),
+    ...(typed && { valid: false, hover: null }),
+  });
+}

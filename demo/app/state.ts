@@ -1,0 +1,126 @@
+/** What the page knows: one state, one selection, shared by all views. */
+
+import type { Labelled } from '../../interp/result.js';
+import type { How } from '../worker/handlers/counterfactual.js';
+import type { ModelInfo } from '../worker/handlers/model.js';
+import type { MetricName } from '../worker/handlers/patch-map.js';
+import type { ReadPrompts } from '../worker/handlers/prompts.js';
+import type { StoredNumbers } from './share.js';
+
+/** The model, and what happens to it. */
+export interface ModelState {
+  readonly status: 'loading' | 'ready' | 'failed' | 'lost';
+  /** As `fromPretrained` was asked for it; of files their folder. */
+  readonly name: string;
+  /** The model that can be used; while another loads, the one before it. */
+  readonly info: ModelInfo | null;
+  /** Bytes that are here and bytes in all, of the file that loads. */
+  readonly progress: { readonly file: string; readonly loaded: number; readonly total: number } | null;
+  /** A sentence, when it failed or was lost. */
+  readonly error: string | null;
+}
+
+/** What kind of map is shown. */
+export type Site = 'resid_pre' | 'attn_out' | 'mlp_out' | 'z';
+
+/** What is asked, all of it: a shared address holds this. */
+export interface Experiment {
+  readonly clean: string;
+  readonly corrupted: string;
+  readonly answer: string;
+  readonly wrong: string;
+  /** The beginning-of-text token in front. */
+  readonly bos: boolean;
+  readonly site: Site;
+  readonly metric: MetricName;
+  /** What the one counterfactual that is looked at puts in. */
+  readonly how: How;
+  /** Of causal traces; '' means: the words that look like one. */
+  readonly subject: string;
+}
+
+/**
+ * A place in the model. What is null is not part of the selection: a head has no position, a cell of the residual stream no
+ * head.
+ */
+export interface Place {
+  readonly layer: number | null;
+  readonly head: number | null;
+  readonly pos: number | null;
+  /** The token that is attended to. */
+  readonly key: number | null;
+}
+
+/** Of the two runs. */
+export type Reading = 'clean' | 'corrupted';
+
+/** The patching map, as far as it has been filled. */
+export interface MapState {
+  /** `JSON` of the experiment and model that it is of. */
+  readonly of: string;
+  readonly site: Site;
+  readonly status: 'running' | 'paused' | 'cancelled' | 'done' | 'failed';
+  readonly rows: readonly string[];
+  readonly columns: readonly string[];
+  /** NaN where nothing is known yet. Changed in place; `done` tells that there are more. */
+  readonly values: Float32Array;
+  /** Estimates beneath exact values (attribution patching); null: there are none. */
+  readonly preview: Float32Array | null;
+  readonly done: number;
+  readonly ends: { readonly clean: number; readonly corrupted: number } | null;
+  /** Milliseconds of computing so far. */
+  readonly ms: number;
+  readonly result: Labelled | null;
+  readonly error: string | null;
+}
+
+/** Everything. */
+export interface State {
+  readonly model: ModelState;
+  readonly experiment: Experiment;
+  /** The experiment's prompts as tokens; null until they have been read. */
+  readonly prompts: ReadPrompts | null;
+  /** True when `prompts` belongs to what is typed now and nothing is wrong with it. */
+  readonly valid: boolean;
+  /** Whose activations are shown by the views that read one run. */
+  readonly reading: Reading;
+  /** Clicked. */
+  readonly locked: Place | null;
+  /** Under the cursor or the keyboard's focus. */
+  readonly hover: Place | null;
+  readonly map: MapState | null;
+  /** Numbers that came with the address. */
+  readonly stored: StoredNumbers | null;
+  readonly theme: 'auto' | 'light' | 'dark';
+  /** The theme in effect. */
+  readonly dark: boolean;
+}
+
+/** What views show: the place under the cursor, else the one that was clicked. */
+export const shownPlace = (state: State): Place | null => state.hover ?? state.locked;
+
+/** A place. */
+export const place = (parts: Partial<Place>): Place => ({
+  layer: null,
+  head: null,
+  pos: null,
+  key: null,
+  ...parts,
+});
+
+/** Whether they are the same place. */
+export const samePlace = (a: Place | null, b: Place | null): boolean =>
+  a === b ||
+  (a !== null &&
+    b !== null &&
+    a.layer === b.layer &&
+    a.head === b.head &&
+    a.pos === b.pos &&
+    a.key === b.key);
+
+/** Tells apart what would be computed differently, but for the kind of map. Null: nothing can be computed. */
+export function experimentKey({ model, experiment, valid }: State): string | null {
+  if (!valid || model.status !== 'ready' || !model.info) return null;
+  const { clean, corrupted, answer, wrong, bos } = experiment;
+  return JSON.stringify([model.info.hash, clean, corrupted, answer, wrong, bos]);
+}

@@ -1,0 +1,51 @@
+/** A table of tokens with two bars each: their probabilities in two runs. */
+
+import { percent, visible } from '../../interp/plots/text.js';
+import { h } from './dom.js';
+
+/** A token in two runs. */
+export interface PairRow {
+  readonly text: string;
+  /** `answer`, `wrong` or neither. */
+  readonly role: string;
+  /** Probabilities. */
+  readonly values: readonly [number, number];
+  readonly title: string;
+}
+
+/** The table; bars are as long as probabilities. */
+export function barPair(rows: readonly PairRow[], heads: readonly [string, string]): HTMLElement {
+  return h(
+    'table',
+    { class: 'pair-table' },
+    h(
+      'thead',
+      {},
+      h(
+        'tr',
+        {},
+        h('th', { scope: 'col' }, 'token'),
+        heads.map((name) => h('th', { scope: 'col' }, name)),
+      ),
+    ),
+    h(
+      'tbody',
+      {},
+      rows.map(({ text, role, values, title }) =>
+        h(
+          'tr',
+          { class: role, title },
+          h('th', { scope: 'row' }, h('code', {}, visible(text))),
+          values.map((p) =>
+            h(
+              'td',
+              {},
+              h('span', { class: 'bar', style: `--p:${p}` }),
+              h('span', { class: 'num' }, percent(p)),
+            ),
+          ),
+        ),
+      ),
+    ),
+  );
+}

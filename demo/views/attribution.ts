@@ -1,0 +1,233 @@
+/** Direct logit attribution: what each part of the model says to the answer directly, summing to the logit difference. */
+
+import { diverging } from '../../interp/plots/colour.js';
+import { figure } from '../../interp/plots/figure.js';
+import { compact, exact, visible } from '../../interp/plots/text.js';
+import type { Labelled } from '../../interp/result.js';
+import { hover, lock } from '../app/app.js';
+import { bosOption, commandLine, program } from '../app/code.js';
+import { resource } from '../app/resource.js';
+import { type Place, place, shownPlace } from '../app/state.js';
+import { type Bars, bars } from '../ui/bars.js';
+import { fill, h } from '../ui/dom.js';
+import { type Cell, type Grid, grid } from '../ui/grid.js';
+import { readIds, readingKey, readingSwitch, readText } from '../ui/reading.js';
+import type { Attribution } from '../worker/handlers/attribution.js';
+import type { View } from './view.js';
+
+/** Bars of heads; the others are one bar. */
+const MOST = 10;
+const COLOURS = { light: diverging('light'), dark: diverging('dark') };
+
+/** The view. */
+export const attributionView: View = {
+  id: 'attribution',
+  title: 'Direct logit attribution',
+  about:
+    'The logit difference as a sum over what each part of the model writes at the last token. Blue speaks for the answer, red for the wrong one.',
+  span: 8,
+  mount(card, app) {
+    const { store, client } = app;
+    card.controls.append(readingSwitch(app));
+    let drawn: Drawn | null = null;
+    const both = resource<Attribution>(store, {
+      lazy: true,
+      key: readingKey,
+      run: (state, { signal }) => {
+        const { answer, wrong } = state.experiment;
+        return client.call('attribution', { prompt: readIds(state), answer, wrong }, { signal });
+      },
+      see({ status, value, error }) {
+        card.busy(status === 'busy' ? null : undefined);
+        card.problem(error);
+        card.element.classList.toggle('stale', status === 'idle');
+        if (!value || status !== 'done') return;
+        drawn = draw(value, readIds(store.state).length - 1, {
+          preview: (at) => hover(app, at),
+          lock: (at) => lock(app, at),
+        });
+        fill(card.body, drawn.element);
+        show();
+        const { sum, logit, error: off } = value.layers.meta as Record<'sum' | 'logit' | 'error', number>;
+        const { answer, wrong } = store.state.experiment;
+        fill(
+          card.foot,
+          `logit(${visible(answer)}) − logit(${visible(wrong)}) = ${exact(logit, { sign: true })} as the model computes it; the bars sum to ${exact(sum, { sign: true })}, which is ${off.toExponential(0)} away. The last layer norm has its scale of the run; biases and b_U are rows, too.`,
+        );
+      },
+    });
+    const show = () => {
+      const { locked } = store.state;
+      drawn?.mark(locked, shownPlace(store.state));
+    };
+    store.watch((s) => [s.locked, shownPlace(s)], show);
+    card.whenSeen(both.start);
+    const call = (by: string) => {
+      const { experiment, reading } = store.state;
+      const tokens = JSON.stringify([experiment.answer, experiment.wrong]);
+      return `await directLogitAttribution(model, ${reading}, { tokens: ${tokens}, by: '${by}'${bosOption(experiment)} })`;
+    };
+    return {
+      result: () => both.state.value?.layers ?? null,
+      figure: () => {
+        const { value } = both.state;
+        return value ? figure(value.layers, { title: 'Direct logit attribution' }) : null;
+      },
+      code: () =>
+        program(
+          store.state,
+          ['directLogitAttribution', 'figure'],
+          `const layers = ${call('layer')};
+const { heads } = ${call('head')};
+console.log(figure(layers).lines().join('\\n'));
+console.log(figure(heads!).lines().join('\\n'));
+console.log(layers.meta.sum, layers.meta.logit, layers.meta.error);`,
+        ),
+      command: () => {
+        const { answer, wrong } = store.state.experiment;
+        return commandLine(store.state, [
+          ...['dla', readText(store.state), '--answer', answer, '--wrong', wrong],
+        ]);
+      },
+    };
+  },
+};
+
+/** What is drawn. */
+interface Drawn {
+  readonly element: HTMLElement;
+  mark(locked: Place | null, shown: Place | null): void;
+}
+
+/** What pointing and clicking do. */
+interface React {
+  preview(at: Place | null): void;
+  lock(at: Place): void;
+}
+
+function draw({ layers, heads }: Attribution, last: number, react: React): Drawn {
+  const { sum } = layers.meta as { sum: number };
+  const share = (v: number) => [`of ${exact(sum)}`, `${((100 * v) / sum).toFixed(1)} %`] as const;
+  const part = layerBars(layers, last, react, share);
+  const map = headMap(heads.heads!, react, share);
+  const some = headBars(heads, react, share);
+  const element = h(
+    'div',
+    { class: 'attribution' },
+    h('div', {}, h('h3', {}, 'Layers'), part.element),
+    h(
+      'div',
+      {},
+      h('h3', {}, 'Heads'),
+      h('div', { class: 'scroll' }, map.element),
+      h('h3', { class: 'next' }, 'Heads, the largest first'),
+      some.element,
+    ),
+  );
+  return {
+    element,
+    mark(locked, shown) {
+      part.mark(locked, shown);
+      map.mark(headCells(heads.heads!, locked), headCells(heads.heads!, shown));
+      some.mark(locked, shown);
+    },
+  };
+}
+
+type Share = (value: number) => readonly [string, string];
+
+function layerBars(result: Labelled, last: number, react: React, share: Share): Drawn {
+  const { labels } = result.axes[0];
+  const at = labels.map((label) => {
+    const found = /^(\d+)_(?:attn|mlp)_out$/.exec(label);
+    return found ? place({ layer: Number(found[1]), pos: last }) : null;
+  });
+  const drawn: Bars = bars({
+    ...{ label: 'Attribution by layer', rows: labels, values: result.values },
+    tip: (r) => ({
+      title: labels[r],
+      lines: [['logit difference', exact(result.values[r], { sign: true })], share(result.values[r])],
+    }),
+    preview: (r) => react.preview(r === null ? null : at[r]),
+    lock: (r) => at[r] && react.lock(at[r]),
+  });
+  const rowsOf = (spot: Place | null) =>
+    spot === null || spot.layer === null || spot.head !== null
+      ? []
+      : at.flatMap((own, r) => (own === spot || own?.layer === spot.layer ? [r] : []));
+  return { element: drawn.element, mark: (locked, shown) => drawn.mark(rowsOf(locked), rowsOf(shown)) };
+}
+
+function headMap(result: Labelled, react: React, share: Share): Grid {
+  const [rows, columns] = result.axes.map((a) => a.labels);
+  const end = Math.max(...result.values.map(Math.abs), 1e-9);
+  const value = (r: number, c: number) => result.values[r * columns.length + c];
+  const map = grid({
+    ...{
+      label: 'Attribution by head, layers by heads',
+      rows,
+      columns,
+      minWidth: 20,
+      maxWidth: 44,
+      class: 'snug',
+    },
+    tip: (r, c) => ({
+      title: `head ${r}.${c}`,
+      lines: [['logit difference', exact(value(r, c), { sign: true })], share(value(r, c))],
+    }),
+    preview: (cell) => react.preview(cell && place({ layer: cell[0], head: cell[1] })),
+    lock: (layer, head) => react.lock(place({ layer, head })),
+  });
+  for (const r of rows.keys())
+    for (const c of columns.keys()) {
+      const v = value(r, c);
+      map.set(r, c, {
+        light: COLOURS.light(v / end),
+        dark: COLOURS.dark(v / end),
+        text: columns.length <= 12 ? compact(v).replace('·', '') : '',
+        label: exact(v),
+      });
+    }
+  return map;
+}
+
+/** The heads with the largest values, and all else in one bar. */
+function headBars(result: Labelled, react: React, share: Share): Drawn {
+  const { labels } = result.axes[0];
+  const isHead = (i: number) => /^L\d+H\d+$/.test(labels[i]);
+  const all = [...labels.keys()];
+  const order = all.filter(isHead).sort((a, b) => Math.abs(result.values[b]) - Math.abs(result.values[a]));
+  const top = order.slice(0, MOST);
+  const rest = order.slice(MOST);
+  const sum = (list: readonly number[]) => list.reduce((s, i) => s + result.values[i], 0);
+  const rows = [
+    ...top.map((i): [string, number] => [labels[i], result.values[i]]),
+    ...(rest.length ? [[`${rest.length} other heads`, sum(rest)] as [string, number]] : []),
+    ...all.filter((i) => !isHead(i)).map((i): [string, number] => [restName(labels[i]), result.values[i]]),
+  ];
+  const at = rows.map(([label]) => {
+    const found = /^L(\d+)H(\d+)$/.exec(label);
+    return found ? place({ layer: Number(found[1]), head: Number(found[2]) }) : null;
+  });
+  const drawn = bars({
+    ...{ label: 'Attribution by head, the largest first', rows: rows.map(([label]) => label) },
+    values: rows.map(([, v]) => v),
+    tip: (r) => ({
+      title: rows[r][0],
+      lines: [['logit difference', exact(rows[r][1], { sign: true })], share(rows[r][1])],
+    }),
+    preview: (r) => react.preview(r === null ? null : at[r]),
+    lock: (r) => at[r] && react.lock(at[r]),
+  });
+  const rowsOf = (spot: Place | null) =>
+    at.flatMap((own, r) => (own && own.layer === spot?.layer && own.head === spot.head ? [r] : []));
+  return { element: drawn.element, mark: (locked, shown) => drawn.mark(rowsOf(locked), rowsOf(shown)) };
+}
+
+const restName = (label: string): string => (label === 'remainder' ? 'all that is no head' : label);
+
+/** The head that a place means. */
+function headCells({ shape: [layers, heads] }: Labelled, at: Place | null): Cell[] {
+  if (at === null || at.layer === null || at.head === null) return [];
+  return at.layer < layers && at.head < heads ? [[at.layer, at.head]] : [];
+}

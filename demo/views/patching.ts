@@ -1,0 +1,255 @@
+/** The patching map: which activation of the clean run brings its answer back into the corrupted run. */
+
+import { diverging } from '../../interp/plots/colour.js';
+import { figure } from '../../interp/plots/figure.js';
+import { compact, exact, visible, visibleLabel } from '../../interp/plots/text.js';
+import { type App, edit, hover, lock } from '../app/app.js';
+import { patchCode, patchCommand } from '../app/code.js';
+import { type MapState, type Place, place, type Site, shownPlace } from '../app/state.js';
+import { mapKey } from '../app/sweep.js';
+import type { Card } from '../ui/card.js';
+import { fill, h, segmented } from '../ui/dom.js';
+import { type Cell, type Grid, grid } from '../ui/grid.js';
+import { legend } from '../ui/legend.js';
+import type { View } from './view.js';
+
+/** How each kind of map is called. */
+export const SITES: readonly (readonly [Site, string, string])[] = [
+  ['resid_pre', 'Residual', 'The residual stream before a layer, at one token'],
+  ['attn_out', 'Attention', 'What the attention of a layer adds at one token'],
+  ['mlp_out', 'MLP', 'What the MLP of a layer adds at one token'],
+  ['z', 'Heads', 'What one head hands over, at all tokens'],
+];
+
+const METRICS = [
+  ['logit-diff', 'Logit difference'],
+  ['log-prob', 'Log probability'],
+  ['prob', 'Probability'],
+] as const;
+
+const COLOURS = { light: diverging('light'), dark: diverging('dark') };
+
+/** The view. */
+export const patchingView: View = {
+  id: 'patching',
+  title: 'Patching map',
+  about:
+    'The corrupted prompt, run once for every cell with one activation taken from the clean run. Blue: this activation alone brings the clean answer back.',
+  span: 8,
+  mount(card, app) {
+    const { store } = app;
+    const sites = segmented('What is patched', SITES, (site) => edit(app, { site }));
+    const metric = h(
+      'select',
+      {
+        'aria-label': 'What is measured',
+        onchange: () => edit(app, { metric: metric.value as (typeof METRICS)[number][0] }),
+      },
+      METRICS.map(([value, text]) => h('option', { value }, text)),
+    );
+    const run = runLine(app);
+    lookAtStrongest(app);
+    card.controls.append(sites.element, metric, run);
+    store.watch((s) => s.experiment.site, sites.show);
+    store.watch(
+      (s) => s.experiment.metric,
+      (value) => {
+        metric.value = value;
+      },
+    );
+
+    let drawn: Drawn | null = null;
+    store.watch(
+      (s) => [s.map, mapKey(s)] as const,
+      ([map, key]) => {
+        const running = map?.status === 'running';
+        card.busy(running ? map.done / Math.max(1, map.values.length) : undefined);
+        card.problem(map?.error ?? null);
+        card.element.classList.toggle('stale', !map || map.of !== key);
+        if (!map?.rows.length) return;
+        if (drawn?.map.of !== map.of || drawn.map.columns !== map.columns) {
+          drawn = draw(app, map);
+          fill(
+            card.body,
+            h('div', { class: 'scroll' }, drawn.grid.element),
+            legend(COLOURS, '0: as the corrupted run · 1: as the clean run'),
+          );
+          show(app, drawn);
+        }
+        drawn.map = map;
+        update(drawn);
+        note(card, map);
+      },
+    );
+    store.watch(
+      (s) => [s.locked, shownPlace(s)],
+      () => drawn && show(app, drawn),
+    );
+    store.watch(
+      (s) => s.prompts,
+      (prompts) => drawn && prompts && markDiffering(drawn, prompts.differ),
+    );
+    return {
+      result: () => store.state.map?.result ?? null,
+      figure: () => {
+        const result = store.state.map?.result;
+        return result ? figure(result, { title: `Patching: ${nameOf(store.state.map!.site)}` }) : null;
+      },
+      code: () => patchCode(store.state),
+      command: () => patchCommand(store.state),
+    };
+    function markDiffering(of: Drawn, differ: readonly number[]) {
+      of.grid.markColumns(of.map.site === 'z' ? [] : differ);
+    }
+  },
+};
+
+const nameOf = (site: Site): string => SITES.find(([s]) => s === site)![1];
+
+/** A map on the page. */
+interface Drawn {
+  readonly grid: Grid;
+  map: MapState;
+  /** Values that the cells show. */
+  readonly shown: Float32Array;
+}
+
+function draw(app: App, map: MapState): Drawn {
+  const { store, sweep } = app;
+  const heads = map.site === 'z';
+  const width = map.columns.length;
+  const at = (layer: number, column: number): Place =>
+    place({ layer, ...(heads ? { head: column } : { pos: column }) });
+  const drawn: Drawn = {
+    map,
+    shown: new Float32Array(map.values.length).fill(Number.POSITIVE_INFINITY),
+    grid: grid({
+      label: `Patching map: ${nameOf(map.site)}, layers by ${heads ? 'heads' : 'tokens'}`,
+      rows: map.rows,
+      columns: map.columns,
+      tip(r, c) {
+        const { values, ends, rows, columns } = drawn.map;
+        const value = values[r * width + c];
+        const known = !Number.isNaN(value);
+        const lines: [string, string][] = [['restored', known ? exact(value) : 'not yet computed']];
+        if (ends) {
+          const metric = ends.corrupted + value * (ends.clean - ends.corrupted);
+          if (known) lines.push(['metric', exact(metric)]);
+          lines.push(['corrupted', exact(ends.corrupted)], ['clean', exact(ends.clean)]);
+        }
+        return { title: `${rows[r]} · ${visibleLabel(columns[c])}`, lines };
+      },
+      preview(cell) {
+        hover(app, cell && at(...cell));
+        sweep.look(cell && cell[0] * width + cell[1]);
+      },
+      lock: (r, c) => lock(app, at(r, c)),
+    }),
+  };
+  const { prompts } = store.state;
+  if (prompts && !heads) drawn.grid.markColumns(prompts.differ);
+  return drawn;
+}
+
+function update({ grid, map, shown }: Drawn): void {
+  const { values, preview, columns } = map;
+  const room = columns.length <= 24;
+  for (let i = 0; i < values.length; i++) {
+    const exactly = values[i];
+    if (Object.is(exactly, shown[i])) continue;
+    shown[i] = exactly;
+    const known = !Number.isNaN(exactly);
+    const value = known ? exactly : (preview?.[i] ?? Number.NaN);
+    const t = Number.isNaN(value) ? 0 : value;
+    grid.set(Math.floor(i / columns.length), i % columns.length, {
+      light: COLOURS.light(t),
+      dark: COLOURS.dark(t),
+      text: known && room ? compact(value).replace('·', '') : '',
+      label: Number.isNaN(value) ? 'not yet computed' : `${known ? '' : 'about '}${exact(value)}`,
+      state: known ? undefined : preview ? 'estimate' : 'empty',
+    });
+  }
+}
+
+function show(app: App, { grid, map }: Drawn): void {
+  const { locked, hover } = app.store.state;
+  grid.mark(cellsOf(map, locked), cellsOf(map, hover));
+}
+
+/** The cells of this map that a place means: one of it, a row of it, a column. */
+function cellsOf({ site }: MapState, at: Place | null): Cell[] {
+  if (!at) return [];
+  const column = site === 'z' ? at.head : at.pos;
+  if (at.layer === null && column === null) return [];
+  if (column === null && (at.head !== null || at.pos !== null)) return []; // a head here, a token there
+  return [[at.layer, column]];
+}
+
+/** Without a selection, the first map that is whole has its strongest cell selected: there is something to see. */
+function lookAtStrongest({ store }: App): void {
+  if (store.state.locked) return;
+  const end = store.watch(
+    (s) => [s.map, s.locked] as const,
+    ([map, locked]) => {
+      if (locked) return end();
+      if (map?.status !== 'done') return;
+      end();
+      const best = map.values.reduce((b, v, i) => (v > map.values[b] ? i : b), 0);
+      const [layer, column] = [Math.floor(best / map.columns.length), best % map.columns.length];
+      store.set({ locked: place({ layer, ...(map.site === 'z' ? { head: column } : { pos: column }) }) });
+    },
+  );
+}
+
+/** Progress, time left, and what can be done about it. */
+function runLine({ store, sweep }: App): HTMLElement {
+  const text = h('span', { class: 'run-text' });
+  const pause = h('button', {
+    type: 'button',
+    class: 'quiet',
+    onclick: () => sweep.pause(store.state.map?.status === 'running'),
+  });
+  const cancel = h('button', { type: 'button', class: 'quiet', onclick: () => sweep.cancel() }, 'Cancel');
+  const again = h('button', { type: 'button', class: 'quiet', onclick: () => sweep.start() }, 'Run again');
+  store.watch(
+    (s) => s.map,
+    (map) => {
+      const active = map?.status === 'running' || map?.status === 'paused';
+      pause.hidden = cancel.hidden = !active;
+      again.hidden = active || !map;
+      pause.textContent = map?.status === 'paused' ? 'Go on' : 'Pause';
+      text.setAttribute('aria-live', active ? 'off' : 'polite'); // its end is news, each cell is not
+      text.textContent = map ? progressText(map) : '';
+    },
+  );
+  return h('div', { class: 'run' }, text, pause, cancel, again);
+}
+
+function progressText({ status, done, values, ms }: MapState): string {
+  const cells = `${done} of ${values.length} cells`;
+  if (status === 'running' && done) return `${cells} · ${seconds((ms / done) * (values.length - done))} left`;
+  if (status === 'running') return 'starting';
+  if (status === 'paused') return `${cells} · paused`;
+  if (status === 'cancelled') return `${cells} · cancelled`;
+  return status === 'done' ? `${values.length} cells in ${seconds(ms)}` : '';
+}
+
+const seconds = (ms: number): string =>
+  ms < 9950
+    ? `${(ms / 1000).toFixed(1)} s`
+    : ms < 90_000
+      ? `${Math.round(ms / 1000)} s`
+      : `${Math.round(ms / 60_000)} min`;
+
+function note({ foot }: Card, { result, ends }: MapState): void {
+  const { metric, idle } = (result?.meta ?? {}) as { metric?: string; idle?: readonly number[] };
+  fill(
+    foot,
+    ends
+      ? `${metric ? `${visible(metric).replaceAll('␣−␣', ' − ')}: ` : ''}clean ${exact(ends.clean)}, corrupted ${exact(ends.corrupted)}.`
+      : '',
+    idle?.length
+      ? ` ${idle.length} cells lie before the first token that differs: there both runs are the same.`
+      : '',
+  );
+}

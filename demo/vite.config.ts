@@ -1,0 +1,12 @@
+/** `npm run demo` and `npm run build:demo`: the workbench is a static page with relative addresses. */
+
+import { defineConfig } from 'vite';
+
+export default defineConfig({
+  base: './',
+  build: { outDir: '../out/demo', emptyOutDir: true, target: 'esnext' },
+  worker: { format: 'es' },
+  // Known beforehand: found later, Vite would reload the page.
+  optimizeDeps: { include: ['@huggingface/tokenizers', 'fflate', 'ml-matrix', 'pickleparser'] },
+  server: { fs: { allow: ['..'] } },
+});

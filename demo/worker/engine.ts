@@ -1,0 +1,50 @@
+/** The model that the worker holds, and whose turn it is on the GPU. */
+
+import type { HookedTransformer } from '../../hooks/model.js';
+
+/** What waits for the GPU. */
+interface Waiting {
+  start(): void;
+}
+
+/** One model, one run at a time. */
+export class Engine {
+  #model: HookedTransformer | null = null;
+  #busy = false;
+  readonly #urgent: Waiting[] = [];
+  readonly #patient: Waiting[] = [];
+
+  /** @throws while no model is loaded. */
+  get model(): HookedTransformer {
+    if (!this.#model) throw new Error('no model is loaded: choose one');
+    return this.#model;
+  }
+
+  /** The model, or null. */
+  get current(): HookedTransformer | null {
+    return this.#model;
+  }
+
+  /** Puts another model in; the one before gives its memory back. */
+  replace(model: HookedTransformer | null): void {
+    this.#model?.dispose();
+    this.#model = model;
+  }
+
+  /**
+   * Runs `f` when the GPU is free. Sweeps take a turn for each batch and are patient, so that what a reader has just asked
+   * for goes in between.
+   */
+  async turn<T>(f: () => Promise<T>, { patient = false } = {}): Promise<T> {
+    if (this.#busy)
+      await new Promise<void>((start) => (patient ? this.#patient : this.#urgent).push({ start }));
+    this.#busy = true;
+    try {
+      return await f();
+    } finally {
+      const next = this.#urgent.shift() ?? this.#patient.shift();
+      if (next) next.start();
+      else this.#busy = false;
+    }
+  }
+}

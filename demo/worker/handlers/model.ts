@@ -1,0 +1,73 @@
+/** Loading a model, and how it is. */
+
+import type { MemoryReport } from '../../../engine/pool.js';
+import { HookedTransformer } from '../../../hooks/model.js';
+import type { LoadProgress } from '../../../weights/progress.js';
+import type { Handler } from '../handler.js';
+
+/** A model that is ready. */
+export interface ModelInfo {
+  readonly name: string;
+  /** Of its weights, 16 hexadecimal digits. */
+  readonly hash: string;
+  readonly nLayers: number;
+  readonly nHeads: number;
+  readonly dModel: number;
+  readonly nCtx: number;
+  readonly dVocab: number;
+  readonly adapter: string;
+  /** One short name for the adapter. */
+  readonly device: string;
+  readonly memory: MemoryReport;
+  readonly hasTokenizer: boolean;
+}
+
+/** What to load. */
+export interface LoadParams {
+  /** A name that `fromPretrained` knows, or files by path. */
+  readonly source: string | ReadonlyMap<string, Blob>;
+  /** Keep weights on the host, too; GPT-2 large and XL would not fit twice. */
+  readonly hostWeights: boolean;
+}
+
+/** Loads a model in place of the one that is there. */
+export const load: Handler<LoadParams, ModelInfo, LoadProgress> = async (
+  { source, hostWeights },
+  { engine, signal, emit },
+) => {
+  // The shipped model is small; anything else gives its memory back before the next one takes as much.
+  if (engine.current && engine.current.config.name !== 'tiny') engine.replace(null);
+  const model = await HookedTransformer.fromPretrained(source, { hostWeights, onProgress: emit, signal });
+  if (signal.aborted) {
+    model.dispose();
+    signal.throwIfAborted();
+  }
+  await engine.turn(async () => engine.replace(model));
+  return describe(model);
+};
+
+function describe({ config, hash, gpu, tokenizer }: HookedTransformer): ModelInfo {
+  const { name, nLayers, nHeads, dModel, nCtx, dVocab } = config;
+  return {
+    ...{ name, hash, nLayers, nHeads, dModel, nCtx, dVocab },
+    adapter: gpu.adapter.text,
+    device: gpu.adapter.name,
+    memory: gpu.memory(),
+    hasTokenizer: tokenizer !== null,
+  };
+}
+
+/** Memory of the GPU now. @throws when its device was lost. */
+export const status: Handler<null, MemoryReport> = (_, { engine }) =>
+  engine.turn(async () => {
+    const { gpu } = engine.model;
+    await gpu.finish();
+    return gpu.memory();
+  });
+
+/** Gives the whole GPU device back; a model must be loaded again after it. */
+export const release: Handler<null, null> = (_, { engine }) =>
+  engine.turn(async () => {
+    engine.model.gpu.destroy();
+    return null;
+  });

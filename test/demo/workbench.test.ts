@@ -1,0 +1,268 @@
+/**
+ * The workbench, driven as a reader drives it, in Chromium on its own WebGPU: one browser, one page. Where a machine cannot
+ * run Chromium, the tests are skipped and the reason is printed.
+ */
+import type { Page } from 'playwright-core';
+import { test as uvu } from 'uvu';
+import * as assert from 'uvu/assert';
+import { HookedTransformer, logitDiff, patch } from '../../index.js';
+import { fromJson } from '../../interp/export.js';
+import { NoBrowserError } from '../../scripts/chromium.js';
+import { allClose } from '../helpers.js';
+import { type Demo, fakeHub, mapDone, openDemo, take } from './page.js';
+
+const CLEAN = 'When John and Mary went to the shops, John gave the bag to';
+const CORRUPTED = 'When John and Mary went to the shops, Mary gave the bag to';
+
+let demo: Demo | null = null;
+try {
+  demo = await openDemo();
+} catch (e) {
+  if (!(e instanceof NoBrowserError)) throw e;
+  console.log(`   SKIPPED: the workbench is not tried here. ${e.message}`);
+}
+const test = demo ? uvu : uvu.skip;
+const page = demo?.page as Page;
+uvu.after(() => demo?.close());
+
+const text = (selector: string) => page.locator(selector).innerText();
+const cell = (row: number, column: number) => page.locator(`#patching [data-cell="${row},${column}"]`);
+const visible = (selector: string) => page.locator(selector).waitFor();
+
+test('the page is alive at once: the shipped model, a worked example, its map and its next tokens', async () => {
+  assert.match(await mapDone(page), /^60 cells in/);
+  assert.match(await text('.model-button'), /tiny/);
+  assert.match((await cell(2, 10).getAttribute('aria-label'))!, /^L2, 10:␣Mary: 1\.\d+$/);
+  await visible('#next-tokens tbody tr.answer');
+  assert.match(await text('#next-tokens tbody tr:first-child'), /␣Mary\s+99\.\d%\s+<0\.01%/);
+});
+
+test('the map’s numbers are those of the library in Node', async () => {
+  const map = fromJson((await take(page, 'patching', 'json')).toString());
+  const model = await HookedTransformer.fromPretrained('tiny');
+  const metric = logitDiff(' Mary', ' John');
+  for (const [site, by] of [['resid_pre', ['layer', 'pos']] as const, ['z', ['layer', 'head']] as const]) {
+    const own = await patch(model, { clean: CLEAN, corrupted: CORRUPTED, metric, at: site, by });
+    let there = map;
+    if (site === 'z') {
+      await page.click('#patching [data-value="z"]');
+      await page.locator('.run-text', { hasText: /^16 cells in/ }).waitFor();
+      there = fromJson((await take(page, 'patching', 'json')).toString());
+    }
+    assert.equal(there.axes, own.axes);
+    allClose(there.values, own.values, { atol: 1e-5, rtol: 0 });
+    assert.equal(
+      { ...there.meta, adapter: '', work: 0, clean: 0, corrupted: 0 },
+      { ...JSON.parse(JSON.stringify(own.meta)), adapter: '', work: 0, clean: 0, corrupted: 0 },
+    );
+  }
+  model.dispose();
+  await page.click('#patching [data-value="resid_pre"]');
+  await cell(0, 14).waitFor();
+});
+
+test('pointing previews, a click locks, Esc unlocks; the counterfactual is the one that is locked', async () => {
+  await cell(3, 14).hover();
+  assert.match(await text('.tip'), /restored\s+[01]\.\d+[\s\S]*corrupted\s+−12\.\d+\s+clean\s+10\.\d+/);
+  assert.is(await page.locator('.token.shown').getAttribute('data-pos'), '14');
+  await cell(2, 10).click();
+  await visible('#counterfactual .shift');
+  assert.match(await text('#counterfactual .shift'), /^101 %/);
+  assert.match(await text('#counterfactual tbody tr.answer'), /<0\.01%\s+99\.\d%/);
+  assert.is(await cell(2, 10).getAttribute('aria-selected'), 'true');
+  assert.is(await page.locator('.token.locked').getAttribute('data-pos'), '10');
+  await page.click('#counterfactual [data-value="zero"]');
+  await page.locator('#counterfactual .what', { hasText: 'set to zero' }).waitFor();
+  await page.keyboard.press('Escape');
+  await visible('#counterfactual .hint');
+  assert.is(await page.locator('#patching .cell.locked').count(), 0);
+  assert.is(await page.locator('.token.locked').count(), 0);
+});
+
+test('the grid is walked with the keyboard, and every cell says its place and value', async () => {
+  await cell(0, 0).focus();
+  for (const key of ['ArrowDown', 'ArrowDown', 'End', 'ArrowLeft', 'Enter']) await page.keyboard.press(key);
+  const at = await page.evaluate('document.activeElement.dataset.cell');
+  assert.is(at, '2,13');
+  assert.is(await cell(2, 13).getAttribute('aria-selected'), 'true');
+  await visible('#counterfactual .shift');
+  await page.keyboard.press('Escape');
+  const labels = await page
+    .locator('#patching [role=gridcell]')
+    .evaluateAll((cells) => cells.map((c) => c.getAttribute('aria-label')));
+  assert.is(labels.length, 60);
+  assert.ok(
+    labels.every((label) => /^L\d, \d+:\S+: −?[\d.]+(e−\d+)?$/.test(label!)),
+    labels.join('\n'),
+  );
+});
+
+test('what is typed is read at once: lengths, differing tokens, tokens that are none, and what would be one', async () => {
+  await page.fill('#corrupted', 'When John and Mary went to the shops, Mary gave to');
+  await visible('#pair-problem');
+  assert.match(await text('#pair-problem'), /clean prompt has 15 tokens, the corrupted one 13/);
+  await page.fill('#corrupted', CLEAN);
+  await page.locator('#pair-problem', { hasText: 'are the same' }).waitFor();
+  await page.fill('#corrupted', '');
+  await page.locator('#corrupted-problem', { hasText: 'empty' }).waitFor();
+  await page.fill('#corrupted', 'When Mary and John went to the shops, Mary gave the bag to');
+  await page.locator('.strip-title', { hasText: 'different at positions 2, 4, 10' }).waitFor();
+  await page.fill('#answer', ' Mary John');
+  await page.locator('#answer-problem', { hasText: 'This is 2 tokens (␣Mary · ␣John)' }).waitFor();
+  await page.fill('#answer', 'shops');
+  await page.click('#answer-problem .fix');
+  assert.is(await page.inputValue('#answer'), ' shops');
+  await page.locator('#answer-problem').waitFor({ state: 'hidden' });
+  await page.fill('#answer', ' John');
+  await page.fill('#wrong', ' John');
+  await page.locator('#patching .problem', { hasText: 'there is no difference to restore' }).waitFor();
+});
+
+test('every example can be patched: as many tokens in both prompts, answers of one token', async () => {
+  for (let i = 4; i >= 0; i--) {
+    await page.selectOption('#preset', String(i));
+    await page.locator('.strip-title', { hasText: /^\d+ tokens each, different at position/ }).waitFor();
+    await page.locator('#answer-problem, #wrong-problem, #pair-problem').first().waitFor({ state: 'hidden' });
+    assert.is(await page.locator('.prompts .problem:visible').count(), 0);
+  }
+});
+
+test('a long sweep fills live, pauses, turns to the cell under the cursor, and is cancelled', async () => {
+  const many = (name: string) =>
+    `${name} went to the shops, ${'and then to the park, '.repeat(16)}and John gave the bag to`;
+  await page.fill('#clean', many('Mary'));
+  await page.fill('#corrupted', many('Amy'));
+  await page.fill('#answer', ' Mary');
+  await page.locator('.run-text', { hasText: /^\d+ of \d+ cells · .* left$/ }).waitFor();
+  await page.click('.run >> text=Pause');
+  await page.locator('.run-text', { hasText: 'paused' }).waitFor();
+  let before = '';
+  while (before !== (before = await text('.run-text'))) await page.waitForTimeout(1500); // a batch is under way
+  await page.waitForTimeout(500);
+  assert.is(await text('.run-text'), before);
+  assert.ok((await page.locator('#patching .cell.empty').count()) > 0, 'some cells are still empty');
+  await page.click('.run >> text=Go on');
+  await page.locator('#patching .cell.empty').last().hover();
+  await page.click('.run >> text=Cancel');
+  await page.locator('.run-text', { hasText: 'cancelled' }).waitFor();
+  const left = await page.locator('#patching .cell.empty').count();
+  assert.ok(left > 0, 'cells are left');
+  await page.selectOption('#preset', '0');
+  assert.match(await mapDone(page), /^60 cells in/);
+});
+
+test('the address holds the experiment: opened again it computes, and says whether the numbers agree', async () => {
+  await cell(3, 14).click();
+  await page.click('#share');
+  const hash = new URL(page.url()).hash;
+  assert.match(hash, /clean=When\+John.*select=L3P14.*numbers=/);
+  await page.goto('about:blank');
+  await page.goto(demo!.url + hash);
+  await page.locator('#agreement[data-agrees=true]').waitFor();
+  assert.is(await cell(3, 14).getAttribute('aria-selected'), 'true');
+  const ends = /ends=([^&]+)/.exec(hash)![1];
+  const false_ = hash.replace(ends, encodeURIComponent('10,-12'));
+  await page.goto('about:blank');
+  await page.goto(demo!.url + false_);
+  await page.locator('#agreement[data-agrees=false]').waitFor();
+  assert.match(await text('#agreement'), /do not agree/);
+});
+
+test('a view is taken away as SVG, PNG, CSV, TypeScript and a command; the page as one HTML file', async () => {
+  await mapDone(page);
+  assert.match((await take(page, 'patching', 'svg')).toString(), /^<svg xmlns/);
+  assert.is((await take(page, 'patching', 'png')).subarray(1, 4).toString(), 'PNG');
+  assert.match(
+    (await take(page, 'patching', 'csv')).toString(),
+    /^layer,pos,value\nL0,0:<\|endoftext\|>,0\n/,
+  );
+  await demo!.context.grantPermissions(['clipboard-read', 'clipboard-write']);
+  const copied = async (what: string) => {
+    await page.click('#patching .menu > summary');
+    await page.click(`#patching [data-take="${what}"]`);
+    await page.locator('.toast.on', { hasText: 'copied' }).waitFor();
+    return page.evaluate<string>('navigator.clipboard.readText()');
+  };
+  assert.match(
+    await copied('command'),
+    /^npx glassbox patch --clean 'When John .* --at resid_pre --by layer,pos$/,
+  );
+  assert.match(await copied('code'), /patch\(model, \{[\s\S]*metric: logitDiff\(' Mary', ' John'\)/);
+  const [download] = await Promise.all([page.waitForEvent('download'), page.click('#report')]);
+  const html = await import('./page.js').then(({ contentOf }) => contentOf(download));
+  assert.match(html.toString(), /Patching map[\s\S]*<svg/);
+  assert.not.match(html.toString(), /(src|href)="http/);
+});
+
+test('a lost GPU is a sentence and a button, and nothing typed is gone', async () => {
+  await page.click('.model-button');
+  await page.locator('.facts dd', { hasText: /MB in use/ }).waitFor();
+  await page.click('#release');
+  await page.locator('#model-notice', { hasText: 'the device was lost' }).waitFor();
+  assert.is(await page.inputValue('#clean'), CLEAN);
+  await page.click('#restart');
+  await page.locator('#model-notice').waitFor({ state: 'detached' });
+  assert.match(await mapDone(page), /^60 cells in/);
+});
+
+test('a model of the Hub is downloaded with its progress, kept, used without the network, and removed', async () => {
+  await demo!.context.route('https://huggingface.co/**', fakeHub);
+  await page.click('.model-button');
+  assert.match(await text('[data-model=distilgpt2]'), /353 MB download/);
+  await page.click('[data-model=distilgpt2]');
+  await page.locator('.used [data-model=distilgpt2]').waitFor();
+  assert.match(await text('[data-model=distilgpt2]'), /loaded/);
+  await page.click('[data-model=tiny]');
+  await page.locator('.used [data-model=tiny]').waitFor();
+  assert.match(await text('[data-model=distilgpt2]'), /kept here/);
+  await page.click('text=Remove');
+  await page.locator('[data-model=distilgpt2]', { hasText: 'download' }).waitFor();
+  await demo!.context.unroute('https://huggingface.co/**');
+  await demo!.context.route('https://huggingface.co/**', (route) => route.abort());
+  await page.click('[data-model=gpt2]');
+  await page.locator('#model-notice').waitFor({ state: 'attached' });
+  await page.keyboard.press('Escape');
+  assert.match(await text('#model-notice'), /was not reached/);
+  await page.click('#model-notice >> text=Use the shipped model');
+  await page.locator('#model-notice').waitFor({ state: 'detached' });
+});
+
+test('a folder of one’s own is read where it is', async () => {
+  await page.click('.model-button');
+  await page.locator('input[webkitdirectory]').setInputFiles('weights/tiny');
+  await page.locator('.model-button:not(.loading) strong', { hasText: 'tiny' }).waitFor();
+  await page.keyboard.press('Escape');
+  assert.match(await mapDone(page), /^60 cells in/);
+});
+
+test('light and dark follow the system, and the reader’s choice', async () => {
+  const paper = () => page.evaluate<string>('getComputedStyle(document.body).backgroundColor');
+  await page.click('.tools [data-value=light]');
+  const light = await paper();
+  await page.click('.tools [data-value=dark]');
+  const dark = await paper();
+  assert.is.not(light, dark);
+  await page.click('.tools [data-value=auto]');
+  await page.emulateMedia({ colorScheme: 'dark' });
+  await page.waitForFunction(`document.documentElement.dataset.theme === 'dark'`);
+  assert.is(await paper(), dark);
+  await page.emulateMedia({ colorScheme: 'light' });
+  await page.waitForFunction(`document.documentElement.dataset.theme === 'light'`);
+});
+
+test('without WebGPU the page says which browsers have it', async () => {
+  await demo!.context.addInitScript('delete Navigator.prototype.gpu');
+  const plain = await demo!.open();
+  assert.match(await plain.innerText('main'), /no WebGPU[\s\S]*Chrome or Edge[\s\S]*Safari 26/);
+  await plain.close();
+});
+
+test('the page asks nobody but its own host, and throws nothing', () => {
+  const expected = /huggingface\.co|net::ERR_FAILED/; // the models of the Hub above
+  assert.equal(
+    demo!.complaints.filter((c) => !expected.test(c)),
+    [],
+  );
+});
+
+uvu.run();
