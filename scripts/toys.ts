@@ -20,7 +20,7 @@ Usage: npm run toys -- induction | modular-addition [--steps N] [--seed N] [--ou
 
   induction         two layers of attention on repeated random tokens: induction heads
   modular-addition  one block learns a + b mod 53 from half of all pairs: a few frequencies
-  --steps N         default 400
+  --steps N         default 500 (induction), 400 (modular-addition)
   --seed N          of weights and data (default 1)
   --out FOLDER      write the curves (CSV, HTML) and the model
   --no-color        plain text (so does NO_COLOR=1)

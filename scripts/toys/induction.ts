@@ -20,7 +20,7 @@ import { Random } from '../tiny/random.js';
 
 /** Options of `trainInduction`. */
 export interface InductionOptions {
-  /** Default 400. */
+  /** Default 500. */
   steps?: number;
   /** Steps between measurements. Default 20. */
   every?: number;
@@ -66,7 +66,7 @@ const MEASURED = { length: 20, rows: 16, seed: 77 };
 
 /** Trains the model and measures it on the way. */
 export async function trainInduction({
-  steps = 400,
+  steps = 500,
   every = 20,
   words = 64,
   rows = 24,
