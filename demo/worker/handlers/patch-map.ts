@@ -6,6 +6,7 @@
 import { type SweepCell, sweepCells } from '../../../hooks/counterfactuals.js';
 import type { Counterfactual } from '../../../hooks/interventions.js';
 import type { HookedTransformer } from '../../../hooks/model.js';
+import { attributionPatch } from '../../../interp/attribution-patching.js';
 import { cellsOf, type PatchAxis } from '../../../interp/cells.js';
 import { logitDiff, logProb, type Metric, prob } from '../../../interp/metrics.js';
 import { readPair } from '../../../interp/pair.js';
@@ -28,9 +29,10 @@ export interface PatchMapParams {
   readonly wrong: string;
 }
 
-/** Before the first cell: how the map is laid out. After it: cells as [index, value]. */
+/** Before the first cell: how the map is laid out, and perhaps estimates of all cells. After it: cells as [index, value]. */
 export type PatchMapEvent =
   | { readonly kind: 'plan'; readonly axes: readonly Axis[]; readonly cells: number }
+  | { readonly kind: 'estimates'; readonly values: Float32Array }
   | {
       readonly kind: 'cells';
       readonly cells: readonly (readonly [index: number, value: number])[];
@@ -84,6 +86,10 @@ export const patchMap: Handler<PatchMapParams, Labelled, PatchMapEvent> = async 
   };
   emit({ kind: 'plan', axes, cells: list.length });
   Object.assign(wish, { paused: false, near: null });
+  if (takesLong(model, clean.length, pair.unchanged, axes)) {
+    const estimates = await engine.turn(() => estimated(model, params, metric));
+    if (estimates && !signal.aborted) emit({ kind: 'estimates', values: estimates });
+  }
   const base = { input: [corrupted], sources: { clean: [clean] } };
   const sweep = sweepCells(model, base, list, metric, {
     signal,
@@ -159,6 +165,36 @@ class News {
 function metricOf({ metric, answer, wrong }: PatchMapParams): Metric {
   if (metric === 'logit-diff') return logitDiff(answer, wrong);
   return metric === 'prob' ? prob(answer) : logProb(answer);
+}
+
+/** Attribution patching pays when the exact values take longer than this. */
+const LONG_MS = 1000;
+
+/** Whether a map takes long: cells leave the corrupted run at their layer and, if they have one, their position. */
+function takesLong(
+  model: HookedTransformer,
+  tokens: number,
+  unchanged: number,
+  axes: readonly Axis[],
+): boolean {
+  const { nLayers } = model.config;
+  const changed = tokens - unchanged;
+  const columns = axes.some((a) => a.name === 'pos') ? changed : axes.at(-1)!.labels.length;
+  const each = axes.some((a) => a.name === 'pos') ? changed / 2 : changed;
+  return ((columns * nLayers * each) / tokensAtOnce(model)) * PART_MS > LONG_MS;
+}
+
+/** All cells to first order, by one backward pass; null where that is not to be had (no memory, no gradient). */
+async function estimated(
+  model: HookedTransformer,
+  { clean, corrupted, at, by }: PatchMapParams,
+  metric: Metric,
+): Promise<Float32Array | null> {
+  try {
+    return (await attributionPatch(model, { clean, corrupted, at, by, metric })).values;
+  } catch {
+    return null; // the exact values come in any case, and say what is wrong
+  }
 }
 
 /** How far a cell is from the one that is looked at. */
