@@ -49,6 +49,8 @@ export interface Steering {
 
 /** A part of a sweep should take so long, so that the page sees something new several times a second. */
 const PART_MS = 200;
+/** Cells that come in less time than this were computed together. */
+const TOGETHER_MS = 15;
 /** Multiply-adds in a second, roughly, from which the size of a part is guessed. */
 const SPEED = { software: 3e9, hardware: 3e11 };
 
@@ -101,17 +103,23 @@ export const patchMap: Handler<PatchMapParams, Labelled, PatchMapEvent> = async 
   try {
     for (;;) {
       await unpaused(signal);
-      const step = await engine.turn(
-        () => {
+      const found = await engine.turn(
+        async () => {
           if (engine.current !== model) throw new Error('the model was changed: the map was given up');
-          return sweep.next();
+          // Cells of one part come together; the next part has a turn of its own.
+          for (const began = performance.now(); performance.now() - began < TOGETHER_MS; ) {
+            const step = await sweep.next();
+            if (step.done) return step.value;
+            news.add(step.value);
+          }
+          return null;
         },
         { patient: true },
       );
-      news.add(step.done ? null : step.value);
-      if (step.done) {
-        const { unchanged, work } = step.value;
-        return laidOut(layoutOf(model, layout, { tokens: pair.changed, unchanged }), step.value, { work });
+      if (found) {
+        news.end();
+        const { unchanged, work } = found;
+        return laidOut(layoutOf(model, layout, { tokens: pair.changed, unchanged }), found, { work });
       }
     }
   } finally {
@@ -132,13 +140,12 @@ class News {
     this.#emit = emit;
   }
 
-  /** A cell; null: there are no more. @throws on the first one, when the metric is the same for both runs. */
-  add(cell: SweepCell | null): void {
-    if (cell && !this.#checked) this.#values([cell]);
+  /** @throws on the first one, when the metric is the same for both runs. */
+  add(cell: SweepCell): void {
+    if (!this.#checked) this.#values([cell]);
     this.#checked = true;
-    if (cell) this.#cells.push(cell);
-    if (!cell) this.#tell();
-    else this.#timer ??= setTimeout(() => this.#tell(), 30);
+    this.#cells.push(cell);
+    this.#timer ??= setTimeout(() => this.end(), 30);
   }
 
   #values(cells: readonly SweepCell[]): Float32Array {
@@ -147,7 +154,8 @@ class News {
     return laidOut({ ...this.#layout, axes }, { ...runs, cells: cells.map((c) => c.prompts) }).values;
   }
 
-  #tell(): void {
+  /** Tells what has not been told. */
+  end(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
     const cells = this.#cells.splice(0);
