@@ -9,6 +9,7 @@
  */
 
 import { documents, type Mixture, repetitions, type Vocabulary } from './corpus.js';
+import { firstNames } from './held-out.js';
 import { hash, Random } from './random.js';
 
 /** A part of a training run. */
@@ -32,6 +33,11 @@ export interface Corpus {
   readonly cutShare: number;
   /** This share is filled with one document after another: late positions are to be learnt too. */
   readonly joinedShare: number;
+  /**
+   * Of the documents that do not begin with a first name, this share is kept (all by default). Names have no leading blank
+   * there, so they are other tokens than elsewhere, and rare ones.
+   */
+  readonly otherBeginnings?: number;
 }
 
 /** How a training run is laid out. */
@@ -88,15 +94,18 @@ interface Marked {
   readonly determined: boolean[];
 }
 
+const beginsWithName = (text: string): boolean => firstNames.has(/^[A-Za-z]+/.exec(text)?.[0] ?? '');
+
 function* corpusRows(
   { bos, encode }: Vocabulary,
-  { seed, mixture, cutShare, joinedShare }: Corpus,
+  { seed, mixture, cutShare, joinedShare, otherBeginnings = 1 }: Corpus,
   longest: number,
 ): Generator<Marked, void> {
   const rng = new Random(hash(`rows ${seed}`));
   let row: Marked = { tokens: [], determined: [] };
   let full = 0;
-  for (const { pieces } of documents(seed, mixture)) {
+  for (const { text, pieces } of documents(seed, mixture)) {
+    if (otherBeginnings < 1 && !beginsWithName(text) && !rng.chance(otherBeginnings)) continue;
     if (!row.tokens.length) full = rng.chance(joinedShare) ? longest : 1;
     row.tokens.push(bos);
     row.determined.push(false);
