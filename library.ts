@@ -54,6 +54,7 @@ export type { SteerOptions } from './hooks/steer.js';
 export type { Sweep } from './hooks/sweep.js';
 export type { Hook, HookContext, HookEntry } from './hooks/tap.js';
 export { type AblatedUnit, type AblateOptions, ablate } from './interp/ablation.js';
+export { type AcdcOptions, acdc } from './interp/acdc.js';
 export { type AverageTrace, averageTraces } from './interp/average-traces.js';
 export {
   type CausalTrace,
@@ -61,6 +62,7 @@ export {
   causalTrace,
   type WrongAnswer,
 } from './interp/causal-trace.js';
+export { circuitFaithfulness, type FaithfulnessOptions } from './interp/circuit-faithfulness.js';
 export {
   type AccumulatedBiasOptions,
   accumulatedBias,
@@ -82,6 +84,8 @@ export {
   svdInterpreter,
 } from './interp/directions.js';
 export { type DlaOptions, type DlaResult, directLogitAttribution } from './interp/dla.js';
+export { type EdgeAttributionOptions, type EdgePair, edgeAttribution } from './interp/edge-attribution.js';
+export { type Edge, EdgeList, type EdgeNode, type GraphShape } from './interp/edge-list.js';
 export { fromJson, toCsv, toJson } from './interp/export.js';
 export { FactoredMatrix, type Span } from './interp/factored-matrix.js';
 export { type Fact, readFacts } from './interp/facts.js';

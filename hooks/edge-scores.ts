@@ -65,30 +65,41 @@ export async function edgeScores(
   try {
     for (const a of at) {
       signal?.throwIfAborted();
-      const hooks: HookEntry[] = a === 0 ? [] : [[start, (x) => x.add(change!.alias(x.scope).mul(a).reshape(x.shape))]];
-      const options = { names: namesOf(graph.groups), hooks, sources: { clean: clean as number[][], corrupted: tokens } };
-      await tapedRun(model, tokens, { ...metric, per: 'batch' }, options, async ({ value, cache, backward }) => {
-        let grads: ActivationCache | null = null;
-        try {
-          values.push(value);
-          grads = await backward();
-          for (const { rows, from, count } of parts) {
-            signal?.throwIfAborted();
-            const table = kept ?? (await differences(model, clean, corrupted, rows, count));
-            if (parts.length === 1) kept = table;
-            try {
-              for (const group of graph.groups)
-                await addScores(model, group, { cache, grads, table, from, count }, scores, 1 / at.length);
-            } finally {
-              if (table !== kept) table.dispose();
+      const hooks: HookEntry[] =
+        a === 0 ? [] : [[start, (x) => x.add(change!.alias(x.scope).mul(a).reshape(x.shape))]];
+      const options = {
+        names: namesOf(graph.groups),
+        hooks,
+        sources: { clean: clean as number[][], corrupted: tokens },
+      };
+      await tapedRun(
+        model,
+        tokens,
+        { ...metric, per: 'batch' },
+        options,
+        async ({ value, cache, backward }) => {
+          let grads: ActivationCache | null = null;
+          try {
+            values.push(value);
+            grads = await backward();
+            for (const { rows, from, count } of parts) {
+              signal?.throwIfAborted();
+              const table = kept ?? (await differences(model, clean, corrupted, rows, count));
+              if (parts.length === 1) kept = table;
+              try {
+                for (const group of graph.groups)
+                  await addScores(model, group, { cache, grads, table, from, count }, scores, 1 / at.length);
+              } finally {
+                if (table !== kept) table.dispose();
+              }
+              onProgress?.(++done, at.length * parts.length);
             }
-            onProgress?.(++done, at.length * parts.length);
+          } finally {
+            grads?.dispose();
+            cache.dispose();
           }
-        } finally {
-          grads?.dispose();
-          cache.dispose();
-        }
-      });
+        },
+      );
     }
     return { scores, values, backwardPasses: at.length };
   } finally {
@@ -121,7 +132,10 @@ async function addScores(
     try {
       const n = Math.min(step, run.count - start);
       const g = gradientsOf(model, group, run, [run.from + start, run.from + start + n], scope); // [tokens, readers, dModel]
-      const written = run.table.alias(scope).window([[start, start + n], [0, senders]]); // [tokens, senders, dModel]
+      const written = run.table.alias(scope).window([
+        [start, start + n],
+        [0, senders],
+      ]); // [tokens, senders, dModel]
       const out = written.empty([n, group.count, senders], 'scores');
       multiplyInto(g, written.transpose(), out);
       const sums = await out.sum(0).data();
@@ -152,9 +166,7 @@ function gradientsOf(
   if (group.kind === 'logits') return part(grads, streamOf(group), [1, dModel]);
   const name = (hook: string) => `blocks.${group.layer}.${hook}`;
   if (group.kind === 'mlp') return part(grads, name('hook_mlp_in'), [1, dModel]);
-  const x = part(cache, streamOf(group), [1, dModel])
-    .expand([-1, nHeads, -1])
-    .slice([]);
+  const x = part(cache, streamOf(group), [1, dModel]).expand([-1, nHeads, -1]).slice([]);
   const w = gpuWeights.blocks[group.layer];
   const each = (['q', 'k', 'v'] as const).map((p, i) => {
     const dy = part(grads, name(`attn.hook_${p}`), [nHeads, dHead]);

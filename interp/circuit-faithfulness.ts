@@ -49,7 +49,9 @@ export async function circuitFaithfulness(
   const sizes = options.sizes ?? doubling(edges.length);
   const bad = sizes.find((n) => !Number.isInteger(n) || n < 0 || n > edges.length);
   if (bad !== undefined || !sizes.length)
-    throw new Error(`circuitFaithfulness: sizes: ${bad}: numbers from 0 to the ${edges.length} edges are needed`);
+    throw new Error(
+      `circuitFaithfulness: sizes: ${bad}: numbers from 0 to the ${edges.length} edges are needed`,
+    );
   const pair = edgePair(model, options);
   const runs = await EdgeRuns.start(model, pair, metric);
   try {
@@ -74,7 +76,11 @@ export async function circuitFaithfulness(
       work: { ...runs.work },
       ...promptsOf(pair),
     });
-    return labelled(Float32Array.from(values, (v) => scale(mean(v))), axes, meta);
+    return labelled(
+      Float32Array.from(values, (v) => scale(mean(v))),
+      axes,
+      meta,
+    );
   } finally {
     runs.dispose();
   }
@@ -84,7 +90,9 @@ export async function circuitFaithfulness(
 export function checkModel({ config }: HookedTransformer, { shape }: EdgeList, what: string): void {
   for (const size of ['nLayers', 'nHeads', 'attnOnly'] as const)
     if (shape[size] !== config[size])
-      throw new Error(`${what}: edges of another model: its ${size} is ${shape[size]}, this model's ${config[size]}`);
+      throw new Error(
+        `${what}: edges of another model: its ${size} is ${shape[size]}, this model's ${config[size]}`,
+      );
 }
 
 /** From a metric to the fraction of the way from corrupted to clean. @throws when there is no way. */

@@ -65,7 +65,11 @@ export async function edgeAttribution(
   const held = model.gpu.memory().bytes;
   const endWatch = model.gpu.watchPeak();
   try {
-    const { scores, values, backwardPasses } = await edgeScores(model, pair, metric, { at, onProgress, signal });
+    const { scores, values, backwardPasses } = await edgeScores(model, pair, metric, {
+      at,
+      onProgress,
+      signal,
+    });
     const meta = provenance(model, {
       method: 'edge attribution patching',
       variant: method,
@@ -105,12 +109,14 @@ function pointsOf({ method = 'EAP', steps }: EdgeAttributionOptions): number[] {
     if (steps !== undefined) throw new Error("edgeAttribution: `steps` goes with method: 'EAP-IG'");
     return [0];
   }
-  if (method !== 'EAP-IG') throw new Error(`edgeAttribution: method ${JSON.stringify(method)}: 'EAP' or 'EAP-IG'`);
+  if (method !== 'EAP-IG')
+    throw new Error(`edgeAttribution: method ${JSON.stringify(method)}: 'EAP' or 'EAP-IG'`);
   return midpoints(steps ?? 5, 'edgeAttribution');
 }
 
 /** The midpoints of n equal parts of [0, 1]. */
 export function midpoints(n: number, what: string): number[] {
-  if (!Number.isInteger(n) || n < 1) throw new Error(`${what}: steps is ${n}: a whole number from 1 is needed`);
+  if (!Number.isInteger(n) || n < 1)
+    throw new Error(`${what}: steps is ${n}: a whole number from 1 is needed`);
   return Array.from({ length: n }, (_, k) => (k + 0.5) / n);
 }

@@ -170,10 +170,12 @@ function edgeNumber(graph: EdgeGraph, from: string, to: string): number {
     graph.senders.findIndex((n) => n.label === from),
     graph.receivers.findIndex((n) => n.label === to),
   ];
-  const names = (nodes: readonly EdgeNode[]) => `${nodes[0].label}, ${nodes[1].label}, …, ${nodes.at(-1)!.label}`;
+  const names = (nodes: readonly EdgeNode[]) =>
+    `${nodes[0].label}, ${nodes[1].label}, …, ${nodes.at(-1)!.label}`;
   if (sender < 0) throw new Error(`edge from "${from}": writers are ${names(graph.senders)}`);
   if (receiver < 0) throw new Error(`edge to "${to}": readers are ${names(graph.receivers)}`);
   const edge = graph.edge(sender, receiver);
-  if (edge === null) throw new Error(`edge from "${from}" to "${to}": the writer does not come before the reader`);
+  if (edge === null)
+    throw new Error(`edge from "${from}" to "${to}": the writer does not come before the reader`);
   return edge;
 }
