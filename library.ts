@@ -55,6 +55,38 @@ export type { Sweep } from './hooks/sweep.js';
 export type { Hook, HookContext, HookEntry } from './hooks/tap.js';
 export { type AblatedUnit, type AblateOptions, ablate } from './interp/ablation.js';
 export { type AcdcOptions, acdc } from './interp/acdc.js';
+export {
+  type Agreement,
+  agreement,
+  type ComparePatchingOptions,
+  compareWithPatching,
+  type Miss,
+  type PatchingComparison,
+} from './interp/agreement.js';
+export {
+  type AttentionAttributionOptions,
+  attentionAttribution,
+  type SignedHeadsOptions,
+  signedHeads,
+} from './interp/attribution-attention.js';
+export {
+  type AttributionMaps,
+  attributeHeadOutputs,
+  attributeHeadPatterns,
+  attributeHeadVectors,
+  attributeLayerOutputs,
+  attributeResidual,
+  attributionMaps,
+} from './interp/attribution-maps.js';
+export {
+  type AttributionPair,
+  type AttributionPasses,
+  type AttributionPatchOptions,
+  attributeBlocks,
+  attributeHeads,
+  attributeHeadsByPos,
+  attributionPatch,
+} from './interp/attribution-patching.js';
 export { type AverageTrace, averageTraces } from './interp/average-traces.js';
 export {
   type CausalTrace,
@@ -89,7 +121,9 @@ export { type Edge, EdgeList, type EdgeNode, type GraphShape } from './interp/ed
 export { fromJson, toCsv, toJson } from './interp/export.js';
 export { FactoredMatrix, type Span } from './interp/factored-matrix.js';
 export { type Fact, readFacts } from './interp/facts.js';
+export { type HeadPathAxis, type HeadPathOptions, headPathAttribution } from './interp/head-paths.js';
 export { type HeadScoreOptions, headScores } from './interp/heads.js';
+export { type InputAttributionOptions, inputAttribution } from './interp/input-attribution.js';
 export {
   type LensGuess,
   type LensOptions,
@@ -136,6 +170,7 @@ export { type Page, page, type Section } from './interp/plots/page.js';
 export { type ScatterOptions, scatterFigure } from './interp/plots/scatter.js';
 export type { SvgTheme } from './interp/plots/svg-parts.js';
 export type { TerminalOptions } from './interp/plots/terminal.js';
+export { type TokenFigureOptions, tokenFigure } from './interp/plots/tokens.js';
 export {
   type AverageEffects,
   averageFigure,
