@@ -63,6 +63,7 @@ export {
   type Miss,
   type PatchingComparison,
 } from './interp/agreement.js';
+export { type AtpStar, type AtpStarOptions, atpStar } from './interp/atp-star.js';
 export {
   type AttentionAttributionOptions,
   attentionAttribution,
@@ -124,6 +125,7 @@ export { type Fact, readFacts } from './interp/facts.js';
 export { type HeadPathAxis, type HeadPathOptions, headPathAttribution } from './interp/head-paths.js';
 export { type HeadScoreOptions, headScores } from './interp/heads.js';
 export { type InputAttributionOptions, inputAttribution } from './interp/input-attribution.js';
+export { type IntegratedGradientsOptions, integratedGradients } from './interp/integrated-gradients.js';
 export {
   type LensGuess,
   type LensOptions,

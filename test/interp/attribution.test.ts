@@ -268,7 +268,13 @@ test('input attribution: against another prompt it is the attribution of what th
   const drawn = tokenFigure(tokens);
   assert.match(drawn.svg(), /<svg/);
   assert.match(drawn.section().figure, /class="strip"/);
-  assert.is(drawn.lines().join('\n').match(/#\d+ \(/g)!.length, 7);
+  assert.is(
+    drawn
+      .lines()
+      .join('\n')
+      .match(/#\d+ \(/g)!.length,
+    7,
+  );
 });
 
 test('input attribution: zero and mean differ by what the mean embedding brings', async () => {
