@@ -163,6 +163,7 @@ export {
 export type { PathReceiver, PathSender } from './interp/path-nodes.js';
 export { type PathFreeze, type PathPair, type PathPatchOptions, pathPatch } from './interp/path-patching.js';
 export { type Perplexity, type PerplexityOptions, perplexity } from './interp/perplexity.js';
+export { type CircuitFigureOptions, circuitFigure, edgeLines } from './interp/plots/circuit.js';
 export { agrees, type Comparison, type ComparisonOptions, comparisonTable } from './interp/plots/compare.js';
 export { type CurveOptions, curveFigure } from './interp/plots/curves.js';
 export type { Figure } from './interp/plots/drawing.js';
