@@ -162,11 +162,12 @@ export abstract class GpuArray<D extends DType = 'f32'> {
   /** All elements in row-major order, on the host. @throws GPU errors that happened on the way. */
   async data(): Promise<DataOf<D>> {
     const dense = this.dense();
+    const own = (dense as unknown) !== this; // asked now: whoever reads may dispose of this tensor meanwhile
     try {
       const bytes = await this.gpu.read(dense.binding());
       return (this.dtype === 'u32' ? new Uint32Array(bytes) : new Float32Array(bytes)) as DataOf<D>;
     } finally {
-      if (!this.isDense) dense.dispose();
+      if (own) dense.dispose();
     }
   }
 

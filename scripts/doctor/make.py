@@ -34,7 +34,7 @@ def tensors(path):
         assert about["dtype"] == "F32", name
         start, end = (8 + length + at for at in about["data_offsets"])
         x = np.frombuffer(data[start:end], dtype="<f4").astype(np.float64)
-        yield name, torch.from_numpy(x.reshape(about["shape"]))
+        yield name.removeprefix("transformer."), torch.from_numpy(x.reshape(about["shape"]))
 
 
 def encode(vocab, text):

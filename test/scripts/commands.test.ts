@@ -73,7 +73,7 @@ test('lens writes its map, a page and pictures; what is written can be read back
       folder,
     );
     assert.is(stderr.match(/^wrote /gm)?.length, 5, stderr);
-    assert.match(stdout, /final_post +[\d.]+ +98\.\d% +0\n/);
+    assert.match(stdout, /final_post +[\d.]+ +99\.\d% +0\n/);
     const read = (name: string) => readFileSync(path.join(folder, name));
     const map = fromJson(read('lens.json').toString());
     assert.equal(map.shape, [5, 8]);
@@ -89,7 +89,7 @@ test('lens writes its map, a page and pictures; what is written can be read back
   }));
 
 test('attn gives a head, a layer, or all heads', async () => {
-  const head = await json('attn', '--head', '3.2', IOI);
+  const head = await json('attn', '--head', '1.1', IOI);
   assert.equal(
     head.axes.map((a: { name: string }) => a.name),
     ['query', 'key'],
@@ -129,7 +129,7 @@ test('patch from gradients: the axes of patching; both, one held against the oth
 test('patch and trace: 0 is the corrupted run, 1 the clean one; where the fact is', async () => {
   const pair = ['--clean', IOI, '--corrupted', CORRUPTED, '--answer', ' Mary'];
   const text = await output('patch', ...pair, '--wrong', ' John');
-  assert.match(text, /Metric: logit\(" Mary"\) − logit\(" John"\); clean \+10\.8\d, corrupted −12\.4\d\./);
+  assert.match(text, /Metric: logit\(" Mary"\) − logit\(" John"\); clean \+10\.2\d, corrupted −5\.\d+\./);
   const heads = await json('patch', ...pair, '--metric', 'prob', '--at', 'z', '--by', 'head,layer');
   assert.equal(
     heads.axes.map((a: { name: string }) => a.name),
@@ -152,15 +152,15 @@ test('heads: the induction head is found on random tokens, and by TransformerLen
   const best = values
     .slice(32)
     .reduce((b: number, v: number, i: number, all: number[]) => (v > all[b] ? i : b), 0);
-  assert.is(best, 14, 'head 3.2');
+  assert.is(Math.floor(best / 4), 1, 'a head of layer 1');
   const text = await output('heads', `${IOI}. ${IOI}`, '--kind', 'induction', '--detect', 'mul');
-  assert.match(text, /\ninduction: 3\.\d /);
+  assert.match(text, /\ninduction: 1\.\d /);
 });
 
 test('generate prints the text as it comes; the same seed gives the same text', async () => {
   assert.match(
     await output('generate', 'When John and Mary went to the shops,'),
-    /^When John and Mary.*\.\n$/,
+    /^When John and Mary went to the shops, .*\n$/,
   );
   const sampled = ['generate', IOI, '-n', '6', '--temperature', '1', '--seed', '3'];
   const { text, steps } = await json(...sampled);
@@ -221,7 +221,7 @@ test('in a pipe: the prompt from stdin, no escape codes, and a reader that leave
     );
     assert.is(code, 0, stderr);
     assert.match(stdout, /^prompt,rank,value\n<\|endoftext\|>The Space Needle is in downtown,0,0\.9/);
-    assert.match(stdout, /final_post.*␣Seat… 98\n/);
+    assert.match(stdout, /final_post.*␣Seat… 99\n/);
     assert.not.match(stdout, '\x1b');
   }));
 
