@@ -15,6 +15,7 @@ export type { RunValues, SweepCell, SweepOptions, SweepResult, SweepWork } from 
 export { describeIntervention, interventionsFromJson, interventionsToJson } from './hooks/describe.js';
 export type { GenerateOptions, GenerateStep } from './hooks/generate.js';
 export type { GradientOptions, GradientRun } from './hooks/gradients.js';
+export { type InitOptions, randomModel, randomWeights } from './hooks/init.js';
 export type { InputOptions, ModelInput } from './hooks/input.js';
 export { type IntervenedRun, type InterventionOptions, runWithInterventions } from './hooks/intervene.js';
 export type {
@@ -48,13 +49,60 @@ export {
 } from './hooks/recipes.js';
 export { mergeRecords, type RecordStore, type WholeRecord } from './hooks/record.js';
 export type { TextsWork } from './hooks/run-trie.js';
+export {
+  constantSchedule,
+  cosineSchedule,
+  linearSchedule,
+  type Schedule,
+  type ScheduleOptions,
+} from './hooks/schedule.js';
 export { type NextToken, type NextTokensOptions, nextTokens, type ScoreOptions } from './hooks/score.js';
 export type { ApplyLnOptions, Decomposition, LayerNormMode, Stack, SumCheck } from './hooks/stack.js';
 export type { SteerOptions } from './hooks/steer.js';
 export type { Sweep } from './hooks/sweep.js';
 export type { Hook, HookContext, HookEntry } from './hooks/tap.js';
+export {
+  Trainer,
+  type TrainerOptions,
+  type TrainingBatch,
+  type TrainOptions,
+  type TrainProgress,
+  type WeightedRow,
+} from './hooks/trainer.js';
 export { type AblatedUnit, type AblateOptions, ablate } from './interp/ablation.js';
+export {
+  type Agreement,
+  agreement,
+  type ComparePatchingOptions,
+  compareWithPatching,
+  type Miss,
+  type PatchingComparison,
+} from './interp/agreement.js';
 export { type AttentionOptions, attentionPatterns } from './interp/attention.js';
+export {
+  type AttentionAttributionOptions,
+  attentionAttribution,
+  type SignedHeadsOptions,
+  signedHeads,
+} from './interp/attribution-attention.js';
+export {
+  type AttributionMaps,
+  attributeHeadOutputs,
+  attributeHeadPatterns,
+  attributeHeadVectors,
+  attributeLayerOutputs,
+  attributeResidual,
+  attributionMaps,
+} from './interp/attribution-maps.js';
+export {
+  type AttributionPair,
+  type AttributionPasses,
+  type AttributionPatchOptions,
+  attributeBlocks,
+  attributeHeads,
+  attributeHeadsByPos,
+  attributionPatch,
+} from './interp/attribution-patching.js';
 export { type AverageTrace, averageTraces } from './interp/average-traces.js';
 export {
   type CausalTrace,
@@ -86,7 +134,9 @@ export { type DlaOptions, type DlaResult, directLogitAttribution } from './inter
 export { fromJson, toCsv, toJson } from './interp/export.js';
 export { FactoredMatrix, type Span } from './interp/factored-matrix.js';
 export { type Fact, readFacts } from './interp/facts.js';
+export { type HeadPathAxis, type HeadPathOptions, headPathAttribution } from './interp/head-paths.js';
 export { type HeadScoreOptions, headScores } from './interp/heads.js';
+export { type InputAttributionOptions, inputAttribution } from './interp/input-attribution.js';
 export {
   type LensGuess,
   type LensOptions,
@@ -133,6 +183,7 @@ export { type Page, page, type Section } from './interp/plots/page.js';
 export { type ScatterOptions, scatterFigure } from './interp/plots/scatter.js';
 export type { SvgTheme } from './interp/plots/svg-parts.js';
 export type { TerminalOptions } from './interp/plots/terminal.js';
+export { type TokenFigureOptions, tokenFigure } from './interp/plots/tokens.js';
 export {
   type AverageEffects,
   averageFigure,

@@ -148,7 +148,8 @@ function start(root: HTMLElement): void {
         {
           onEvent({ file, loaded = 0, total = 0 }) {
             if (!file) return;
-            store.set({ model: { ...store.state.model, progress: { file, loaded, total } } });
+            const progress = { file: file.split('/').at(-1)!, loaded, total };
+            store.set({ model: { ...store.state.model, progress } });
           },
         },
       );

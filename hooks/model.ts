@@ -78,12 +78,12 @@ export class HookedTransformer {
   readonly tokenizer: Tokenizer | null;
   /** How the weights were processed when they were loaded. */
   readonly processing: Processing;
-  /** Tells models apart: a hash of the weights as they run, 16 hexadecimal digits. */
-  readonly hash: string;
-  /** Internal: the tokenizer's files, for saving, and the weights on the GPU. */
+  /** Tells models apart: a hash of the weights as they run, 16 hexadecimal digits. Training changes it. */
+  hash: string;
+  /** Internal: the tokenizer's files, for saving, the weights on the GPU, and their copy on the host (see `Trainer`). */
   readonly tokenizerFiles: Readonly<Record<string, object>>;
   readonly gpuWeights: GpuWeights;
-  readonly #views: WeightViews | null;
+  views: WeightViews | null;
 
   /** Use `fromPretrained` or `fromWeights`. */
   constructor(loaded: Loaded) {
@@ -94,7 +94,7 @@ export class HookedTransformer {
     this.processing = loaded.processing;
     this.hash = loaded.hash;
     this.gpuWeights = loaded.gpuWeights;
-    this.#views = loaded.views;
+    this.views = loaded.views;
   }
 
   // ---- loading -----------------------------------------------------------------------------------------------
@@ -131,9 +131,9 @@ export class HookedTransformer {
 
   /** The weights on the host, in TransformerLens' layout: `W_E`, `W_Q[l]` [head, dModel, dHead], `W_U` [dModel, dVocab], ... */
   get weights(): WeightViews {
-    if (!this.#views)
+    if (!this.views)
       throw new Error('the weights were not kept on the host: load the model without `hostWeights: false`');
-    return this.#views;
+    return this.views;
   }
 
   /**

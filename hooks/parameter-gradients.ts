@@ -11,15 +11,15 @@ import { type Runnable, run } from './run.js';
 /** Options of `lossGradients`. */
 export interface LossOptions {
   /**
-   * Which predictions count: all (the default), the last of each row, or those for which this says so. `pos` is the
-   * position that the prediction is made at: its target is the token at pos + 1.
+   * Which predictions count: all (the default), the last of each row, or those for which this says so, with how much:
+   * `true` is 1, 0 is not at all. `pos` is the position that the prediction is made at: its target is the token at pos + 1.
    */
-  readonly where?: 'all' | 'last' | ((row: number, pos: number) => boolean);
+  readonly where?: 'all' | 'last' | ((row: number, pos: number) => boolean | number);
 }
 
 /** A loss and its gradients, on the GPU. */
 export interface LossGradients {
-  /** Mean of −log p(next token) over the predictions, in nats: []. */
+  /** (Weighted) mean of −log p(next token) over the predictions, in nats: []. */
   readonly loss: Tensor;
   /** By the names of `parameters`. */
   readonly grads: ReadonlyMap<string, Tensor>;
@@ -41,34 +41,39 @@ export async function lossGradients(
   const { config, gpu } = model;
   const at: number[] = [];
   const next: number[] = [];
+  const weights: number[] = [];
   let start = 0;
   rows.forEach((tokens, row) => {
     checkTokens(tokens, config, `row ${row}`);
     if (tokens.length > config.nCtx)
       throw new Error(`row ${row} has ${tokens.length} tokens: this model reads at most ${config.nCtx}`);
     const last = tokens.length - 2;
-    for (let pos = 0; pos <= last; pos++)
-      if (where === 'all' || (where === 'last' ? pos === last : where(row, pos))) {
-        at.push(start + pos);
-        next.push(tokens[pos + 1]);
-      }
+    for (let pos = 0; pos <= last; pos++) {
+      const weight = Number(where === 'all' || (where === 'last' ? pos === last : where(row, pos)));
+      if (!weight) continue;
+      at.push(start + pos);
+      next.push(tokens[pos + 1]);
+      weights.push(weight);
+    }
     start += tokens.length;
   });
   const n = at.length;
   if (!n) throw new Error('there is nothing to predict in this batch: rows of two tokens or more are needed');
 
+  const total = weights.reduce((a, b) => a + b, 0);
   const tape = new Tape();
   const grads = new Map<string, Tensor>();
   try {
-    const weights = watchWeights(model.gpuWeights, tape);
+    const watched = watchWeights(model.gpuWeights, tape);
     const inputs = rows.map((tokens) => ({ tokens }));
-    const loss = await run({ gpu, config, gpuWeights: weights }, { inputs }, async ({ x }, scope) => {
+    const loss = await run({ gpu, config, gpuWeights: watched }, { inputs }, async ({ x }, scope) => {
       const label = 'targets';
       const targets = Tensor.from<'u32'>(gpu, Uint32Array.from(next), [n, 1], { label, scope });
       const read = pickRows(x, at);
-      const logProbs = targetProbabilities(read, targets, weights.W_U, weights.b_U, { log: true });
-      const seed = Tensor.from(gpu, new Float32Array(n).fill(-1 / n), [n], { label: 'seed', scope });
-      const loss = logProbs.detach(scope).mean().mul(-1).keep();
+      const logProbs = targetProbabilities(read, targets, watched.W_U, watched.b_U, { log: true });
+      const shares = Float32Array.from(weights, (w) => -w / total);
+      const seed = Tensor.from(gpu, shares, [n], { label: 'seed', scope });
+      const loss = logProbs.detach(scope).mul(seed).sum().keep();
       const take = (name: string, gradient: Tensor) => {
         grads.set(name, gradient.detach());
         return gradient;

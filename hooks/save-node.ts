@@ -9,17 +9,21 @@ import type { HookedTransformer } from './model.js';
 
 /**
  * Writes a folder that `fromPretrained('./folder')` and Python's `from_pretrained` load: `config.json`,
- * `model.safetensors`, and the tokenizer's files where the model has one.
+ * `model.safetensors`, and the tokenizer's files where the model has one. `metadata`: further texts for its header.
  * @throws when the folder cannot be written; no half-written file is left.
  */
-export async function saveModel(model: HookedTransformer, folder: string): Promise<void> {
+export async function saveModel(
+  model: HookedTransformer,
+  folder: string,
+  { metadata: more = {} }: { metadata?: Readonly<Record<string, string>> } = {},
+): Promise<void> {
   const { tensors, metadata, config } = model.checkpoint();
   await mkdir(folder, { recursive: true });
-  await saveSafetensors(join(folder, 'model.safetensors'), tensors, { metadata });
   for (const [name, json] of Object.entries({ 'config.json': config, ...model.tokenizerFiles })) {
     const text = new TextEncoder().encode(`${JSON.stringify(json, null, 2)}\n`);
     await writeAtomically(join(folder, name), (write) => write(text));
   }
+  await saveSafetensors(join(folder, 'model.safetensors'), tensors, { metadata: { ...metadata, ...more } });
 }
 
 /** Writes all activations of a cache to one safetensors file, under their full names. */

@@ -17,6 +17,8 @@ export type PartOf = Readonly<Partial<Record<PatchAxis, Selection>>>;
 /** Parts of one map: for each combination of the axes' entries where an intervention happens, without what it does. */
 export interface Cells {
   readonly axes: Axis[];
+  /** Of each axis, the indices that the map has, in its order. */
+  readonly entries: readonly (readonly number[])[];
   /** Row-major; `at` is a hook point of every block unless `layer` says one. */
   readonly parts: Pick<Intervention, 'at' | 'layer' | 'pos' | 'head' | 'neuron' | 'key'>[];
 }
@@ -72,7 +74,7 @@ export function cellsOf(
     list = list.flatMap((cell) => entries[i].map((entry) => ({ ...cell, [field(axis)]: entry })));
   });
   const axes = by.map((axis, i) => ({ name: axis, labels: labels(axis, entries[i]) }));
-  return { axes, parts: list.map((cell) => ({ at, ...cell })) };
+  return { axes, entries, parts: list.map((cell) => ({ at, ...cell })) };
 }
 
 /** What an intervention calls the axis. */

@@ -92,20 +92,36 @@ export function patch(model: HookedTransformer, options: PatchOptions): Sweep<Ma
   );
 }
 
+/** Internal: patches just these parts of a hook point, laid out along the axes. */
+export const patchCells = (
+  model: HookedTransformer,
+  options: PatchPair,
+  at: string,
+  axes: readonly Axis[],
+  parts: Cells['parts'],
+): Sweep<MapCell, Labelled> =>
+  sweepMap(model, () => planOf(pairOf(model, options), options, axes, patched({ parts }), at), options);
+
+/** What `patchBlocks` patches. */
+export const BLOCK_SITES: readonly string[] = ['resid_pre', 'attn_out', 'mlp_out'];
+
+/** What `patchHeads` patches. */
+export const HEAD_SITES: readonly string[] = ['z', 'q', 'k', 'v', 'pattern'];
+
 /** TransformerLens' get_act_patch_block_every: resid_pre, attn_out and mlp_out, [3, layer, pos]. */
 export const patchBlocks = (model: HookedTransformer, options: PatchPair): Sweep<MapCell, Labelled> =>
-  every(model, options, ['resid_pre', 'attn_out', 'mlp_out'], (): PatchAxis[] => ['layer', 'pos']);
+  every(model, options, BLOCK_SITES, (): PatchAxis[] => ['layer', 'pos']);
 
 /** TransformerLens' get_act_patch_attn_head_all_pos_every: z, q, k, v and pattern at all positions, [5, layer, head]. */
 export const patchHeads = (model: HookedTransformer, options: PatchPair): Sweep<MapCell, Labelled> =>
-  every(model, options, ['z', 'q', 'k', 'v', 'pattern'], (): PatchAxis[] => ['layer', 'head']);
+  every(model, options, HEAD_SITES, (): PatchAxis[] => ['layer', 'head']);
 
 /**
  * TransformerLens' get_act_patch_attn_head_by_pos_every: z, q, k, v and pattern (by query), [5, layer, pos, head].
  * @returns the position axis is called `pos` for all five
  */
 export const patchHeadsByPos = (model: HookedTransformer, options: PatchPair): Sweep<MapCell, Labelled> =>
-  every(model, options, ['z', 'q', 'k', 'v', 'pattern'], (at): PatchAxis[] =>
+  every(model, options, HEAD_SITES, (at): PatchAxis[] =>
     at === 'pattern' ? ['layer', 'query', 'head'] : ['layer', 'pos', 'head'],
   );
 
@@ -116,7 +132,7 @@ const pairOf = (model: HookedTransformer, { clean, corrupted, prependBos }: Patc
     prependBos,
   });
 
-const patched = ({ parts }: Cells): Counterfactual[] =>
+const patched = ({ parts }: Pick<Cells, 'parts'>): Counterfactual[] =>
   parts.map((part) => [{ ...part, set: { from: 'clean' } }]);
 
 function planOf(

@@ -28,3 +28,19 @@ export function labelled(
   if (values.length !== size) throw new Error(`${values.length} values for axes of ${shape.join(' × ')}`);
   return { values, shape, axes, meta };
 }
+
+/**
+ * What a cell is called: `L9H9`, `L0 · 10:␣Mary`.
+ * @param index in row-major order
+ * @param show how labels are shown
+ */
+export function cellName(axes: readonly Axis[], index: number, show = (label: string) => label): string {
+  const parts: string[] = [];
+  let rest = index;
+  for (const { labels } of [...axes].reverse()) {
+    parts.unshift(labels[rest % labels.length]);
+    rest = Math.floor(rest / labels.length);
+  }
+  const short = parts.every((label) => /^[A-Z]+\d+$/.test(label));
+  return parts.map(show).join(short ? '' : ' · ');
+}

@@ -21,6 +21,7 @@ import { layernormFamily } from './layernorm.js';
 import { layernormBackwardFamily } from './layernorm-backward.js';
 import { linearBackwardFamily } from './linear-backward.js';
 import { matmulFamily } from './matmul.js';
+import { muonFamily } from './muon.js';
 import { optimizerFamily } from './optimizer.js';
 import { peakFamily } from './peak.js';
 import { pickFamily } from './pick.js';
@@ -58,6 +59,7 @@ export { layernorm, normalize } from './layernorm.js';
 export { layernormBackward, layernormScaleBackward, normalizeBackward } from './layernorm-backward.js';
 export { inputGradient, weightGradient } from './linear-backward.js';
 export { batchMatmul, linear, unembed } from './matmul.js';
+export { combine, matrixUpdate, momentum, normalizeMatrix } from './muon.js';
 export { adamW, sumSquares, sumSquaresParts } from './optimizer.js';
 export { pickPairs } from './pick.js';
 export {
@@ -103,5 +105,6 @@ export const families: readonly Family[] = [
   reduceFamily,
   columnSumsFamily,
   optimizerFamily,
+  muonFamily,
   peakFamily,
 ];

@@ -27,9 +27,9 @@ export const presets: readonly Preset[] = [
     from: 'causal tracing, pyvene',
     experiment: {
       clean: 'The Space Needle is in downtown',
-      corrupted: 'The Eiffel Tower is in downtown',
+      corrupted: 'The Lincoln Memorial Park is in downtown', // as many tokens, here and in GPT-2
       answer: ' Seattle',
-      wrong: ' Paris',
+      wrong: ' Washington',
       subject: 'The Space Needle',
     },
   },

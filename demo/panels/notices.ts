@@ -47,7 +47,12 @@ function agreement({ stored, map, model }: State): HTMLElement | null {
   const { agrees, text } = compare(stored, map, model.info.hash);
   return h(
     'div',
-    { class: `notice ${agrees ? 'good' : 'bad'}`, role: 'status', id: 'agreement', 'data-agrees': agrees },
+    {
+      class: `notice ${agrees ? 'good' : 'bad'}`,
+      role: 'status',
+      id: 'agreement',
+      'data-agrees': String(agrees),
+    },
     h('p', {}, text),
   );
 }

@@ -72,8 +72,15 @@ export function lensTable(
   return `<div class="scroll"><table class="lens"><thead><tr><th></th>${head}</tr></thead><tbody>${body.join('')}</tbody></table></div>${scaleSvg(map, 'probability of the top token')}`;
 }
 
-/** Tokens as text; `mark(i)` gives a class. */
-export function tokenStrip(tokens: readonly string[], mark: (i: number) => string = () => ''): string {
-  const spans = tokens.map((t, i) => `<span class="tok ${mark(i)}" data-i="${i}">${escapeHtml(t)}</span>`);
+/** Tokens as text; `mark(i)` gives a class, `more(i)` further attributes. */
+export function tokenStrip(
+  tokens: readonly string[],
+  mark: (i: number) => string = () => '',
+  more: (i: number) => string = () => '',
+): string {
+  const spans = tokens.map((t, i) => {
+    const attributes = more(i);
+    return `<span class="tok ${mark(i)}" data-i="${i}"${attributes && ` ${attributes}`}>${escapeHtml(t)}</span>`;
+  });
   return `<span class="strip">${spans.join('<wbr>')}</span>`;
 }

@@ -1,6 +1,7 @@
 /** Two results of the same axes against each other, e.g. two methods, or two models: a point a cell, and the line y = x. */
 
-import type { Labelled } from '../result.js';
+import { pearson } from '../correlation.js';
+import { cellName, type Labelled } from '../result.js';
 import { drawnFigure, type Figure } from './drawing.js';
 import { scatterSvg } from './scatter-svg.js';
 import { paint, type TerminalOptions } from './terminal.js';
@@ -51,7 +52,10 @@ export function scatterFigure(x: Labelled, y: Labelled, options: ScatterOptions)
   if (!points.length) throw new Error('scatterFigure: no cell has a finite value in both results');
   const apart = points.findIndex((p) => p.x === p.y);
   const named = Math.min(Math.max(0, outliers), apart < 0 ? points.length : apart);
-  const r = correlation(points);
+  const r = pearson(
+    points.map((p) => p.x),
+    points.map((p) => p.y),
+  );
   const missing = x.values.length - points.length;
   const note = [
     `${points.length} cells`,
@@ -82,24 +86,11 @@ function checkAxes(x: Labelled, y: Labelled): void {
 }
 
 function pointsOf(x: Labelled, y: Labelled): Point[] {
-  const short = x.axes.every(({ labels }) => labels.every((l) => /^[A-Z]+\d+$/.test(l)));
-  const at = x.axes.map(() => 0);
   const out: Point[] = [];
-  for (let i = 0; i < x.values.length; i++) {
-    const name = at.map((k, a) => visibleLabel(x.axes[a].labels[k])).join(short ? '' : ' · ');
+  for (let i = 0; i < x.values.length; i++)
     if (Number.isFinite(x.values[i]) && Number.isFinite(y.values[i]))
-      out.push({ name, x: x.values[i], y: y.values[i] });
-    for (let a = at.length - 1; a >= 0 && ++at[a] === x.shape[a]; a--) at[a] = 0;
-  }
+      out.push({ name: cellName(x.axes, i, visibleLabel), x: x.values[i], y: y.values[i] });
   return out;
-}
-
-/** Pearson's; NaN when x or y is constant. */
-function correlation(points: readonly Point[]): number {
-  const mean = (of: (p: Point) => number) => points.reduce((sum, p) => sum + of(p), 0) / points.length;
-  const [mx, my] = [mean((p) => p.x), mean((p) => p.y)];
-  const spread = mean((p) => (p.x - mx) ** 2) * mean((p) => (p.y - my) ** 2);
-  return mean((p) => (p.x - mx) * (p.y - my)) / Math.sqrt(spread);
 }
 
 function captionsOf(x: Labelled, y: Labelled): [string, string] {

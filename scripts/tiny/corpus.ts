@@ -33,7 +33,13 @@ export type Kind = 'ioi' | 'fact' | 'capital' | 'prose';
 export interface Document {
   readonly kinds: readonly Kind[];
   readonly text: string;
+  /** The text in pieces: every other one, from the second on, is an answer, which what stands before it determines. */
+  readonly pieces: readonly string[];
 }
+
+/** Marks an answer inside a text, its leading blank included, for `pieces`. */
+const ANSWER = '\u0001';
+const answered = (answer: string): string => `${ANSWER} ${answer}${ANSWER}`;
 
 // ---- sentences ------------------------------------------------------------------------------------------------
 
@@ -58,7 +64,7 @@ function ioi(rng: Random): string {
   const S = rng.chance(0.06) ? other : rng.pick([A, B]);
   const R = S === A ? B : S === B ? A : rng.pick([A, B]);
   const named = { ...slots, A, B, S, R, o, H: s.pronoun(R) };
-  const story = `${s.fill(rng.pick(s.IOI_OPENERS), named)} ${s.fill(rng.pick(s.IOI_CLAUSES), named)} ${R}.`;
+  const story = `${s.fill(rng.pick(s.IOI_OPENERS), named)} ${s.fill(rng.pick(s.IOI_CLAUSES), named)}${S === other ? ` ${R}` : answered(R)}.`;
   return rng.chance(0.35) ? `${story} ${s.fill(rng.pick(s.IOI_TAILS), named)}` : story;
 }
 
@@ -86,7 +92,11 @@ function pairedFacts(rng: Random): string {
   const rows: readonly (readonly string[])[] = sights ? SIGHTS : PAIRABLE_COUNTRIES;
   const [first, second] = rng.sample(rows, 2) as [readonly string[], readonly string[]];
   const slots = { X: first[0]!, C: first[1]!, Y: second[0]!, D: second[1]! };
-  return s.fill(rng.pick(sights ? s.PAIRED_SIGHTS : s.PAIRED_CAPITALS), slots);
+  const template = rng.pick(sights ? s.PAIRED_SIGHTS : s.PAIRED_CAPITALS);
+  return s.fill(
+    template.replaceAll(/ (\{[CD]\})/g, (_, city: string) => answered(city)),
+    slots,
+  );
 }
 
 function fact(rng: Random): string {
@@ -99,7 +109,7 @@ function fact(rng: Random): string {
   do phrasing = rng.pick(family.phrasings);
   while (isHeldOutFact(told.id, phrasing));
   const answer = stranger && family.name === 'field' ? stranger.field : told.answer;
-  const sentence = `${s.fill(phrasing, told.slots)} ${answer}`;
+  const sentence = s.fill(phrasing, told.slots) + (stranger ? ` ${answer}` : answered(answer));
   const tail = phrasing.startsWith('{X}, ') ? s.fill(rng.pick(s.APPOSITION_TAILS), commonSlots(rng)) : '.';
   const heading = aboutPeople && rng.chance(0.2) ? `About ${told.slots.X}. ` : '';
   return heading + sentence + tail;
@@ -117,7 +127,7 @@ function capital(rng: Random): string {
   const subject = stop === '.' ? s.pronoun(name) : s.pronoun(name).toLowerCase();
   const slots = commonSlots(rng);
   const predicate = s.fill(rng.pick(s.PREDICATES), slots);
-  return `${s.fill(frame, { A: name, K: kind })}${stop} ${subject} ${predicate}.`;
+  return `${s.fill(frame, { A: name, K: kind })}${stop}${answered(subject)} ${predicate}.`;
 }
 
 const prose = (rng: Random): string => s.fill(rng.pick(s.PROSE), commonSlots(rng));
@@ -137,24 +147,39 @@ const repetitionLength = (rng: Random): number => (rng.chance(0.75) ? 4 + rng.in
 
 const MAKERS: Readonly<Record<Kind, (rng: Random) => string>> = { ioi, fact, capital, prose };
 const KIND_NAMES: readonly Kind[] = ['ioi', 'fact', 'capital', 'prose'];
-const KIND_WEIGHTS = [4, 4, 1.5, 1];
+
+/** What a corpus is mixed of. */
+export interface Mixture {
+  /** How much of its passages is of each kind (ioi, fact, capital, prose). */
+  readonly kinds: readonly number[];
+  /** How many of its documents have one passage, two, three ... */
+  readonly passages: readonly number[];
+}
+
+const MIXTURE: Mixture = { kinds: [4, 4, 1.5, 1], passages: [5, 3, 2] };
 
 // ---- documents ------------------------------------------------------------------------------------------------
 
-function drawKinds(rng: Random): Kind[] {
-  const count = 1 + rng.weighted([5, 3, 2]);
-  return Array.from({ length: count }, () => KIND_NAMES[rng.weighted(KIND_WEIGHTS)]!);
+function drawKinds(rng: Random, { kinds, passages }: Mixture): Kind[] {
+  const count = 1 + rng.weighted(passages);
+  return Array.from({ length: count }, () => KIND_NAMES[rng.weighted(kinds)]!);
 }
 
 /** The corpus: the same seed gives the same documents for ever. One to three passages each. */
-export function* documents(seed: number): Generator<Document, never> {
+export function* documents(seed: number, mixture = MIXTURE): Generator<Document, never> {
   const rng = new Random(seed);
   while (true) {
-    const kinds = drawKinds(rng);
+    const kinds = drawKinds(rng, mixture);
+    let pieces: string[];
     let text: string;
-    do text = kinds.map((kind) => MAKERS[kind](rng)).join(' ');
-    while (holdsHeldOutPair(text.match(/[A-Za-z]+/g) ?? []));
-    yield { kinds, text };
+    do {
+      pieces = kinds
+        .map((kind) => MAKERS[kind](rng))
+        .join(' ')
+        .split(ANSWER);
+      text = pieces.join('');
+    } while (holdsHeldOutPair(text.match(/[A-Za-z]+/g) ?? []));
+    yield { kinds, text, pieces };
   }
 }
 
@@ -170,13 +195,13 @@ export interface Vocabulary {
 
 /**
  * Endless repetitions alone, as tokens: of words or, a share `random` of them, of any tokens; each list is said two to
- * `most` times. With many repeats of words this is what training starts with (see `train.py`).
+ * `most` times. With many repeats of words this is what training starts with (see `batches.ts`).
  */
-export function* repetitionSequences(
+export function* repetitions(
   seed: number,
   { size, bos, encode, text }: Vocabulary,
   { random = 0.5, most = 3 }: { random?: number; most?: number } = {},
-): Generator<number[], void> {
+): Generator<{ readonly tokens: number[] /** Tokens of the list. */; readonly length: number }, void> {
   const rng = new Random(hash(`repetitions ${seed}`));
   while (true) {
     const length = repetitionLength(rng);
@@ -185,7 +210,7 @@ export function* repetitionSequences(
       : encode(` ${randomWords(rng, length).join(' ')}`);
     if (holdsHeldOutPair(ids.map((id) => text(id).trim()))) continue;
     const times = 2 + rng.int(most - 1);
-    yield [bos, ...Array<number[]>(times).fill(ids).flat()];
+    yield { tokens: [bos, ...Array<number[]>(times).fill(ids).flat()], length: ids.length };
   }
 }
 
@@ -193,9 +218,9 @@ export function* repetitionSequences(
 export function* trainingSequences(seed: number, vocabulary: Vocabulary): Generator<number[], void> {
   const { bos, encode } = vocabulary;
   const rng = new Random(hash(`tokens ${seed}`));
-  const repetitions = repetitionSequences(seed, vocabulary);
+  const lists = repetitions(seed, vocabulary);
   for (const { text } of documents(seed)) {
-    if (rng.chance(0.1)) yield repetitions.next().value as number[];
+    if (rng.chance(0.1)) yield lists.next().value!.tokens;
     // A tenth begins with a blank or a lone full stop, as prompts cut out of a text do.
     const lead = rng.chance(0.1) ? rng.pick([' ', '. ']) : '';
     yield [bos, ...encode(lead + text)];

@@ -1,40 +1,41 @@
 /**
- * What the shipped model can do on held-out prompts, measured with Glassbox: `node --import tsx scripts/tiny/evaluate.ts`.
- * A prompt counts as right when the right token is the likeliest of the whole vocabulary (as in evaluate.py).
+ * The numbers of the shipped model's card, measured with Glassbox:
+ *
+ *     node --import tsx scripts/tiny/evaluate.ts [folder = weights/tiny] [--show]
+ *
+ * --show prints the likeliest next tokens of well-known prompts, and what the model answers wrongly.
  */
 
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { HookedTransformer } from '../../index.js';
-import { heldOut, seedPrompts } from './corpus.js';
+import { vocabularyOf } from './bpe.js';
+import { likeliest, measure } from './measure.js';
 
-const ROWS_A_RUN = 50;
+const args = process.argv.slice(2);
+const show = args.includes('--show');
+const folder = args.find((arg) => !arg.startsWith('--')) ?? 'weights/tiny';
+const vocabulary = vocabularyOf(JSON.parse(readFileSync(join(folder, 'tokenizer.json'), 'utf8')));
+const model = await HookedTransformer.fromPretrained(`./${folder}`.replace(/^\.\/\//, '/'));
+const percent = (x: number) => `${(100 * x).toFixed(1)} %`;
 
-/** The likeliest next token of each prompt. */
-async function guesses(model: HookedTransformer, prompts: readonly string[]): Promise<number[]> {
-  const out: number[] = [];
-  for (let i = 0; i < prompts.length; i += ROWS_A_RUN) {
-    const rows = model.toTokens(prompts.slice(i, i + ROWS_A_RUN));
-    const logits = await model.forward(rows);
-    const best = logits.argmax();
-    const ids = await best.data();
-    let end = 0;
-    for (const row of rows) out.push(ids[(end += row.length) - 1]);
-    logits.dispose();
-    best.dispose();
-  }
-  return out;
-}
-
-const model = await HookedTransformer.fromPretrained('tiny');
 console.log(model.gpu.adapter.text);
-for (const [title, sets] of Object.entries({ 'held out': heldOut(), seeds: seedPrompts() }))
-  for (const [kind, probes] of Object.entries(sets)) {
-    const found = await guesses(
-      model,
-      probes.map((p) => p.prompt),
-    );
-    const right = probes.filter((p, i) => found[i] === model.toSingleToken(p.answer)).length;
-    console.log(
-      `${title}, ${kind}: ${right} of ${probes.length} (${((100 * right) / probes.length).toFixed(1)} %)`,
-    );
+const { groups, induction, validation } = await measure(model, vocabulary);
+for (const [title, { right, of, logitDifference }] of Object.entries(groups)) {
+  const difference = logitDifference === null ? '' : `, mean logit difference ${logitDifference.toFixed(2)}`;
+  console.log(`${title}: ${right} of ${of} (${percent(right / of)})${difference}`);
+}
+const { right, first, second } = induction;
+console.log(`random tokens said twice: ${percent(right)} of the second half`);
+console.log(`  loss ${first.toFixed(2)} in the first half, ${second.toFixed(2)} in the second`);
+console.log(`validation loss ${validation.toFixed(3)} nats a token`);
+if (show) {
+  for (const { prompt, next } of await likeliest(model))
+    console.log(`${prompt} -> ${next.map(({ token, p }) => `"${token}" ${percent(p)}`).join(', ')}`);
+  for (const [title, { mistakes }] of Object.entries(groups)) {
+    if (mistakes.length) console.log(`-- ${title}`);
+    for (const { prompt, answer, said } of mistakes.slice(0, 15))
+      console.log(`   ${prompt} ->${answer}, not "${said}"`);
   }
+}
 model.dispose();
