@@ -85,21 +85,29 @@ function addPart(
   gpu.launch(launch, [from, sum.binding(first, end - first)]);
 }
 
-/** A result of one launch over dense inputs. */
+/** A result of one launch over dense inputs, then weights as they are stored. */
 export function launched(
   dy: Tensor,
   shape: readonly number[],
   inputs: readonly Tensor[],
   launch: Launch,
+  weights: readonly Tensor[] = [],
 ): Tensor {
   const out = dy.empty(shape, dy.label);
-  withDense(inputs, (dense) =>
-    dy.gpu.launch(
-      launch,
-      [...dense, out].map((t) => t.binding()),
-    ),
-  );
+  launchInto(out, inputs, launch, weights);
   return out;
+}
+
+function launchInto(
+  out: Tensor,
+  inputs: readonly Tensor[],
+  launch: Launch,
+  weights: readonly Tensor[],
+): void {
+  withDense(inputs, (dense) => {
+    const bindings = [...dense.map((t) => t.binding()), ...weights.map((t) => t.weights())];
+    out.gpu.launch(launch, [...bindings, out.binding()]);
+  });
 }
 
 /** The same, or added to what input i has already; `launch` is told which. */
@@ -110,15 +118,11 @@ export function summed(
   shape: readonly number[],
   inputs: readonly Tensor[],
   launch: (accumulate: boolean) => Launch,
+  weights: readonly Tensor[] = [],
 ): Tensor {
   const before = sum(i);
-  if (!before) return launched(dy, shape, inputs, launch(false));
-  withDense(inputs, (dense) =>
-    dy.gpu.launch(
-      launch(true),
-      [...dense, before].map((t) => t.binding()),
-    ),
-  );
+  if (!before) return launched(dy, shape, inputs, launch(false), weights);
+  launchInto(before, inputs, launch(true), weights);
   return before;
 }
 

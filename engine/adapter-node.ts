@@ -145,6 +145,16 @@ function unpackSwiftshader(): string | null {
   );
 }
 
+/**
+ * Internal, for benchmarks: the driver file that another library must be pointed to (`VK_DRIVER_FILES`) in order to run on the
+ * software adapter that Glassbox uses, with its loader loaded; null where the system's own driver is used.
+ */
+export function softwareDriver(): string | null {
+  if (hasVulkanDriver()) return null;
+  const folder = unpackSwiftshader();
+  return folder && preloadVulkan() ? path.join(folder, 'vk_swiftshader_icd.json') : null;
+}
+
 /** Loads the system's Vulkan loader, or the one that comes with SwiftShader. False if there is neither. */
 function preloadVulkan(): boolean {
   if (preload('libvulkan.so.1')) return true;

@@ -114,14 +114,29 @@ export abstract class GpuArray<D extends DType = 'f32'> {
     return this;
   }
 
+  /** Internal: elements are float16, two packed in a word: kernels that read such weights bind them by `halves`. */
+  get half(): boolean {
+    return this.storage.half;
+  }
+
   /** Internal: true when it can be bound as it is. */
   get isDense(): boolean {
-    return isContiguous(this.shape, this.strides) && this.offset % ALIGN === 0;
+    return !this.half && isContiguous(this.shape, this.strides) && this.offset % ALIGN === 0;
   }
 
   /** Internal: the memory of elements [start, start + count) of a dense array. */
   binding(start = 0, count = this.size): Binding {
+    if (this.half)
+      throw new Error(
+        `${this.label} is stored as f16, which this operation can neither read nor change: load the model with dtype "f32"`,
+      );
     return { buffer: this.storage.buffer, offset: 4 * (this.offset + start), bytes: 4 * count };
+  }
+
+  /** Internal: the memory of a weight, f16 or f32, of which the kernel has been told. */
+  weights(start = 0, count = this.size): Binding {
+    if (!this.half) return this.binding(start, count);
+    return { buffer: this.storage.buffer, offset: 2 * (this.offset + start), bytes: 2 * count };
   }
 
   /** Another handle on the same memory, owned by the caller (or by `scope`). */

@@ -50,7 +50,9 @@ export function copyInto(
   offset: number = source.offset,
 ): void {
   const { gpu, strides } = source;
-  const first = Math.floor(offset / ALIGN) * ALIGN;
+  const { buffer, half } = source.storage;
+  const [bytes, align] = half ? [2, 2 * ALIGN] : [4, ALIGN];
+  const first = Math.floor(offset / align) * align;
   const reach = shape.reduce((n, d, i) => n + (d - 1) * strides[i], offset) + 1;
   const size = sizeOf(shape);
   const outFirst = Math.floor(at / ALIGN) * ALIGN;
@@ -64,10 +66,10 @@ export function copyInto(
     return;
   }
   const launch = gatherStrided(
-    { shape, strides, offset: offset - first, outOffset: at - outFirst },
+    { shape, strides, offset: offset - first, outOffset: at - outFirst, half },
     gpu.caps,
   );
-  const from = { buffer: source.storage.buffer, offset: 4 * first, bytes: 4 * (reach - first) };
+  const from = { buffer, offset: bytes * first, bytes: 4 * Math.ceil((bytes * (reach - first)) / 4) };
   gpu.launch(launch, [from, out.binding(outFirst, at - outFirst + size)]);
 }
 

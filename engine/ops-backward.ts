@@ -12,7 +12,7 @@ import {
 } from '../kernels/products-backward.js';
 import { occurrences, scatterRowsAdd } from '../kernels/scatter-add.js';
 import { launched, summed, sumOverRows, zerosLike } from './accumulate.js';
-import { withDense } from './launches.js';
+import { rowWindows, withDense } from './launches.js';
 import type { Activation } from './ops.js';
 import type { Backward, BackwardContext, Save } from './tape.js';
 import { Tensor } from './tensor.js';
@@ -87,7 +87,15 @@ export const linearBackward =
       const o = { rows, inner, cols };
       return [
         wants(0)
-          ? summed(context, 0, dy, shape, [dy, w], (accumulate) => inputGradient({ ...o, accumulate }, caps))
+          ? summed(
+              context,
+              0,
+              dy,
+              shape,
+              [dy],
+              (accumulate) => inputGradient({ ...o, accumulate, half: w.half }, caps),
+              [w],
+            )
           : null,
         wants(1)
           ? summed(context, 1, dy, w.shape, [own!, dy], (accumulate) =>
@@ -198,30 +206,30 @@ export const unembedBackward =
     const parts = chunks.map(({ row0, rows: cols, tensor }) => ({ row0, cols, w: save(tensor) }));
     const { shape } = x;
     const own = wantsWeights ? save(x) : null;
-    return (dy, context) => {
-      const { wants } = context;
-      const { caps } = dy.gpu;
-      let dx = wants(0) ? context.sum(0) : null;
-      const dW: (Tensor | null)[] = parts.map(({ row0, cols, w }, i) => {
-        const d = cols === vocabulary ? dy : dy.slice([null, [row0, row0 + cols]]);
-        if (wants(0)) {
-          const o = { rows, inner: cols, cols: inner };
-          const before = dx;
-          dx ??= dy.empty(shape, dy.label);
-          withDense([d, w], (dense) =>
-            dy.gpu.launch(
-              linear({ ...o, accumulate: before !== null }, caps),
-              [...dense, dx!].map((t) => t.binding()),
-            ),
-          );
+    return (dy, { wants, sum }) => {
+      const { gpu } = dy;
+      const dx = wants(0) ? (sum(0) ?? zerosLike(dy, shape)) : null;
+      const dW = parts.map(({ w }, i) => (wants(2 + i) ? (sum(2 + i) ?? zerosLike(dy, w.shape)) : null));
+      // As many rows of logits at once as one binding takes.
+      for (const [start, n] of rowWindows(gpu, rows, vocabulary)) {
+        const [from, to] = [start * inner, n * inner];
+        for (const [i, { row0, cols, w }] of parts.entries()) {
+          const d = dy.slice([
+            [start, start + n],
+            [row0, row0 + cols],
+          ]);
+          const o = { rows: n, inner: cols, cols: inner, accumulate: true };
+          if (dx) {
+            const launch = linear({ ...o, half: w.half }, gpu.caps);
+            gpu.launch(launch, [d.binding(), w.weights(), dx.binding(from, to)]);
+          }
+          if (dW[i])
+            withDense([own!], ([x]) =>
+              gpu.launch(weightGradient(o, gpu.caps), [d.binding(), x.binding(from, to), dW[i]!.binding()]),
+            );
+          d.dispose();
         }
-        const o = { rows, inner: cols, cols: inner };
-        return wants(2 + i)
-          ? summed(context, 2 + i, dy, w.shape, [d, own!], (accumulate) =>
-              weightGradient({ ...o, accumulate }, caps),
-            )
-          : null;
-      });
+      }
       return [dx, wants(1) ? sumOverRows(dy, vocabulary) : null, ...dW];
     };
   };

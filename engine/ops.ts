@@ -38,8 +38,9 @@ export function embedTokens(W_E: Table, W_pos: Table, batch: Batch): Tensor {
   const out = Tensor.result(gpu, [batch.tokens, W_E.width], [batch.table], 'hook_resid_pre');
   const pos = W_pos.chunks[0].tensor.binding();
   for (const { row0, rows, tensor } of W_E.chunks) {
-    const launch = embed({ tokens: batch.tokens, width: W_E.width, row0, rows }, gpu.caps);
-    gpu.launch(launch, [batch.table.binding(), tensor.binding(), pos, out.binding()]);
+    const { half } = tensor;
+    const launch = embed({ tokens: batch.tokens, width: W_E.width, row0, rows, half }, gpu.caps);
+    gpu.launch(launch, [batch.table.binding(), tensor.weights(), pos, out.binding()]);
   }
   const tables = [...W_E.chunks, W_pos.chunks[0]].map((c) => c.tensor);
   return taped(out, tables, embedBackward(W_E, W_pos, batch.ids ?? [], batch.positions));
@@ -67,9 +68,9 @@ export function gatherTable(
   const { width } = table;
   const out = Tensor.result(gpu, [n, width], [ids], 'rows');
   for (const { row0, rows, tensor } of table.chunks)
-    gpu.launch(gatherRows({ n, width, row0, rows, idsOffset }, gpu.caps), [
+    gpu.launch(gatherRows({ n, width, row0, rows, idsOffset, half: tensor.half }, gpu.caps), [
       ids.binding(),
-      tensor.binding(),
+      tensor.weights(),
       out.binding(),
     ]);
   const chunks = table.chunks.map((c) => c.tensor);
@@ -129,10 +130,10 @@ export function linear(
   const out = Tensor.result(gpu, [rows, cols], [x], 'linear');
   withDense(residual ? [x, residual] : [x], ([x, residual]) => {
     const launch = linearLaunch(
-      { rows, inner, cols, bias: true, act, residual: residual !== undefined },
+      { rows, inner, cols, bias: true, act, residual: residual !== undefined, half: W.half },
       gpu.caps,
     );
-    gpu.launch(launch, bindings(x, W, b, residual, out));
+    gpu.launch(launch, [x.binding(), W.weights(), ...bindings(b, residual, out)]);
   });
   return taped(out, [x, W, b, residual], linearBackward(x, W, isTaped(W)));
 }
@@ -167,7 +168,7 @@ export function headProject(x: Tensor, w: GpuBlock, part: 0 | 1 | 2, dHead: numb
   const out = Tensor.result(gpu, [tokens, heads, dHead], [x], 'heads');
   const wCols = w.W_QKV.shape[1];
   const launch = headInput({ tokens, heads, dModel, dHead, wCols, col0: part * heads * dHead }, gpu.caps);
-  withDense([x], ([x]) => gpu.launch(launch, bindings(x, w.W_QKV, w.b_QKV, out)));
+  withDense([x, w.W_QKV], ([x, W]) => gpu.launch(launch, bindings(x, W, w.b_QKV, out)));
   return taped(out, [x, w.W_QKV, w.b_QKV], headProjectBackward(x, w.W_QKV, part, dHead));
 }
 
@@ -177,8 +178,8 @@ export function headResults(z: Tensor, W_O: Tensor): Tensor {
   const [tokens, heads, dHead] = z.shape;
   const dModel = W_O.shape[1];
   const out = Tensor.result(gpu, [tokens, heads, dModel], [z], 'hook_result');
-  withDense([z], ([z]) =>
-    gpu.launch(headResult({ tokens, heads, dHead, dModel }, gpu.caps), bindings(z, W_O, out)),
+  withDense([z, W_O], ([z, W]) =>
+    gpu.launch(headResult({ tokens, heads, dHead, dModel }, gpu.caps), bindings(z, W, out)),
   );
   return taped(out, [z, W_O], headResultsBackward(z, W_O));
 }
@@ -192,11 +193,11 @@ export function unembed(x: Tensor, W_U: Table, b_U: Tensor | null): Tensor {
     for (const [start, rows] of rowWindows(gpu, x.size / inner, W_U.rows))
       for (const { row0, rows: cols, tensor } of W_U.chunks) {
         const launch = unembedLaunch(
-          { rows, inner, cols, col0: row0, stride: W_U.rows, bias: b_U !== null },
+          { rows, inner, cols, col0: row0, stride: W_U.rows, bias: b_U !== null, half: tensor.half },
           gpu.caps,
         );
         const y = out.binding(start * W_U.rows, rows * W_U.rows);
-        gpu.launch(launch, [x.binding(start * inner, rows * inner), tensor.binding(), ...bindings(b_U), y]);
+        gpu.launch(launch, [x.binding(start * inner, rows * inner), tensor.weights(), ...bindings(b_U), y]);
       }
   });
   const chunks = W_U.chunks.map((c) => c.tensor);

@@ -11,11 +11,14 @@ import type { PoolBuffer } from './pool.js';
 export class Storage {
   readonly gpu: Gpu;
   readonly buffer: PoolBuffer;
+  /** Elements are float16, two packed in a word: weights. Operations see float32. */
+  readonly half: boolean;
   #refs = 0;
 
-  constructor(gpu: Gpu, buffer: PoolBuffer) {
+  constructor(gpu: Gpu, buffer: PoolBuffer, half = false) {
     this.gpu = gpu;
     this.buffer = buffer;
+    this.half = half;
   }
 
   /** More than one tensor holds it. */

@@ -62,9 +62,10 @@ function addCrossEntropy(
           weights.binding(start, rows),
         ];
         gpu.launch(crossEntropyBackward({ rows, cols, col0 }, gpu.caps), [logits, ...own]);
-        const w = W_U.chunks[table].tensor.binding(row * inner, cols * inner);
+        const { tensor } = W_U.chunks[table];
+        const w = tensor.weights(row * inner, cols * inner);
         if (dx) {
-          const launch = linear({ rows, inner: cols, cols: inner, ...add }, gpu.caps);
+          const launch = linear({ rows, inner: cols, cols: inner, ...add, half: tensor.half }, gpu.caps);
           gpu.launch(launch, [logits, w, dx.binding(start * inner, rows * inner)]);
         }
         const to = dW[table]?.binding(row * inner, cols * inner);

@@ -50,12 +50,12 @@ export function forVocabularyChunks(
         const cols = Math.min(width, columns - c);
         const col0 = row0 + c;
         if (!wanted(col0, cols)) continue;
-        const weights = [tensor.binding(c * inner, cols * inner)];
+        const weights = [tensor.weights(c * inner, cols * inner)];
         if (b_U) weights.push(b_U.binding(col0, cols));
         const logits = dense.map((x, i) => {
           const rows = x.size / inner;
           const out = chunks[i].binding(0, rows * cols);
-          const size = { rows, inner, cols, col0: 0, stride: cols, bias: b_U !== null };
+          const size = { rows, inner, cols, col0: 0, stride: cols, bias: b_U !== null, half: tensor.half };
           gpu.launch(unembed(size, gpu.caps), [x.binding(), ...weights, out]);
           return out;
         });

@@ -3,6 +3,7 @@
 import type { Config } from '../weights/config.js';
 import type { BlockWeights, HostTensor, ModelPart, NormWeights } from '../weights/types.js';
 import type { Gpu } from './gpu.js';
+import { Storage } from './storage.js';
 import { Tensor } from './tensor.js';
 
 /** A layer norm's gain and bias. */
@@ -106,24 +107,39 @@ export class GpuWeights implements WeightTensors {
     return n && { w: this.#tensor(n.w, `${at}.w`), b: this.#tensor(n.b, `${at}.b`) };
   }
 
-  #tensor({ data, shape }: HostTensor, label: string): Tensor {
-    const t = Tensor.from(this.#gpu, data, shape, { label, exact: true });
+  #tensor({ data, shape, halves }: HostTensor, label: string): Tensor {
+    const t = halves
+      ? halfTensor(this.#gpu, halves, shape, label)
+      : Tensor.from(this.#gpu, data, shape, { label, exact: true });
     this.#all.push(t);
     return t;
   }
 
-  #table({ data, shape: [rows, width] }: HostTensor, label: string): Table {
-    const most = Math.floor(this.#gpu.adapter.maxBindingBytes / 4 / width);
+  #table({ data, halves, shape: [rows, width] }: HostTensor, label: string): Table {
+    const most = Math.floor(this.#gpu.adapter.maxBindingBytes / (halves ? 2 : 4) / width);
     const fit = most >= rows ? rows : Math.floor(most / 64) * 64; // so that b_U can be bound from there
     const chunks = [];
     for (let row0 = 0; row0 < rows; row0 += fit) {
       const n = Math.min(fit, rows - row0);
-      const tensor = this.#tensor(
-        { data: data.subarray(row0 * width, (row0 + n) * width), shape: [n, width] },
-        label,
-      );
+      const [from, to] = [row0 * width, (row0 + n) * width];
+      const part = {
+        data: data.subarray(from, to),
+        shape: [n, width],
+        halves: halves?.subarray(from, to),
+      };
+      const tensor = this.#tensor(part, label);
       chunks.push({ row0, rows: n, tensor });
     }
     return { rows, width, chunks };
   }
+}
+
+/** A matrix as float16 bit patterns, of an even number: operations see float32. */
+function halfTensor(gpu: Gpu, bits: Uint16Array, shape: readonly number[], label: string): Tensor {
+  const words = new Uint32Array(bits.buffer, bits.byteOffset, bits.length / 2);
+  return new Tensor({
+    storage: new Storage(gpu, gpu.upload(words, label, { exact: true }), true),
+    shape,
+    label,
+  });
 }

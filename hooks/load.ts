@@ -12,6 +12,7 @@ import { openCheckpoint } from '../weights/open.js';
 import type { LoadOptions as FileOptions } from '../weights/platform.js';
 import { defaultProcessing, type Processing, possibleSteps, processedConfig } from '../weights/processing.js';
 import { resolveModel } from '../weights/resolve.js';
+import { roundToHalf } from '../weights/round-half.js';
 import { memoryTensors, type TensorSource } from '../weights/tensors.js';
 import type { BlockWeights, EmbedWeights, FinalWeights } from '../weights/types.js';
 import { type WeightViews, weightViews } from '../weights/views.js';
@@ -20,8 +21,11 @@ import { type WeightViews, weightViews } from '../weights/views.js';
 export interface LoadOptions extends Partial<Processing>, FileOptions {
   /** `'auto'`: hardware, else software. Or a `GPUDevice` of yours. `GLASSBOX_ADAPTER` overrides it in Node. */
   adapter?: AdapterChoice | GPUDevice;
-  /** Number format of the weights on the GPU; arithmetic is always f32. */
-  dtype?: 'f32';
+  /**
+   * Number format of the weights' matrices on the GPU; arithmetic is always f32. `'f16'` takes half the memory; weights are
+   * rounded to it (nearest, after processing), and everything is computed from the rounded ones. Not for training.
+   */
+  dtype?: 'f32' | 'f16';
   /** Keep the weights on the host too, for `model.weights`. Default true. */
   hostWeights?: boolean;
   /** Settings in place of the folder's `config.json`; sizes may be left to the weights. */
@@ -158,8 +162,7 @@ async function load(
   options: LoadOptions,
 ): Promise<Loaded> {
   const { adapter = 'auto', dtype = 'f32', hostWeights = true, onProgress, signal } = options;
-  if (dtype !== 'f32')
-    throw new Error(`dtype "${dtype}": weights are f32 on the GPU ("f32" is the only choice)`);
+  if (dtype !== 'f32' && dtype !== 'f16') throw new Error(`dtype "${dtype}": must be "f32" or "f16"`);
   const wanted = Object.fromEntries(
     Object.entries(defaultProcessing).map(([flag, value]) => [
       flag,
@@ -175,7 +178,8 @@ async function load(
   let embed: EmbedWeights | null = null;
   let end: FinalWeights | null = null;
   try {
-    for await (const part of readModel(source, config, processing, { onProgress, signal })) {
+    for await (const read of readModel(source, config, processing, { onProgress, signal })) {
+      const part = dtype === 'f16' ? roundToHalf(read) : read;
       gpuWeights.add(part, final);
       fingerprint.add(part);
       if (!hostWeights) continue;

@@ -6,7 +6,7 @@ import type { Scope } from '../engine/storage.js';
 import { isTaped } from '../engine/tape.js';
 import { Tensor } from '../engine/tensor.js';
 import { readsOf } from './base.js';
-import { type ModelInput, readInput } from './input.js';
+import { type InputOptions, type ModelInput, readInput } from './input.js';
 import { type Metric, mean, type PreparedMetric, type Read } from './metric.js';
 import type { HookedTransformer } from './model.js';
 import { type Ended, run } from './run.js';
@@ -29,6 +29,8 @@ export interface MeasureSetting {
   readonly watchLogits: ((logits: Tensor) => Tensor) | null;
   /** Other prompts that the metric compares with. */
   readonly sources: Readonly<Record<string, ModelInput>>;
+  /** How prompts are read: those that it compares with as those of the run. */
+  readonly inputOptions: InputOptions;
 }
 
 /** @throws when it is neither a metric nor a function. */
@@ -76,7 +78,7 @@ async function measureMetric(
   metric: Metric,
   { x, batch }: Ended,
   scope: Scope,
-  { tokens, watchLogits, sources }: MeasureSetting,
+  { tokens, watchLogits, sources, inputOptions }: MeasureSetting,
 ): Promise<Measured> {
   const { gpu, gpuWeights: w } = model;
   if (!tokens.every((row) => row.length))
@@ -85,7 +87,7 @@ async function measureMetric(
     );
   const reads = readsOf(tokens, metric.reads);
   const rowOf = ({ row, pos }: Read) => batch.rows[row].start + pos;
-  const final = (name: string) => finalOf(model, name, { tokens, sources, reads }, scope);
+  const final = (name: string) => finalOf(model, name, { tokens, sources, inputOptions, reads }, scope);
   const prepared = await metric.prepare({ model, rows: tokens, reads, final });
   try {
     let values: Tensor;
@@ -131,6 +133,7 @@ async function finalOf(
   o: {
     tokens: readonly (readonly number[])[];
     sources: Readonly<Record<string, ModelInput>>;
+    inputOptions: InputOptions;
     reads: readonly Read[];
   },
   scope: Scope,
@@ -140,7 +143,7 @@ async function finalOf(
     throw new Error(
       `there is no run "${name}" to compare with: name its prompts in \`sources: { ${name}: … }\`, or take 'base', this run without hooks`,
     );
-  const { inputs, tokens } = readInput(model, source);
+  const { inputs, tokens } = readInput(model, source, o.inputOptions);
   if (tokens.length !== o.tokens.length || tokens.some((row, i) => row.length !== o.tokens[i].length))
     throw new Error(`source "${name}": its prompts must have the lengths of those of this run`);
   return run(model, { inputs }, ({ x, batch }) => {

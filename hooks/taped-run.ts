@@ -98,7 +98,12 @@ export async function tapedRun<T>(
         kept.put('logits', shown.detach());
         return seen;
       };
-      const setting = { tokens: rows.tokens, watchLogits: withLogits ? watchLogits : null, sources };
+      const setting = {
+        tokens: rows.tokens,
+        watchLogits: withLogits ? watchLogits : null,
+        sources,
+        inputOptions,
+      };
       const { seeds, ...measured } = await measure(model, metric, ended, scope, setting);
       const backward = async ({ constant, gradHooks = [] }: BackwardPassOptions = {}) => {
         const byName = hooksByName(config, gradHooks, layers, 'gradHooks');

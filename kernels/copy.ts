@@ -3,6 +3,7 @@
  * 32-bit words, so that f32 (NaN payloads too) and u32 tensors share the kernels.
  */
 
+import { type HalfWeights, halfName, halfWgsl, packed, weight1 } from './half.js';
 import { type Caps, type Example, type Family, type Launch, noise } from './kernel.js';
 import {
   collapse,
@@ -23,8 +24,13 @@ export interface Part {
   readonly offset: number;
 }
 
-/** Y[outOffset + i] = X[the i-th element of the part]. Buffers: X, Y; Y's part is contiguous. */
-export function gatherStrided(o: Part & { outOffset?: number }, _caps: Caps): Launch {
+/**
+ * Y[outOffset + i] = X[the i-th element of the part]. Buffers: X, Y; Y's part is contiguous.
+ * With `half` X holds packed halves, and Y gets float32.
+ */
+export function gatherStrided(o: Part & { outOffset?: number } & HalfWeights, _caps: Caps): Launch {
+  const { half = false } = o;
+  const at = weight1(half, 'X', 'params.offset + x');
   const walk = collapse({ shape: o.shape, strides: { x: o.strides } });
   const code = () => /* wgsl */ `
 @group(0) @binding(0) var<storage, read> X: array<u32>;
@@ -36,13 +42,14 @@ struct Params {
 ${walkFields(walk)}
 }
 @group(1) @binding(0) var<uniform> params: Params;
+${halfWgsl(half)}
 ${perElementMain()}
   ${walkWgsl(walk)}
-  Y[params.outOffset + i] = X[params.offset + x];
+  Y[params.outOffset + i] = ${half ? `bitcast<u32>(${at})` : at};
 }`;
   const n = sizeOf(o.shape);
   return {
-    kernel: kernel(`gatherStrided/rank-${walk.shape.length}`, code),
+    kernel: kernel(`gatherStrided/rank-${walk.shape.length}${halfName(half)}`, code),
     params: { n, offset: o.offset, outOffset: o.outOffset ?? 0, ...walkParams(walk) },
     grid: perElement(n),
   };
@@ -132,6 +139,13 @@ export const copyFamily: Family = {
         buffers: [x, gathered],
         expected: [{ binding: 1, values, ...exact }],
       });
+      const { rounded, words } = packed(x);
+      examples.push({
+        title: `gatherStrided, ${about}, halves`,
+        launch: gatherStrided({ ...part, half: true }, caps),
+        buffers: [words, at.length],
+        expected: [{ binding: 1, values: at.map((from) => rounded[from]), ...exact }],
+      });
       const source = noise(at.length, 3);
       const scattered = x.slice();
       at.forEach((to, i) => {
@@ -159,6 +173,14 @@ export const copyFamily: Family = {
       launch: gatherStrided(broadcast, caps),
       buffers: [x, 24],
       expected: [{ binding: 1, values: offsets([4, 6], [0, 1], 1).map((i) => x[i]), ...exact }],
+    });
+    examples.push({
+      title: 'gatherStrided, the smallest and largest halves',
+      launch: gatherStrided({ shape: [6], strides: [1], offset: 0, half: true }, caps),
+      buffers: [Uint32Array.of(0x03ff0001, 0x7bff8001, 0x0400bc00), 6],
+      expected: [
+        { binding: 1, values: [2 ** -24, 1023 * 2 ** -24, -(2 ** -24), 65504, -1, 2 ** -14], ...exact },
+      ],
     });
     const many = 2_100_000; // more workgroups than fit a line
     examples.push({

@@ -3,7 +3,8 @@
  * rows: one launch a chunk, each writes only what its chunk holds.
  */
 
-import { type Caps, type Family, type Launch, lineIndex, noise } from './kernel.js';
+import { type HalfWeights, halfName, halfWgsl, packed, weight1, weight4, weightTypes } from './half.js';
+import { type Caps, type Family, type Host, type Launch, lineIndex, noise } from './kernel.js';
 import { kernel, perElement, WG } from './wgsl.js';
 
 /** Float64 reference: rows `ids[i]` of a table, where it has them. */
@@ -22,17 +23,25 @@ export function gatherRowsReference(
   return y;
 }
 
+const tableType = (half: boolean, step: number): string => weightTypes(half)[step === 4 ? 'four' : 'one'];
+const tableAt = (half: boolean, step: number, name: string, i: string): string =>
+  (step === 4 ? weight4 : weight1)(half, name, i);
+
 /**
  * Y = W_E[token] + W_pos[position], for the tokens that this chunk of W_E holds.
  * Buffers: ids u32 [2, tokens] (token ids, then positions), W_E rows row0 … row0 + rows − 1 [rows, width],
  * W_pos [nCtx, width], Y [tokens, width].
  */
-export function embed(o: { tokens: number; width: number; row0: number; rows: number }, _caps: Caps): Launch {
+export function embed(
+  o: { tokens: number; width: number; row0: number; rows: number } & HalfWeights,
+  _caps: Caps,
+): Launch {
+  const { half = false } = o;
   const step = o.width % 4 ? 1 : 4;
   const type = step === 4 ? 'vec4f' : 'f32';
   const code = () => /* wgsl */ `
 @group(0) @binding(0) var<storage, read> ids: array<u32>; // [2, tokens]
-@group(0) @binding(1) var<storage, read> W_E: array<${type}>; // [rows, columns]
+@group(0) @binding(1) var<storage, read> W_E: array<${tableType(half, step)}>; // [rows, columns]
 @group(0) @binding(2) var<storage, read> W_pos: array<${type}>; // [nCtx, columns]
 @group(0) @binding(3) var<storage, read_write> Y: array<${type}>; // [tokens, columns]
 struct Params {
@@ -42,6 +51,7 @@ struct Params {
   rows: u32,
 }
 @group(1) @binding(0) var<uniform> params: Params;
+${halfWgsl(half)}
 
 @compute @workgroup_size(${WG})
 fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane: u32) {
@@ -51,11 +61,11 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane:
   let c = i % params.columns;
   let row = ids[t] - params.row0; // wraps round to a huge number below row0
   if (row >= params.rows) { return; }
-  Y[i] = W_E[row * params.columns + c] + W_pos[ids[params.tokens + t] * params.columns + c];
+  Y[i] = ${tableAt(half, step, 'W_E', 'row * params.columns + c')} + W_pos[ids[params.tokens + t] * params.columns + c];
 }`;
   const columns = o.width / step;
   return {
-    kernel: kernel(`embed/${type}`, code),
+    kernel: kernel(`embed/${type}${halfName(half)}`, code),
     params: { tokens: o.tokens, columns, row0: o.row0, rows: o.rows },
     grid: perElement(o.tokens * columns),
   };
@@ -66,14 +76,15 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane:
  * Buffers: ids u32, table rows row0 … row0 + rows − 1 [rows, width], Y [n, width].
  */
 export function gatherRows(
-  o: { n: number; width: number; row0?: number; rows: number; idsOffset?: number },
+  o: { n: number; width: number; row0?: number; rows: number; idsOffset?: number } & HalfWeights,
   _caps: Caps,
 ): Launch {
+  const { half = false } = o;
   const step = o.width % 4 ? 1 : 4;
   const type = step === 4 ? 'vec4f' : 'f32';
   const code = () => /* wgsl */ `
 @group(0) @binding(0) var<storage, read> ids: array<u32>;
-@group(0) @binding(1) var<storage, read> X: array<${type}>; // [rows, columns]
+@group(0) @binding(1) var<storage, read> X: array<${tableType(half, step)}>; // [rows, columns]
 @group(0) @binding(2) var<storage, read_write> Y: array<${type}>; // [n, columns]
 struct Params {
   n: u32,
@@ -83,6 +94,7 @@ struct Params {
   idsOffset: u32,
 }
 @group(1) @binding(0) var<uniform> params: Params;
+${halfWgsl(half)}
 
 @compute @workgroup_size(${WG})
 fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane: u32) {
@@ -90,11 +102,11 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane:
   if (i >= params.n * params.columns) { return; }
   let row = ids[params.idsOffset + i / params.columns] - params.row0; // wraps round below row0
   if (row >= params.rows) { return; }
-  Y[i] = X[row * params.columns + i % params.columns];
+  Y[i] = ${tableAt(half, step, 'X', 'row * params.columns + i % params.columns')};
 }`;
   const columns = o.width / step;
   return {
-    kernel: kernel(`gatherRows/${type}`, code),
+    kernel: kernel(`gatherRows/${type}${halfName(half)}`, code),
     params: { n: o.n, columns, row0: o.row0 ?? 0, rows: o.rows, idsOffset: o.idsOffset ?? 0 },
     grid: perElement(o.n * columns),
   };
@@ -111,7 +123,7 @@ export const embedFamily: Family = {
       const ids = Uint32Array.of(...tokens, ...positions);
       const n = tokens.length;
       const [row0, rows] = [10, 10]; // tokens 17, 10 and 19 lie in the chunk
-      const chunk = noise(rows * width, 1);
+      const { rounded: chunk, words } = packed(noise(rows * width, 1));
       const wPos = noise(8 * width, 2);
       const before = noise(n * width, 3);
       const pos = gatherRowsReference(positions, wPos, width, 0, before);
@@ -120,10 +132,16 @@ export const embedFamily: Family = {
         const t = tokens[Math.floor(i / width)];
         return t >= row0 && t < row0 + rows;
       };
-      const gather = (idsOffset: number, table: Float32Array, row0: number, title: string) => ({
-        title: `gatherRows, ${title}, width ${width}`,
-        launch: gatherRows({ n, width, row0, rows: table.length / width, idsOffset }, caps),
-        buffers: [ids, table, before],
+      const gather = (
+        idsOffset: number,
+        table: Float32Array,
+        row0: number,
+        title: string,
+        halves?: Host,
+      ) => ({
+        title: `gatherRows, ${title}, width ${width}${halves ? ', halves' : ''}`,
+        launch: gatherRows({ n, width, row0, rows: table.length / width, idsOffset, half: !!halves }, caps),
+        buffers: [ids, halves ?? table, before],
         expected: [
           {
             binding: 2,
@@ -133,15 +151,16 @@ export const embedFamily: Family = {
           },
         ],
       });
-      return [
+      const halves = width % 4 === 0 ? [false, true] : [false];
+      return halves.flatMap((half) => [
         {
-          title: `embed, ids inside and outside the chunk, width ${width}`,
-          launch: embed({ tokens: n, width, row0, rows }, caps),
-          buffers: [ids, chunk, wPos, before],
+          title: `embed, ids inside and outside the chunk, width ${width}${half ? ', halves' : ''}`,
+          launch: embed({ tokens: n, width, row0, rows, half }, caps),
+          buffers: [ids, half ? words : chunk, wPos, before],
           expected: [{ binding: 3, values: before.map((x, i) => (inside(i) ? tok[i] + pos[i] : x)) }],
         },
-        gather(0, chunk, row0, 'ids inside and outside the chunk'),
+        gather(0, chunk, row0, 'ids inside and outside the chunk', half ? words : undefined),
         gather(n, wPos, 0, 'second half of the ids'),
-      ];
+      ]);
     }),
 };

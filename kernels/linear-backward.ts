@@ -7,6 +7,7 @@
 
 import type { Activation } from './activation.js';
 import { type Gate, slopeReference, slopeWgsl } from './activation-backward.js';
+import { type HalfWeights, packed } from './half.js';
 import { type Caps, type Example, type Family, type Launch, lineIndex, noise } from './kernel.js';
 import { cheapest, linearReference, tilesFor } from './linear.js';
 import { type Tile, tiledWgsl, tileName, tileSpan } from './matmul-tiled.js';
@@ -20,7 +21,7 @@ import {
 import { kernel, perElement, WG } from './wgsl.js';
 
 /** Sizes of a layer Y [rows, cols] = X [rows, inner] · W [inner, cols]. */
-interface Layer {
+interface Layer extends HalfWeights {
   readonly rows: number;
   readonly inner: number;
   readonly cols: number;
@@ -41,11 +42,11 @@ export function inputGradient(o: AfterActivation, caps: Caps): Launch {
 
 /** `inputGradient` with a tile of your choice; null is the plain kernel. */
 function inputGradientWith(
-  { rows, inner, cols, accumulate, act, gate = 'live' }: AfterActivation,
+  { rows, inner, cols, accumulate, act, gate = 'live', half }: AfterActivation,
   t: UnembedTile | null,
 ): Launch {
   const slope = act ? { name: `slope-${act}-${gate}`, code: slopeWgsl(act, gate) } : null;
-  return unembedWith({ rows, inner: cols, cols: inner, col0: 0, stride: inner, accumulate, slope }, t);
+  return unembedWith({ rows, inner: cols, cols: inner, col0: 0, stride: inner, accumulate, slope, half }, t);
 }
 
 /** Tiles that can read X transposed. */
@@ -147,14 +148,18 @@ const tolerance = (terms: number) => (1e-6 * terms) / 4 + 1e-6;
 
 function inputExample(o: AfterActivation, launch: Launch, title: string): Example {
   const { rows, inner, cols } = o;
-  const [dy, w] = [noise(rows * cols, 1), noise(inner * cols, 2)];
+  const dy = noise(rows * cols, 1);
+  const { rounded, words } = packed(noise(inner * cols, 2));
+  const w = o.half ? rounded : noise(inner * cols, 2);
   const pre = o.act ? noise(rows * inner, 3, 4) : undefined;
   const dx = o.accumulate ? noise(rows * inner, 4) : undefined;
-  const what = [o.act && `${o.act}′`, o.gate, dx && 'accumulate'].filter(Boolean).join(', ');
+  const what = [o.act && `${o.act}′`, o.gate, dx && 'accumulate', o.half && 'halves']
+    .filter(Boolean)
+    .join(', ');
   return {
     title: `dX ${rows}×${inner}×${cols}${what && `, ${what}`}, ${title}`,
     launch,
-    buffers: [dy, w, ...(pre ? [pre] : []), dx ?? rows * inner],
+    buffers: [dy, o.half ? words : w, ...(pre ? [pre] : []), dx ?? rows * inner],
     expected: [
       {
         binding: pre ? 3 : 2,
@@ -221,6 +226,8 @@ export const linearBackwardFamily: Family = {
       { rows: 16, inner: 768, cols: 768 },
       { rows: 1, inner: 768, cols: 64 },
     ];
+    const half: AfterActivation = { rows: 7, inner: 101, cols: 20, act: 'gelu_new', half: true };
+    examples.push(inputExample(half, inputGradient(half, caps), 'as chosen'));
     for (const o of chosen) {
       examples.push(inputExample(o, inputGradient(o, caps), 'as chosen'));
       examples.push(weightExample(o, weightGradient(o, caps), 'as chosen'));

@@ -4,12 +4,13 @@
  */
 
 import { type Activation, activate, activationWgsl } from './activation.js';
+import { type HalfWeights, halfName, halfWgsl, weight1, weightTypes } from './half.js';
 import { type Caps, type Launch, lineIndex } from './kernel.js';
 import { type Tile, tiledWgsl, tileName, tileSpan } from './matmul-tiled.js';
 import { kernel, perElement, WG } from './wgsl.js';
 
 /** Sizes of a linear layer, and what follows the product. */
-export interface Linear {
+export interface Linear extends HalfWeights {
   readonly rows: number;
   readonly inner: number;
   readonly cols: number;
@@ -39,6 +40,7 @@ const tile = (
 /** The tiles in use: for each kind of adapter the best first. */
 const TILES = {
   software: [
+    tile('quad', 1, 4, 16, 1, 2),
     tile('quad', 1, 4, 16),
     tile('quad', 4, 4, 16),
     tile('quad', 8, 4, 16),
@@ -78,8 +80,9 @@ export function tilesFor(caps: Caps): Tile[] {
  * The tile for a product, or null: the plain kernel.
  *
  * A CPU posing as a GPU: the fewest loads and multiply-adds. A tile of t rows costs about t + 5 (the columns' operands
- * are loaded once for all its rows), and rows beyond the end are computed in vain. The tile of 12 rows pays only with
- * subgroups of 4 (SwiftShader); with 8 (lavapipe) its accumulators no longer fit.
+ * are loaded once for all its rows), and rows beyond the end are computed in vain. The tile of 12 rows, and eight k in one
+ * go for a single row (1.2–1.3 × where W is 7 MB or more), pay only with subgroups of 4 (SwiftShader); with 8 (lavapipe)
+ * the accumulators no longer fit.
  * A real GPU (by the literature: none was at hand): shared tiles of 64×64 where there are rows enough; where not, it
  * wants threads, so 8 or 16 of them split the sum of a column.
  */
@@ -93,7 +96,12 @@ export function chooseTile(
   );
   if (caps.adapterClass === 'hardware')
     return able.find((t) => (t.path === 'shared') === rows >= 32) ?? able.at(-1) ?? null;
-  return cheapest(able, rows, caps);
+  const narrow = caps.subgroupMaxSize <= 4;
+  return cheapest(
+    able.filter((t) => t.rows > 1 || t.depth === 1 || narrow),
+    rows,
+    caps,
+  );
 }
 
 /** On a CPU posing as a GPU: the tile that does `rows` rows with the fewest loads and multiply-adds. */
@@ -120,11 +128,20 @@ export function linear(o: Linear, caps: Caps): Launch {
 
 /** `linear` with a tile of your choice; null is the plain kernel. */
 export function linearWith(o: Linear, t: Tile | null): Launch {
-  const { rows, inner, cols, bias = false, act = null, residual = false, accumulate = false } = o;
+  const {
+    rows,
+    inner,
+    cols,
+    bias = false,
+    act = null,
+    residual = false,
+    accumulate = false,
+    half = false,
+  } = o;
   const epilogue =
     [bias && 'bias', act, residual && 'residual', accumulate && 'accumulate'].filter(Boolean).join('+') ||
     'none';
-  const name = `matmul/${t ? tileName(t) : 'plain'}/${inner}x${cols}/${epilogue}`;
+  const name = `matmul/${t ? tileName(t) : 'plain'}/${inner}x${cols}/${epilogue}${halfName(half)}`;
   const product = {
     inner,
     cols,
@@ -132,6 +149,7 @@ export function linearWith(o: Linear, t: Tile | null): Launch {
     bias,
     residual,
     accumulate,
+    half,
     act: act && activationWgsl(act),
   };
   const params = { rows };
@@ -155,11 +173,12 @@ const plainWgsl = (p: {
   bias: boolean;
   residual: boolean;
   accumulate: boolean;
+  half: boolean;
   act: string | null;
 }) => /* wgsl */ `
 ${bindings([
   'var<storage, read> X: array<f32>',
-  'var<storage, read> W: array<f32>',
+  `var<storage, read> W: array<${weightTypes(p.half).one}>`,
   p.bias && 'var<storage, read> B: array<f32>',
   p.residual && 'var<storage, read> R: array<f32>',
   'var<storage, read_write> Y: array<f32>',
@@ -168,6 +187,7 @@ struct Params {
   rows: u32,
 }
 @group(1) @binding(0) var<uniform> params: Params;
+${halfWgsl(p.half)}
 ${p.act ?? ''}
 @compute @workgroup_size(${WG})
 fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane: u32) {
@@ -177,7 +197,7 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane:
   let col = i % ${p.cols}u;
   var sum = 0f;
   for (var k = 0u; k < ${p.inner}u; k++) {
-    sum = fma(X[row * ${p.inner}u + k], W[k * ${p.cols}u + col], sum);
+    sum = fma(X[row * ${p.inner}u + k], ${weight1(p.half, 'W', `k * ${p.cols}u + col`)}, sum);
   }
   ${p.bias ? 'sum += B[col];' : ''}
   ${p.act ? 'sum = act(sum);' : ''}

@@ -21,6 +21,7 @@
  * number of tokens, and so a uniform.
  */
 
+import { type HalfWeights, halfWgsl, weight4, weightTypes } from './half.js';
 import { repeat } from './kernel.js';
 
 /** How the outputs are dealt to threads. */
@@ -32,12 +33,15 @@ export interface Tile {
   /** Threads of a workgroup, along the columns and (`shared` only) along the rows. */
   readonly width: number;
   readonly height: number;
-  /** `shared`: elements of k staged at a time. `direct`: threads that share a column's sum, each with its part of k. */
+  /**
+   * `shared`: elements of k staged at a time. `direct`: threads that share a column's sum, each with its part of k. `quad`
+   * with a single row: fours of k in one go, so that more of W is on its way at the same time.
+   */
   readonly depth: number;
 }
 
 /** What a product computes; `cols` is a multiple of 4, and so, but for `quad`, are `inner` or with `xTransposed` `rows`. */
-export interface Product {
+export interface Product extends HalfWeights {
   /** Terms of a sum, null with `xTransposed`: it is a uniform there. */
   readonly inner: number | null;
   readonly cols: number;
@@ -69,10 +73,10 @@ export function tiledWgsl(p: Product, t: Tile): string {
   return `${t.path === 'quad' ? 'enable subgroups;\n' : ''}${bindings(p, t)}\n${body}`;
 }
 
-function bindings({ inner, cols, act, bias, residual }: Product, { path }: Tile): string {
+function bindings({ inner, cols, act, bias, residual, half = false }: Product, { path }: Tile): string {
   const operands = [
     `var<storage, read> X: array<${path === 'quad' ? 'f32' : 'vec4f'}>`,
-    `var<storage, read> W: array<vec4f${inner ? `, ${(inner * cols) / 4}` : ''}>`,
+    `var<storage, read> W: array<${weightTypes(half).four}${inner ? `, ${(inner * cols) / 4}` : ''}>`,
     ...(bias ? [`var<storage, read> B: array<vec4f, ${cols / 4}>`] : []),
     ...(residual ? ['var<storage, read> R: array<vec4f>'] : []),
     'var<storage, read_write> Y: array<vec4f>',
@@ -82,8 +86,12 @@ struct Params {
   rows: u32,${inner ? '' : '\n  inner: u32,'}
 }
 @group(1) @binding(0) var<uniform> params: Params;
+${halfWgsl(half)}
 ${act ? `${act}\nfn act4(v: vec4f) -> vec4f { return vec4f(act(v.x), act(v.y), act(v.z), act(v.w)); }` : ''}`;
 }
+
+/** WGSL: vec4 number i of W. */
+const weight = ({ half = false }: Product, i: string): string => weight4(half, 'W', i);
 
 /** Columns of this thread: vec4 number `c0`, `c1` …, a workgroup's width apart, so that neighbours load neighbours. */
 const columns = (p: Product, t: Tile, lane: string): string =>
@@ -132,6 +140,7 @@ export const quadRow = (rows: number, i: number): string =>
  * and some k; `load` gives the statements that load some rows of W; `w` names the one numbered u, column c.
  * With a single row lane q loads k + q, and W's rows are k + (q ^ u).
  * Scalar accumulators and four k in one go, because that is what SwiftShader's compiler keeps in registers.
+ * @param o.fours with a single row: fours of k in one go. Default 1
  * @param o.tail whether `end` may be no multiple of 4: a second loop takes the last terms one by one
  */
 export function quadSums(o: {
@@ -142,8 +151,10 @@ export function quadSums(o: {
   x: (g: number, k: string) => string;
   load: (ks: string[]) => string;
   w: (u: number, c: number) => string;
+  fours?: number;
 }): string {
-  const { rows, cols, end, tail, x, load, w } = o;
+  const { rows, cols, end, tail, x, load, w, fours = 1 } = o;
+  const span = 4 * fours;
   const swaps = (a: (r: number) => string, from: string) =>
     `    let ${a(0)} = ${from}; let ${a(1)} = quadSwapX(${a(0)}); let ${a(2)} = quadSwapY(${a(0)}); let ${a(3)} = quadSwapY(${a(1)});`;
   const sums = (i: number, steps: number, a: (u: number) => string) =>
@@ -159,13 +170,16 @@ ${repeat(4, (r) => sums(4 * g + r, steps, (u) => `a${g}_${r}_${u}`))}`;
       return `${load(Array.from({ length: steps }, (_, u) => `(k + ${u}u)`))}
 ${repeat(rows / 4, (g) => group(g, steps))}`;
     if (steps === 1) return `${load(['k'])}\n    let a0 = ${x(0, 'k')};\n${sums(0, 1, () => 'a0')}`;
-    return `${load(Array.from({ length: 4 }, (_, u) => `(k + (q ^ ${u}u))`))}
-${swaps((r) => `a${r}`, x(0, '(k + q)'))}\n${sums(0, 4, (u) => `a${u}`)}`;
+    // Number u of a four next to number u of the others: their cache lines are far apart and fetched at the same time.
+    const order = Array.from({ length: span }, (_, i) => 4 * (i % fours) + Math.floor(i / fours));
+    return `${load(order.map((u) => `(k + (${u & ~3}u + (q ^ ${u & 3}u)))`))}
+${repeat(fours, (f) => swaps((r) => `a${order.indexOf(4 * f + r)}`, x(0, `(k + ${4 * f}u + q)`)))}
+${sums(0, span, (i) => `a${i}`)}`;
   };
-  const whole = tail ? `(${end} & 0xfffffffcu)` : end;
+  const whole = tail ? `(${end} / ${span}u * ${span}u)` : end;
   return /* wgsl */ `
 ${repeat(rows, (i) => `  ${repeat(cols, (c) => `var s${i}_${c} = 0f;`, ' ')}`)}
-  for (var k = 0u; k < ${whole}; k += 4u) {
+  for (var k = 0u; k < ${whole}; k += ${span}u) {
 ${body(4)}
   }
 ${tail ? `  for (var k = ${whole}; k < ${end}; k++) {\n${body(1)}\n  }` : ''}`;
@@ -198,12 +212,15 @@ ${columns(p, t, 'lane')}
 ${declare}
 ${quadSums({
   ...t,
+  fours: t.rows === 1 ? t.depth : 1,
   end: p.inner ? `${p.inner}u` : 'params.inner',
-  tail: !p.inner || p.inner % 4 > 0,
+  tail: !p.inner || p.inner % (t.rows === 1 ? 4 * t.depth : 4) > 0,
   x,
   load: (ks) =>
     ks
-      .map((k, u) => repeat(t.cols / 4, (j) => `    let w${u}_${j} = W[${k} * ${p.cols / 4}u + n${j}];`))
+      .map((k, u) =>
+        repeat(t.cols / 4, (j) => `    let w${u}_${j} = ${weight(p, `${k} * ${p.cols / 4}u + n${j}`)};`),
+      )
       .join('\n'),
   w: (u, c) => `w${u}_${c >> 2}.${X4[c & 3]}`,
 })}
@@ -242,7 +259,7 @@ ${repeat(t.rows, (i) => `    let a${i} = X[x${i} + k];`)}
 ${repeat(
   4,
   (q) => `    {
-${repeat(t.cols / 4, (j) => `      let w${j} = W[(4u * k + ${q}u) * ${p.cols / 4}u + n${j}];`)}
+${repeat(t.cols / 4, (j) => `      let w${j} = ${weight(p, `(4u * k + ${q}u) * ${p.cols / 4}u + n${j}`)};`)}
 ${repeat(t.rows, (i) => `      ${multiplyAdd(t, i, `a${i}.${X4[q]}`, (j) => `w${j}`)}`)}
     }`,
 )}
@@ -307,7 +324,7 @@ ${fetch((t.depth / 4) * rows, fetchX)}
 ${fetch(
   t.depth * cols4,
   (id) => `let k = k0 + ${id} / ${cols4}u; let c = wg.x * ${cols4}u + ${id} % ${cols4}u;
-      Ws[${id}] = W[min(k, inner - 1u) * ${p.cols / 4}u + min(c, ${p.cols / 4 - 1}u)];`,
+      Ws[${id}] = ${weight(p, `min(k, inner - 1u) * ${p.cols / 4}u + min(c, ${p.cols / 4 - 1}u)`)};`,
 )}
     workgroupBarrier();
     for (var k = 0u; k < ${t.depth}u; k++) {

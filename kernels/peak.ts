@@ -1,11 +1,11 @@
 /**
- * The adapter's own ceiling for float32 multiply-adds: a kernel that does nothing else. Twelve independent
- * accumulators, eight steps unrolled: the shape that ran fastest on software adapters, and enough to fill a GPU's
- * pipelines.
+ * The adapter's own ceilings. For float32 multiply-adds, a kernel that does nothing else: twelve independent
+ * accumulators, eight steps unrolled, the shape that ran fastest on software adapters, and enough to fill a GPU's
+ * pipelines. For memory, a copy.
  */
 
-import { type Caps, type Family, type Launch, repeat } from './kernel.js';
-import { kernel } from './wgsl.js';
+import { type Caps, type Family, type Launch, lineIndex, noise, repeat } from './kernel.js';
+import { kernel, perElement, WG } from './wgsl.js';
 
 const ACCUMULATORS = 12;
 const UNROLL = 8;
@@ -46,6 +46,24 @@ ${repeat(UNROLL, () => `    ${repeat(ACCUMULATORS, (a) => `a${a} = a${a} * x + 0
   Y[i] = ${repeat(ACCUMULATORS, (a) => `a${a}`, ' + ')};
 }`;
 
+/** Y = X, a vec4 a thread. Buffers: X [n], Y [n]; n is a multiple of 4. */
+export function copyPeak({ n }: { n: number }, _caps: Caps): Launch {
+  return { kernel: kernel('copyPeak', () => copyWgsl), params: { n: n / 4 }, grid: perElement(n / 4) };
+}
+
+const copyWgsl = /* wgsl */ `
+@group(0) @binding(0) var<storage, read> X: array<vec4f>;
+@group(0) @binding(1) var<storage, read_write> Y: array<vec4f>;
+struct Params {
+  n: u32,
+}
+@group(1) @binding(0) var<uniform> params: Params;
+@compute @workgroup_size(${WG})
+fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let i = ${lineIndex} * ${WG}u + lane;
+  if (i < params.n) { Y[i] = X[i]; }
+}`;
+
 /** Float64 reference. */
 export function peakReference({ groups, steps }: Peak): Float64Array {
   return new Float64Array(groups * THREADS).map((_, thread) => {
@@ -59,13 +77,13 @@ export function peakReference({ groups, steps }: Peak): Float64Array {
   });
 }
 
-/** The ceiling, with its examples. */
+/** The ceilings, with their examples. */
 export const peakFamily: Family = {
   name: 'peak',
   about:
-    'multiply-adds in registers and nothing else: the ceiling that benchmarks compare with; Y [groups · 64]',
-  examples: (caps) =>
-    [1, 3].map((groups) => {
+    'multiply-adds in registers and nothing else, Y [groups · 64]; a copy: the ceilings that benchmarks compare with',
+  examples: (caps) => [
+    ...[1, 3].map((groups) => {
       const o = { groups, steps: 8 * groups };
       return {
         title: `${groups} workgroups, ${o.steps} steps`,
@@ -74,4 +92,14 @@ export const peakFamily: Family = {
         expected: [{ binding: 0, values: peakReference(o), atol: 1e-5, rtol: 1e-6 }],
       };
     }),
+    ...[4, 1000].map((n) => {
+      const x = noise(n, 7);
+      return {
+        title: `copy of ${n}`,
+        launch: copyPeak({ n }, caps),
+        buffers: [x, n],
+        expected: [{ binding: 1, values: x, atol: 0, rtol: 0 }],
+      };
+    }),
+  ],
 };

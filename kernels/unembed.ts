@@ -3,13 +3,14 @@
  * d_model]; and the gradient of a linear layer's input (linear-backward.ts).
  */
 
+import { type HalfWeights, halfName, halfWgsl, weight1, weight4, weightTypes } from './half.js';
 import { type Caps, type Launch, lineIndex, repeat } from './kernel.js';
 import { bindings, cheapest } from './linear.js';
 import { quadRow, quadSums, quadX } from './matmul-tiled.js';
 import { kernel, perElement, WG } from './wgsl.js';
 
 /** Sizes of an unembedding. */
-export interface Unembed {
+export interface Unembed extends HalfWeights {
   readonly rows: number;
   readonly inner: number;
   /** Columns of this chunk of the vocabulary, the first of them, and the columns of a row of Y. */
@@ -24,7 +25,7 @@ export interface Unembed {
 }
 
 /** What the shader needs to know of it. */
-type Source = Pick<Unembed, 'inner' | 'cols' | 'bias' | 'accumulate' | 'slope'>;
+type Source = Pick<Unembed, 'inner' | 'cols' | 'bias' | 'accumulate' | 'slope' | 'half'>;
 
 /** How a thread gets its operands (see matmul-tiled.ts), its outputs (rows × columns), threads of a workgroup. */
 export interface UnembedTile {
@@ -87,14 +88,14 @@ export function unembedWith(o: Unembed, t: UnembedTile | null): Launch {
   const { rows, inner, cols, col0, stride } = o;
   const how = t ? `${t.path}-${t.rows}x${t.cols}-${t.width}` : 'plain';
   const epilogue = [o.bias && 'bias', o.slope?.name, o.accumulate && 'accumulate'].filter(Boolean).join('+');
-  const name = `unembed/${how}/${cols}x${inner}${epilogue && `/${epilogue}`}`;
+  const name = `unembed/${how}/${cols}x${inner}${epilogue && `/${epilogue}`}${halfName(o.half)}`;
   const params = { rows, col0, stride };
   if (!t) return { kernel: kernel(name, () => plainUnembedWgsl(o)), params, grid: perElement(rows * cols) };
   const grid = [Math.ceil(cols / (t.cols * t.width)), Math.ceil(rows / t.rows), 1] as const;
   return { kernel: kernel(name, () => tiledUnembedWgsl(o, t)), params, grid };
 }
 
-const unembedHead = (x: string, w: string, { bias, slope }: Source) => /* wgsl */ `
+const unembedHead = (x: string, w: string, { bias, slope, half = false }: Source) => /* wgsl */ `
 ${bindings([
   `var<storage, read> X: array<${x}>`,
   `var<storage, read> W: array<${w}>`,
@@ -108,6 +109,7 @@ struct Params {
   stride: u32,
 }
 @group(1) @binding(0) var<uniform> params: Params;
+${halfWgsl(half)}
 ${slope?.code ?? ''}`;
 
 /** Stores `sum`, of `row` and column `c` of the whole. */
@@ -117,7 +119,7 @@ const storeSum = (sum: string, row: string, { bias, slope, accumulate }: Source)
 };
 
 const plainUnembedWgsl = (p: Source) => /* wgsl */ `
-${unembedHead('f32', 'f32', p)}
+${unembedHead('f32', weightTypes(p.half ?? false).one, p)}
 @compute @workgroup_size(${WG})
 fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane: u32) {
   let i = ${lineIndex} * ${WG}u + lane;
@@ -126,7 +128,7 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane:
   let col = i % ${p.cols}u;
   var sum = 0f;
   for (var k = 0u; k < ${p.inner}u; k++) {
-    sum = fma(X[row * ${p.inner}u + k], W[col * ${p.inner}u + k], sum);
+    sum = fma(X[row * ${p.inner}u + k], ${weight1(p.half ?? false, 'W', `col * ${p.inner}u + k`)}, sum);
   }
   let c = params.col0 + col;
   ${storeSum('sum', 'row', p)}
@@ -140,7 +142,7 @@ const tiledUnembedWgsl = (p: Source, t: UnembedTile) => {
     return `    if (${row} < params.rows) { ${storeSum(`s${i}_${j}`, row, p)} }`;
   };
   return /* wgsl */ `${quad ? 'enable subgroups;' : ''}
-${unembedHead(quad ? 'f32' : 'vec4f', `vec4f, ${(cols * inner) / 4}`, p)}
+${unembedHead(quad ? 'f32' : 'vec4f', `${weightTypes(p.half ?? false).four}, ${(cols * inner) / 4}`, p)}
 @compute @workgroup_size(${t.width})
 fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane: u32${quad ? ', @builtin(subgroup_invocation_id) sid: u32' : ''}) {
   let row = wg.y * ${t.rows}u;
@@ -162,7 +164,7 @@ ${repeat(t.rows, (i) => output(i, j))}
 }`;
 };
 
-const quadUnembed = ({ inner }: { inner: number }, { rows, cols }: UnembedTile): string => {
+const quadUnembed = ({ inner, half = false }: Source, { rows, cols }: UnembedTile): string => {
   const { declare, x } = quadX(rows, inner);
   return `${declare}
 ${quadSums({
@@ -171,13 +173,13 @@ ${quadSums({
   end: `${inner}u`,
   tail: false,
   x,
-  load: () => repeat(cols, (c) => `    let w${c} = W[n${c} + k / 4u];`),
+  load: () => repeat(cols, (c) => `    let w${c} = ${weight4(half, 'W', `n${c} + k / 4u`)};`),
   w: (u, c) => `w${c}.${'xyzw'[u]}`,
 })}`;
 };
 
 /** Every thread loads vec4s along k; with `quad` (a single row) a quad loads X once for its four lanes. */
-const directUnembed = ({ inner }: { inner: number }, { path, rows, cols }: UnembedTile): string => {
+const directUnembed = ({ inner, half = false }: Source, { path, rows, cols }: UnembedTile): string => {
   const quad = path === 'quad';
   const sum = (i: number, j: number) =>
     `s${i}_${j} = fma(v.w, w${j}.w, fma(v.z, w${j}.z, fma(v.y, w${j}.y, fma(v.x, w${j}.x, s${i}_${j}))));`;
@@ -190,7 +192,7 @@ const directUnembed = ({ inner }: { inner: number }, { path, rows, cols }: Unemb
 ${repeat(rows, (i) => `  let x${i} = min(row + ${i}u, last) * ${quad ? `${inner}u + q` : `${step}u`};`)}
 ${repeat(rows, (i) => `  ${repeat(cols, (j) => `var s${i}_${j} = 0f;`, ' ')}`)}
   for (var k = 0u; k < ${step}u; k++) {
-${repeat(cols, (j) => `    let w${j} = W[n${j} + k];`)}
+${repeat(cols, (j) => `    let w${j} = ${weight4(half, 'W', `n${j} + k`)};`)}
 ${repeat(rows, (i) => `    { ${x(i)} ${repeat(cols, (j) => sum(i, j), ' ')} }`)}
   }`;
 };

@@ -42,7 +42,9 @@ const inRooms = sources.filter(({ room }) => rooms.includes(room));
 /** What a page may load: all but the entry for Node. */
 const portable = sources.filter(
   ({ room, path }) =>
-    [...rooms, 'demo'].includes(room) || (room === '' && !/^index\.ts$|\.config\.ts$/.test(path)),
+    [...rooms, 'demo'].includes(room) ||
+    path.startsWith('scripts/bench/') ||
+    (room === '' && !/^index\.ts$|\.config\.ts$/.test(path)),
 );
 
 function findSources(): Source[] {

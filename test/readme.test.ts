@@ -3,43 +3,23 @@
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { fileURLToPath, pathToFileURL } from 'node:url';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { hookNames } from '../index.js';
 import { launchChromium, NoBrowserError } from '../scripts/chromium.js';
 import { readOptions } from '../scripts/start/options.js';
 import { parseConfig } from '../weights/config.js';
+import { codeBlocks, root, runModule } from './examples.js';
 
-const root = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
 const readme = readFileSync(path.join(root, 'README.md'), 'utf8');
 const contributing = readFileSync(path.join(root, 'CONTRIBUTING.md'), 'utf8');
 const needsTiny = existsSync(path.join(root, 'weights/tiny/model.safetensors')) ? test : test.skip;
 
 /** The code blocks of a language. */
-const blocks = (language: string): string[] =>
-  [...readme.matchAll(/^```(\w+)\n([\s\S]*?)^```$/gm)].filter((m) => m[1] === language).map((m) => m[2]);
+const blocks = (language: string): string[] => codeBlocks(readme, language);
 
 const forPages = blocks('ts').filter((code) => code.startsWith('// main.ts'));
 const forNode = blocks('ts').filter((code) => !forPages.includes(code));
-
-/** Runs code as a module of its own, with this checkout as `glassbox`; what it prints. */
-async function runModule(code: string): Promise<unknown[][]> {
-  const folder = mkdtempSync(path.join(tmpdir(), 'glassbox-readme-'));
-  const file = path.join(folder, 'example.mts');
-  const entry = pathToFileURL(path.join(root, 'index.ts')).href;
-  writeFileSync(file, code.replaceAll("'glassbox'", JSON.stringify(entry)));
-  const printed: unknown[][] = [];
-  const { log } = console;
-  console.log = (...values: unknown[]) => printed.push(values);
-  try {
-    await import(pathToFileURL(file).href);
-  } finally {
-    console.log = log;
-    rmSync(folder, { recursive: true });
-  }
-  return printed;
-}
 
 test('there are examples for Node and for a page', () => {
   assert.is(forNode.length, 4);

@@ -7,6 +7,8 @@
 export interface HostTensor {
   readonly shape: readonly number[];
   readonly data: Float32Array;
+  /** The same numbers as float16 bit patterns, where the engine is to store them so; `data` has been rounded to them. */
+  readonly halves?: Uint16Array;
 }
 
 /** A layer norm's gain and bias, each [dModel] ([dMlp] inside an MLP). Absent where they have been folded away. */

@@ -1,117 +1,88 @@
-/** What is timed without a model: the adapter's ceilings, and the matrix products of GPT-2 small. */
+/** Every kernel of a forward pass, of an unfused one and of a backward pass, alone, against the adapter's ceilings. */
 
-import type { Binding, Gpu } from '../../engine/gpu.js';
-import { gatherStrided, linear, unembed } from '../../kernels/index.js';
-import { noise } from '../../kernels/kernel.js';
-import { peak, peakFlops } from '../../kernels/peak.js';
-import type { Candidate } from './measure.js';
+import { logitDiff } from '../../interp/metrics.js';
+import { launchCandidate } from './buffers.js';
+import { someTokens } from './model.js';
+import { type Recorded, recordLaunches } from './record.js';
+import type { Bench, Entry, Section } from './section.js';
 
-/** A matrix product: `linear` with bias, or (`unembed`) against W transposed, without. */
-export interface Shape {
-  readonly rows: number;
-  readonly inner: number;
-  readonly cols: number;
-  readonly unembed: boolean;
-}
-
-/** Sizes of GPT-2 small. */
-export const SMALL = { nLayers: 12, dModel: 768, dMlp: 3072, dVocab: 50257 };
-
-/** The products of one block of GPT-2 small, and how often a forward pass computes them. */
-export const BLOCK_SHAPES = [
-  { inner: 768, cols: 2304 },
-  { inner: 768, cols: 768 },
-  { inner: 768, cols: 3072 },
-  { inner: 3072, cols: 768 },
-] as const;
-
-export const shapeName = ({ rows, inner, cols, unembed }: Shape): string =>
-  `${unembed ? 'unembed' : 'linear'} T=${rows} ${inner}×${cols}`;
-
-export const flops = ({ rows, inner, cols }: Shape): number => 2 * rows * inner * cols;
-
-/** Columns of the vocabulary that fit one binding of this adapter. */
-export const vocabularyChunk = (gpu: Gpu): number =>
-  Math.min(SMALL.dVocab, Math.floor(gpu.adapter.maxBindingBytes / (4 * SMALL.dModel)));
-
-/** The same numbers for every contestant. */
-export const operands = (s: Shape) => ({
-  x: noise(s.rows * s.inner, 1, 0.5),
-  w: noise(s.inner * s.cols, 2, 0.5),
-  b: noise(s.cols, 3, 0.5),
-});
-
-/** A candidate with memory to give back and a result to compare. */
-export interface ProductCandidate extends Candidate {
-  result(): Promise<Float32Array>;
-  dispose(): void;
-}
-
-const binding = (gpu: Gpu, label: string, source: Float32Array | number): Binding => {
-  const bytes = 4 * (typeof source === 'number' ? source : source.length);
-  const buffer =
-    typeof source === 'number'
-      ? gpu.alloc(bytes, label, { exact: true })
-      : gpu.upload(source, label, { exact: true });
-  return { buffer, offset: 0, bytes };
+/** Kernels alone. */
+export const kernels: Section = {
+  id: 'kernels',
+  title: 'Kernels alone, as the longest prompt launches them',
+  about:
+    'ms: of all its launches in one pass. GB/s: each buffer counted once, against the copy; GFLOPS of matrix products',
+  columns: () => [
+    { key: 'times', label: 'launches', digits: 0 },
+    { key: 'ms', label: 'ms', digits: 2 },
+    { key: 'part', label: 'of the pass', unit: ' %' },
+    { key: 'gflops', label: 'GFLOPS', digits: 2 },
+    { key: 'share', label: 'of peak', unit: ' %' },
+    { key: 'gbs', label: 'GB/s', digits: 2 },
+    { key: 'copyShare', label: 'of copy', unit: ' %' },
+  ],
+  async *run(b: Bench): AsyncGenerator<Entry> {
+    const model = await b.model();
+    const input = [someTokens(b.settings.tokens.at(-1)!, model.config.dVocab)];
+    const passes: Record<string, () => Promise<void>> = {
+      forward: async () => (await model.forward(input)).dispose(),
+      unfused: async () => {
+        const { logits, cache } = await model.runWithCache(input);
+        logits.dispose();
+        cache.dispose();
+      },
+      backward: async () => {
+        const { cache, grads } = await model.runWithGrads(input, logitDiff(11, 22), { names: 'resid_pre' });
+        cache.dispose();
+        grads.dispose();
+      },
+    };
+    const shown = new Set<string>();
+    for (const [pass, f] of Object.entries(passes)) {
+      const recorded = await recordLaunches(b.gpu, f);
+      const entries: Entry[] = [];
+      for (const r of recorded) entries.push(await entryOf(b, pass, r));
+      const whole = entries.reduce((sum, e) => sum + e.figures.ms, 0);
+      entries.sort((x, y) => y.figures.ms - x.figures.ms);
+      for (const e of entries) {
+        if (shown.has(e.name)) continue;
+        shown.add(e.name);
+        yield {
+          ...e,
+          name: `${pass}: ${e.name}`,
+          figures: { ...e.figures, part: (100 * e.figures.ms) / whole },
+        };
+      }
+    }
+  },
 };
 
-/** Our kernel for a shape. */
-export function ourProduct(gpu: Gpu, s: Shape): ProductCandidate {
-  const { x, w, b } = operands(s);
-  const bindings = [
-    binding(gpu, 'bench X', x),
-    binding(gpu, 'bench W', w),
-    ...(s.unembed ? [] : [binding(gpu, 'bench b', b)]),
-    binding(gpu, 'bench Y', s.rows * s.cols),
-  ];
-  const launch = s.unembed
-    ? unembed({ ...s, col0: 0, stride: s.cols }, gpu.caps)
-    : linear({ ...s, bias: true }, gpu.caps);
-  return {
-    name: launch.kernel.name,
-    async run(repeats) {
-      for (let i = 0; i < repeats; i++) gpu.launch(launch, bindings);
-      await gpu.finish();
-    },
-    result: async () => new Float32Array(await gpu.read(bindings.at(-1)!)),
-    dispose() {
-      for (const { buffer } of bindings) gpu.free(buffer);
-    },
-  };
+async function entryOf(b: Bench, pass: string, recorded: Recorded): Promise<Entry> {
+  const { launch, bindings, times } = recorded;
+  const candidate = launchCandidate(b.gpu, launch, bindings);
+  try {
+    const [samples] = await b.measure([candidate], { minMs: b.settings.minMs / 2 });
+    const ms = b.ms(samples);
+    const { flops, bytes } = workOf(recorded);
+    const figures: Record<string, number> = { times, ms: times * ms, gbs: bytes / ms / 1e6 };
+    if (flops) figures.gflops = flops / ms / 1e6;
+    if (b.ceilings) {
+      if (flops) figures.share = (100 * figures.gflops) / b.ceilings.gflops;
+      figures.copyShare = (100 * figures.gbs) / b.ceilings.gbs;
+    }
+    return { section: 'kernels', name: launch.kernel.name, figures, samples: { [pass]: samples } };
+  } finally {
+    candidate.dispose();
+  }
 }
 
-/** Multiply-adds in registers: `flops` operations a repeat. */
-export function peakCandidate(gpu: Gpu): Candidate & { flops: number; dispose(): void } {
-  const o =
-    gpu.caps.adapterClass === 'software' ? { groups: 64, steps: 8192 } : { groups: 4096, steps: 8192 };
-  const y = binding(gpu, 'bench Y', 64 * o.groups);
-  return {
-    name: 'multiply-adds in registers',
-    flops: peakFlops(o),
-    async run(repeats) {
-      for (let i = 0; i < repeats; i++) gpu.launch(peak(o, gpu.caps), [y]);
-      await gpu.finish();
-    },
-    dispose: () => gpu.free(y.buffer),
-  };
-}
-
-/** A copy of 64 MiB, one element a thread: `bytes` read and written a repeat. */
-export function copyCandidate(gpu: Gpu): Candidate & { bytes: number; dispose(): void } {
-  const n = 2 ** 24;
-  const launch = gatherStrided({ shape: [n], strides: [1], offset: 0 }, gpu.caps);
-  const [from, to] = [binding(gpu, 'bench from', n), binding(gpu, 'bench to', n)];
-  return {
-    name: 'copy',
-    bytes: 8 * n,
-    async run(repeats) {
-      for (let i = 0; i < repeats; i++) gpu.launch(launch, [from, to]);
-      await gpu.finish();
-    },
-    dispose() {
-      gpu.free(from.buffer);
-      gpu.free(to.buffer);
-    },
-  };
+/** Operations (0: not counted) and bytes that a launch cannot do without. */
+function workOf({ launch: { kernel, params }, bindings, bytes }: Recorded): { flops: number; bytes: number } {
+  const [family] = kernel.name.split('/');
+  const sizes = kernel.name.match(/\/(\d+)x(\d+)/);
+  if (sizes && (family === 'matmul' || family === 'unembed'))
+    return { flops: 2 * params.rows * Number(sizes[1]) * Number(sizes[2]), bytes };
+  // A look-up reads as many rows of its table as it writes.
+  if (family === 'embed' || family === 'gatherRows') return { flops: 0, bytes: 2 * bindings.at(-1)!.bytes };
+  return { flops: 0, bytes };
 }

@@ -3,8 +3,6 @@
  * all of them alike, and compared round by round.
  */
 
-import { availableParallelism } from 'node:os';
-
 /** Something to be timed: `run` does the work `repeats` times and resolves when the GPU has finished it. */
 export interface Candidate {
   readonly name: string;
@@ -15,7 +13,7 @@ export interface Candidate {
 export interface Sample {
   readonly wall: number;
   /** CPU time of the process, divided by the number of cores: what an otherwise idle machine would need at least. */
-  readonly cpu: number;
+  readonly cpu?: number;
 }
 
 /** Which of the two the figures are made of. A software adapter works inside the process, so its CPU time counts. */
@@ -23,35 +21,45 @@ export type Clock = keyof Sample;
 
 export interface MeasureOptions {
   /** Rounds; each runs every candidate once. */
-  rounds?: number;
+  readonly rounds?: number;
   /** A candidate repeats its work so often that a round of it takes at least this long, in ms. */
-  minMs?: number;
+  readonly minMs?: number;
+  /** A candidate takes part in as many rounds as this allows it, in ms; in one at least. */
+  readonly budgetMs?: number;
+  /** CPU time of this process so far, in ms a core; a page cannot know it. */
+  readonly cpuMs?: () => number;
+  readonly signal?: AbortSignal;
 }
 
 /** The samples of each candidate, round by round, after a warm-up that compiles and estimates. */
 export async function measure(
   candidates: readonly Candidate[],
-  { rounds = 5, minMs = 60 }: MeasureOptions = {},
+  { rounds = 5, minMs = 60, budgetMs = Number.POSITIVE_INFINITY, cpuMs, signal }: MeasureOptions = {},
 ): Promise<Sample[][]> {
-  const repeats: number[] = [];
+  const once = async (c: Candidate, repeats: number): Promise<Sample> => {
+    signal?.throwIfAborted();
+    const cpu = cpuMs?.() ?? 0;
+    const start = performance.now();
+    await c.run(repeats);
+    const wall = (performance.now() - start) / repeats;
+    return { wall, ...(cpuMs ? { cpu: (cpuMs() - cpu) / repeats } : {}) };
+  };
+  const plans: { c: Candidate; repeats: number; rounds: number }[] = [];
   for (const c of candidates) {
-    await c.run(1);
+    await once(c, 1);
     const { wall } = await once(c, 1);
-    repeats.push(Math.max(1, Math.min(500, Math.round(minMs / wall))));
+    const repeats = Math.max(1, Math.min(500, Math.round(minMs / wall)));
+    plans.push({
+      c,
+      repeats,
+      rounds: Math.max(1, Math.min(rounds, Math.floor(budgetMs / (repeats * wall)))),
+    });
   }
   const samples: Sample[][] = candidates.map(() => []);
   for (let round = 0; round < rounds; round++)
-    for (const [i, c] of candidates.entries()) samples[i].push(await once(c, repeats[i]));
+    for (const [i, plan] of plans.entries())
+      if (round < plan.rounds) samples[i].push(await once(plan.c, plan.repeats));
   return samples;
-}
-
-async function once(c: Candidate, repeats: number): Promise<Sample> {
-  const cpu = process.cpuUsage();
-  const start = performance.now();
-  await c.run(repeats);
-  const wall = (performance.now() - start) / repeats;
-  const { user, system } = process.cpuUsage(cpu);
-  return { wall, cpu: (user + system) / 1000 / availableParallelism() / repeats };
 }
 
 export function median(values: readonly number[]): number {
@@ -60,24 +68,15 @@ export function median(values: readonly number[]): number {
   return sorted.length % 2 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
 }
 
+const on = (s: Sample, clock: Clock): number => s[clock] ?? s.wall;
+
 /** Median over rounds, in ms. */
 export const medianMs = (samples: readonly Sample[], clock: Clock): number =>
-  median(samples.map((s) => s[clock]));
+  median(samples.map((s) => on(s, clock)));
 
-/** How many times longer `a` takes than `b`: median of the rounds' ratios. */
+/** How many times longer `a` takes than `b`: median of the rounds' ratios, over the rounds that both took part in. */
 export const ratio = (a: readonly Sample[], b: readonly Sample[], clock: Clock): number =>
-  median(a.map((s, round) => s[clock] / b[round][clock]));
+  median(a.slice(0, b.length).map((s, round) => on(s, clock) / on(b[round], clock)));
 
 export const geometricMean = (values: readonly number[]): number =>
   Math.exp(values.reduce((sum, v) => sum + Math.log(v), 0) / values.length);
-
-/** A table for the terminal: the first column to the left, the others to the right. */
-export function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
-  const widths = head.map((h, i) => Math.max(h.length, ...rows.map((r) => r[i].length)));
-  const line = (cells: readonly string[]) =>
-    cells
-      .map((c, i) => (i ? c.padStart(widths[i]) : c.padEnd(widths[i])))
-      .join('  ')
-      .trimEnd();
-  return [line(head), line(widths.map((w) => '-'.repeat(w))), ...rows.map(line)].join('\n');
-}

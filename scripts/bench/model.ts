@@ -1,29 +1,44 @@
-/** A model of GPT-2 small's size with random weights, and the candidates that run it. */
+/** A model with random weights, of GPT-2 small's size or another, and the candidates that run it. */
 
-import type { Gpu } from '../../engine/gpu.js';
+import type { AdapterChoice } from '../../engine/adapter.js';
 import { HookedTransformer } from '../../hooks/model.js';
 import { noise } from '../../kernels/kernel.js';
-import {
-  BLOCK_SHAPES,
-  flops,
-  ourProduct,
-  type ProductCandidate,
-  type Shape,
-  SMALL,
-  vocabularyChunk,
-} from './kernels.js';
 import type { Candidate } from './measure.js';
+import type { ProductCandidate } from './products.js';
 
-export interface RandomModel {
-  readonly config: typeof SMALL & { nHeads: number; nCtx: number; eps: number };
-  /** By Hugging Face's GPT-2 names. */
-  readonly tensors: Record<string, { shape: number[]; data: Float32Array }>;
+/** Sizes of a model. */
+export interface Size {
+  readonly name: string;
+  readonly nLayers: number;
+  readonly dModel: number;
+  readonly nHeads: number;
+  readonly dMlp: number;
+  readonly dVocab: number;
+  readonly nCtx: number;
 }
 
-export function randomModel(): RandomModel {
-  const config = { ...SMALL, nHeads: 12, nCtx: 1024, eps: 1e-5 };
-  const { nLayers, dModel, dMlp, dVocab, nCtx } = config;
-  const tensors: RandomModel['tensors'] = {};
+/** GPT-2 small. */
+export const SMALL: Size = {
+  name: 'GPT-2 small',
+  nLayers: 12,
+  dModel: 768,
+  nHeads: 12,
+  dMlp: 3072,
+  dVocab: 50257,
+  nCtx: 1024,
+};
+
+/** A model on the host. */
+export interface RandomModel {
+  readonly config: Size & { readonly eps: number };
+  /** By Hugging Face's GPT-2 names. */
+  readonly tensors: Readonly<Record<string, { readonly shape: number[]; readonly data: Float32Array }>>;
+}
+
+/** Random weights of that size. */
+export function randomModel(size: Size): RandomModel {
+  const { nLayers, dModel, dMlp, dVocab, nCtx } = size;
+  const tensors: Record<string, { shape: number[]; data: Float32Array }> = {};
   let seed = 0;
   const add = (name: string, shape: number[], scale: number, around = 0) => {
     const data = noise(
@@ -53,16 +68,20 @@ export function randomModel(): RandomModel {
     layer(`h.${l}.mlp.c_proj`, dMlp, dModel);
   }
   norm('ln_f');
-  return { config, tensors };
+  return { config: { ...size, eps: 1e-5 }, tensors };
 }
 
-/** Some tokens, all different. */
-export const someTokens = (n: number): number[] =>
-  Array.from({ length: n }, (_, i) => (i * 7919 + 464) % SMALL.dVocab);
+/** Some tokens, all different where the vocabulary allows it. */
+export const someTokens = (n: number, dVocab: number): number[] =>
+  Array.from({ length: n }, (_, i) => (i * 7919 + 464) % dVocab);
 
-/** The random model in Glassbox, unprocessed, so that it computes what jax-js does. */
-export const load = ({ config, tensors }: RandomModel): Promise<HookedTransformer> =>
+/** The random model in Glassbox, unprocessed, so that it computes what the peers do. */
+export const loadRandom = (
+  { config, tensors }: RandomModel,
+  adapter: AdapterChoice | GPUDevice = 'auto',
+): Promise<HookedTransformer> =>
   HookedTransformer.fromWeights(config, tensors, {
+    adapter,
     foldLn: false,
     centerWritingWeights: false,
     centerUnembed: false,
@@ -73,12 +92,11 @@ export const load = ({ config, tensors }: RandomModel): Promise<HookedTransforme
 /** `model.forward`, all logits, until the GPU is done; `result` reads them. */
 export function ourForward(model: HookedTransformer, tokens: number[]): ProductCandidate {
   return {
-    name: 'forward',
+    name: 'Glassbox',
     async run(repeats) {
       for (let i = 0; i < repeats; i++) {
-        const logits = await model.forward([tokens]);
+        using _logits = await model.forward([tokens]);
         await model.gpu.finish();
-        logits.dispose();
       }
     },
     async result() {
@@ -100,33 +118,6 @@ export function cachedForward(model: HookedTransformer, tokens: number[]): Candi
         logits.dispose();
         cache.dispose();
       }
-    },
-  };
-}
-
-/** The matrix products of a forward pass, and nothing else. */
-export function productsAlone(gpu: Gpu, rows: number): ProductCandidate & { flops: number } {
-  const chunk = vocabularyChunk(gpu);
-  const shapes: { shape: Shape; times: number }[] = BLOCK_SHAPES.map((s) => ({
-    shape: { rows, ...s, unembed: false },
-    times: SMALL.nLayers,
-  }));
-  for (let c = 0; c < SMALL.dVocab; c += chunk)
-    shapes.push({
-      shape: { rows, inner: SMALL.dModel, cols: Math.min(chunk, SMALL.dVocab - c), unembed: true },
-      times: 1,
-    });
-  const parts = shapes.map(({ shape, times }) => ({ shape, times, product: ourProduct(gpu, shape) }));
-  return {
-    name: 'its matrix products',
-    flops: parts.reduce((sum, { shape, times }) => sum + times * flops(shape), 0),
-    async run(repeats) {
-      for (let i = 0; i < repeats; i++)
-        await Promise.all(parts.map(({ product, times }) => product.run(times)));
-    },
-    result: () => parts[0].product.result(),
-    dispose() {
-      for (const { product } of parts) product.dispose();
     },
   };
 }

@@ -31,7 +31,7 @@ export interface Command {
   readonly examples: readonly string[];
   /** Besides text. */
   readonly forms: readonly Form[];
-  /** It loads no model by name: no `--model`, `--no-bos`, `--no-processing`. */
+  /** It loads no model by name: no `--model`, `--dtype`, `--no-bos`, `--no-processing`. */
   readonly modelFree?: boolean;
   run(x: Invocation): Promise<Outcome>;
 }
@@ -167,7 +167,9 @@ export class Invocation {
     if (bare && existsSync(`${name}/config.json`))
       throw new UsageError(`--model ${name}: to mean the folder of that name, write ./${name}`);
     const flags = this.values['no-processing'] ? noProcessing : {};
-    this.#model ??= await loadModel(name, { ...flags, adapter, signal: this.signal });
+    const dtype = this.text('dtype') ?? 'f32';
+    if (dtype !== 'f32' && dtype !== 'f16') throw new UsageError(`--dtype ${dtype}: f32 or f16 is needed`);
+    this.#model ??= await loadModel(name, { ...flags, adapter, dtype, signal: this.signal });
     return this.#model;
   }
 

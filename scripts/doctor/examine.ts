@@ -6,7 +6,8 @@ import type { Gpu } from '../../engine/gpu.js';
 import { HookedTransformer } from '../../index.js';
 import { families } from '../../kernels/index.js';
 import { noProcessing } from '../../weights/processing.js';
-import { copyCandidate, peakCandidate } from '../bench/kernels.js';
+import { copyCandidate, peakCandidate } from '../bench/ceilings.js';
+import { cpuMs } from '../bench/cpu-node.js';
 import { type Clock, measure, medianMs } from '../bench/measure.js';
 import { KernelChecker } from '../check-kernels.js';
 import { shipped } from './shipped.js';
@@ -73,7 +74,7 @@ export async function measureSpeed(gpu: Gpu, model: HookedTransformer): Promise<
     },
   };
   try {
-    const [p, c, f] = await measure([peak, copy, forward], { rounds: 3, minMs: 40 });
+    const [p, c, f] = await measure([peak, copy, forward], { rounds: 3, minMs: 40, cpuMs });
     return {
       clock,
       gflops: peak.flops / medianMs(p, clock) / 1e6,

@@ -56,7 +56,7 @@ for (const oracle of gradientsOracle('attribution')) {
       names,
       ...options,
     });
-    const found = { value: value as number, acts: await toHost(cache), g: await toHost(grads) };
+    const found = { value, acts: await toHost(cache), g: await toHost(grads) };
     cache.dispose();
     grads.dispose();
     assert.is(model.gpu.memory().bytes, bytes);

@@ -13,9 +13,11 @@ export const model = await HookedTransformer.fromWeights(config, randomGpt2(conf
 const { tokens } = rng(21);
 /** n random tokens. */
 export const randomTokens = (n: number): number[] => tokens(n, config.dVocab);
-/** Three prompts of seven tokens, and three that differ from them in the fourth. */
+/** Three prompts of seven tokens, and three that differ from them in the fourth and the last. */
 export const rows = [7, 7, 7].map(randomTokens);
-export const other = rows.map((row) => row.map((t, p) => (p === 3 ? (t + 50) % config.dVocab : t)));
+export const other = rows.map((row) =>
+  row.map((t, p) => (p % 3 === 0 && p > 0 ? (t + 50) % config.dVocab : t)),
+);
 /** The answers of `metric`. */
 export const [right, wrong] = [
   [3, 14, 15],
@@ -40,7 +42,7 @@ export async function differentiate(
 ): Promise<{ value: number; acts: Numbers; grads: Numbers }> {
   const { bytes } = of.gpu.memory();
   const { value, cache, grads } = await of.runWithGrads(input, what, options);
-  const found = { value: value as number, acts: await toHost(cache), grads: await toHost(grads) };
+  const found = { value, acts: await toHost(cache), grads: await toHost(grads) };
   cache.dispose();
   grads.dispose();
   assert.is(of.gpu.memory().bytes, bytes, 'memory is as it was');

@@ -174,9 +174,18 @@ const cases: [what: string, act: () => Promise<unknown>, message: RegExp][] = [
   ],
   ['zero heads', () => HookedTransformer.fromWeights({ ...config, nHeads: 0 }, weights), /nHeads.*0/],
   [
-    'float16 arithmetic',
-    () => HookedTransformer.fromWeights(config, weights, { dtype: any('f16') }),
-    /dtype "f16"/,
+    'integer weights',
+    () => HookedTransformer.fromWeights(config, weights, { dtype: any('int8') }),
+    /dtype "int8".*"f32" or "f16"/,
+  ],
+  [
+    'weights too large for float16',
+    () => {
+      const data = new Float32Array(config.dModel * config.dVocab).map((_, i) => (i % 2 ? 7e4 : -7e4));
+      const W_E = { shape: [config.dVocab, config.dModel], data };
+      return HookedTransformer.fromWeights(config, { ...weights, 'wte.weight': W_E }, { dtype: 'f16' });
+    },
+    /W_[EU]: .*too large for float16.*dtype "f32"/,
   ],
   [
     'a folder that does not exist',

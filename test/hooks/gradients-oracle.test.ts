@@ -57,9 +57,13 @@ for (const { model: about, rows, metric, value: expected, runs } of gradientsOra
         all.filter((n) => /embed/.test(n)), // nobody looks in between: everything is fused
       ];
       for (const names of runs) {
-        const options = { names, constant, sources: metric.reference && { other: metric.reference } };
-        const { value, cache, grads } = await model.runWithGrads(rows, make(metric), options);
-        allClose([value as number], [expected]);
+        const sources = metric.reference && { other: metric.reference };
+        const { value, cache, grads } = await model.runWithGrads(rows, make(metric), {
+          names,
+          constant,
+          sources,
+        });
+        allClose([value], [expected]);
         const wrong: string[] = [];
         for (const name of names)
           try {
@@ -92,16 +96,20 @@ function load(about: HooksOracle['model']): Promise<HookedTransformer> {
   return HookedTransformer.fromPretrained(new Map(files), { tokenizer: null, ...noProcessing });
 }
 
-/** The rows' gradients, one after another. What nothing flows to is zero. */
-async function packed(grads: ActivationCache, name: string, rows: number, n: number): Promise<number[]> {
-  if (!grads.has(name)) return new Array(n).fill(0);
-  const parts: number[] = [];
+/** The rows' gradients, one after another. */
+async function packed(grads: ActivationCache, name: string, rows: number, n: number): Promise<Float32Array> {
+  const out = new Float32Array(n);
+  let at = 0;
   for (let i = 0; i < rows; i++) {
     const row = grads.row(i);
-    parts.push(...(await row.get(name).data()));
+    const part = await row.get(name).data();
     row.dispose();
+    if (at + part.length > n) fail(`${name}: more than ${n} numbers`);
+    out.set(part, at);
+    at += part.length;
   }
-  return parts;
+  if (at !== n) fail(`${name}: ${at} numbers, expected ${n}`);
+  return out;
 }
 
 test.run();

@@ -2,7 +2,7 @@
 
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { rank, type Tensor } from '../../index.js';
+import { kl, logitDiff, rank, type Tensor } from '../../index.js';
 import { allClose, throws } from '../helpers.js';
 import {
   differentiate,
@@ -13,6 +13,7 @@ import {
   model,
   type Numbers,
   norm,
+  randomTokens,
   rows,
   same,
 } from './differentiate.js';
@@ -115,6 +116,60 @@ test('a hook that replaces an activation is part of what is differentiated', asy
   assert.is(norm(cut.grads.get(names[1]) ?? []), 0, 'nothing flows into values that nobody reads');
   assert.is(norm(cut.acts.get(at)!), 0);
   assert.ok(norm(cut.grads.get(at)!) > 0, 'but the metric depends on what stands there');
+});
+
+test('behind a stored prefix the gradients are those of the whole prompt, at the same positions', async () => {
+  const names = ['resid_pre', 'z', 'k', 'ln_final.hook_scale'];
+  const whole = await differentiate([rows[0]], logitDiff(3, 92), { names });
+  const cut = 3;
+  const prefix = await model.prefix(rows[0].slice(0, cut));
+  const rest = await differentiate([rows[0].slice(cut)], logitDiff(3, 92), { names, prefix });
+  prefix.store.dispose();
+  allClose([rest.value], [whole.value]);
+  for (const [name, g] of rest.grads) {
+    const all = whole.grads.get(name)!;
+    same(g, all.slice((all.length / rows[0].length) * cut), name);
+  }
+});
+
+test('behind a stored prefix the runs that a metric compares with continue it, too', async () => {
+  const names = 'resid_pre';
+  const [start, end] = [rows[0].slice(0, 3), rows[0].slice(3)];
+  const ends = [...end.slice(0, -1), (end.at(-1)! + 1) % model.config.dVocab];
+  const sources = { other: [[...start, ...ends]] };
+  const whole = await differentiate([rows[0]], kl('other'), { names, sources });
+  const prefix = await model.prefix(start);
+  const own = await differentiate([end], kl(), { names, prefix });
+  const rest = await differentiate([end], kl('other'), { names, prefix, sources: { other: [ends] } });
+  prefix.store.dispose();
+  assert.ok(whole.value > 0.01);
+  allClose([own.value, rest.value], [0, whole.value], { atol: 1e-5 });
+});
+
+test('a run that starts from a residual stream has the gradients of the run that the stream is from', async () => {
+  const at = 'blocks.1.hook_resid_pre';
+  const read = (logits: Tensor) => logits.slice([null, -1, 3]).mean();
+  const names = [at, 'blocks.2.attn.hook_pattern'];
+  const whole = await differentiate(rows, read, { names });
+  using stream = model.tensor(whole.acts.get(at)!, [rows.length, rows[0].length, model.config.dModel]);
+  const { value, cache, grads } = await model.runWithGrads(stream, read, { names, startAtLayer: 1 });
+  allClose([value], [whole.value]);
+  for (const name of names) same(await grads.get(name).data(), whole.grads.get(name)!, name);
+  cache.dispose();
+  grads.dispose();
+});
+
+test('gradient hooks see rows of a ragged batch one by one, too', async () => {
+  const ragged = [1, 6, 4].map(randomTokens);
+  const [at, below] = ['blocks.2.hook_resid_pre', 'blocks.0.attn.hook_v'];
+  const plain = await differentiate(ragged, logitDiff(3, 92), { names: [at, below] });
+  const only = await differentiate(ragged, logitDiff(3, 92), {
+    names: [at, below],
+    gradHooks: [[at, (g, hook) => hook.setRow(g, 1, hook.row(g, 1).mul(0))]],
+  });
+  const width = plain.grads.get(below)!.length / 11;
+  const expected = plain.grads.get(below)!.map((x, i) => (i >= width && i < 7 * width ? 0 : x));
+  same(only.grads.get(below)!, expected, below);
 });
 
 test('what cannot be differentiated says so, and leaves nothing behind', async () => {

@@ -48,6 +48,13 @@ test('test-prompt prints what TransformerLens prints, and the same as JSON', asy
   assert.is(meta.bos, false);
 });
 
+test('weights of half the size say the same', async () => {
+  const probability = async (...more: string[]) =>
+    (await json('test-prompt', IOI, ' Mary', ...more)).steps[0].answers[0].prob;
+  const [full, half] = [await probability(), await probability('--dtype', 'f16')];
+  assert.ok(full !== half && Math.abs(full - half) < 1e-3, `${full} and ${half}`);
+});
+
 test('lens writes its map, a page and pictures; what is written can be read back', () =>
   inFolder(async (folder) => {
     const files = [

@@ -4,28 +4,32 @@
  */
 
 import type * as Jax from '@jax-js/jax';
-import { gpuProvider } from '../../engine/adapter.js';
-import { operands, type ProductCandidate, type Shape } from './kernels.js';
-import type { RandomModel } from './model.js';
+import { gpuProvider } from '../../../engine/adapter.js';
+import type { RandomModel } from '../model.js';
+import { operands, type ProductCandidate, type Shape } from '../products.js';
+import { provideNavigator } from './navigator.js';
+import type { Peer } from './peer.js';
 
-export type JaxLibrary = typeof Jax;
+type JaxLibrary = typeof Jax;
 type Arr = Jax.numpy.Array;
 
 /** jax-js on an adapter of its own, chosen as ours is. */
-export async function openJax(): Promise<JaxLibrary> {
-  // It looks for a browser's `navigator`, and for the iterator helpers of Node 22.
-  const gpu = { requestAdapter: () => gpuProvider().requestAdapter('auto') };
-  Object.defineProperty(globalThis, 'navigator', {
-    value: { gpu, userAgent: 'node', hardwareConcurrency: 2 },
-    configurable: true,
-  });
+export async function openJax(): Promise<Peer> {
+  provideNavigator();
   addIteratorHelpers();
   const jax = await import('@jax-js/jax');
   if (!(await jax.init('webgpu')).includes('webgpu')) throw new Error('jax-js found no WebGPU adapter');
   jax.defaultDevice('webgpu');
-  return jax;
+  return {
+    id: 'jax',
+    name: 'jax-js',
+    version: '0.1.25',
+    product: (s) => jaxProduct(jax, s),
+    forward: async (model, tokens, maxBindingBytes) => jaxForward(jax, model, tokens, maxBindingBytes),
+  };
 }
 
+/** It uses the iterator helpers of Node 22. */
 function addIteratorHelpers(): void {
   const prototype = Object.getPrototypeOf(Object.getPrototypeOf([][Symbol.iterator]()));
   prototype.map ??= function* (this: Iterable<unknown>, f: (x: unknown, i: number) => unknown) {
@@ -45,7 +49,7 @@ function addIteratorHelpers(): void {
 const wait = <T>(p: Promise<T>): Promise<T> => gpuProvider().wait(p);
 
 /** A matrix product, with its bias as ours has it. */
-export async function jaxProduct(jax: JaxLibrary, s: Shape): Promise<ProductCandidate> {
+async function jaxProduct(jax: JaxLibrary, s: Shape): Promise<ProductCandidate> {
   const { numpy: np } = jax;
   const { x, w, b } = operands(s);
   const arrays = [
@@ -72,7 +76,7 @@ export async function jaxProduct(jax: JaxLibrary, s: Shape): Promise<ProductCand
 }
 
 /** GPT-2's forward pass on `tokens`, all logits. The embedding is looked up on the host, which is in its favour. */
-export function jaxForward(
+function jaxForward(
   jax: JaxLibrary,
   { config, tensors }: RandomModel,
   tokens: readonly number[],
