@@ -70,6 +70,7 @@ export {
   type WeightedRow,
 } from './hooks/trainer.js';
 export { type AblatedUnit, type AblateOptions, ablate } from './interp/ablation.js';
+export { type AcdcOptions, acdc } from './interp/acdc.js';
 export {
   type Agreement,
   agreement,
@@ -78,6 +79,7 @@ export {
   type Miss,
   type PatchingComparison,
 } from './interp/agreement.js';
+export { type AtpStar, type AtpStarOptions, atpStar } from './interp/atp-star.js';
 export { type AttentionOptions, attentionPatterns } from './interp/attention.js';
 export {
   type AttentionAttributionOptions,
@@ -110,6 +112,7 @@ export {
   causalTrace,
   type WrongAnswer,
 } from './interp/causal-trace.js';
+export { circuitFaithfulness, type FaithfulnessOptions } from './interp/circuit-faithfulness.js';
 export {
   type AccumulatedBiasOptions,
   accumulatedBias,
@@ -131,12 +134,15 @@ export {
   svdInterpreter,
 } from './interp/directions.js';
 export { type DlaOptions, type DlaResult, directLogitAttribution } from './interp/dla.js';
+export { type EdgeAttributionOptions, type EdgePair, edgeAttribution } from './interp/edge-attribution.js';
+export { type Edge, EdgeList, type EdgeNode, type GraphShape } from './interp/edge-list.js';
 export { fromJson, toCsv, toJson } from './interp/export.js';
 export { FactoredMatrix, type Span } from './interp/factored-matrix.js';
 export { type Fact, readFacts } from './interp/facts.js';
 export { type HeadPathAxis, type HeadPathOptions, headPathAttribution } from './interp/head-paths.js';
 export { type HeadScoreOptions, headScores } from './interp/heads.js';
 export { type InputAttributionOptions, inputAttribution } from './interp/input-attribution.js';
+export { type IntegratedGradientsOptions, integratedGradients } from './interp/integrated-gradients.js';
 export {
   type LensGuess,
   type LensOptions,
@@ -174,6 +180,7 @@ export {
 export type { PathReceiver, PathSender } from './interp/path-nodes.js';
 export { type PathFreeze, type PathPair, type PathPatchOptions, pathPatch } from './interp/path-patching.js';
 export { type Perplexity, type PerplexityOptions, perplexity } from './interp/perplexity.js';
+export { type CircuitFigureOptions, circuitFigure, edgeLines } from './interp/plots/circuit.js';
 export { agrees, type Comparison, type ComparisonOptions, comparisonTable } from './interp/plots/compare.js';
 export { type CurveOptions, curveFigure } from './interp/plots/curves.js';
 export type { Figure } from './interp/plots/drawing.js';

@@ -4,7 +4,12 @@ import { defineConfig } from 'vite';
 
 export default defineConfig({
   base: './',
-  build: { outDir: '../out/demo', emptyOutDir: true, target: 'esnext' },
+  build: {
+    outDir: '../out/demo',
+    emptyOutDir: true,
+    target: 'esnext',
+    rollupOptions: { input: ['index.html', 'bench.html'].map((name) => `${import.meta.dirname}/${name}`) },
+  },
   worker: { format: 'es' },
   // Known beforehand: found later, Vite would reload the page.
   optimizeDeps: { include: ['@huggingface/tokenizers', 'fflate', 'ml-matrix', 'pickleparser'] },

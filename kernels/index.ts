@@ -17,6 +17,7 @@ import { elementwiseBackwardFamily } from './elementwise-backward.js';
 import { embedFamily } from './embed.js';
 import { headMatmulFamily } from './head-matmul.js';
 import type { Family } from './kernel.js';
+import { keySwapFamily } from './key-swap.js';
 import { layernormFamily } from './layernorm.js';
 import { layernormBackwardFamily } from './layernorm-backward.js';
 import { linearBackwardFamily } from './linear-backward.js';
@@ -55,6 +56,7 @@ export { binary, binaryScalar, unary } from './elementwise.js';
 export { divisorGradient, maxBackward, softmaxBackward, unaryBackward } from './elementwise-backward.js';
 export { embed, gatherRows } from './embed.js';
 export { headInput, headResult } from './head-matmul.js';
+export { keySwap } from './key-swap.js';
 export { layernorm, normalize } from './layernorm.js';
 export { layernormBackward, layernormScaleBackward, normalizeBackward } from './layernorm-backward.js';
 export { inputGradient, weightGradient } from './linear-backward.js';
@@ -91,6 +93,7 @@ export const families: readonly Family[] = [
   activationBackwardFamily,
   attentionFamily,
   attentionBackwardFamily,
+  keySwapFamily,
   softmaxFamily,
   crossEntropyBackwardFamily,
   pickFamily,

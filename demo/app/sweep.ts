@@ -78,6 +78,7 @@ export class Sweep {
               const values = new Float32Array(event.cells).fill(Number.NaN);
               return change({ status: 'running', rows, columns, values });
             }
+            if (event.kind === 'estimates') return change({ preview: event.values });
             for (const [index, value] of event.cells) map.values[index] = value;
             const ms = map.ms + performance.now() - began;
             began = performance.now();

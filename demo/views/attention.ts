@@ -189,7 +189,10 @@ console.log(figure(head, { scale: 'sequential' }).lines().join('\\n'));`,
       },
       command: () => {
         const { layer, head } = shownHead({ ...store.state, hover: null });
-        return commandLine(store.state, ['attn', readText(store.state), '--head', `${layer}.${head}`]);
+        const line = commandLine(store.state, [
+          ...['attn', readText(store.state), '--head', `${layer}.${head}`],
+        ]);
+        return weight === 'value' ? `# attention as it is, not times the values\n${line}` : line;
       },
     };
   },

@@ -1,5 +1,6 @@
 /** The patching map: which activation of the clean run brings its answer back into the corrupted run. */
 
+import { pearson } from '../../interp/correlation.js';
 import { diverging } from '../../interp/plots/colour.js';
 import { figure } from '../../interp/plots/figure.js';
 import { compact, exact, visible, visibleLabel } from '../../interp/plots/text.js';
@@ -112,6 +113,8 @@ interface Drawn {
   map: MapState;
   /** Values that the cells show. */
   readonly shown: Float32Array;
+  /** Which of them are no estimates. */
+  readonly exactly: boolean[];
 }
 
 function draw(app: App, map: MapState): Drawn {
@@ -123,17 +126,19 @@ function draw(app: App, map: MapState): Drawn {
   const drawn: Drawn = {
     map,
     shown: new Float32Array(map.values.length).fill(Number.POSITIVE_INFINITY),
+    exactly: [],
     grid: grid({
       label: `Patching map: ${nameOf(map.site)}, layers by ${heads ? 'heads' : 'tokens'}`,
       rows: map.rows,
       columns: map.columns,
       tip(r, c) {
-        const { values, ends, rows, columns } = drawn.map;
+        const { values, preview, ends, rows, columns } = drawn.map;
         const value = values[r * width + c];
         const known = !Number.isNaN(value);
         const lines: [string, string][] = [['restored', known ? exact(value) : 'not yet computed']];
         if (ends) {
           const metric = ends.corrupted + value * (ends.clean - ends.corrupted);
+          if (preview) lines.push(['estimated', exact(preview[r * width + c])]);
           if (known) lines.push(['metric', exact(metric)]);
           lines.push(['corrupted', exact(ends.corrupted)], ['clean', exact(ends.clean)]);
         }
@@ -151,15 +156,15 @@ function draw(app: App, map: MapState): Drawn {
   return drawn;
 }
 
-function update({ grid, map, shown }: Drawn): void {
+function update({ grid, map, shown, exactly }: Drawn): void {
   const { values, preview, columns } = map;
   const room = columns.length <= 24;
   for (let i = 0; i < values.length; i++) {
-    const exactly = values[i];
-    if (Object.is(exactly, shown[i])) continue;
-    shown[i] = exactly;
-    const known = !Number.isNaN(exactly);
-    const value = known ? exactly : (preview?.[i] ?? Number.NaN);
+    const known = !Number.isNaN(values[i]);
+    const value = known ? values[i] : (preview?.[i] ?? Number.NaN);
+    if (Object.is(value, shown[i]) && known === exactly[i]) continue;
+    shown[i] = value;
+    exactly[i] = known;
     const t = Number.isNaN(value) ? 0 : value;
     grid.set(Math.floor(i / columns.length), i % columns.length, {
       light: COLOURS.light(t),
@@ -241,7 +246,18 @@ const seconds = (ms: number): string =>
       ? `${Math.round(ms / 1000)} s`
       : `${Math.round(ms / 60_000)} min`;
 
-function note({ foot }: Card, { result, ends }: MapState): void {
+/** How good the estimates were: their correlation with the exact values, and the worst of them. */
+function foretold({ status, preview, values, rows, columns }: MapState): string {
+  if (!preview || status !== 'done') return '';
+  const off = (i: number) => Math.abs(preview[i] - values[i]);
+  const worst = values.reduce((most, _, i) => (off(i) > off(most) ? i : most), 0);
+  const correlation = pearson(Float64Array.from(preview), Float64Array.from(values));
+  const [row, column] = [Math.floor(worst / columns.length), worst % columns.length];
+  return ` Attribution patching had estimated it with a correlation of ${correlation.toFixed(2)}; it was worst at ${rows[row]} ${visibleLabel(columns[column])}: ${exact(preview[worst])} for ${exact(values[worst])}.`;
+}
+
+function note({ foot }: Card, map: MapState): void {
+  const { result, ends } = map;
   const { metric, idle } = (result?.meta ?? {}) as { metric?: string; idle?: readonly number[] };
   fill(
     foot,
@@ -251,5 +267,6 @@ function note({ foot }: Card, { result, ends }: MapState): void {
     idle?.length
       ? ` ${idle.length} cells lie before the first token that differs: there both runs are the same.`
       : '',
+    foretold(map),
   );
 }

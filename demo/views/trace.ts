@@ -87,20 +87,9 @@ export const traceView: View = {
           },
         );
       },
-      see({ status, value, error, progress }) {
+      see({ status, value, progress }) {
         card.busy(status === 'busy' ? progress : undefined);
-        card.problem(error ?? (status === 'idle' ? subjectProblem(store.state) : null));
-        card.element.classList.toggle('stale', status === 'idle' && maps.length > 0 && refused === null);
-        const key = keyOf(store.state);
-        run.hidden = status === 'busy' || key === null || (status === 'done' && key !== refused);
-        cancel.hidden = status !== 'busy';
-        run.textContent = refused === key ? 'Run again' : 'Trace';
-        text.textContent =
-          status === 'busy' && progress !== null
-            ? `${Math.round(100 * progress)} %`
-            : refused !== null && refused === key
-              ? 'cancelled'
-              : '';
+        tell();
         if (status === 'done' && value) fill(card.foot, footText(value));
       },
     });
@@ -152,6 +141,23 @@ export const traceView: View = {
       for (const map of maps) map.grid.mark(map.cellsOf(locked), map.cellsOf(hover));
     };
     store.watch((s) => [s.locked, shownPlace(s)], show);
+    /** What can be done now, and why nothing can. */
+    const tell = () => {
+      const { status, error, progress } = traces.state;
+      const key = keyOf(store.state);
+      card.problem(error ?? (status === 'idle' ? subjectProblem(store.state) : null));
+      card.element.classList.toggle('stale', status === 'idle' && maps.length > 0 && refused === null);
+      run.hidden = status === 'busy' || key === null || (status === 'done' && key !== refused);
+      cancel.hidden = status !== 'busy';
+      run.textContent = refused === key ? 'Run again' : 'Trace';
+      text.textContent =
+        status === 'busy' && progress !== null
+          ? `${Math.round(100 * progress)} %`
+          : refused !== null && refused === key
+            ? 'cancelled'
+            : '';
+    };
+    store.watch((s) => [keyOf(s), subjectProblem(s), refused], tell);
     card.whenSeen(() => {
       traces.start();
       store.set({});

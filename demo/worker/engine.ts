@@ -32,8 +32,8 @@ export class Engine {
   }
 
   /**
-   * Runs `f` when the GPU is free. Sweeps take a turn for each batch and are patient, so that what a reader has just asked
-   * for goes in between.
+   * Runs `f` when the GPU is free. Sweeps take a turn for each part and are patient: what a reader has just asked for goes in
+   * between, one request to one part.
    */
   async turn<T>(f: () => Promise<T>, { patient = false } = {}): Promise<T> {
     if (this.#busy)
@@ -42,7 +42,8 @@ export class Engine {
     try {
       return await f();
     } finally {
-      const next = this.#urgent.shift() ?? this.#patient.shift();
+      const [first, second] = patient ? [this.#urgent, this.#patient] : [this.#patient, this.#urgent];
+      const next = first.shift() ?? second.shift();
       if (next) next.start();
       else this.#busy = false;
     }

@@ -1,6 +1,6 @@
 /**
  * A picture of a result, whatever its axes: layer × pos, layer × head and pos × layer are heat maps, further axes make
- * facets, layers alone are a curve, a causal trace is ROME's figure. For other pictures there are the functions beside
+ * facets, layers alone and circuits of growing size are curves, a causal trace is ROME's figure. For other pictures there are the functions beside
  * this file.
  */
 
@@ -16,6 +16,9 @@ import { asTrace, traceFigure } from './trace.js';
 
 /** A file of about 10 MB. */
 const MAX_CELLS = 40_000;
+
+/** Axes of results that are curves. */
+const CURVES = new Set(['layer', 'kept,edges']);
 
 /** What a figure may be told; all has a default that depends on the result. */
 export interface FigureOptions extends HeatmapOptions {
@@ -42,7 +45,7 @@ export function figure(result: Labelled, options: FigureOptions = {}): Figure {
   const method = String(meta.method || 'result');
   const title = options.title ?? `${method[0].toUpperCase()}${method.slice(1)}: ${names.join(' × ')}`;
   const meaning = options.meaning ?? meaningOf(meta);
-  if (names.join() === 'layer') return curveFigure(result, { title, y: meaning });
+  if (CURVES.has(names.join())) return curveFigure(result, { title, y: meaning });
   const parts = axes.length === 1 ? [{ heading: '', map: asColumn(result) }] : facets(result);
   const max = options.max ?? (/^0 = /.test(meaning) ? Math.max(1, largest([result], true)) : undefined);
   const maps = heatmaps(

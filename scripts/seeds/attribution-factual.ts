@@ -81,7 +81,7 @@ export async function factual(x: Experiment): Promise<void> {
     { name: 'corrupted', expected: published.factual.corrupted, got: low, tolerance: 2e-3 },
   ]);
   x.compare(
-    'the fact, patched',
+    'the fact: patched',
     gridRows('resid_pre', published.factual.residual, exact, () => 2e-3),
   );
 }

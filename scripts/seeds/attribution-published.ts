@@ -91,27 +91,27 @@ export function comparePublished(x: Experiment, { start, attributed, exact, path
       title,
       gridRows(title, expected, got, () => TOLERANCE),
     );
-  late('residual stream, attributed', published.residual, attributed.residual);
-  late('layers, attributed', published.layerOutputs, attributed.layerOutputs);
-  late('heads’ outputs, attributed', published.vectors.z, attributed.headOutputs);
+  late('residual stream: attributed', published.residual, attributed.residual);
+  late('layers: attributed', published.layerOutputs, attributed.layerOutputs);
+  late('heads’ outputs: attributed', published.vectors.z, attributed.headOutputs);
   const vectors = slices(attributed.headVectors, 0);
   for (const [i, name] of (['k', 'q', 'v', 'z'] as const).entries()) {
-    late(`${name} by position, attributed`, published.vectors[name], vectors[i]);
+    late(`${name} by position: attributed`, published.vectors[name], vectors[i]);
     const sums = byHead(vectors[i], x.model.config);
-    grid(`${name} in all, attributed`, published.heads.attributed[SITES.indexOf(name)], sums);
+    grid(`${name} in all: attributed`, published.heads.attributed[SITES.indexOf(name)], sums);
   }
   for (const [i, at] of BLOCKS.entries()) {
-    late(`${at}, patched`, published.blocks.exact[i], slices(exact.blocks, 0)[i]);
-    late(`${at}, attributed`, published.blocks.attributed[i], slices(attributed.blocks, 0)[i]);
+    late(`${at}: patched`, published.blocks.exact[i], slices(exact.blocks, 0)[i]);
+    late(`${at}: attributed`, published.blocks.attributed[i], slices(attributed.blocks, 0)[i]);
   }
   const byPos = { k: 1, q: 1, v: 1, z: 1 };
   for (const [i, at] of SITES.entries()) {
-    grid(`${at} of heads, patched`, published.heads.exact[i], slices(exact.heads, 0)[i]);
-    grid(`${at} of heads, attributed`, published.heads.attributed[i], slices(attributed.heads, 0)[i]);
+    grid(`${at} of heads: patched`, published.heads.exact[i], slices(exact.heads, 0)[i]);
+    grid(`${at} of heads: attributed`, published.heads.attributed[i], slices(attributed.heads, 0)[i]);
     const expected = at in byPos ? published.vectors[at as keyof typeof byPos] : published.patternsByPos;
-    late(`${at} by head and position, attributed`, expected, headRows(slices(attributed.headsByPos, 0)[i]));
+    late(`${at} by head and position: attributed`, expected, headRows(slices(attributed.headsByPos, 0)[i]));
     if (exact.byPos)
-      late(`${at} by head and position, patched`, published.byPos[i], headRows(slices(exact.byPos, 0)[i]));
+      late(`${at} by head and position: patched`, published.byPos[i], headRows(slices(exact.byPos, 0)[i]));
   }
   comparePaths(x, paths);
   for (const [h, name] of published.attention.heads.entries())
@@ -145,7 +145,7 @@ function comparePaths(x: Experiment, { notebook, top }: Paths): void {
     { name: 'between which it drew paths', expected: published.topHeads.join(), got: top.join() },
   ]);
   x.compare(
-    'paths, with the layer norm as the notebook had it',
+    'paths with the layer norm as the notebook had it',
     published.paths.flatMap(([receiver, list, values]) =>
       list.map((sender, i) => ({
         name: `${senders[sender] ?? sender} → ${receivers[receiver] ?? receiver}`,

@@ -66,7 +66,7 @@ export async function openDemo(): Promise<Demo> {
 
 /** Waits until the patching map is whole, and says what stands beside it. */
 export async function mapDone(page: Page): Promise<string> {
-  const done = page.locator('.run-text', { hasText: / cells in / });
+  const done = page.locator('#patching .run-text', { hasText: / cells in / });
   await done.waitFor();
   return (await done.textContent())!;
 }

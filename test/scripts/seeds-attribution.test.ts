@@ -66,16 +66,16 @@ test('attribution-patching: compared with what was published, a random model is 
             .filter(([, name]) => name.startsWith('answer'))
             .every((row) => row.at(-1) === 'yes'),
         );
-        assert.is(of('residual stream, attributed').length, 25 * 5 + 1);
-        assert.is(of('layers, attributed').length, 26 * 5 + 1);
+        assert.is(of('residual stream: attributed').length, 25 * 5 + 1);
+        assert.is(of('layers: attributed').length, 26 * 5 + 1);
         for (const x of ['z', 'q', 'k', 'v', 'pattern']) {
-          assert.is(of(`${x} of heads, patched`).length, 144);
-          assert.is(of(`${x} of heads, attributed`).length, 144);
-          assert.is(of(`${x} by head and position, attributed`).length, 144 * 5 + 1);
-          assert.is(of(`${x} by head and position, patched`).length, 144 * 5 + 1);
+          assert.is(of(`${x} of heads: patched`).length, 144);
+          assert.is(of(`${x} of heads: attributed`).length, 144);
+          assert.is(of(`${x} by head and position: attributed`).length, 144 * 5 + 1);
+          assert.is(of(`${x} by head and position: patched`).length, 144 * 5 + 1);
         }
         for (const name of ['L5H5', 'L10H7', 'L11H10']) assert.is(of(`attention of ${name}`).length, 8 * 120);
-        assert.ok(of('residual stream, attributed').some((row) => row.at(-1) === 'no'));
+        assert.ok(of('residual stream: attributed').some((row) => row.at(-1) === 'no'));
       },
     ),
   ));

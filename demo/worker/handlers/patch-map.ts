@@ -6,6 +6,7 @@
 import { type SweepCell, sweepCells } from '../../../hooks/counterfactuals.js';
 import type { Counterfactual } from '../../../hooks/interventions.js';
 import type { HookedTransformer } from '../../../hooks/model.js';
+import { attributionPatch } from '../../../interp/attribution-patching.js';
 import { cellsOf, type PatchAxis } from '../../../interp/cells.js';
 import { logitDiff, logProb, type Metric, prob } from '../../../interp/metrics.js';
 import { readPair } from '../../../interp/pair.js';
@@ -28,9 +29,10 @@ export interface PatchMapParams {
   readonly wrong: string;
 }
 
-/** Before the first cell: how the map is laid out. After it: cells as [index, value]. */
+/** Before the first cell: how the map is laid out, and perhaps estimates of all cells. After it: cells as [index, value]. */
 export type PatchMapEvent =
   | { readonly kind: 'plan'; readonly axes: readonly Axis[]; readonly cells: number }
+  | { readonly kind: 'estimates'; readonly values: Float32Array }
   | {
       readonly kind: 'cells';
       readonly cells: readonly (readonly [index: number, value: number])[];
@@ -47,6 +49,8 @@ export interface Steering {
 
 /** A part of a sweep should take so long, so that the page sees something new several times a second. */
 const PART_MS = 200;
+/** Cells that come in less time than this were computed together. */
+const TOGETHER_MS = 15;
 /** Multiply-adds in a second, roughly, from which the size of a part is guessed. */
 const SPEED = { software: 3e9, hardware: 3e11 };
 
@@ -84,6 +88,10 @@ export const patchMap: Handler<PatchMapParams, Labelled, PatchMapEvent> = async 
   };
   emit({ kind: 'plan', axes, cells: list.length });
   Object.assign(wish, { paused: false, near: null });
+  if (takesLong(model, clean.length, pair.unchanged, axes)) {
+    const estimates = await engine.turn(() => estimated(model, params, metric));
+    if (estimates && !signal.aborted) emit({ kind: 'estimates', values: estimates });
+  }
   const base = { input: [corrupted], sources: { clean: [clean] } };
   const sweep = sweepCells(model, base, list, metric, {
     signal,
@@ -95,17 +103,23 @@ export const patchMap: Handler<PatchMapParams, Labelled, PatchMapEvent> = async 
   try {
     for (;;) {
       await unpaused(signal);
-      const step = await engine.turn(
-        () => {
+      const found = await engine.turn(
+        async () => {
           if (engine.current !== model) throw new Error('the model was changed: the map was given up');
-          return sweep.next();
+          // Cells of one part come together; the next part has a turn of its own.
+          for (const began = performance.now(); performance.now() - began < TOGETHER_MS; ) {
+            const step = await sweep.next();
+            if (step.done) return step.value;
+            news.add(step.value);
+          }
+          return null;
         },
         { patient: true },
       );
-      news.add(step.done ? null : step.value);
-      if (step.done) {
-        const { unchanged, work } = step.value;
-        return laidOut(layoutOf(model, layout, { tokens: pair.changed, unchanged }), step.value, { work });
+      if (found) {
+        news.end();
+        const { unchanged, work } = found;
+        return laidOut(layoutOf(model, layout, { tokens: pair.changed, unchanged }), found, { work });
       }
     }
   } finally {
@@ -126,13 +140,12 @@ class News {
     this.#emit = emit;
   }
 
-  /** A cell; null: there are no more. @throws on the first one, when the metric is the same for both runs. */
-  add(cell: SweepCell | null): void {
-    if (cell && !this.#checked) this.#values([cell]);
+  /** @throws on the first one, when the metric is the same for both runs. */
+  add(cell: SweepCell): void {
+    if (!this.#checked) this.#values([cell]);
     this.#checked = true;
-    if (cell) this.#cells.push(cell);
-    if (!cell) this.#tell();
-    else this.#timer ??= setTimeout(() => this.#tell(), 30);
+    this.#cells.push(cell);
+    this.#timer ??= setTimeout(() => this.end(), 30);
   }
 
   #values(cells: readonly SweepCell[]): Float32Array {
@@ -141,7 +154,8 @@ class News {
     return laidOut({ ...this.#layout, axes }, { ...runs, cells: cells.map((c) => c.prompts) }).values;
   }
 
-  #tell(): void {
+  /** Tells what has not been told. */
+  end(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
     const cells = this.#cells.splice(0);
@@ -159,6 +173,36 @@ class News {
 function metricOf({ metric, answer, wrong }: PatchMapParams): Metric {
   if (metric === 'logit-diff') return logitDiff(answer, wrong);
   return metric === 'prob' ? prob(answer) : logProb(answer);
+}
+
+/** Attribution patching pays when the exact values take longer than this. */
+const LONG_MS = 1000;
+
+/** Whether a map takes long: cells leave the corrupted run at their layer and, if they have one, their position. */
+function takesLong(
+  model: HookedTransformer,
+  tokens: number,
+  unchanged: number,
+  axes: readonly Axis[],
+): boolean {
+  const { nLayers } = model.config;
+  const changed = tokens - unchanged;
+  const columns = axes.some((a) => a.name === 'pos') ? changed : axes.at(-1)!.labels.length;
+  const each = axes.some((a) => a.name === 'pos') ? changed / 2 : changed;
+  return ((columns * nLayers * each) / tokensAtOnce(model)) * PART_MS > LONG_MS;
+}
+
+/** All cells to first order, by one backward pass; null where that is not to be had (no memory, no gradient). */
+async function estimated(
+  model: HookedTransformer,
+  { clean, corrupted, at, by }: PatchMapParams,
+  metric: Metric,
+): Promise<Float32Array | null> {
+  try {
+    return (await attributionPatch(model, { clean, corrupted, at, by, metric })).values;
+  } catch {
+    return null; // the exact values come in any case, and say what is wrong
+  }
 }
 
 /** How far a cell is from the one that is looked at. */

@@ -1,0 +1,181 @@
+/** Edges of a model with a score each: all of them, the best, or a circuit. A compact structure that prints and saves itself. */
+
+import { EdgeGraph, type EdgeNode } from '../hooks/edge-graph.js';
+import { csvField } from './export.js';
+
+export type { EdgeNode } from '../hooks/edge-graph.js';
+
+/** The sizes that a graph follows from. */
+export interface GraphShape {
+  readonly nLayers: number;
+  readonly nHeads: number;
+  readonly attnOnly: boolean;
+}
+
+/** One edge. */
+export interface Edge {
+  /** `input`, `a0.h1`, `m0`. */
+  readonly sender: string;
+  /** `a1.h0<q>`, `m1`, `logits`. */
+  readonly receiver: string;
+  readonly score: number;
+  /** Its number in the model's graph. */
+  readonly index: number;
+}
+
+const FORMAT = 'glassbox edges';
+
+/** Edges and their scores; `for (const { sender, receiver, score } of edges)`. */
+export class EdgeList {
+  /** Internal: the graph whose edges these are. */
+  readonly graph: EdgeGraph;
+  readonly shape: GraphShape;
+  /** Numbers of the edges in the graph, in the order of this list. */
+  readonly indices: Uint32Array;
+  /** One an edge. */
+  readonly scores: Float32Array;
+  /** Where they come from: model, prompts, metric, adapter, work done. */
+  readonly meta: Readonly<Record<string, unknown>>;
+
+  /** @throws when there are not as many scores as edges, or an edge is not in the graph. */
+  constructor(
+    { nLayers, nHeads, attnOnly }: GraphShape,
+    indices: Uint32Array,
+    scores: Float32Array,
+    meta: Readonly<Record<string, unknown>> = {},
+  ) {
+    this.shape = { nLayers, nHeads, attnOnly };
+    this.graph = new EdgeGraph(this.shape);
+    const { count } = this.graph;
+    if (scores.length !== indices.length)
+      throw new Error(`${scores.length} scores for ${indices.length} edges`);
+    const bad = indices.find((e) => e >= count);
+    if (bad !== undefined) throw new Error(`edge ${bad}: this model has ${count} edges (0–${count - 1})`);
+    this.indices = indices;
+    this.scores = scores;
+    this.meta = meta;
+  }
+
+  /**
+   * Edges by name, for a circuit of your own: `EdgeList.of(model.config, [['a0.h1', 'a1.h0<q>'], ['a1.h0', 'logits']])`.
+   * @throws when there is no such node, or a sender does not come before its receiver.
+   */
+  static of(shape: GraphShape, edges: Iterable<readonly [sender: string, receiver: string]>): EdgeList {
+    const graph = new EdgeGraph(shape);
+    const indices = Array.from(edges, ([from, to]) => edgeNumber(graph, from, to));
+    return new EdgeList(shape, Uint32Array.from(indices), new Float32Array(indices.length).fill(1));
+  }
+
+  /** Number of edges. */
+  get length(): number {
+    return this.indices.length;
+  }
+
+  /** Components that write, in order of execution. */
+  get senders(): readonly EdgeNode[] {
+    return this.graph.senders;
+  }
+
+  /** Inputs that are read, in order of execution. */
+  get receivers(): readonly EdgeNode[] {
+    return this.graph.receivers;
+  }
+
+  /** The i-th edge of the list. */
+  at(i: number): Edge {
+    const index = this.indices[i];
+    const [sender, receiver] = this.graph.ends(index);
+    return {
+      sender: this.senders[sender].label,
+      receiver: this.receivers[receiver].label,
+      score: this.scores[i],
+      index,
+    };
+  }
+
+  *[Symbol.iterator](): IterableIterator<Edge> {
+    for (let i = 0; i < this.length; i++) yield this.at(i);
+  }
+
+  /** The score of an edge; undefined where it is not in the list. @throws when the model has no such edge. */
+  score(sender: string, receiver: string): number | undefined {
+    const i = this.indices.indexOf(edgeNumber(this.graph, sender, receiver));
+    return i < 0 ? undefined : this.scores[i];
+  }
+
+  /**
+   * The n edges of the largest scores, descending.
+   * @param by magnitude (the default; Syed et al.), or the score itself
+   */
+  topEdges(n: number, { by = 'magnitude' }: { by?: 'magnitude' | 'score' } = {}): EdgeList {
+    const key = by === 'score' ? (x: number) => x : Math.abs;
+    const order = this.#order((i, j) => key(this.scores[j]) - key(this.scores[i]) || i - j);
+    return this.#take(order.subarray(0, Math.max(0, n)));
+  }
+
+  /** The edges of at least this magnitude, in the order of the list. */
+  threshold(least: number): EdgeList {
+    return this.#take(this.#order(null).filter((i) => Math.abs(this.scores[i]) >= least));
+  }
+
+  /** Without edges that are on no way from `input` to `logits` within the list: they change nothing in a circuit. */
+  connected(): EdgeList {
+    const kept = this.graph.connected(this.indices);
+    return this.#take(this.#order(null).filter((i) => kept.has(this.indices[i])));
+  }
+
+  /** Internal: 1 for each edge of the graph that is in the list. */
+  mask(): Float32Array {
+    const mask = new Float32Array(this.graph.count);
+    for (const e of this.indices) mask[e] = 1;
+    return mask;
+  }
+
+  /** `sender,receiver,score`, a line an edge (RFC 4180). */
+  toCsv(): string {
+    const lines = Array.from(this, (e) => `${csvField(e.sender)},${csvField(e.receiver)},${e.score}`);
+    return `${['sender,receiver,score', ...lines].join('\n')}\n`;
+  }
+
+  /** For `EdgeList.fromJson`. */
+  toJson(): string {
+    const { shape, meta } = this;
+    const [indices, scores] = [Array.from(this.indices), Array.from(this.scores)];
+    return `${JSON.stringify({ format: FORMAT, version: 1, shape, meta, indices, scores })}\n`;
+  }
+
+  /** Reads what `toJson` wrote. @throws when it is something else. */
+  static fromJson(text: string): EdgeList {
+    const read = JSON.parse(text);
+    if (read?.format !== FORMAT || read.version !== 1)
+      throw new Error('EdgeList.fromJson: these are no edges that toJson has written');
+    const { shape, indices, scores, meta } = read;
+    return new EdgeList(shape, Uint32Array.from(indices), Float32Array.from(scores), meta);
+  }
+
+  #order(compare: ((i: number, j: number) => number) | null): Uint32Array {
+    const all = Uint32Array.from(this.indices, (_, i) => i);
+    return compare ? all.sort(compare) : all;
+  }
+
+  #take(places: Uint32Array): EdgeList {
+    const indices = places.map((i) => this.indices[i]);
+    const scores = Float32Array.from(places, (i) => this.scores[i]);
+    return new EdgeList(this.shape, indices, scores, this.meta);
+  }
+}
+
+function edgeNumber(graph: EdgeGraph, from: string, to: string): number {
+  const [sender, receiver] = [
+    graph.senders.findIndex((n) => n.label === from),
+    graph.receivers.findIndex((n) => n.label === to),
+  ];
+  const names = (nodes: readonly EdgeNode[]) =>
+    `${nodes[0].label}, ${nodes[1].label}, …, ${nodes.at(-1)!.label}`;
+  if (sender < 0) throw new Error(`edge from "${from}": writers are ${names(graph.senders)}`);
+  if (receiver < 0) throw new Error(`edge to "${to}": readers are ${names(graph.receivers)}`);
+  const edge = graph.edge(sender, receiver);
+  if (edge === null)
+    throw new Error(`edge from "${from}" to "${to}": the writer does not come before the reader`);
+  return edge;
+}
