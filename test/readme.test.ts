@@ -22,7 +22,7 @@ const forPages = blocks('ts').filter((code) => code.startsWith('// main.ts'));
 const forNode = blocks('ts').filter((code) => !forPages.includes(code));
 
 test('there are examples for Node and for a page', () => {
-  assert.is(forNode.length, 4);
+  assert.is(forNode.length, 5);
   assert.is(forPages.length, 1);
 });
 
@@ -62,8 +62,15 @@ needsTiny('the example of counterfactuals prints values, work, a trace and two m
   assert.ok(bytes > 1000);
 });
 
+needsTiny('the example of attribution patching draws a map, and tells how far it is off', async () => {
+  const [[map], [pearson, worst]] = (await runModule(forNode[3])) as [[string], [number, object]];
+  assert.match(map, /L3/);
+  assert.ok(pearson > 0.5 && pearson <= 1);
+  assert.type(worst, 'object');
+});
+
 needsTiny('the example of a run taken apart adds up', async () => {
-  const [[, , sum, logit], [labels, error], [next]] = (await runModule(forNode[3])) as [
+  const [[, , sum, logit], [labels, error], [next]] = (await runModule(forNode[4])) as [
     [string[], Float32Array, number, number],
     [string[], number],
     [string],

@@ -124,7 +124,7 @@ test('what an optimiser remembers goes to another one; it owns nothing afterward
     for (const t of [first, other, a, b]) t.dispose();
   }
   g.dispose();
-  assert.is(gpu.memory().bytes, bytes);
+  assert.ok(gpu.memory().bytes <= bytes);
   const vector = upload([1], [1]);
   throws(
     () => new Optimizer([{ method: 'muon', parameters: [{ name: 'b', tensor: vector }] }]),

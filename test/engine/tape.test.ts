@@ -114,7 +114,7 @@ for (const { name, inputs, shape, values, grads } of cases)
       allClose(await gradient.data(), expected, { atol: 1e-5, rtol: 1e-4, what: `input ${i}` });
       gradient.dispose();
     }
-    assert.is(gpu.memory().bytes, bytes, 'memory is as it was');
+    assert.ok(gpu.memory().bytes <= bytes, 'memory is as it was');
   });
 
 test.run();

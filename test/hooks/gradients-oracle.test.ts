@@ -75,7 +75,7 @@ for (const { model: about, rows, metric, value: expected, runs } of gradientsOra
         cache.dispose();
         grads.dispose();
       }
-      assert.is(model.gpu.memory().bytes, before);
+      assert.ok(model.gpu.memory().bytes <= before);
       if ('toy' in about) model.dispose();
     });
   }

@@ -178,7 +178,7 @@ test('what cannot be differentiated says so, and leaves nothing behind', async (
   await throws(() => model.runWithGrads(rows, metric, { names: 'hook_nothing' }), /hook_nothing/);
   await throws(() => model.runWithGrads(rows, (logits) => logits), /scalar|one number|shape/);
   await throws(() => model.runWithGrads(rows, metric, { gradHooks: [['z', (g) => g.sum()]] }), /shape/);
-  assert.is(model.gpu.memory().bytes, bytes);
+  assert.ok(model.gpu.memory().bytes <= bytes);
 });
 
 test.run();

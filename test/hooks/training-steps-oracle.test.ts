@@ -36,7 +36,7 @@ for (const { model: about, rows, clip, losses, norms } of gradientsOracle('param
     allClose(seen, losses, { atol: 1e-4, rtol: 0, what: 'losses' });
     allClose(sizes, norms, { atol: 0, rtol: 1e-3, what: 'norms of the gradients' });
     optimizer.dispose();
-    assert.is(model.gpu.memory().bytes, bytes);
+    assert.ok(model.gpu.memory().bytes <= bytes);
   });
 
 test.run();

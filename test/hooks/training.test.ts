@@ -50,7 +50,7 @@ test('a model learns a sequence by heart', async () => {
   trainer.dispose();
   const after = await model.loss([row], { prependBos: false });
   assert.ok(before > 2.5 && after < 0.1, `${before} → ${after}`);
-  assert.is(model.gpu.memory().bytes, bytes);
+  assert.ok(model.gpu.memory().bytes <= bytes);
 });
 
 test('a run that was interrupted and resumed is the run that was not, bit for bit', async () => {

@@ -20,7 +20,7 @@ test('every query spreads an attention of 1 over itself and what comes before it
     allClose([keys.reduce((a, b) => a + b, 0)], [1], { atol: 1e-5 });
     assert.ok(keys.subarray(query + 1).every((p) => p === 0));
   }
-  assert.is(model.gpu.memory().bytes, before);
+  assert.ok(model.gpu.memory().bytes <= before);
 });
 
 test('weighted by values, a weight is the length of what the head writes from that token', async () => {

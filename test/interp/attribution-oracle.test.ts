@@ -38,7 +38,7 @@ for (const {
     const model = await oracleModel(about);
     const before = model.gpu.memory().bytes;
     const maps = await attributionMaps(model, pair);
-    assert.is(model.gpu.memory().bytes, before);
+    assert.ok(model.gpu.memory().bytes <= before);
     expect('residual', maps.residual);
     expect('layerOutputs', maps.layerOutputs);
     expect('headOutputs', maps.headOutputs);
@@ -57,7 +57,7 @@ for (const {
     const model = await oracleModel(about);
     const before = model.gpu.memory().bytes;
     const result = await attributionPatch(model, { ...pair, at: 'result', by: ['layer', 'head', 'pos'] });
-    assert.is(model.gpu.memory().bytes, before);
+    assert.ok(model.gpu.memory().bytes <= before);
     expect('headOutputs', result);
     expect(
       'headPattern',
@@ -69,7 +69,7 @@ for (const {
     const model = await oracleModel(about);
     const before = model.gpu.memory().bytes;
     const result = await attentionAttribution(model, pair);
-    assert.is(model.gpu.memory().bytes, before);
+    assert.ok(model.gpu.memory().bytes <= before);
     assert.equal(result.shape, arrays.attention.shape);
     expect('attention', result);
   });
@@ -87,7 +87,7 @@ for (const {
     const model = await oracleModel(about);
     const before = model.gpu.memory().bytes;
     const paths = await headPathAttribution(model, pair);
-    assert.is(model.gpu.memory().bytes, before);
+    assert.ok(model.gpu.memory().bytes <= before);
     assert.equal(paths.shape, arrays.headPath.shape);
     expect('headPath', paths);
     expect('headPathScale', await headPathAttribution(model, { ...pair, constant: ['scale'] }));

@@ -43,7 +43,7 @@ const exactly = { atol: 2e-4, rtol: 2e-4 };
 async function free<T>(of: HookedTransformer, run: () => Promise<T>): Promise<T> {
   const { bytes } = of.gpu.memory();
   const out = await run();
-  assert.is(of.gpu.memory().bytes, bytes);
+  assert.ok(of.gpu.memory().bytes <= bytes);
   return out;
 }
 
@@ -325,7 +325,7 @@ test('any metric that has a slope; what has none is told', async () => {
   await throws(attributionPatch(model, { clean, corrupted: clean, metric }), /are the same/);
   await throws(attributionPatch(model, { ...pair, at: 'z', by: ['key'] }), /no axis "key"/);
   await throws(attributionPatch(model, { ...pair, signal: AbortSignal.abort(new Error('stop')) }), /stop/);
-  assert.is(model.gpu.memory().bytes, bytes);
+  assert.ok(model.gpu.memory().bytes <= bytes);
 });
 
 test.run();

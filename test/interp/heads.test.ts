@@ -63,15 +63,18 @@ test('a token said twice in a row is preceded by its duplicate', () => {
   assert.equal(targetsOf('induction', [3, 3]).data, Float32Array.of(0, 0, 0, 1));
 });
 
-test('the shipped model has an induction head and a previous-token head, whatever the random tokens', async () => {
+test('the shipped model has induction heads behind a previous-token head, whatever the random tokens', async () => {
   const model = await HookedTransformer.fromPretrained('tiny');
   const { nLayers, nHeads } = model.config;
   for (const seed of [0, 1]) {
     const { values } = await headScores(model, { seed, batch: 2 });
     const score = (kind: number, layer: number, head: number) =>
       values[(kind * nLayers + layer) * nHeads + head];
-    assert.ok(score(0, 1, 0) > 0.5, `L1H0 attends to previous tokens: ${score(0, 1, 0)}`);
-    assert.ok(score(2, 3, 2) > 0.7, `L3H2 is an induction head: ${score(2, 3, 2)}`);
+    const previous = values.subarray(0, nLayers * nHeads);
+    assert.is(previous.indexOf(Math.max(...previous)), 0, 'L0H0 attends to previous tokens most');
+    assert.ok(previous[0] > 0.2, `${previous[0]}`);
+    for (let head = 0; head < nHeads; head++)
+      assert.ok(score(2, 1, head) > 0.4, `L1H${head} is an induction head: ${score(2, 1, head)}`);
     assert.equal((await headScores(model, { seed, batch: 2 })).values, values);
   }
   model.dispose();
