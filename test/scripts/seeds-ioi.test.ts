@@ -48,7 +48,7 @@ needsTiny('ioi: the parts add up to the logit difference, in the mean and for ev
     const queries = Array.from({ length: 6 * 15 }, (_, q) => sum(attention.slice(15 * q, 15 * q + 15)));
     allClose(queries, Array(90).fill(1));
     const induction = rows('head-scores.csv').filter(([kind]) => kind === 'induction');
-    assert.ok(induction.some((row) => Number(row.at(-1)) > 0.5));
+    assert.ok(induction.some((row) => Number(row.at(-1)) > 0.4));
     assert.ok(rows('comparison.csv').every((row) => row.at(-1) === 'yes'));
     for (const name of ['logit-lens', 'layers', 'heads', 'attention', 'head-scores', 'self-repair'])
       assert.ok(files.includes(`${name}.svg`), name);

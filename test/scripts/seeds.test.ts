@@ -19,7 +19,7 @@ needsTiny(
   () =>
     seed('pyvene', [], ({ code, stdout, stderr, text, rows, files }) => {
       assert.is(code, 0, stderr);
-      assert.match(stdout, /^_Seattle {13}0\.96/m);
+      assert.match(stdout, /^_Seattle {13}0\.97/m);
       for (const stream of ['block_output', 'mlp_activation', 'attention_output']) {
         assert.ok(files.includes(`${stream}.svg`));
         assert.is(text(`${stream}.csv`).split('\n')[0], 'layer,pos,prob');

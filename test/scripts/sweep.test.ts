@@ -154,7 +154,7 @@ needsTiny('the TypeScript of docs/sweeps.md runs', () =>
     const [all, patching, resumed] = blocks('ts');
     const actions = await run(all);
     assert.is(actions.code, 0, actions.stderr);
-    assert.match(actions.stdout, /^blocks\.2\.hook_resid_pre\[pos 10\] = clean 10\.97/);
+    assert.match(actions.stdout, /^blocks\.2\.hook_resid_pre\[pos 14\] = clean 10\.15/);
     const cells = await run(patching);
     assert.is(cells.code, 0, cells.stderr);
     assert.match(cells.stdout, /\[ 2, 5, 4 \]/);
