@@ -132,8 +132,7 @@ test('a long sweep fills live, pauses, turns to the cell under the cursor, and i
   await page.fill('#clean', many('Mary'));
   await page.fill('#corrupted', many('Amy'));
   await page.fill('#answer', ' Mary');
-  await page.locator('#patching .run-text', { hasText: /^\d+ of \d+ cells · .* left$/ }).waitFor();
-  await page.click('#patching .run >> text=Pause');
+  await page.click('#patching .run >> text=Pause'); // as soon as there is something to pause
   await page.locator('#patching .run-text', { hasText: 'paused' }).waitFor();
   let before = '';
   while (before !== (before = await text('#patching .run-text'))) await page.waitForTimeout(1500); // a batch is under way
@@ -143,8 +142,8 @@ test('a long sweep fills live, pauses, turns to the cell under the cursor, and i
     (await page.locator('#patching .cell:is(.empty, .estimate)').count()) > 0,
     'some cells are not yet known',
   );
-  await page.click('#patching .run >> text=Go on');
   await page.locator('#patching .cell:is(.empty, .estimate)').last().hover();
+  await page.click('#patching .run >> text=Go on');
   await page.click('#patching .run >> text=Cancel');
   await page.locator('#patching .run-text', { hasText: 'cancelled' }).waitFor();
   const left = await page.locator('#patching .cell:is(.empty, .estimate)').count();
@@ -154,6 +153,9 @@ test('a long sweep fills live, pauses, turns to the cell under the cursor, and i
 });
 
 test('the address holds the experiment: opened again it computes, and says whether the numbers agree', async () => {
+  await page.goto('about:blank');
+  await page.goto(demo!.url);
+  await mapDone(page);
   await cell(3, 14).click();
   await page.click('#share');
   const hash = new URL(page.url()).hash;
