@@ -48,7 +48,7 @@ export interface EdgeAttributionOptions extends EdgePair {
 
 /**
  * The score of every edge, in the unit of the metric (not normalised).
- * @returns `topEdges(n)` and `threshold(x)` give circuits; `meta.corrupted` and `meta.clean` are the metric of the two runs,
+ * @returns `topEdges(n)` and `threshold(x)` give circuits; `meta.corrupted` is the metric of that run (EAP only),
  *   `meta.backwardPasses` and `meta.bytes` what it cost
  * @throws when the prompts differ in length, or the metric has no gradient.
  * @example
