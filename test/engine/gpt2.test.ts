@@ -4,6 +4,7 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { type HookContext, HookedTransformer, hookNames, type Tensor } from '../../index.js';
 import { allClose } from '../helpers.js';
+import { givenBack } from '../memory.js';
 import {
   applyEdit,
   compare,
@@ -56,7 +57,7 @@ for (const name of fixtureNames) {
       }
       logits.dispose();
       cache.dispose();
-      assert.is(model.gpu.memory().bytes, before);
+      givenBack(model.gpu, before);
       model.dispose();
     });
   }

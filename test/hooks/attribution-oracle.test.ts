@@ -4,7 +4,6 @@
  */
 
 import { test } from 'uvu';
-import * as assert from 'uvu/assert';
 import {
   type ActivationCache,
   type HookContext,
@@ -14,6 +13,7 @@ import {
 } from '../../index.js';
 import { allClose } from '../helpers.js';
 import { oracleModel } from '../interp/oracle.js';
+import { givenBack } from '../memory.js';
 import { gradientsOracle, type Held } from './gradients-oracle.js';
 
 type Arrays = ReadonlyMap<string, { readonly shape: readonly number[]; readonly data: Float32Array }>;
@@ -59,7 +59,7 @@ for (const oracle of gradientsOracle('attribution')) {
     const found = { value, acts: await toHost(cache), g: await toHost(grads) };
     cache.dispose();
     grads.dispose();
-    assert.is(model.gpu.memory().bytes, bytes);
+    givenBack(model.gpu, bytes);
     return found;
   };
   const expect = (name: string, values: ArrayLike<number>) => {

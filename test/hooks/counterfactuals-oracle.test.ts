@@ -7,6 +7,7 @@ import { counterfactuals } from '../../interp/counterfactuals.js';
 import { logitDiff, loss } from '../../interp/metrics.js';
 import { allClose } from '../helpers.js';
 import { oracle, oracleModel } from '../interp/oracle.js';
+import { givenBack } from '../memory.js';
 
 for (const { model: about, base, correct, wrong, value, counterfactuals: list, ...expected } of oracle(
   'free',
@@ -22,7 +23,7 @@ for (const { model: about, base, correct, wrong, value, counterfactuals: list, .
       const result = await counterfactuals(model, base, [interventions], metric);
       assert.equal(result.shape, [1, base.input.length]);
       allClose(result.values, values, { atol: 5e-5, rtol: 2e-5 });
-      assert.is(model.gpu.memory().bytes, before);
+      givenBack(model.gpu, before);
     });
 
   const all = list.map((c) => c.interventions);

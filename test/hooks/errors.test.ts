@@ -4,6 +4,7 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { HookedTransformer, logitDiff, patch, type Tensor } from '../../index.js';
 import { twoLayers as config, randomGpt2, throws } from '../helpers.js';
+import { givenBack } from '../memory.js';
 
 const weights = randomGpt2(config, 1);
 const model = await HookedTransformer.fromWeights(config, weights);
@@ -205,7 +206,7 @@ for (const [what, act, message] of cases) {
   test(`${what}: a clear error, and the model works on`, async () => {
     await throws(act, message);
     assert.equal(await logits(), before);
-    assert.is(model.gpu.memory().bytes, bytes);
+    givenBack(model.gpu, bytes);
   });
 }
 
@@ -238,7 +239,7 @@ test('an aborted generation stops with the reason of the signal', async () => {
     onToken: () => stop.abort(new Error('enough')),
   });
   await throws(run, /^enough$/);
-  assert.is(model.gpu.memory().bytes, bytes);
+  givenBack(model.gpu, bytes);
 });
 
 test.run();

@@ -5,6 +5,7 @@ import * as assert from 'uvu/assert';
 import { lossGradients } from '../../hooks/parameter-gradients.js';
 import { allClose } from '../helpers.js';
 import { oracleModel } from '../interp/oracle.js';
+import { givenBack } from '../memory.js';
 import { compareGradient, gradientsOracle } from './gradients-oracle.js';
 
 /** The engine's names of Hugging Face's parameters; the layouts are the same. */
@@ -43,7 +44,7 @@ for (const { model: about, rows, loss, parameters } of gradientsOracle('paramete
     for (const [name, expected] of Object.entries(parameters))
       compareGradient(expected, await found.grads.get(engineName(name))!.data(), name);
     found.dispose();
-    assert.is(model.gpu.memory().bytes, bytes);
+    givenBack(model.gpu, bytes);
   });
 
 test.run();

@@ -6,6 +6,7 @@ import { logSumExp } from '../../engine/sample.js';
 import { logProbs } from '../../hooks/score.js';
 import { HookedTransformer, nextTokens, type TextsWork } from '../../index.js';
 import { allClose, twoLayers as config, randomGpt2, rng, throws } from '../helpers.js';
+import { givenBack } from '../memory.js';
 
 const model = await HookedTransformer.fromWeights(config, randomGpt2(config, 8));
 const { dVocab, nCtx } = config;
@@ -151,14 +152,14 @@ test('cancelled half-way or interrupted by an error, no memory is left behind', 
       score({ signal: stop.signal, onProgress: () => stop.abort(new Error('enough')) }),
       /^enough$/,
     );
-    assert.is(model.gpu.memory().bytes, bytes);
+    givenBack(model.gpu, bytes);
     const fail = () => {
       throw new Error('mine');
     };
     await throws(score({ onProgress: fail }), /^mine$/);
-    assert.is(model.gpu.memory().bytes, bytes);
+    givenBack(model.gpu, bytes);
     await score({});
-    assert.is(model.gpu.memory().bytes, bytes);
+    givenBack(model.gpu, bytes);
   }
 });
 
@@ -221,7 +222,7 @@ test('the weights are all that is left', async () => {
   await nextTokens(again, awkward);
   again.dispose();
   await model.gpu.finish();
-  assert.is(model.gpu.memory().bytes, bytes);
+  givenBack(model.gpu, bytes);
   model.dispose();
 });
 

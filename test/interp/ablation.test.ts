@@ -5,6 +5,7 @@ import * as assert from 'uvu/assert';
 import { type AblatedUnit, type AblateOptions, ablate } from '../../interp/ablation.js';
 import { logitDiff } from '../../interp/metrics.js';
 import { allClose, throws } from '../helpers.js';
+import { givenBack } from '../memory.js';
 import { oracle, oracleModel } from './oracle.js';
 
 const UNITS: Record<string, AblatedUnit> = {
@@ -37,7 +38,7 @@ for (const { model: about, rows, dataset, resample, correct, wrong, base, ablati
       });
       allClose(picked ?? map.values, values, { atol: 5e-5, rtol: 2e-5 });
       allClose(map.meta.base as number[], base, { atol: 5e-5, rtol: 2e-5 });
-      assert.ok(model.gpu.memory().bytes <= before, 'nothing is left behind');
+      givenBack(model.gpu, before);
     });
 }
 

@@ -14,6 +14,7 @@ import {
 import { noProcessing } from '../../weights/processing.js';
 import { allClose, randomGpt2, throws, twoLayers } from '../helpers.js';
 import { gradientsOracle } from '../hooks/gradients-oracle.js';
+import { givenBack } from '../memory.js';
 import { oracleModel } from './oracle.js';
 
 /** The values of a map in another order of its axes. */
@@ -40,7 +41,7 @@ for (const { model: about, arrays, ...oracle } of gradientsOracle('attribution')
     const model = await oracleModel(about);
     const { bytes } = model.gpu.memory();
     const { heads, mlps, neurons } = await atpStar(model, { ...pair, gradDrop: false, byPos: true });
-    assert.ok(model.gpu.memory().bytes <= bytes);
+    givenBack(model.gpu, bytes);
     assert.equal(heads.axes[0].labels, ['q', 'k', 'v', 'z']);
     assert.equal([mlps === null, neurons], [about.config.attnOnly, null]);
     const found = inOrder(heads, ['vector', 'layer', 'head', 'pos']);
@@ -54,7 +55,7 @@ for (const { model: about, arrays, ...oracle } of gradientsOracle('attribution')
     const model = await oracleModel(about);
     const { bytes } = model.gpu.memory();
     const { heads } = await atpStar(model, { ...pair, qkFix: false, gradDrop: 'each', byPos: true });
-    assert.ok(model.gpu.memory().bytes <= bytes);
+    givenBack(model.gpu, bytes);
     const qkvz = inOrder(heads, ['dropped', 'vector', 'layer', 'head', 'pos']);
     const vector = (drop: number, x: number) => qkvz.slice((4 * drop + x) * size, (4 * drop + x + 1) * size);
     const kqvz = Array.from({ length: nLayers }, (_, drop) => [1, 0, 2, 3].flatMap((x) => vector(drop, x)));
@@ -66,7 +67,7 @@ for (const { model: about, arrays, ...oracle } of gradientsOracle('attribution')
     const model = await oracleModel(about);
     const { bytes } = model.gpu.memory();
     const found = await integratedGradients(model, { ...pair, steps: 5 });
-    assert.ok(model.gpu.memory().bytes <= bytes);
+    givenBack(model.gpu, bytes);
     expect([...found.values], 'integrated');
     allClose([found.meta.difference as number], [cleanValue - corruptedValue]);
   });
@@ -147,7 +148,7 @@ test('integrated gradients from a baseline of numbers', async () => {
     baseline: new Float32Array(24),
     steps: 64,
   });
-  assert.ok(model.gpu.memory().bytes <= bytes);
+  givenBack(model.gpu, bytes);
   allClose(numbers.values, zero.values, { atol: 1e-6 });
   assert.equal(zero.meta.baseline, 'zero');
 });

@@ -13,6 +13,7 @@ import {
 } from '../../index.js';
 import { allClose } from '../helpers.js';
 import { gradientsOracle } from '../hooks/gradients-oracle.js';
+import { givenBack } from '../memory.js';
 import { oracleModel } from './oracle.js';
 
 for (const {
@@ -38,7 +39,7 @@ for (const {
     const model = await oracleModel(about);
     const before = model.gpu.memory().bytes;
     const maps = await attributionMaps(model, pair);
-    assert.ok(model.gpu.memory().bytes <= before);
+    givenBack(model.gpu, before);
     expect('residual', maps.residual);
     expect('layerOutputs', maps.layerOutputs);
     expect('headOutputs', maps.headOutputs);
@@ -57,7 +58,7 @@ for (const {
     const model = await oracleModel(about);
     const before = model.gpu.memory().bytes;
     const result = await attributionPatch(model, { ...pair, at: 'result', by: ['layer', 'head', 'pos'] });
-    assert.ok(model.gpu.memory().bytes <= before);
+    givenBack(model.gpu, before);
     expect('headOutputs', result);
     expect(
       'headPattern',
@@ -69,7 +70,7 @@ for (const {
     const model = await oracleModel(about);
     const before = model.gpu.memory().bytes;
     const result = await attentionAttribution(model, pair);
-    assert.ok(model.gpu.memory().bytes <= before);
+    givenBack(model.gpu, before);
     assert.equal(result.shape, arrays.attention.shape);
     expect('attention', result);
   });
@@ -87,7 +88,7 @@ for (const {
     const model = await oracleModel(about);
     const before = model.gpu.memory().bytes;
     const paths = await headPathAttribution(model, pair);
-    assert.ok(model.gpu.memory().bytes <= before);
+    givenBack(model.gpu, before);
     assert.equal(paths.shape, arrays.headPath.shape);
     expect('headPath', paths);
     expect('headPathScale', await headPathAttribution(model, { ...pair, constant: ['scale'] }));

@@ -28,6 +28,7 @@ import {
 } from '../../index.js';
 import { labelled } from '../../interp/result.js';
 import { allClose, threeLayers as config, randomGpt2, rng, throws } from '../helpers.js';
+import { givenBack } from '../memory.js';
 
 const model = await HookedTransformer.fromWeights(config, randomGpt2(config, 5));
 const linearConfig = { ...config, attnOnly: true, normalization: 'none' } as const;
@@ -43,7 +44,7 @@ const exactly = { atol: 2e-4, rtol: 2e-4 };
 async function free<T>(of: HookedTransformer, run: () => Promise<T>): Promise<T> {
   const { bytes } = of.gpu.memory();
   const out = await run();
-  assert.ok(of.gpu.memory().bytes <= bytes);
+  givenBack(of.gpu, bytes);
   return out;
 }
 
@@ -325,7 +326,7 @@ test('any metric that has a slope; what has none is told', async () => {
   await throws(attributionPatch(model, { clean, corrupted: clean, metric }), /are the same/);
   await throws(attributionPatch(model, { ...pair, at: 'z', by: ['key'] }), /no axis "key"/);
   await throws(attributionPatch(model, { ...pair, signal: AbortSignal.abort(new Error('stop')) }), /stop/);
-  assert.ok(model.gpu.memory().bytes <= bytes);
+  givenBack(model.gpu, bytes);
 });
 
 test.run();

@@ -9,6 +9,7 @@ import { type CausalTrace, type CausalTraceOptions, causalTrace } from '../../in
 import { type PyveneStream, pyveneCsv, pyveneTrace } from '../../interp/pyvene-trace.js';
 import { windowAround } from '../../interp/trace-grid.js';
 import { allClose, threeLayers as config, randomGpt2, rng, throws } from '../helpers.js';
+import { givenBack } from '../memory.js';
 import { oracle, oracleModel } from './oracle.js';
 
 const model = await HookedTransformer.fromWeights(config, randomGpt2(config, 8));
@@ -40,7 +41,7 @@ rome.forEach(({ model: about, traces, ...fact }, i) => {
       });
       allClose([trace.noise!], [fact.noiseValue], { atol: 0, rtol: 1e-6 });
       assert.is(trace.answer.token, fact.answer);
-      assert.is(traced.gpu.memory().bytes, before);
+      givenBack(traced.gpu, before);
     });
   }
 });
@@ -173,7 +174,7 @@ for (const [what, site, options, cell] of variants)
     const { sever: _, ...firstPass } = cell;
     const low = await wholePass({ ...firstPass, restore: [], pos: 0 });
     allClose([trace.lowScore], [low[trace.answer.token]], close);
-    assert.is(model.gpu.memory().bytes, before);
+    givenBack(model.gpu, before);
   });
 
 // ---- facts ---------------------------------------------------------------------------------------------------
@@ -294,7 +295,7 @@ test('tracing can be cancelled, and leaves no memory behind', async () => {
   const later = new AbortController();
   const onProgress = () => later.abort(new Error('enough'));
   await throws(causalTrace(model, { ...common, signal: later.signal, onProgress }), /^enough$/);
-  assert.is(model.gpu.memory().bytes, before);
+  givenBack(model.gpu, before);
 });
 
 test('what cannot be traced is refused before anything runs', async () => {

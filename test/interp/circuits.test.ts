@@ -19,6 +19,7 @@ import {
   topCircuitTokens,
 } from '../../interp/token-circuits.js';
 import { allClose, throws } from '../helpers.js';
+import { givenBack } from '../memory.js';
 import { type CircuitsCase, circuitsCases } from './circuits-oracle.js';
 import { oracleModel } from './oracle.js';
 
@@ -74,7 +75,7 @@ for (const [n, one] of circuitsCases.entries()) {
     for (const mode of ['Q', 'K', 'V'] as const) {
       const before = model.gpu.memory().bytes;
       const scores = await compositionScores(model, mode);
-      assert.ok(model.gpu.memory().bytes <= before, 'nothing is left behind');
+      givenBack(model.gpu, before);
       allClose(scores.values, one.composition[mode], within);
       assert.equal(
         scores.axes.map((a) => a.name),
@@ -103,7 +104,7 @@ for (const [n, one] of circuitsCases.entries()) {
       allClose([whole.norm()], [norm], within);
       allClose([whole.get(tokens[0], top[0].tokens[0])], [top[0].values[0]], within);
     }
-    assert.ok(model.gpu.memory().bytes <= before, 'nothing is left behind');
+    givenBack(model.gpu, before);
   });
 
   test(`${name}: which heads copy`, async () => {
@@ -114,7 +115,7 @@ for (const [n, one] of circuitsCases.entries()) {
       const spectra = await copyingScores(model, { kind: 'eigenvalues', embedding });
       allClose(spectra.values, eigenvalues, within);
     }
-    assert.ok(model.gpu.memory().bytes <= before, 'nothing is left behind');
+    givenBack(model.gpu, before);
   });
 
   test(`${name}: singular vectors, neurons and biases`, async () => {

@@ -5,6 +5,7 @@ import * as assert from 'uvu/assert';
 import { directLogitAttribution, HookedTransformer } from '../../index.js';
 import { noProcessing } from '../../weights/processing.js';
 import { allClose, threeLayers as config, randomGpt2, rng, throws } from '../helpers.js';
+import { givenBack } from '../memory.js';
 
 const raw = await HookedTransformer.fromWeights(config, randomGpt2(config, 5), noProcessing);
 const model = await HookedTransformer.fromWeights(config, randomGpt2(config, 5));
@@ -114,7 +115,7 @@ test('nothing is left behind', async () => {
     await directLogitAttribution(raw, prompts[1], { token: 3, by });
   await throws(directLogitAttribution(raw, prompts, { token: 3, pos: 6 }), /6 of 5 positions/);
   await model.gpu.finish();
-  assert.is(model.gpu.memory().bytes, before);
+  givenBack(model.gpu, before);
 });
 
 test.run();

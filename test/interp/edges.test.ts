@@ -15,6 +15,7 @@ import {
 import { noProcessing } from '../../weights/processing.js';
 import { allClose, randomGpt2, rng, throws, twoLayers } from '../helpers.js';
 import { gradientsOracle } from '../hooks/gradients-oracle.js';
+import { givenBack } from '../memory.js';
 import { naiveCircuit } from './naive-circuit.js';
 import { oracleModel } from './oracle.js';
 
@@ -87,7 +88,7 @@ for (const { model: about, edges: named, arrays, cleanValue, corruptedValue, ...
       const scores = named.map(([from, to]) => found.score(from, to)! / (cleanValue - corruptedValue));
       allClose(scores, values, { atol: 1e-3 * Math.max(...values.map(Math.abs)), rtol: 0, what: method });
     }
-    assert.ok(model.gpu.memory().bytes <= bytes);
+    givenBack(model.gpu, bytes);
   });
 
 test('what flows into the logits along all edges is, to first order, the difference of the runs', async () => {
@@ -105,7 +106,7 @@ test('all edges are the clean run, no edges the corrupted one', async () => {
   const { bytes } = model.gpu.memory();
   allClose(await faithful(every), [1, 0], { atol: 1e-5, rtol: 0 });
   allClose(await faithful(someOf(() => false)), [0, 1], { atol: 1e-5, rtol: 0 });
-  assert.ok(model.gpu.memory().bytes <= bytes);
+  givenBack(model.gpu, bytes);
 });
 
 test('a circuit computes what a loop over its edges in float64 does', async () => {
@@ -155,7 +156,7 @@ test('ACDC decides as its loop over single edges does', async () => {
   ] as const) {
     const { bytes } = model.gpu.memory();
     const circuit = await acdc(model, { clean, corrupted, metric: given, threshold });
-    assert.ok(model.gpu.memory().bytes <= bytes);
+    givenBack(model.gpu, bytes);
     const measured = given === 'kl' ? kl('clean') : given;
     const value = async (keep: Set<number>) => {
       const edges = someOf((i) => keep.has(every.indices[i]));

@@ -7,6 +7,7 @@ import { headKinds, repetitionTargets, targetsOf } from '../../interp/attention-
 import { detectHeads } from '../../interp/detect-heads.js';
 import { headScores } from '../../interp/heads.js';
 import { allClose, throws } from '../helpers.js';
+import { givenBack } from '../memory.js';
 import { circuitsCases } from './circuits-oracle.js';
 import { oracleModel } from './oracle.js';
 
@@ -19,7 +20,7 @@ for (const { model: about, rows, scores, detections } of circuitsCases) {
   test(`${name}: attention to previous tokens, duplicates and what came after them`, async () => {
     const before = model.gpu.memory().bytes;
     const all = await headScores(model, { on: rows });
-    assert.ok(model.gpu.memory().bytes <= before, 'nothing is left behind');
+    givenBack(model.gpu, before);
     assert.equal(
       all.axes.map((a) => a.name),
       ['kind', 'layer', 'head'],

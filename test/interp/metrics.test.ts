@@ -8,6 +8,7 @@ import { run } from '../../hooks/run.js';
 import { HookedTransformer, type Tensor } from '../../index.js';
 import { custom, kl, logitDiff, logProb, loss, prob, rank } from '../../interp/metrics.js';
 import { allClose, randomGpt2, rng, threeLayers, throws } from '../helpers.js';
+import { givenBack } from '../memory.js';
 
 /** Small, and with a vocabulary of several chunks; texts are tokens of the shipped model's tokenizer. */
 const small = await HookedTransformer.fromWeights(threeLayers, randomGpt2(threeLayers, 5));
@@ -57,7 +58,7 @@ async function measure(model: HookedTransformer, metric: Metric, rows: number[][
   } finally {
     x.dispose();
     other.dispose();
-    assert.is(model.gpu.memory().bytes, before, 'memory is left');
+    givenBack(model.gpu, before);
   }
 }
 

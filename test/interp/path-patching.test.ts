@@ -17,6 +17,7 @@ import {
   type Tensor,
 } from '../../index.js';
 import { allClose, threeLayers as config, randomGpt2, rng, throws } from '../helpers.js';
+import { givenBack } from '../memory.js';
 import { type OracleReceiver, oracle, oracleModel } from './oracle.js';
 
 function receiversOf(list: readonly OracleReceiver[]): 'logits' | PathReceiver[] {
@@ -40,7 +41,7 @@ for (const { model: about, original, new: other, correct, wrong, patches, ...exp
       assert.equal(map.shape, shape);
       allClose(map.values, values, { atol: 2e-5, rtol: 0 });
       allClose([map.meta.original, map.meta.new] as number[], [expected.originalValue, expected.newValue]);
-      assert.ok(model.gpu.memory().bytes <= before, 'nothing is left behind');
+      givenBack(model.gpu, before);
     });
   }
 }
@@ -54,7 +55,7 @@ for (const { model: about, original, new: other, correct, wrong, patches } of or
       const map = await pathPatchDirect(model, { original, new: other, metric, sender, to });
       assert.equal(map.shape, shape);
       allClose(map.values, values, { atol: 2e-5, rtol: 0 });
-      assert.ok(model.gpu.memory().bytes <= before, 'nothing is left behind');
+      givenBack(model.gpu, before);
     });
 
 // ---- what must hold whatever the model ------------------------------------------------------------------------------
@@ -123,7 +124,7 @@ for (const freeze of ['heads', 'heads+mlps'] as const) {
     for (const receiver of receivers)
       apart.push(...(await pathPatch(model, { ...options, receivers: [receiver] })).values);
     allClose(each.values, apart, tight);
-    assert.ok(model.gpu.memory().bytes <= before, 'nothing is left behind');
+    givenBack(model.gpu, before);
   });
 
   test(`senders by name and by position are those of the whole map (${freeze} frozen)`, async () => {
@@ -213,7 +214,7 @@ test('a map of paths can be cancelled', async () => {
   const onProgress = () => stop.abort(new Error('stop'));
   await throws(pathPatch(model, { ...pair, metric, receivers, signal: stop.signal, onProgress }), /stop/);
   await throws(pathPatch(model, { ...pair, metric, receivers, signal: stop.signal }), /stop/);
-  assert.ok(model.gpu.memory().bytes <= before, 'nothing is left behind');
+  givenBack(model.gpu, before);
 });
 
 test('what is not in the model is refused before anything runs', async () => {

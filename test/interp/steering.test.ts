@@ -10,6 +10,7 @@ import {
   steeringVector,
 } from '../../index.js';
 import { allClose, threeLayers as config, randomGpt2, rng, throws } from '../helpers.js';
+import { givenBack } from '../memory.js';
 
 const model = await HookedTransformer.fromWeights(config, randomGpt2(config, 5));
 const { tokens, array } = rng(3);
@@ -65,7 +66,7 @@ for (const [what, interventions] of Object.entries(kinds))
     allClose(cached.logProbs, whole.logProbs, { atol: 1e-5, rtol: 1e-5 });
     const change = cached.logProbs.map((x, i) => Math.abs(x - plain.logProbs[i]));
     assert.ok(Math.max(...change) > 1e-3, `log-probabilities change by ${Math.max(...change)}`);
-    assert.ok(model.gpu.memory().bytes <= before, 'nothing is left behind');
+    givenBack(model.gpu, before);
   });
 
 test('each step is the run of the whole text with the same interventions', async () => {
@@ -110,7 +111,7 @@ test('a text that is left early gives its memory back', async () => {
   const interventions: Intervention[] = [{ at: 'z', layer: 1, set: { from: 'other', pos: 0 } }];
   for await (const step of model.stream(prompt, { interventions, sources: { other }, maxNewTokens: 9 }))
     if (step.tokens.length === 8) break;
-  assert.ok(model.gpu.memory().bytes <= before, 'nothing is left behind');
+  givenBack(model.gpu, before);
 });
 
 test('what does not fit is refused before anything runs', async () => {
@@ -132,7 +133,7 @@ test('what does not fit is refused before anything runs', async () => {
   await throws(run({ at: 'z', layer: 1 }), /exactly one of/);
   await throws(write({ interventions: {} as Intervention[] }), /a list of interventions is needed/);
   assert.is(stats.dispatches, dispatches);
-  assert.ok(model.gpu.memory().bytes <= before, 'nothing is left behind');
+  givenBack(model.gpu, before);
 });
 
 // ---- directions ----------------------------------------------------------------------------------------------------
@@ -160,7 +161,7 @@ test('a steering vector is the difference of mean activations', async () => {
     [0, 1, 2, 3].reduce((s, p) => s + each.data[p * config.dModel + d] / 4, 0),
   );
   allClose(all.data, mean, { atol: 1e-5, rtol: 0 });
-  assert.ok(model.gpu.memory().bytes <= before, 'nothing is left behind');
+  givenBack(model.gpu, before);
 });
 
 test("one prompt's vector, position by position, turns another prompt into it", async () => {
@@ -212,7 +213,7 @@ test('towards the direction of a token in the unembedding, the token becomes mor
     returnType: 'tokens',
   });
   assert.equal(steered.slice(-3), [token, token, token]);
-  assert.ok(tiny.gpu.memory().bytes <= before, 'nothing is left behind');
+  givenBack(tiny.gpu, before);
   tiny.dispose();
 });
 

@@ -36,7 +36,7 @@ needsTiny('every section fills a table, and gives its memory back', async () => 
   const entries: Entry[] = [];
   for (const section of sections) {
     for await (const entry of section.run(bench)) entries.push(entry);
-    assert.is(gpu.memory().buffers, before.buffers, section.id);
+    assert.ok(gpu.memory().buffers <= before.buffers, section.id);
   }
   for (const { section, name, figures } of entries)
     for (const [key, value] of Object.entries(figures))

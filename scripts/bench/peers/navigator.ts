@@ -11,3 +11,16 @@ export function provideNavigator(): void {
     configurable: true,
   });
 }
+
+/** Runs `open` so that adapters it asks for check bounds, as a browser's do; those of Node's software adapter else do not. */
+export async function withBoundsChecks<T>(open: () => Promise<T>): Promise<T> {
+  const env: Record<string, string | undefined> = globalThis.process?.env ?? {};
+  const before = env.GLASSBOX_ROBUSTNESS;
+  env.GLASSBOX_ROBUSTNESS = 'on';
+  try {
+    return await open();
+  } finally {
+    if (before === undefined) delete env.GLASSBOX_ROBUSTNESS;
+    else env.GLASSBOX_ROBUSTNESS = before;
+  }
+}

@@ -5,7 +5,7 @@ import type * as Tf from '@tensorflow/tfjs-core';
 import { gpuProvider } from '../../../engine/adapter.js';
 import type { RandomModel } from '../model.js';
 import { operands, type ProductCandidate, type Shape } from '../products.js';
-import { provideNavigator } from './navigator.js';
+import { provideNavigator, withBoundsChecks } from './navigator.js';
 import type { Peer } from './peer.js';
 
 type TfLibrary = typeof Tf;
@@ -16,7 +16,9 @@ export async function openTfjs(): Promise<Peer> {
   const tf = await import('@tensorflow/tfjs-core');
   tf.env().set('IS_BROWSER', true); // it registers its backend in browsers only
   await import('@tensorflow/tfjs-backend-webgpu');
-  if (!(await tf.setBackend('webgpu'))) throw new Error('TensorFlow.js found no WebGPU adapter');
+  // Its matrix product reads a row beyond the end of the embedding: without bounds checks the process may crash.
+  const opened = await withBoundsChecks(() => tf.setBackend('webgpu'));
+  if (!opened) throw new Error('TensorFlow.js found no WebGPU adapter');
   await tf.ready();
   return {
     id: 'tfjs',
