@@ -11,11 +11,17 @@ import { SIZES } from './sizes.js';
 /** Measured without being asked for more. */
 const FIRST = ['ceilings', 'load', 'forward', 'decode', 'sweep'];
 const ROUNDS = 3;
+/** Libraries that the page can load and have do the same work. */
+const PEERS = [
+  { id: 'jax', about: 'jax-js' },
+  { id: 'tfjs', about: 'TensorFlow.js' },
+];
 
 function start(root: HTMLElement): void {
   let worker: Worker | null = null;
   let entries: Entry[] = [];
   let adapter = '';
+  let peers: Report['peers'] = [];
   const problems = new Map<string, string>();
   const boxes = sections.map((section) => ({
     section,
@@ -27,11 +33,16 @@ function start(root: HTMLElement): void {
     { id: 'size', 'aria-label': 'Model' },
     Object.entries(SIZES).map(([value, { about }]) => h('option', { value }, about)),
   );
+  const rivals = PEERS.map(({ id, about }) => ({
+    id,
+    about,
+    box: h('input', { type: 'checkbox', id: `peer-${id}` }),
+  }));
   const quick = h('input', { type: 'checkbox', id: 'quick', checked: true });
   const run = h('button', { type: 'button', class: 'fix', id: 'run', onclick: () => begin() }, 'Measure');
   const stop = h(
     'button',
-    { type: 'button', class: 'quiet', hidden: true, onclick: () => end('stopped') },
+    { type: 'button', class: 'quiet', id: 'stop', hidden: true, onclick: () => end('stopped') },
     'Stop',
   );
   const json = h(
@@ -65,6 +76,8 @@ function start(root: HTMLElement): void {
           { class: 'controls' },
           size,
           labelled(quick, 'Small samples, a few minutes'),
+          h('span', { class: 'about' }, 'Compare with'),
+          rivals.map(({ box, about }) => labelled(box, about)),
           run,
           stop,
           json,
@@ -83,19 +96,26 @@ function start(root: HTMLElement): void {
     }
     worker?.terminate();
     entries = [];
+    peers = [];
     problems.clear();
     for (const { card } of boxes) card.hidden = true;
     worker = new Worker(new URL('./worker.ts', import.meta.url), { type: 'module', name: 'glassbox-bench' });
     worker.onmessage = ({ data }: MessageEvent<BenchNews>) => hear(data);
     worker.onerror = (e) => end(`the worker stopped: ${e.message || 'it could not be loaded'}`);
-    const order: BenchOrder = { only, size: size.value, rounds: ROUNDS, quick: quick.checked };
+    const order: BenchOrder = {
+      ...{ only, size: size.value, rounds: ROUNDS, quick: quick.checked },
+      peers: rivals.filter(({ box }) => box.checked).map(({ id }) => id),
+    };
     worker.postMessage(order);
     busy(true);
     fill(text, 'opening the GPU');
   }
 
   function hear(news: BenchNews): void {
-    if (news.kind === 'adapter') adapter = news.text;
+    if (news.kind === 'adapter') {
+      adapter = news.text;
+      peers = news.peers;
+    }
     if (news.kind === 'section') {
       fill(text, `measuring: ${sections.find((s) => s.id === news.id)!.title}`);
       show(news.id);
@@ -128,7 +148,7 @@ function start(root: HTMLElement): void {
 
   function show(id: string): void {
     const { section, card } = boxes.find((b) => b.section.id === id)!;
-    const table = tableOf(section, { peers: [], entries });
+    const table = tableOf(section, { peers, entries });
     const problem = problems.get(id);
     card.hidden = false;
     fill(
@@ -136,13 +156,14 @@ function start(root: HTMLElement): void {
       h('header', {}, h('h2', {}, table.title), h('p', { class: 'about' }, table.about)),
       problem !== undefined && h('p', { class: 'problem', role: 'alert' }, problem),
       table.rows.length > 0 && h('div', { class: 'scroll' }, tableElement(table)),
+      table.notes.map((note) => h('p', { class: 'about' }, note)),
     );
   }
 
   function download(): void {
     const report: Report = {
       ...{ adapter, date: new Date().toISOString(), platform: navigator.userAgent },
-      ...{ clock: 'wall', rounds: ROUNDS, peers: [], entries },
+      ...{ clock: 'wall', rounds: ROUNDS, peers, entries },
     };
     save('glassbox-bench.json', `${JSON.stringify(report, null, 1)}\n`, 'application/json');
   }

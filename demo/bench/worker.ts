@@ -1,7 +1,8 @@
-/** Measures in a worker, section by section: the same code as `npm run bench`, without other libraries. */
+/** Measures in a worker, section by section: the same code as `npm run bench`. */
 
 import { registerWebGpu } from '../../engine/adapter-web.js';
 import { Gpu } from '../../engine/gpu.js';
+import type { Peer } from '../../scripts/bench/peers/peer.js';
 import { Bench } from '../../scripts/bench/section.js';
 import { sections } from '../../scripts/bench/sections.js';
 import type { BenchNews, BenchOrder } from './protocol.js';
@@ -9,19 +10,28 @@ import { SIZES } from './sizes.js';
 
 registerWebGpu();
 
+/** Other libraries, fetched when they are asked for. */
+const PEERS: Readonly<Record<string, () => Promise<Peer>>> = {
+  jax: async () => (await import('../../scripts/bench/peers/jax.js')).openJax(),
+  tfjs: async () => (await import('../../scripts/bench/peers/tfjs.js')).openTfjs(),
+};
+
 const scope = globalThis as unknown as {
   postMessage(message: BenchNews): void;
   onmessage: ((event: MessageEvent<BenchOrder>) => void) | null;
 };
 
-scope.onmessage = async ({ data: { only, size, rounds, quick } }) => {
+scope.onmessage = async ({ data: { only, size, rounds, quick, peers: wanted } }) => {
   const say = (news: BenchNews) => scope.postMessage(news);
   let id = '';
   try {
     const gpu = await Gpu.open();
-    say({ kind: 'adapter', text: gpu.adapter.text });
+    const peers: Peer[] = [];
+    for (const id of wanted) peers.push(await PEERS[id]());
+    const names = peers.map(({ id, name, version }) => ({ id, name, version }));
+    say({ kind: 'adapter', text: gpu.adapter.text, peers: names });
     const bench = new Bench({
-      ...{ gpu, rounds, quick, size: SIZES[size].size, peers: [], clock: 'wall' },
+      ...{ gpu, rounds, quick, size: SIZES[size].size, peers, clock: 'wall' },
       tokens: quick ? [1, 15] : [1, 15, 120],
       minMs: quick ? 30 : 60,
       budgetMs: quick ? 5_000 : 30_000,

@@ -21,19 +21,21 @@ export function header(app: App, model: HTMLElement, report: () => void): HTMLEl
   const nav = h(
     'nav',
     { 'aria-label': 'Views' },
-    views.map(({ id, title }) =>
+    views.map(({ id, nav: short, title }) =>
       h(
         'a',
         {
           href: `#${id}`,
+          title,
           onclick: (event: Event) => {
             event.preventDefault(); // the address holds the experiment
             document.getElementById(id)?.scrollIntoView({ behavior: 'smooth', block: 'start' });
           },
         },
-        title,
+        short,
       ),
     ),
+    h('a', { href: './bench.html', title: 'What this browser’s GPU can do' }, 'Benchmarks'),
   );
   const share = h(
     'button',

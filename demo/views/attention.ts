@@ -24,6 +24,7 @@ const ATTENTION = { scale: 'sequential', hue: hues.attention } as const;
 export const attentionView: View = {
   id: 'attention',
   title: 'Attention heads',
+  nav: 'Attention',
   about:
     'Where each head looks. Click a head to see it large and on the text; its cell lights up in the other views, too.',
   span: 12,

@@ -23,6 +23,7 @@ const COLOURS = { light: diverging('light'), dark: diverging('dark') };
 export const attributionView: View = {
   id: 'attribution',
   title: 'Direct logit attribution',
+  nav: 'Attribution',
   about:
     'The logit difference as a sum over what each part of the model writes at the last token. Blue speaks for the answer, red for the wrong one.',
   span: 8,

@@ -21,6 +21,7 @@ const KINDS = [
 export const counterfactualView: View = {
   id: 'counterfactual',
   title: 'This counterfactual',
+  nav: 'Counterfactual',
   about: 'Click a cell: what that one change makes of the answer.',
   span: 4,
   mount(card, app) {

@@ -29,6 +29,7 @@ const PROBABILITY = { scale: 'sequential', hue: hues.probability, max: 1 } as co
 export const lensView: View = {
   id: 'lens',
   title: 'Logit lens',
+  nav: 'Lens',
   about:
     'The residual stream at every layer, read as if it were the last: each cell is the token that the model would say next. Click one to follow it through the layers.',
   span: 12,

@@ -21,6 +21,7 @@ const WORTH = 0.0002;
 export const nextTokensView: View = {
   id: 'next-tokens',
   title: 'Next token',
+  nav: 'Next token',
   about: 'What the model says after each prompt.',
   span: 4,
   mount(card, app) {

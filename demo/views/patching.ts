@@ -34,6 +34,7 @@ const COLOURS = { light: diverging('light'), dark: diverging('dark') };
 export const patchingView: View = {
   id: 'patching',
   title: 'Patching map',
+  nav: 'Patching',
   about:
     'The corrupted prompt, run once for every cell with one activation taken from the clean run. Blue: this activation alone brings the clean answer back.',
   span: 8,

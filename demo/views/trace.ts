@@ -26,6 +26,7 @@ const KINDS: readonly TraceKind[] = [null, 'mlp', 'attn'];
 export const traceView: View = {
   id: 'trace',
   title: 'Causal trace',
+  nav: 'Trace',
   about:
     'Noise on the subject’s tokens (*) of the clean prompt takes the answer away; each cell puts back the clean run’s activation at one token, around one layer. The stronger the colour, the more of the answer is back.',
   span: 12,

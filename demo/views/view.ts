@@ -25,6 +25,8 @@ export interface View {
   /** Of its card on the page, and of its files. */
   readonly id: string;
   readonly title: string;
+  /** In the top bar, where there is little room. */
+  readonly nav: string;
   /** A sentence or two for those who see it for the first time. */
   readonly about: string;
   /**

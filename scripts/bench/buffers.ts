@@ -19,19 +19,29 @@ export function binding(gpu: Gpu, source: Float32Array | Uint32Array | number): 
   return { buffer, offset: 0, bytes };
 }
 
+/** A candidate that is one launch. */
+export interface LaunchCandidate extends OwnedCandidate {
+  /** Encodes it once, among others. */
+  encode(): void;
+}
+
 /** One launch, again and again, on bindings that go with it. */
 export const launchCandidate = (
   gpu: Gpu,
   launch: Launch,
   bindings: readonly Binding[],
   name = launch.kernel.name,
-): OwnedCandidate => ({
-  name,
-  async run(repeats) {
-    for (let i = 0; i < repeats; i++) gpu.launch(launch, bindings);
-    await gpu.finish();
-  },
-  dispose() {
-    for (const { buffer } of bindings) gpu.free(buffer);
-  },
-});
+): LaunchCandidate => {
+  const encode = () => gpu.launch(launch, bindings);
+  return {
+    name,
+    encode,
+    async run(repeats) {
+      for (let i = 0; i < repeats; i++) encode();
+      await gpu.finish();
+    },
+    dispose() {
+      for (const { buffer } of bindings) gpu.free(buffer);
+    },
+  };
+};

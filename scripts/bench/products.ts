@@ -3,7 +3,7 @@
 import type { Gpu } from '../../engine/gpu.js';
 import { linear, unembed } from '../../kernels/index.js';
 import { noise } from '../../kernels/kernel.js';
-import { binding, launchCandidate, type OwnedCandidate } from './buffers.js';
+import { binding, type LaunchCandidate, launchCandidate, type OwnedCandidate } from './buffers.js';
 import { geometricMean, ratio, type Sample } from './measure.js';
 import type { Size } from './model.js';
 import { contest } from './peers/peer.js';
@@ -48,8 +48,11 @@ export const operands = (s: Shape) => ({
 });
 
 /** Our kernel for a shape. */
-export function ourProduct(gpu: Gpu, s: Shape): ProductCandidate {
-  const { x, w, b } = operands(s);
+export function ourProduct(
+  gpu: Gpu,
+  s: Shape,
+  { x, w, b } = operands(s),
+): ProductCandidate & LaunchCandidate {
   const y = binding(gpu, s.rows * s.cols);
   const bindings = [binding(gpu, x), binding(gpu, w), ...(s.unembed ? [] : [binding(gpu, b)]), y];
   const launch = s.unembed
@@ -68,21 +71,21 @@ export function ourProduct(gpu: Gpu, s: Shape): ProductCandidate {
 /** All matrix products of a forward pass of `rows` tokens, and nothing else. */
 export function productsAlone(gpu: Gpu, size: Size, rows: number): OwnedCandidate & { flops: number } {
   const chunk = vocabularyChunk(gpu, size);
-  const shapes: { shape: Shape; times: number }[] = blockShapes(size).map((s) => ({
-    shape: { rows, ...s, unembed: false },
-    times: size.nLayers,
-  }));
-  for (let c = 0; c < size.dVocab; c += chunk) {
-    const cols = Math.min(chunk, size.dVocab - c);
-    shapes.push({ shape: { rows, inner: size.dModel, cols, unembed: true }, times: 1 });
-  }
-  const parts = shapes.map(({ shape, times }) => ({ shape, times, product: ourProduct(gpu, shape) }));
+  const parts: { shape: Shape; product: LaunchCandidate }[] = [];
+  const add = (shape: Shape, times: number) => {
+    const same = operands(shape);
+    // Weights of its own for every layer: else they would stay in a cache, as a pass's do not.
+    for (let i = 0; i < times; i++) parts.push({ shape, product: ourProduct(gpu, shape, same) });
+  };
+  for (const s of blockShapes(size)) add({ rows, ...s, unembed: false }, size.nLayers);
+  for (let c = 0; c < size.dVocab; c += chunk)
+    add({ rows, inner: size.dModel, cols: Math.min(chunk, size.dVocab - c), unembed: true }, 1);
   return {
     name: 'its matrix products',
-    flops: parts.reduce((sum, { shape, times }) => sum + times * flops(shape), 0),
+    flops: parts.reduce((sum, { shape }) => sum + flops(shape), 0),
     async run(repeats) {
-      for (let i = 0; i < repeats; i++)
-        await Promise.all(parts.map(({ product, times }) => product.run(times)));
+      for (let i = 0; i < repeats; i++) for (const { product } of parts) product.encode();
+      await gpu.finish();
     },
     dispose() {
       for (const { product } of parts) product.dispose();

@@ -21,13 +21,13 @@ export interface Demo {
   readonly url: string;
   /** Errors of the page and requests to other hosts. */
   readonly complaints: readonly string[];
-  /** A page of its own at an address. */
-  open(hash?: string): Promise<Page>;
+  /** A page of its own at an address below `url`. */
+  open(at?: string): Promise<Page>;
   close(): Promise<void>;
 }
 
-/** Builds the page, serves it, opens it. @throws NoBrowserError where no Chromium runs. */
-export async function openDemo(): Promise<Demo> {
+/** Builds the pages, serves them, opens one. @throws NoBrowserError where no Chromium runs. */
+export async function openDemo(first = ''): Promise<Demo> {
   const browser = await launchChromium();
   const outDir = mkdtempSync(path.join(tmpdir(), 'glassbox-demo-'));
   const options = {
@@ -42,7 +42,7 @@ export async function openDemo(): Promise<Demo> {
   const context = await browser.newContext({ viewport: { width: 1440, height: 900 } });
   context.setDefaultTimeout(LIMIT_MS);
   const complaints: string[] = [];
-  const open = async (hash = '') => {
+  const open = async (at = '') => {
     const page = await context.newPage();
     page.on('pageerror', (e) => complaints.push(e.stack ?? e.message));
     page.on('console', (m) => m.type() === 'error' && complaints.push(m.text()));
@@ -50,11 +50,11 @@ export async function openDemo(): Promise<Demo> {
       if (!/^(blob:|data:)/.test(r.url()) && !r.url().startsWith(url))
         complaints.push(`asked for ${r.url()}`);
     });
-    await page.goto(url + hash);
+    await page.goto(url + at);
     return page;
   };
   return {
-    page: await open(),
+    page: await open(first),
     ...{ context, url, complaints, open },
     async close() {
       await browser.close();
