@@ -187,7 +187,8 @@ function choiceFromEnvironment(choice: AdapterChoice): AdapterChoice {
 }
 
 const sleeper = new Int32Array(new SharedArrayBuffer(4));
-const NAP_MS = 0.25;
+/** Naps between polls: short at first, so that a short wait is not a long one; then an eighth of the time waited so far. */
+const NAP_MS = { least: 0.02, most: 0.25 };
 
 const provider: GpuProvider = {
   async requestAdapter(asked) {
@@ -221,9 +222,11 @@ const provider: GpuProvider = {
       settled = true;
     };
     promise.then(done, done);
+    const begin = performance.now();
     const turn = () => {
       if (settled) return;
-      Atomics.wait(sleeper, 0, 0, NAP_MS);
+      const nap = (performance.now() - begin) / 8;
+      Atomics.wait(sleeper, 0, 0, Math.min(NAP_MS.most, Math.max(NAP_MS.least, nap)));
       setImmediate(turn);
     };
     setImmediate(turn);
