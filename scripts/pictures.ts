@@ -1,14 +1,17 @@
 /**
- * The pictures of the README, from the shipped model: `node --import tsx scripts/pictures.ts`. Writes docs/patching.svg, and
- * docs/page-light.png and docs/page-dark.png, the page of `npm start` in both themes (this needs a Chromium, see chromium.ts).
+ * The pictures of the README, from the shipped model: `node --import tsx scripts/pictures.ts`. Writes docs/patching.svg,
+ * docs/page-light.png and docs/page-dark.png, the page of `npm start` in both themes, and docs/workbench.png (these need a
+ * Chromium, see chromium.ts).
  */
 
 import { mkdirSync, writeFileSync } from 'node:fs';
+import type { Browser } from 'playwright-core';
 import { HookedTransformer } from '../index.js';
 import { heatmap } from '../interp/plots/heatmap.js';
 import { heatmapSvg } from '../interp/plots/svg.js';
 import { launchChromium } from './chromium.js';
 import { runMain, version } from './cli.js';
+import { serveDemo } from './serve-demo.js';
 import { compute, type Report } from './start/compute.js';
 import { readOptions } from './start/options.js';
 import { reportPage } from './start/page.js';
@@ -31,10 +34,29 @@ await runMain(async (signal) => {
       await page.setContent(reportPage(report, version()));
       writeFileSync(new URL(`page-${colorScheme}.png`, folder), await page.screenshot({ fullPage: true }));
     }
+    writeFileSync(new URL('workbench.png', folder), await workbench(browser));
   } finally {
     await browser.close();
   }
 });
+
+/** The workbench with one cell of the patching map locked, when all that is in sight has come. */
+async function workbench(browser: Browser): Promise<Buffer> {
+  const server = await serveDemo();
+  try {
+    const page = await browser.newPage({ viewport: { width: 1440, height: 1170 } });
+    page.setDefaultTimeout(120_000);
+    await page.goto(server.url);
+    await page.locator('#patching .run-text', { hasText: / cells in / }).waitFor();
+    await page.locator('#patching [data-cell="1,14"]').click();
+    for (const view of ['counterfactual', 'attribution', 'next-tokens'])
+      await page.locator(`#${view} .body[aria-busy="false"]`).waitFor();
+    await page.mouse.move(0, 0);
+    return await page.screenshot();
+  } finally {
+    await server.close();
+  }
+}
 
 function patchingSvg({ patching, tokens }: Report): string {
   const max = patching.values.reduce((m, v) => Math.max(m, Math.abs(v)), 1);

@@ -76,7 +76,7 @@ function start(root: HTMLElement): void {
           { class: 'controls' },
           size,
           labelled(quick, 'Small samples, a few minutes'),
-          h('span', { class: 'about' }, 'Compare with'),
+          h('span', { class: 'check' }, 'Compare with'),
           rivals.map(({ box, about }) => labelled(box, about)),
           run,
           stop,

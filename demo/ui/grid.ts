@@ -44,6 +44,10 @@ export interface Grid {
   markColumns(columns: readonly number[]): void;
 }
 
+/** Pixels of a character of a column's label; and what columns share at least, in a card of the main column. */
+const CHARACTER = 6.7;
+const NARROWEST = 620;
+
 /** Row and column; null: all of them. */
 export type Cell = readonly [row: number | null, column: number | null];
 
@@ -94,7 +98,7 @@ export function grid(options: GridOptions): Grid {
   );
   element.classList.toggle(
     'upright',
-    long * 7.2 > Math.min(maxWidth, Math.max(44, 760 / width)) && width > 6,
+    long * CHARACTER > Math.min(maxWidth, Math.max(minWidth, NARROWEST / width)) && width > 6,
   );
 
   /** Cells that are marked now: only they and the next ones are touched. */

@@ -1,15 +1,13 @@
 /** The workbench as any static host would serve it, open in a headless Chromium. */
 
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { BrowserContext, Download, Page, Route } from 'playwright-core';
-import { build, preview } from 'vite';
 import { launchChromium } from '../../scripts/chromium.js';
+import { serveDemo } from '../../scripts/serve-demo.js';
 
-const root = path.dirname(path.dirname(path.dirname(fileURLToPath(import.meta.url))));
-const tiny = path.join(root, 'weights/tiny');
+const tiny = fileURLToPath(new URL('../../weights/tiny', import.meta.url));
 
 /** Anything may take so long: pipelines are compiled on a CPU, and the machine may be busy. */
 const LIMIT_MS = 120_000;
@@ -29,16 +27,8 @@ export interface Demo {
 /** Builds the pages, serves them, opens one. @throws NoBrowserError where no Chromium runs. */
 export async function openDemo(first = ''): Promise<Demo> {
   const browser = await launchChromium();
-  const outDir = mkdtempSync(path.join(tmpdir(), 'glassbox-demo-'));
-  const options = {
-    root: path.join(root, 'demo'),
-    logLevel: 'error',
-    build: { outDir, emptyOutDir: true },
-  } as const;
-  await build(options);
-  const server = await preview({ ...options, preview: { host: '127.0.0.1', port: 0 } });
-  const { port } = server.httpServer.address() as { port: number };
-  const url = `http://127.0.0.1:${port}/`;
+  const server = await serveDemo();
+  const { url } = server;
   const context = await browser.newContext({ viewport: { width: 1440, height: 900 } });
   context.setDefaultTimeout(LIMIT_MS);
   const complaints: string[] = [];
@@ -59,7 +49,6 @@ export async function openDemo(first = ''): Promise<Demo> {
     async close() {
       await browser.close();
       await server.close();
-      rmSync(outDir, { recursive: true, force: true });
     },
   };
 }

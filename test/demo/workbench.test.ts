@@ -231,6 +231,32 @@ test('a model of the Hub is downloaded with its progress, kept, used without the
   await page.locator('#model-notice').waitFor({ state: 'detached' });
 });
 
+test('a model for which the GPU has no room is a sentence that names one that fits', async () => {
+  await demo!.context.unroute('https://huggingface.co/**');
+  await demo!.context.route('https://huggingface.co/**', fakeHub);
+  // Of the three scopes around the next creation the one for memory answers as on a GPU that is full.
+  await page.workers()[0].evaluate(`{
+    const { popErrorScope } = GPUDevice.prototype;
+    let popped = 0;
+    GPUDevice.prototype.popErrorScope = function () {
+      const answer = popErrorScope.call(this);
+      return ++popped === 2 ? answer.then(() => new GPUOutOfMemoryError('full')) : answer;
+    };
+  }`);
+  await page.click('.model-button');
+  await page.click('[data-model=gpt2]');
+  await page.locator('#model-notice').waitFor({ state: 'attached' });
+  await page.keyboard.press('Escape');
+  assert.match(
+    await text('#model-notice'),
+    /out of GPU memory while .*gpt2 takes 548 MB of GPU memory\. distilgpt2 takes 353 MB\./,
+  );
+  assert.is(await page.inputValue('#clean'), CLEAN);
+  await page.click('#model-notice >> text=Use the shipped model');
+  await page.locator('#model-notice').waitFor({ state: 'detached' });
+  assert.match(await mapDone(page), /^60 cells in/);
+});
+
 test('a folder of one’s own is read where it is', async () => {
   await page.click('.model-button');
   await page.locator('input[webkitdirectory]').setInputFiles('weights/tiny');

@@ -82,7 +82,8 @@ test('when the work is done the process exits by itself, and the library has pri
   const { status, stdout, stderr } = child(run);
   assert.is(status, 0, stderr);
   assert.match(stdout, /^\d+\.\d+\n$/);
-  assert.is(stderr, '');
+  const ofDawn = /^Warning: max\w+ artificially reduced from .*\n/gm; // it says so itself, of lavapipe's limits
+  assert.is(stderr.replace(ofDawn, ''), '');
 });
 
 test('an adapter that is not there is an error of one sentence, with the remedy', () => {
