@@ -70,6 +70,8 @@ export interface MapState {
   readonly ends: { readonly clean: number; readonly corrupted: number } | null;
   /** Milliseconds of computing so far. */
   readonly ms: number;
+  /** Cells and milliseconds of the first part, which compiles kernels and says nothing of the others' speed. */
+  readonly first: { readonly done: number; readonly ms: number } | null;
   readonly result: Labelled | null;
   readonly error: string | null;
 }

@@ -53,7 +53,7 @@ export class Sweep {
     let began = performance.now();
     let map: MapState = {
       ...{ of, site, status: 'running', rows: [], columns: [], values: new Float32Array(), preview: null },
-      ...{ done: 0, ends: null, ms: 0, result: null, error: null },
+      ...{ done: 0, ends: null, ms: 0, first: null, result: null, error: null },
     };
     const change = (next: Partial<MapState>) => {
       if (this.#running !== own) return;
@@ -82,7 +82,8 @@ export class Sweep {
             for (const [index, value] of event.cells) map.values[index] = value;
             const ms = map.ms + performance.now() - began;
             began = performance.now();
-            change({ done: map.done + event.cells.length, ends: event.ends, ms });
+            const done = map.done + event.cells.length;
+            change({ done, ends: event.ends, ms, first: map.first ?? { done, ms } });
           },
         },
       );

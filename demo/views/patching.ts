@@ -231,9 +231,13 @@ function runLine({ store, sweep }: App): HTMLElement {
   return h('div', { class: 'run' }, text, pause, cancel, again);
 }
 
-function progressText({ status, done, values, ms }: MapState): string {
+function progressText({ status, done, values, ms, first }: MapState): string {
   const cells = `${done} of ${values.length} cells`;
-  if (status === 'running' && done) return `${cells} · ${seconds((ms / done) * (values.length - done))} left`;
+  if (status === 'running' && first && done > first.done) {
+    const each = (ms - first.ms) / (done - first.done);
+    return `${cells} · ${seconds(each * (values.length - done))} left`;
+  }
+  if (status === 'running' && done) return cells;
   if (status === 'running') return 'starting';
   if (status === 'paused') return `${cells} · paused`;
   if (status === 'cancelled') return `${cells} · cancelled`;
