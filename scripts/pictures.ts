@@ -40,7 +40,7 @@ await runMain(async (signal) => {
   }
 });
 
-/** The workbench with one cell of the patching map locked, when all that is in sight has come. */
+/** The workbench as it opens, when all that is in sight has come. */
 async function workbench(browser: Browser): Promise<Buffer> {
   const server = await serveDemo();
   try {
@@ -48,7 +48,7 @@ async function workbench(browser: Browser): Promise<Buffer> {
     page.setDefaultTimeout(120_000);
     await page.goto(server.url);
     await page.locator('#patching .run-text', { hasText: / cells in / }).waitFor();
-    await page.locator('#patching [data-cell="1,14"]').click();
+    await page.locator('#counterfactual', { hasText: 'Heads that now look elsewhere' }).waitFor();
     for (const view of ['counterfactual', 'attribution', 'next-tokens'])
       await page.locator(`#${view} .body[aria-busy="false"]`).waitFor();
     await page.mouse.move(0, 0);
