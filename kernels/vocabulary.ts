@@ -80,7 +80,9 @@ struct Params {
 /** e^x for x ≤ 0 to a few ulp: exp alone may lose 2 |x| ulp. ln 2 in two parts, the first times k exact (Cody & Waite 1980). */
 fn expBelow(x: f32) -> f32 {
   let k = round(max(x, -104f) * 1.442695f);
-  let r = fma(k, 2.1219444e-4f, fma(k, -0.693359375f, max(x, -104f)));
+  let whole = fma(k, -0.693359375f, max(x, -104f));
+  // It lies within ±0.4: the clamp keeps Mesa's compiler from adding up the two parts of ln 2.
+  let r = fma(k, 2.1219444e-4f, clamp(whole, -1f, 1f));
   return ldexp(exp(r), i32(k));
 }
 
@@ -191,7 +193,7 @@ export const vocabularyFamily: Family = {
         launch: targetProbs({ rows, k, log }, ownCaps),
         buffers: [picked, state, rows],
         expected: [
-          { binding: 2, values: log ? probs.map(Math.log) : probs, atol: log ? 2e-6 : 1e-38, rtol: 2e-6 },
+          { binding: 2, values: log ? probs.map(Math.log) : probs, atol: log ? 2e-6 : 1e-38, rtol: 1e-6 },
         ],
       });
 
