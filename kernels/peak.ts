@@ -23,7 +23,7 @@ export const peakFlops = ({ groups, steps }: Peak): number => 2 * ACCUMULATORS *
 
 /**
  * Y[thread] = Σ_i a_i after `steps` times a_i = a_i · x + y, from a_i = i, with x = 1/2 + thread / 2^20 and y = 1 − x:
- * a constant in place of y costs a third of SwiftShader's speed. Buffers: Y [groups · 64].
+ * a constant in place of y costs a quarter of SwiftShader's speed. Buffers: Y [groups · 64].
  */
 export function peak({ groups, steps }: Peak, _caps: Caps): Launch {
   return { kernel: kernel('peak', () => wgsl), params: { rounds: steps / UNROLL }, grid: [groups, 1, 1] };
