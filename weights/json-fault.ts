@@ -3,7 +3,8 @@
  * text as they are.
  */
 
-import { oneLine, quoted } from './messages.js';
+import { quoted } from './messages.js';
+import { shown } from './shown.js';
 
 /** Where JSON text goes wrong: `line 3, column 7: "}" was not expected here`. */
 export function whyNotJson(text: string): string {
@@ -12,7 +13,7 @@ export function whyNotJson(text: string): string {
   if (at >= text.length) return 'it ends too early; it is incomplete';
   const before = text.slice(0, at).split('\n');
   const where = `line ${before.length}, column ${before.at(-1)!.length + 1}`;
-  return `${where}: ${quoted(text.slice(at, at + 12).split(/\r?\n/)[0] || oneLine(text[at]), 20)} was not expected there`;
+  return `${where}: ${quoted(text.slice(at, at + 12).split(/\r?\n/)[0] || shown(text[at]), 20)} was not expected there`;
 }
 
 const TOKEN =
