@@ -14,7 +14,7 @@ import { fail } from './helpers.js';
 const arrows: Record<string, { all: string[]; types: string[] }> = {
   kernels: { all: [], types: [] },
   weights: { all: [], types: [] },
-  engine: { all: ['kernels'], types: ['weights'] },
+  engine: { all: ['kernels', 'weights'], types: [] },
   hooks: { all: ['engine', 'weights'], types: [] },
   interp: { all: ['hooks'], types: ['engine', 'weights'] },
 };
