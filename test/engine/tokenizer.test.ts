@@ -109,9 +109,15 @@ test('a file that is not a tokenizer is refused in words', () => {
 test('whether Python’s tokenizer prepends the beginning-of-text token: its configuration says, else its post-processor', () => {
   const special = (id: string) => ({ SpecialToken: { id, type_id: 0 } });
   const sequence = { Sequence: { id: 'A', type_id: 0 } };
-  const after = (...single: object[]) => ({ ...json, post_processor: { type: 'TemplateProcessing', single } });
+  const after = (...single: object[]) => ({
+    ...json,
+    post_processor: { type: 'TemplateProcessing', single },
+  });
   const begins = after(special('<|endoftext|>'), sequence);
-  const nested = { ...json, post_processor: { type: 'Sequence', processors: [{ type: 'ByteLevel' }, begins.post_processor] } };
+  const nested = {
+    ...json,
+    post_processor: { type: 'Sequence', processors: [{ type: 'ByteLevel' }, begins.post_processor] },
+  };
   const cases: [json: object, config: object, adds: boolean][] = [
     [json, {}, false],
     [begins, {}, true],
