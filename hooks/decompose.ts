@@ -30,14 +30,16 @@ import {
   scaleOf,
 } from './recipes.js';
 import {
-  centred,
   compare,
   type Decomposition,
   fill,
   type LayerNormMode,
+  metaOf,
   type Normalize,
   normalizer,
+  normIn,
   type Stack,
+  type StackMeta,
   sumOfRows,
   total,
 } from './stack.js';
@@ -53,14 +55,10 @@ export function accumulatedResid(
   need(cache, recipe.what, [...namesOf(recipe.rows), ...scaleOf(cache.config, recipe, applyLn === 'frozen')]);
   return inScope((scope) => {
     const look = new Look(cache, { pos }, recipe.what, scope);
-    const normalize = normalizer(
-      look,
-      recipe.norm,
-      checkMode(recipe.what, applyLn, true),
-      scope,
-      recipe.what,
-    );
-    return asStack(fill(look, recipe.rows, normalize, recipe.what), labelsOf(recipe.rows));
+    const mode = checkMode(recipe.what, applyLn, true);
+    const normalize = normalizer(look, recipe.norm, mode, scope, recipe.what);
+    const stack = fill(look, recipe.rows, normalize, recipe.what);
+    return asStack(stack, labelsOf(recipe.rows), metaOf(recipe.norm, mode));
   });
 }
 
@@ -98,6 +96,7 @@ export function stackActivation(
     return asStack(
       Tensor.concat(rows).keep(),
       layers.map((l) => `L${l}`),
+      metaOf('', false),
     );
   });
 }
@@ -118,7 +117,9 @@ function cook(
   const lacking = inclRemainder === 'each' ? [] : rest;
   need(cache, what, [...namesOf(rows), ...(lumped ? [target] : []), ...scale]);
   const look = (scope: Scope): [Look, Normalize] => {
-    const onto = projectOnto && scale.length ? centred(projectOnto.alias(scope)) : projectOnto;
+    const passed =
+      projectOnto && mode && normIn(cache, norm)?.pullBack(projectOnto.alias(scope), { gain: false });
+    const onto = passed || projectOnto;
     const seen = new Look(cache, { pos, projectOnto: onto }, what, scope);
     return [seen, normalizer(seen, norm, mode, scope, what)];
   };
@@ -128,8 +129,11 @@ function cook(
     return fill(seen, rows, normalize, what, lumped ? whole : null);
   });
   const labels = [...labelsOf(rows), ...(lumped ? whole.labels : [])];
+  // What the run had: what its norm gave where the cache has that, else the state that the norm read.
+  const normalized = `${norm}.hook_normalized`;
+  const expected = scale.length && cache.has(normalized) ? normalized : target;
   const check = async () => {
-    need(cache, `${what}'s sum`, [...namesOf(lacking), target, ...scale]);
+    need(cache, `${what}'s sum`, [...namesOf(lacking), expected, ...scale]);
     const scope = new Scope();
     try {
       const [seen, normalize] = look(scope);
@@ -137,19 +141,25 @@ function cook(
       const own = sumOfRows(stack, labelsOf(rows).length, seen, scope);
       const missing = total(seen, lacking, normalize, scope);
       const sum = own && missing ? own.add(missing) : (own ?? missing)!;
-      return await compare(sum, total(seen, [whole], normalize, scope)!);
+      if (expected === target) return await compare(sum, total(seen, [whole], normalize, scope)!);
+      const plain = new Look(cache, { pos, projectOnto }, what, scope);
+      return await compare(sum, total(plain, [activation('run', expected)], (piece) => piece, scope)!);
     } finally {
       scope.close();
     }
   };
   const of = scale.length ? `${target}, normalised` : target;
   const complete = lumped || !lacking.length;
-  return { ...asStack(stack, labels), sum: { of, complete, rest: labelsOf(lacking), check } };
+  return {
+    ...asStack(stack, labels, metaOf(norm, mode)),
+    sum: { of, complete, rest: labelsOf(lacking), check },
+  };
 }
 
-const asStack = (stack: Tensor, labels: readonly string[]): Stack => ({
+const asStack = (stack: Tensor, labels: readonly string[], meta: StackMeta): Stack => ({
   stack,
   labels,
+  meta,
   dispose: () => stack.dispose(),
 });
 

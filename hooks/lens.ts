@@ -1,6 +1,6 @@
 /** Residual streams read as if they were the last: what the unembedding would see, and what it would say. */
 
-import { layerNorm, normalizeBy, unembed } from '../engine/ops.js';
+import { unembed } from '../engine/ops.js';
 import { Scope } from '../engine/storage.js';
 import type { Tensor } from '../engine/tensor.js';
 import { ranksIn } from '../engine/vocabulary.js';
@@ -22,7 +22,7 @@ export interface LensReading {
 }
 
 /**
- * Reads states of the residual stream x [n, dModel] with the last layer norm, gain and bias included, and the unembedding. Their
+ * Reads states of the residual stream x [n, dModel] with the last norm, gain and bias included, and the unembedding. Their
  * logits exist some rows at a time and stay on the GPU.
  * @param scale [n, 1]: what the norm divides by; null: computed from each state
  */
@@ -47,11 +47,10 @@ export async function readLens(
     try {
       const part: [[number, number]] = [[at, Math.min(at + step, n)]];
       const own = x.alias(scope).window(part);
-      let state = own;
-      if (config.normalization !== 'none')
-        state = scale
-          ? normalizeBy(own, scale.alias(scope).window(part), w.lnFinal)
-          : layerNorm(own, w.lnFinal, config.eps).normalized;
+      const norm = w.lnFinal;
+      const state = scale
+        ? (norm?.divideBy(own, scale.alias(scope).window(part), 'whole') ?? own)
+        : (norm?.apply(own) ?? own);
       const logits = unembed(state, w.W_U, w.b_U);
       const probs = logits.softmax();
       const { values, indices } = logits.topk(k);

@@ -7,8 +7,11 @@
  * neurons, `solu_ln` that with a layer norm behind it (Elhage et al. 2022).
  */
 export type ActFn = 'gelu_new' | 'gelu' | 'relu' | 'solu' | 'solu_ln';
-/** `LN`: with gain and bias; `LNPre`: centred and scaled only (gain and bias folded away); `none`: no norm at all. */
-export type Normalization = 'LN' | 'LNPre' | 'none';
+/**
+ * `LN`: with gain and bias; `LNPre`: centred and scaled only (gain and bias folded away); `RMS`: scaled by the root mean
+ * square, with a gain; `RMSPre`: without; `none`: no norm at all. See `normAt` in norm.ts.
+ */
+export type Normalization = 'LN' | 'LNPre' | 'RMS' | 'RMSPre' | 'none';
 /**
  * Where position embeddings go: `standard`: into the residual stream; `shortformer`: into the inputs of queries and keys of
  * every layer, behind the layer norm (Press et al. 2020).
@@ -27,7 +30,7 @@ export interface Config {
   /** Longest sequence. */
   readonly nCtx: number;
   readonly dVocab: number;
-  /** Layer norm's epsilon, inside the square root. */
+  /** The norms' epsilon, inside the square root. */
   readonly eps: number;
   readonly actFn: ActFn;
   readonly attnOnly: boolean;
@@ -77,6 +80,11 @@ export function parseConfig(
   if (typeof json !== 'object' || json === null || Array.isArray(json))
     throw new Error(`${file}: not an object of settings`);
   const given = json as Record<string, unknown>;
+  for (const key of SOFT_CAPS)
+    if (given[key] != null && !((given[key] as number) <= 0))
+      throw new Error(
+        `${file}: ${key} is ${JSON.stringify(given[key])}: soft caps are not supported, and without it the numbers would differ; leave it out (or -1) only if the model was trained without`,
+      );
   const known = isHuggingFace(given)
     ? fromHuggingFace(given, file)
     : 'n_layers' in given || 'd_model' in given
@@ -84,6 +92,14 @@ export function parseConfig(
       : given;
   return complete(known, { name, file, inferred });
 }
+
+/** What TransformerLens and Hugging Face call limits x ← cap · tanh(x / cap) of scores and logits; −1 and 0 mean none. */
+const SOFT_CAPS = [
+  'attn_scores_soft_cap',
+  'output_logits_soft_cap',
+  'attn_logit_softcapping',
+  'final_logit_softcapping',
+];
 
 function isHuggingFace(given: Record<string, unknown>): boolean {
   return ['model_type', 'architectures', 'n_embd', 'n_layer', 'n_head', 'vocab_size'].some(
@@ -129,6 +145,7 @@ const ONLY: Readonly<Record<string, unknown>> = {
   post_embedding_ln: false,
   use_qk_norm: false,
   use_normalization_before_and_after: false,
+  num_experts: null,
   attention_dir: 'causal',
 };
 
@@ -213,7 +230,11 @@ function complete(
     if (!Number.isSafeInteger(value) || (value as number) < 0) throw fail(key, value, 'a token id or null');
     return (value as number) < dVocab ? (value as number) : null;
   };
-  const normalization = oneOf('normalization', { LN: 'LN', LNPre: 'LNPre', none: 'none' }, 'LN');
+  const normalization = oneOf(
+    'normalization',
+    { LN: 'LN', LNPre: 'LNPre', RMS: 'RMS', RMSPre: 'RMSPre', none: 'none' },
+    'LN',
+  );
   const actFn = oneOf('actFn', ACTIVATIONS, 'gelu_new');
   if (actFn === 'solu_ln' && normalization === 'none')
     throw new Error(`${file}: actFn is "solu_ln", which has a layer norm, and normalization is "none"`);
