@@ -3,6 +3,7 @@
  * `reshape`, `transpose` and `expand` share memory: it goes back when the last view is disposed of.
  */
 
+import { finite } from './finite.js';
 import type { Binding, Gpu } from './gpu.js';
 import { ALIGN, copyInto } from './launches.js';
 import {
@@ -11,6 +12,7 @@ import {
   isContiguous,
   type Region,
   resolveIndex,
+  showIndex,
   showShape,
   sizeOf,
   stridesOf,
@@ -159,13 +161,17 @@ export abstract class GpuArray<D extends DType = 'f32'> {
 
   // ---- reading -----------------------------------------------------------------------------------------------
 
-  /** All elements in row-major order, on the host. @throws GPU errors that happened on the way. */
+  /** All elements in row-major order, on the host. @throws GPU errors that happened on the way; of logits, NaN and infinity. */
   async data(): Promise<DataOf<D>> {
     const dense = this.dense();
     const own = (dense as unknown) !== this; // asked now: whoever reads may dispose of this tensor meanwhile
     try {
+      const { guarded } = this.storage;
       const bytes = await this.gpu.read(dense.binding());
-      return (this.dtype === 'u32' ? new Uint32Array(bytes) : new Float32Array(bytes)) as DataOf<D>;
+      if (this.dtype === 'u32') return new Uint32Array(bytes) as DataOf<D>;
+      const data = new Float32Array(bytes);
+      if (guarded) finite(data, (i) => `${guarded} ${showIndex(this.shape, i)}`);
+      return data as DataOf<D>;
     } finally {
       if (own) dense.dispose();
     }
@@ -252,6 +258,7 @@ export abstract class GpuArray<D extends DType = 'f32'> {
   protected copy(): Tensor<D> {
     const { gpu, shape, dtype, label, scope } = this;
     const storage = new Storage(gpu, gpu.alloc(4 * this.size, label));
+    storage.guarded = this.storage.guarded;
     const out = this.make<D>({ storage, shape, dtype, label, scope });
     copyInto(this, out);
     out.node = this.node;

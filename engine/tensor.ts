@@ -120,6 +120,7 @@ export class Tensor<D extends DType = 'f32'> extends GpuArray<D> {
         `${what}: a value of shape ${showShape(value.shape)} does not fit the part ${showShape(part.shape)}`,
       );
     const out = this.copy();
+    out.storage.guarded = null; // what is put in may be infinite
     const { gpu } = this;
     out.node = null;
     if (typeof value === 'number') {

@@ -1,5 +1,6 @@
 /** What a model says at some positions of one text: the most probable next tokens, and how chosen ones fare among them. */
 
+import { finite } from '../engine/finite.js';
 import { pickRows } from '../engine/ops.js';
 import { pairLogits, topLogits } from '../engine/score.js';
 import { Tensor } from '../engine/tensor.js';
@@ -59,6 +60,8 @@ export function predictions(
     const ranks = await rankOf(at, targets, w.W_U, w.b_U).data();
     const [logit, token, own] = [await values.data(), await indices.data(), await picked.data()];
     const lse = logSumExps(await state.data());
+    finite(lse, (row) => `the logits at position ${reads[row].pos}: their log-sum-exp`);
+    finite(own, (i) => `position ${reads[Math.floor(i / each)].pos}: a logit`);
     const scored = (row: number, token: number, logit: number): ScoredToken => ({
       token,
       logit,

@@ -3,6 +3,7 @@
  * one number a prompt.
  */
 
+import { finite } from '../engine/finite.js';
 import { pickRows } from '../engine/ops.js';
 import { tokensThatFit } from './budget.js';
 import { ActivationCache } from './cache.js';
@@ -121,7 +122,14 @@ export async function* sweepCells(
     weigh();
 
     const evaluate = async (name: string) =>
-      Array.from((await valuesOf(prepared!, await runs.final(name), runs.reads)) as Float32Array);
+      Array.from(
+        (await valuesOf(
+          prepared!,
+          await runs.final(name),
+          runs.reads,
+          () => `run "${name}"`,
+        )) as Float32Array,
+      );
     const baseReads = await evaluate('base');
     const sources: Record<string, number[]> = {};
     for (const name of runs.sources)
@@ -168,6 +176,7 @@ export async function* sweepCells(
           prepared!,
           picked,
           reads.map(({ row, pos }) => ({ row, pos })),
+          (i) => `counterfactual ${reads[i].cell} (${describeIntervention(list[reads[i].cell])})`,
         );
         reads.forEach(({ cell, row, pos }, i) => {
           const all = readsOfCell.get(cell) ?? [...baseReads];
@@ -274,12 +283,16 @@ async function valuesOf(
   metric: PreparedMetric,
   x: Parameters<PreparedMetric['evaluate']>[0],
   reads: readonly Read[],
+  what: (i: number) => string,
 ) {
   const t = await metric.evaluate(x, reads);
   try {
     if (t.size !== reads.length)
       throw new Error(`the metric gave ${t.size} numbers for ${reads.length} reads`);
-    return await t.data();
+    return finite(
+      await t.data(),
+      (i) => `${what(i)}, prompt ${reads[i].row}, position ${reads[i].pos}: the metric`,
+    );
   } finally {
     t.dispose();
   }

@@ -3,6 +3,7 @@
  * by the direction of the logits before they are made, so that nothing of size components × d_model exists.
  */
 
+import { finite } from '../engine/finite.js';
 import { Norm } from '../engine/norm.js';
 import { Scope } from '../engine/storage.js';
 import { Tensor } from '../engine/tensor.js';
@@ -97,6 +98,13 @@ export async function directLogits(
       [logits, parts.stack, ...extra.map(([, t]) => t)].map((t) => t.data()),
     );
     const n = sum.length;
+    finite(sum, (i) => `position ${start + i}: the logit`);
+    [rows, ...rest].forEach((values, part) => {
+      finite(
+        values,
+        (i) => `${part ? extra[part - 1][0] : parts.labels[Math.floor(i / n)]}, position ${start + (i % n)}`,
+      );
+    });
     const all = [
       ...lump(parts.labels, rows, n, by),
       ...extra.map(([label], i): [string, Float32Array] => [

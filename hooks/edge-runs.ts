@@ -13,6 +13,7 @@
 
 import { addInto } from '../engine/accumulate.js';
 import type { RowInput } from '../engine/batch.js';
+import { finite } from '../engine/finite.js';
 import { extendPrefix, KvStore, type Prefix } from '../engine/kv.js';
 import { pickRows } from '../engine/ops.js';
 import { multiplyInto } from '../engine/products.js';
@@ -283,6 +284,10 @@ export class EdgeRuns {
     const t = await this.#prepared!.evaluate(x, all);
     const values = await t.data();
     t.dispose();
+    finite(values, (i) => {
+      const { row, pos } = reads[i % reads.length];
+      return `circuit ${Math.floor(i / reads.length)}, prompt ${row}, position ${pos}: the metric`;
+    });
     return Array.from({ length: n }, (_, c) => {
       const sum = this.#from.map(() => 0);
       const count = this.#from.map(() => 0);

@@ -1,5 +1,6 @@
 /** A metric of a recorded run: its numbers, and where gradients start. */
 
+import { finite } from '../engine/finite.js';
 import { pickRows, unembed } from '../engine/ops.js';
 import { showShape } from '../engine/shape.js';
 import type { Scope } from '../engine/storage.js';
@@ -70,6 +71,7 @@ async function measureFunction(
   checkTaped(value, logits, 'the metric');
   const seed = Tensor.from(gpu, Float32Array.of(1), value.shape, { label: 'seed', scope });
   const number = await value.item();
+  finite([number], () => 'the metric');
   return { value: number, prompts: Float32Array.of(number), seeds: [[value, seed]] };
 }
 
@@ -104,7 +106,10 @@ async function measureMetric(
     const weights = Float32Array.from(reads, ({ row }) => share / count[row]);
     const seed = Tensor.from(gpu, weights, values.shape, { label: 'seed', scope });
     const prompts = new Float64Array(tokens.length);
-    (await values.data()).forEach((v, i) => {
+    finite(
+      await values.data(),
+      (i) => `metric ${metric.name}, prompt ${reads[i].row}, position ${reads[i].pos}: it`,
+    ).forEach((v, i) => {
       prompts[reads[i].row] += v / count[reads[i].row];
     });
     const value = metric.per === 'batch' ? mean([...prompts]) : prompts.reduce((a, b) => a + b, 0);

@@ -81,6 +81,7 @@ export function runToLogits(model: Runnable, plan: RunPlan): Promise<Tensor> {
   return run(model, plan, ({ x, batch, stopped }) => {
     const out = stopped ? x : unembed(x, model.gpuWeights.W_U, model.gpuWeights.b_U);
     const shape = batch.equal ? [batch.rows.length, batch.rows[0].length, out.shape[1]] : out.shape;
+    if (!stopped) out.storage.guarded = 'logits';
     const shown = out.reshape(shape);
     return shown.alias(null, stopped ? 'residual stream' : 'logits');
   });
@@ -106,9 +107,9 @@ export function logitsOfResidual({ config, gpuWeights: w }: Runnable, residual: 
   const scope = new Scope();
   try {
     const x = packed(residual, config, scope);
-    return unembed(w.lnFinal?.apply(x) ?? x, w.W_U, w.b_U)
-      .reshape([...residual.shape.slice(0, -1), config.dVocab])
-      .alias(null, 'logits');
+    const logits = unembed(w.lnFinal?.apply(x) ?? x, w.W_U, w.b_U);
+    logits.storage.guarded = 'logits';
+    return logits.reshape([...residual.shape.slice(0, -1), config.dVocab]).alias(null, 'logits');
   } finally {
     scope.close();
   }

@@ -5,7 +5,7 @@
 
 import { type Caps, type Example, type Family, type Launch, line, lineIndex, noise } from './kernel.js';
 import { expBelowWgsl, LOWEST, softmaxReference } from './softmax.js';
-import { accumulate, kernel, otherKinds, perElement, perElementMain, teamFor } from './wgsl.js';
+import { accumulate, kernel, orNan, otherKinds, perElement, perElementMain, teamFor } from './wgsl.js';
 
 /** `gelu_new`: GPT-2's tanh approximation; `gelu`: exact, x·Φ(x); `relu`. */
 export type Activation = 'gelu_new' | 'gelu' | 'relu';
@@ -35,10 +35,10 @@ fn act(x: f32) -> f32 {
   let a = min(abs(x) * ${SQRT_HALF}f, 9f);
   let t = 1f / (1f + 0.4f * a);
   let p = t * ${ERFC.reduceRight((inner, c) => (inner ? `(${c}f + t * ${inner})` : `${c}f`), '')};
-  return max(x, 0f) - 0.5f * (a * ${Math.SQRT2}f) * p * exp(-a * a);
+  return ${orNan('max(x, 0f)', 'x')} - 0.5f * (a * ${Math.SQRT2}f) * p * exp(-a * a);
 }`,
   relu: /* wgsl */ `
-fn act(x: f32) -> f32 { return max(x, 0f); }`,
+fn act(x: f32) -> f32 { return ${orNan('max(x, 0f)', 'x')}; }`,
 };
 
 /** WGSL that defines `fn act(x: f32) -> f32`. Finite for every finite x. */

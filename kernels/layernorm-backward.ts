@@ -6,7 +6,7 @@
 
 import { type Caps, type Example, type Family, type Launch, line, lineIndex, noise } from './kernel.js';
 import { type Gain, gainOf, inverseOfScale } from './layernorm.js';
-import { kernel, otherKinds, type Team, teamFor } from './wgsl.js';
+import { kernel, orNan, otherKinds, type Team, teamFor } from './wgsl.js';
 
 interface Sizes {
   readonly rows: number;
@@ -81,7 +81,8 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane:
   ${forColumns(`let d = X[at + c] - mean; let dn = ${dN}; m += vec4f(${dot('d', ones)}, ${dot('d', 'd')}, ${dot('dn', ones)}, ${dot('dn', 'd')});`)}
   m = total(m, lane) / ${width}f;
   let error = ${rms ? '0f' : 'm.x'}; // of the rounded mean
-  let scale = ${part === 'given' ? 'S[row]' : 'sqrt(max(m.y - error * error, 0f) + params.eps)'};
+  let variance = m.y - error * error;
+  let scale = ${part === 'given' ? 'S[row]' : `sqrt(${orNan('max(variance, 0f)', 'variance')} + params.eps)`};
   let g = ${inverseOfScale('scale')};
   let products = m.w - error * m.z;
   let shift = ${rms ? '0f' : 'm.z'};

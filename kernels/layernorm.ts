@@ -5,7 +5,7 @@
  */
 
 import { type Caps, type Example, type Family, type Launch, line, lineIndex, noise } from './kernel.js';
-import { kernel, otherKinds, type Team, teamFor } from './wgsl.js';
+import { kernel, notFinite, orNan, otherKinds, type Team, teamFor } from './wgsl.js';
 
 /** What the normalised numbers are multiplied by: weights w, or 1 + w (Gemma). */
 export type Gain = 'w' | '1+w';
@@ -99,7 +99,8 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane:
   ${
     scale === 'given'
       ? 'let scale = S[row];'
-      : 'let scale = sqrt(max(moments.y - error * error, 0f) + params.eps);'
+      : `let variance = moments.y - error * error;
+  let scale = sqrt(${orNan('max(variance, 0f)', 'variance')} + params.eps);`
   }
   ${scale === 'written' ? 'if (lane == 0u) { S[row] = scale; }' : ''}
   let gain = ${inverseOfScale('scale')};
@@ -109,7 +110,7 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane:
 
 /** WGSL: 1 / scale, and NaN where the scale is infinite or NaN. */
 export const inverseOfScale = (scale: string): string =>
-  `select(1f / ${scale}, bitcast<f32>(bitcast<u32>(${scale}) | 0x7fc00000u), (bitcast<u32>(${scale}) & 0x7f800000u) == 0x7f800000u)`;
+  `select(1f / ${scale}, bitcast<f32>(bitcast<u32>(${scale}) | 0x7fc00000u), ${notFinite(scale)})`;
 
 /** WGSL: the gain of column c. */
 export const gainOf = (gain: Gain): string => (gain === '1+w' ? '(1f + w[c])' : 'w[c]');
