@@ -170,7 +170,8 @@ export abstract class GpuArray<D extends DType = 'f32'> {
       const bytes = await this.gpu.read(dense.binding());
       if (this.dtype === 'u32') return new Uint32Array(bytes) as DataOf<D>;
       const data = new Float32Array(bytes);
-      if (guarded) finite(data, (i) => `${guarded} ${showIndex(this.shape, i)}`);
+      if (guarded)
+        finite(data, (i) => (this.shape.length ? `${guarded} ${showIndex(this.shape, i)}` : guarded));
       return data as DataOf<D>;
     } finally {
       if (own) dense.dispose();

@@ -9,6 +9,7 @@
  * with layer norms that see the change.
  */
 
+import { finite } from '../engine/finite.js';
 import type { ActivationCache } from '../hooks/cache.js';
 import type { Counterfactual } from '../hooks/interventions.js';
 import type { HookedTransformer } from '../hooks/model.js';
@@ -107,6 +108,10 @@ async function addedOf(
       runs.push((await model.runWithResidual(input, { names })).cache);
     const [before, after] = [await written(runs[0], site, head), await written(runs[1], site, head)];
     const delta = after.map((x, i) => x - before[i]); // [tokens, dModel]
+    finite(
+      delta,
+      (i) => `pathPatchDirect: what the sender in layer ${layer} writes (token ${Math.floor(i / dModel)})`,
+    );
     const norm = normAt(model.config, 'ln1');
     for (const l of layers) {
       const scale = scales.length ? await runs[0].get(scaleOf(l)).data() : null; // [tokens]
