@@ -3,7 +3,7 @@
  * `reshape`, `transpose` and `expand` share memory: it goes back when the last view is disposed of.
  */
 
-import { finite } from './finite.js';
+import { finite } from '../weights/finite.js';
 import type { Binding, Gpu } from './gpu.js';
 import { ALIGN, copyInto } from './launches.js';
 import {

@@ -1,10 +1,10 @@
 /** What a model says at some positions of one text: the most probable next tokens, and how chosen ones fare among them. */
 
-import { finite } from '../engine/finite.js';
 import { pickRows } from '../engine/ops.js';
 import { pairLogits, topLogits } from '../engine/score.js';
 import { Tensor } from '../engine/tensor.js';
 import { rankOf } from '../engine/vocabulary.js';
+import { finite } from '../weights/finite.js';
 import { type Runnable, run } from './run.js';
 import { logSumExps } from './score.js';
 

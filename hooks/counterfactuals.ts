@@ -3,7 +3,6 @@
  * one number a prompt.
  */
 
-import { finite } from '../engine/finite.js';
 import { pickRows } from '../engine/ops.js';
 import { tokensThatFit } from './budget.js';
 import { ActivationCache } from './cache.js';
@@ -12,6 +11,7 @@ import { checkNorms, type Edit, editsOf } from './edits.js';
 import { joins } from './fork-run.js';
 import type { Base, Counterfactual } from './interventions.js';
 import { type Metric, mean, type PreparedMetric, type Read } from './metric.js';
+import { metricValues } from './metric-values.js';
 import type { HookedTransformer } from './model.js';
 import { chunksInTurn, type Fork, planFork, tokensIn } from './plan.js';
 import { checkRuns, type RecordContent, type RecordStore, readRecord, recordLine, sha256 } from './record.js';
@@ -123,7 +123,7 @@ export async function* sweepCells(
 
     const evaluate = async (name: string) =>
       Array.from(
-        (await valuesOf(
+        (await metricValues(
           prepared!,
           await runs.final(name),
           runs.reads,
@@ -172,7 +172,7 @@ export async function* sweepCells(
       await walk(model, runs, chunk, { reads: metric.reads, signal, onLayer }, async (x, spans) => {
         const { reads, rows } = readsIn(spans, at);
         const picked = rows.length === x!.shape[0] ? x! : pickRows(x!, rows);
-        const got = await valuesOf(
+        const got = await metricValues(
           prepared!,
           picked,
           reads.map(({ row, pos }) => ({ row, pos })),
@@ -227,7 +227,14 @@ function plan(runs: Runs, list: readonly Counterfactual[], reads: 'last' | 'all'
     lengths.forEach((length, row) => {
       // What follows the last read is never run.
       const end = reads === 'all' ? length - 1 : length;
-      const setting = { nLayers, length: end, reads, baseEdits: baseEdits[row], idle: runs.idle };
+      const setting = {
+        nLayers,
+        length: end,
+        tokens: length,
+        reads,
+        baseEdits: baseEdits[row],
+        idle: runs.idle,
+      };
       const fork = planFork(cell, row, byRow[row], setting);
       if (fork) forks.push(fork);
     });
@@ -276,26 +283,6 @@ async function openRecord(
   const first = { glassbox: 'sweep' as const, fingerprint, cells: list.length, about: { ...about, ...more } };
   if (!header) await record.append([recordLine(first)]);
   return content;
-}
-
-/** The metric at some reads, on the host. */
-async function valuesOf(
-  metric: PreparedMetric,
-  x: Parameters<PreparedMetric['evaluate']>[0],
-  reads: readonly Read[],
-  what: (i: number) => string,
-) {
-  const t = await metric.evaluate(x, reads);
-  try {
-    if (t.size !== reads.length)
-      throw new Error(`the metric gave ${t.size} numbers for ${reads.length} reads`);
-    return finite(
-      await t.data(),
-      (i) => `${what(i)}, prompt ${reads[i].row}, position ${reads[i].pos}: the metric`,
-    );
-  } finally {
-    t.dispose();
-  }
 }
 
 /** Rows of a walk's result that the metric reads. */

@@ -3,11 +3,11 @@
  * by the direction of the logits before they are made, so that nothing of size components × d_model exists.
  */
 
-import { finite } from '../engine/finite.js';
 import { Norm } from '../engine/norm.js';
 import { Scope } from '../engine/storage.js';
 import { Tensor } from '../engine/tensor.js';
 import { alongDirections, logitDirections } from '../engine/vocabulary.js';
+import { finite } from '../weights/finite.js';
 import type { ActivationCache } from './cache.js';
 import { Look } from './look.js';
 import { type PosSlice, positionRange } from './positions.js';

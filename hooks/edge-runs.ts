@@ -13,7 +13,6 @@
 
 import { addInto } from '../engine/accumulate.js';
 import type { RowInput } from '../engine/batch.js';
-import { finite } from '../engine/finite.js';
 import { extendPrefix, KvStore, type Prefix } from '../engine/kv.js';
 import { pickRows } from '../engine/ops.js';
 import { multiplyInto } from '../engine/products.js';
@@ -23,6 +22,7 @@ import { readsOf } from './base.js';
 import { type EdgeGraph, edgeGraph, type ReaderGroup } from './edge-graph.js';
 import { addSender, addSenders, senderNames, sendersAt, senderTable, streamOf } from './edge-senders.js';
 import type { Metric, PreparedMetric, Read } from './metric.js';
+import { metricValues } from './metric-values.js';
 import type { HookedTransformer } from './model.js';
 import { run } from './run.js';
 import type { HookEntry } from './tap.js';
@@ -281,13 +281,8 @@ export class EdgeRuns {
   async #evaluate(x: Tensor, n: number): Promise<number[][]> {
     const reads = this.#reads;
     const all = Array.from({ length: n }, () => reads).flat();
-    const t = await this.#prepared!.evaluate(x, all);
-    const values = await t.data();
-    t.dispose();
-    finite(values, (i) => {
-      const { row, pos } = reads[i % reads.length];
-      return `circuit ${Math.floor(i / reads.length)}, prompt ${row}, position ${pos}: the metric`;
-    });
+    const circuit = (i: number) => `circuit ${Math.floor(i / reads.length)}`;
+    const values = await metricValues(this.#prepared!, x, all, circuit);
     return Array.from({ length: n }, (_, c) => {
       const sum = this.#from.map(() => 0);
       const count = this.#from.map(() => 0);

@@ -3,10 +3,10 @@
  * whole text is run again for every token, which gives the same tokens, slower.
  */
 
-import { finite } from '../engine/finite.js';
 import { extendPrefix, KvStore, type Prefix } from '../engine/kv.js';
 import { uniform } from '../engine/random.js';
 import { checkSampling, type SamplingOptions, sample } from '../engine/sample.js';
+import { finite } from '../weights/finite.js';
 import { readInput } from './input.js';
 import type { HookedTransformer } from './model.js';
 import { runToLastLogits } from './run.js';

@@ -1,10 +1,10 @@
 /** Residual streams read as if they were the last: what the unembedding would see, and what it would say. */
 
-import { finite } from '../engine/finite.js';
 import { unembed } from '../engine/ops.js';
 import { Scope } from '../engine/storage.js';
 import type { Tensor } from '../engine/tensor.js';
 import { ranksIn } from '../engine/vocabulary.js';
+import { finite } from '../weights/finite.js';
 import type { Runnable } from './run.js';
 
 /** Bytes of logits that there are at once. */

@@ -1,11 +1,11 @@
 /** A metric of a recorded run: its numbers, and where gradients start. */
 
-import { finite } from '../engine/finite.js';
 import { pickRows, unembed } from '../engine/ops.js';
 import { showShape } from '../engine/shape.js';
 import type { Scope } from '../engine/storage.js';
 import { isTaped } from '../engine/tape.js';
 import { Tensor } from '../engine/tensor.js';
+import { finite } from '../weights/finite.js';
 import { readsOf } from './base.js';
 import { type InputOptions, type ModelInput, readInput } from './input.js';
 import { type Metric, mean, type PreparedMetric, type Read } from './metric.js';

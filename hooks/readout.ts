@@ -84,7 +84,7 @@ export function readProbability(
 export const readRank = ({ gpuWeights: w }: Runnable, tokens: Lists): PreparedMetric =>
   scoped((x, reads) => {
     const ranks = rankOf(x, targetsOf(reads, tokens), w.W_U, w.b_U).mul(-1).max(1).mul(-1);
-    return ranks.add(x.mul(0).sum(-1)); // comparisons pass over NaN: 0 · x does not
+    return ranks.add(x.detach(x.scope).mul(0).sum(-1)); // comparisons pass over NaN: 0 · x does not
   });
 
 /**

@@ -12,6 +12,7 @@ import type { ActivationCache } from './cache.js';
 import { type Edit, editsOf } from './edits.js';
 import { ForkRun } from './fork-run.js';
 import type { Base } from './interventions.js';
+import { openRuns, weighsLater } from './later-keys.js';
 import type { Read } from './metric.js';
 import type { HookedTransformer } from './model.js';
 import { type HostNumbers, type Place, Places, type RunInfo, type Setting } from './places.js';
@@ -51,7 +52,7 @@ export class Runs implements Ground {
   /** Per run the hook points that are needed, and from which position on. */
   readonly #needs = new Map<string, Map<string, number>>();
   readonly #means = new Set<string>();
-  /** Halves whose residual stream is wanted, and the streams. */
+  /** Halves whose residual stream is wanted. */
   readonly #wanted = new Set<number>();
   readonly #stages = new Map<number, Tensor>();
   readonly #uploaded = new Map<HostNumbers | string, Tensor>();
@@ -66,7 +67,8 @@ export class Runs implements Ground {
     this.reads = readsOf(rows, reads);
     const info = { lengths: lengthsOf(rows), cells: null };
     const infos = new Map<string, RunInfo>([['base', info]]);
-    this.setting = { config: model.config, base: info, runs: infos, places: new Places(model.gpu) };
+    const [places, open] = [new Places(model.gpu), openRuns(interventions, sources)];
+    this.setting = { config: model.config, base: info, runs: infos, places, open };
     const own: TokenRun = { kind: 'tokens', rows, edits: [] };
     this.#runs.set('base', own);
     for (const source of sources) {
@@ -123,17 +125,17 @@ export class Runs implements Ground {
 
   /** Notes what an edit will ask for. */
   need(edits: readonly Edit[]): void {
-    for (const { place } of edits) {
-      if (!place || place.kind === 'host') continue;
+    for (const edit of edits) {
+      const { place } = edit;
+      if (place?.kind !== 'run' && place?.kind !== 'mean') continue;
       if (place.kind === 'mean') this.#means.add(place.run);
       const source = this.#runs.get(place.run)!;
       if (source.kind === 'cache') checkCache(place, source.cache);
+      if (source.kind === 'forks' && weighsLater(edit)) source.keepWhole();
       let names = this.#needs.get(place.run);
       if (!names) this.#needs.set(place.run, (names = new Map()));
-      names.set(
-        place.name,
-        Math.min(place.kind === 'run' ? place.pos : 0, names.get(place.name) ?? Infinity),
-      );
+      const from = place.kind === 'run' ? place.pos : 0;
+      names.set(place.name, Math.min(from, names.get(place.name) ?? Infinity));
       // Where a counterfactual has not left the base yet, its values are the base's.
       if (source.kind === 'forks') this.needOfBase(place.name);
     }

@@ -1,10 +1,10 @@
 /** How probable a model finds texts, and what it says next: log-probabilities without logits in memory. */
 
-import { finite, notFinite } from '../engine/finite.js';
 import { pairLogits, topLogits } from '../engine/score.js';
 import { Tensor } from '../engine/tensor.js';
 import type { TextInput } from '../engine/text.js';
 import type { Tokenizer } from '../engine/tokenizer.js';
+import { finite, notFinite } from '../weights/finite.js';
 import { type InputOptions, readInput } from './input.js';
 import type { Runnable } from './run.js';
 import { type ManyTextsOptions, runTrie } from './run-trie.js';

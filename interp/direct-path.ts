@@ -9,12 +9,12 @@
  * with layer norms that see the change.
  */
 
-import { finite } from '../engine/finite.js';
 import type { ActivationCache } from '../hooks/cache.js';
 import type { Counterfactual } from '../hooks/interventions.js';
 import type { HookedTransformer } from '../hooks/model.js';
 import { actName } from '../hooks/names.js';
 import type { Sweep } from '../hooks/sweep.js';
+import { finite } from '../weights/finite.js';
 import { hasNorms, linearNorm, normAt } from '../weights/norm.js';
 import type { HostTensor } from '../weights/types.js';
 import { type Cells, cellsOf } from './cells.js';

@@ -1,6 +1,6 @@
 /** What every method returns: numbers that know their axes. */
 
-import { notFinite } from '../engine/finite.js';
+import { notFinite } from '../weights/finite.js';
 
 /** One axis of a result. */
 export interface Axis {
