@@ -5,6 +5,7 @@ import { toCsv } from '../../interp/export.js';
 import { type PerplexityProgress, perplexity } from '../../interp/perplexity.js';
 import { exact, visible } from '../../interp/plots/text.js';
 import { scoreTexts } from '../../interp/scoring.js';
+import { textLines } from '../../weights/text.js';
 import { progress, UsageError } from '../cli.js';
 import { columns, csvText } from '../seeds/tables.js';
 import { type Command, fileError, type Invocation, type Outcome } from './command.js';
@@ -54,7 +55,7 @@ async function linesOf(x: Invocation): Promise<string[]> {
   if (file === undefined)
     throw new UsageError('score needs a FILE with a text a line (- is stdin), --text, or --file');
   const text = await x.file(file);
-  return text.split(/\r?\n/).filter((line) => line !== '');
+  return textLines(text).filter((line) => line !== '');
 }
 
 async function scored(x: Invocation, texts: readonly string[]): Promise<Outcome> {
