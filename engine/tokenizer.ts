@@ -81,6 +81,16 @@ function withSpecial(added: AddedToken[], vocab: unknown, names: readonly (strin
   return all;
 }
 
+/** `{ id: token }`, as tokenizer_config.json has it, as a list. */
+const tokensById = (value: unknown): unknown =>
+  value == null
+    ? []
+    : Object.entries(value).map(([id, token]) => ({
+        normalized: false,
+        ...(token as object),
+        id: Number(id),
+      }));
+
 /** The names of all special tokens that a configuration lists (`pad_token`, `additional_special_tokens`, …). */
 function specialNames(config: TokenizerSettings): (string | null)[] {
   const names = Object.entries(config).flatMap(([key, value]) =>
@@ -112,11 +122,11 @@ export class Tokenizer {
 
   private constructor(json: Record<string, unknown>, config: TokenizerSettings) {
     const names = [...specialNames(config), ...WELL_KNOWN.flat()];
-    const added = withSpecial(
-      addedTokensOf(json.added_tokens),
-      (json.model as { vocab: unknown }).vocab,
-      names,
+    const listed = addedTokensOf(json.added_tokens);
+    const further = addedTokensOf(tokensById(config.added_tokens_decoder)).filter(
+      ({ id, content }) => !listed.some((token) => token.id === id || token.content === content),
     );
+    const added = withSpecial([...listed, ...further], (json.model as { vocab: unknown }).vocab, names);
     this.#encoding = new Encoding(json, added);
     this.#decode = decoderOf(json.decoder) ?? ((entries) => [entries.join(' ')]);
     this.#byteLevel = hasStep(json.decoder, 'ByteLevel');
@@ -230,6 +240,14 @@ export class Tokenizer {
   idOf(piece: string): number | null {
     for (const token of this.#added.values()) if (token.content === piece) return token.id;
     return this.#encoding.model.vocab.get(this.#byteLevel ? entryOfText(piece) : piece) ?? null;
+  }
+
+  /**
+   * A text as the tokenizer sees it, in the writing of the vocabulary: normalized, and in one piece. `bytes` of tokens are
+   * compared with it to find words in a prompt.
+   */
+  normalize(text: string): string {
+    return this.#encoding.normalize(text);
   }
 
   /** True for a special token, such as `<|endoftext|>`. */

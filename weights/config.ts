@@ -41,6 +41,8 @@ export interface Config {
   /** Token id of `<|endoftext|>`: beginning of sequence and end of text. Null when the model has none. */
   readonly bosTokenId: number | null;
   readonly eosTokenId: number | null;
+  /** All tokens that end a text; `eosTokenId` is the first. */
+  readonly eosTokenIds: readonly number[];
   /** Name for messages and file headers, e.g. `gpt2`. */
   readonly name: string;
 }
@@ -206,13 +208,14 @@ function complete(
   const dMlp = attnOnly ? 0 : size('dMlp', 4 * dModel);
   const eps = known.eps ?? inferred.eps ?? 1e-5;
   if (typeof eps !== 'number' || !(eps >= 0 && eps < 1)) throw fail('eps', eps, 'a number in [0, 1)');
-  const token = (key: 'bosTokenId' | 'eosTokenId'): number | null => {
-    const value = known[key] ?? inferred[key] ?? null;
-    if (value === null) return null;
-    // GPT-2's default of 50256 stays in the files of models with a smaller vocabulary.
-    if (!Number.isSafeInteger(value) || (value as number) < 0) throw fail(key, value, 'a token id or null');
-    return (value as number) < dVocab ? (value as number) : null;
-  };
+  const tokens = (key: 'bosTokenId' | 'eosTokenId', value: unknown): number[] =>
+    [value ?? []].flat().filter((id): id is number => {
+      if (!Number.isSafeInteger(id) || (id as number) < -1)
+        throw fail(key, value, 'a token id, a list of them or null');
+      // −1: none. GPT-2's default of 50256 stays in the files of models with a smaller vocabulary.
+      return (id as number) >= 0 && (id as number) < dVocab;
+    });
+  const eosTokenIds = tokens('eosTokenId', known.eosTokenIds ?? known.eosTokenId ?? inferred.eosTokenId);
   const normalization = oneOf('normalization', { LN: 'LN', LNPre: 'LNPre', none: 'none' }, 'LN');
   const actFn = oneOf('actFn', ACTIVATIONS, 'gelu_new');
   if (actFn === 'solu_ln' && normalization === 'none')
@@ -237,8 +240,9 @@ function complete(
     ),
     scaleAttn: flag('scaleAttn', true),
     scaleAttnByInverseLayerIdx: flag('scaleAttnByInverseLayerIdx', false),
-    bosTokenId: token('bosTokenId'),
-    eosTokenId: token('eosTokenId'),
+    bosTokenId: tokens('bosTokenId', known.bosTokenId ?? inferred.bosTokenId)[0] ?? null,
+    eosTokenId: eosTokenIds[0] ?? null,
+    eosTokenIds: [...new Set(eosTokenIds)],
     name: name ?? (typeof known.name === 'string' ? known.name : 'unnamed'),
   };
 }

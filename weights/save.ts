@@ -117,7 +117,7 @@ function huggingFaceConfig(config: Config, tied: boolean): Record<string, unknow
     scale_attn_weights: config.scaleAttn,
     scale_attn_by_inverse_layer_idx: config.scaleAttnByInverseLayerIdx,
     bos_token_id: config.bosTokenId,
-    eos_token_id: config.eosTokenId,
+    eos_token_id: config.eosTokenIds.length > 1 ? config.eosTokenIds : config.eosTokenId,
     tie_word_embeddings: tied,
     torch_dtype: 'float32',
   };

@@ -56,6 +56,11 @@ export class Encoding {
     return tokens;
   }
 
+  /** A text after the normalizer. */
+  normalize(text: string): string {
+    return this.#normalizer ? this.#normalizer(pieceOf(text, false)).text : text;
+  }
+
   #encodePart(part: Piece, tokens: PlacedToken[]): void {
     const piece = this.#normalizer ? this.#normalizer(part) : part;
     for (const { range, token } of this.#normalized.split(piece.text)) {

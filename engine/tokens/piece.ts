@@ -13,6 +13,8 @@ export interface Piece {
   readonly at: number;
   /** It begins where the whole text begins. */
   readonly first: boolean;
+  /** Rules may not make it longer. */
+  readonly longest: number;
 }
 
 /** Rules may lengthen a text by this factor, and this many units more; beyond, they are refused. */
@@ -22,7 +24,8 @@ const LONGEST_EXTRA = 2 ** 20;
 /** The piece that a typed text is; `offset`: where it begins in the whole text. */
 export function pieceOf(text: string, aligned: boolean, offset = 0): Piece {
   const first = offset === 0;
-  if (!aligned) return { text, starts: null, ends: null, at: 0, first };
+  const longest = LONGEST_FACTOR * text.length + LONGEST_EXTRA;
+  if (!aligned) return { text, starts: null, ends: null, at: 0, first, longest };
   const starts = new Int32Array(text.length);
   const ends = new Int32Array(text.length);
   for (let i = 0; i < text.length; ) {
@@ -32,7 +35,7 @@ export function pieceOf(text: string, aligned: boolean, offset = 0): Piece {
       ends[i] = offset + i - k + size;
     }
   }
-  return { text, starts, ends, at: 0, first };
+  return { text, starts, ends, at: 0, first, longest };
 }
 
 /** The part [from, to) of a piece. */
@@ -45,6 +48,7 @@ export const slicePiece = (piece: Piece, from: number, to: number): Piece =>
         ends: piece.ends,
         at: piece.at + from,
         first: piece.first && from === 0,
+        longest: piece.longest,
       };
 
 /** Builds a changed copy of a piece; whatever is added says which part [from, to) of the old one it stands for. */
@@ -60,7 +64,7 @@ export class PieceBuilder {
 
   add(text: string, from: number, to: number): void {
     this.#text += text;
-    if (this.#text.length > LONGEST_FACTOR * this.#old.text.length + LONGEST_EXTRA)
+    if (this.#text.length > this.#old.longest)
       throw new Error(`tokenizer.json: a rule makes the text more than ${LONGEST_FACTOR} times as long`);
     const { starts, ends, at, text: old } = this.#old;
     if (!starts || !ends || !old.length) return;
@@ -84,6 +88,8 @@ export class PieceBuilder {
   }
 
   done(): Piece {
+    if (this.#text.length > this.#old.longest)
+      throw new Error(`tokenizer.json: a rule makes the text more than ${LONGEST_FACTOR} times as long`);
     const aligned = this.#old.starts !== null;
     return {
       text: this.#text,
@@ -91,6 +97,7 @@ export class PieceBuilder {
       ends: aligned ? this.#ends : null,
       at: 0,
       first: this.#old.first,
+      longest: this.#old.longest,
     };
   }
 }

@@ -89,8 +89,7 @@ const utf8 = new TextEncoder();
 function byteLevel(json: Record<string, unknown>): PreTokenizer {
   const cut: PreTokenizer = json.use_regex === false ? (piece) => [piece] : split(GPT2, 'Isolated');
   return (piece) => {
-    const whole =
-      json.add_prefix_space === true && !piece.text.startsWith(' ') ? prepend(piece, ' ') : piece;
+    const whole = json.add_prefix_space === true && !piece.text.startsWith(' ') ? prepend(piece, ' ') : piece;
     return cut(whole).map((part) =>
       mapChars(part, (char) => Array.from(utf8.encode(char), (byte) => BYTE_TO_CHAR[byte]).join('')),
     );

@@ -72,7 +72,13 @@ for (const { name, json, cases, decoded } of rust.tokenizers)
         ];
       }),
     );
-    same(decoded.map(([ids, text]): [string, unknown, unknown] => [`text of ${ids}`, tokenizer.decode(ids), text]));
+    same(
+      decoded.map(([ids, text]): [string, unknown, unknown] => [
+        `text of ${ids}`,
+        tokenizer.decode(ids),
+        text,
+      ]),
+    );
   });
 
 test.run();

@@ -54,7 +54,8 @@ test("ids are those of OpenAI's encoder, and decode to the same text", () => {
 test("blanks are Rust's, not JavaScript's: U+0085 is one, U+FEFF is none", () => {
   // what Hugging Face's tokenizers 0.23 give; js-tiktoken has JavaScript's blanks too
   const cut = preTokenizerOf({ type: 'ByteLevel', add_prefix_space: false })!;
-  const parts = (text: string) => cut(pieceOf(text, false)).map((piece) => fromUtf8(bytesOfEntry(piece.text)!));
+  const parts = (text: string) =>
+    cut(pieceOf(text, false)).map((piece) => fromUtf8(bytesOfEntry(piece.text)!));
   assert.equal(parts('a\u0085\u0085b'), ['a', '\u0085', '\u0085', 'b']);
   assert.equal(parts('1\u00852!\u0085?'), ['1', '\u0085', '2', '!', '\u0085', '?']);
   assert.equal(parts('a \ufeffb'), ['a', ' \ufeff', 'b']);
