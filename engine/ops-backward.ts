@@ -13,7 +13,7 @@ import {
 import { occurrences, scatterRowsAdd } from '../kernels/scatter-add.js';
 import { launched, summed, sumOverRows, zerosLike } from './accumulate.js';
 import { rowWindows, withDense } from './launches.js';
-import type { Activation } from './ops.js';
+import type { Activation } from '../kernels/activation-functions.js';
 import type { Backward, BackwardContext, Save } from './tape.js';
 import { Tensor } from './tensor.js';
 import type { Table } from './weights.js';
