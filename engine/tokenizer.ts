@@ -8,6 +8,7 @@ import { type AddedToken, addedTokensOf } from './tokens/added.js';
 import { byteOf, type Decoder, decoderOf } from './tokens/decoders.js';
 import { Encoding, type PlacedToken } from './tokens/encoding.js';
 import { quoted, record } from './tokens/file.js';
+import { tokenInFront } from './tokens/front.js';
 
 export type { PlacedToken } from './tokens/encoding.js';
 
@@ -108,6 +109,11 @@ export class Tokenizer {
   /** The token that ends a text; for GPT-2 the same one. */
   readonly eosToken: string | null;
   readonly eosTokenId: number | null;
+  /**
+   * Whether the checkpoint's tokenizer itself prepends the beginning-of-text token when it is called in Python: no for GPT-2,
+   * GPT-J and Pythia, yes for Llama and Gemma. From `add_bos_token` in tokenizer_config.json, else from the post-processor.
+   */
+  readonly addsBos: boolean;
   /** One more than the highest id that has a name. A model's `dVocab` may be larger, when its embedding was padded. */
   readonly size: number;
   readonly #encoding: Encoding;
@@ -157,6 +163,9 @@ export class Tokenizer {
     this.eosToken = special('eos', eos);
     this.bosTokenId = this.bosToken === null ? null : this.#idOfEntry(this.bosToken);
     this.eosTokenId = this.eosToken === null ? null : this.#idOfEntry(this.eosToken);
+    const { add_bos_token: told } = config;
+    const adds = typeof told === 'boolean' ? told : tokenInFront(json.post_processor) === this.bosToken;
+    this.addsBos = this.bosToken !== null && adds;
   }
 
   /**
