@@ -7,7 +7,7 @@ import { extendPrefix, KvStore, type Prefix } from '../engine/kv.js';
 import { uniform } from '../engine/random.js';
 import { checkSampling, type SamplingOptions, sample } from '../engine/sample.js';
 import { GrowingText } from './growing-text.js';
-import { readInput } from './input.js';
+import { needLanguageModel, readInput } from './input.js';
 import type { HookedTransformer } from './model.js';
 import { runToLastLogits } from './run.js';
 import { type Steering, type SteerOptions, steer } from './steer.js';
@@ -64,6 +64,7 @@ export async function* generateSteps(
     signal,
   } = options;
   const { config, gpu, tokenizer } = model;
+  needLanguageModel(config, 'generate');
   checkSampling(options);
   if (!Number.isInteger(maxNewTokens) || maxNewTokens < 0)
     throw new Error(`maxNewTokens ${maxNewTokens}: an integer ≥ 0 is needed`);

@@ -150,7 +150,7 @@ export function withTokenizer(
         ...files['tokenizer_config.json'],
         bos_token_id: bos[0] ?? null,
         eos_token_id: ends[0] ?? null,
-        dVocab: config.dVocab,
+        dVocab: Math.max(config.dVocab, config.dVocabOut),
       })
     : null;
   const eosTokenIds = [...new Set([...idsOf(tokenizer?.eosTokenId, config), ...ends])];

@@ -5,7 +5,7 @@ import { watchWeights } from '../engine/parameters.js';
 import { Tape } from '../engine/tape.js';
 import { Tensor } from '../engine/tensor.js';
 import { targetProbabilities } from '../engine/vocabulary.js';
-import { checkTokens } from './input.js';
+import { checkTokens, needLanguageModel } from './input.js';
 import { type Runnable, run } from './run.js';
 
 /** Options of `lossGradients`. */
@@ -39,6 +39,7 @@ export async function lossGradients(
   { where = 'all' }: LossOptions = {},
 ): Promise<LossGradients> {
   const { config, gpu } = model;
+  needLanguageModel(config, 'loss of next tokens');
   const at: number[] = [];
   const next: number[] = [];
   const weights: number[] = [];

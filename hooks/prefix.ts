@@ -2,7 +2,7 @@
 
 import { extendPrefix, KvStore, type Prefix } from '../engine/kv.js';
 import type { Tokenizer } from '../engine/tokenizer.js';
-import { type InputOptions, readInput } from './input.js';
+import { type InputOptions, needLanguageModel, readInput } from './input.js';
 import { type Runnable, run } from './run.js';
 
 /** Options of `model.prefix`. */
@@ -18,6 +18,7 @@ export async function storePrefix(
   options: PrefixOptions,
 ): Promise<Prefix> {
   const { config, gpu } = model;
+  if (config.attentionDir === 'bidirectional') needLanguageModel(config, 'prefix');
   const { inputs, tokens } = readInput(model, input, options);
   const [own] = tokens;
   const before = options.prefix ?? null;

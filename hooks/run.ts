@@ -61,7 +61,7 @@ export async function run<T>(
   const wanted = plannedNames(config, layers, hooks, capture);
   const scope = new Scope();
   try {
-    const batch = packBatch(gpu, config.nHeads, inputs, scope, keepIn);
+    const batch = packBatch(gpu, config, inputs, scope, keepIn);
     const seen = { rows: batch.rows, equal: batch.equal, nHeads: config.nHeads };
     let tap: Tap =
       wanted.hooks.size || wanted.capture.size
@@ -109,7 +109,7 @@ export function logitsOfResidual({ config, gpuWeights: w }: Runnable, residual: 
     const { normalization, eps, finalRms: rms } = config;
     const normalized = normalization === 'none' ? x : layerNorm(x, w.lnFinal, eps, { rms }).normalized;
     return unembed(normalized, w.W_U, w.b_U)
-      .reshape([...residual.shape.slice(0, -1), config.dVocab])
+      .reshape([...residual.shape.slice(0, -1), config.dVocabOut])
       .alias(null, 'logits');
   } finally {
     scope.close();

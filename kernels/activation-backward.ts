@@ -102,7 +102,8 @@ export function soluBackwardReference(x: readonly number[], dy: readonly number[
 /** Checks of the derivatives. */
 export const activationBackwardFamily: Family = {
   name: 'activation-backward',
-  about: 'dX = dY · act′(X) for gelu_new, gelu (exact), relu, silu and others, and solu, gates live or frozen',
+  about:
+    'dX = dY · act′(X) for gelu_new, gelu (exact), relu, silu and others, and solu, gates live or frozen',
   examples(ownCaps) {
     const cases = {
       'ordinary values': noise(1003, 1, 6),

@@ -70,7 +70,8 @@ fn act(x: f32) -> f32 {
   let p = t * ${ERFC.reduceRight((inner, c) => (inner ? `(${c}f + t * ${inner})` : `${c}f`), '')};
   return max(x, 0f) - 0.5f * (a * ${Math.SQRT2}f) * p * exp(-a * a);
 }`;
-const gelu = (x: number): number => (x > 0 ? x - 0.5 * x * erfc(x * SQRT_HALF) : 0.5 * x * erfc(-x * SQRT_HALF));
+const gelu = (x: number): number =>
+  x > 0 ? x - 0.5 * x * erfc(x * SQRT_HALF) : 0.5 * x * erfc(-x * SQRT_HALF);
 const tanhOf = (x: number): number => Math.tanh(SQRT_2_OVER_PI * (x + 0.044715 * x ** 3));
 
 /** xIELU's parameters (Huang & Schlag 2024), as TransformerLens fixes them. */

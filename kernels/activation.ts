@@ -93,7 +93,8 @@ function soluExamples(caps: Caps): Example[] {
 /** Checks of the activation functions. */
 export const activationFamily: Family = {
   name: 'activation',
-  about: 'Y = act(X), X, Y [n], for gelu_new, gelu (exact), relu, silu and others; solu over rows, X, Y [rows, cols]',
+  about:
+    'Y = act(X), X, Y [n], for gelu_new, gelu (exact), relu, silu and others; solu over rows, X, Y [rows, cols]',
   examples: (caps) => [
     ...soluExamples(caps),
     ...ACTIVATIONS.flatMap((act) => {

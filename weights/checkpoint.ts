@@ -114,6 +114,7 @@ export function inferConfig(checkpoint: TensorSource): Partial<Config> {
     nLayers,
     dModel: axis('wte.weight', 1),
     dVocab: axis('wte.weight', 0),
+    dVocabOut: axis('lm_head.weight', 0) ?? source.shape('lm_head.weight')?.[0],
     nCtx: axis('wpe.weight', 0),
     dMlp: attnOnly ? 0 : dMlp,
     attnOnly,
@@ -165,16 +166,20 @@ function checkNames(
   if (missing.length > 0) throw missingTensors(source, config, missing);
   for (const [key, shape] of shapes) checkShape(source, names.get(key)!, shape);
 
-  const { dVocab, dModel } = config;
+  const { dVocab, dVocabOut, dModel } = config;
   for (const [key, shape] of [
-    ['lm_head.weight', [dVocab, dModel]] as const,
-    ['lm_head.bias', [dVocab]] as const,
+    ['lm_head.weight', [dVocabOut, dModel]] as const,
+    ['lm_head.bias', [dVocabOut]] as const,
   ]) {
     const name = [key, prefix + key].find((known) => source.shape(known));
     if (name === undefined) continue;
     checkShape(source, name, shape);
     names.set(key, name);
   }
+  if (dVocabOut !== dVocab && !names.has('lm_head.weight'))
+    throw new Error(
+      `${source.name}: the configuration says ${dVocabOut} outputs and ${dVocab} tokens, and there is no unembedding ("${called(source, 'lm_head.weight')}"), so that the embedding would be used`,
+    );
   return names;
 }
 

@@ -74,9 +74,10 @@ export function saveable(
 }
 
 /** Whether the architecture is one that Hugging Face's GPT-2 has. */
-function isGpt2({ attnOnly, normalization, actFn, finalRms, positionEmbedding }: Config): boolean {
+function isGpt2({ attnOnly, normalization, actFn, finalRms, positionEmbedding, ...config }: Config): boolean {
   const special = attnOnly || normalization === 'none' || finalRms || positionEmbedding === 'shortformer';
-  return !special && !actFn.startsWith('solu');
+  const own = config.attentionDir === 'bidirectional' || config.dVocabOut !== config.dVocab;
+  return !special && !own && !actFn.startsWith('solu');
 }
 
 /**

@@ -6,8 +6,8 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { soluReference } from '../../kernels/activation.js';
-import { ACTIVATIONS, activate } from '../../kernels/activation-functions.js';
 import { slopeReference, soluBackwardReference } from '../../kernels/activation-backward.js';
+import { ACTIVATIONS, activate } from '../../kernels/activation-functions.js';
 import {
   productsBackwardReference,
   scoresBackwardReference,
@@ -70,7 +70,10 @@ test('linear layers: dX through an activation function, and dW', () => {
 test('frozen gates: what is left of the derivative is act(x) / x', () => {
   for (const act of ACTIVATIONS)
     for (const x of doubles(50, 5, 5))
-      assert.ok(Math.abs(slopeReference(act, x, 'frozen') * x - activate(act, x) + activate(act, 0)) < 1e-12, act);
+      assert.ok(
+        Math.abs(slopeReference(act, x, 'frozen') * x - activate(act, x) + activate(act, 0)) < 1e-12,
+        act,
+      );
 });
 
 test('SoLU, softmax: of each row', () => {
