@@ -3,8 +3,10 @@
 import { Tokenizer } from '../engine/tokenizer.js';
 import type { Config } from '../weights/config.js';
 import { type FileSource, readJson, readText } from '../weights/files.js';
+import { hubRepo } from '../weights/hub.js';
 import type { LoadOptions as FileOptions } from '../weights/platform.js';
 import { resolveModel } from '../weights/resolve.js';
+import { shown } from '../weights/shown.js';
 
 /** Files that say something about the tokenizer besides its rules. */
 const BESIDE = ['tokenizer_config.json', 'special_tokens_map.json'];
@@ -38,14 +40,21 @@ export async function readTokenizer(
   const local = tokenizer === undefined && !files.hub;
   const how = { ...options, revision: undefined, ...(local && { localFilesOnly: true }) };
   try {
-    const found = await readFolder(await resolveModel(elsewhere, how));
-    if (found['tokenizer.json']) return found;
+    // A file may name a repository of the Hub. Other addresses and paths are the user's to give.
+    if (tokenizer === undefined && !hubRepo(elsewhere))
+      throw new Error('config.json names it as tokenizer_name, and it is no repository of the Hub');
+    const folder = await resolveModel(elsewhere, how);
+    const found = await readFolder(folder);
+    if (found['tokenizer.json']) {
+      await folder.finished?.();
+      return found;
+    }
     throw new Error('there is no tokenizer.json');
   } catch (cause) {
     options.signal?.throwIfAborted();
     if (local) return own;
     throw new Error(
-      `tokenizer ${elsewhere}: ${(cause as Error).message} (the model can be loaded without: { tokenizer: null })`,
+      `tokenizer ${shown(elsewhere)}: ${(cause as Error).message} (the model can be loaded with another one, or without: { tokenizer: null })`,
       { cause },
     );
   }

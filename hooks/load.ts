@@ -97,6 +97,7 @@ export async function openPretrained(source: ModelSource, options: LoadOptions):
     options,
   );
   const { config, tokenizer } = withTokenizer(own, tokenizerFiles, await readGeneration(files));
+  await files.finished?.();
   return { config, tensors, tokenizer, tokenizerFiles };
 }
 

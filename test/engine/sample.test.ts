@@ -15,7 +15,10 @@ const shares = (options: SamplingOptions, from = logits): number[] => {
   return counts.map((n) => n / 1000);
 };
 const near = (got: readonly number[], wanted: readonly number[], what: string) =>
-  got.forEach((x, i) => assert.ok(Math.abs(x - wanted[i]) <= 0.0011, `${what}: ${got}, not ${wanted}`));
+  assert.ok(
+    got.every((x, i) => Math.abs(x - wanted[i]) <= 0.0011),
+    `${what}: ${got}, not ${wanted}`,
+  );
 
 test('temperature 0 takes the most probable token; of equal ones the first', () => {
   assert.is(draw({}, 0.99), 1);
