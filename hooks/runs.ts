@@ -227,17 +227,14 @@ export class Runs implements Ground {
     return { ...this.setting, base, runs };
   }
 
-  get #bidirectional(): boolean {
-    return this.#model.config.attentionDir === 'bidirectional';
-  }
-
   #sameAsBase(place: Place & { kind: 'run' }, row: number, order: number): boolean {
     const source = this.#runs.get(place.run)!;
     if (place.run === 'base') return place.row === row;
     if (source.kind === 'cache') return false;
     if (source.kind === 'forks') return place.row === row && !source.owns(place);
     const [a, b] = [source.rows[place.row], this.rows[row]];
-    const seen = this.#bidirectional ? Math.max(a.length, b.length) : place.pos + 1; // tokens that reach it
+    const seen =
+      this.setting.config.attentionDir === 'bidirectional' ? Math.max(a.length, b.length) : place.pos + 1; // tokens that reach it
     for (let p = 0; p < seen; p++) if (a[p] !== b[p]) return false;
     const touches = (edits: readonly Edit[], r: number) =>
       edits.some((e) => e.row === r && e.order <= order && e.pos < seen);
@@ -293,7 +290,7 @@ export class Runs implements Ground {
     const [base, source] = [this.#runs.get('base') as TokenRun, this.#runs.get(name)!];
     if (
       !this.#sharing ||
-      this.#bidirectional ||
+      this.setting.config.attentionDir === 'bidirectional' ||
       name === 'base' ||
       source.kind !== 'tokens' ||
       !this.comparable(name) ||

@@ -109,12 +109,13 @@ export function inferConfig(checkpoint: TensorSource): Partial<Config> {
   const layers = source.names().map((name) => Number(layerOf(name, prefix) ?? -1));
   const nLayers = Math.max(-1, ...layers) + 1;
   const dMlp = axis('h.0.mlp.c_fc.weight', 1);
+  const head = source.shape('lm_head.weight') ?? source.shape(`${prefix}lm_head.weight`);
   const attnOnly = nLayers > 0 && !source.names().some((name) => name.includes('.mlp.'));
   return {
     nLayers,
     dModel: axis('wte.weight', 1),
     dVocab: axis('wte.weight', 0),
-    dVocabOut: axis('lm_head.weight', 0) ?? source.shape('lm_head.weight')?.[0],
+    ...(head && { dVocabOut: head[0] }),
     nCtx: axis('wpe.weight', 0),
     dMlp: attnOnly ? 0 : dMlp,
     attnOnly,
