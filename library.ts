@@ -1,12 +1,16 @@
 /** Everything public, whatever the platform. */
 
 export type { AdapterChoice, AdapterDescription } from './engine/adapter.js';
+export type { Axis } from './engine/along.js';
+export type { AxisName, NamedIndex } from './engine/axes.js';
 export type { Row } from './engine/batch.js';
 export { Gpu, type GpuStats } from './engine/gpu.js';
 export type { KvStore, Prefix } from './engine/kv.js';
+export type { AnyIndex } from './engine/parts.js';
 export type { MemoryReport } from './engine/pool.js';
+export type { TopkOptions } from './engine/reductions.js';
 export type { SamplingOptions } from './engine/sample.js';
-export type { Index } from './engine/shape.js';
+export type { Index, Part } from './engine/shape.js';
 export { Tensor } from './engine/tensor.js';
 export type { TextInput } from './engine/text.js';
 export { Tokenizer } from './engine/tokenizer.js';

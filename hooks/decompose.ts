@@ -3,6 +3,7 @@
  * meaning of `layer`. What TransformerLens leaves out of a sum is told in `sum.rest`, and added by `inclRemainder`.
  */
 
+import { axesOf } from '../engine/axes.js';
 import { sameShape } from '../engine/shape.js';
 import { Scope } from '../engine/storage.js';
 import { Tensor } from '../engine/tensor.js';
@@ -95,8 +96,13 @@ export function stackActivation(
     if (all.some((t) => !sameShape(t.shape, all[0].shape)))
       throw new Error(`${what}: "${name}" has another shape in some of the layers`);
     const rows = all.map((t) => t.reshape([1, ...t.shape]));
+    const stack = Tensor.concat(rows).keep();
+    stack.named = axesOf([
+      'layer',
+      ...(all[0].named?.packed ? all[0].shape.map(() => null) : (all[0].axes ?? [])),
+    ]);
     return asStack(
-      Tensor.concat(rows).keep(),
+      stack,
       layers.map((l) => `L${l}`),
     );
   });
