@@ -20,6 +20,7 @@ import { type Scope, Storage } from './storage.js';
 import { type TapeNode, taped } from './tape.js';
 import type { Tensor } from './tensor.js';
 import { expandBackward, reshapeBackward, transposeBackward, windowBackward } from './tensor-backward.js';
+import { currentScope, type UserScope } from './user-scope.js';
 
 /** Numbers in lists in lists. */
 export type Nested = number | Nested[];
@@ -57,6 +58,8 @@ export abstract class GpuArray<D extends DType = 'f32'> {
   named: Axes | null;
   /** Internal: who disposes of it, if not the caller. */
   scope: Scope | null = null;
+  /** Internal: the user's scope that it ends with, if no run owns it. */
+  owner: UserScope | null = null;
   /** Internal: where it stands on a tape, if somebody wants gradients. */
   node: TapeNode | null = null;
   #storage: Storage | null;
@@ -73,6 +76,7 @@ export abstract class GpuArray<D extends DType = 'f32'> {
     storage.retain();
     dropped.register(this, storage, this);
     if (scope?.open) scope.add(this);
+    else currentScope()?.add(this);
   }
 
   /** Internal: the memory. @throws when it was given back. */
@@ -111,6 +115,7 @@ export abstract class GpuArray<D extends DType = 'f32'> {
   dispose(): void {
     if (!this.#storage) return;
     this.scope?.remove(this);
+    this.owner?.remove(this);
     dropped.unregister(this);
     const storage = this.#storage;
     this.#storage = null;
@@ -121,9 +126,12 @@ export abstract class GpuArray<D extends DType = 'f32'> {
     this.dispose();
   }
 
-  /** Makes the caller its owner: it outlives the run or hook it comes from, until `dispose()`. */
+  /** Makes the caller its owner: it outlives the run or hook it comes from, until `dispose()` (or the end of a `scope`). */
   keep(): this {
-    this.scope?.remove(this);
+    if (this.scope) {
+      this.scope.remove(this);
+      currentScope()?.add(this);
+    }
     return this;
   }
 

@@ -86,9 +86,9 @@ export function indexed(axes: Axes | null, index: Index): Axes | null {
 const drop = (names: readonly AxisName[], index: Index): AxisName[] =>
   names.filter((_, i) => typeof index[i] !== 'number');
 
-/** Of another shape: leading and trailing axes that stay keep their names. */
+/** Of another shape: leading and trailing axes that stay keep their names. Packed rows become one axis, as equal rows do. */
 export function reshaped(axes: Axes | null, from: readonly number[], to: readonly number[]): Axes | null {
-  if (!axes || sameShape(from, to)) return axes;
+  if (!axes || (sameShape(from, to) && !axes.packed)) return axes;
   const most = Math.min(from.length, to.length);
   let lead = 0;
   while (lead < most && from[lead] === to[lead]) lead++;
@@ -97,7 +97,7 @@ export function reshaped(axes: Axes | null, from: readonly number[], to: readonl
   const names = to.map((_, i) =>
     i < lead ? axes.names[i] : i >= to.length - tail ? axes.names[i - to.length + from.length] : null,
   );
-  return lead && axes.packed ? { names, packed: axes.packed } : axesOf(names);
+  return axesOf(names);
 }
 
 /** Of axes in another order. */

@@ -10,6 +10,7 @@ import { Tensor } from '../engine/tensor.js';
 import type { ActivationCache } from './cache.js';
 import { activation } from './components.js';
 import { Look } from './look.js';
+import { owning } from './owning.js';
 import {
   type AccumulatedOptions,
   accumulated,
@@ -150,14 +151,10 @@ function cook(
   };
   const of = scale.length ? `${target}, normalised` : target;
   const complete = lumped || !lacking.length;
-  return { ...asStack(stack, labels), sum: { of, complete, rest: labelsOf(lacking), check } };
+  return owning({ stack, labels, sum: { of, complete, rest: labelsOf(lacking), check } }, stack);
 }
 
-const asStack = (stack: Tensor, labels: readonly string[]): Stack => ({
-  stack,
-  labels,
-  dispose: () => stack.dispose(),
-});
+const asStack = (stack: Tensor, labels: readonly string[]): Stack => owning({ stack, labels }, stack);
 
 function checkMode<M extends false | LayerNormMode>(what: string, mode: M, recomputed: boolean): M {
   const modes = recomputed ? [false, 'frozen', 'recomputed'] : [false, 'frozen'];

@@ -10,16 +10,15 @@ import type { Config } from '../weights/config.js';
 import type { ActivationCache } from './cache.js';
 import { type Component, rowsAPiece } from './components.js';
 import { Look } from './look.js';
+import type { Holder } from './owning.js';
 import type { PosSlice } from './positions.js';
 
 /** Rows of the residual stream, and what each is. */
-export interface Stack {
+export interface Stack extends Holder {
   /** [component, batch, pos, dModel]; a single position drops its axis, rows of different length give [component, tokens, dModel]. */
   readonly stack: Tensor;
   /** One a row, as TransformerLens has them. */
   readonly labels: readonly string[];
-  /** Gives the memory of `stack` back. */
-  dispose(): void;
 }
 
 /** How far what adds up is off. */

@@ -139,6 +139,7 @@ test('a position whose meaning depends on the rows is an error that shows the na
   await throws(() => pattern(whole).softmax(), /softmax\('key'\)/);
   await throws(() => pattern(whole).max(-1), /max\('key'\)/);
   assert.equal((await read(z(whole).sum(-1))).shape, [10, nHeads]); // the same in equal rows
+  assert.equal((await read(z(whole).reshape([-1, nHeads, dHead]).sum(0))).shape, [nHeads, dHead]); // likewise
 });
 
 test('axes and positions that are not there are named', async () => {
