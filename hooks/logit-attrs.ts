@@ -1,5 +1,6 @@
 /** Direct logit attribution: how much vectors of the residual stream add to logits, once the last layer norm is a fixed scale. */
 
+import { axesOf } from '../engine/axes.js';
 import { Scope } from '../engine/storage.js';
 import type { Tensor } from '../engine/tensor.js';
 import { toSingleToken } from '../engine/text.js';
@@ -60,7 +61,9 @@ export function logitAttrs(
     const scale = frozenScale(look, 'ln_final', scope, what);
     const along = alongDirections(x, everywhere, { D: scale ? centred(directions) : directions, b });
     const shaped = along.reshape([rows, look.tokens, 1]);
-    return (scale ? shaped.div(scale) : shaped).reshape([rows, ...look.lead]).keep();
+    const attrs = (scale ? shaped.div(scale) : shaped).reshape([rows, ...look.lead]);
+    attrs.named = axesOf(['component', ...look.names]);
+    return attrs.keep();
   } finally {
     scope.close();
   }

@@ -1,5 +1,6 @@
 /** Columns of the unembedding as directions of the residual stream. */
 
+import { axesOf } from '../engine/axes.js';
 import { Tensor } from '../engine/tensor.js';
 import { checkOutputs } from './input.js';
 import type { HookedTransformer } from './model.js';
@@ -16,5 +17,7 @@ export function residualDirections(
   ids.forEach((id, i) => {
     for (let d = 0; d < dModel; d++) data[i * dModel + d] = W_U.data[d * dVocabOut + id];
   });
-  return Tensor.from(gpu, data, [ids.length, dModel]);
+  const out = Tensor.from(gpu, data, [ids.length, dModel]);
+  out.named = axesOf(['token', 'd_model']);
+  return out;
 }
