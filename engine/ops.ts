@@ -5,6 +5,7 @@
  */
 
 import { activation, solu } from '../kernels/activation.js';
+import type { Activation } from '../kernels/activation-functions.js';
 import { embed, gatherRows } from '../kernels/embed.js';
 import { headInput, headResult } from '../kernels/head-matmul.js';
 import { linear as linearLaunch, unembed as unembedLaunch } from '../kernels/matmul.js';
@@ -26,9 +27,6 @@ import type { Scope } from './storage.js';
 import { isTaped, taped } from './tape.js';
 import { Tensor } from './tensor.js';
 import type { GpuBlock, Table } from './weights.js';
-
-/** The MLP's nonlinearity: GPT-2's tanh approximation, the exact one by erf, or relu: number by number. */
-export type Activation = 'gelu_new' | 'gelu' | 'relu';
 
 /** W_E[token] + W_pos[position]: [tokens, dModel]. */
 export function embedTokens(W_E: Table, W_pos: Table, batch: Batch): Tensor {

@@ -70,7 +70,8 @@ export class ForkRun {
     this.#config = setting.config;
     this.#forks.clear();
     this.#all = [];
-    const { nLayers } = setting.config;
+    const { nLayers, attentionDir } = setting.config;
+    const bidirectional = attentionDir === 'bidirectional';
     const ofBase = setting.base.lengths.flatMap((_, row) => this.#base.baseEdits(row));
     list.forEach((counterfactual, cell) => {
       const what = `source "${this.name}", counterfactual ${cell}`;
@@ -86,6 +87,7 @@ export class ForkRun {
           tokens: length,
           reads: 'all',
           baseEdits,
+          bidirectional,
           idle,
           whole,
         });

@@ -36,7 +36,7 @@ export async function readLens(
   what: (row: number) => string = (row) => `state ${row}`,
 ): Promise<LensReading> {
   const [n] = x.shape;
-  const step = Math.max(1, Math.floor(LOGITS_BYTES / 4 / config.dVocab));
+  const step = Math.max(1, Math.floor(LOGITS_BYTES / 4 / config.dVocabOut));
   const reading = {
     top: { ids: new Uint32Array(n * k), logits: new Float32Array(n * k), probs: new Float32Array(n * k) },
     chosen: {

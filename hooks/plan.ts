@@ -42,6 +42,8 @@ export interface ForkSetting {
   readonly reads: 'last' | 'all';
   /** Edits of the base run at this prompt: they hold in its forks too. */
   readonly baseEdits: readonly Edit[];
+  /** Attention reaches earlier positions too: a fork owns all positions from where it joins on. */
+  readonly bidirectional: boolean;
   /** Is this the value that the base run has there anyway? */
   idle(edit: Edit): boolean;
 }
@@ -61,7 +63,7 @@ export function planFork(
   edits: readonly Edit[],
   setting: ForkSetting,
 ): Fork | null {
-  const { nLayers, reads, baseEdits, idle, whole = false } = setting;
+  const { nLayers, reads, baseEdits, bidirectional, idle, whole = false } = setting;
   const looking = [...baseEdits, ...edits].filter(weighsLater);
   const length = looking.length || whole ? setting.tokens : setting.length;
   const end = 2 * nLayers + 1;
@@ -99,6 +101,7 @@ export function planFork(
     }
     if (from < length) [a, b] = [Math.min(a, from), length];
     if (a >= b) continue;
+    if (bidirectional) [a, b] = [0, length];
     if (first < 0) first = half;
     [lo[half], hi[half]] = [a, b];
   }

@@ -9,12 +9,14 @@ import { fileURLToPath } from 'node:url';
 import { nodeFile, statOrNull, writeAtomically } from './disk-node.js';
 import type { FileSource } from './files.js';
 import { nodeHub } from './hub-node.js';
+import { pathInside } from './paths.js';
 import { setFilePlatform } from './platform.js';
+import { nodeFetch } from './proxy-node.js';
 import { type SavedTensor, safetensorsChunks, type WriteOptions } from './safetensors-write.js';
 
 /** Makes folders and the Hub cache available to `resolveModel`. Call once, from Node's entry point. */
 export function registerNodeFiles(): void {
-  setFilePlatform({ folder: nodeFolder, hub: nodeHub });
+  setFilePlatform({ folder: nodeFolder, hub: nodeHub, fetch: nodeFetch });
 }
 
 /**
@@ -30,7 +32,11 @@ export async function nodeFolder(path: string): Promise<FileSource> {
     throw new Error(
       `${folder} is not a folder; give the folder that holds config.json and model.safetensors`,
     );
-  return { name: folder, open: (file) => nodeFile(join(folder, file)), list: () => readdir(folder) };
+  return {
+    name: folder,
+    open: async (file) => nodeFile(join(folder, pathInside(file, folder))),
+    list: () => readdir(folder),
+  };
 }
 
 /**

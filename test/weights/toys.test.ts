@@ -158,7 +158,7 @@ test("a toy's configuration is read as TransformerLens reads it", () => {
     () => parseConfig({ model_type: 'gpt2', n_layer: 1, final_logit_softcapping: 30 }),
     /final_logit_softcapping is 30: soft caps/,
   );
-  throws(() => parseConfig({ ...toy, act_fn: 'silu' }), /actFn is "silu"; it must be one of .*solu_ln/);
+  throws(() => parseConfig({ ...toy, act_fn: 'mish' }), /actFn is "mish"; it must be one of .*solu_ln/);
   throws(() => parseConfig({ ...toy, normalization_type: null }), /solu_ln.*normalization is "none"/);
 });
 
