@@ -104,7 +104,7 @@ export class Runs implements Ground {
 
   /** Token-layers of sources that are lists of counterfactuals. */
   get tokenLayers(): number {
-    return [...this.#runs.values()].reduce((n, run) => n + (run.kind === 'forks' ? run.tokenLayers : 0), 0);
+    return [...this.#runs.values()].reduce((n, r) => n + (r.kind === 'forks' ? r.tokenLayers : 0), 0);
   }
 
   /** Edits of the base run itself, at one prompt. */
@@ -127,13 +127,13 @@ export class Runs implements Ground {
   need(edits: readonly Edit[]): void {
     for (const edit of edits) {
       const { place } = edit;
-      if (place?.kind !== 'run' && place?.kind !== 'mean') continue;
-      if (place.kind === 'mean') this.#means.add(place.run);
+      if (!place || place.kind === 'host') continue;
       const source = this.#runs.get(place.run)!;
+      if (place.kind === 'mean') this.#means.add(place.run);
       if (source.kind === 'cache') checkCache(place, source.cache);
       if (source.kind === 'forks' && weighsLater(edit)) source.keepWhole();
-      let names = this.#needs.get(place.run);
-      if (!names) this.#needs.set(place.run, (names = new Map()));
+      const names = this.#needs.get(place.run) ?? new Map<string, number>();
+      this.#needs.set(place.run, names);
       const from = place.kind === 'run' ? place.pos : 0;
       names.set(place.name, Math.min(from, names.get(place.name) ?? Infinity));
       // Where a counterfactual has not left the base yet, its values are the base's.
@@ -290,15 +290,9 @@ export class Runs implements Ground {
   /** How many first tokens of each prompt are just those of the base run, whose keys and values then serve both. */
   #shared(name: string): number[] {
     const [base, source] = [this.#runs.get('base') as TokenRun, this.#runs.get(name)!];
-    if (
-      !this.#sharing ||
-      this.setting.config.attentionDir === 'bidirectional' ||
-      name === 'base' ||
-      source.kind !== 'tokens' ||
-      !this.comparable(name) ||
-      this.#means.has(name)
-    )
-      return [];
+    if (!this.#sharing || this.setting.config.attentionDir === 'bidirectional') return [];
+    if (name === 'base' || source.kind !== 'tokens') return [];
+    if (!this.comparable(name) || this.#means.has(name)) return [];
     if (this.reads.length !== this.rows.length || source.edits.length || base.edits.length) return [];
     return source.rows.map((row, i) => {
       let k = 0;
