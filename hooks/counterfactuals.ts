@@ -13,7 +13,15 @@ import type { Base, Counterfactual } from './interventions.js';
 import { type Metric, mean, type PreparedMetric, type Read } from './metric.js';
 import type { HookedTransformer } from './model.js';
 import { chunksInTurn, type Fork, planFork, tokensIn } from './plan.js';
-import { checkRuns, type RecordContent, type RecordStore, readRecord, recordLine, sha256 } from './record.js';
+import {
+  checkRuns,
+  type RecordContent,
+  type RecordStore,
+  readRecord,
+  recordHeader,
+  recordLine,
+  sha256,
+} from './record.js';
 import { Runs } from './runs.js';
 import { type Span, walk } from './walk.js';
 
@@ -264,8 +272,8 @@ async function openRecord(
     throw new Error(
       'the record is of another sweep (model, prompts, list or metric differ): give it another file',
     );
-  const first = { glassbox: 'sweep' as const, fingerprint, cells: list.length, about: { ...about, ...more } };
-  if (!header) await record.append([recordLine(first)]);
+  if (!header)
+    await record.append([recordLine(recordHeader(fingerprint, list.length, { ...about, ...more }))]);
   return content;
 }
 

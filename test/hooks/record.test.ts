@@ -162,7 +162,7 @@ test('shards, put together in any order, are the whole', async () => {
   }
   await throws(() => mergeRecords(named.slice(1)), /4 of 12 cells are missing \(the first is 0\): a shard/);
   await throws(() => mergeRecords([]), /no records were given/);
-  await throws(() => mergeRecords([named[0], { name: 'empty', lines: [] }]), /^empty is empty/);
+  await throws(() => mergeRecords([named[0], { name: 'empty', lines: [] }]), /^empty: it is empty/);
   const other = memory();
   await counterfactuals(model, base, list.slice(1), metric, { record: other });
   const foreign = { name: 'foreign', lines: other.lines };
@@ -235,7 +235,7 @@ test('what is no record is refused before any work', async () => {
   const dispatches = model.gpu.stats.dispatches;
   const run = (record: RecordStore) => counterfactuals(model, base, list, metric, { record });
   const header = '{"glassbox":"sweep","fingerprint":"x","cells":12,"about":{}}';
-  await throws(run(memory(['{"a":1}'])), /record is not the record of a sweep: its first line is {"a":1}/);
+  await throws(run(memory(['{"a":1}'])), /record: not the record of a sweep: its first line is "{"a":1}"/);
   await throws(run(memory(['hello'])), /record, line 1 is no line of a record: "hello"/);
   await throws(run(memory(['7'])), /line 1 is no line of a record/);
   await throws(run(memory([header])), /record is of another sweep.*give it another file/);
