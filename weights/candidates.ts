@@ -61,11 +61,13 @@ export function nearestFolder(paths: readonly string[], name: string): string {
 export function inFolder(files: FileSource, inner: string): FileSource {
   if (inner === '') return files;
   return {
-    ...files,
+    hub: files.hub,
+    weights: files.weights,
+    finished: async () => files.finished?.(),
     name: `${files.name.replace(/\/$/, '')}/${inner.slice(0, -1)}`,
     open: (path) => files.open(inner + path),
-    list: async (deep) =>
-      (await files.list?.(deep))
+    list: async () =>
+      (await files.list?.(true))
         ?.filter((path) => path.startsWith(inner))
         .map((path) => path.slice(inner.length)) ?? null,
   };
@@ -73,7 +75,7 @@ export function inFolder(files: FileSource, inner: string): FileSource {
 
 /** The nearest folder with a model, `files` itself where its files cannot be listed. See `nearestFolder`. */
 export async function modelFolder(files: FileSource): Promise<FileSource> {
-  const paths = await files.list?.(true);
+  const paths = files.weights === undefined ? await files.list?.(true) : null;
   return paths ? inFolder(files, nearestFolder(paths, files.name)) : files;
 }
 

@@ -9,6 +9,7 @@ import { fileURLToPath } from 'node:url';
 import { nodeFile, statOrNull, writeAtomically } from './disk-node.js';
 import type { FileSource } from './files.js';
 import { nodeHub } from './hub-node.js';
+import { pathInside } from './paths.js';
 import { setFilePlatform } from './platform.js';
 import { type SavedTensor, safetensorsChunks, type WriteOptions } from './safetensors-write.js';
 
@@ -32,7 +33,7 @@ export async function nodeFolder(path: string): Promise<FileSource> {
     );
   return {
     name: folder,
-    open: (file) => nodeFile(join(folder, file)),
+    open: async (file) => nodeFile(join(folder, pathInside(file, folder))),
     list: (deep) => listFolder(folder, deep ? MOST_FOLDERS : 1),
   };
 }

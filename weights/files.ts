@@ -29,6 +29,8 @@ export interface FileSource {
    * inside it may be left out unless `deep`.
    */
   list?(deep?: boolean): Promise<readonly string[] | null>;
+  /** To be called when every file that is wanted has been opened: a store then knows that it has the whole. */
+  finished?(): Promise<void>;
   /** The checkpoint's path in the folder, where the user named the file itself. */
   readonly weights?: string;
   /** True for a repository of the Hub. */

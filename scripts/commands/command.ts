@@ -84,6 +84,13 @@ export class Invocation {
     return !this.values['no-bos'];
   }
 
+  /** `--bos` or `--no-bos`; undefined: as the method does by itself. */
+  get ownBos(): boolean | undefined {
+    if (this.values.bos && this.values['no-bos'])
+      throw new UsageError('--bos and --no-bos: give one of them');
+    return this.values.bos ? true : this.values['no-bos'] ? false : undefined;
+  }
+
   /** What stdout can show. */
   get screen(): Required<TerminalOptions> {
     return terminal({ color: !this.values['no-color'] });
