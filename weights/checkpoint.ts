@@ -155,12 +155,12 @@ const HEAD = 'lm_head.weight';
 /** Checks names and shapes; gives each tensor's name in the source by its name without prefix. */
 function checkNames(source: TensorSource, config: Config): Map<string, string> {
   const held = source.names();
+  const prefix = findPrefix(source);
   if (config.nLayers > held.length)
     throw fileError(
       source.name,
       `the configuration says ${config.nLayers} layers, but there are ${held.length} tensors`,
     );
-  const prefix = findPrefix(source);
   const shapes = expectedShapes(config);
   const names = new Map<string, string>();
   const missing: string[] = [];
