@@ -112,11 +112,13 @@ export function inferConfig(checkpoint: TensorSource): Partial<Config> {
   const axis = (key: string, i: number) => source.shape(prefix + key)?.[i];
   const nLayers = countLayers(source, prefix, /^h\.(\d+)\./);
   const dMlp = axis('h.0.mlp.c_fc.weight', 1);
+  const head = source.shape(findBeside(source, prefix, HEAD) ?? '');
   const attnOnly = nLayers > 0 && !source.names().some((name) => name.includes('.mlp.'));
   return {
     nLayers,
     dModel: axis('wte.weight', 1) ?? axis('wpe.weight', 1),
-    dVocab: axis('wte.weight', 0) ?? source.shape(findBeside(source, prefix, HEAD) ?? '')?.[0],
+    dVocab: axis('wte.weight', 0) ?? head?.[0],
+    ...(head && { dVocabOut: head[0] }),
     nCtx: axis('wpe.weight', 0),
     dMlp: attnOnly ? 0 : dMlp,
     attnOnly,
@@ -169,7 +171,7 @@ function checkNames(source: TensorSource, config: Config): Map<string, string> {
     if (source.shape(name)) names.set(key, name);
     else missing.push(name);
   }
-  const { dVocab, dModel, tieWordEmbeddings } = config;
+  const { dVocab, dVocabOut, dModel, tieWordEmbeddings } = config;
   const head = findBeside(source, prefix, HEAD);
   if (head !== null && missing[0] === `${prefix}wte.weight` && tieWordEmbeddings !== false) {
     names.set('wte.weight', head); // one matrix, saved under its other name
@@ -185,10 +187,19 @@ function checkNames(source: TensorSource, config: Config): Map<string, string> {
     );
   const bias = findBeside(source, prefix, 'lm_head.bias');
   if (bias !== null) names.set('lm_head.bias', bias);
-  for (const [key, shape] of [...shapes, [HEAD, [dVocab, dModel]], ['lm_head.bias', [dVocab]]] as const) {
+  for (const [key, shape] of [
+    ...shapes,
+    [HEAD, [dVocabOut, dModel]],
+    ['lm_head.bias', [dVocabOut]],
+  ] as const) {
     const name = names.get(key);
     if (name !== undefined) checkShape(source, name, shape);
   }
+  if (dVocabOut !== dVocab && !names.has('lm_head.weight'))
+    throw fileError(
+      source.name,
+      `the configuration says ${dVocabOut} outputs and ${dVocab} tokens, and there is no unembedding ("${called(source, HEAD)}"), so that the embedding would be used`,
+    );
   return names;
 }
 

@@ -6,10 +6,26 @@ import { fileError, shownJson } from './messages.js';
 import { checkNotQuantised } from './quantised.js';
 
 /**
- * The MLP's activation; `gelu_new` is GPT-2's tanh approximation, `gelu` the exact one; `solu` is x·softmax(x) over the
- * neurons, `solu_ln` that with a layer norm behind it (Elhage et al. 2022).
+ * The MLP's activation; `gelu_new` is GPT-2's tanh approximation, `gelu` the exact one; `silu` x·σ(x); `relu2` max(x, 0)²;
+ * `solu` is x·softmax(x) over the neurons, `solu_ln` that with a layer norm behind it (Elhage et al. 2022). `xielu` has
+ * fixed parameters, as in TransformerLens.
  */
-export type ActFn = 'gelu_new' | 'gelu' | 'relu' | 'solu' | 'solu_ln';
+export type ActFn =
+  | 'gelu_new'
+  | 'gelu'
+  | 'relu'
+  | 'relu2'
+  | 'leaky_relu'
+  | 'silu'
+  | 'quick_gelu'
+  | 'tanh'
+  | 'sigmoid'
+  | 'linear'
+  | 'xielu'
+  | 'solu'
+  | 'solu_ln';
+/** Which keys a query sees: those up to its own position, or all of its row (TransformerLens' `attention_dir`). */
+export type AttentionDir = 'causal' | 'bidirectional';
 /** `LN`: with gain and bias; `LNPre`: centred and scaled only (gain and bias folded away); `none`: no norm at all. */
 export type Normalization = 'LN' | 'LNPre' | 'none';
 /**
@@ -30,10 +46,13 @@ export interface Config {
   /** Longest sequence. */
   readonly nCtx: number;
   readonly dVocab: number;
+  /** Logits at a position; default dVocab. Where it differs, outputs are not tokens: nothing is generated or scored. */
+  readonly dVocabOut: number;
   /** Layer norm's epsilon, inside the square root. */
   readonly eps: number;
   readonly actFn: ActFn;
   readonly attnOnly: boolean;
+  readonly attentionDir: AttentionDir;
   readonly normalization: Normalization;
   /** The last norm divides by the root mean square and centres nothing (some of the first SoLU models). */
   readonly finalRms: boolean;
@@ -44,8 +63,8 @@ export interface Config {
   /** Token id of `<|endoftext|>`: beginning of sequence and end of text. Null when the model has none. */
   readonly bosTokenId: number | null;
   readonly eosTokenId: number | null;
-  /** All tokens that end a text, where the configuration names several; the first is `eosTokenId`. */
-  readonly eosTokenIds?: readonly number[];
+  /** All tokens that end a text; `eosTokenId` is the first. */
+  readonly eosTokenIds: readonly number[];
   /** Whether the unembedding is the embedding's matrix; absent where the configuration does not say. */
   readonly tieWordEmbeddings?: boolean;
   /** Name for messages and file headers, e.g. `gpt2`. */
@@ -58,8 +77,17 @@ const ACTIVATIONS: Readonly<Record<string, ActFn>> = {
   gelu_fast: 'gelu_new', // likewise
   gelu_accurate: 'gelu_new', // likewise
   gelu: 'gelu',
-  gelu_python: 'gelu', // the formula with erf
+  gelu_python: 'gelu', // by erf
+  quick_gelu: 'quick_gelu',
+  silu: 'silu',
+  swish: 'silu',
   relu: 'relu',
+  relu2: 'relu2',
+  leaky_relu: 'leaky_relu',
+  tanh: 'tanh',
+  sigmoid: 'sigmoid',
+  linear: 'linear',
+  xielu: 'xielu',
   solu: 'solu',
   solu_ln: 'solu_ln',
 };
@@ -119,6 +147,7 @@ function fromHuggingFace(given: Record<string, unknown>, file: string): Record<s
     dMlp: given.n_inner ?? (Number.isInteger(dModel) ? 4 * (dModel as number) : undefined),
     nCtx: given.n_positions ?? given.n_ctx ?? given.max_position_embeddings,
     dVocab: given.vocab_size,
+    dVocabOut: given.vocab_size,
     eps: given.layer_norm_epsilon,
     actFn: given.activation_function,
     attnOnly: false,
@@ -140,7 +169,6 @@ const ONLY: Readonly<Record<string, unknown>> = {
   post_embedding_ln: false,
   use_qk_norm: false,
   use_normalization_before_and_after: false,
-  attention_dir: 'causal',
 };
 
 /** The names of TransformerLens' HookedTransformerConfig, and those of the published toy models, to ours. */
@@ -150,7 +178,6 @@ function fromTransformerLens(given: Record<string, unknown>, file: string): Reco
       throw fileError(file, `${key} is ${shownJson(given[key])}; only ${only} is supported`);
   const { d_vocab: dVocab, n_heads: nHeads } = given;
   for (const [key, same] of [
-    ['d_vocab_out', dVocab],
     ['n_key_value_heads', nHeads],
     ['attn_scale', Math.sqrt(given.d_head as number)],
   ] as const)
@@ -167,6 +194,8 @@ function fromTransformerLens(given: Record<string, unknown>, file: string): Reco
     dMlp: attnOnly ? undefined : (given.d_mlp ?? undefined),
     nCtx: given.n_ctx,
     dVocab,
+    dVocabOut: given.d_vocab_out === -1 ? dVocab : (given.d_vocab_out ?? undefined),
+    attentionDir: given.attention_dir ?? undefined,
     eps: given.eps ?? given.ln_eps,
     actFn: attnOnly ? undefined : given.act_fn,
     attnOnly,
@@ -218,15 +247,20 @@ function complete(
   const dMlp = attnOnly ? 0 : size('dMlp', 4 * dModel);
   const eps = known.eps ?? inferred.eps ?? 1e-5;
   if (typeof eps !== 'number' || !(eps >= 0 && eps < 1)) throw fail('eps', eps, 'a number in [0, 1)');
-  const tokens = (key: 'bosTokenId' | 'eosTokenId'): number[] => {
-    const value = known[key] ?? inferred[key] ?? [];
-    const ids = (Array.isArray(value) ? value : [value]) as unknown[];
-    if (ids.some((id) => !Number.isSafeInteger(id) || (id as number) < NO_TOKEN))
-      throw fail(key, value, 'a token id, a list of them, or null');
-    // GPT-2's default of 50256 stays in the files of models with a smaller vocabulary.
-    return (ids as number[]).filter((id) => id !== NO_TOKEN && id < dVocab);
+  const tokens = (key: 'bosTokenId' | 'eosTokenId', value: unknown): number[] => {
+    const many = key === 'eosTokenId' && Array.isArray(value);
+    return (many ? value : [value ?? -1]).filter((id: unknown): id is number => {
+      if (!Number.isSafeInteger(id) || (id as number) < -1)
+        throw fail(
+          key,
+          value,
+          many || key === 'eosTokenId' ? 'a token id, a list of them or null' : 'a token id or null',
+        );
+      // −1: none. GPT-2's default of 50256 stays in the files of models with a smaller vocabulary.
+      return (id as number) >= 0 && (id as number) < dVocab;
+    });
   };
-  const eosTokenIds = tokens('eosTokenId');
+  const eosTokenIds = tokens('eosTokenId', known.eosTokenIds ?? known.eosTokenId ?? inferred.eosTokenId);
   const tieWordEmbeddings = known.tieWordEmbeddings ?? inferred.tieWordEmbeddings ?? null;
   if (tieWordEmbeddings !== null && typeof tieWordEmbeddings !== 'boolean')
     throw fail('tieWordEmbeddings', tieWordEmbeddings, 'true or false');
@@ -242,9 +276,11 @@ function complete(
     dMlp,
     nCtx: size('nCtx'),
     dVocab,
+    dVocabOut: size('dVocabOut', dVocab),
     eps,
     actFn,
     attnOnly,
+    attentionDir: oneOf('attentionDir', { causal: 'causal', bidirectional: 'bidirectional' }, 'causal'),
     normalization,
     finalRms: flag('finalRms', false),
     positionEmbedding: oneOf(
@@ -254,16 +290,13 @@ function complete(
     ),
     scaleAttn: flag('scaleAttn', true),
     scaleAttnByInverseLayerIdx: flag('scaleAttnByInverseLayerIdx', false),
-    bosTokenId: tokens('bosTokenId')[0] ?? null,
+    bosTokenId: tokens('bosTokenId', known.bosTokenId ?? inferred.bosTokenId)[0] ?? null,
     eosTokenId: eosTokenIds[0] ?? null,
-    ...(eosTokenIds.length > 1 && { eosTokenIds }),
+    eosTokenIds: [...new Set(eosTokenIds)],
     ...(tieWordEmbeddings !== null && { tieWordEmbeddings }),
     name: name ?? (typeof known.name === 'string' ? known.name : 'unnamed'),
   };
 }
-
-/** Some files say −1 for a token that the model does not have. */
-const NO_TOKEN = -1;
 
 const HF_NAMES: Partial<Record<keyof Config, string>> = {
   nLayers: 'n_layer',

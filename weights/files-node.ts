@@ -11,11 +11,12 @@ import type { FileSource } from './files.js';
 import { nodeHub } from './hub-node.js';
 import { pathInside } from './paths.js';
 import { setFilePlatform } from './platform.js';
+import { nodeFetch } from './proxy-node.js';
 import { type SavedTensor, safetensorsChunks, type WriteOptions } from './safetensors-write.js';
 
 /** Makes folders and the Hub cache available to `resolveModel`. Call once, from Node's entry point. */
 export function registerNodeFiles(): void {
-  setFilePlatform({ folder: nodeFolder, hub: nodeHub });
+  setFilePlatform({ folder: nodeFolder, hub: nodeHub, fetch: nodeFetch });
 }
 
 /**
