@@ -17,9 +17,9 @@ import {
   checkRuns,
   type RecordContent,
   type RecordStore,
-  readRecord,
   recordHeader,
   recordLine,
+  resumeRecord,
   sha256,
 } from './record.js';
 import { Runs } from './runs.js';
@@ -275,14 +275,7 @@ async function openRecord(
   const given = await interventionsToJson([list, { ...changed, sources }]);
   const text = JSON.stringify([config, hash, metric.reads, about]) + given;
   const fingerprint = await sha256(text);
-  const { header, ...content } = readRecord(await record.read());
-  if (header && header.fingerprint !== fingerprint)
-    throw new Error(
-      'the record is of another sweep (model, prompts, list or metric differ): give it another file',
-    );
-  if (!header)
-    await record.append([recordLine(recordHeader(fingerprint, list.length, { ...about, ...more }))]);
-  return content;
+  return resumeRecord(record, recordHeader(fingerprint, list.length, { ...about, ...more }));
 }
 
 /** The metric at some reads, on the host. */

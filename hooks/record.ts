@@ -96,6 +96,20 @@ export function readRecord(lines: readonly string[], what = 'record'): RecordCon
   return { header, cells, runs };
 }
 
+/** What a record already has; writes its first line if it is new. @throws when it is of another sweep. */
+export async function resumeRecord(
+  record: RecordStore,
+  first: RecordHeader,
+): Promise<Pick<RecordContent, 'cells' | 'runs'>> {
+  const { header, ...content } = readRecord(await record.read());
+  if (header && (header.fingerprint !== first.fingerprint || header.cells !== first.cells))
+    throw new Error(
+      'the record is of another sweep (model, prompts, list or metric differ): give it another file',
+    );
+  if (!header) await record.append([recordLine(first)]);
+  return content;
+}
+
 /** The first line. @throws when it is none, or of a later format. */
 function readHeader(entry: Record<string, unknown>, line: string, what: string): RecordHeader {
   const { glassbox, format = FORMAT, fingerprint, cells, about } = entry;
