@@ -71,7 +71,7 @@ export async function testPrompt(
   const reads = several
     ? [{ pos: last, tokens: ids.map(([first]) => first) }]
     : ids[0].map((token, i) => ({ pos: last + i, tokens: [token] }));
-  const k = Math.min(Math.max(1, topK), model.config.dVocab);
+  const k = Math.min(Math.max(1, topK), model.config.dVocabOut);
   const found = await predictions(model, tokens, reads, k, signal);
 
   const named = <T extends ScoredToken>(t: T): WithText<T> => ({ ...t, text: model.toString([t.token]) });
