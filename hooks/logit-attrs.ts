@@ -6,7 +6,7 @@ import type { Tensor } from '../engine/tensor.js';
 import { toSingleToken } from '../engine/text.js';
 import { alongDirections, logitDirections } from '../engine/vocabulary.js';
 import type { ActivationCache } from './cache.js';
-import { checkTokens } from './input.js';
+import { checkOutputs } from './input.js';
 import { Look } from './look.js';
 import type { PosSlice } from './positions.js';
 import { difference } from './readout.js';
@@ -74,7 +74,7 @@ function tokensAt(tokens: AttrTokens, { cache, counts, tokens: positions }: Look
   const { config } = cache;
   const id = (t: string | number): number => {
     const token = typeof t === 'string' ? toSingleToken(cache.model.tokenizer ?? null, t) : t;
-    checkTokens([token], config, what);
+    checkOutputs([token], config, what);
     return token;
   };
   if (typeof tokens === 'string' || typeof tokens === 'number') return new Array(positions).fill(id(tokens));

@@ -192,9 +192,9 @@ export class HookedTransformer {
     return tokenPosition(this.tokenizer, needle, input, options);
   }
 
-  /** The tokens [start, end) that contain the first occurrence of a text. @throws when it does not occur. */
-  tokenRange(text: string, tokens: readonly number[]): [start: number, end: number] {
-    return findTokenRange(this.tokenizer, tokens, text);
+  /** The tokens [start, end) that contain the first occurrence of a text; `typed`: their prompt. @throws when there is none. */
+  tokenRange(text: string, tokens: readonly number[], typed?: string): [start: number, end: number] {
+    return findTokenRange(this.tokenizer, tokens, text, typed);
   }
 
   // ---- running -----------------------------------------------------------------------------------------------
@@ -309,7 +309,7 @@ export class HookedTransformer {
 
   /** `generate`, token by token. */
   stream(prompt: string | readonly number[], options: GenerateOptions = {}): AsyncGenerator<GenerateStep> {
-    return generateSteps(this, readInput(this, prompt, options).tokens[0], options);
+    return generateSteps(this, prompt, options);
   }
 
   /**

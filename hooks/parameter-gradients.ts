@@ -5,7 +5,7 @@ import { watchWeights } from '../engine/parameters.js';
 import { Tape } from '../engine/tape.js';
 import { Tensor } from '../engine/tensor.js';
 import { targetProbabilities } from '../engine/vocabulary.js';
-import { checkTokens } from './input.js';
+import { checkTokens, needLanguageModel } from './input.js';
 import { type Holder, owning } from './owning.js';
 import { type Runnable, run } from './run.js';
 
@@ -59,6 +59,7 @@ export function predictionsOf(
   rows: readonly (readonly number[])[],
   where: NonNullable<LossOptions['where']>,
 ): Predictions {
+  needLanguageModel(config, 'loss of next tokens');
   const at: number[] = [];
   const next: number[] = [];
   const weights: number[] = [];

@@ -2,7 +2,7 @@
 
 import { extendPrefix, KvStore, type Prefix } from '../engine/kv.js';
 import type { Tokenizer } from '../engine/tokenizer.js';
-import { type InputOptions, readInput } from './input.js';
+import { type InputOptions, needLanguageModel, readInput } from './input.js';
 import { type Holder, owning } from './owning.js';
 import { type Runnable, run } from './run.js';
 
@@ -22,6 +22,7 @@ export async function storePrefix(
   options: PrefixOptions,
 ): Promise<StoredPrefix> {
   const { config, gpu } = model;
+  if (config.attentionDir === 'bidirectional') needLanguageModel(config, 'prefix');
   const { inputs, tokens } = readInput(model, input, options);
   const [own] = tokens;
   const before = options.prefix ?? null;

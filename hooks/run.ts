@@ -60,10 +60,12 @@ export async function run<T>(
 ): Promise<T> {
   const { gpu, config, gpuWeights: weights } = model;
   const { inputs, residual = null, layers = everything, hooks = [], capture, keepIn, watch } = plan;
+  const room = gpu.makeRoom();
+  if (room) await room;
   const wanted = plannedNames(config, layers, hooks, capture);
   const scope = new Scope();
   try {
-    const batch = packBatch(gpu, config.nHeads, inputs, scope, keepIn);
+    const batch = packBatch(gpu, config, inputs, scope, keepIn);
     const seen = { rows: batch.rows, equal: batch.equal, nHeads: config.nHeads };
     let tap: Tap =
       wanted.hooks.size || wanted.capture.size
@@ -111,7 +113,10 @@ export function logitsOfResidual({ config, gpuWeights: w }: Runnable, residual: 
     const x = packed(residual, config, scope);
     const { normalization, eps, finalRms: rms } = config;
     const normalized = normalization === 'none' ? x : layerNorm(x, w.lnFinal, eps, { rms }).normalized;
-    const logits = unembed(normalized, w.W_U, w.b_U).reshape([...residual.shape.slice(0, -1), config.dVocab]);
+    const logits = unembed(normalized, w.W_U, w.b_U).reshape([
+      ...residual.shape.slice(0, -1),
+      config.dVocabOut,
+    ]);
     logits.named = withLast(residual.named, 'd_vocab');
     return logits.alias(null, 'logits');
   } finally {
