@@ -39,6 +39,12 @@ export interface PreparedMetric {
   dispose?(): void;
 }
 
+/**
+ * What a metric is measured in, where more of it means more of the answer: a probability, or logits and log-probabilities
+ * (nats).
+ */
+export type MetricUnit = 'probability' | 'logit';
+
 /** A number, or one a prompt, made from the logits of a run. */
 export interface Metric {
   /** For titles and provenance. */
@@ -47,6 +53,8 @@ export interface Metric {
   readonly reads: 'last' | 'all';
   /** Whether a batch of prompts gives their mean, or one number each. */
   readonly per: 'batch' | 'prompt';
+  /** Of metrics that measure an answer. Scales have their floor from it. */
+  readonly unit?: MetricUnit;
   /** Gets ready for some prompts. @throws when a token is not single, or the lists do not fit the prompts. */
   prepare(context: MetricContext): PreparedMetric | Promise<PreparedMetric>;
 }

@@ -12,9 +12,13 @@
 
 import type { HookedTransformer } from '../hooks/model.js';
 import { type EmbeddingGaussian, embeddingNoise, type NoiseRule } from '../hooks/noise.js';
+import { counterfactuals } from './counterfactuals.js';
+import { endsProblem, notFirst, warningsIn } from './ends.js';
+import type { LensToken } from './lens.js';
+import { answerIds, prob } from './metrics.js';
 import { provenance } from './provenance.js';
 import { type Labelled, labelled } from './result.js';
-import { positive, restoreGrid, subjectOf, topNext, traceAxes } from './trace-grid.js';
+import { positive, restoreGrid, subjectOf, textOf, topNext, traceAxes } from './trace-grid.js';
 
 /** What is restored: the residual stream after a block, or what MLPs or attention layers add to it. */
 export type TraceKind = null | 'mlp' | 'attn';
@@ -47,6 +51,8 @@ export interface CausalTraceOptions {
   readonly disableAttn?: boolean;
   /** Restore at all tokens, at the last one of the subject, or at these positions. Default 'all'. */
   readonly tokens?: 'all' | 'subject_last' | readonly number[];
+  /** The token whose probability is measured, as text (`' Mary'`) or id. Default: what the clean run says next. */
+  readonly answer?: string | number;
   /** The right answer, without a blank: if the model gives another, nothing is traced. */
   readonly expect?: string;
   /** Default true; ROME has no beginning-of-text token. */
@@ -70,7 +76,7 @@ export interface CausalTrace {
   readonly lowScore: number;
   /** Of the clean run. */
   readonly highScore: number;
-  /** What the clean run says next. */
+  /** The token whose probability is measured: the given one, or what the clean run says next. */
   readonly answer: Answer;
   readonly tokens: readonly number[];
   /** The subject's tokens [start, end). */
@@ -129,9 +135,13 @@ export async function causalTrace(
   const noise = embeddingNoise(model, rule, { seed, subjects, gaussian });
 
   const [best] = await topNext(model, tokens, { signal });
-  const { token, text, prob: highScore } = best;
+  if (expect !== undefined && best.text.trim() !== expect)
+    return {
+      ...{ correct: false, answer: { token: best.token, text: best.text }, highScore: best.prob },
+    };
+  const measured = options.answer === undefined ? best : await measuredAnswer(model, tokens, options.answer);
+  const { token, text, prob: highScore } = measured;
   const answer = { token, text };
-  if (expect !== undefined && text.trim() !== expect) return { correct: false, answer, highScore };
 
   const positions = positionsOf(where, tokens, subject);
   const severed = [...(disableMlp ? [SITES.mlp] : []), ...(disableAttn ? [SITES.attn] : [])];
@@ -146,6 +156,14 @@ export async function causalTrace(
     metric: grid.metric,
     clean: highScore,
     corrupted: grid.lowScore,
+    unit: 'probability',
+    ...warningsIn(
+      endsProblem({
+        ...{ zero: grid.lowScore, one: highScore, unit: 'probability', metric: `p(${JSON.stringify(text)})` },
+        names: ['noised', 'clean'],
+      }),
+      notFirst(`p(${JSON.stringify(text)})`, answer, highScore, best),
+    ),
     unchanged: grid.unchanged,
     work: grid.work,
     tokens,
@@ -154,6 +172,18 @@ export async function causalTrace(
   const { lowScore } = grid;
   const result = { scores, lowScore, highScore, answer, tokens, subject, positions, kind, window };
   return { correct: true, ...result, noise: noise.level };
+}
+
+/** An answer that was given, with its probability in the clean run. */
+async function measuredAnswer(
+  model: HookedTransformer,
+  tokens: readonly number[],
+  given: string | number,
+): Promise<LensToken> {
+  const [[token]] = answerIds('causalTrace: answer', given, { model, rows: [tokens] });
+  // A counterfactual that changes nothing: the clean run, read by the metric that reads all others.
+  const { meta } = await counterfactuals(model, { input: [tokens] }, [[]], prob(token));
+  return { token, text: textOf(model, token), prob: meta.base as number };
 }
 
 /** Where clean activations are restored. */

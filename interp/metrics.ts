@@ -36,25 +36,28 @@ export interface MetricOptions {
  */
 export function logitDiff(correct: Answers, wrong: Answers, options: MetricOptions = {}): Metric {
   const name = `logit(${showAnswers(correct)}) − logit(${showAnswers(wrong)})`;
-  return metric(name, 'last', options, async (context) =>
+  const made = metric(name, 'last', options, async (context) =>
     readDifference(context.model, tokensOf(name, correct, context), tokensOf(name, wrong, context)),
   );
+  return { ...made, unit: 'logit' };
 }
 
 /** Log-probability of a token at the last position, in nats; of several, of any of them. */
 export function logProb(token: Answers, options: MetricOptions = {}): Metric {
   const name = `log p(${showAnswers(token)})`;
-  return metric(name, 'last', options, async (context) =>
+  const made = metric(name, 'last', options, async (context) =>
     readProbability(context.model, tokensOf(name, token, context), { log: true }),
   );
+  return { ...made, unit: 'logit' };
 }
 
 /** Probability of a token at the last position; of several, their total. */
 export function prob(token: Answers, options: MetricOptions = {}): Metric {
   const name = `p(${showAnswers(token)})`;
-  return metric(name, 'last', options, async (context) =>
+  const made = metric(name, 'last', options, async (context) =>
     readProbability(context.model, tokensOf(name, token, context), { log: false }),
   );
+  return { ...made, unit: 'probability' };
 }
 
 /**

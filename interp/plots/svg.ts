@@ -28,7 +28,8 @@ export const heatmapSvg = (map: Heatmap, options: SvgOptions = {}): string => fa
  * in all maps are labelled once.
  */
 export function facetsSvg(maps: readonly Heatmap[], options: FacetOptions = {}): string {
-  const { each = [], width: most = 1600, meaning = '', title = '', theme, standalone } = options;
+  const { each = [], width: most = 1600, meaning = '', title = '', ...style } = options;
+  const { theme, standalone, warnings } = style;
   const [{ rows, min, max }] = maps;
   if (maps.some((m) => m.min !== min || m.max !== max))
     throw new Error('facets have one colour bar: give their maps one scale, see heatmaps()');
@@ -73,7 +74,8 @@ export function facetsSvg(maps: readonly Heatmap[], options: FacetOptions = {}):
   const bar = colourBar(maps, meaning, theme);
   out.push(`<g transform="translate(${round(left)} ${round(y + 2)})">${bar.body}</g>`);
   const size = [Math.max(right, left + bar.width) + PAD, y + 2 + bar.height + 4] as const;
-  return frame(out.join(''), size, title || each.map((p) => p.heading).join(', '), { standalone, theme });
+  const name = title || each.map((p) => p.heading).join(', ');
+  return frame(out.join(''), size, name, { standalone, theme, warnings });
 }
 
 /** The scale of a heat map alone, for figures that are not SVG. */

@@ -3,6 +3,7 @@
  * for single states, green for MLPs and red for attention. The colour begins at the probability with nothing restored.
  */
 
+import { endsProblem, leastSpan, warningsOf } from '../ends.js';
 import type { Labelled } from '../result.js';
 import { hues } from './colour.js';
 import { curveFigure } from './curves.js';
@@ -46,8 +47,7 @@ export function traceFigure(traces: Trace | readonly Trace[], options: TraceFigu
         `a trace has the axes pos × layer, this one ${scores.axes.map((a) => a.name).join(' × ')}`,
       );
   const [{ scores, answer }] = list;
-  const min = Math.min(...list.map((t) => t.lowScore));
-  const max = largest(list.map((t) => t.scores));
+  const { min, max } = scaleOf(list);
   const maps = list.map((t) =>
     heatmap(t.scores, { scale: 'sequential', hue: hues[t.kind ?? 'state'], min, max }),
   );
@@ -62,6 +62,7 @@ export function traceFigure(traces: Trace | readonly Trace[], options: TraceFigu
   const title = list.length === 1 ? each[0].heading : 'Impact of restoring after corrupted input';
   return drawnFigure({
     title,
+    warnings: [...new Set(list.flatMap((t) => warningsOf(t.scores.meta)))],
     about: `Noise on the subject’s tokens (*) takes the answer away; each cell restores the clean run’s activation at one token, around one layer. Paper: as probable as with nothing restored; the stronger the colour, the more of the answer is back.`,
     meta: scores.meta,
     svg: (frame) => facetsSvg(maps, { ...frame, each, cell, meaning, labels: 'below', numbers: false }),
@@ -74,6 +75,19 @@ export function traceFigure(traces: Trace | readonly Trace[], options: TraceFigu
         ...(i < maps.length - 1 ? [''] : []),
       ]),
   });
+}
+
+/** From nothing restored to the most restored; from 0 to 1 where nothing was taken away that could be. */
+function scaleOf(list: readonly Trace[]): { min: number; max: number } {
+  const all = list.map(({ scores, lowScore }) => {
+    const { clean } = scores.meta;
+    return { zero: lowScore, one: typeof clean === 'number' ? clean : Number.NaN };
+  });
+  if (all.some((ends) => endsProblem({ ...ends, unit: 'probability', metric: '' }) !== null))
+    return { min: 0, max: 1 };
+  const min = Math.min(...all.map((ends) => ends.zero));
+  const least = Math.max(...all.map((ends) => leastSpan(ends) || 0));
+  return { min, max: Math.max(largest(list.map((t) => t.scores)), min + least) };
 }
 
 const layerCaption = (kind: Trace['kind'], window: number, model: string): string =>
