@@ -78,7 +78,7 @@ function start(root: HTMLElement): void {
   const { button, dialog } = modelPanel(app);
   const cards = views.map((view) => ({ view, ...card(view, app) }));
   const writeReport = () => {
-    const made = report(cards);
+    const made = report(store.state, cards);
     if (typeof made === 'string') say(made);
     else save('glassbox.html', made.html, 'text/html');
   };

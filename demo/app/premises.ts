@@ -49,7 +49,11 @@ export function answerHint(state: State, name: 'answer' | 'wrong'): Hint | null 
   if (!found || read?.id == null) return null;
   const other = name === 'answer' ? 'wrong' : 'answer';
   const run = name === 'answer' ? found.value.clean : found.value.corrupted;
-  if (!run || (name === 'wrong' && state.experiment.metric !== 'logit-diff')) return null;
+  if (
+    !run ||
+    (name === 'wrong' && (found.of.prompts!.pairProblem || state.experiment.metric !== 'logit-diff'))
+  )
+    return null;
   const [best, own] = [top(run), run.find((g) => g.token === read.id)];
   if (!own || own.token === best.token) return null;
   // A corrupted run that keeps to the answer is what the pair is said to lack; no wrong answer would mend it.
@@ -66,6 +70,7 @@ export function answerHint(state: State, name: 'answer' | 'wrong'): Hint | null 
 export function pairHint(state: State): Hint | null {
   const found = current(state);
   if (!found?.value.corrupted || found.of.prompts?.answer.id == null) return null;
+  if (found.of.prompts.pairProblem !== null) return null; // said already
   const { experiment } = state;
   const { answer, wrong } = found.of.prompts;
   if (experiment.metric === 'logit-diff' && wrong.id === null) return null;

@@ -12,7 +12,9 @@ export interface Reported {
 }
 
 /** The report, or a sentence that says why there is none. */
-export function report(cards: readonly Reported[]): { readonly html: string } | string {
+export function report(state: State, cards: readonly Reported[]): { readonly html: string } | string {
+  if (JSON.stringify(state.prompts?.of) !== JSON.stringify(textsOf(state.experiment)))
+    return 'No report yet: the prompts are being read.';
   const parts = cards.map(({ view, takeaway }) => ({ view, taken: takeaway() }));
   const there = parts.flatMap(({ view, taken }) => (typeof taken === 'string' ? [] : [{ view, taken }]));
   const sections = there.flatMap(({ view, taken }): Section[] => {
@@ -25,16 +27,15 @@ export function report(cards: readonly Reported[]): { readonly html: string } | 
   const missing = parts.flatMap(({ view, taken }) =>
     typeof taken === 'string' ? [`${view.title}: ${taken}`] : [],
   );
-  const whole = there.map(({ taken }) => taken.of);
-  const { experiment, model } = whole.find(isPair) ?? whole[0];
+  // Each result is of the fields as far as it depends on them, so the fields stand for all.
+  const { experiment } = state;
+  const { info } = there[0].taken.of.model;
   const command = there.find(({ view }) => view.id === 'patching')?.taken.command?.();
   return {
     html: page({
       title: `${experiment.clean}${experiment.answer}`,
-      lead: escapeHtml(
-        `What ${model.info!.name} computes on the way, found in a browser on ${model.info!.adapter}.`,
-      ),
-      intro: intro(whole.find(isPair) ?? whole[0]) + left(missing),
+      lead: escapeHtml(`What ${info!.name} computes on the way, found in a browser on ${info!.adapter}.`),
+      intro: intro(state) + left(missing),
       sections,
       footer: command
         ? `The patching map again, in a terminal:<code>${escapeHtml(command)}</code>`
@@ -43,10 +44,7 @@ export function report(cards: readonly Reported[]): { readonly html: string } | 
   };
 }
 
-/** Whether both prompts belong to it. */
-const isPair = ({ prompts }: Taken['of']): boolean => prompts !== null && prompts.pairProblem === null;
-
-function intro({ experiment, prompts }: Asked): string {
+function intro({ experiment, prompts }: State): string {
   const { clean, corrupted, differ, answer, wrong } = prompts!;
   const strip = (pieces: readonly string[], name: string) =>
     `<span class="strip">${pieces.map((t, i) => `<span class="tok ${differ.includes(i) ? name : ''}">${escapeHtml(visible(t))}</span>`).join('<wbr>')}</span>`;

@@ -39,6 +39,8 @@ export interface ResourceOptions<T> {
 /** A result that follows the state. */
 export interface Resource<T> {
   readonly state: ResourceState<T>;
+  /** Whether that is of what is asked in this very moment: a change is told to resources only after the current task. */
+  readonly fresh: boolean;
   /** Of a lazy one: begins. */
   start(): void;
 }
@@ -86,6 +88,9 @@ export function resource<T>(store: Store<State>, options: ResourceOptions<T>): R
   return {
     get state() {
       return state;
+    },
+    get fresh() {
+      return ask(store.state) === current;
     },
     start() {
       started = true;

@@ -48,6 +48,8 @@ export function promptsPanel(app: App): HTMLElement {
     pairProblem(app),
     hintLine(app, 'pair', pairHint),
     h('div', { class: 'answers' }, answer(app, 'answer', 'Answer'), answer(app, 'wrong', 'Wrong answer')),
+    hintLine(app, 'answer', (state) => answerHint(state, 'answer')),
+    hintLine(app, 'wrong', (state) => answerHint(state, 'wrong')),
     h('label', { class: 'check', for: 'bos' }, bos, h('span', {}, 'Begin with the beginning-of-text token')),
     tokens(app),
   );
@@ -130,12 +132,7 @@ function answer(app: App, name: 'answer' | 'wrong', title: string): HTMLElement 
     );
   };
   store.watch((s) => s.prompts?.[name], show);
-  return h(
-    'div',
-    { class: `field ${name}` },
-    ...[h('label', { for: name }, title, chip), box, problem],
-    hintLine(app, name, (state) => answerHint(state, name)),
-  );
+  return h('div', { class: `field ${name}` }, h('label', { for: name }, title, chip), box, problem);
 }
 
 /** What is odd about a field, once both runs are known, and a click that mends it. */

@@ -87,8 +87,8 @@ export const patchingView: View = {
     );
     return () => {
       const { map } = store.state;
-      const { why } = mapAsk(store.state);
-      if (!map) return why ?? BEING_COMPUTED;
+      const { key, why } = mapAsk(store.state);
+      if (map?.key !== key || !map) return why ?? BEING_COMPUTED;
       return map.result ? taken(map, map.result) : (map.error ?? PARTLY[map.status] ?? BEING_COMPUTED);
     };
   },

@@ -39,6 +39,7 @@ export const traceView: View = {
     let wanted: string | null = null; // what was asked for with the button
     let refused: string | null = null; // what was cancelled
     let maps: readonly Map_[] = [];
+    let tell = () => {}; // until there are buttons
     const windowOf = ({ model }: Asked) => {
       const { nLayers } = model.info!;
       return Math.min(nLayers, window_ ?? (nLayers >= 24 ? 10 : Math.max(1, Math.round(nLayers / 4))));
@@ -148,7 +149,7 @@ export const traceView: View = {
     };
     store.watch((s) => [s.locked, shownPlace(s)], show);
     /** What can be done now. */
-    const tell = () => {
+    tell = () => {
       const { status, progress } = traces.state;
       const { key } = traceAsk(store.state);
       run.hidden = status === 'busy' || key === null || (status === 'done' && key !== refused);

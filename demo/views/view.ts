@@ -32,6 +32,7 @@ export const BEING_COMPUTED = 'Being computed: there is nothing to take away yet
 /** What can be taken away of a resource's result. */
 export function takeaway<T>(resource: Resource<T>, taken: (found: Found<T>) => Taken | string): Takeaway {
   return () => {
+    if (!resource.fresh) return BEING_COMPUTED;
     const { found, why } = resource.state;
     return found ? taken(found) : (why ?? BEING_COMPUTED);
   };
