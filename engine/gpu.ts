@@ -13,7 +13,7 @@ import {
   requestDevice,
 } from './adapter.js';
 import { type Binding, type GpuStats, Pipelines } from './pipelines.js';
-import { type MemoryReport, mib, Pool, type PoolBuffer } from './pool.js';
+import { type Guard, type MemoryReport, mib, Pool, type PoolBuffer } from './pool.js';
 
 export type { Binding, GpuStats } from './pipelines.js';
 
@@ -50,10 +50,10 @@ export class Gpu {
   readonly #slots = new DataView(new ArrayBuffer(SLOT * SLOTS));
   #slot = 0;
   #readers = new Map<number, GPUBuffer[]>(); // idle staging buffers by size
-  #checks: Promise<void>[] = [];
+  readonly #checks = new Set<Promise<void>>(); // error scopes whose answer has not come
+  readonly #waiting = new Set<(lost: Error) => void>();
   #failure: Error | null = null;
   #lost: Error | null = null;
-  readonly #whenLost: Promise<never>;
   #autoFlush = false;
 
   /**
@@ -88,7 +88,8 @@ export class Gpu {
     this.#device = device;
     this.adapter = adapter;
     this.caps = adapter.caps;
-    this.#pool = new Pool(device, adapter.maxBufferBytes, (b) => this.#pipelines.forget(b));
+    const guard: Guard = (doing, f) => this.#guard(doing, f);
+    this.#pool = new Pool(device, adapter.maxBufferBytes, guard, (b) => this.#pipelines.forget(b));
     this.#uniforms = device.createBuffer({ label: 'parameters', size: SLOT * SLOTS, usage: 0x40 | 0x8 }); // UNIFORM | COPY_DST
     this.#uniformLayout = device.createBindGroupLayout({
       label: 'parameters',
@@ -99,20 +100,15 @@ export class Gpu {
       layout: this.#uniformLayout,
       entries: [{ binding: 0, resource: { buffer: this.#uniforms, size: SLOT } }],
     });
-    this.#pipelines = new Pipelines(
-      device,
-      adapter.maxBindingBytes,
-      this.#uniformLayout,
-      this.stats,
-      (doing, f) => this.#guard(doing, f),
-    );
-    this.#whenLost = device.lost.then((info) => {
-      this.#lost = new Error(
+    this.#pipelines = new Pipelines(device, adapter.maxBindingBytes, this.#uniformLayout, this.stats, guard);
+    device.lost.then((info) => {
+      const lost = new Error(
         `the GPU device was lost (${info.reason}${info.message ? `: ${info.message}` : ''}): load the model again to open a new one`,
       );
-      throw this.#lost;
+      this.#lost = lost;
+      for (const reject of this.#waiting) reject(lost);
+      this.#waiting.clear();
     });
-    this.#whenLost.catch(() => {}); // reported by whoever waits for the GPU
     device.addEventListener?.('uncapturederror', (e) => {
       (e as Event).preventDefault?.();
       this.#failure ??= new Error(`GPU error: ${(e as GPUUncapturedErrorEvent).error.message}`);
@@ -134,17 +130,13 @@ export class Gpu {
   /** Uninitialised memory. `exact` is for weights: no rounding up, and destroyed rather than pooled when freed. */
   alloc(bytes: number, label: string, { exact = false } = {}): PoolBuffer {
     this.#alive();
-    return this.#guard(`allocating ${mib(bytes)} for ${label}`, () =>
-      this.#pool.take(bytes, label, this.#batch, { exact }),
-    );
+    return this.#pool.take(bytes, label, this.#batch, { exact });
   }
 
   /** Memory with the given contents. */
   upload(data: Host, label: string, { exact = false } = {}): PoolBuffer {
     this.#alive();
-    const b = this.#guard(`uploading ${mib(data.byteLength)} of ${label}`, () =>
-      this.#pool.take(data.byteLength, label, this.#batch, { exact, hostWrite: true }),
-    );
+    const b = this.#pool.take(data.byteLength, label, this.#batch, { exact, hostWrite: true });
     this.write(b, 0, data);
     return b;
   }
@@ -280,21 +272,29 @@ export class Gpu {
       return f();
     } finally {
       for (let i = kinds.length - 1; i >= 0; i--) {
-        const check = device.popErrorScope().then(
+        const check: Promise<void> = device.popErrorScope().then(
           (error) => {
+            this.#checks.delete(check);
             if (error) this.#failure ??= gpuError(kinds[i], doing, error.message, this.memory());
           },
-          () => {}, // the device is lost: whoever waits hears of that
+          () => void this.#checks.delete(check), // the device is lost: whoever waits hears of that
         );
-        this.#checks.push(check);
+        this.#checks.add(check);
       }
     }
   }
 
   async #wait<T>(promise: Promise<T>): Promise<T> {
-    const checks = this.#checks.splice(0);
-    const all = Promise.all([promise.catch((e: Error) => e), ...checks]);
-    const [value] = await gpuProvider().wait(Promise.race([all, this.#whenLost]));
+    const all = Promise.all([promise.catch((e: Error) => e), ...this.#checks]);
+    // Not a race against one promise of the lost device: that would keep every read's reactions for ever.
+    const [value] = await gpuProvider().wait(
+      new Promise<Awaited<typeof all>>((resolve, reject) => {
+        this.#waiting.add(reject);
+        const settled = () => this.#waiting.delete(reject);
+        all.then(resolve, reject).then(settled);
+        if (this.#lost) reject(this.#lost);
+      }),
+    );
     if (this.#failure) {
       const failure = this.#failure;
       this.#failure = null;

@@ -1,7 +1,7 @@
 /** Compiled kernels and bind groups, made once and found again: a repeated run makes none. */
 
 import type { Kernel } from '../kernels/kernel.js';
-import { mib, type PoolBuffer } from './pool.js';
+import { type Guard, mib, type PoolBuffer } from './pool.js';
 
 /** A part of a buffer, in bytes; the offset is a multiple of 256. */
 export interface Binding {
@@ -23,20 +23,12 @@ export interface GpuStats {
 const MAX_BIND_GROUPS = 8192;
 const COMPUTE_STAGE = 4;
 
-interface Layout {
-  readonly group: GPUBindGroupLayout;
-  readonly pipeline: GPUPipelineLayout;
-}
-
 interface Compiled {
   readonly pipeline: GPUComputePipeline;
-  readonly layout: Layout;
+  readonly layout: GPUBindGroupLayout;
   /** Kernels with the same accesses share bind groups. */
   readonly signature: string;
 }
-
-/** Runs a GPU call under error scopes. */
-type Guard = <T>(doing: string, f: () => T) => T;
 
 /** The caches of one device. */
 export class Pipelines {
@@ -46,7 +38,7 @@ export class Pipelines {
   readonly #stats: GpuStats;
   readonly #guard: Guard;
   readonly #compiled = new Map<string, Compiled>();
-  readonly #layouts = new Map<string, Layout>();
+  readonly #layouts = new Map<string, GPUBindGroupLayout>();
   readonly #groups = new Map<string, GPUBindGroup>();
   readonly #groupsOf = new Map<number, string[]>(); // buffer id → keys of the bind groups that use it
 
@@ -84,11 +76,16 @@ export class Pipelines {
   #compile(kernel: Kernel): Compiled {
     const uniform = Object.keys(kernel.params).length > 0;
     const signature = kernel.access.map((a) => a[0]).join('') + (uniform ? '+' : '');
-    const layout = this.#layouts.get(signature) ?? this.#layout(signature, kernel, uniform);
+    const layout = this.#layouts.get(signature) ?? this.#layout(signature, kernel);
     const pipeline = this.#guard(`compiling kernel ${kernel.name}`, () =>
       this.#device.createComputePipeline({
         label: kernel.name,
-        layout: layout.pipeline,
+        // One for each pipeline: wgpu (Deno, Firefox before about 151) keeps the binding sizes of the first pipeline that
+        // uses a layout object (gfx-rs/wgpu#7359), and then refuses the bindings of the next.
+        layout: this.#device.createPipelineLayout({
+          label: kernel.name,
+          bindGroupLayouts: uniform ? [layout, this.#uniformLayout] : [layout],
+        }),
         compute: {
           module: this.#device.createShaderModule({ label: kernel.name, code: kernel.code }),
           entryPoint: 'main',
@@ -101,8 +98,8 @@ export class Pipelines {
     return compiled;
   }
 
-  #layout(signature: string, kernel: Kernel, uniform: boolean): Layout {
-    const group = this.#device.createBindGroupLayout({
+  #layout(signature: string, kernel: Kernel): GPUBindGroupLayout {
+    const layout = this.#device.createBindGroupLayout({
       label: signature,
       entries: kernel.access.map((access, binding) => ({
         binding,
@@ -110,16 +107,11 @@ export class Pipelines {
         buffer: { type: access === 'read' ? ('read-only-storage' as const) : ('storage' as const) },
       })),
     });
-    const groups = uniform ? [group, this.#uniformLayout] : [group];
-    const layout = {
-      group,
-      pipeline: this.#device.createPipelineLayout({ label: signature, bindGroupLayouts: groups }),
-    };
     this.#layouts.set(signature, layout);
     return layout;
   }
 
-  #bind(key: string, layout: Layout, kernel: Kernel, bindings: readonly Binding[]): GPUBindGroup {
+  #bind(key: string, layout: GPUBindGroupLayout, kernel: Kernel, bindings: readonly Binding[]): GPUBindGroup {
     if (bindings.length !== kernel.access.length)
       throw new Error(
         `kernel ${kernel.name} has ${kernel.access.length} bindings, ${bindings.length} were given`,
@@ -135,7 +127,7 @@ export class Pipelines {
     }
     const group = this.#device.createBindGroup({
       label: kernel.name,
-      layout: layout.group,
+      layout,
       entries: bindings.map(({ buffer, offset, bytes }, binding) => ({
         binding,
         resource: { buffer: buffer.buffer, offset, size: Math.max(4, Math.ceil(bytes / 4) * 4) },

@@ -37,6 +37,8 @@ export interface RunValues {
   readonly base: readonly number[];
   /** Of the sources that have prompts of the same lengths as the base. */
   readonly sources: Readonly<Record<string, readonly number[]>>;
+  /** What is odd about the answers in the run that should give them; left out where nothing is. */
+  readonly remarks?: readonly string[];
 }
 
 /** One counterfactual's result. */
@@ -79,6 +81,8 @@ export type PlannedSweep = Pick<SweepResult, 'tokens' | 'unchanged'>;
 
 /** What a method adds to the options of a sweep. */
 export interface CellOptions extends SweepOptions {
+  /** The source whose answers the metric is about: `remarks` are of it. */
+  readonly answerOf?: string | null;
   /** What the record tells besides, as plain data: all it takes to show the cells without the model. */
   readonly about?: (plan: PlannedSweep) => Record<string, unknown>;
 }
@@ -127,7 +131,16 @@ export async function* sweepCells(
     for (const name of runs.sources)
       if (runs.comparable(name))
         sources[name] = perPrompt(runs.reads, await evaluate(name), runs.rows.length);
-    const values: RunValues = { base: perPrompt(runs.reads, baseReads, runs.rows.length), sources };
+    const { answerOf } = options;
+    const remarks =
+      answerOf && runs.comparable(answerOf)
+        ? await prepared.remarks?.(await runs.final(answerOf), runs.reads)
+        : undefined;
+    const values: RunValues = {
+      base: perPrompt(runs.reads, baseReads, runs.rows.length),
+      sources,
+      ...(remarks?.length && { remarks }),
+    };
     if (recorded.runs) checkRuns(values, recorded.runs, 'the record');
     else await record?.append([recordLine({ runs: values })]);
 

@@ -35,6 +35,11 @@ export interface PreparedMetric {
   evaluate(x: Tensor, reads: readonly Read[]): Tensor | Promise<Tensor>;
   /** The same from logits [n, dVocab] that are there, for gradients at them; metrics without a gradient have none. */
   ofLogits?(logits: Tensor, reads: readonly Read[]): Tensor | Promise<Tensor>;
+  /**
+   * What is odd about the answers in a run, as sentences: that the run prefers other tokens. Metrics of answers have it.
+   * @param x as `evaluate` takes it
+   */
+  remarks?(x: Tensor, reads: readonly Read[]): Promise<readonly string[]>;
   /** Frees what `prepare` made. */
   dispose?(): void;
 }

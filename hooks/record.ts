@@ -74,9 +74,13 @@ export function readRecord(lines: readonly string[], what = 'record'): RecordCon
       if (entry.fingerprint !== header.fingerprint)
         throw new Error(`${where} begins another sweep: records are merged with mergeRecords`);
     } else if (entry.runs) {
-      const { base, sources } = entry.runs as RunValues;
+      const { base, sources, remarks } = entry.runs as RunValues;
       const each = Object.entries(sources).map(([name, v]) => [name, numbers(v)]);
-      runs = { base: numbers(base), sources: Object.fromEntries(each) };
+      const told = Array.isArray(remarks) ? remarks.filter((r) => typeof r === 'string') : [];
+      runs = {
+        ...{ base: numbers(base), sources: Object.fromEntries(each) },
+        ...(told.length && { remarks: told }),
+      };
     } else {
       const { index, value } = entry as unknown as RecordCell;
       if (!Number.isInteger(index) || index < 0 || index >= header.cells || !Array.isArray(value))

@@ -26,7 +26,7 @@ const PART = 0.01;
 /** Logits, log-probabilities and their differences: in nats. */
 const NATS = 0.05;
 /** A scale spans at least this part of the way from one run to the other. */
-const LEAST = 0.001;
+export const LEAST_SHARE = 0.001;
 /** Where nothing says what is large: what f32 cannot tell from zero beside a number of 1. */
 const TINY = 1e-7;
 
@@ -53,7 +53,8 @@ export const fullScale = ({ zero, one, unit }: Pick<Ends, 'zero' | 'one' | 'unit
   unit === 'probability' ? 1 : Math.max(1, Math.abs(zero), Math.abs(one));
 
 /** The shortest scale, in units of the metric, between two runs. */
-export const leastSpan = ({ zero, one }: Pick<Ends, 'zero' | 'one'>): number => LEAST * Math.abs(one - zero);
+export const leastSpan = ({ zero, one }: Pick<Ends, 'zero' | 'one'>): number =>
+  LEAST_SHARE * Math.abs(one - zero);
 
 /** What methods call the two runs between which they normalise. */
 export const endNames: readonly (readonly [zero: string, one: string])[] = [
@@ -75,10 +76,9 @@ export function endsOf(meta: Readonly<Record<string, unknown>>): Ends | null {
  * thousandth of the way from corrupted to clean, of the whole that is taken apart, or of what the base run has.
  */
 export function leastOf({ meta }: { readonly meta: Readonly<Record<string, unknown>> }): number {
-  const ends = endsOf(meta);
-  if (ends) return Math.max(leastSpan(ends), TINY);
+  if (endsOf(meta)) return LEAST_SHARE; // a share of the way
   const whole = ['logit', 'base'].map((name) => meta[name]).find((v) => typeof v === 'number');
-  return Math.max(LEAST * Math.abs((whole as number | undefined) ?? 0), TINY);
+  return Math.max(LEAST_SHARE * Math.abs((whole as number | undefined) ?? 0), TINY);
 }
 
 /** A token of a run, with its probability there. */

@@ -14,9 +14,9 @@ import { fail } from './helpers.js';
 const arrows: Record<string, { all: string[]; types: string[] }> = {
   kernels: { all: [], types: [] },
   weights: { all: [], types: [] },
-  engine: { all: ['kernels'], types: ['weights'] },
+  engine: { all: ['kernels', 'weights'], types: [] },
   hooks: { all: ['engine', 'weights'], types: [] },
-  interp: { all: ['hooks'], types: ['engine', 'weights'] },
+  interp: { all: ['hooks', 'weights'], types: ['engine'] },
 };
 const rooms = Object.keys(arrows);
 const MAX_LINES = 350;

@@ -2,8 +2,9 @@
 
 import { page, type Section } from '../../interp/plots/page.js';
 import { escapeHtml, visible } from '../../interp/plots/text.js';
-import type { Takeaway, Taken, View } from '../views/view.js';
-import type { Asked } from './state.js';
+import type { Takeaway, View } from '../views/view.js';
+import { textsOf } from './ask.js';
+import type { State } from './state.js';
 
 /** A view with what can be taken of it. */
 export interface Reported {

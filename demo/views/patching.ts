@@ -1,7 +1,7 @@
 /** The patching map: which activation of the clean run brings its answer back into the corrupted run. */
 
 import { pearson } from '../../interp/correlation.js';
-import { endsProblem, fullScale } from '../../interp/ends.js';
+import { endsProblem, fullScale, LEAST_SHARE } from '../../interp/ends.js';
 import { diverging } from '../../interp/plots/colour.js';
 import { figure } from '../../interp/plots/figure.js';
 import { compact, exact, visible, visibleLabel } from '../../interp/plots/text.js';
@@ -127,8 +127,9 @@ interface Drawn {
   readonly premise: HTMLElement;
   readonly legend: HTMLElement;
   map: MapState;
-  /** What is said of the ends now. */
+  /** What is said of the ends now, and where the scale ends. */
   problem: string | null;
+  most: number;
   /** Values that the cells show. */
   readonly shown: Float32Array;
   /** Which of them are no estimates. */
@@ -142,7 +143,7 @@ function draw(app: App, map: MapState): Drawn {
   const at = (layer: number, column: number): Place =>
     place({ layer, ...(heads ? { head: column } : { pos: column }) });
   const drawn: Drawn = {
-    ...{ map, problem: null },
+    ...{ map, problem: null, most: 0 },
     premise: h('p', { class: 'problem premise', role: 'alert', hidden: true }),
     legend: h('div', {}),
     shown: new Float32Array(map.values.length).fill(Number.POSITIVE_INFINITY),
@@ -173,7 +174,6 @@ function draw(app: App, map: MapState): Drawn {
     }),
   };
   if (!heads) drawn.grid.markColumns(map.of.prompts!.differ);
-  fill(drawn.legend, legend(COLOURS, SHARES));
   return drawn;
 }
 
@@ -185,21 +185,17 @@ function update(drawn: Drawn): void {
   const { values, preview, columns } = map;
   const ends = endsOfMap(map);
   const problem = ends && endsProblem(ends);
-  if (problem !== drawn.problem) {
-    drawn.problem = problem;
+  // Without a scale there is no share: cells say how far they move the metric.
+  const unit = problem && ends ? ends.one - ends.zero : 1;
+  const most = problem && ends ? fullScale(ends) : mostOf(map);
+  if (problem !== drawn.problem || most !== drawn.most) {
+    Object.assign(drawn, { problem, most });
     shown.fill(Number.POSITIVE_INFINITY);
     drawn.premise.hidden = problem === null;
     drawn.premise.textContent = problem && `${problem} ${INSTEAD}`;
-    const full = ends && fullScale(ends);
-    const most = full === null ? '' : exact(full);
-    fill(
-      drawn.legend,
-      problem
-        ? legend(COLOURS, 'change of the metric from the corrupted run', { ends: [`−${most}`, most] })
-        : legend(COLOURS, SHARES),
-    );
+    const meaning = problem ? 'change of the metric from the corrupted run' : SHARES;
+    fill(drawn.legend, legend(COLOURS, meaning, { ends: [`−${exact(most)}`, exact(most)] }));
   }
-  const scale = problem && ends ? (ends.one - ends.zero) / fullScale(ends) : 1;
   const room = columns.length <= 24;
   for (let i = 0; i < values.length; i++) {
     const known = !Number.isNaN(values[i]);
@@ -207,9 +203,8 @@ function update(drawn: Drawn): void {
     if (Object.is(value, shown[i]) && known === exactly[i]) continue;
     shown[i] = value;
     exactly[i] = known;
-    const t = Number.isNaN(value) ? 0 : value * scale;
-    // Without a scale there is no share: the cell says how far it moves the metric.
-    const said = problem && ends ? value * (ends.one - ends.zero) : value;
+    const said = value * unit;
+    const t = Number.isNaN(value) ? 0 : said / most;
     grid.set(Math.floor(i / columns.length), i % columns.length, {
       light: COLOURS.light(t),
       dark: COLOURS.dark(t),
@@ -218,6 +213,13 @@ function update(drawn: Drawn): void {
       state: known ? undefined : preview ? 'estimate' : 'empty',
     });
   }
+}
+
+/** The end of the scale, as in the figure of the result: its largest value. Until the map is whole at least 1. */
+function mostOf({ values, status }: MapState): number {
+  let most = status === 'done' ? LEAST_SHARE : 1;
+  for (const v of values) if (Math.abs(v) > most) most = Math.abs(v);
+  return most;
 }
 
 /** What is drawn where shares mean nothing. */

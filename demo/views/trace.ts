@@ -5,8 +5,8 @@ import { type Ends, endsProblem, leastSpan } from '../../interp/ends.js';
 import { hues, type Scale, sequential } from '../../interp/plots/colour.js';
 import { compact, exact, percent, visible, visibleLabel } from '../../interp/plots/text.js';
 import { traceFigure } from '../../interp/plots/trace.js';
-import { type Labelled, labelled } from '../../interp/result.js';
 import { guessSubject } from '../../interp/subject.js';
+import { joinTraces, traceKinds as KINDS } from '../../interp/trace-kinds.js';
 import { edit, hover, lock } from '../app/app.js';
 import { type Ask, ask } from '../app/ask.js';
 import { commandLine, program } from '../app/code.js';
@@ -22,7 +22,6 @@ const SAMPLES = 10;
 /** Models of so many layers are traced without being asked. */
 const QUICK = 12;
 const NAMES = { state: 'State', mlp: 'MLP', attn: 'Attention' } as const;
-const KINDS: readonly TraceKind[] = [null, 'mlp', 'attn'];
 
 /** The view. */
 export const traceView: View = {
@@ -63,7 +62,7 @@ export const traceView: View = {
       },
       async run(of, { signal, progress }) {
         const { clean, answer } = of.prompts!;
-        const { ids } = clean;
+        const ids = clean.ids.slice(skipped(of));
         const [subject, window] = [subjectText(of), windowOf(of)];
         let done = 0;
         maps = [];
@@ -173,20 +172,19 @@ export const traceView: View = {
       const { answer } = value[0];
       const own = of.prompts!.answer.id !== null;
       return {
-        ...{ of, result: together(value) },
+        ...{ of, result: joinTraces([...value]) },
         figure: () => traceFigure(value),
         code: () =>
           program(
             of,
-            ['causalTrace', 'traceFigure'],
-            `const options = { prompt: clean, subject: ${JSON.stringify(subject)}, window: ${window}, noise: 's3'${own ? `, answer: ${JSON.stringify(answer.text)}` : ''}${bos ? '' : ', prependBos: false'} } as const;
-const traces = [];
-for (const kind of [null, 'mlp', 'attn'] as const) traces.push(await causalTrace(model, { ...options, kind }));
+            ['traceAll', 'traceFigure'],
+            `const options = { prompt: clean, subject: ${JSON.stringify(subject)}, window: ${window}${own ? `, answer: ${JSON.stringify(answer.text)}` : ''}${bos ? '' : ', prependBos: false'} };
+const traces = await traceAll(model, options);
 console.log(traceFigure(traces).lines().join('\\n'));`,
           ),
         command: () =>
           commandLine(of, [
-            ...['trace', clean, '--subject', subject, '--kind', 'mlp', '--window', String(window)],
+            ...['trace', clean, '--subject', subject, '--kind', 'all', '--window', String(window)],
             ...(own ? ['--answer', answer.text] : []),
           ]),
       };
@@ -204,6 +202,12 @@ function guessed({ experiment }: Asked): string | null {
     return null; // nothing is capitalised
   }
 }
+
+/**
+ * How many of the clean prompt's tokens the trace leaves out: the beginning-of-text token where the model's tokenizer does not add
+ * it, as in ROME's notebook. The other views have it unless it is switched off.
+ */
+const skipped = ({ experiment, model }: Asked): number => (experiment.bos && !model.info?.addsBos ? 1 : 0);
 
 const subjectText = (state: Asked): string => state.experiment.subject || (guessed(state) ?? '');
 
@@ -234,7 +238,8 @@ interface React {
 }
 
 function emptyMaps(state: Asked, trace: CausalTrace, window: number, react: React): Map_[] {
-  const { pieces } = state.prompts!.clean;
+  const before = skipped(state);
+  const pieces = state.prompts!.clean.pieces.slice(before);
   const [start, end] = trace.subject;
   const rows = pieces.map((piece, p) => `${p}:${piece}${p >= start && p < end ? '*' : ''}`);
   const columns = trace.scores.axes[1].labels;
@@ -262,8 +267,8 @@ function emptyMaps(state: Asked, trace: CausalTrace, window: number, react: Reac
           ],
         };
       },
-      preview: (cell) => react.preview(cell && place({ pos: cell[0], layer: cell[1] })),
-      lock: (pos, layer) => react.lock(place({ pos, layer })),
+      preview: (cell) => react.preview(cell && place({ pos: cell[0] + before, layer: cell[1] })),
+      lock: (pos, layer) => react.lock(place({ pos: pos + before, layer })),
     });
     const foot = h('div', {});
     return {
@@ -282,8 +287,9 @@ function emptyMaps(state: Asked, trace: CausalTrace, window: number, react: Reac
       },
       cellsOf(at) {
         if (at === null || at.head !== null || (at.layer === null && at.pos === null)) return [];
-        if ((at.layer ?? 0) >= width || (at.pos ?? 0) >= rows.length) return [];
-        return [[at.pos, at.layer]];
+        const row = at.pos === null ? null : at.pos - before;
+        if ((at.layer ?? 0) >= width || (row ?? 0) >= rows.length || (row ?? 0) < 0) return [];
+        return [[row, at.layer]];
       },
     };
   });
@@ -310,15 +316,14 @@ function premise(trace: CausalTrace): HTMLElement | null {
   return h('p', { class: 'problem premise', role: 'alert' }, `${problem} ${more}`);
 }
 
-/** One scale for all maps: from the corrupted run to the largest value that is known; without a scale, from 0 to 1. */
+/** A scale for each map: from nothing restored to its largest value that is known; without a scale, from 0 to 1. */
 function colour(maps: readonly Map_[]): void {
-  const { trace } = maps[0];
-  const ends = endsOfTrace(trace);
-  const full = endsProblem(ends) !== null;
-  const low = full ? 0 : trace.lowScore;
-  let high = full ? 1 : low + leastSpan(ends);
-  if (!full) for (const { values } of maps) for (const v of values) if (v > high) high = v;
   for (const { grid, kind, values, trace, foot } of maps) {
+    const ends = endsOfTrace(trace);
+    const full = endsProblem(ends) !== null;
+    const low = full ? 0 : trace.lowScore;
+    let high = full ? 1 : low + leastSpan(ends);
+    if (!full) for (const v of values) if (v > high) high = v;
     const width = trace.scores.shape[1];
     const scales = scalesOf(kind);
     values.forEach((value, i) => {
@@ -331,9 +336,9 @@ function colour(maps: readonly Map_[]): void {
         state: known ? undefined : 'empty',
       });
     });
-    const ends = [exact(low), exact(high)] as const;
     const from = full ? '' : ', from the noised run on';
-    fill(foot, legend(scales, `p(${visible(trace.answer.text)})${from}`, { from: 0, ends }));
+    const meaning = `p(${visible(trace.answer.text)})${from}`;
+    fill(foot, legend(scales, meaning, { from: 0, ends: [exact(low), exact(high)] }));
   }
 }
 
@@ -343,15 +348,6 @@ function scalesOf(kind: TraceKind): { readonly light: Scale; readonly dark: Scal
 }
 
 function footText([state, mlp]: readonly CausalTrace[]): string {
-  const { answer, highScore, lowScore, noise } = state;
-  return `p(${visible(answer.text)}): ${percent(highScore)} in the clean run, ${percent(lowScore)} with noise of ${exact(noise ?? 0)} (three times the spread of the subject’s embeddings), over ${SAMPLES} draws. MLPs and attention are restored in windows of ${mlp.window} ${mlp.window === 1 ? 'layer' : 'layers'}.`;
-}
-
-/** The three maps as one result: kind × pos × layer. */
-function together(traces: readonly CausalTrace[]): Labelled {
-  const [{ scores }] = traces;
-  const values = Float32Array.from(traces.flatMap((t) => [...t.scores.values]));
-  const kinds = { name: 'kind', labels: traces.map((t) => t.kind ?? 'state') };
-  const { kind, window, unchanged, work, ...meta } = scores.meta;
-  return labelled(values, [kinds, ...scores.axes], { ...meta, windows: traces.map((t) => t.window) });
+  const { answer, highScore, lowScore, noise, scores } = state;
+  return `p(${visible(answer.text)}): ${percent(highScore)} in the clean run, ${percent(lowScore)} with noise of ${exact(noise ?? 0)}, over ${SAMPLES} draws; ${scores.meta.bos ? 'with' : 'without'} the beginning-of-text token. MLPs and attention are restored in windows of ${mlp.window} ${mlp.window === 1 ? 'layer' : 'layers'}.`;
 }

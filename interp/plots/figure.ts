@@ -49,9 +49,9 @@ export function figure(given: Labelled, options: FigureOptions = {}): Figure {
   const meaning = options.meaning ?? told ?? meaningOf(meta);
   if (CURVES.has(names.join())) return curveFigure(result, { title, y: meaning });
   const parts = axes.length === 1 ? [{ heading: '', map: asColumn(result) }] : facets(result);
-  const most = largest([result], options.scale !== 'sequential');
-  const least = /^0 = /.test(meaning) ? 1 : leastOf(result);
-  const max = options.max ?? full ?? Math.max(most, (options.min ?? 0) + least);
+  const signed = options.scale !== 'sequential';
+  const least = (signed ? 0 : (options.min ?? 0)) + leastOf(result);
+  const max = options.max ?? full ?? Math.max(largest([result], signed), least);
   const maps = heatmaps(
     parts.map(({ map }) => oriented(map)),
     { ...options, max },

@@ -4,12 +4,14 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { page } from '../../interp/plots/page.js';
 import { escapeHtml } from '../../interp/plots/text.js';
+import { printable } from '../../weights/shown.js';
 import { version } from '../cli.js';
 import { renderPng } from '../png.js';
 import { type Form, fileError, type Invocation, type Outcome } from './command.js';
 
 /** Prints and writes what the command line asks for. */
 export async function deliver(x: Invocation, outcome: Outcome, commandLine: string): Promise<void> {
+  for (const text of outcome.warnings ?? []) process.stderr.write(`warning: ${printable(text)}\n`);
   const toStdout = (['json', 'csv'] as const).find((form) => x.values[form] === '-');
   if (toStdout) x.write(await content(toStdout, outcome, commandLine));
   else {

@@ -2,6 +2,7 @@
 
 import { statSync } from 'node:fs';
 import { type ParseArgsConfig, parseArgs } from 'node:util';
+import { nearestOf } from '../../weights/spellings.js';
 import { UsageError } from '../cli.js';
 import type { Command, Form, Values } from './command.js';
 
@@ -94,22 +95,6 @@ function isFolder(path: string): boolean {
 
 /** `did you mean …?` for a word that is nearly one of some; else ''. */
 export function nearest(word: string, words: readonly string[], prefix = ''): string {
-  const far = (w: string) => distance(word, w);
-  const best = [...words].sort((a, b) => far(a) - far(b))[0];
-  return best && far(best) <= Math.max(1, word.length >> 1) && far(best) < best.length
-    ? `did you mean ${prefix}${best}?`
-    : '';
-}
-
-/** Letters to insert, delete, change or swap to get from one word to another. */
-function distance(a: string, b: string): number {
-  const d = Array.from({ length: a.length + 1 }, (_, i) => [i, ...Array(b.length).fill(0)]);
-  for (let j = 1; j <= b.length; j++) d[0][j] = j;
-  for (let i = 1; i <= a.length; i++)
-    for (let j = 1; j <= b.length; j++) {
-      d[i][j] = Math.min(d[i - 1][j] + 1, d[i][j - 1] + 1, d[i - 1][j - 1] + (a[i - 1] === b[j - 1] ? 0 : 1));
-      if (i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1])
-        d[i][j] = Math.min(d[i][j], d[i - 2][j - 2] + 1);
-    }
-  return d[a.length][b.length];
+  const best = nearestOf(word, words);
+  return best ? `did you mean ${prefix}${best}?` : '';
 }

@@ -1,0 +1,136 @@
+/**
+ * The one mechanism that checks arguments and options: names, kinds of values, what is missing, what is too much.
+ *
+ *     const LENS = options<LensOptions>({ topK: count, pos: …, signal });
+ *     const takes = signature('logitLens', { model, input: prompts, options: LENS });
+ *
+ *     export async function logitLens(model: Model, input: TextInput, options: LensOptions = {}, ...more: []) {
+ *       takes(model, input, options, ...more);
+ *
+ * The type of `options` makes a key that is missing in the specification, or too much, an error of the compiler. Every check
+ * is made once a call, before anything runs; a message names the function, the option and what it may be, in 300 characters.
+ */
+
+import { isList, isPromise, type Kind, problemOf, shown } from './kinds.js';
+import { suggestion } from './spellings.js';
+
+/** A kind of option that must be given. */
+export interface Needed extends Kind {
+  readonly needed: true;
+}
+
+/** For every option its kind; those that the type demands are `needed(…)`. */
+export type Spec<O> = {
+  readonly [K in keyof O]-?: Record<never, never> extends Pick<O, K>
+    ? Kind & { readonly needed?: never }
+    : Needed;
+};
+
+/** A kind of argument that may be left out. */
+export interface Argument extends Kind {
+  readonly optional?: boolean;
+  /** What to say when it is left out and must not be. */
+  readonly missing?: string;
+}
+
+/** Checks the arguments of a call, in order. @throws an Error that names the function, the argument and what it may be. */
+export type Signature = (...given: readonly unknown[]) => void;
+
+const LONGEST = 300;
+
+/** An option that must be given. */
+export const needed = (kind: Kind): Needed => ({ ...kind, needed: true });
+
+/** An argument that may be left out. */
+export const optional = (kind: Kind): Argument => ({ ...kind, optional: true });
+
+/** The kind of an options object: it has these options and no others. */
+export function options<O extends object>(spec: Spec<O>): Argument {
+  const kinds = new Map(Object.entries<Kind | Needed>(spec));
+  const names = [...kinds.keys()];
+  const must = names.filter((name) => 'needed' in kinds.get(name)!);
+  const what = `{ ${names.slice(0, 8).join(', ')}${names.length > 8 ? ', …' : ''} }`;
+  const is = (value: unknown): boolean => {
+    if (!isOptions(value)) return false;
+    for (const key of Object.keys(value)) {
+      const kind = kinds.get(key);
+      if (!kind || (value[key] !== undefined && !kind.is(value[key]))) return false;
+    }
+    return must.every((name) => value[name] !== undefined);
+  };
+  const problem = (value: unknown, name: string): string => {
+    if (!isOptions(value)) return `${name || 'options'} is ${shown(value)}: ${what} is needed`;
+    const of = (key: string) => (name ? `${name}.${key}` : key);
+    for (const key of Object.keys(value)) if (!kinds.has(key)) return unknownOption(of(key), key, names);
+    for (const key of must) if (value[key] === undefined) return missing(of(key), kinds.get(key)!);
+    const bad = names.find((key) => value[key] !== undefined && !kinds.get(key)!.is(value[key]))!;
+    return problemOf(kinds.get(bad)!, value[bad], of(bad));
+  };
+  return {
+    what,
+    is,
+    problem,
+    optional: !must.length,
+    missing: must.length ? missing(must[0], kinds.get(must[0])!) : '',
+  };
+}
+
+/** The check of a function's arguments: for each its kind, by the name it has in the function's signature. */
+export function signature(name: string, args: Readonly<Record<string, Argument>>): Signature {
+  const kinds = Object.entries(args);
+  return (...given) => {
+    if (given.length > kinds.length)
+      throw failure(
+        name,
+        tooMany(
+          name,
+          given,
+          kinds.map(([arg]) => arg),
+        ),
+      );
+    for (let i = 0; i < kinds.length; i++) {
+      const [arg, kind] = kinds[i];
+      const value = given[i];
+      if (value === undefined) {
+        if (!kind.optional) throw failure(name, kind.missing || missing(arg, kind));
+      } else if (!kind.is(value)) {
+        throw failure(name, problemOf(kind, value, arg === 'options' ? '' : arg));
+      }
+    }
+  };
+}
+
+/** Checks one options object or value by itself. @throws an Error that begins with `name`. */
+export function check(name: string, kind: Argument, value: unknown, arg = ''): void {
+  if (value === undefined ? !kind.optional : !kind.is(value))
+    throw failure(
+      name,
+      value === undefined ? kind.missing || missing(arg, kind) : problemOf(kind, value, arg),
+    );
+}
+
+const isOptions = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' &&
+  value !== null &&
+  !isList(value) &&
+  !isPromise(value) &&
+  !ArrayBuffer.isView(value);
+
+const missing = (name: string, kind: Kind): string => `${name} is missing: ${kind.what}`;
+
+/** What to say of an option that there is not: the name that was probably meant, else all that there are. */
+export function unknownOption(shownName: string, key: string, names: readonly string[]): string {
+  const meant = suggestion(key, names);
+  const all = names.length ? `it takes ${names.join(', ')}` : 'it takes none';
+  return `there is no option "${shownName.slice(0, 60)}"${meant ? `: did you mean "${meant}"?` : `; ${all}`}`;
+}
+
+function tooMany(name: string, given: readonly unknown[], args: readonly string[]): string {
+  const takes = args.length ? `${name}(${args.join(', ')})` : `${name}() takes none`;
+  return `argument ${args.length + 1} is too many (${shown(given[args.length])}): ${takes}`;
+}
+
+function failure(name: string, problem: string): Error {
+  const message = `${name}: ${problem}`;
+  return new Error(message.length > LONGEST ? `${message.slice(0, LONGEST - 1)}…` : message);
+}
