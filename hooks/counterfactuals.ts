@@ -13,6 +13,7 @@ import type { Base, Counterfactual } from './interventions.js';
 import { type Metric, mean, type PreparedMetric, type Read } from './metric.js';
 import type { HookedTransformer } from './model.js';
 import { chunksInTurn, type Fork, planFork, tokensIn } from './plan.js';
+import { remarksOn } from './readout.js';
 import { checkRuns, type RecordContent, type RecordStore, readRecord, recordLine, sha256 } from './record.js';
 import { Runs } from './runs.js';
 import { type Span, walk } from './walk.js';
@@ -131,15 +132,10 @@ export async function* sweepCells(
     for (const name of runs.sources)
       if (runs.comparable(name))
         sources[name] = perPrompt(runs.reads, await evaluate(name), runs.rows.length);
-    const { answerOf } = options;
-    const remarks =
-      answerOf && runs.comparable(answerOf)
-        ? await prepared.remarks?.(await runs.final(answerOf), runs.reads)
-        : undefined;
     const values: RunValues = {
       base: perPrompt(runs.reads, baseReads, runs.rows.length),
       sources,
-      ...(remarks?.length && { remarks }),
+      ...(await remarksOn(prepared, runs, options.answerOf)),
     };
     if (recorded.runs) checkRuns(values, recorded.runs, 'the record');
     else await record?.append([recordLine({ runs: values })]);

@@ -4,9 +4,9 @@
  * goes through it a chunk at a time.
  */
 
-import { topLogits } from '../engine/score.js';
 import type { Metric, MetricContext, PreparedMetric } from '../hooks/metric.js';
 import {
+  firstChoices,
   type MetricFunction,
   readDifference,
   readDivergence,
@@ -15,7 +15,6 @@ import {
   readProbability,
   readRank,
 } from '../hooks/readout.js';
-import { logSumExps } from '../hooks/score.js';
 import { notFirst } from './ends.js';
 
 export type { Metric } from '../hooks/metric.js';
@@ -147,25 +146,21 @@ function withRemarks(
     ...read,
     async remarks(x, reads) {
       const some = reads.slice(0, REMARKED);
-      const { W_U, b_U } = model.gpuWeights;
-      const first = x.window([[0, some.length]]);
+      const text = (id: number) => model.tokenizer?.pieces([id])[0] ?? `#${id}`;
       const own = readProbability(model, answers, { log: false });
+      const first = x.window([[0, some.length]]);
       const all = await own.evaluate(first, some);
-      const top = topLogits(first, 1, W_U, b_U);
-      const parts = [top.values, top.indices, top.state, all];
       try {
-        const [logit, token, state, prob] = await Promise.all(parts.map((t) => t.data()));
-        const lse = logSumExps(state as Float32Array);
+        const [choices, probs] = [await firstChoices(model, first), await all.data()];
         return some.flatMap(({ row }, i) => {
-          if (answers[row].includes(token[i])) return [];
-          const text = (id: number) => model.tokenizer?.pieces([id])[0] ?? `#${id}`;
-          const best = { token: token[i], text: text(token[i]), prob: Math.exp(logit[i] - lse[i]) };
+          const best = { ...choices[i], text: text(choices[i].token) };
+          if (answers[row].includes(best.token)) return [];
           const answer = { token: answers[row][0], text: answers[row].map(text).join(' or ') };
-          const said = notFirst(name, answer, prob[i], best);
+          const said = notFirst(name, answer, probs[i], best);
           return said ? [reads.length > 1 ? `prompt ${row}: ${said}` : said] : [];
         });
       } finally {
-        for (const t of [first, ...parts]) t.dispose();
+        for (const t of [first, all]) t.dispose();
         own.dispose?.();
       }
     },

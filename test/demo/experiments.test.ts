@@ -115,6 +115,7 @@ function numbers(view: string, { meta, axes }: ReturnType<typeof fromJson>, fiel
     assert.equal(meta.prompts, corrupted ? [clean, corrupted] : [clean], what);
     if (fields.answer) assert.ok(axes[1].labels.includes(fields.answer), what);
   } else if (view === 'trace') {
+    const clean = model!.toTokens(fields.clean, { prependBos: false })[0]; // as ROME's notebooks
     assert.equal(meta.tokens, clean, what);
     if (fields.answer) assert.is((meta.answer as { text: string }).text, fields.answer, what);
     const [start, end] = meta.subject as [number, number];
@@ -255,6 +256,7 @@ test('what cannot be computed is empty and says why; what does not need it goes 
   await page.evaluate(pick('#lens [data-value=clean]'));
   await page.evaluate('{ const b = document.getElementById("bos"); if (!b.checked) b.click(); }');
   await page.evaluate(choose('#patching select', 'logit-diff'));
+  await page.evaluate(pick('#patching [data-value=mlp_out]'));
   const empty = async (view: string, why: RegExp) => {
     await page.locator(`#${view} .problem`, { hasText: why }).waitFor();
     assert.is(await page.locator(`#${view} .body *`).count(), 0, `${view} is not empty`);
