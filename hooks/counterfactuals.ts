@@ -10,11 +10,19 @@ import { describeIntervention, interventionsToJson } from './describe.js';
 import { checkNorms, type Edit, editsOf } from './edits.js';
 import { joins } from './fork-run.js';
 import type { Base, Counterfactual } from './interventions.js';
-import { type Metric, mean, type PreparedMetric, type Read } from './metric.js';
+import { type Metric, mean, type PreparedMetric, perPrompt, type Read } from './metric.js';
 import type { HookedTransformer } from './model.js';
 import { chunksInTurn, type Fork, planFork, tokensIn } from './plan.js';
 import { remarksOn } from './readout.js';
-import { checkRuns, type RecordContent, type RecordStore, readRecord, recordLine, sha256 } from './record.js';
+import {
+  checkRuns,
+  type RecordContent,
+  type RecordStore,
+  recordHeader,
+  recordLine,
+  resumeRecord,
+  sha256,
+} from './record.js';
 import { Runs } from './runs.js';
 import { type Span, walk } from './walk.js';
 
@@ -217,6 +225,7 @@ function plan(runs: Runs, list: readonly Counterfactual[], reads: 'last' | 'all'
   const unchanged: { index: number; reason: string }[] = [];
   const { lengths } = runs.setting.base;
   const baseEdits = lengths.map((_, row) => runs.baseEdits(row));
+  const bidirectional = runs.setting.config.attentionDir === 'bidirectional';
   list.forEach((counterfactual, cell) => {
     const byRow: Edit[][] = lengths.map(() => []);
     const what = list.length > 1 ? `counterfactual ${cell}` : 'counterfactual';
@@ -225,9 +234,16 @@ function plan(runs: Runs, list: readonly Counterfactual[], reads: 'last' | 'all'
     for (const e of edits) byRow[e.row].push(e);
     const before = forks.length;
     lengths.forEach((length, row) => {
-      // What follows the last read is never run.
-      const end = reads === 'all' ? length - 1 : length;
-      const setting = { nLayers, length: end, reads, baseEdits: baseEdits[row], idle: runs.idle };
+      // What follows the last read is never run, unless it is seen by what is before.
+      const end = reads === 'all' && !bidirectional ? length - 1 : length;
+      const setting = {
+        nLayers,
+        length: end,
+        reads,
+        baseEdits: baseEdits[row],
+        bidirectional,
+        idle: runs.idle,
+      };
       const fork = planFork(cell, row, byRow[row], setting);
       if (fork) forks.push(fork);
     });
@@ -268,14 +284,7 @@ async function openRecord(
   const given = await interventionsToJson([list, { ...changed, sources }]);
   const text = JSON.stringify([config, hash, metric.reads, about]) + given;
   const fingerprint = await sha256(text);
-  const { header, ...content } = readRecord(await record.read());
-  if (header && header.fingerprint !== fingerprint)
-    throw new Error(
-      'the record is of another sweep (model, prompts, list or metric differ): give it another file',
-    );
-  const first = { glassbox: 'sweep' as const, fingerprint, cells: list.length, about: { ...about, ...more } };
-  if (!header) await record.append([recordLine(first)]);
-  return content;
+  return resumeRecord(record, recordHeader(fingerprint, list.length, { ...about, ...more }));
 }
 
 /** The metric at some reads, on the host. */
@@ -306,17 +315,6 @@ function readsIn(spans: readonly Span[], at: ReadonlyMap<number, number>) {
         rows.push(start);
       }
   return { reads, rows };
-}
-
-/** Mean over each prompt's reads. */
-function perPrompt(reads: readonly Read[], values: readonly number[], prompts: number): number[] {
-  const sum = new Array<number>(prompts).fill(0);
-  const count = new Array<number>(prompts).fill(0);
-  reads.forEach(({ row }, i) => {
-    sum[row] += values[i];
-    count[row]++;
-  });
-  return sum.map((s, row) => s / count[row]);
 }
 
 /** Token-layers of forks, by layer. */

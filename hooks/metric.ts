@@ -66,3 +66,14 @@ export interface Metric {
 
 /** Mean of a metric over prompts, or of anything else. */
 export const mean = (values: readonly number[]): number => values.reduce((a, b) => a + b, 0) / values.length;
+
+/** Mean over each prompt's reads. */
+export function perPrompt(reads: readonly Read[], values: readonly number[], prompts: number): number[] {
+  const sum = new Array<number>(prompts).fill(0);
+  const count = new Array<number>(prompts).fill(0);
+  reads.forEach(({ row }, i) => {
+    sum[row] += values[i];
+    count[row]++;
+  });
+  return sum.map((s, row) => s / count[row]);
+}

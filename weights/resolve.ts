@@ -3,7 +3,8 @@
  */
 
 import type { FileSource } from './files.js';
-import { blobFolder, urlFiles, urlFolder } from './files-web.js';
+import { blobFolder, filesByPath } from './files-blob.js';
+import { urlFiles, urlFolder } from './files-web.js';
 import { type HubRepo, hubPage, hubRepo, knownModels } from './hub.js';
 import { webHub } from './hub-web.js';
 import { type FilePlatform, filePlatform, type LoadOptions } from './platform.js';
@@ -33,13 +34,13 @@ export async function resolveModel(
   options: LoadOptions = {},
 ): Promise<FileSource> {
   if (typeof name !== 'string') return blobFolder(name instanceof Map ? name : filesByPath(name as File[]));
-  const { signal } = options;
+  const { signal, timeoutMs } = options;
   const platform = filePlatform();
   if (name === 'tiny') {
     const folder = TINY['config.json'].slice(0, -'config.json'.length);
     return platform && folder.startsWith('file:')
       ? platform.folder(folder)
-      : urlFiles('tiny', TINY, { signal });
+      : urlFiles('tiny', TINY, { signal, timeoutMs });
   }
   if (/^https?:/.test(name)) {
     const url = new URL(name);
@@ -47,12 +48,12 @@ export async function resolveModel(
     if (page) return openHub(page, { ...options, revision: options.revision ?? page.revision });
     const weights = /[^/]+\.(pth|pt|bin)$/.exec(url.pathname)?.[0];
     url.pathname = url.pathname.replace(/\/[^/]+\.(safetensors|json|pth|pt|bin)$/, '/');
-    return { ...urlFolder(url.href, { signal }), weights };
+    return { ...urlFolder(url.href, { signal, timeoutMs }), weights };
   }
   if (isPath(name)) {
     if (platform) return pathOnDisk(name, platform);
     const page = (globalThis as { location?: { href: string } }).location?.href;
-    if (page) return urlFolder(new URL(name, page).href, { signal });
+    if (page) return urlFolder(new URL(name, page).href, { signal, timeoutMs });
     throw new Error(`"${name}": folders cannot be read here; give an http(s) URL or a Map of Blobs`);
   }
   const known = hubRepo(name);
@@ -80,10 +81,4 @@ async function pathOnDisk(path: string, platform: FilePlatform): Promise<FileSou
 
 function openHub({ repo, aliases }: HubRepo, options: LoadOptions): Promise<FileSource> {
   return (filePlatform()?.hub ?? webHub).open(repo, aliases, options);
-}
-
-function filesByPath(files: readonly File[]): Map<string, Blob> {
-  // Set by browsers when a whole folder was picked.
-  const path = (file: File & { webkitRelativePath?: string }) => file.webkitRelativePath || file.name;
-  return new Map(files.map((file) => [path(file), file]));
 }
