@@ -160,8 +160,10 @@ export function laidOut(
       ? { base: summary(base), sources: mapValues(sources, summary) }
       : { [full]: summary(sources[one]), [zero]: summary(base) };
   const all = perPrompt ? [...axes, { name: 'prompt', labels: base.map((_, i) => String(i)) }] : axes;
+  // The metric's numbers have been checked; cells of other shards have none.
   const told = [...(runs.remarks ?? []), ...(one === null ? [] : endsWarnings(layout, runs))];
-  return labelled(Float32Array.from(values), all, { ...meta, ...ends, ...warningsIn(...told), ...more });
+  const about = { ...meta, ...ends, ...warningsIn(...told), ...more };
+  return labelled(Float32Array.from(values), all, about, 'allowed');
 }
 
 /** What is odd about the two runs between which the numbers are shares. */
