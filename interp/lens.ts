@@ -89,7 +89,7 @@ export async function logitLens(
         signal?.throwIfAborted();
         const state = stack.slice([l, 0]); //                                           [pos, dModel]
         try {
-          readings.push(await readLens(model, state, frozen, reads));
+          readings.push(await readLens(model, state, frozen, reads, (p) => `${labels[l]}, position ${p}`));
         } finally {
           state.dispose();
         }
