@@ -10,7 +10,7 @@ import { describeIntervention, interventionsToJson } from './describe.js';
 import { checkNorms, type Edit, editsOf } from './edits.js';
 import { joins } from './fork-run.js';
 import type { Base, Counterfactual } from './interventions.js';
-import { type Metric, mean, type PreparedMetric } from './metric.js';
+import { type Metric, mean, type PreparedMetric, perPrompt } from './metric.js';
 import { metricValues } from './metric-values.js';
 import type { HookedTransformer } from './model.js';
 import { chunksInTurn, type Fork, planFork, tokensIn } from './plan.js';

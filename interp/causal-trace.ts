@@ -146,7 +146,7 @@ export async function causalTrace(
   const noise = embeddingNoise(model, rule, { seed, subjects, gaussian });
 
   const [best] = await topNext(model, tokens, { signal });
-  if (expect !== undefined && best.text.trim() !== expect)
+  if (expect !== undefined && best.text.trim() !== expect.trim())
     return {
       ...{ correct: false, answer: { token: best.token, text: best.text }, highScore: best.prob },
     };
