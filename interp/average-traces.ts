@@ -61,7 +61,7 @@ export function averageTraces(traces: readonly (CausalTrace | WrongAnswer)[]): A
     }
   });
   const axes = [{ name: 'role', labels: tokenRoleNames }, scores.axes[1]];
-  const { tokens, subject, answer, clean, corrupted, unchanged, work, ...shared } = scores.meta;
+  const { tokens, subject, answer, clean, corrupted, unchanged, warnings, work, ...shared } = scores.meta;
   const metric = 'probability of the answer: restored − corrupted'; // each trace has an answer of its own
   const meta = {
     ...{ ...shared, method: 'average indirect effects', metric },
