@@ -7,6 +7,7 @@ import { Scope } from '../engine/storage.js';
 import { Tensor } from '../engine/tensor.js';
 import type { Config } from '../weights/config.js';
 import type { ActivationCache } from './cache.js';
+import { is, options } from './check.js';
 import { type Component, rowsAPiece } from './components.js';
 import { Look } from './look.js';
 import type { PosSlice } from './positions.js';
@@ -181,6 +182,13 @@ export interface ApplyLnOptions {
   /** Default `'frozen'`. */
   readonly mode?: LayerNormMode;
 }
+
+/** What its options may be. */
+export const APPLY_LN = options<ApplyLnOptions>({
+  mlpInput: is.boolean,
+  pos: is.orNull(is.pos),
+  mode: is.oneOf('frozen', 'recomputed'),
+});
 
 /** See `ActivationCache.applyLnToStack`. @param norm as `normOf` gives it */
 export function normalizeStack(

@@ -11,6 +11,7 @@ import { readWeights } from '../engine/read-weights.js';
 import type { Tensor } from '../engine/tensor.js';
 import { Fingerprint } from '../weights/fingerprint.js';
 import { weightViews } from '../weights/views.js';
+import { checkedMethods, is, needed, options, signature } from './check.js';
 import type { HookedTransformer } from './model.js';
 import { type LossGradients, lossGradients } from './parameter-gradients.js';
 import { constantSchedule, type Schedule } from './schedule.js';
@@ -68,13 +69,50 @@ export interface TrainOptions {
   signal?: AbortSignal;
 }
 
+/** What a run of a trainer is told. */
+const TRAIN = options<TrainOptions>({
+  steps: needed(is.whole),
+  reportEvery: is.count,
+  onProgress: is.callback,
+  validation: options<NonNullable<TrainOptions['validation']>>({
+    rows: needed(is.rows),
+    every: needed(is.count),
+    sample: is.count,
+    seed: is.seed,
+  }),
+  pause: options<NonNullable<TrainOptions['pause']>>({ every: needed(is.count), call: needed(is.callback) }),
+  signal: is.signal,
+});
+
+/** What a trainer is told. */
+export const TRAINER = options<TrainerOptions>({
+  lr: needed(is.positive),
+  schedule: is.callback,
+  maxNorm: is.orNull(is.positive),
+  accumulate: is.count,
+  method: is.oneOf('adamw', 'muon'),
+  weightDecay: is.notNegative,
+  beta1: is.between(0, 1),
+  beta2: is.between(0, 1),
+  eps: is.positive,
+  momentum: is.between(0, 1),
+});
+
+const takes = signature('Trainer', { model: is.model, options: TRAINER });
+const ROW = options<WeightedRow>({ tokens: needed(is.tokens), weights: needed(is.numbers) });
+const BATCH = is.listOf(
+  is.either(is.tokens, ROW),
+  'a batch: a list of rows of token ids, or of { tokens, weights }',
+);
+
 /** Trains a model. The model can be used at any time; `model.weights` is as of the last `readBack`. */
 export class Trainer {
   readonly model: HookedTransformer;
   readonly #optimizer: Optimizer;
   readonly #options: TrainerOptions;
   /** @throws when the model's weights were processed: what is trained would not be what a checkpoint holds. */
-  constructor(model: HookedTransformer, options: TrainerOptions) {
+  constructor(model: HookedTransformer, options: TrainerOptions, ...more: []) {
+    takes(model, options, ...more);
     const done = Object.entries(model.processing).filter(([, on]) => on);
     if (done.length)
       throw new Error(
@@ -177,6 +215,16 @@ export class Trainer {
     this.#optimizer.dispose();
   }
 }
+
+checkedMethods(Trainer.prototype, {
+  step: { batches: is.listOf(BATCH, 'a list of batches, each a list of rows of token ids') },
+  train: { batches: is.iterable, options: TRAIN },
+  rateAt: { step: is.whole },
+  readBack: {},
+  state: {},
+  restore: { state: is.having('a state, as state() gives it', 'steps', 'tensors') },
+  dispose: {},
+});
 
 function gradientsOf(model: HookedTransformer, batch: TrainingBatch): Promise<LossGradients> {
   const rows = batch.map((row) => ('tokens' in row ? row.tokens : row));

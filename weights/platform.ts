@@ -4,6 +4,8 @@
  */
 
 import type { FileSource } from './files.js';
+import { boolean, callback, path, signal, text } from './kinds.js';
+import type { Spec } from './options.js';
 import type { OnLoadProgress } from './progress.js';
 
 /** Options of everything that loads a model. */
@@ -21,6 +23,17 @@ export interface LoadOptions {
   onProgress?: OnLoadProgress;
   signal?: AbortSignal;
 }
+
+/** What these options may be. */
+export const FILE_OPTIONS = {
+  revision: text,
+  cacheDir: path,
+  token: text,
+  endpoint: path,
+  localFilesOnly: boolean,
+  onProgress: callback,
+  signal,
+} satisfies Spec<LoadOptions>;
 
 /** A local copy of Hub repositories. */
 export interface HubStore {
