@@ -4,7 +4,6 @@ export {
   type Argument,
   type Arguments,
   check,
-  checked,
   checkedMethods,
   type Methods,
   needed,
@@ -12,5 +11,6 @@ export {
   options,
   type Spec,
   signature,
+  signatures,
 } from '../weights/options.js';
 export * as is from './kinds.js';

@@ -1,79 +1,79 @@
 /** Interventions in print and as JSON. */
 
 import { Tensor } from '../engine/tensor.js';
-import { checked, is } from './check.js';
+import { is, signatures } from './check.js';
 import type { Counterfactual, Intervention, Numbers, Selection, Value } from './interventions.js';
 
+const takes = signatures({
+  describeIntervention: { intervention: is.either(is.plainObject, is.interventions) },
+  interventionsToJson: { list: is.either(is.plainObject, is.listOf(is.anything, 'a list')) },
+  interventionsFromJson: { json: is.text },
+});
+
 /** One line: `blocks.7.hook_resid_pre[pos 4] = clean`. Several are joined with `; `. */
-export const describeIntervention = checked(
-  'describeIntervention',
-  { intervention: is.either(is.plainObject, is.interventions) },
-  function describeIntervention(intervention: Intervention | Counterfactual): string {
-    if (Array.isArray(intervention))
-      return intervention.map((i) => describeIntervention(i)).join('; ') || 'nothing';
-    const {
-      at,
-      layer,
-      set,
-      add,
-      times = 1,
-      scale,
-      zero,
-      mean,
-      interpolate,
-      projectOut,
-      freeze,
-      ...part
-    } = intervention as Intervention;
-    const where = Object.entries(part).map(([axis, s]) => `${axis} ${showSelection(s as Selection)}`);
-    const place = `${at}${layer === undefined ? '' : ` L${showSelection(layer)}`}${where.length ? `[${where.join(', ')}]` : ''}`;
-    const what = [
-      set !== undefined && `= ${showValue(set)}`,
-      add !== undefined && `+= ${times === 1 ? '' : `${times} · `}${showValue(add)}`,
-      scale !== undefined && `*= ${scale}`,
-      zero && '= 0',
-      mean !== undefined && `= ${showValue(typeof mean === 'string' ? { mean } : mean)}`,
-      interpolate && `→ ${interpolate.by} of the way to ${showValue(interpolate.to)}`,
-      projectOut !== undefined && `without its component along ${showValue(projectOut)}`,
-      freeze && 'frozen',
-    ].filter(Boolean);
-    return `${place} ${what.join(' and ') || '(no action)'}`;
-  },
-);
+export const describeIntervention = takes.describeIntervention(function describeIntervention(
+  intervention: Intervention | Counterfactual,
+): string {
+  if (Array.isArray(intervention))
+    return intervention.map((i) => describeIntervention(i)).join('; ') || 'nothing';
+  const {
+    at,
+    layer,
+    set,
+    add,
+    times = 1,
+    scale,
+    zero,
+    mean,
+    interpolate,
+    projectOut,
+    freeze,
+    ...part
+  } = intervention as Intervention;
+  const where = Object.entries(part).map(([axis, s]) => `${axis} ${showSelection(s as Selection)}`);
+  const place = `${at}${layer === undefined ? '' : ` L${showSelection(layer)}`}${where.length ? `[${where.join(', ')}]` : ''}`;
+  const what = [
+    set !== undefined && `= ${showValue(set)}`,
+    add !== undefined && `+= ${times === 1 ? '' : `${times} · `}${showValue(add)}`,
+    scale !== undefined && `*= ${scale}`,
+    zero && '= 0',
+    mean !== undefined && `= ${showValue(typeof mean === 'string' ? { mean } : mean)}`,
+    interpolate && `→ ${interpolate.by} of the way to ${showValue(interpolate.to)}`,
+    projectOut !== undefined && `without its component along ${showValue(projectOut)}`,
+    freeze && 'frozen',
+  ].filter(Boolean);
+  return `${place} ${what.join(' and ') || '(no action)'}`;
+});
 
 /**
  * Plain JSON of interventions, numbers of tensors included (they are read back from the GPU).
  * @param list one intervention, a counterfactual, or a list of them
  */
-export const interventionsToJson = checked(
-  'interventionsToJson',
-  { list: is.either(is.plainObject, is.listOf(is.anything, 'a list')) },
-  async function interventionsToJson(list: unknown): Promise<string> {
-    return JSON.stringify(await plain(list));
-  },
-);
+export const interventionsToJson = takes.interventionsToJson(async function interventionsToJson(
+  list: unknown,
+): Promise<string> {
+  return JSON.stringify(await plain(list));
+});
 
 /** The way back. @throws when the text is not JSON, or not interventions. */
-export const interventionsFromJson = checked(
-  'interventionsFromJson',
-  { json: is.text },
-  function interventionsFromJson<T = Counterfactual[]>(json: string): T {
-    const restore = (_: string, x: unknown) => (NOT_IN_JSON.has(x as string) ? Number(x) : x);
-    let list: T;
-    try {
-      list = JSON.parse(json, restore);
-    } catch (e) {
-      throw new Error(`these interventions are not JSON: ${(e as Error).message}`);
-    }
-    const check = (x: unknown, where: string): void => {
-      if (Array.isArray(x)) for (const [i, y] of x.entries()) check(y, `${where}[${i}]`);
-      else if (typeof x !== 'object' || x === null || typeof (x as Intervention).at !== 'string')
-        throw new Error(`${where} is not an intervention { at: hook point, … }: ${JSON.stringify(x)}`);
-    };
-    check(list, 'interventions');
-    return list;
-  },
-);
+export const interventionsFromJson = takes.interventionsFromJson(function interventionsFromJson<
+  T = Counterfactual[],
+>(json: string): T {
+  const restore = (_: string, x: unknown) => (NOT_IN_JSON.has(x as string) ? Number(x) : x);
+  let list: T;
+  try {
+    list = JSON.parse(json, restore);
+  } catch (e) {
+    throw new Error(`these interventions are not JSON: ${(e as Error).message}`);
+  }
+  const check = (x: unknown, where: string): void => {
+    if (Array.isArray(x)) for (const [i, y] of x.entries()) check(y, `${where}[${i}]`);
+    else if (typeof x !== 'object' || x === null || typeof (x as Intervention).at !== 'string')
+      throw new Error(`${where} is not an intervention { at: hook point, … }: ${JSON.stringify(x)}`);
+  };
+  check(list, 'interventions');
+  return list;
+});
 
 async function plain(x: unknown): Promise<unknown> {
   if (x instanceof Tensor) return { shape: x.shape, data: numbers(await x.data()) } satisfies Jsonable;

@@ -4,7 +4,7 @@ import { RandomState } from '../engine/numpy-random.js';
 import { type Config, parseConfig } from '../weights/config.js';
 import { noProcessing } from '../weights/processing.js';
 import type { HostTensor } from '../weights/types.js';
-import { checked, is, options, type Spec } from './check.js';
+import { is, options, type Spec, signatures } from './check.js';
 import { LOAD_SPEC, type LoadOptions } from './load.js';
 import { HookedTransformer } from './model.js';
 
@@ -33,53 +33,60 @@ const INIT = {
   tied: is.boolean,
 } satisfies Spec<InitOptions>;
 
+const takes = signatures({
+  randomWeights: { config: is.plainObject, options: options<InitOptions>(INIT) },
+  randomModel: {
+    config: is.plainObject,
+    options: options<InitOptions & LoadOptions>({ ...INIT, ...LOAD_SPEC }),
+  },
+});
+
 /**
  * Random weights as GPT-2 starts with, in Hugging Face's names: what writes into the residual stream is smaller by
  * √(2 · nLayers) (by √nLayers without MLPs), biases are 0 and gains 1. The same seed gives the same weights.
  */
-export const randomWeights = checked(
-  'randomWeights',
-  { config: is.plainObject, options: options<InitOptions>(INIT) },
-  function randomWeights(config: Config, options: InitOptions = {}): Record<string, HostTensor> {
-    const { seed = 1, std = 0.02, embeddingStd = std, positions = 'normal', tied = true } = options;
-    const { nLayers, nHeads, dModel, dHead, dMlp, nCtx, dVocab, attnOnly, normalization, actFn } = config;
-    const random = new RandomState(seed);
-    const tensors: Record<string, HostTensor> = {};
-    const normal = (name: string, rows: number, cols: number, std: number) => {
-      const data = Float32Array.from(random.randn(rows * cols), (x) => x * std);
-      tensors[name] = { shape: [rows, cols], data };
-    };
-    const vector = (name: string, size: number, value: number) => {
-      tensors[name] = { shape: [size], data: new Float32Array(size).fill(value) };
-    };
-    const linear = (name: string, from: number, to: number, std: number) => {
-      normal(`${name}.weight`, from, to, std);
-      vector(`${name}.bias`, to, 0);
-    };
-    const norm = (name: string, size: number) => {
-      if (normalization !== 'LN') return;
-      vector(`${name}.weight`, size, 1);
-      vector(`${name}.bias`, size, 0);
-    };
-    const writing = std / Math.sqrt(Math.max(1, (attnOnly ? 1 : 2) * nLayers));
-    normal('wte.weight', dVocab, dModel, embeddingStd);
-    if (positions === 'sinusoidal') tensors['wpe.weight'] = sinusoids(nCtx, dModel, std);
-    else normal('wpe.weight', nCtx, dModel, std);
-    for (let layer = 0; layer < nLayers; layer++) {
-      norm(`h.${layer}.ln_1`, dModel);
-      linear(`h.${layer}.attn.c_attn`, dModel, 3 * nHeads * dHead, std);
-      linear(`h.${layer}.attn.c_proj`, nHeads * dHead, dModel, writing);
-      if (attnOnly) continue;
-      norm(`h.${layer}.ln_2`, dModel);
-      linear(`h.${layer}.mlp.c_fc`, dModel, dMlp, std);
-      if (actFn === 'solu_ln') norm(`h.${layer}.mlp.ln`, dMlp);
-      linear(`h.${layer}.mlp.c_proj`, dMlp, dModel, writing);
-    }
-    norm('ln_f', dModel);
-    if (!tied) normal('lm_head.weight', dVocab, dModel, std);
-    return tensors;
-  },
-);
+export const randomWeights = takes.randomWeights(function randomWeights(
+  config: Config,
+  options: InitOptions = {},
+): Record<string, HostTensor> {
+  const { seed = 1, std = 0.02, embeddingStd = std, positions = 'normal', tied = true } = options;
+  const { nLayers, nHeads, dModel, dHead, dMlp, nCtx, dVocab, attnOnly, normalization, actFn } = config;
+  const random = new RandomState(seed);
+  const tensors: Record<string, HostTensor> = {};
+  const normal = (name: string, rows: number, cols: number, std: number) => {
+    const data = Float32Array.from(random.randn(rows * cols), (x) => x * std);
+    tensors[name] = { shape: [rows, cols], data };
+  };
+  const vector = (name: string, size: number, value: number) => {
+    tensors[name] = { shape: [size], data: new Float32Array(size).fill(value) };
+  };
+  const linear = (name: string, from: number, to: number, std: number) => {
+    normal(`${name}.weight`, from, to, std);
+    vector(`${name}.bias`, to, 0);
+  };
+  const norm = (name: string, size: number) => {
+    if (normalization !== 'LN') return;
+    vector(`${name}.weight`, size, 1);
+    vector(`${name}.bias`, size, 0);
+  };
+  const writing = std / Math.sqrt(Math.max(1, (attnOnly ? 1 : 2) * nLayers));
+  normal('wte.weight', dVocab, dModel, embeddingStd);
+  if (positions === 'sinusoidal') tensors['wpe.weight'] = sinusoids(nCtx, dModel, std);
+  else normal('wpe.weight', nCtx, dModel, std);
+  for (let layer = 0; layer < nLayers; layer++) {
+    norm(`h.${layer}.ln_1`, dModel);
+    linear(`h.${layer}.attn.c_attn`, dModel, 3 * nHeads * dHead, std);
+    linear(`h.${layer}.attn.c_proj`, nHeads * dHead, dModel, writing);
+    if (attnOnly) continue;
+    norm(`h.${layer}.ln_2`, dModel);
+    linear(`h.${layer}.mlp.c_fc`, dModel, dMlp, std);
+    if (actFn === 'solu_ln') norm(`h.${layer}.mlp.ln`, dMlp);
+    linear(`h.${layer}.mlp.c_proj`, dMlp, dModel, writing);
+  }
+  norm('ln_f', dModel);
+  if (!tied) normal('lm_head.weight', dVocab, dModel, std);
+  return tensors;
+});
 
 /** The position code of Vaswani et al. 2017, sines and cosines in turn, of root mean square `rms`. */
 function sinusoids(nCtx: number, dModel: number, rms: number): HostTensor {
@@ -96,15 +103,11 @@ function sinusoids(nCtx: number, dModel: number, rms: number): HostTensor {
  * A model with random weights, unprocessed, ready to be trained (`Trainer`).
  * @param config our names (`nLayers`, `nHeads`, ...), or a `config.json`
  */
-export const randomModel = checked(
-  'randomModel',
-  { config: is.plainObject, options: options<InitOptions & LoadOptions>({ ...INIT, ...LOAD_SPEC }) },
-  async function randomModel(
-    config: Partial<Config> | Record<string, unknown>,
-    { seed, std, embeddingStd, positions, tied, ...options }: InitOptions & LoadOptions = {},
-  ): Promise<HookedTransformer> {
-    const whole = parseConfig(config, { name: (config as { name?: string }).name ?? 'random' });
-    const weights = randomWeights(whole, { seed, std, embeddingStd, positions, tied });
-    return HookedTransformer.fromWeights({ ...whole }, weights, { ...options, ...noProcessing });
-  },
-);
+export const randomModel = takes.randomModel(async function randomModel(
+  config: Partial<Config> | Record<string, unknown>,
+  { seed, std, embeddingStd, positions, tied, ...options }: InitOptions & LoadOptions = {},
+): Promise<HookedTransformer> {
+  const whole = parseConfig(config, { name: (config as { name?: string }).name ?? 'random' });
+  const weights = randomWeights(whole, { seed, std, embeddingStd, positions, tied });
+  return HookedTransformer.fromWeights({ ...whole }, weights, { ...options, ...noProcessing });
+});

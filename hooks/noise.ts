@@ -4,7 +4,7 @@
  */
 
 import { RandomState } from '../engine/numpy-random.js';
-import { checked, is, needed, options } from './check.js';
+import { is, needed, options, signatures } from './check.js';
 import type { Numbers } from './interventions.js';
 import type { HookedTransformer } from './model.js';
 
@@ -50,65 +50,64 @@ const NOISE = options<NoiseOptions>({
   gaussian: options<EmbeddingGaussian>({ mean: needed(is.numbers), factor: needed(is.numbers) }),
 });
 
+const takes = signatures({
+  embeddingNoise: { model: is.model, rule: is.noise, options: NOISE },
+  embeddingStd: { model: is.model, subjects: is.subjects },
+});
+
 /**
  * The noise of a rule. It is added to embeddings of the model as it is loaded, whose standard deviation is a little smaller
  * when weights are centred (`centerWritingWeights`): for ROME's levels load the model without processing.
  * @throws when there is no such rule, or what it needs is not given.
  */
-export const embeddingNoise = checked(
-  'embeddingNoise',
-  { model: is.model, rule: is.noise, options: NOISE },
-  function embeddingNoise(
-    model: HookedTransformer,
-    rule: NoiseRule,
-    { seed = 1, subjects, gaussian }: NoiseOptions = {},
-  ): EmbeddingNoise {
-    const { dModel } = model.config;
-    const random = new RandomState(seed);
-    const { kind, x } = parse(rule);
-    const normal = (level: number) => stream(level, dModel, (n) => random.randn(n).map((z) => level * z));
-    if (kind === 'plain') return normal(x);
-    if (kind === 's') {
-      if (!subjects?.length)
-        throw new Error(`noise '${rule}': give the subjects whose embeddings it measures`);
-      return normal(x * embeddingStd(model, subjects));
-    }
-    if (kind === 'u') return stream(x, dModel, (n) => random.uniform(-1, 1, n).map((z) => x * z));
-    if (!gaussian) throw new Error(`noise '${rule}' needs \`gaussian\`: the distribution of embeddings`);
-    const gauss = (n: number) => spread(random.randn(n), gaussian, dModel);
-    if (kind === 'm') return stream(null, dModel, gauss);
-    return stream(null, dModel, (n) => {
-      const noise = gauss(n);
-      // One factor a vector, always from the beginning of seed 2; its variance makes the covariance that of `gaussian`.
-      const factors = new RandomState(2).chisquare(x, n / dModel).map((u) => Math.sqrt((x - 2) / u));
-      return noise.map((v, i) => v * factors[Math.floor(i / dModel)]);
-    });
-  },
-);
+export const embeddingNoise = takes.embeddingNoise(function embeddingNoise(
+  model: HookedTransformer,
+  rule: NoiseRule,
+  { seed = 1, subjects, gaussian }: NoiseOptions = {},
+): EmbeddingNoise {
+  const { dModel } = model.config;
+  const random = new RandomState(seed);
+  const { kind, x } = parse(rule);
+  const normal = (level: number) => stream(level, dModel, (n) => random.randn(n).map((z) => level * z));
+  if (kind === 'plain') return normal(x);
+  if (kind === 's') {
+    if (!subjects?.length) throw new Error(`noise '${rule}': give the subjects whose embeddings it measures`);
+    return normal(x * embeddingStd(model, subjects));
+  }
+  if (kind === 'u') return stream(x, dModel, (n) => random.uniform(-1, 1, n).map((z) => x * z));
+  if (!gaussian) throw new Error(`noise '${rule}' needs \`gaussian\`: the distribution of embeddings`);
+  const gauss = (n: number) => spread(random.randn(n), gaussian, dModel);
+  if (kind === 'm') return stream(null, dModel, gauss);
+  return stream(null, dModel, (n) => {
+    const noise = gauss(n);
+    // One factor a vector, always from the beginning of seed 2; its variance makes the covariance that of `gaussian`.
+    const factors = new RandomState(2).chisquare(x, n / dModel).map((u) => Math.sqrt((x - 2) / u));
+    return noise.map((v, i) => v * factors[Math.floor(i / dModel)]);
+  });
+});
 
 /**
  * Standard deviation (unbiased) of all numbers in the embeddings of all tokens of the given texts: ROME's
  * `collect_embedding_std`. Three times it is 0.1346 for gpt2-xl and the subjects of known_1000.json.
  */
-export const embeddingStd = checked(
-  'embeddingStd',
-  { model: is.model, subjects: is.subjects },
-  function embeddingStd(model: HookedTransformer, subjects: readonly (string | readonly number[])[]): number {
-    const { dModel, dVocab } = model.config;
-    const { data } = model.weights.W_E;
-    const tokens = subjects.flatMap((s) => model.toTokens(s, { prependBos: false })[0]);
-    const bad = tokens.find((t) => t >= dVocab);
-    if (bad !== undefined) throw new Error(`token ${bad}: the vocabulary has ${dVocab} tokens`);
-    const n = tokens.length * dModel;
-    const total = (f: (x: number) => number): number => {
-      let sum = 0;
-      for (const t of tokens) for (let d = t * dModel; d < (t + 1) * dModel; d++) sum += f(data[d]);
-      return sum;
-    };
-    const mean = total((x) => x) / n;
-    return Math.sqrt(total((x) => (x - mean) ** 2) / (n - 1));
-  },
-);
+export const embeddingStd = takes.embeddingStd(function embeddingStd(
+  model: HookedTransformer,
+  subjects: readonly (string | readonly number[])[],
+): number {
+  const { dModel, dVocab } = model.config;
+  const { data } = model.weights.W_E;
+  const tokens = subjects.flatMap((s) => model.toTokens(s, { prependBos: false })[0]);
+  const bad = tokens.find((t) => t >= dVocab);
+  if (bad !== undefined) throw new Error(`token ${bad}: the vocabulary has ${dVocab} tokens`);
+  const n = tokens.length * dModel;
+  const total = (f: (x: number) => number): number => {
+    let sum = 0;
+    for (const t of tokens) for (let d = t * dModel; d < (t + 1) * dModel; d++) sum += f(data[d]);
+    return sum;
+  };
+  const mean = total((x) => x) / n;
+  return Math.sqrt(total((x) => (x - mean) ** 2) / (n - 1));
+});
 
 function parse(rule: NoiseRule): { kind: 'plain' | 's' | 'u' | 'm' | 't'; x: number } {
   if (typeof rule === 'number' && Number.isFinite(rule)) return { kind: 'plain', x: rule };

@@ -5,7 +5,7 @@ import { watchWeights } from '../engine/parameters.js';
 import { Tape } from '../engine/tape.js';
 import { Tensor } from '../engine/tensor.js';
 import { targetProbabilities } from '../engine/vocabulary.js';
-import { checked, is, options } from './check.js';
+import { is, options, signatures } from './check.js';
 import { checkTokens } from './input.js';
 import { type Runnable, run } from './run.js';
 
@@ -31,72 +31,71 @@ export interface LossGradients {
 
 const LOSS = options<LossOptions>({ where: is.either(is.oneOf('all', 'last'), is.callback) });
 
+const takes = signatures({
+  lossGradients: { model: is.model, rows: is.rows, options: LOSS },
+});
+
 /**
  * The mean loss over the next tokens of a packed batch, and its gradient for every parameter. Nothing is read back.
  * @param rows token ids of any lengths, with the beginning-of-text token where the model expects one
  * @throws on ids outside the vocabulary, rows longer than the context, and batches without a prediction
  */
-export const lossGradients = checked(
-  'lossGradients',
-  { model: is.model, rows: is.rows, options: LOSS },
-  async function lossGradients(
-    model: Runnable,
-    rows: readonly (readonly number[])[],
-    { where = 'all' }: LossOptions = {},
-  ): Promise<LossGradients> {
-    const { config, gpu } = model;
-    const at: number[] = [];
-    const next: number[] = [];
-    const weights: number[] = [];
-    let start = 0;
-    rows.forEach((tokens, row) => {
-      checkTokens(tokens, config, `row ${row}`);
-      if (tokens.length > config.nCtx)
-        throw new Error(`row ${row} has ${tokens.length} tokens: this model reads at most ${config.nCtx}`);
-      const last = tokens.length - 2;
-      for (let pos = 0; pos <= last; pos++) {
-        const weight = Number(where === 'all' || (where === 'last' ? pos === last : where(row, pos)));
-        if (!weight) continue;
-        at.push(start + pos);
-        next.push(tokens[pos + 1]);
-        weights.push(weight);
-      }
-      start += tokens.length;
-    });
-    const n = at.length;
-    if (!n)
-      throw new Error('there is nothing to predict in this batch: rows of two tokens or more are needed');
-
-    const total = weights.reduce((a, b) => a + b, 0);
-    const tape = new Tape();
-    const grads = new Map<string, Tensor>();
-    try {
-      const watched = watchWeights(model.gpuWeights, tape);
-      const inputs = rows.map((tokens) => ({ tokens }));
-      const loss = await run({ gpu, config, gpuWeights: watched }, { inputs }, async ({ x }, scope) => {
-        const label = 'targets';
-        const targets = Tensor.from<'u32'>(gpu, Uint32Array.from(next), [n, 1], { label, scope });
-        const read = pickRows(x, at);
-        const logProbs = targetProbabilities(read, targets, watched.W_U, watched.b_U, { log: true });
-        const shares = Float32Array.from(weights, (w) => -w / total);
-        const seed = Tensor.from(gpu, shares, [n], { label: 'seed', scope });
-        const loss = logProbs.detach(scope).mul(seed).sum().keep();
-        const take = (name: string, gradient: Tensor) => {
-          grads.set(name, gradient.detach());
-          return gradient;
-        };
-        await tape.backward([[logProbs, seed]], { at: take });
-        return loss;
-      });
-      const dispose = () => {
-        for (const t of [loss, ...grads.values()]) t.dispose();
-      };
-      return { loss, grads, predictions: n, dispose };
-    } catch (e) {
-      for (const t of grads.values()) t.dispose();
-      throw e;
-    } finally {
-      tape.close();
+export const lossGradients = takes.lossGradients(async function lossGradients(
+  model: Runnable,
+  rows: readonly (readonly number[])[],
+  { where = 'all' }: LossOptions = {},
+): Promise<LossGradients> {
+  const { config, gpu } = model;
+  const at: number[] = [];
+  const next: number[] = [];
+  const weights: number[] = [];
+  let start = 0;
+  rows.forEach((tokens, row) => {
+    checkTokens(tokens, config, `row ${row}`);
+    if (tokens.length > config.nCtx)
+      throw new Error(`row ${row} has ${tokens.length} tokens: this model reads at most ${config.nCtx}`);
+    const last = tokens.length - 2;
+    for (let pos = 0; pos <= last; pos++) {
+      const weight = Number(where === 'all' || (where === 'last' ? pos === last : where(row, pos)));
+      if (!weight) continue;
+      at.push(start + pos);
+      next.push(tokens[pos + 1]);
+      weights.push(weight);
     }
-  },
-);
+    start += tokens.length;
+  });
+  const n = at.length;
+  if (!n) throw new Error('there is nothing to predict in this batch: rows of two tokens or more are needed');
+
+  const total = weights.reduce((a, b) => a + b, 0);
+  const tape = new Tape();
+  const grads = new Map<string, Tensor>();
+  try {
+    const watched = watchWeights(model.gpuWeights, tape);
+    const inputs = rows.map((tokens) => ({ tokens }));
+    const loss = await run({ gpu, config, gpuWeights: watched }, { inputs }, async ({ x }, scope) => {
+      const label = 'targets';
+      const targets = Tensor.from<'u32'>(gpu, Uint32Array.from(next), [n, 1], { label, scope });
+      const read = pickRows(x, at);
+      const logProbs = targetProbabilities(read, targets, watched.W_U, watched.b_U, { log: true });
+      const shares = Float32Array.from(weights, (w) => -w / total);
+      const seed = Tensor.from(gpu, shares, [n], { label: 'seed', scope });
+      const loss = logProbs.detach(scope).mul(seed).sum().keep();
+      const take = (name: string, gradient: Tensor) => {
+        grads.set(name, gradient.detach());
+        return gradient;
+      };
+      await tape.backward([[logProbs, seed]], { at: take });
+      return loss;
+    });
+    const dispose = () => {
+      for (const t of [loss, ...grads.values()]) t.dispose();
+    };
+    return { loss, grads, predictions: n, dispose };
+  } catch (e) {
+    for (const t of grads.values()) t.dispose();
+    throw e;
+  } finally {
+    tape.close();
+  }
+});

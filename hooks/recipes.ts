@@ -6,7 +6,7 @@
 import type { Tensor } from '../engine/tensor.js';
 import type { Config } from '../weights/config.js';
 import type { ActivationCache } from './cache.js';
-import { check, checked, is, optional, options, type Spec } from './check.js';
+import { check, is, optional, options, type Spec, signatures } from './check.js';
 import {
   activation,
   attentionOut,
@@ -217,45 +217,47 @@ export interface DecompositionKinds {
   fullResidDecomposition: FullOptions;
 }
 
-/**
- * The hook points that an analysis of a cache reads, for `runWithCache`'s `names`: those of its rows, of what they lack, of
- * the sum, and of the layer norm.
- * @example await model.runWithCache(text, { names: decompositionNames(model, 'stackHeadResults') })
- */
-export const decompositionNames = checked(
-  'decompositionNames',
-  {
+const takes = signatures({
+  decompositionNames: {
     model: is.having('a model', 'config'),
     kind: is.text,
     layer: optional(is.streamLayer),
     options: optional(is.plainObject),
   },
-  function decompositionNames<K extends keyof DecompositionKinds>(
-    { config }: { readonly config: Config },
-    kind: K,
-    layer: StreamLayer = null,
-    options: DecompositionKinds[K] = {},
-  ): string[] {
-    const recipes: { [K in keyof DecompositionKinds]: (o: DecompositionKinds[K]) => Recipe } = {
-      accumulatedResid: (o) => accumulated(config, layer, o),
-      decomposeResid: (o) => decomposed(config, layer, o, null),
-      stackHeadResults: () => headStack(config, layer, null),
-      stackNeuronResults: (o) => neuronStack(config, layer, o, null),
-      fullResidDecomposition: (o) => full(config, layer, o, null),
-    };
-    if (!Object.hasOwn(recipes, kind))
-      throw new Error(`decompositionNames: no "${kind}": ${Object.keys(recipes).join(', ')}`);
-    check('decompositionNames', DECOMPOSITIONS[kind], options);
-    const recipe = recipes[kind](options);
-    return [
-      ...new Set([
-        ...namesOf([...recipe.rows, ...recipe.rest]),
-        recipe.target,
-        ...scaleOf(config, recipe, true),
-      ]),
-    ];
-  },
-);
+});
+
+/**
+ * The hook points that an analysis of a cache reads, for `runWithCache`'s `names`: those of its rows, of what they lack, of
+ * the sum, and of the layer norm.
+ * @example await model.runWithCache(text, { names: decompositionNames(model, 'stackHeadResults') })
+ */
+export const decompositionNames = takes.decompositionNames(function decompositionNames<
+  K extends keyof DecompositionKinds,
+>(
+  { config }: { readonly config: Config },
+  kind: K,
+  layer: StreamLayer = null,
+  options: DecompositionKinds[K] = {},
+): string[] {
+  const recipes: { [K in keyof DecompositionKinds]: (o: DecompositionKinds[K]) => Recipe } = {
+    accumulatedResid: (o) => accumulated(config, layer, o),
+    decomposeResid: (o) => decomposed(config, layer, o, null),
+    stackHeadResults: () => headStack(config, layer, null),
+    stackNeuronResults: (o) => neuronStack(config, layer, o, null),
+    fullResidDecomposition: (o) => full(config, layer, o, null),
+  };
+  if (!Object.hasOwn(recipes, kind))
+    throw new Error(`decompositionNames: no "${kind}": ${Object.keys(recipes).join(', ')}`);
+  check('decompositionNames', DECOMPOSITIONS[kind], options);
+  const recipe = recipes[kind](options);
+  return [
+    ...new Set([
+      ...namesOf([...recipe.rows, ...recipe.rest]),
+      recipe.target,
+      ...scaleOf(config, recipe, true),
+    ]),
+  ];
+});
 
 // ---- inside --------------------------------------------------------------------------------------------------------
 

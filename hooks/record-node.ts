@@ -3,8 +3,12 @@
 import { open, readFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { statOrNull } from '../weights/disk-node.js';
-import { checked, is } from './check.js';
+import { is, signatures } from './check.js';
 import type { RecordStore } from './record.js';
+
+const takes = signatures({
+  jsonLines: { path: is.path },
+});
 
 /**
  * A record in a file of JSON lines, made when there is none: `{ record: jsonLines('sweep.jsonl') }`. Each line is on the
@@ -12,33 +16,29 @@ import type { RecordStore } from './record.js';
  * anew.
  * @throws when it is read: the folder does not exist, or the path is one
  */
-export const jsonLines = checked(
-  'jsonLines',
-  { path: is.path },
-  function jsonLines(path: string): RecordStore {
-    return {
-      async read() {
-        const info = await statOrNull(path);
-        if (info?.isDirectory()) throw new Error(`record ${path}: this is a folder; name a file in it`);
-        if (info) return (await readFile(path, 'utf8')).split('\n').filter((line) => line.trim());
-        if (!(await statOrNull(dirname(path)))?.isDirectory())
-          throw new Error(`record ${path}: there is no folder ${dirname(path)}; make it first`);
-        return [];
-      },
-      async append(lines) {
-        if (!lines.length) return;
-        const file = await open(path, 'a+');
-        try {
-          const { size } = await file.stat();
-          const last = Buffer.alloc(1);
-          if (size) await file.read(last, 0, 1, size - 1);
-          const cut = size && last.toString() !== '\n';
-          await file.appendFile(`${cut ? '\n' : ''}${lines.join('\n')}\n`);
-          await file.datasync();
-        } finally {
-          await file.close();
-        }
-      },
-    };
-  },
-);
+export const jsonLines = takes.jsonLines(function jsonLines(path: string): RecordStore {
+  return {
+    async read() {
+      const info = await statOrNull(path);
+      if (info?.isDirectory()) throw new Error(`record ${path}: this is a folder; name a file in it`);
+      if (info) return (await readFile(path, 'utf8')).split('\n').filter((line) => line.trim());
+      if (!(await statOrNull(dirname(path)))?.isDirectory())
+        throw new Error(`record ${path}: there is no folder ${dirname(path)}; make it first`);
+      return [];
+    },
+    async append(lines) {
+      if (!lines.length) return;
+      const file = await open(path, 'a+');
+      try {
+        const { size } = await file.stat();
+        const last = Buffer.alloc(1);
+        if (size) await file.read(last, 0, 1, size - 1);
+        const cut = size && last.toString() !== '\n';
+        await file.appendFile(`${cut ? '\n' : ''}${lines.join('\n')}\n`);
+        await file.datasync();
+      } finally {
+        await file.close();
+      }
+    },
+  };
+});

@@ -4,7 +4,7 @@
  * together, are the whole.
  */
 
-import { checked, is, needed, options } from './check.js';
+import { is, needed, options, signatures } from './check.js';
 import type { RunValues } from './counterfactuals.js';
 
 /** Where lines are kept. `jsonLines` (Node) keeps them in a file. */
@@ -109,41 +109,41 @@ const RECORDS = is.listOf(
   'a list of records, { name, lines }',
 );
 
+const takes = signatures({
+  mergeRecords: { records: RECORDS },
+});
+
 /**
  * Puts the records of shards together.
  * @param records lines of each, by name
  * @throws when they are of different sweeps, or cells are missing (it says how many, and the first)
  */
-export const mergeRecords = checked(
-  'mergeRecords',
-  { records: RECORDS },
-  function mergeRecords(
-    records: readonly { readonly name: string; readonly lines: readonly string[] }[],
-  ): WholeRecord {
-    if (!records.length) throw new Error('merge: no records were given');
-    const cells = new Map<number, readonly number[]>();
-    let header: RecordHeader | null = null;
-    let runs: RunValues | null = null;
-    for (const { name, lines } of records) {
-      const content = readRecord(lines, name);
-      if (!content.header) throw new Error(`${name} is empty: that shard has not begun`);
-      if (header && content.header.fingerprint !== header.fingerprint)
-        throw new Error(
-          `${name} is of another sweep than ${records[0].name}: model, prompts, list or metric differ`,
-        );
-      header ??= content.header;
-      if (runs && content.runs) checkRuns(content.runs, runs, records[0].name, name);
-      runs ??= content.runs;
-      for (const [i, value] of content.cells) cells.set(i, value);
-    }
-    const missing = Array.from({ length: header!.cells }, (_, i) => i).filter((i) => !cells.has(i));
-    if (missing.length || !runs)
+export const mergeRecords = takes.mergeRecords(function mergeRecords(
+  records: readonly { readonly name: string; readonly lines: readonly string[] }[],
+): WholeRecord {
+  if (!records.length) throw new Error('merge: no records were given');
+  const cells = new Map<number, readonly number[]>();
+  let header: RecordHeader | null = null;
+  let runs: RunValues | null = null;
+  for (const { name, lines } of records) {
+    const content = readRecord(lines, name);
+    if (!content.header) throw new Error(`${name} is empty: that shard has not begun`);
+    if (header && content.header.fingerprint !== header.fingerprint)
       throw new Error(
-        `${missing.length} of ${header!.cells} cells are missing${missing.length ? ` (the first is ${missing[0]})` : ''}: a shard is not there, or not finished`,
+        `${name} is of another sweep than ${records[0].name}: model, prompts, list or metric differ`,
       );
-    return { header: header!, cells, runs };
-  },
-);
+    header ??= content.header;
+    if (runs && content.runs) checkRuns(content.runs, runs, records[0].name, name);
+    runs ??= content.runs;
+    for (const [i, value] of content.cells) cells.set(i, value);
+  }
+  const missing = Array.from({ length: header!.cells }, (_, i) => i).filter((i) => !cells.has(i));
+  if (missing.length || !runs)
+    throw new Error(
+      `${missing.length} of ${header!.cells} cells are missing${missing.length ? ` (the first is ${missing[0]})` : ''}: a shard is not there, or not finished`,
+    );
+  return { header: header!, cells, runs };
+});
 
 /** Relative difference between adapters that is no sign of another sweep. */
 const SAME = 1e-3;

@@ -5,39 +5,39 @@ import { join } from 'node:path';
 import { writeAtomically } from '../weights/disk-node.js';
 import { saveSafetensors } from '../weights/files-node.js';
 import type { ActivationCache } from './cache.js';
-import { checked, is, options } from './check.js';
+import { is, options, signatures } from './check.js';
 import type { HookedTransformer } from './model.js';
 
 const SAVING = options<{ metadata?: Readonly<Record<string, string>> }>({ metadata: is.plainObject });
+
+const takes = signatures({
+  saveModel: { model: is.model, folder: is.path, options: SAVING },
+  saveCache: { cache: is.cache, path: is.path },
+});
 
 /**
  * Writes a folder that `fromPretrained('./folder')` and Python's `from_pretrained` load: `config.json`,
  * `model.safetensors`, and the tokenizer's files where the model has one. `metadata`: further texts for its header.
  * @throws when the folder cannot be written; no half-written file is left.
  */
-export const saveModel = checked(
-  'saveModel',
-  { model: is.model, folder: is.path, options: SAVING },
-  async function saveModel(
-    model: HookedTransformer,
-    folder: string,
-    { metadata: more = {} }: { metadata?: Readonly<Record<string, string>> } = {},
-  ): Promise<void> {
-    const { tensors, metadata, config } = model.checkpoint();
-    await mkdir(folder, { recursive: true });
-    for (const [name, json] of Object.entries({ 'config.json': config, ...model.tokenizerFiles })) {
-      const text = new TextEncoder().encode(`${JSON.stringify(json, null, 2)}\n`);
-      await writeAtomically(join(folder, name), (write) => write(text));
-    }
-    await saveSafetensors(join(folder, 'model.safetensors'), tensors, { metadata: { ...metadata, ...more } });
-  },
-);
+export const saveModel = takes.saveModel(async function saveModel(
+  model: HookedTransformer,
+  folder: string,
+  { metadata: more = {} }: { metadata?: Readonly<Record<string, string>> } = {},
+): Promise<void> {
+  const { tensors, metadata, config } = model.checkpoint();
+  await mkdir(folder, { recursive: true });
+  for (const [name, json] of Object.entries({ 'config.json': config, ...model.tokenizerFiles })) {
+    const text = new TextEncoder().encode(`${JSON.stringify(json, null, 2)}\n`);
+    await writeAtomically(join(folder, name), (write) => write(text));
+  }
+  await saveSafetensors(join(folder, 'model.safetensors'), tensors, { metadata: { ...metadata, ...more } });
+});
 
 /** Writes all activations of a cache to one safetensors file, under their full names. */
-export const saveCache = checked(
-  'saveCache',
-  { cache: is.cache, path: is.path },
-  async function saveCache(cache: ActivationCache, path: string): Promise<void> {
-    await saveSafetensors(path, await cache.tensors(), { metadata: { model: cache.config.name } });
-  },
-);
+export const saveCache = takes.saveCache(async function saveCache(
+  cache: ActivationCache,
+  path: string,
+): Promise<void> {
+  await saveSafetensors(path, await cache.tensors(), { metadata: { model: cache.config.name } });
+});

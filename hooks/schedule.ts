@@ -1,6 +1,6 @@
 /** Learning-rate schedules: the factor on the peak rate, by step. */
 
-import { checked, is, needed, options } from './check.js';
+import { is, needed, options, signatures } from './check.js';
 
 /** The factor for a step; the first is 0. */
 export type Schedule = (step: number) => number;
@@ -29,25 +29,25 @@ const SCHEDULE = options<ScheduleOptions>({
   end: is.notNegative,
 });
 
+const takes = signatures({
+  cosineSchedule: { options: SCHEDULE },
+  linearSchedule: { options: SCHEDULE },
+  constantSchedule: { options: options<{ readonly warmup?: number }>({ warmup: is.whole }) },
+});
+
 /** Half a cosine down. */
-export const cosineSchedule = checked(
-  'cosineSchedule',
-  { options: SCHEDULE },
+export const cosineSchedule = takes.cosineSchedule(
   (options: ScheduleOptions): Schedule =>
     scheduleOf(options, (share) => 0.5 * (1 + Math.cos(Math.PI * share))),
 );
 
 /** A straight line down. */
-export const linearSchedule = checked(
-  'linearSchedule',
-  { options: SCHEDULE },
+export const linearSchedule = takes.linearSchedule(
   (options: ScheduleOptions): Schedule => scheduleOf(options, (share) => 1 - share),
 );
 
 /** The peak rate throughout, after the warm-up. */
-export const constantSchedule = checked(
-  'constantSchedule',
-  { options: options<{ readonly warmup?: number }>({ warmup: is.whole }) },
+export const constantSchedule = takes.constantSchedule(
   ({ warmup = 0 }: { readonly warmup?: number } = {}): Schedule =>
     scheduleOf({ steps: Number.POSITIVE_INFINITY, warmup, end: 1 }, () => 1),
 );

@@ -4,7 +4,7 @@ import { pairLogits, topLogits } from '../engine/score.js';
 import { Tensor } from '../engine/tensor.js';
 import type { TextInput } from '../engine/text.js';
 import type { Tokenizer } from '../engine/tokenizer.js';
-import { checked, is, options } from './check.js';
+import { is, options, signatures } from './check.js';
 import { type InputOptions, readInput } from './input.js';
 import type { Runnable } from './run.js';
 import { MANY_TEXTS, type ManyTextsOptions, runTrie } from './run-trie.js';
@@ -73,50 +73,50 @@ const LOGITS_BYTES = 2 ** 26;
 
 const NEXT_TOKENS = options<NextTokensOptions>({ ...MANY_TEXTS, k: is.count, prependBos: is.boolean });
 
+const takes = signatures({
+  nextTokens: { model: is.model, input: is.prompts, options: NEXT_TOKENS },
+});
+
 /**
  * The k most probable next tokens of each prompt, most probable first, ties by lower id. Beginnings that prompts share
  * are run once (not with hooks), so are equal prompts, and logits of a few hundred prompts exist at a time.
  * @throws unless k is between 1 and the size of the vocabulary.
  */
-export const nextTokens = checked(
-  'nextTokens',
-  { model: is.model, input: is.prompts, options: NEXT_TOKENS },
-  async function nextTokens(
-    model: Runnable & { readonly tokenizer: Tokenizer | null },
-    input: TextInput,
-    { k = 1, prependBos, ...options }: NextTokensOptions = {},
-  ): Promise<(readonly NextToken[])[]> {
-    const { config, gpuWeights: w } = model;
-    if (!Number.isInteger(k) || k < 1 || k > config.dVocab)
-      throw new Error(`nextTokens: k = ${k}, but it is between 1 and the ${config.dVocab} tokens there are`);
-    const rows = readInput(model, input, { prependBos }).tokens;
-    const trie = options.hooks?.length ? runApart(rows) : shareBeginnings(rows, { leaves: true });
-    const { nodeOf, start } = trie;
-    const byNode = new Map<number, NextToken[]>();
-    const reads = readsOf(trie, (row) => [rows[row].length - 1, rows[row].length]);
-    const step = Math.max(64, Math.floor(LOGITS_BYTES / 4 / config.dVocab / 64) * 64);
-    await runTrie(model, trie, reads, options, async ({ x, at, rowOf }) => {
-      const [n] = x.shape;
-      const nodes = new Uint32Array(n);
-      at.forEach((i, r) => {
-        nodes[rowOf[r]] = nodeOf[i];
-      });
-      for (let from = 0; from < n; from += step) {
-        const some = x.window([[from, Math.min(n, from + step)]]);
-        const { values, indices, state } = topLogits(some, k, w.W_U, w.b_U);
-        const [logit, token] = [await values.data(), await indices.data()];
-        logSumExps(await state.data()).forEach((lse, r) => {
-          const next = Array.from({ length: k }, (_, j) => ({
-            token: token[r * k + j],
-            logProb: logit[r * k + j] - lse,
-          }));
-          byNode.set(nodes[from + r], next);
-        });
-      }
+export const nextTokens = takes.nextTokens(async function nextTokens(
+  model: Runnable & { readonly tokenizer: Tokenizer | null },
+  input: TextInput,
+  { k = 1, prependBos, ...options }: NextTokensOptions = {},
+): Promise<(readonly NextToken[])[]> {
+  const { config, gpuWeights: w } = model;
+  if (!Number.isInteger(k) || k < 1 || k > config.dVocab)
+    throw new Error(`nextTokens: k = ${k}, but it is between 1 and the ${config.dVocab} tokens there are`);
+  const rows = readInput(model, input, { prependBos }).tokens;
+  const trie = options.hooks?.length ? runApart(rows) : shareBeginnings(rows, { leaves: true });
+  const { nodeOf, start } = trie;
+  const byNode = new Map<number, NextToken[]>();
+  const reads = readsOf(trie, (row) => [rows[row].length - 1, rows[row].length]);
+  const step = Math.max(64, Math.floor(LOGITS_BYTES / 4 / config.dVocab / 64) * 64);
+  await runTrie(model, trie, reads, options, async ({ x, at, rowOf }) => {
+    const [n] = x.shape;
+    const nodes = new Uint32Array(n);
+    at.forEach((i, r) => {
+      nodes[rowOf[r]] = nodeOf[i];
     });
-    return rows.map((_, row) => byNode.get(nodeOf[start[row + 1] - 1])!);
-  },
-);
+    for (let from = 0; from < n; from += step) {
+      const some = x.window([[from, Math.min(n, from + step)]]);
+      const { values, indices, state } = topLogits(some, k, w.W_U, w.b_U);
+      const [logit, token] = [await values.data(), await indices.data()];
+      logSumExps(await state.data()).forEach((lse, r) => {
+        const next = Array.from({ length: k }, (_, j) => ({
+          token: token[r * k + j],
+          logProb: logit[r * k + j] - lse,
+        }));
+        byNode.set(nodes[from + r], next);
+      });
+    }
+  });
+  return rows.map((_, row) => byNode.get(nodeOf[start[row + 1] - 1])!);
+});
 
 /** log-sum-exp of each row, in float64, from (max, Σ exp(logit − max)). */
 export const logSumExps = (state: Float32Array): Float64Array =>

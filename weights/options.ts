@@ -2,11 +2,9 @@
  * The one mechanism that checks arguments and options: names, kinds of values, what is missing, what is too much.
  *
  *     const LENS = options<LensOptions>({ k: is.count, inclMid: is.boolean, … });
+ *     const takes = signatures({ logitLens: { model: is.model, input: is.prompts, options: LENS } });
  *
- *     export const logitLens = checked(
- *       'logitLens',
- *       { model: is.model, input: is.prompts, options: LENS },
- *       async (model: Model, input: TextInput, options: LensOptions = {}) => { … });
+ *     export const logitLens = takes.logitLens(async function logitLens(model: Model, …, options: LensOptions = {}) {
  *
  *     checkedMethods(ActivationCache.prototype, { row: { i: is.integer }, names: {}, … }, 'cache.');
  *
@@ -110,9 +108,19 @@ export function signature(name: string, args: Arguments): Signature {
 
 type Callable = (...given: never[]) => unknown;
 
-/** A function that checks its arguments first. An `async` one rejects, where another one throws. */
-export function checked<F extends Callable>(name: string, args: Arguments, f: F): F {
-  return withCheck(signature(name, args), f, name);
+/**
+ * For every function of a file its arguments, as something that makes the function check them first. One that is `async`
+ * rejects, where another one throws.
+ */
+export function signatures<Names extends string>(
+  functions: Readonly<Record<Names, Arguments>>,
+): Readonly<Record<Names, <F extends Callable>(f: F) => F>> {
+  const of = (name: string, args: Arguments) => {
+    const takes = signature(name, args);
+    return <F extends Callable>(f: F): F => withCheck(takes, f, name);
+  };
+  const made = Object.entries<Arguments>(functions).map(([name, args]) => [name, of(name, args)]);
+  return Object.fromEntries(made);
 }
 
 /** For every public method its arguments; null: it is internal, and is not checked. */
