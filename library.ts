@@ -35,7 +35,7 @@ export type { AttrTokens, LogitAttrOptions } from './hooks/logit-attrs.js';
 export type { Differentiable } from './hooks/measure.js';
 export { type CachedRun, type CacheOptions, HookedTransformer, type RunOptions } from './hooks/model.js';
 export { actName, hookNames, type NameFilter } from './hooks/names.js';
-export { embeddingNoise, embeddingStd, type NoiseRule } from './hooks/noise.js';
+export { embeddingNoise, embeddingStd, type NoiseRule, ROME_NOISE } from './hooks/noise.js';
 export { type LossGradients, type LossOptions, lossGradients } from './hooks/parameter-gradients.js';
 export type { PosSlice } from './hooks/positions.js';
 export {
@@ -110,6 +110,7 @@ export {
   type CausalTrace,
   type CausalTraceOptions,
   causalTrace,
+  type TraceKind,
   type WrongAnswer,
 } from './interp/causal-trace.js';
 export { circuitFaithfulness, type FaithfulnessOptions } from './interp/circuit-faithfulness.js';
@@ -240,6 +241,7 @@ export {
   topCircuitEntries,
   topCircuitTokens,
 } from './interp/token-circuits.js';
+export { joinTraces, traceAll, traceKinds } from './interp/trace-kinds.js';
 export type { Config } from './weights/config.js';
 export type { Processing } from './weights/processing.js';
 export type { LoadProgress } from './weights/progress.js';

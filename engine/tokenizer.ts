@@ -16,6 +16,17 @@ interface TokenizerJson {
   };
   readonly decoder?: Decoder | null;
   readonly added_tokens?: readonly AddedToken[];
+  readonly post_processor?: PostProcessor | null;
+}
+
+/** What is put around a text. */
+interface PostProcessor {
+  readonly type: string;
+  readonly processors?: readonly PostProcessor[];
+  /** Of `TemplateProcessing`. */
+  readonly single?: readonly { readonly SpecialToken?: { readonly id: string } }[];
+  /** Of `RobertaProcessing` and `BertProcessing`: text and id. */
+  readonly cls?: readonly [string, number];
 }
 
 interface Decoder {
@@ -49,6 +60,17 @@ const contentOf = (token: ConfiguredToken): string | null =>
 
 const isByteLevel = (decoder: Decoder | null | undefined): boolean =>
   decoder?.type === 'ByteLevel' || (decoder?.decoders ?? []).some(isByteLevel);
+
+/** The text of the special token that a post-processor puts in front; null: none. */
+function tokenInFront(processor: PostProcessor | null | undefined): string | null {
+  if (!processor) return null;
+  const { processors = [], single, cls } = processor;
+  for (const one of processors) {
+    const found = tokenInFront(one);
+    if (found !== null) return found;
+  }
+  return single?.[0]?.SpecialToken?.id ?? cls?.[0] ?? null;
+}
 
 function parse(json: object | string): TokenizerJson {
   let parsed: unknown = json;
@@ -84,6 +106,11 @@ export class Tokenizer {
   /** The token that ends a text; for GPT-2 the same one. */
   readonly eosToken: string | null;
   readonly eosTokenId: number | null;
+  /**
+   * Whether the checkpoint's tokenizer itself prepends the beginning-of-text token when it is called in Python: no for GPT-2,
+   * GPT-J and Pythia, yes for Llama and Gemma. From `add_bos_token` in tokenizer_config.json, else from the post-processor.
+   */
+  readonly addsBos: boolean;
   /** One more than the highest id. A model's `dVocab` may be larger, when its embedding was padded. */
   readonly size: number;
   readonly #backend: Backend;
@@ -114,6 +141,9 @@ export class Tokenizer {
     this.eosToken = known(config.eos_token === undefined ? eos : configured[1]);
     this.bosTokenId = this.bosToken === null ? null : this.#vocab.get(this.bosToken)!;
     this.eosTokenId = this.eosToken === null ? null : this.#vocab.get(this.eosToken)!;
+    const { add_bos_token: told } = config as { add_bos_token?: unknown };
+    const adds = typeof told === 'boolean' ? told : tokenInFront(json.post_processor) === this.bosToken;
+    this.addsBos = this.bosToken !== null && adds;
   }
 
   /**

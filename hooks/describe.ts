@@ -1,6 +1,8 @@
 /** Interventions in print and as JSON. */
 
 import { Tensor } from '../engine/tensor.js';
+import { fileError, shownJson } from '../weights/messages.js';
+import { parseJson } from '../weights/text.js';
 import { is, signatures } from './check.js';
 import type { Counterfactual, Intervention, Numbers, Selection, Value } from './interventions.js';
 
@@ -55,24 +57,23 @@ export const interventionsToJson = takes.interventionsToJson(async function inte
   return JSON.stringify(await plain(list));
 });
 
+/** Lists in lists: counterfactuals are lists of interventions. */
+const MOST_LISTS = 8;
+
 /** The way back. @throws when the text is not JSON, or not interventions. */
 export const interventionsFromJson = takes.interventionsFromJson(function interventionsFromJson<
   T = Counterfactual[],
 >(json: string): T {
   const restore = (_: string, x: unknown) => (NOT_IN_JSON.has(x as string) ? Number(x) : x);
-  let list: T;
-  try {
-    list = JSON.parse(json, restore);
-  } catch (e) {
-    throw new Error(`these interventions are not JSON: ${(e as Error).message}`);
-  }
-  const check = (x: unknown, where: string): void => {
-    if (Array.isArray(x)) for (const [i, y] of x.entries()) check(y, `${where}[${i}]`);
+  const list = parseJson(json, 'interventions', restore);
+  const check = (x: unknown, where: string, depth: number): void => {
+    if (Array.isArray(x) && depth < MOST_LISTS)
+      for (const [i, y] of x.entries()) check(y, `${where}[${i}]`, depth + 1);
     else if (typeof x !== 'object' || x === null || typeof (x as Intervention).at !== 'string')
-      throw new Error(`${where} is not an intervention { at: hook point, … }: ${JSON.stringify(x)}`);
+      throw fileError(where, `not an intervention { at: hook point, … }: ${shownJson(x)}`);
   };
-  check(list, 'interventions');
-  return list;
+  check(list, 'interventions', 0);
+  return list as T;
 });
 
 async function plain(x: unknown): Promise<unknown> {

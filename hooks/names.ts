@@ -46,7 +46,7 @@ const takes = signatures({
 /** All hook points of a model in order of execution. GPT-2 small has 208 without the on-demand ones. */
 export const hookNames = takes.hookNames(function hookNames(
   config: Config,
-  { onDemand = true } = {},
+  { onDemand = true }: { onDemand?: boolean } = {},
 ): string[] {
   const block = blockHooks(config).filter((n) => onDemand || !ON_DEMAND.has(n));
   const layers = Array.from({ length: config.nLayers }, (_, l) => block.map((n) => `blocks.${l}.${n}`));

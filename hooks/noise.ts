@@ -18,6 +18,9 @@ import type { HookedTransformer } from './model.js';
  */
 export type NoiseRule = number | 's' | `s${number}` | `u${number}` | 'm' | `t${number}`;
 
+/** The noise of ROME's notebooks for GPT-2 XL: a standard deviation of 0.1. Causal traces take it where none is given. */
+export const ROME_NOISE = 0.1;
+
 /** The distribution of embeddings, for the rules `'m'` and `'t…'`: noise = mean + factor · z with z normal. */
 export interface EmbeddingGaussian {
   /** [dModel] */

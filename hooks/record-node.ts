@@ -3,6 +3,7 @@
 import { open, readFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { statOrNull } from '../weights/disk-node.js';
+import { textLines } from '../weights/text.js';
 import { is, signatures } from './check.js';
 import type { RecordStore } from './record.js';
 
@@ -21,7 +22,7 @@ export const jsonLines = takes.jsonLines(function jsonLines(path: string): Recor
     async read() {
       const info = await statOrNull(path);
       if (info?.isDirectory()) throw new Error(`record ${path}: this is a folder; name a file in it`);
-      if (info) return (await readFile(path, 'utf8')).split('\n').filter((line) => line.trim());
+      if (info) return textLines(await readFile(path, 'utf8')); // a crash may have cut a character in two;
       if (!(await statOrNull(dirname(path)))?.isDirectory())
         throw new Error(`record ${path}: there is no folder ${dirname(path)}; make it first`);
       return [];

@@ -7,14 +7,23 @@
  *
  * What follows are ROME's rules, traps included: every run sees the same noise, `RandomState(1).randn(samples, tokens,
  * dModel)`; probabilities are averaged after the softmax; a restored MLP or attention is what it adds to the residual
- * stream, bias included. One rule is not ROME's: a beginning-of-text token is prepended unless `prependBos` is false.
+ * stream, bias included; a beginning-of-text token is prepended only where the model's own tokenizer does so (GPT-2's does
+ * not).
  */
 
 import type { HookedTransformer } from '../hooks/model.js';
-import { type EmbeddingGaussian, embeddingNoise, type NoiseRule } from '../hooks/noise.js';
+import { type EmbeddingGaussian, embeddingNoise, type NoiseRule, ROME_NOISE } from '../hooks/noise.js';
 import { provenance } from './provenance.js';
 import { type Labelled, labelled } from './result.js';
-import { positive, restoreGrid, subjectOf, topNext, traceAxes } from './trace-grid.js';
+import {
+  bosOfTokenizer,
+  noiseWarnings,
+  positive,
+  restoreGrid,
+  subjectOf,
+  topNext,
+  traceAxes,
+} from './trace-grid.js';
 
 /** What is restored: the residual stream after a block, or what MLPs or attention layers add to it. */
 export type TraceKind = null | 'mlp' | 'attn';
@@ -49,7 +58,7 @@ export interface CausalTraceOptions {
   readonly tokens?: 'all' | 'subject_last' | readonly number[];
   /** The right answer, without a blank: if the model gives another, nothing is traced. */
   readonly expect?: string;
-  /** Default true; ROME has no beginning-of-text token. */
+  /** Prepend the beginning-of-text token to a text. Default: as the model's tokenizer does in Python (`tokenizer.addsBos`). */
   readonly prependBos?: boolean;
   readonly onProgress?: (done: number, total: number) => void;
   readonly signal?: AbortSignal;
@@ -110,7 +119,8 @@ export async function causalTrace(
   model: HookedTransformer,
   options: CausalTraceOptions,
 ): Promise<CausalTrace | WrongAnswer> {
-  const { kind = null, noise: rule = 0.1, samples = 10, seed = 1, replace = false, prependBos } = options;
+  const { kind = null, noise: rule = ROME_NOISE, samples = 10, seed = 1, replace = false } = options;
+  const { prependBos = bosOfTokenizer(model) } = options;
   const { disableMlp = false, disableAttn = false, expect, gaussian, onProgress, signal } = options;
   if (kind !== null && kind !== 'mlp' && kind !== 'attn')
     throw new Error(`kind "${kind}": there are null, 'mlp', 'attn'`);
@@ -149,6 +159,7 @@ export async function causalTrace(
     unchanged: grid.unchanged,
     work: grid.work,
     tokens,
+    ...noiseWarnings(rule, highScore, grid.lowScore),
   });
   const scores = labelled(grid.values, [pos, layer], meta);
   const { lowScore } = grid;

@@ -1,5 +1,6 @@
 /** Results as text, for files: CSV for spreadsheets and data frames, JSON that can be read back. Nothing is written here. */
 
+import { parseJson } from '../weights/text.js';
 import { type Labelled, labelled } from './result.js';
 
 /**
@@ -51,7 +52,9 @@ export function toJson({ values, axes, meta }: Labelled): string {
 export function fromJson(text: string): Labelled {
   const number = (_: string, value: unknown) =>
     value !== null && typeof value === 'object' && '$number' in value ? Number(value.$number) : value;
-  const read = JSON.parse(text, number) as Partial<Labelled & { format: string; version: number }> | null;
+  const read = parseJson(text, 'fromJson', number) as Partial<
+    Labelled & { format: string; version: number }
+  > | null;
   if (read?.format !== FORMAT) throw new Error('fromJson: this is no result that toJson has written');
   if (read.version !== 1)
     throw new Error(`fromJson: version ${read.version}, but this Glassbox reads version 1`);

@@ -1,5 +1,8 @@
 /** Collections of factual prompts: ROME's `known_1000.json`, facts that GPT-2 XL knows. */
 
+import { fileError, quoted, shownJson } from '../weights/messages.js';
+import { parseJson } from '../weights/text.js';
+
 /** A prompt that a fact completes. */
 export interface Fact {
   /** Ends where the answer begins: `The Space Needle is in downtown`. */
@@ -21,12 +24,7 @@ export interface Fact {
  * @throws an Error that names the row and what is wrong with it.
  */
 export function readFacts(json: string): Fact[] {
-  let rows: unknown;
-  try {
-    rows = JSON.parse(json);
-  } catch (e) {
-    throw new Error(`facts: not JSON (${(e as Error).message})`, { cause: e });
-  }
+  const rows = parseJson(json, 'facts');
   if (!Array.isArray(rows)) throw new Error('facts: a list of { prompt, subject, attribute } is needed');
   return rows.map(readFact);
 }
@@ -40,18 +38,19 @@ const OPTIONAL = [
 
 function readFact(row: Record<string, unknown> | null, i: number): Fact {
   if (typeof row !== 'object' || row === null)
-    throw new Error(`facts, row ${i}: ${JSON.stringify(row)} is no object`);
+    throw fileError(`facts, row ${i}`, `${shownJson(row)} is no object`);
   const field = (name: string, type: 'string' | 'number'): unknown => {
     const value = row[name];
     const kind = typeof value;
     if (kind === type && value !== '') return value;
-    throw new Error(`facts, row ${i}: "${name}" must be a ${type}, not ${JSON.stringify(value)}`);
+    throw fileError(`facts, row ${i}`, `"${name}" must be a ${type}, not ${shownJson(value)}`);
   };
   const text = (name: string) => field(name, 'string') as string;
   const [prompt, subject, attribute] = ['prompt', 'subject', 'attribute'].map(text);
   if (!prompt.includes(subject))
-    throw new Error(
-      `facts, row ${i}: the subject ${JSON.stringify(subject)} does not occur in ${JSON.stringify(prompt)}`,
+    throw fileError(
+      `facts, row ${i}`,
+      `the subject ${quoted(subject)} does not occur in ${quoted(prompt, 100)}`,
     );
   const more = OPTIONAL.flatMap(([name, ours, type]) => (name in row ? [[ours, field(name, type)]] : []));
   return { prompt, subject, attribute, ...Object.fromEntries(more) };

@@ -11,6 +11,8 @@ import type { TokenLike } from './metrics.js';
 import { provenance } from './provenance.js';
 import { type Labelled, labelled } from './result.js';
 import {
+  bosOfTokenizer,
+  noiseWarnings,
   positive,
   restoreGrid,
   subjectOf,
@@ -48,7 +50,7 @@ export interface PyveneTraceOptions {
   readonly seed?: number;
   /** Length of the lists of next tokens. Default 10. */
   readonly k?: number;
-  /** Default true; pyvene has no beginning-of-text token. */
+  /** Prepend the beginning-of-text token to a text. Default: as the model's tokenizer does in Python (`tokenizer.addsBos`). */
   readonly prependBos?: boolean;
   readonly onProgress?: (done: number, total: number) => void;
   readonly signal?: AbortSignal;
@@ -62,8 +64,13 @@ export interface PyveneTrace {
   /** What the clean and the corrupted run say next, most probable first. */
   readonly clean: readonly LensToken[];
   readonly corrupted: readonly LensToken[];
+  /** Probability of the answer in the clean run, and in the corrupted one with nothing restored. */
+  readonly highScore: number;
+  readonly lowScore: number;
   readonly tokens: readonly number[];
   readonly subject: TokenRange;
+  /** Layers restored together. */
+  readonly window: number;
 }
 
 /** Traces one stream. @throws when the subject does not occur in the prompt or the answer is not one token. */
@@ -71,7 +78,8 @@ export async function pyveneTrace(
   model: HookedTransformer,
   options: PyveneTraceOptions,
 ): Promise<PyveneTrace> {
-  const { stream, noise: rule = PYVENE_NOISE, seed = 1, prependBos, onProgress, signal } = options;
+  const { stream, noise: rule = PYVENE_NOISE, seed = 1, onProgress, signal } = options;
+  const { prependBos = bosOfTokenizer(model) } = options;
   const k = Math.min(options.k ?? 10, model.config.dVocab);
   const site = SITES[stream];
   if (!site) throw new Error(`stream "${stream}": there are ${Object.keys(SITES).join(', ')}`);
@@ -94,15 +102,27 @@ export async function pyveneTrace(
   const n = positions.length;
   const values = grid.values.map((_, i) => grid.values[(i % n) * layer.labels.length + Math.floor(i / n)]);
   const answer = { token, text: textOf(model, token) };
-  const { metric, lowScore, work, unchanged } = grid;
+  const { metric, highScore, lowScore, work, unchanged } = grid;
   const meta = provenance(model, {
     method: "causal tracing, pyvene's",
     ...{ stream, window, subject, answer, seed, metric },
     noise: { rule, level },
+    clean: highScore,
     corrupted: lowScore,
     ...{ unchanged, work, tokens },
+    ...noiseWarnings(rule, highScore, lowScore),
   });
-  return { prob: labelled(values, [layer, pos], meta), answer, clean, corrupted, tokens, subject };
+  return {
+    prob: labelled(values, [layer, pos], meta),
+    answer,
+    clean,
+    corrupted,
+    highScore,
+    lowScore,
+    tokens,
+    subject,
+    window,
+  };
 }
 
 /** The trace as the tutorial writes it, a line a run: `layer,pos,prob`. */

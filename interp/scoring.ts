@@ -11,12 +11,13 @@ import type { ManyTextsOptions, TextsWork } from '../hooks/run-trie.js';
 import { nextTokens } from '../hooks/score.js';
 import { provenance } from './provenance.js';
 import { type Labelled, labelled } from './result.js';
+import { bosOfTokenizer } from './trace-grid.js';
 
 /** Options of `scoreTexts`. */
 export interface ScoreTextsOptions extends ManyTextsOptions {
   /** Goes before every text, as `'About '`. Default none. */
   readonly prefix?: string;
-  /** Default true; the notebook has no beginning-of-text token. */
+  /** Prepend the beginning-of-text token. Default: as the model's tokenizer does in Python (`tokenizer.addsBos`). */
   readonly prependBos?: boolean;
 }
 
@@ -46,7 +47,7 @@ export interface TextScores extends Labelled {
 export async function scoreTexts(
   model: HookedTransformer,
   texts: readonly string[],
-  { prefix = '', prependBos = true, onWork, ...options }: ScoreTextsOptions = {},
+  { prefix = '', prependBos = bosOfTokenizer(model), onWork, ...options }: ScoreTextsOptions = {},
 ): Promise<TextScores> {
   const rows = texts.map((text) => model.toTokens(prefix + text, { prependBos })[0]);
   const { work, see } = watch(onWork);
@@ -64,7 +65,7 @@ export async function scoreTexts(
 
 /** Options of `consistency`. */
 export interface ConsistencyOptions extends ManyTextsOptions {
-  /** Default true; the notebook has no beginning-of-text token. */
+  /** Prepend the beginning-of-text token. Default: as the model's tokenizer does in Python (`tokenizer.addsBos`). */
   readonly prependBos?: boolean;
 }
 
@@ -93,7 +94,7 @@ export async function consistency(
   model: HookedTransformer,
   names: readonly string[],
   templates: readonly string[],
-  { prependBos = true, onWork, ...options }: ConsistencyOptions = {},
+  { prependBos = bosOfTokenizer(model), onWork, ...options }: ConsistencyOptions = {},
 ): Promise<Consistency> {
   for (const t of templates)
     if (!t.includes('{}')) throw new Error(`template ${JSON.stringify(t)}: write {} where the name goes`);

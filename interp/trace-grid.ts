@@ -1,9 +1,10 @@
 /** What causal tracings share: corrupt a subject, restore a clean activation at each position and layer. */
 
+import type { Tokenizer } from '../engine/tokenizer.js';
 import type { SweepWork } from '../hooks/counterfactuals.js';
 import type { Base, Counterfactual, Numbers } from '../hooks/interventions.js';
 import type { HookedTransformer } from '../hooks/model.js';
-import type { EmbeddingNoise } from '../hooks/noise.js';
+import type { EmbeddingNoise, NoiseRule } from '../hooks/noise.js';
 import { nextTokens } from '../hooks/score.js';
 import type { HookEntry } from '../hooks/tap.js';
 import { counterfactuals } from './counterfactuals.js';
@@ -44,6 +45,8 @@ export interface TraceGrid {
   readonly values: Float32Array;
   /** With nothing restored. */
   readonly lowScore: number;
+  /** Of the clean run. */
+  readonly highScore: number;
   /** Name of the metric. */
   readonly metric: string;
   /** Of all cells, though equal windows are run once. */
@@ -101,6 +104,7 @@ export async function restoreGrid(model: HookedTransformer, plan: TracePlan): Pr
   return {
     values: Float32Array.from(positions.flatMap((_, i) => range.map((r) => values[i * ranges.length + r]))),
     lowScore: severed.length ? sources.first : (meta.base as number),
+    highScore: sources.clean,
     metric: metric.name,
     work: { ...work, naiveTokenLayers: (work.naiveTokenLayers / ranges.length) * nLayers },
     unchanged: unchanged.map(({ index, reason }) => ({ ...cells[index], reason })),
@@ -143,6 +147,21 @@ export function subjectOf(
       `subject [${start}, ${end}): a range within the ${tokens.length} tokens of the prompt is needed`,
     );
   return { range: [start, end], words: tokens.slice(start, end) };
+}
+
+/** Whether the model's tokenizer itself prepends the beginning-of-text token, as it does in the notebooks' Python. */
+export const bosOfTokenizer = ({ tokenizer }: { readonly tokenizer: Tokenizer | null }): boolean =>
+  tokenizer?.addsBos ?? false;
+
+/** `{ warnings }` where the noise hardly changes the answer's probability: then there is nothing to bring back. */
+export function noiseWarnings(rule: NoiseRule, clean: number, corrupted: number): { warnings?: string[] } {
+  if (Math.abs(clean - corrupted) >= 0.01 * Math.max(clean, corrupted)) return {};
+  const more = rule === 's3' ? 'give a larger number' : "try noise: 's3', or a larger number";
+  return {
+    warnings: [
+      `noise ${rule} hardly changes the answer's probability (${clean.toPrecision(3)} clean, ${corrupted.toPrecision(3)} corrupted): ${more}`,
+    ],
+  };
 }
 
 /** Options of `topNext`. */

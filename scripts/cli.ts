@@ -4,10 +4,20 @@ import { existsSync, readFileSync } from 'node:fs';
 import tty from 'node:tty';
 import type { ColourDepth, TerminalOptions } from '../interp/plots/terminal.js';
 import { bar } from '../interp/plots/terminal.js';
+import { parseJson } from '../weights/text.js';
 
 /** The command line was wrong: exit code 2, and the message says so. */
 export class UsageError extends Error {
   override name = 'UsageError';
+}
+
+/** The value of an option that is JSON. */
+export function jsonOption(option: string, text: string): unknown {
+  try {
+    return parseJson(text, option);
+  } catch (e) {
+    throw new UsageError((e as Error).message);
+  }
 }
 
 /** Exit codes: 0 done, 1 failed, 2 wrong command line, 130 interrupted. */

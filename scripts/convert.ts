@@ -9,7 +9,7 @@ import { parseArgs } from 'node:util';
 import { uniform } from '../engine/random.js';
 import { type HookedTransformer, type LoadOptions, saveModel } from '../index.js';
 import { noProcessing } from '../weights/processing.js';
-import { runMain, UsageError } from './cli.js';
+import { jsonOption, runMain, UsageError } from './cli.js';
 import { loadModel, readAdapter } from './load.js';
 
 const HELP = `Writes a model as safetensors, and checks that it computes the same as before.
@@ -60,7 +60,9 @@ await runMain(async (signal) => {
     signal,
     adapter: readAdapter(values.adapter),
     tokenizer: values['no-tokenizer'] ? null : values.tokenizer,
-    ...(values.config !== undefined && { config: readSettings(values.config) }),
+    ...(values.config !== undefined && {
+      config: jsonOption('--config', values.config) as Record<string, unknown>,
+    }),
   };
   const model = await loadModel(from, options);
   try {
@@ -85,14 +87,6 @@ await runMain(async (signal) => {
     model.dispose();
   }
 });
-
-function readSettings(text: string): Record<string, unknown> {
-  try {
-    return JSON.parse(text);
-  } catch (e) {
-    throw new UsageError(`--config: not JSON (${(e as Error).message})`);
-  }
-}
 
 function randomRows(dVocab: number, length: number): number[][] {
   const random = uniform(0);

@@ -5,6 +5,9 @@
  * first and then tensor by tensor, without ever being whole in memory.
  */
 
+import { fileError } from './messages.js';
+import { decodeText, parseJson } from './text.js';
+
 /** A file of known size which can be read in pieces. */
 export interface RandomAccess {
   /** Path or URL, for messages. */
@@ -29,41 +32,36 @@ export interface FileSource {
   readonly hub?: boolean;
 }
 
-/** @throws RangeError unless `[offset, offset + length)` lies inside the file. */
+/** @throws unless `[offset, offset + length)` lies inside the file. */
 export function checkRange(file: RandomAccess, offset: number, length: number): void {
   if (offset < 0 || length < 0 || offset + length > file.size)
-    throw new RangeError(
-      `${file.name}: bytes ${offset}–${offset + length} were wanted, but the file has ${file.size}`,
+    throw fileError(
+      file.name,
+      `bytes ${offset}–${offset + length} were wanted, but the file has ${file.size}`,
     );
 }
 
 /** Configurations and tokenizers; anything larger is a mistake (Llama 3's tokenizer.json is 9 MB). */
 const MAX_TEXT_BYTES = 100_000_000;
 
-/** A whole UTF-8 text file. @throws when it is not UTF-8 or larger than 100 MB. */
+/** A whole text file. @throws when it is no text (see `decodeText`), a Git LFS pointer, or larger than 100 MB. */
 export async function readText(file: RandomAccess): Promise<string> {
   if (file.size > MAX_TEXT_BYTES)
-    throw new Error(
-      `${file.name}: ${file.size} bytes is too large for a text file (limit ${MAX_TEXT_BYTES})`,
-    );
-  const bytes = await file.read(0, file.size);
-  try {
-    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
-  } catch (cause) {
-    throw new Error(`${file.name}: not UTF-8 text; the file is corrupt`, { cause });
-  }
+    throw fileError(file.name, `${file.size} bytes is too large for a text file (limit ${MAX_TEXT_BYTES})`);
+  const text = decodeText(await file.read(0, file.size), file.name);
+  if (text.startsWith(LFS_POINTER)) throw fileError(file.name, isLfsPointer);
+  return text;
 }
 
 /** A whole JSON file. @throws an error that names the file when it is not JSON. */
 export async function readJson(file: RandomAccess): Promise<unknown> {
-  const text = await readText(file);
-  try {
-    return JSON.parse(text);
-  } catch (cause) {
-    const found = text.trim() === '' ? 'it is empty' : (cause as Error).message;
-    throw new Error(`${file.name}: not JSON (${found}); the file is corrupt or incomplete`, { cause });
-  }
+  return parseJson(await readText(file), file.name);
 }
+
+/** What stands in place of a file of a repository that was cloned without Git LFS. */
+export const LFS_POINTER = 'version https://git-lfs';
+/** What a message says of it. */
+export const isLfsPointer = 'this is a Git LFS pointer, not the file itself (run `git lfs pull`)';
 
 /** The bytes of an array in memory as a file. */
 export function memoryFile(name: string, bytes: Uint8Array): RandomAccess {

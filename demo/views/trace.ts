@@ -4,8 +4,8 @@ import type { CausalTrace, TraceKind } from '../../interp/causal-trace.js';
 import { hues, type Scale, sequential } from '../../interp/plots/colour.js';
 import { compact, exact, percent, visible, visibleLabel } from '../../interp/plots/text.js';
 import { traceFigure } from '../../interp/plots/trace.js';
-import { type Labelled, labelled } from '../../interp/result.js';
 import { guessSubject } from '../../interp/subject.js';
+import { joinTraces, traceKinds as KINDS } from '../../interp/trace-kinds.js';
 import { edit, hover, lock } from '../app/app.js';
 import { commandLine, program } from '../app/code.js';
 import { resource } from '../app/resource.js';
@@ -20,7 +20,6 @@ const SAMPLES = 10;
 /** Models of so many layers are traced without being asked. */
 const QUICK = 12;
 const NAMES = { state: 'State', mlp: 'MLP', attn: 'Attention' } as const;
-const KINDS: readonly TraceKind[] = [null, 'mlp', 'attn'];
 
 /** The view. */
 export const traceView: View = {
@@ -53,7 +52,7 @@ export const traceView: View = {
         return key !== null && key !== refused && (quick || key === wanted) ? key : null;
       },
       async run(state, { signal, progress }) {
-        const { ids } = state.prompts!.clean;
+        const ids = state.prompts!.clean.ids.slice(skipped(state));
         const [subject, window] = [subjectText(state), windowOf(state)];
         let done = 0;
         maps = [];
@@ -168,16 +167,15 @@ export const traceView: View = {
       return { subject: subjectText(store.state), window: windowOf(store.state), bos };
     };
     return {
-      result: () => (traces.state.value ? together(traces.state.value) : null),
+      result: () => (traces.state.value ? joinTraces([...traces.state.value]) : null),
       figure: () => (traces.state.value ? traceFigure(traces.state.value) : null),
       code: () => {
         const { subject, window, bos } = options();
         return program(
           store.state,
-          ['causalTrace', 'traceFigure'],
-          `const options = { prompt: clean, subject: ${JSON.stringify(subject)}, window: ${window}, noise: 's3'${bos ? '' : ', prependBos: false'} } as const;
-const traces = [];
-for (const kind of [null, 'mlp', 'attn'] as const) traces.push(await causalTrace(model, { ...options, kind }));
+          ['traceAll', 'traceFigure'],
+          `const options = { prompt: clean, subject: ${JSON.stringify(subject)}, window: ${window}${bos ? '' : ', prependBos: false'} };
+const traces = await traceAll(model, options);
 console.log(traceFigure(traces).lines().join('\\n'));`,
         );
       },
@@ -185,7 +183,7 @@ console.log(traceFigure(traces).lines().join('\\n'));`,
         const { subject, window } = options();
         const { clean } = store.state.experiment;
         return commandLine(store.state, [
-          ...['trace', clean, '--subject', subject, '--kind', 'mlp', '--window', String(window)],
+          ...['trace', clean, '--subject', subject, '--kind', 'all', '--window', String(window)],
         ]);
       },
     };
@@ -199,6 +197,12 @@ function guessed({ experiment }: State): string | null {
     return null; // nothing is capitalised
   }
 }
+
+/**
+ * How many of the clean prompt's tokens the trace leaves out: the beginning-of-text token where the model's tokenizer does not add
+ * it, as in ROME's notebook. The other views have it unless it is switched off.
+ */
+const skipped = ({ experiment, model }: State): number => (experiment.bos && !model.info?.addsBos ? 1 : 0);
 
 const subjectText = (state: State): string => state.experiment.subject || (guessed(state) ?? '');
 
@@ -230,7 +234,8 @@ interface React {
 }
 
 function emptyMaps(state: State, trace: CausalTrace, window: number, react: React): Map_[] {
-  const { pieces } = state.prompts!.clean;
+  const before = skipped(state);
+  const pieces = state.prompts!.clean.pieces.slice(before);
   const [start, end] = trace.subject;
   const rows = pieces.map((piece, p) => `${p}:${piece}${p >= start && p < end ? '*' : ''}`);
   const columns = trace.scores.axes[1].labels;
@@ -258,8 +263,8 @@ function emptyMaps(state: State, trace: CausalTrace, window: number, react: Reac
           ],
         };
       },
-      preview: (cell) => react.preview(cell && place({ pos: cell[0], layer: cell[1] })),
-      lock: (pos, layer) => react.lock(place({ pos, layer })),
+      preview: (cell) => react.preview(cell && place({ pos: cell[0] + before, layer: cell[1] })),
+      lock: (pos, layer) => react.lock(place({ pos: pos + before, layer })),
     });
     const foot = h('div', {});
     return {
@@ -278,8 +283,9 @@ function emptyMaps(state: State, trace: CausalTrace, window: number, react: Reac
       },
       cellsOf(at) {
         if (at === null || at.head !== null || (at.layer === null && at.pos === null)) return [];
-        if ((at.layer ?? 0) >= width || (at.pos ?? 0) >= rows.length) return [];
-        return [[at.pos, at.layer]];
+        const row = at.pos === null ? null : at.pos - before;
+        if ((at.layer ?? 0) >= width || (row ?? 0) >= rows.length || (row ?? 0) < 0) return [];
+        return [[row, at.layer]];
       },
     };
   });
@@ -324,15 +330,6 @@ function scalesOf(kind: TraceKind): { readonly light: Scale; readonly dark: Scal
 }
 
 function footText([state, mlp]: readonly CausalTrace[]): string {
-  const { answer, highScore, lowScore, noise } = state;
-  return `p(${visible(answer.text)}): ${percent(highScore)} in the clean run, ${percent(lowScore)} with noise of ${exact(noise ?? 0)} (three times the spread of the subject’s embeddings), over ${SAMPLES} draws. MLPs and attention are restored in windows of ${mlp.window} ${mlp.window === 1 ? 'layer' : 'layers'}.`;
-}
-
-/** The three maps as one result: kind × pos × layer. */
-function together(traces: readonly CausalTrace[]): Labelled {
-  const [{ scores }] = traces;
-  const values = Float32Array.from(traces.flatMap((t) => [...t.scores.values]));
-  const kinds = { name: 'kind', labels: traces.map((t) => t.kind ?? 'state') };
-  const { kind, window, unchanged, work, ...meta } = scores.meta;
-  return labelled(values, [kinds, ...scores.axes], { ...meta, windows: traces.map((t) => t.window) });
+  const { answer, highScore, lowScore, noise, scores } = state;
+  return `p(${visible(answer.text)}): ${percent(highScore)} in the clean run, ${percent(lowScore)} with noise of ${exact(noise ?? 0)}, over ${SAMPLES} draws; ${scores.meta.bos ? 'with' : 'without'} the beginning-of-text token. MLPs and attention are restored in windows of ${mlp.window} ${mlp.window === 1 ? 'layer' : 'layers'}.`;
 }

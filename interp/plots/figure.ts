@@ -7,7 +7,7 @@
 import type { Labelled } from '../result.js';
 import { curveFigure } from './curves.js';
 import { drawnFigure, type Figure } from './drawing.js';
-import { type Heatmap, type HeatmapOptions, heatmaps, largest } from './heatmap.js';
+import { type Heatmap, type HeatmapOptions, heatmaps } from './heatmap.js';
 import { asColumn, fitted, oriented, slices } from './layout.js';
 import { facetsSvg } from './svg.js';
 import { denseLines, legendLine, paint, type TerminalOptions } from './terminal.js';
@@ -47,10 +47,9 @@ export function figure(result: Labelled, options: FigureOptions = {}): Figure {
   const meaning = options.meaning ?? meaningOf(meta);
   if (CURVES.has(names.join())) return curveFigure(result, { title, y: meaning });
   const parts = axes.length === 1 ? [{ heading: '', map: asColumn(result) }] : facets(result);
-  const max = options.max ?? (/^0 = /.test(meaning) ? Math.max(1, largest([result], true)) : undefined);
   const maps = heatmaps(
     parts.map(({ map }) => oriented(map)),
-    { ...options, max },
+    options,
   );
   const each = parts.map(({ heading }) => ({ heading }));
   const { rows, columns } = maps[0];

@@ -106,17 +106,17 @@ function columnLabels(map: Heatmap, { cell: [w, h], labels, caption, mark }: Hea
     );
     if (positions && at !== '') out.push(small(at, x, -6, 'middle'));
   });
-  const captioned = below || numbered; // tokens speak for themselves
+  const captioned = caption !== '';
   const middle = round((map.columns.length * w) / 2);
   if (captioned && below)
     out.push(
       `<text x="${middle}" y="${round(start + reach + 18)}" text-anchor="middle">${escapeHtml(caption)}</text>`,
     );
-  else if (captioned) out.push(small(caption, middle, -22, 'middle'));
+  else if (captioned) out.push(small(caption, middle, -(reach + (positions ? 24 : 10)), 'middle'));
   return {
     body: out.join(''),
     caption: captioned ? textWidth(caption) : 0,
-    above: below ? 4 : reach + 12 + (positions || captioned ? 14 : 0),
+    above: below ? 4 : reach + 12 + (positions ? 14 : 0) + (captioned ? 14 : 0),
     below: below ? reach + 26 : 0,
     left: upright ? Math.max(0, (longest - w) / 2) : below ? longest * 0.71 : 0,
     right: upright ? Math.max(0, (longest - w) / 2) + 2 : below ? 0 : longest * 0.71 + 10,

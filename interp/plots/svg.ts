@@ -3,18 +3,23 @@
 import { colourBar } from './colour-bar.js';
 import type { Heatmap } from './heatmap.js';
 import { type Panel, type PanelOptions, panel } from './panel.js';
-import { type FrameOptions, frame, round } from './svg-parts.js';
+import { type FrameOptions, frame, round, small, textWidth } from './svg-parts.js';
+import { escapeHtml } from './text.js';
 
 /** How `heatmapSvg` draws. */
 export interface SvgOptions extends PanelOptions, FrameOptions {
   /** What the values mean, beside the scale: `0 = corrupted run, 1 = clean run`. */
   readonly meaning?: string;
+  /** Lines of small text below, in files and on pages. */
+  readonly notes?: readonly string[];
 }
 
 /** How `facetsSvg` draws. */
 export interface FacetOptions extends SvgOptions {
   /** What is said of each map in particular: its heading, captions, title. */
-  readonly each?: readonly PanelOptions[];
+  readonly each?: readonly (PanelOptions & { readonly meaning?: string })[];
+  /** Each map has a scale and a colour bar of its own. Default false. */
+  readonly ownScales?: boolean;
 }
 
 const PAD = 8;
@@ -28,15 +33,25 @@ export const heatmapSvg = (map: Heatmap, options: SvgOptions = {}): string => fa
  * in all maps are labelled once.
  */
 export function facetsSvg(maps: readonly Heatmap[], options: FacetOptions = {}): string {
-  const { each = [], width: most = 1600, meaning = '', title = '', theme, standalone } = options;
+  const { each = [], width: most = 1600, meaning = '', title = '', notes = [] } = options;
+  const { theme, standalone, ownScales = false } = options;
   const [{ rows, min, max }] = maps;
-  if (maps.some((m) => m.min !== min || m.max !== max))
+  if (!ownScales && maps.some((m) => m.min !== min || m.max !== max))
     throw new Error('facets have one colour bar: give their maps one scale, see heatmaps()');
   const same = maps.every((m) => m.rows.join('\n') === rows.join('\n'));
   const draw = (i: number, first: boolean): Panel => {
     const heading = each[i]?.heading ?? options.heading;
     const tip = [title, heading].filter(Boolean).join(' · ');
-    return panel(maps[i], { ...options, title: tip, ...each[i], sides: first || !same });
+    const drawn = panel(maps[i], { ...options, title: tip, ...each[i], sides: first || !same });
+    if (!ownScales) return drawn;
+    const bar = colourBar([maps[i]], each[i]?.meaning ?? meaning, theme);
+    const y = drawn.height + drawn.below + 14;
+    return {
+      ...drawn,
+      body: `${drawn.body}<g transform="translate(0 ${round(y)})">${bar.body}</g>`,
+      below: drawn.below + 14 + bar.height,
+      right: Math.max(drawn.right, bar.width - drawn.width),
+    };
   };
 
   const lines: Panel[][] = [];
@@ -57,7 +72,10 @@ export function facetsSvg(maps: readonly Heatmap[], options: FacetOptions = {}):
 
   const out: string[] = [];
   const left = Math.max(...lines.map(([first]) => first.left)) + 2;
-  let [y, right] = [2, 0];
+  // a page says the title above the picture
+  const head = standalone && title && each[0]?.heading !== title ? 26 : 0;
+  if (head) out.push(`<text class="h" x="${PAD}" y="18" font-size="14">${escapeHtml(title)}</text>`);
+  let [y, right] = [2 + head, head && PAD + textWidth(title, 15)];
   for (const line of lines) {
     const above = Math.max(...line.map((p) => p.above));
     let x = left - line[0].left;
@@ -70,9 +88,18 @@ export function facetsSvg(maps: readonly Heatmap[], options: FacetOptions = {}):
     }
     y += above + Math.max(...line.map((p) => p.height + p.below)) + 12;
   }
-  const bar = colourBar(maps, meaning, theme);
-  out.push(`<g transform="translate(${round(left)} ${round(y + 2)})">${bar.body}</g>`);
-  const size = [Math.max(right, left + bar.width) + PAD, y + 2 + bar.height + 4] as const;
+  if (!ownScales) {
+    const bar = colourBar(maps, meaning, theme);
+    out.push(`<g transform="translate(${round(left)} ${round(y + 2)})">${bar.body}</g>`);
+    right = Math.max(right, left + bar.width);
+    y += 2 + bar.height;
+  }
+  for (const note of notes) {
+    y += 15;
+    out.push(small(note, PAD, round(y), 'start'));
+    right = Math.max(right, PAD + textWidth(note, 10));
+  }
+  const size = [right + PAD, y + 4] as const;
   return frame(out.join(''), size, title || each.map((p) => p.heading).join(', '), { standalone, theme });
 }
 

@@ -3,7 +3,7 @@
  * for single states, green for MLPs and red for attention. The colour begins at the probability with nothing restored.
  */
 
-import type { Labelled } from '../result.js';
+import { type Labelled, labelled } from '../result.js';
 import { hues } from './colour.js';
 import { curveFigure } from './curves.js';
 import { drawnFigure, type Figure } from './drawing.js';
@@ -11,7 +11,7 @@ import { heatmap, largest } from './heatmap.js';
 import { fitted, transposed } from './layout.js';
 import { facetsSvg } from './svg.js';
 import { denseLines, legendLine, paint } from './terminal.js';
-import { modelName, shorten, visible } from './text.js';
+import { displayWidth, exact, modelName, shorten, splitLabel, visible } from './text.js';
 
 /** What of a causal trace is drawn; `causalTrace` gives it. */
 export interface Trace {
@@ -35,7 +35,8 @@ export interface TraceFigureOptions {
 const NAMES = { state: 'state', mlp: 'MLP', attn: 'Attn' } as const;
 
 /**
- * ROME's figure of a trace; of several traces of one prompt, side by side with one scale, each kind in its colour.
+ * ROME's figure of a trace; of several traces of one prompt, side by side, each kind in its colour and with a scale of its own,
+ * from the score with nothing restored to its largest.
  * @throws when scores are not by pos × layer.
  */
 export function traceFigure(traces: Trace | readonly Trace[], options: TraceFigureOptions = {}): Figure {
@@ -46,10 +47,11 @@ export function traceFigure(traces: Trace | readonly Trace[], options: TraceFigu
         `a trace has the axes pos × layer, this one ${scores.axes.map((a) => a.name).join(' × ')}`,
       );
   const [{ scores, answer }] = list;
-  const min = Math.min(...list.map((t) => t.lowScore));
-  const max = largest(list.map((t) => t.scores));
   const maps = list.map((t) =>
-    heatmap(t.scores, { scale: 'sequential', hue: hues[t.kind ?? 'state'], min, max }),
+    heatmap(tokenRows(t.scores), {
+      ...{ scale: 'sequential', hue: hues[t.kind ?? 'state'] },
+      ...{ min: t.lowScore, max: largest([t.scores]) },
+    }),
   );
   const model = options.model ?? modelCaption(scores.meta.model);
   const each = list.map(({ kind, window }) => ({
@@ -57,6 +59,7 @@ export function traceFigure(traces: Trace | readonly Trace[], options: TraceFigu
     captions: ['', layerCaption(kind, window, model)] as const,
   }));
   const meaning = `p(${visible(answer.text.trim())})`;
+  const notes = notesOf(list);
   const [tokens, layers] = scores.shape;
   const cell = [fitted(400 / layers, 8, 56), fitted(480 / tokens, 12, 20)] as const;
   const title = list.length === 1 ? each[0].heading : 'Impact of restoring after corrupted input';
@@ -64,15 +67,81 @@ export function traceFigure(traces: Trace | readonly Trace[], options: TraceFigu
     title,
     about: `Noise on the subject’s tokens (*) takes the answer away; each cell restores the clean run’s activation at one token, around one layer. Paper: as probable as with nothing restored; the stronger the colour, the more of the answer is back.`,
     meta: scores.meta,
-    svg: (frame) => facetsSvg(maps, { ...frame, each, cell, meaning, labels: 'below', numbers: false }),
-    lines: (terminal) =>
-      maps.flatMap((map, i) => [
+    svg: (frame) =>
+      facetsSvg(maps, {
+        ...frame,
+        each,
+        cell,
+        title,
+        meaning,
+        notes,
+        ownScales: true,
+        labels: 'below',
+        numbers: false,
+      }),
+    lines: (terminal) => [
+      ...maps.flatMap((map, i) => [
         paint(shorten(each[i].heading, terminal.width ?? 80), { bold: true }, terminal.depth ?? 1),
         ...denseLines(map, terminal),
         shorten(each[i].captions[1], terminal.width ?? 80),
         legendLine(map, meaning, terminal),
         ...(i < maps.length - 1 ? [''] : []),
       ]),
+      ...broken(notes, terminal.width ?? 80),
+    ],
+  });
+}
+
+/** Rows that say the token only, as ROME's: its position is in the tooltip of no cell, but in the CSV. */
+const tokenRows = ({ values, axes, meta }: Labelled): Labelled => {
+  const [pos, layer] = axes;
+  const labels = pos.labels.map((label) => splitLabel(label)[1].replace(/^␣(?=[^*])/, ''));
+  return labelled(values, [{ name: '', labels }, layer], meta);
+};
+
+/** The answer as text, the noise, and what else the numbers depend on. */
+function notesOf(list: readonly Trace[]): string[] {
+  const [{ scores, answer, lowScore }] = list;
+  const {
+    clean,
+    noise,
+    samples,
+    bos,
+    warnings = [],
+  } = scores.meta as {
+    clean?: number;
+    noise?: { rule: unknown; level: number | null };
+    samples?: number;
+    bos?: boolean;
+    warnings?: readonly string[];
+  };
+  const windows = list.filter((t) => t.kind !== null && t.window > 1);
+  const each = windows.map((t) => `${NAMES[t.kind ?? 'state']} ${t.window}`);
+  const level = typeof noise?.level === 'number' ? exact(noise.level) : String(noise?.rule);
+  const rule = typeof noise?.rule === 'string' && noise.level !== null ? ` (${noise.rule})` : '';
+  const about = [
+    ...(clean === undefined
+      ? []
+      : [`p(${visible(answer.text)}) ${exact(clean)} clean, ${exact(lowScore)} corrupted`]),
+    ...(noise ? [`noise ${level}${rule}${samples ? `, ${samples} draws` : ''}`] : []),
+    ...(each.length ? [`layers restored together: ${each.join(', ')}`] : []),
+    ...(bos === undefined ? [] : [`beginning-of-text token ${bos ? 'prepended' : 'not prepended'}`]),
+  ];
+  return [...(about.length ? [about.join(SEPARATOR)] : []), ...warnings];
+}
+
+const SEPARATOR = ' · ';
+
+/** Notes in lines of a width, broken between their parts. */
+function broken(notes: readonly string[], width: number): string[] {
+  return notes.flatMap((note) => {
+    const lines: string[] = [];
+    for (const part of note.split(SEPARATOR)) {
+      const longer = [...lines.slice(-1), part].join(SEPARATOR);
+      if (lines.length && displayWidth(longer) <= width) lines[lines.length - 1] = longer;
+      else lines.push(shorten(part, width));
+    }
+    return lines;
   });
 }
 

@@ -1,6 +1,6 @@
 /** What a command of `npx glassbox` is, and what it is told: its arguments, checked, and a model when it wants one. */
 
-import { createReadStream, existsSync, type ReadStream } from 'node:fs';
+import { createReadStream, existsSync } from 'node:fs';
 import type { ParseArgsConfig } from 'node:util';
 import type { HookedTransformer } from '../../hooks/model.js';
 import type { Section } from '../../interp/plots/page.js';
@@ -8,6 +8,7 @@ import type { SvgTheme } from '../../interp/plots/svg-parts.js';
 import type { TerminalOptions } from '../../interp/plots/terminal.js';
 import { knownModels } from '../../weights/hub.js';
 import { noProcessing } from '../../weights/processing.js';
+import { withoutMark } from '../../weights/text.js';
 import { progress, terminal, UsageError } from '../cli.js';
 import { loadModel, readAdapter } from '../load.js';
 
@@ -83,6 +84,13 @@ export class Invocation {
     return !this.values['no-bos'];
   }
 
+  /** `--bos` or `--no-bos`; undefined: as the method does by itself. */
+  get ownBos(): boolean | undefined {
+    if (this.values.bos && this.values['no-bos'])
+      throw new UsageError('--bos and --no-bos: give one of them');
+    return this.values.bos ? true : this.values['no-bos'] ? false : undefined;
+  }
+
   /** What stdout can show. */
   get screen(): Required<TerminalOptions> {
     return terminal({ color: !this.values['no-color'] });
@@ -141,11 +149,15 @@ export class Invocation {
   }
 
   /** A file, or stdin (`-`), as a stream of strings that ends when the program is interrupted. */
-  stream(file: string): ReadStream | typeof process.stdin {
+  async *stream(file: string): AsyncGenerator<string> {
     const stream = file === '-' ? process.stdin : createReadStream(file);
     stream.setEncoding('utf8');
     this.signal.addEventListener('abort', () => stream.destroy(this.signal.reason), { once: true });
-    return stream;
+    let first = true;
+    for await (const piece of stream) {
+      yield first ? withoutMark(piece) : piece;
+      first = false;
+    }
   }
 
   /** The text of a file. @throws an Error that says which one is not there. */

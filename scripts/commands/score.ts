@@ -5,6 +5,7 @@ import { toCsv } from '../../interp/export.js';
 import { type PerplexityProgress, perplexity } from '../../interp/perplexity.js';
 import { exact, visible } from '../../interp/plots/text.js';
 import { scoreTexts } from '../../interp/scoring.js';
+import { textLines } from '../../weights/text.js';
 import { progress, UsageError } from '../cli.js';
 import { columns, csvText } from '../seeds/tables.js';
 import { type Command, fileError, type Invocation, type Outcome } from './command.js';
@@ -24,6 +25,7 @@ export const scoreCommand: Command = {
     file: { type: 'string' },
     window: { type: 'string' },
     stride: { type: 'string' },
+    bos: { type: 'boolean' },
   },
   help: `  FILE               a text a line; - is stdin
   --text TEXT        a text; can be given several times, instead of FILE
@@ -31,6 +33,7 @@ export const scoreCommand: Command = {
   --file FILE        the perplexity of this file; - is stdin
   --window N         for --file: tokens that the model reads at once; default: its context
   --stride N         for --file: new tokens a window; default: as many as fit; fewer give each more context
+  --bos              prepend the beginning-of-text token to texts; default: as the model’s tokenizer does (GPT-2’s does not)
 `,
   examples: [
     'score names.txt --prefix "About " --csv scores.csv',
@@ -54,13 +57,13 @@ async function linesOf(x: Invocation): Promise<string[]> {
   if (file === undefined)
     throw new UsageError('score needs a FILE with a text a line (- is stdin), --text, or --file');
   const text = await x.file(file);
-  return text.split(/\r?\n/).filter((line) => line !== '');
+  return textLines(text).filter((line) => line !== '');
 }
 
 async function scored(x: Invocation, texts: readonly string[]): Promise<Outcome> {
   if (!texts.length) throw new Error('there are no texts to score: every line is empty');
   const model = await x.model();
-  const { prependBos } = x;
+  const prependBos = x.ownBos;
   const scores = await x.step('scoring', (options) =>
     scoreTexts(model, texts, { ...options, prefix: x.text('prefix'), prependBos }),
   );
@@ -73,7 +76,10 @@ async function scored(x: Invocation, texts: readonly string[]): Promise<Outcome>
   const entries = scores.entries.map((e) => ({ ...e, perToken: Array.from(e.perToken) }));
   return {
     title: 'Scores of texts',
-    lines: () => columns([['text', '−log p', 'tokens', 'a token'], ...rows]),
+    lines: () => [
+      ...columns([['text', '−log p', 'tokens', 'a token'], ...rows]),
+      `beginning-of-text token ${scores.meta.bos ? 'prepended' : 'not prepended'}`,
+    ],
     json: () => plain(scores, { entries }),
     csv: () => toCsv(scores),
   };
@@ -85,7 +91,7 @@ async function perplexityOf(x: Invocation, file: string): Promise<Outcome> {
   const model = await x.model();
   const bar = progress('reading');
   const onProgress = ({ characters }: PerplexityProgress) => bar.update(Math.min(characters, size), size);
-  const { prependBos, signal } = x;
+  const { prependBos, signal } = x; // a whole file begins a text
   const options = { window, stride, prependBos, onProgress, signal };
   const found = await perplexity(model, x.stream(file), options).finally(() => bar.end());
   const { tokens, characters, loss } = found;

@@ -2,8 +2,8 @@
 
 import type { NoiseRule } from '../../hooks/noise.js';
 import { causalTrace, type TraceKind } from '../../interp/causal-trace.js';
-import { percent, visible } from '../../interp/plots/text.js';
 import { traceFigure } from '../../interp/plots/trace.js';
+import { joinTraces, traceAll } from '../../interp/trace-kinds.js';
 import type { Command } from './command.js';
 import { shown } from './results.js';
 
@@ -22,45 +22,44 @@ export const traceCommand: Command = {
     noise: { type: 'string' },
     samples: { type: 'string' },
     seed: { type: 'string' },
+    bos: { type: 'boolean' },
   },
   help: `  --subject TEXT     what is corrupted; default: the first capitalised words
-  --kind NAME        state (the residual stream, the default), mlp or attn
+  --kind NAME        state (the residual stream, the default), mlp, attn, or all: the three side by side
   --window N         layers of MLP or attention that are restored together; default 10
-  --noise X          standard deviation, or s3 (the default): three times that of the subject’s embeddings
+  --noise X          standard deviation, default 0.1; s3: three times that of the subject’s embeddings
   --samples N        draws of the noise; default 10
   --seed N           of NumPy’s RandomState; default 1
+  --bos              prepend the beginning-of-text token; default: as the model’s tokenizer does (GPT-2’s does not)
 `,
   examples: [
     'trace "The Space Needle is in downtown"',
-    'trace --model gpt2-xl "The Space Needle is in downtown" --kind mlp --no-bos --noise 0.1 --html out/trace.html',
+    'trace --model gpt2-xl "The Space Needle is in downtown" --kind all --html out/trace.html',
     'trace "The Space Needle is in downtown" --subject Needle --window 2 --kind attn --csv trace.csv',
   ],
   forms: ['json', 'csv', 'html', 'svg', 'png'],
   async run(x) {
-    const kind = x.oneOf('kind', ['state', 'mlp', 'attn'], 'state');
-    const noise = x.text('noise') ?? 's3';
+    const kind = x.oneOf('kind', ['state', 'mlp', 'attn', 'all'], 'state');
+    const noise = x.text('noise');
     const settings = {
-      kind: kind === 'state' ? null : (kind as TraceKind),
       window: x.count('window', undefined),
       samples: x.count('samples', undefined),
       seed: x.count('seed', undefined, 0),
-      noise: (Number.isFinite(Number(noise)) && noise.trim() ? Number(noise) : noise) as NoiseRule,
+      noise: (noise?.trim() && Number.isFinite(Number(noise)) ? Number(noise) : noise) as NoiseRule,
       subject: x.text('subject'),
-      prependBos: x.prependBos,
+      prependBos: x.ownBos,
     };
     const prompt = await x.prompt();
     const model = await x.model();
-    const trace = await x.step('tracing', (options) =>
-      causalTrace(model, { prompt, ...settings, ...options }),
+    const all = { prompt, ...settings };
+    const one = kind === 'state' ? null : (kind as TraceKind);
+    const traces = await x.step('tracing', async (options) =>
+      kind === 'all'
+        ? traceAll(model, { ...all, ...options })
+        : [await causalTrace(model, { ...all, kind: one, ...options })],
     );
-    const { answer, highScore, lowScore, scores } = trace;
-    const outcome = shown(scores, traceFigure(trace), `Causal trace: “${prompt}”`);
-    return {
-      ...outcome,
-      lines: (screen) => [
-        ...outcome.lines(screen),
-        `The answer ${visible(answer.text)}: ${percent(highScore)} in the clean run, ${percent(lowScore)} with noise.`,
-      ],
-    };
+    const [{ scores }] = traces;
+    const result = traces.length > 1 ? joinTraces(traces) : scores;
+    return shown(result, traceFigure(traces), `Causal trace: “${prompt}”`);
   },
 };

@@ -1,6 +1,5 @@
 /** Causal traces: of three prompts of the notebook, and averaged over many facts. */
 
-import { readFileSync } from 'node:fs';
 import { embeddingStd } from '../../hooks/noise.js';
 import { averageTraces } from '../../interp/average-traces.js';
 import {
@@ -18,6 +17,7 @@ import { linesSvg } from '../../interp/plots/lines-svg.js';
 import { visible } from '../../interp/plots/text.js';
 import { averageFigure, traceFigure } from '../../interp/plots/trace.js';
 import { labelled } from '../../interp/result.js';
+import { readTextFile } from '../../weights/text-node.js';
 import { SIGHTS } from '../tiny/lists.js';
 import { fill } from '../tiny/sentences.js';
 import type { Experiment, StepOptions } from './experiment.js';
@@ -96,7 +96,7 @@ function exactness(name: string, [state]: readonly CausalTrace[]): Comparison[] 
 /** Facts to average over: a file in ROME's format, else those that the shipped model was trained on. */
 function factsOf(x: Experiment): Fact[] {
   const { facts: file } = x.values;
-  if (typeof file === 'string') return readFacts(readFileSync(file, 'utf8'));
+  if (typeof file === 'string') return readFacts(readTextFile(file));
   return SIGHTS.map(([sight, attribute]) => {
     const subject = fill(sight, {});
     return { prompt: `The ${subject} is located in the city of`, subject, attribute };

@@ -1,6 +1,5 @@
 /** The options of `npm run sweep`. */
 
-import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import type { AdapterChoice } from '../../engine/adapter.js';
 import {
@@ -17,7 +16,10 @@ import {
   prob,
   rank,
 } from '../../index.js';
-import { UsageError } from '../cli.js';
+import { fileError } from '../../weights/messages.js';
+import { parseJson, textLines } from '../../weights/text.js';
+import { readTextFile } from '../../weights/text-node.js';
+import { jsonOption, UsageError } from '../cli.js';
 import { readAdapter } from '../load.js';
 import { type Files, filesOf } from './output.js';
 
@@ -127,7 +129,9 @@ export function readCommand(args: readonly string[]): SweepCommand | null {
             corrupted: rows.map((r) => r.corrupted),
             ...(values.at !== undefined && { at: values.at }),
             ...(values.by !== undefined && { by: values.by.split(',') as PatchAxis[] }),
-            ...(values.only !== undefined && { only: json(values.only, '--only') as PatchOptions['only'] }),
+            ...(values.only !== undefined && {
+              only: jsonOption('--only', values.only) as PatchOptions['only'],
+            }),
           },
         }
       : listOf(values),
@@ -171,20 +175,22 @@ function pairsOf({ clean = [], corrupted = [], pairs, list }: Given): Pair[] | n
       );
     return clean.map((text, i) => ({ clean: text, corrupted: corrupted[i] }));
   }
-  const lines = readFile(pairs)
-    .split('\n')
-    .filter((line) => line.trim());
-  return lines.map((line, i) => {
-    const row = json(line, `${pairs}, line ${i + 1}`) as Pair;
-    if (typeof row?.clean === 'string' && typeof row.corrupted === 'string') return row;
-    throw new UsageError(`${pairs}, line ${i + 1}: {"clean": text, "corrupted": text} is needed`);
+  return textLines(readTextFile(pairs)).flatMap((line, i) => {
+    if (!line.trim()) return [];
+    const where = `${pairs}, line ${i + 1}`;
+    const row = parseJson(line, where) as Pair;
+    if (typeof row?.clean === 'string' && typeof row.corrupted === 'string') return [row];
+    throw fileError(where, '{"clean": text, "corrupted": text} is needed');
   });
 }
 
 function listOf({ list, base }: Given): { list: Counterfactual[]; base: Base } {
   if (base === undefined)
     throw new UsageError('--list needs --base: the prompts that the counterfactuals change');
-  return { list: interventionsFromJson(readFile(list!)), base: json(readFile(base), base) as Base };
+  return {
+    list: interventionsFromJson(readTextFile(list!)),
+    base: parseJson(readTextFile(base), base) as Base,
+  };
 }
 
 interface MetricSetting {
@@ -230,20 +236,4 @@ function readShard(text: string | undefined): { index: number; of: number } | un
   const [index, of] = [Number(found?.[1]), Number(found?.[2])];
   if (!found || index >= of) throw new UsageError(`--shard ${text}: I/N is needed, with I from 0 to N − 1`);
   return { index, of };
-}
-
-function json(text: string, where: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch (e) {
-    throw new UsageError(`${where} is not JSON: ${(e as Error).message}`);
-  }
-}
-
-function readFile(path: string): string {
-  try {
-    return readFileSync(path, 'utf8');
-  } catch (e) {
-    throw new UsageError(`${path} cannot be read: ${(e as Error).message}`);
-  }
 }

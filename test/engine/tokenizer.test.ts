@@ -106,6 +106,33 @@ test('a file that is not a tokenizer is refused in words', () => {
   assert.throws(() => Tokenizer.fromJson({ model_type: 'gpt2' }), 'no model.vocab');
 });
 
+test('whether Python’s tokenizer prepends the beginning-of-text token: its configuration says, else its post-processor', () => {
+  const special = (id: string) => ({ SpecialToken: { id, type_id: 0 } });
+  const sequence = { Sequence: { id: 'A', type_id: 0 } };
+  const after = (...single: object[]) => ({
+    ...json,
+    post_processor: { type: 'TemplateProcessing', single },
+  });
+  const begins = after(special('<|endoftext|>'), sequence);
+  const nested = {
+    ...json,
+    post_processor: { type: 'Sequence', processors: [{ type: 'ByteLevel' }, begins.post_processor] },
+  };
+  const cases: [json: object, config: object, adds: boolean][] = [
+    [json, {}, false],
+    [begins, {}, true],
+    [nested, {}, true],
+    [after(sequence, special('<|endoftext|>')), {}, false],
+    [begins, { add_bos_token: false }, false],
+    [json, { add_bos_token: true }, true],
+    [begins, { bos_token: null }, false],
+  ];
+  for (const [file, config, adds] of cases) {
+    const { addsBos } = Tokenizer.fromJson(file, config);
+    assert.is(addsBos, adds, JSON.stringify(config));
+  }
+});
+
 test('a text without a token for one of its characters is an error', () => {
   const vocab = { a: 0, b: 1, ab: 2 };
   const tiny = Tokenizer.fromJson({

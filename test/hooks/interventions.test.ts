@@ -307,12 +307,12 @@ test('numbers that are not finite do not become others in JSON', async () => {
 });
 
 test('what is no list of interventions is not read', async () => {
-  await throws(() => interventionsFromJson('[{'), /these interventions are not JSON/);
+  await throws(() => interventionsFromJson('[{'), /^interventions: not JSON: it ends too early/);
   await throws(
     () => interventionsFromJson('[[{"at":"z"}],[7]]'),
-    /interventions\[1\]\[0\] is not an intervention .*: 7/,
+    /interventions\[1\]\[0\]: not an intervention .*: 7/,
   );
-  await throws(() => interventionsFromJson('{"zero":true}'), /interventions is not an intervention/);
+  await throws(() => interventionsFromJson('{"zero":true}'), /interventions: not an intervention/);
 });
 
 test.run();

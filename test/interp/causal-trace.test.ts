@@ -6,7 +6,7 @@ import { RandomState } from '../../engine/numpy-random.js';
 import type { SweepWork } from '../../hooks/counterfactuals.js';
 import { type HookEntry, HookedTransformer, type Tensor } from '../../index.js';
 import { type CausalTrace, type CausalTraceOptions, causalTrace } from '../../interp/causal-trace.js';
-import { type PyveneStream, pyveneCsv, pyveneTrace } from '../../interp/pyvene-trace.js';
+import { PYVENE_NOISE, type PyveneStream, pyveneCsv, pyveneTrace } from '../../interp/pyvene-trace.js';
 import { windowAround } from '../../interp/trace-grid.js';
 import { allClose, threeLayers as config, randomGpt2, rng, throws } from '../helpers.js';
 import { givenBack } from '../memory.js';
@@ -178,6 +178,35 @@ for (const [what, site, options, cell] of variants)
   });
 
 // ---- facts ---------------------------------------------------------------------------------------------------
+
+test('the defaults are the notebooks’: noise 0.1 and pyvene’s, no beginning-of-text token; the results say so', async () => {
+  const text = 'The Space Needle is in downtown';
+  const rome = await causalTrace(tiny, { prompt: text, tokens: [3] });
+  assert.equal(rome.tokens, tiny.toTokens(text, { prependBos: false })[0]);
+  assert.equal(
+    [rome.noise, rome.scores.meta.bos, rome.scores.meta.noise],
+    [0.1, false, { rule: 0.1, level: 0.1 }],
+  );
+  const pyvene = await pyveneTrace(tiny, { prompt: text, stream: 'block_output' });
+  assert.equal(
+    [pyvene.prob.meta.bos, (pyvene.prob.meta.noise as { level: number }).level],
+    [false, PYVENE_NOISE],
+  );
+  allClose([pyvene.highScore], [rome.highScore], { atol: 1e-5 });
+  const explicit = await causalTrace(tiny, { prompt: text, tokens: [3], prependBos: true });
+  assert.equal([explicit.tokens.length, explicit.scores.meta.bos], [rome.tokens.length + 1, true]);
+});
+
+test('noise that hardly changes the answer is reported, with what to try', async () => {
+  const quiet = await causalTrace(tiny, {
+    prompt: 'The Space Needle is in downtown',
+    noise: 1e-4,
+    tokens: [3],
+  });
+  assert.match((quiet.scores.meta.warnings as string[])[0], /noise 0.0001 hardly changes .* try noise: 's3'/);
+  const loud = await causalTrace(tiny, { prompt: 'The Space Needle is in downtown', tokens: [3] });
+  assert.is(loud.scores.meta.warnings, undefined);
+});
 
 test('the windows are those of Python: ten layers are five before and four after', () => {
   const around = (w: number, l: number) => windowAround(l, w, 48);

@@ -122,12 +122,12 @@ test('a trace has ROME’s titles, captions, ticks and stars', () => {
   );
 });
 
-test('several traces share their scale, and each kind has its stripe in the colour bar', () => {
+test('several traces have a scale each, from nothing restored to their largest score, and a colour bar each', () => {
   const svg = traceFigure([traceOf([0.1, 0.9], null, 2), traceOf([0.1, 0.5], 'mlp', 2)]).svg();
   const all = [...svg.matchAll(/data-at="0,1"[^>]*fill="(#\w+)"/g)].map((m) => m[1]);
-  assert.equal(all, [hex(sequential(hues.state, 'light')(1)), hex(sequential(hues.mlp, 'light')(0.5))]);
+  assert.equal(all, [hex(sequential(hues.state, 'light')(1)), hex(sequential(hues.mlp, 'light')(1))]);
   assert.is(svg.match(/<rect class="f"/g)?.length, 2 * 48);
-  assert.is(texts(svg).filter((t) => t === 'p(Seattle)').length, 1);
+  assert.is(texts(svg).filter((t) => t === 'p(Seattle)').length, 2);
 });
 
 test('a causal trace is known by its provenance, and pyvene’s layer × pos is turned', () => {
@@ -204,10 +204,17 @@ test('a third axis makes facets, and tokens run from left to right', () => {
   throws(() => figure(fill([numbered('layer', 0), tokens(2)])), /nothing/);
 });
 
-test('normalised patching reaches at least from −1 to 1, so that weak effects look weak', () => {
+test('a map of patching reaches to its largest effect, unless it is told to share a scale', () => {
   const axes = [numbered('layer', 2), tokens(2)];
-  const weak = figure(fill(axes, { method: 'activation patching', clean: 3, corrupted: -2 }, 0.1)).svg();
+  const weak = figure(fill(axes, { method: 'activation patching', clean: 3, corrupted: -2 }, 0.1), {
+    max: 1,
+  }).svg();
   assert.equal(texts(weak).slice(-6), ['−1', '1', '−0.5', '0', '0.5', '0 = corrupted run, 1 = clean run']);
+  const map = fill(axes, { method: 'activation patching', clean: 3, corrupted: -2 }, 0.1);
+  const own = cells(figure(map).svg());
+  const most = Math.max(...map.values.map(Math.abs));
+  const at = Array.from(map.values, Math.abs).indexOf(most);
+  assert.is(own.get(`${at >> 1},${at & 1}`), hex(diverging('light')(Math.sign(map.values[at]))));
 });
 
 /** Corners of each text, if it is as wide as it can be, in the picture's coordinates. */

@@ -28,6 +28,18 @@ test('a name scores the sum of −log p of its tokens after the first, as one by
   }
 });
 
+test('the default is the notebook’s: no beginning-of-text token for GPT-2’s tokenizer, and the result says so', async () => {
+  const scores = await scoreTexts(model, names.slice(0, 2), { prefix: 'About ' });
+  assert.equal(
+    scores.entries.map((e) => e.tokens),
+    scores.entries.map((e) => model.toTokens(`About ${e.text}`, { prependBos: false })[0]),
+  );
+  const asked = await consistency(model, names.slice(0, 2), templates);
+  assert.equal([scores.meta.bos, asked.meta.bos], [false, false]);
+  const without = await consistency(model, names.slice(0, 2), templates, { prependBos: false });
+  allClose(asked.values, without.values, { atol: 0, rtol: 0 });
+});
+
 test('scores ascend, and equal scores are sorted by text', async () => {
   const texts = [...names, names[3], names[0]];
   const { entries, values, axes, shape } = await scoreTexts(model, texts, { prefix: 'About ' });

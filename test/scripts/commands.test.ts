@@ -4,13 +4,13 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { fromJson } from '../../index.js';
+import { causalTrace, fromJson, HookedTransformer } from '../../index.js';
 import { verdict } from '../../scripts/commands/doctor.js';
 import { commandHelp, mainHelp } from '../../scripts/commands/help.js';
 import { commands } from '../../scripts/commands/index.js';
 import { main } from '../../scripts/commands/main.js';
 import { nearest, parseCommand } from '../../scripts/commands/parse.js';
-import { fail } from '../helpers.js';
+import { allClose, fail } from '../helpers.js';
 import { inFolder, root, runScript, runShell } from './command.js';
 
 const IOI = 'When John and Mary went to the shops, John gave the bag to';
@@ -140,7 +140,15 @@ test('patch and trace: 0 is the corrupted run, 1 the clean one; where the fact i
   );
   const trace = await json('trace', NEEDLE, '--samples', '2');
   assert.is(trace.meta.answer.text, ' Seattle');
-  assert.ok(trace.meta.clean > 0.9 && trace.meta.corrupted < 0.2);
+  assert.ok(trace.meta.clean > 0.9 && trace.meta.corrupted < 0.8);
+  // ROME's notebook: noise of 0.1, no beginning-of-text token
+  assert.equal([trace.meta.bos, trace.meta.noise], [false, { rule: 0.1, level: 0.1 }]);
+  const model = await HookedTransformer.fromPretrained('tiny');
+  const own = await causalTrace(model, { prompt: NEEDLE, samples: 2 });
+  model.dispose();
+  allClose(trace.values, own.scores.values, { atol: 1e-6 });
+  const all = await json('trace', NEEDLE, '--kind', 'all', '--samples', '2', '--bos');
+  assert.equal([all.axes[0].labels, all.axes[1].labels[0]], [['state', 'mlp', 'attn'], '0:<|endoftext|>']);
 });
 
 test('dla sums to the logit', async () => {
@@ -252,7 +260,7 @@ const wrong: [args: string[], message: RegExp][] = [
   ],
   [['patch', '--clean', 'a', '--corrupted', 'b', '--answer', ' c', '--metric', 'x'], /one of logit-diff, /],
   [['patch', '--clean', 'a', '--corrupted', 'b', '--answer', ' c'], /patch needs --wrong/],
-  [['trace', 'The Space Needle', '--kind', 'mpl'], /--kind mpl: one of state, mlp, attn is needed/],
+  [['trace', 'The Space Needle', '--kind', 'mpl'], /--kind mpl: one of state, mlp, attn, all is needed/],
   [['generate', 'a', '--temperature', '-1'], /--temperature -1: a number from 0 is needed/],
   [['dla', 'a'], /dla needs --answer/],
   [['heads', '--detect', 'mul'], /--detect needs a TEXT/],

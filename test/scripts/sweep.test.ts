@@ -133,7 +133,7 @@ test('a wrong command line says what is missing', () => {
   throws(() => readCommand([...PAIR, '--shard', '0/3']), /--shard needs --record/);
   throws(() => readCommand([...PAIR, '--answer', 'x', '--answer', 'y']), /3 × --answer for 1 prompts/);
   throws(() => readCommand([...PAIR, '--shard', '0/3', '--record', 'r', '--csv', 'c']), /merge does/);
-  throws(() => readCommand([...PAIR, '--only', '{']), /--only is not JSON/);
+  throws(() => readCommand([...PAIR, '--only', '{']), /--only: not JSON/);
   throws(() => readCommand(['--pairs', '/no/such/file']), /cannot be read/);
   assert.is(readCommand(['--help']), null);
 });

@@ -149,8 +149,8 @@ test('broken JSON is reported with its file', async () => {
   const source = blobFolder(
     new Map(Object.entries({ a: '{"x":', b: ' ', c: '\ufeff{"x":1}' }).map(([k, v]) => [k, new Blob([v])])),
   );
-  await throws(readJson((await source.open('a'))!), /^a: not JSON \(/);
-  await throws(readJson((await source.open('b'))!), /^b: not JSON \(it is empty\)/);
+  await throws(readJson((await source.open('a'))!), /^a: not JSON: it ends too early/);
+  await throws(readJson((await source.open('b'))!), /^b: not JSON: it is empty/);
   assert.equal(await readJson((await source.open('c'))!), { x: 1 });
   const latin = blobFolder(new Map([['d', new Blob([Uint8Array.of(0x22, 0xe9, 0x22)])]]));
   await throws(readJson((await latin.open('d'))!), /^d: not UTF-8/);

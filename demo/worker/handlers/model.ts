@@ -20,6 +20,8 @@ export interface ModelInfo {
   readonly device: string;
   readonly memory: MemoryReport;
   readonly hasTokenizer: boolean;
+  /** The tokenizer itself prepends the beginning-of-text token, in Python. */
+  readonly addsBos: boolean;
 }
 
 /** What to load. */
@@ -54,6 +56,7 @@ function describe({ config, hash, gpu, tokenizer }: HookedTransformer): ModelInf
     device: gpu.adapter.name,
     memory: gpu.memory(),
     hasTokenizer: tokenizer !== null,
+    addsBos: tokenizer?.addsBos ?? false,
   };
 }
 

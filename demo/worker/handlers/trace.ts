@@ -6,10 +6,12 @@
 import type { SweepWork } from '../../../hooks/counterfactuals.js';
 import { type CausalTrace, causalTrace, type TraceKind } from '../../../interp/causal-trace.js';
 import { labelled } from '../../../interp/result.js';
+import { traceKinds } from '../../../interp/trace-kinds.js';
 import type { Handler } from '../handler.js';
 
 /** What is traced. */
 export interface TraceParams {
+  /** Tokens, with the beginning-of-text token where the trace has one. */
   readonly prompt: readonly number[];
   /** Text in the prompt that is corrupted. */
   readonly subject: string;
@@ -24,10 +26,6 @@ export interface TraceRows {
   readonly trace: CausalTrace;
 }
 
-/** ROME's three maps, in its order. */
-export const TRACE_KINDS: readonly TraceKind[] = [null, 'mlp', 'attn'];
-/** ROME's rule: three times the standard deviation of the subject's embeddings. */
-const NOISE = 's3';
 /** As long as a reader waits for something new. */
 const BATCH_MS = 600;
 
@@ -39,7 +37,7 @@ export const trace: Handler<TraceParams, readonly CausalTrace[], TraceRows> = as
   const { model } = engine;
   const whole: CausalTrace[] = [];
   let batch = 1;
-  for (const kind of TRACE_KINDS) {
+  for (const kind of traceKinds) {
     const parts: CausalTrace[] = [];
     for (let at = 0; at < prompt.length; ) {
       const tokens = Array.from({ length: Math.min(batch, prompt.length - at) }, (_, i) => at + i);
@@ -49,7 +47,7 @@ export const trace: Handler<TraceParams, readonly CausalTrace[], TraceRows> = as
           signal.throwIfAborted();
           if (engine.current !== model) throw new Error('the model was changed: the trace was given up');
           return causalTrace(model, {
-            ...{ prompt, subject, kind, window, samples, noise: NOISE, tokens, signal },
+            ...{ prompt, subject, kind, window, samples, tokens, signal },
           });
         },
         { patient: true },

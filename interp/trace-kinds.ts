@@ -1,0 +1,38 @@
+/** The three traces that ROME draws of a prompt (`plot_all_flow`): states, MLPs and attention restored. */
+
+import type { HookedTransformer } from '../hooks/model.js';
+import { type CausalTrace, type CausalTraceOptions, causalTrace, type TraceKind } from './causal-trace.js';
+import { type Labelled, labelled } from './result.js';
+
+/** In the order of ROME's notebooks. */
+export const traceKinds: readonly TraceKind[] = [null, 'mlp', 'attn'];
+
+/**
+ * `causalTrace` of each kind, with the same noise. `traceFigure` draws them side by side, `joinTraces` makes them one result.
+ * @throws what `causalTrace` throws
+ */
+export async function traceAll(
+  model: HookedTransformer,
+  options: Omit<CausalTraceOptions, 'kind' | 'expect'>,
+): Promise<CausalTrace[]> {
+  const { onProgress } = options;
+  const traces: CausalTrace[] = [];
+  for (const [i, kind] of traceKinds.entries())
+    traces.push(
+      await causalTrace(model, {
+        ...options,
+        kind,
+        onProgress: (done, total) => onProgress?.(i * total + done, traceKinds.length * total),
+      }),
+    );
+  return traces;
+}
+
+/** Traces of one prompt as one result: kind × pos × layer. `meta.windows` has the window of each. */
+export function joinTraces(traces: readonly CausalTrace[]): Labelled {
+  const [{ scores }] = traces;
+  const values = Float32Array.from(traces.flatMap((t) => [...t.scores.values]));
+  const kinds = { name: 'kind', labels: traces.map((t) => t.kind ?? 'state') };
+  const { kind, window, unchanged, work, ...meta } = scores.meta;
+  return labelled(values, [kinds, ...scores.axes], { ...meta, windows: traces.map((t) => t.window) });
+}

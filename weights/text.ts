@@ -1,0 +1,61 @@
+/**
+ * Text that users hand over, whatever program wrote it: UTF-8 with or without a byte-order mark, UTF-16 with one (Windows'
+ * PowerShell), lines that end in LF or CRLF, empty lines at the end. Everything that reads such a file reads it through
+ * these functions.
+ */
+
+import { whyNotJson } from './json-fault.js';
+import { fileError } from './messages.js';
+
+/**
+ * The text in a file's bytes, without its byte-order mark.
+ * @param name the file, for messages
+ * @throws when it is neither UTF-8 nor UTF-16 with a byte-order mark
+ */
+export function decodeText(bytes: Uint8Array, name: string): string {
+  const [a, b] = bytes;
+  const encoding = a === 0xff && b === 0xfe ? 'utf-16le' : a === 0xfe && b === 0xff ? 'utf-16be' : 'utf-8';
+  try {
+    return withoutMark(new TextDecoder(encoding, { fatal: true }).decode(bytes));
+  } catch {
+    throw fileError(name, 'not UTF-8 text; the file is corrupt, or it is no text');
+  }
+}
+
+/** Text without the byte-order mark that programs of Windows put in front. */
+export const withoutMark = (text: string): string => (text.startsWith('\ufeff') ? text.slice(1) : text);
+
+/** The lines of a text: without a byte-order mark, line ends (LF, CRLF, CR), and empty lines at the end. */
+export function textLines(text: string): string[] {
+  const lines = withoutMark(text).split(/\r\n|\n|\r/);
+  while (lines.length && lines.at(-1)!.trim() === '') lines.pop();
+  return lines;
+}
+
+/**
+ * The value of a JSON text. A byte-order mark is taken away.
+ * @param name what the text is, for messages: a file, or `facts`
+ * @param reviver as `JSON.parse` takes it
+ * @throws when it is no JSON: the message says where
+ */
+export function parseJson(
+  text: string,
+  name: string,
+  reviver?: (this: unknown, key: string, value: unknown) => unknown,
+): unknown {
+  const json = withoutMark(text);
+  let plain: unknown;
+  try {
+    plain = JSON.parse(json);
+  } catch {
+    throw fileError(name, `not JSON: ${whyNotJson(json)}`);
+  }
+  if (!reviver) return plain;
+  try {
+    return JSON.parse(json, reviver);
+  } catch (cause) {
+    // `JSON.parse` alone bears any depth; with a function for every value it does not.
+    if (cause instanceof RangeError) throw fileError(name, 'its lists are nested too deeply');
+    throw cause;
+  }
+}
