@@ -18,6 +18,17 @@ export interface LossOptions {
   readonly where?: 'all' | 'last' | ((row: number, pos: number) => boolean | number);
 }
 
+/** The predictions of a batch that count. */
+export interface Predictions {
+  /** Packed positions that they are made at. */
+  readonly at: readonly number[];
+  /** The tokens that follow there. */
+  readonly next: readonly number[];
+  readonly weights: readonly number[];
+  /** Sum of the weights. */
+  readonly total: number;
+}
+
 /** A loss and its gradients, on the GPU. */
 export interface LossGradients {
   /** (Weighted) mean of −log p(next token) over the predictions, in nats: []. */
@@ -45,7 +56,16 @@ export const lossGradients = takes.lossGradients(async function lossGradients(
   rows: readonly (readonly number[])[],
   { where = 'all' }: LossOptions = {},
 ): Promise<LossGradients> {
-  const { config, gpu } = model;
+  const chosen = predictionsOf(model, rows, where);
+  return gradientsOf(model, rows, chosen, chosen.total);
+});
+
+/** Which predictions of a batch count, with how much. @throws as `lossGradients` does */
+export function predictionsOf(
+  { config }: Pick<Runnable, 'config'>,
+  rows: readonly (readonly number[])[],
+  where: NonNullable<LossOptions['where']>,
+): Predictions {
   const at: number[] = [];
   const next: number[] = [];
   const weights: number[] = [];
@@ -57,6 +77,10 @@ export const lossGradients = takes.lossGradients(async function lossGradients(
     const last = tokens.length - 2;
     for (let pos = 0; pos <= last; pos++) {
       const weight = Number(where === 'all' || (where === 'last' ? pos === last : where(row, pos)));
+      if (!(Number.isFinite(weight) && weight >= 0))
+        throw new Error(
+          `row ${row}: the weight of the prediction at position ${pos} is ${weight}: it must be 0 or more`,
+        );
       if (!weight) continue;
       at.push(start + pos);
       next.push(tokens[pos + 1]);
@@ -64,10 +88,23 @@ export const lossGradients = takes.lossGradients(async function lossGradients(
     }
     start += tokens.length;
   });
-  const n = at.length;
-  if (!n) throw new Error('there is nothing to predict in this batch: rows of two tokens or more are needed');
+  if (!at.length)
+    throw new Error('there is nothing to predict in this batch: rows of two tokens or more are needed');
+  return { at, next, weights, total: weights.reduce((a, b) => a + b, 0) };
+}
 
-  const total = weights.reduce((a, b) => a + b, 0);
+/**
+ * The loss of a batch that may be a part of a larger one, and its gradients.
+ * @param total sum of the weights of all predictions of the larger batch: losses and gradients of its parts add up
+ */
+export async function gradientsOf(
+  model: Runnable,
+  rows: readonly (readonly number[])[],
+  { at, next, weights }: Predictions,
+  total: number,
+): Promise<LossGradients> {
+  const { config, gpu } = model;
+  const n = at.length;
   const tape = new Tape();
   const grads = new Map<string, Tensor>();
   try {
@@ -98,4 +135,4 @@ export const lossGradients = takes.lossGradients(async function lossGradients(
   } finally {
     tape.close();
   }
-});
+}
