@@ -8,6 +8,7 @@ import { inferConfig, readModel } from '../weights/checkpoint.js';
 import { type Config, parseConfig } from '../weights/config.js';
 import { type FileSource, readJson } from '../weights/files.js';
 import { Fingerprint } from '../weights/fingerprint.js';
+import { hubRepo } from '../weights/hub.js';
 import { openCheckpoint } from '../weights/open.js';
 import { FILE_OPTIONS, type LoadOptions as FileOptions } from '../weights/platform.js';
 import {
@@ -19,6 +20,7 @@ import {
 } from '../weights/processing.js';
 import { resolveModel } from '../weights/resolve.js';
 import { roundToHalf } from '../weights/round-half.js';
+import { shown } from '../weights/shown.js';
 import { memoryTensors, type TensorSource } from '../weights/tensors.js';
 import type { BlockWeights, EmbedWeights, FinalWeights } from '../weights/types.js';
 import { type WeightViews, weightViews } from '../weights/views.js';
@@ -116,6 +118,7 @@ export async function openPretrained(source: ModelSource, options: LoadOptions):
     options,
   );
   const tokenizerJson = tokenizerFiles['tokenizer.json'];
+  await files.finished?.();
   const tokenizer = tokenizerJson
     ? Tokenizer.fromJson(tokenizerJson, tokenizerFiles['tokenizer_config.json'])
     : null;
@@ -142,16 +145,24 @@ async function readTokenizer(
   if (own['tokenizer.json'] || typeof elsewhere !== 'string') return own;
   // A revision is the model's; a folder is not a reason to ask the Hub.
   const local = tokenizer === undefined && !files.hub;
+  const asked = tokenizer !== undefined;
   const how = { ...options, revision: undefined, ...(local && { localFilesOnly: true }) };
   try {
-    const found = await read(await resolveModel(elsewhere, how));
-    if (found['tokenizer.json']) return found;
+    // A file may name a repository of the Hub. Other addresses and paths are the user's to give.
+    if (!asked && !hubRepo(elsewhere))
+      throw new Error('config.json names it as tokenizer_name, and it is no repository of the Hub');
+    const folder = await resolveModel(elsewhere, how);
+    const found = await read(folder);
+    if (found['tokenizer.json']) {
+      await folder.finished?.();
+      return found;
+    }
     throw new Error('there is no tokenizer.json');
   } catch (cause) {
     options.signal?.throwIfAborted();
     if (local) return own;
     throw new Error(
-      `tokenizer ${elsewhere}: ${(cause as Error).message} (the model can be loaded without: { tokenizer: null })`,
+      `tokenizer ${shown(elsewhere)}: ${(cause as Error).message} (the model can be loaded with another one, or without: { tokenizer: null })`,
       { cause },
     );
   }

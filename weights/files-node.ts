@@ -9,6 +9,7 @@ import { fileURLToPath } from 'node:url';
 import { nodeFile, statOrNull, writeAtomically } from './disk-node.js';
 import type { FileSource } from './files.js';
 import { nodeHub } from './hub-node.js';
+import { pathInside } from './paths.js';
 import { setFilePlatform } from './platform.js';
 import { type SavedTensor, safetensorsChunks, type WriteOptions } from './safetensors-write.js';
 
@@ -30,7 +31,11 @@ export async function nodeFolder(path: string): Promise<FileSource> {
     throw new Error(
       `${folder} is not a folder; give the folder that holds config.json and model.safetensors`,
     );
-  return { name: folder, open: (file) => nodeFile(join(folder, file)), list: () => readdir(folder) };
+  return {
+    name: folder,
+    open: async (file) => nodeFile(join(folder, pathInside(file, folder))),
+    list: () => readdir(folder),
+  };
 }
 
 /**

@@ -26,6 +26,8 @@ export interface FileSource {
   open(path: string): Promise<RandomAccess | null>;
   /** What files there are, relative and with `/`; null (or no such method) where that cannot be found out. */
   list?(): Promise<readonly string[] | null>;
+  /** To be called when every file that is wanted has been opened: a store then knows that it has the whole. */
+  finished?(): Promise<void>;
   /** The checkpoint's path in the folder, where the user named the file itself. */
   readonly weights?: string;
   /** True for a repository of the Hub. */

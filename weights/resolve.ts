@@ -33,13 +33,13 @@ export async function resolveModel(
   options: LoadOptions = {},
 ): Promise<FileSource> {
   if (typeof name !== 'string') return blobFolder(name instanceof Map ? name : filesByPath(name as File[]));
-  const { signal } = options;
+  const { signal, timeoutMs } = options;
   const platform = filePlatform();
   if (name === 'tiny') {
     const folder = TINY['config.json'].slice(0, -'config.json'.length);
     return platform && folder.startsWith('file:')
       ? platform.folder(folder)
-      : urlFiles('tiny', TINY, { signal });
+      : urlFiles('tiny', TINY, { signal, timeoutMs });
   }
   if (/^https?:/.test(name)) {
     const url = new URL(name);
@@ -47,12 +47,12 @@ export async function resolveModel(
     if (page) return openHub(page, { ...options, revision: options.revision ?? page.revision });
     const weights = /[^/]+\.(pth|pt|bin)$/.exec(url.pathname)?.[0];
     url.pathname = url.pathname.replace(/\/[^/]+\.(safetensors|json|pth|pt|bin)$/, '/');
-    return { ...urlFolder(url.href, { signal }), weights };
+    return { ...urlFolder(url.href, { signal, timeoutMs }), weights };
   }
   if (isPath(name)) {
     if (platform) return pathOnDisk(name, platform);
     const page = (globalThis as { location?: { href: string } }).location?.href;
-    if (page) return urlFolder(new URL(name, page).href, { signal });
+    if (page) return urlFolder(new URL(name, page).href, { signal, timeoutMs });
     throw new Error(`"${name}": folders cannot be read here; give an http(s) URL or a Map of Blobs`);
   }
   const known = hubRepo(name);
