@@ -3,6 +3,7 @@
  * (patching, path patching, ...) only say which counterfactuals they mean, and how the cells are laid out.
  */
 
+import { is, signatures } from '../hooks/check.js';
 import {
   type PlannedSweep,
   type RunValues,
@@ -161,13 +162,21 @@ export function laidOut(
 const mapValues = <A, B>(of: Readonly<Record<string, A>>, f: (value: A) => B): Record<string, B> =>
   Object.fromEntries(Object.entries(of).map(([name, value]) => [name, f(value)]));
 
+const takes = signatures({
+  recordResult: { record: is.having('a whole record, as mergeRecords gives it', 'header', 'cells', 'runs') },
+});
+
 /**
  * The result of a sweep from its record, or from the merged records of its shards: what the sweep itself gave, but for
  * `meta.work`.
  */
-export function recordResult({ header, cells, runs }: WholeRecord): Labelled {
+export const recordResult = takes.recordResult(function recordResult({
+  header,
+  cells,
+  runs,
+}: WholeRecord): Labelled {
   const layout = header.about.layout as Layout | undefined;
   if (!layout)
     throw new Error('the record does not say how its cells are laid out: it is of an older version');
   return laidOut(layout, { ...runs, cells: Array.from({ length: header.cells }, (_, i) => cells.get(i)!) });
-}
+});

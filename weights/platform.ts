@@ -4,7 +4,7 @@
  */
 
 import type { FileSource } from './files.js';
-import { boolean, callback, path, signal, text } from './kinds.js';
+import { boolean, callback, path, positive, signal, text } from './kinds.js';
 import type { Spec } from './options.js';
 import type { OnLoadProgress } from './progress.js';
 
@@ -36,6 +36,7 @@ export const FILE_OPTIONS = {
   token: text,
   endpoint: path,
   localFilesOnly: boolean,
+  timeoutMs: positive,
   onProgress: callback,
   signal,
 } satisfies Spec<LoadOptions>;

@@ -4,10 +4,11 @@
  * this file.
  */
 
+import { is, options, signatures } from '../../hooks/check.js';
 import type { Labelled } from '../result.js';
 import { curveFigure } from './curves.js';
 import { drawnFigure, type Figure } from './drawing.js';
-import { type Heatmap, type HeatmapOptions, heatmaps } from './heatmap.js';
+import { HEATMAP, type Heatmap, type HeatmapOptions, heatmaps } from './heatmap.js';
 import { asColumn, fitted, oriented, slices } from './layout.js';
 import { facetsSvg } from './svg.js';
 import { denseLines, legendLine, paint, type TerminalOptions } from './terminal.js';
@@ -27,11 +28,17 @@ export interface FigureOptions extends HeatmapOptions {
   readonly meaning?: string;
 }
 
+const FIGURE = options<FigureOptions>({ ...HEATMAP, title: is.text, meaning: is.text });
+
+const takes = signatures({
+  figure: { result: is.labelled, options: FIGURE },
+});
+
 /**
  * A figure of a result. Axes beyond two make facets, of the prompts or else of what comes first.
  * @throws when it has no values, or so many that nobody could see them: take a slice.
  */
-export function figure(result: Labelled, options: FigureOptions = {}): Figure {
+export const figure = takes.figure(function figure(result: Labelled, options: FigureOptions = {}): Figure {
   const trace = asTrace(result);
   if (trace) return traceFigure(trace);
   const { axes, shape, values, meta } = result;
@@ -72,7 +79,7 @@ export function figure(result: Labelled, options: FigureOptions = {}): Figure {
       legendLine(maps[0], meaning, terminal),
     ],
   });
-}
+});
 
 /** The maps of a result, each with what it is called. */
 function facets(result: Labelled): { heading: string; map: Labelled }[] {
