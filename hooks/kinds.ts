@@ -20,7 +20,6 @@ import {
   tensor,
   text,
   tokens,
-  whole,
 } from '../engine/kinds.js';
 
 export * from '../engine/kinds.js';
@@ -52,7 +51,10 @@ export const differentiable: Kind = {
   what: "a metric, like logitDiff(' Mary', ' John'), or a function of the logits",
 };
 /** A token: its text or its id. */
-export const token: Kind = { ...either(text, whole), what: "the text of a token, like ' Mary', or its id" };
+export const token: Kind = {
+  ...either(text, { what: '', is: (v) => typeof v === 'number' }),
+  what: "the text of a token, like ' Mary', or its id",
+};
 /** One token for all prompts, or a list with an entry a prompt. */
 export const answers: Kind = {
   ...either(token, listOf(either(token, listOf(token, '')), '')),

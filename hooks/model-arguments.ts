@@ -4,7 +4,7 @@ import { is, type Methods, needed, optional, options } from './check.js';
 import { type GenerateOptions, STREAM } from './generate.js';
 import type { GradientOptions } from './gradients.js';
 import type { InputOptions } from './input.js';
-import type { InterventionOptions } from './intervene.js';
+import { INTERVENED } from './intervene.js';
 import { LOADING } from './load.js';
 import type { HookedTransformer } from './model.js';
 import type { PrefixOptions } from './prefix.js';
@@ -50,13 +50,7 @@ export const MODEL: Methods<HookedTransformer> = {
   runWithInterventions: {
     input: is.prompts,
     interventions: is.interventions,
-    options: options<InterventionOptions>({
-      prependBos: is.boolean,
-      hooks: is.hooks,
-      names: is.names,
-      pos: is.pos,
-      sources: is.sources,
-    }),
+    options: INTERVENED,
   },
   runWithResidual: {
     input: is.input,

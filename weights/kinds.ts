@@ -135,9 +135,20 @@ export const listOf = (one: Kind, what: string): Kind =>
           name,
         );
       const bad = Array.prototype.findIndex.call(v, (x: unknown) => !one.is(x));
+      if (bad < 0)
+        return problemOf(
+          kind(what, () => false),
+          v,
+          name,
+        );
       return problemOf(one, v[bad], `${name}[${bad}]`);
     },
   );
+/** A list of one or more values of a kind. */
+export const several = (one: Kind, what: string): Kind => {
+  const list = listOf(one, what);
+  return { ...list, is: (v) => list.is(v) && (v as ArrayLike<unknown>).length > 0 };
+};
 /** [start, end). */
 export const range = kind(
   '[start, end): two whole numbers',

@@ -143,16 +143,24 @@ function withCheck<F extends Callable>(takes: Signature, f: F, name: string): F 
   const isAsync = Object.prototype.toString.call(f) === '[object AsyncFunction]';
   const check = isAsync
     ? async function (this: unknown, ...given: unknown[]) {
-        takes(...given);
-        return call.apply(this, given);
+        const meant = withoutIndex(given);
+        takes(...meant);
+        return call.apply(this, meant);
       }
     : function (this: unknown, ...given: unknown[]) {
-        takes(...given);
-        return call.apply(this, given);
+        const meant = withoutIndex(given);
+        takes(...meant);
+        return call.apply(this, meant);
       };
   Object.defineProperty(check, 'name', { value: name });
   return check as unknown as F;
 }
+
+/** `list.map(f)` calls f(entry, index, list): the entry is meant, not the index. */
+const withoutIndex = (given: unknown[]): unknown[] =>
+  given.length === 3 && Array.isArray(given[2]) && given[2][given[1] as number] === given[0]
+    ? given.slice(0, 1)
+    : given;
 
 /** Checks one options object or value by itself. @throws an Error that begins with `name`. */
 export function check(name: string, kind: Argument, value: unknown, arg = ''): void {

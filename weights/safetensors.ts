@@ -11,6 +11,8 @@
 
 import { type FileSource, type RandomAccess, readJson } from './files.js';
 import { bf16ToF32, f16ToF32 } from './half.js';
+import { having } from './kinds.js';
+import { signatures } from './options.js';
 import { elements, showShape, type TensorSource } from './tensors.js';
 
 /** Bytes of one element, by the format's name for its type. */
@@ -58,11 +60,17 @@ export interface Safetensors extends TensorSource, SafetensorsHeader {
 /** As in the reference implementation. */
 const MAX_HEADER_BYTES = 100_000_000;
 
+const takes = signatures({
+  openSafetensors: { file: having('a file of the library (with its name, size and read)', 'size', 'read') },
+});
+
 /**
  * Open a safetensors file: read and check its header.
  * @throws an error that names the file, and the tensor where there is one, for anything the format forbids.
  */
-export async function openSafetensors(file: RandomAccess): Promise<Safetensors> {
+export const openSafetensors = takes.openSafetensors(async function openSafetensors(
+  file: RandomAccess,
+): Promise<Safetensors> {
   const { tensors, metadata } = await readHeader(file);
   const find = (name: string) => {
     const info = tensors.get(name);
@@ -87,7 +95,7 @@ export async function openSafetensors(file: RandomAccess): Promise<Safetensors> 
       return toFloat32(bytes, dtype, () => `${file.name}: tensor "${name}"`);
     },
   };
-}
+});
 
 /**
  * Open a checkpoint that is split over several files, by its `model.safetensors.index.json`.

@@ -40,7 +40,7 @@ const TRACE_FIGURE = options<TraceFigureOptions>({ model: is.text });
 
 const takes = signatures({
   traceFigure: {
-    traces: is.either(TRACE, is.listOf(TRACE, 'a list of traces')),
+    traces: is.either(TRACE, is.several(TRACE, 'a list of traces')),
     options: TRACE_FIGURE,
   },
   averageFigure: {
