@@ -3,10 +3,12 @@
  */
 
 import { registerNodeGpu } from './engine/adapter-node.js';
+import { registerNodeScopes } from './engine/user-scope-node.js';
 import { registerNodeFiles } from './weights/files-node.js';
 
 registerNodeGpu();
 registerNodeFiles();
+registerNodeScopes();
 
 export { jsonLines } from './hooks/record-node.js';
 export { saveCache, saveModel } from './hooks/save-node.js';

@@ -5,6 +5,7 @@
  */
 
 import { activation, solu } from '../kernels/activation.js';
+import type { Activation } from '../kernels/activation-functions.js';
 import { embed, gatherRows } from '../kernels/embed.js';
 import { headInput, headResult } from '../kernels/head-matmul.js';
 import { layernorm, normalize } from '../kernels/layernorm.js';
@@ -28,9 +29,6 @@ import type { Scope } from './storage.js';
 import { isTaped, taped } from './tape.js';
 import { Tensor } from './tensor.js';
 import type { GpuBlock, Norm, Table } from './weights.js';
-
-/** The MLP's nonlinearity: GPT-2's tanh approximation, the exact one by erf, or relu: number by number. */
-export type Activation = 'gelu_new' | 'gelu' | 'relu';
 
 /** W_E[token] + W_pos[position]: [tokens, dModel]. */
 export function embedTokens(W_E: Table, W_pos: Table, batch: Batch): Tensor {

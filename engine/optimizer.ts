@@ -10,6 +10,7 @@ import { muonStep, sumOfSquares } from './muon.js';
 import type { Parameter } from './parameters.js';
 import { showShape } from './shape.js';
 import { Tensor } from './tensor.js';
+import { HOLDS } from './user-scope.js';
 
 /** Parameters that are trained alike. */
 export interface ParameterGroup {
@@ -177,6 +178,11 @@ export class Optimizer {
     for (const [name, moment] of this.#moments)
       moment.gpu.write(moment.storage.buffer, 0, tensors[name].data);
     this.#steps = steps;
+  }
+
+  /** Internal: see `scope`. */
+  [HOLDS](): Iterable<unknown> {
+    return [...this.#moments.values(), ...this.#copies.values(), this.#failed, this.#noLoss];
   }
 
   /** Gives its memory back. */

@@ -73,8 +73,8 @@ export class GpuWeights implements WeightTensors {
       this.lnFinal = this.#norm(lnFinal, 'ln_final');
       this.W_U = W_U ? this.#table(W_U, 'W_U') : this.W_E;
       this.b_U = b_U && this.#tensor(b_U, 'b_U');
-      if (this.W_U.rows !== config.dVocab)
-        throw new Error(`W_U has ${this.W_U.rows} rows for a vocabulary of ${config.dVocab}`);
+      if (this.W_U.rows !== config.dVocabOut)
+        throw new Error(`W_U has ${this.W_U.rows} rows for a vocabulary of ${config.dVocabOut}`);
     }
     // Staging memory of the uploads is given back at a submit only (Dawn).
     this.#gpu.reclaim();

@@ -196,6 +196,7 @@ function plan(runs: Runs, list: readonly Counterfactual[], reads: 'last' | 'all'
   const unchanged: { index: number; reason: string }[] = [];
   const { lengths } = runs.setting.base;
   const baseEdits = lengths.map((_, row) => runs.baseEdits(row));
+  const bidirectional = runs.setting.config.attentionDir === 'bidirectional';
   list.forEach((counterfactual, cell) => {
     const byRow: Edit[][] = lengths.map(() => []);
     const what = list.length > 1 ? `counterfactual ${cell}` : 'counterfactual';
@@ -204,9 +205,16 @@ function plan(runs: Runs, list: readonly Counterfactual[], reads: 'last' | 'all'
     for (const e of edits) byRow[e.row].push(e);
     const before = forks.length;
     lengths.forEach((length, row) => {
-      // What follows the last read is never run.
-      const end = reads === 'all' ? length - 1 : length;
-      const setting = { nLayers, length: end, reads, baseEdits: baseEdits[row], idle: runs.idle };
+      // What follows the last read is never run, unless it is seen by what is before.
+      const end = reads === 'all' && !bidirectional ? length - 1 : length;
+      const setting = {
+        nLayers,
+        length: end,
+        reads,
+        baseEdits: baseEdits[row],
+        bidirectional,
+        idle: runs.idle,
+      };
       const fork = planFork(cell, row, byRow[row], setting);
       if (fork) forks.push(fork);
     });

@@ -3,12 +3,14 @@
  * meaning of `layer`. What TransformerLens leaves out of a sum is told in `sum.rest`, and added by `inclRemainder`.
  */
 
+import { axesOf } from '../engine/axes.js';
 import { sameShape } from '../engine/shape.js';
 import { Scope } from '../engine/storage.js';
 import { Tensor } from '../engine/tensor.js';
 import type { ActivationCache } from './cache.js';
 import { activation } from './components.js';
 import { Look } from './look.js';
+import { owning } from './owning.js';
 import {
   type AccumulatedOptions,
   accumulated,
@@ -95,8 +97,13 @@ export function stackActivation(
     if (all.some((t) => !sameShape(t.shape, all[0].shape)))
       throw new Error(`${what}: "${name}" has another shape in some of the layers`);
     const rows = all.map((t) => t.reshape([1, ...t.shape]));
+    const stack = Tensor.concat(rows).keep();
+    stack.named = axesOf([
+      'layer',
+      ...(all[0].named?.packed ? all[0].shape.map(() => null) : (all[0].axes ?? [])),
+    ]);
     return asStack(
-      Tensor.concat(rows).keep(),
+      stack,
       layers.map((l) => `L${l}`),
     );
   });
@@ -144,14 +151,10 @@ function cook(
   };
   const of = scale.length ? `${target}, normalised` : target;
   const complete = lumped || !lacking.length;
-  return { ...asStack(stack, labels), sum: { of, complete, rest: labelsOf(lacking), check } };
+  return owning({ stack, labels, sum: { of, complete, rest: labelsOf(lacking), check } }, stack);
 }
 
-const asStack = (stack: Tensor, labels: readonly string[]): Stack => ({
-  stack,
-  labels,
-  dispose: () => stack.dispose(),
-});
+const asStack = (stack: Tensor, labels: readonly string[]): Stack => owning({ stack, labels }, stack);
 
 function checkMode<M extends false | LayerNormMode>(what: string, mode: M, recomputed: boolean): M {
   const modes = recomputed ? [false, 'frozen', 'recomputed'] : [false, 'frozen'];

@@ -86,7 +86,7 @@ export class EdgeRuns {
     this.#prompts = prompts;
     const { clean, corrupted } = prompts;
     this.#from = clean.map((row, b) => {
-      if (metric.reads === 'all') return 0;
+      if (metric.reads === 'all' || model.config.attentionDir === 'bidirectional') return 0;
       const first = row.findIndex((t, p) => t !== corrupted[b][p]);
       return first < 0 ? row.length - 1 : first;
     });

@@ -54,7 +54,8 @@ export class ForkRun {
   /** @throws when an intervention is wrong. */
   plan(list: readonly Counterfactual[], setting: Setting): void {
     this.#config = setting.config;
-    const { nLayers } = setting.config;
+    const { nLayers, attentionDir } = setting.config;
+    const bidirectional = attentionDir === 'bidirectional';
     const ofBase = setting.base.lengths.flatMap((_, row) => this.#base.baseEdits(row));
     list.forEach((counterfactual, cell) => {
       const what = `source "${this.name}", counterfactual ${cell}`;
@@ -64,7 +65,14 @@ export class ForkRun {
         const own = edits.filter((e) => e.row === row);
         const baseEdits = this.#base.baseEdits(row);
         const { idle } = this.#base;
-        const fork = planFork(cell, row, own, { nLayers, length, reads: 'all', baseEdits, idle });
+        const fork = planFork(cell, row, own, {
+          nLayers,
+          length,
+          reads: 'all',
+          baseEdits,
+          bidirectional,
+          idle,
+        });
         if (!fork) return;
         this.#forks.set(`${cell},${row}`, fork);
         this.#all.push(...fork.edits);

@@ -50,7 +50,8 @@ export const randomWeights = takes.randomWeights(function randomWeights(
   options: InitOptions = {},
 ): Record<string, HostTensor> {
   const { seed = 1, std = 0.02, embeddingStd = std, positions = 'normal', tied = true } = options;
-  const { nLayers, nHeads, dModel, dHead, dMlp, nCtx, dVocab, attnOnly, normalization, actFn } = config;
+  const { nLayers, nHeads, dModel, dHead, dMlp, nCtx, dVocab, dVocabOut, attnOnly, normalization, actFn } =
+    config;
   const random = new RandomState(seed);
   const tensors: Record<string, HostTensor> = {};
   const normal = (name: string, rows: number, cols: number, std: number) => {
@@ -84,7 +85,7 @@ export const randomWeights = takes.randomWeights(function randomWeights(
     linear(`h.${layer}.mlp.c_proj`, dMlp, dModel, writing);
   }
   norm('ln_f', dModel);
-  if (!tied) normal('lm_head.weight', dVocab, dModel, std);
+  if (!tied || dVocabOut !== dVocab) normal('lm_head.weight', dVocabOut, dModel, std);
   return tensors;
 });
 

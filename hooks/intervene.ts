@@ -8,6 +8,7 @@ import { describeIntervention } from './describe.js';
 import { type Edit, editsOf } from './edits.js';
 import type { Counterfactual, Source } from './interventions.js';
 import type { CachedRun, CacheOptions, HookedTransformer } from './model.js';
+import { type Holder, owning } from './owning.js';
 import { Runs } from './runs.js';
 
 /** Options of `runWithInterventions`: those of `runWithCache`, and where values come from. */
@@ -16,7 +17,7 @@ export interface InterventionOptions extends Omit<CacheOptions, 'startAtLayer' |
 }
 
 /** A run with interventions. */
-export interface IntervenedRun extends Omit<CachedRun, 'cache'> {
+export interface IntervenedRun extends Omit<CachedRun, 'cache'>, Holder {
   /** Activations as they are after the interventions; null unless `names` asked for some. */
   readonly cache: ActivationCache | null;
   /** Interventions that cannot change anything: the activation has that value anyway. */
@@ -66,8 +67,12 @@ export const runWithInterventions = takes.runWithInterventions(async function ru
       ...hooks,
     ];
     const run = { ...options, hooks: all };
-    if (options.names !== undefined) return { ...(await model.runWithCache(input, run)), unchanged };
-    return { logits: await model.forward(input, run), cache: null, tokens: runs.rows, unchanged };
+    if (options.names !== undefined) {
+      const { logits, cache, tokens } = await model.runWithCache(input, run);
+      return owning({ logits, cache, tokens, unchanged }, logits, cache);
+    }
+    const logits = await model.forward(input, run);
+    return owning({ logits, cache: null, tokens: runs.rows, unchanged }, logits);
   } finally {
     runs.dispose();
   }

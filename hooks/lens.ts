@@ -33,7 +33,7 @@ export async function readLens(
   { k, tokens }: { readonly k: number; readonly tokens: readonly number[] },
 ): Promise<LensReading> {
   const [n] = x.shape;
-  const step = Math.max(1, Math.floor(LOGITS_BYTES / 4 / config.dVocab));
+  const step = Math.max(1, Math.floor(LOGITS_BYTES / 4 / config.dVocabOut));
   const reading = {
     top: { ids: new Uint32Array(n * k), logits: new Float32Array(n * k), probs: new Float32Array(n * k) },
     chosen: {

@@ -2,13 +2,12 @@
 
 import type { AdapterChoice } from '../engine/adapter.js';
 import { Gpu } from '../engine/gpu.js';
-import { Tokenizer } from '../engine/tokenizer.js';
+import type { Tokenizer } from '../engine/tokenizer.js';
 import { GpuWeights } from '../engine/weights.js';
 import { inferConfig, readModel } from '../weights/checkpoint.js';
 import { type Config, parseConfig } from '../weights/config.js';
-import { type FileSource, readJson } from '../weights/files.js';
+import { readJson } from '../weights/files.js';
 import { Fingerprint } from '../weights/fingerprint.js';
-import { hubRepo } from '../weights/hub.js';
 import { openCheckpoint } from '../weights/open.js';
 import { FILE_OPTIONS, type LoadOptions as FileOptions } from '../weights/platform.js';
 import {
@@ -20,11 +19,11 @@ import {
 } from '../weights/processing.js';
 import { resolveModel } from '../weights/resolve.js';
 import { roundToHalf } from '../weights/round-half.js';
-import { shown } from '../weights/shown.js';
 import { memoryTensors, type TensorSource } from '../weights/tensors.js';
 import type { BlockWeights, EmbedWeights, FinalWeights } from '../weights/types.js';
 import { type WeightViews, weightViews } from '../weights/views.js';
 import { is, options, type Spec } from './check.js';
+import { readGeneration, readTokenizer, withTokenizer } from './load-tokenizer.js';
 
 /** Options of `fromPretrained` and `fromWeights`: TransformerLens' processing flags, the adapter, progress. */
 export interface LoadOptions extends Partial<Processing>, FileOptions {
@@ -107,7 +106,7 @@ export async function openPretrained(source: ModelSource, options: LoadOptions):
     );
   const json = options.config ?? ((await readJson(configFile!)) as Record<string, unknown>);
   const tensors = await openCheckpoint(files);
-  const config = parseConfig(json, {
+  const own = parseConfig(json, {
     name: typeof source === 'string' ? source : undefined,
     file: configFile?.name ?? 'config',
     inferred: inferConfig(tensors),
@@ -117,55 +116,9 @@ export async function openPretrained(source: ModelSource, options: LoadOptions):
     (json as { tokenizer_name?: unknown })?.tokenizer_name,
     options,
   );
-  const tokenizerJson = tokenizerFiles['tokenizer.json'];
+  const { config, tokenizer } = withTokenizer(own, tokenizerFiles, await readGeneration(files));
   await files.finished?.();
-  const tokenizer = tokenizerJson
-    ? Tokenizer.fromJson(tokenizerJson, tokenizerFiles['tokenizer_config.json'])
-    : null;
   return { config, tensors, tokenizer, tokenizerFiles };
-}
-
-/** The files of a model's tokenizer; none where it has none. See `LoadOptions.tokenizer`. */
-async function readTokenizer(
-  files: FileSource,
-  named: unknown,
-  { tokenizer, ...options }: LoadOptions,
-): Promise<Record<string, object>> {
-  const read = async (folder: FileSource) => {
-    const found: Record<string, object> = {};
-    for (const name of ['tokenizer.json', 'tokenizer_config.json']) {
-      const file = await folder.open(name);
-      if (file) found[name] = (await readJson(file)) as object;
-    }
-    return found;
-  };
-  if (tokenizer === null) return {};
-  const own = tokenizer === undefined ? await read(files) : {};
-  const elsewhere = tokenizer ?? named;
-  if (own['tokenizer.json'] || typeof elsewhere !== 'string') return own;
-  // A revision is the model's; a folder is not a reason to ask the Hub.
-  const local = tokenizer === undefined && !files.hub;
-  const asked = tokenizer !== undefined;
-  const how = { ...options, revision: undefined, ...(local && { localFilesOnly: true }) };
-  try {
-    // A file may name a repository of the Hub. Other addresses and paths are the user's to give.
-    if (!asked && !hubRepo(elsewhere))
-      throw new Error('config.json names it as tokenizer_name, and it is no repository of the Hub');
-    const folder = await resolveModel(elsewhere, how);
-    const found = await read(folder);
-    if (found['tokenizer.json']) {
-      await folder.finished?.();
-      return found;
-    }
-    throw new Error('there is no tokenizer.json');
-  } catch (cause) {
-    options.signal?.throwIfAborted();
-    if (local) return own;
-    throw new Error(
-      `tokenizer ${shown(elsewhere)}: ${(cause as Error).message} (the model can be loaded with another one, or without: { tokenizer: null })`,
-      { cause },
-    );
-  }
 }
 
 /** See `HookedTransformer.fromWeights`. */

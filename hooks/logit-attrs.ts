@@ -1,12 +1,13 @@
 /** Direct logit attribution: how much vectors of the residual stream add to logits, once the last layer norm is a fixed scale. */
 
+import { axesOf } from '../engine/axes.js';
 import { Scope } from '../engine/storage.js';
 import type { Tensor } from '../engine/tensor.js';
 import { toSingleToken } from '../engine/text.js';
 import { alongDirections, logitDirections } from '../engine/vocabulary.js';
 import type { ActivationCache } from './cache.js';
 import { is, needed, options } from './check.js';
-import { checkTokens } from './input.js';
+import { checkOutputs } from './input.js';
 import { Look } from './look.js';
 import type { PosSlice } from './positions.js';
 import { difference } from './readout.js';
@@ -69,7 +70,9 @@ export function logitAttrs(
     const scale = frozenScale(look, 'ln_final', scope, what);
     const along = alongDirections(x, everywhere, { D: scale ? centred(directions) : directions, b });
     const shaped = along.reshape([rows, look.tokens, 1]);
-    return (scale ? shaped.div(scale) : shaped).reshape([rows, ...look.lead]).keep();
+    const attrs = (scale ? shaped.div(scale) : shaped).reshape([rows, ...look.lead]);
+    attrs.named = axesOf(['component', ...look.names]);
+    return attrs.keep();
   } finally {
     scope.close();
   }
@@ -80,7 +83,7 @@ function tokensAt(tokens: AttrTokens, { cache, counts, tokens: positions }: Look
   const { config } = cache;
   const id = (t: string | number): number => {
     const token = typeof t === 'string' ? toSingleToken(cache.model.tokenizer ?? null, t) : t;
-    checkTokens([token], config, what);
+    checkOutputs([token], config, what);
     return token;
   };
   if (typeof tokens === 'string' || typeof tokens === 'number') return new Array(positions).fill(id(tokens));

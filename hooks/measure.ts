@@ -10,6 +10,7 @@ import { type InputOptions, type ModelInput, readInput } from './input.js';
 import { type Metric, mean, type PreparedMetric, type Read } from './metric.js';
 import type { HookedTransformer } from './model.js';
 import { type Ended, run } from './run.js';
+import { asRows } from './view.js';
 
 /** A metric, or a function of all logits, [batch, pos, dVocab] ([tokens, dVocab] where rows differ in length), that gives one number. */
 export type Differentiable = Metric | ((logits: Tensor) => Tensor | Promise<Tensor>);
@@ -61,7 +62,7 @@ async function measureFunction(
 ): Promise<Measured> {
   const flat = unembed(x, w.W_U, w.b_U);
   const seen = watchLogits?.(flat) ?? flat;
-  const logits = batch.equal ? seen.reshape([batch.rows.length, batch.rows[0].length, -1]) : seen;
+  const logits = asRows(seen, ['d_vocab'], batch);
   const value = await metric(logits);
   if (!(value instanceof Tensor) || value.size !== 1)
     throw new Error(

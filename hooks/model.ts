@@ -2,7 +2,6 @@
 
 import type { Batch } from '../engine/batch.js';
 import type { Gpu } from '../engine/gpu.js';
-import type { Prefix } from '../engine/kv.js';
 import { type NestedNumbers, numbersOf } from '../engine/numbers.js';
 import { sizeOf } from '../engine/shape.js';
 import { Tensor } from '../engine/tensor.js';
@@ -40,8 +39,9 @@ import {
 } from './load.js';
 import type { Differentiable } from './measure.js';
 import { LOADERS, MODEL } from './model-arguments.js';
+import { owning } from './owning.js';
 import { keepPositions } from './positions.js';
-import { type PrefixOptions, storePrefix } from './prefix.js';
+import { type PrefixOptions, type StoredPrefix, storePrefix } from './prefix.js';
 import { residualDirections } from './residual-directions.js';
 import { logitsOfResidual, type RunPlan, runToLogits } from './run.js';
 import type { CachedRun, CacheOptions, RunOptions } from './run-options.js';
@@ -175,9 +175,9 @@ export class HookedTransformer {
     return tokenPosition(this.tokenizer, needle, input, options);
   }
 
-  /** The tokens [start, end) that contain the first occurrence of a text. @throws when it does not occur. */
-  tokenRange(text: string, tokens: readonly number[]): [start: number, end: number] {
-    return findTokenRange(this.tokenizer, tokens, text);
+  /** The tokens [start, end) that contain the first occurrence of a text; `typed`: their prompt. @throws when there is none. */
+  tokenRange(text: string, tokens: readonly number[], typed?: string): [start: number, end: number] {
+    return findTokenRange(this.tokenizer, tokens, text, typed);
   }
 
   // ---- running -----------------------------------------------------------------------------------------------
@@ -210,7 +210,7 @@ export class HookedTransformer {
     };
     try {
       const logits = await runToLogits(this, { ...this.#plan(rows, options), capture: { names, put } });
-      return { logits, cache: cache!, tokens: rows.tokens };
+      return owning({ logits, cache: cache!, tokens: rows.tokens }, logits, cache);
     } catch (e) {
       (cache as ActivationCache | null)?.dispose();
       throw e;
@@ -234,12 +234,12 @@ export class HookedTransformer {
     input: ModelInput,
     options: Omit<CacheOptions, 'stopAtLayer'> = {},
   ): Promise<Omit<CachedRun, 'logits'>> {
-    const { logits, ...rest } = await this.runWithCache(input, {
+    const { logits, cache, tokens } = await this.runWithCache(input, {
       ...options,
       stopAtLayer: this.config.nLayers,
     });
     logits.dispose();
-    return rest;
+    return owning({ cache, tokens }, cache);
   }
 
   /**
@@ -271,10 +271,10 @@ export class HookedTransformer {
 
   /**
    * Runs a text once and keeps its keys and values: rows of later runs continue after it (`{ prefix }`). Prefixes may
-   * continue prefixes. Dispose of `prefix.store` of the first one when done.
+   * continue prefixes. Dispose of the first one when done.
    * `room`: tokens that continuations may add to the same store.
    */
-  async prefix(input: string | readonly number[], options: PrefixOptions = {}): Promise<Prefix> {
+  async prefix(input: string | readonly number[], options: PrefixOptions = {}): Promise<StoredPrefix> {
     return storePrefix(this, input, options);
   }
 
@@ -302,7 +302,7 @@ export class HookedTransformer {
 
   /** `generate`, token by token. */
   stream(prompt: string | readonly number[], options: GenerateOptions = {}): AsyncGenerator<GenerateStep> {
-    return generateSteps(this, readInput(this, prompt, options).tokens[0], options);
+    return generateSteps(this, prompt, options);
   }
 
   /**

@@ -6,7 +6,8 @@ import { Tape } from '../engine/tape.js';
 import { Tensor } from '../engine/tensor.js';
 import { targetProbabilities } from '../engine/vocabulary.js';
 import { is, options, signatures } from './check.js';
-import { checkTokens } from './input.js';
+import { checkTokens, needLanguageModel } from './input.js';
+import { type Holder, owning } from './owning.js';
 import { type Runnable, run } from './run.js';
 
 /** Options of `lossGradients`. */
@@ -30,14 +31,13 @@ export interface Predictions {
 }
 
 /** A loss and its gradients, on the GPU. */
-export interface LossGradients {
+export interface LossGradients extends Holder {
   /** (Weighted) mean of −log p(next token) over the predictions, in nats: []. */
   readonly loss: Tensor;
   /** By the names of `parameters`. */
   readonly grads: ReadonlyMap<string, Tensor>;
   /** How many predictions were counted. */
   readonly predictions: number;
-  dispose(): void;
 }
 
 const LOSS = options<LossOptions>({ where: is.either(is.oneOf('all', 'last'), is.callback) });
@@ -66,6 +66,7 @@ export function predictionsOf(
   rows: readonly (readonly number[])[],
   where: NonNullable<LossOptions['where']>,
 ): Predictions {
+  needLanguageModel(config, 'loss of next tokens');
   const at: number[] = [];
   const next: number[] = [];
   const weights: number[] = [];
@@ -125,10 +126,7 @@ export async function gradientsOf(
       await tape.backward([[logProbs, seed]], { at: take });
       return loss;
     });
-    const dispose = () => {
-      for (const t of [loss, ...grads.values()]) t.dispose();
-    };
-    return { loss, grads, predictions: n, dispose };
+    return owning({ loss, grads, predictions: n }, loss, ...grads.values());
   } catch (e) {
     for (const t of grads.values()) t.dispose();
     throw e;

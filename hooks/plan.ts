@@ -37,6 +37,8 @@ export interface ForkSetting {
   readonly reads: 'last' | 'all';
   /** Edits of the base run at this prompt: they hold in its forks too. */
   readonly baseEdits: readonly Edit[];
+  /** Attention reaches earlier positions too: a fork owns all positions from where it joins on. */
+  readonly bidirectional: boolean;
   /** Is this the value that the base run has there anyway? */
   idle(edit: Edit): boolean;
 }
@@ -56,7 +58,7 @@ export function planFork(
   edits: readonly Edit[],
   setting: ForkSetting,
 ): Fork | null {
-  const { nLayers, length, reads, baseEdits, idle } = setting;
+  const { nLayers, length, reads, baseEdits, bidirectional, idle } = setting;
   const end = 2 * nLayers + 1;
   const last = length - 1;
   // In the last layer only keys and values take a change to another position.
@@ -85,6 +87,7 @@ export function planFork(
     }
     if (from < length) [a, b] = [Math.min(a, from), length];
     if (a >= b) continue;
+    if (bidirectional) [a, b] = [0, length];
     if (first < 0) first = half;
     [lo[half], hi[half]] = [a, b];
   }

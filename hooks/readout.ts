@@ -130,14 +130,13 @@ const LOGITS_BYTES = 2 ** 26;
 export function readLogits({ gpuWeights: w }: Runnable, fn: MetricFunction, name: string): PreparedMetric {
   const step = Math.max(1, Math.floor(LOGITS_BYTES / 4 / w.W_U.rows));
   const ofLogits = async (logits: Tensor, reads: readonly Read[]) =>
-    numbers(await fn(logits, reads), reads.length, name, logits);
+    numbers(await fn(logits.withAxes(['read', 'd_vocab']), reads), reads.length, name, logits);
   return scoped(async (x, reads) => {
     const parts: Tensor[] = [];
     for (let from = 0; from < reads.length; from += step) {
       const some = reads.slice(from, from + step);
       const part = x.window([[from, from + some.length]]);
-      const value = async (x: Tensor) =>
-        numbers(await fn(unembed(x, w.W_U, w.b_U), some), some.length, name, x);
+      const value = (x: Tensor) => ofLogits(unembed(x, w.W_U, w.b_U), some);
       parts.push(await inScope(part, value));
     }
     return Tensor.concat(parts);

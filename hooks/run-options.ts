@@ -5,6 +5,7 @@ import type { ActivationCache } from './cache.js';
 import { is, options, type Spec } from './check.js';
 import type { InputOptions } from './input.js';
 import type { NameFilter } from './names.js';
+import type { Holder } from './owning.js';
 import type { PosSlice } from './positions.js';
 import type { HookEntry } from './tap.js';
 
@@ -26,7 +27,7 @@ export interface CacheOptions extends RunOptions {
 }
 
 /** What `runWithCache` gives. */
-export interface CachedRun {
+export interface CachedRun extends Holder {
   /** As `forward` gives them. */
   logits: Tensor;
   cache: ActivationCache;

@@ -1,5 +1,6 @@
 /** One run of the model: packs the rows, taps the pass, frees what nobody kept. */
 
+import { axesOf, withLast } from '../engine/axes.js';
 import { type Batch, packBatch, type RowInput } from '../engine/batch.js';
 import { gpt2 } from '../engine/gpt2.js';
 import type { Gpu } from '../engine/gpu.js';
@@ -15,6 +16,7 @@ import type { Config } from '../weights/config.js';
 import type { LayerRange } from './input.js';
 import { hookNames, layerOf, matchNames, type NameFilter } from './names.js';
 import { type Hook, type HookEntry, HookTap } from './tap.js';
+import { asRows } from './view.js';
 import { WatchTap } from './watch-tap.js';
 
 /** What a run needs of a model. */
@@ -61,7 +63,7 @@ export async function run<T>(
   const wanted = plannedNames(config, layers, hooks, capture);
   const scope = new Scope();
   try {
-    const batch = packBatch(gpu, config.nHeads, inputs, scope, keepIn);
+    const batch = packBatch(gpu, config, inputs, scope, keepIn);
     const seen = { rows: batch.rows, equal: batch.equal, nHeads: config.nHeads };
     let tap: Tap =
       wanted.hooks.size || wanted.capture.size
@@ -80,8 +82,7 @@ export async function run<T>(
 export function runToLogits(model: Runnable, plan: RunPlan): Promise<Tensor> {
   return run(model, plan, ({ x, batch, stopped }) => {
     const out = stopped ? x : unembed(x, model.gpuWeights.W_U, model.gpuWeights.b_U);
-    const shape = batch.equal ? [batch.rows.length, batch.rows[0].length, out.shape[1]] : out.shape;
-    const shown = out.reshape(shape);
+    const shown = asRows(out, [stopped ? 'd_model' : 'd_vocab'], batch);
     return shown.alias(null, stopped ? 'residual stream' : 'logits');
   });
 }
@@ -93,7 +94,9 @@ export function runToLastLogits(model: Runnable, plan: RunPlan): Promise<Tensor>
       x,
       batch.rows.map((r) => r.start + r.length - 1),
     );
-    return unembed(last, model.gpuWeights.W_U, model.gpuWeights.b_U).keep();
+    const logits = unembed(last, model.gpuWeights.W_U, model.gpuWeights.b_U);
+    logits.named = axesOf(['batch', 'd_vocab']);
+    return logits.keep();
   });
 }
 
@@ -108,17 +111,20 @@ export function logitsOfResidual({ config, gpuWeights: w }: Runnable, residual: 
     const x = packed(residual, config, scope);
     const { normalization, eps, finalRms: rms } = config;
     const normalized = normalization === 'none' ? x : layerNorm(x, w.lnFinal, eps, { rms }).normalized;
-    return unembed(normalized, w.W_U, w.b_U)
-      .reshape([...residual.shape.slice(0, -1), config.dVocab])
-      .alias(null, 'logits');
+    const logits = unembed(normalized, w.W_U, w.b_U).reshape([
+      ...residual.shape.slice(0, -1),
+      config.dVocabOut,
+    ]);
+    logits.named = withLast(residual.named, 'd_vocab');
+    return logits.alias(null, 'logits');
   } finally {
     scope.close();
   }
 }
 
-/** A residual stream of the user's as [tokens, dModel], for the time of a run. */
+/** A residual stream of the user's as [tokens, dModel] without names, for the time of a run. */
 function packed(residual: Tensor, { dModel }: Config, scope: Scope): Tensor {
-  const own = residual.alias(scope);
+  const own = residual.alias(scope).renamed(null);
   return own.reshape([-1, dModel]);
 }
 

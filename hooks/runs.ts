@@ -233,9 +233,11 @@ export class Runs implements Ground {
     if (source.kind === 'cache') return false;
     if (source.kind === 'forks') return place.row === row && !source.owns(place);
     const [a, b] = [source.rows[place.row], this.rows[row]];
-    for (let p = 0; p <= place.pos; p++) if (a[p] !== b[p]) return false;
+    const seen =
+      this.setting.config.attentionDir === 'bidirectional' ? Math.max(a.length, b.length) : place.pos + 1; // tokens that reach it
+    for (let p = 0; p < seen; p++) if (a[p] !== b[p]) return false;
     const touches = (edits: readonly Edit[], r: number) =>
-      edits.some((e) => e.row === r && e.order <= order && e.pos <= place.pos);
+      edits.some((e) => e.row === r && e.order <= order && e.pos < seen);
     return !touches(source.edits, place.row) && !touches((this.#runs.get('base') as TokenRun).edits, row);
   }
 
@@ -288,6 +290,7 @@ export class Runs implements Ground {
     const [base, source] = [this.#runs.get('base') as TokenRun, this.#runs.get(name)!];
     if (
       !this.#sharing ||
+      this.setting.config.attentionDir === 'bidirectional' ||
       name === 'base' ||
       source.kind !== 'tokens' ||
       !this.comparable(name) ||

@@ -5,7 +5,7 @@ import { Tensor } from '../engine/tensor.js';
 import type { TextInput } from '../engine/text.js';
 import type { Tokenizer } from '../engine/tokenizer.js';
 import { is, options, signatures } from './check.js';
-import { type InputOptions, readInput } from './input.js';
+import { type InputOptions, needLanguageModel, readInput } from './input.js';
 import type { Runnable } from './run.js';
 import { MANY_TEXTS, type ManyTextsOptions, runTrie } from './run-trie.js';
 import { readsOf, runApart, shareBeginnings } from './trie.js';
@@ -25,6 +25,7 @@ export async function logProbs(
   options: ScoreOptions = {},
 ): Promise<Float32Array[]> {
   const { gpu, gpuWeights: w } = model;
+  needLanguageModel(model.config, 'log-probabilities of next tokens');
   const trie = options.hooks?.length ? runApart(rows) : shareBeginnings(rows, { leaves: false });
   const { start, common } = trie;
   const target = new Uint32Array(trie.nodeOf.length);
@@ -88,14 +89,14 @@ export const nextTokens = takes.nextTokens(async function nextTokens(
   { k = 1, prependBos, ...options }: NextTokensOptions = {},
 ): Promise<(readonly NextToken[])[]> {
   const { config, gpuWeights: w } = model;
-  if (!Number.isInteger(k) || k < 1 || k > config.dVocab)
-    throw new Error(`nextTokens: k = ${k}, but it is between 1 and the ${config.dVocab} tokens there are`);
+  if (!Number.isInteger(k) || k < 1 || k > config.dVocabOut)
+    throw new Error(`nextTokens: k = ${k}, but it is between 1 and the ${config.dVocabOut} tokens there are`);
   const rows = readInput(model, input, { prependBos }).tokens;
   const trie = options.hooks?.length ? runApart(rows) : shareBeginnings(rows, { leaves: true });
   const { nodeOf, start } = trie;
   const byNode = new Map<number, NextToken[]>();
   const reads = readsOf(trie, (row) => [rows[row].length - 1, rows[row].length]);
-  const step = Math.max(64, Math.floor(LOGITS_BYTES / 4 / config.dVocab / 64) * 64);
+  const step = Math.max(64, Math.floor(LOGITS_BYTES / 4 / config.dVocabOut / 64) * 64);
   await runTrie(model, trie, reads, options, async ({ x, at, rowOf }) => {
     const [n] = x.shape;
     const nodes = new Uint32Array(n);

@@ -1,5 +1,6 @@
 /** Stacks of components of the residual stream: filled piece by piece, normalised on the way, and their sums checked. */
 
+import { axesOf } from '../engine/axes.js';
 import { copyInto } from '../engine/launches.js';
 import { layerNorm, normalizeBy } from '../engine/ops.js';
 import { sameShape, showShape, sizeOf } from '../engine/shape.js';
@@ -10,16 +11,15 @@ import type { ActivationCache } from './cache.js';
 import { is, options } from './check.js';
 import { type Component, rowsAPiece } from './components.js';
 import { Look } from './look.js';
+import type { Holder } from './owning.js';
 import type { PosSlice } from './positions.js';
 
 /** Rows of the residual stream, and what each is. */
-export interface Stack {
+export interface Stack extends Holder {
   /** [component, batch, pos, dModel]; a single position drops its axis, rows of different length give [component, tokens, dModel]. */
   readonly stack: Tensor;
   /** One a row, as TransformerLens has them. */
   readonly labels: readonly string[];
-  /** Gives the memory of `stack` back. */
-  dispose(): void;
 }
 
 /** How far what adds up is off. */
@@ -130,7 +130,13 @@ export function fill(
         const sum = sumOfRows(out, own, look, piece.scope);
         copyInto(sum ? piece.sub(sum) : piece, out, at);
       });
-    return out.reshape([shape[0], ...look.lead, ...look.last]);
+    const shaped = out.reshape([shape[0], ...look.lead, ...look.last]);
+    shaped.named = axesOf([
+      'component',
+      ...look.names,
+      ...look.last.map(() => (look.projected ? null : 'd_model')),
+    ]);
+    return shaped;
   } finally {
     out.dispose();
   }
@@ -205,6 +211,7 @@ export function normalizeStack(
     const normalize = normalizer(look, norm, mode, scope, what);
     const rows = stack.alias(scope).reshape([stack.shape[0], look.tokens, look.width]);
     const out = Tensor.result(stack.gpu, stack.shape, [], stack.label);
+    out.named = stack.named;
     const step = rowsAPiece(look);
     for (let at = 0; at < rows.shape[0]; at += step) {
       const piece = normalize(rows.window([[at, Math.min(at + step, rows.shape[0])]]));

@@ -8,6 +8,7 @@ import { type MethodOptions, Optimizer, type OptimizerState, parameterGroups } f
 import { parameters } from '../engine/parameters.js';
 import { readWeights } from '../engine/read-weights.js';
 import type { Tensor } from '../engine/tensor.js';
+import { HOLDS } from '../engine/user-scope.js';
 import { Fingerprint } from '../weights/fingerprint.js';
 import { weightViews } from '../weights/views.js';
 import { checkedMethods, is, needed, options, signature } from './check.js';
@@ -258,6 +259,15 @@ export class Trainer {
   /** Gives the optimiser's memory back; the model stays. */
   dispose(): void {
     this.#optimizer.dispose();
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+
+  /** Internal: see `scope`. */
+  [HOLDS](): Iterable<unknown> {
+    return [this.#optimizer, this.model];
   }
 }
 

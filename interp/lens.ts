@@ -93,7 +93,7 @@ export const logitLens = takes.logitLens(async function logitLens(
   const [prompt] = rows.tokens;
   const asked = [...tokens, ...(pair ?? [])];
   const ids = asked.flatMap((t) => answerIds('logitLens', t, { model, rows: rows.tokens })[0]);
-  const reads = { k: Math.min(k, model.config.dVocab), tokens: ids };
+  const reads = { k: Math.min(k, model.config.dVocabOut), tokens: ids };
   const names = decompositionNames(model, 'accumulatedResid', -1, { inclMid });
   const { cache, final } = await runToFinal(model, rows.inputs, names);
   final.dispose();

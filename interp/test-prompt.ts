@@ -85,7 +85,7 @@ export const testPrompt = takes.testPrompt(async function testPrompt(
   const reads = several
     ? [{ pos: last, tokens: ids.map(([first]) => first) }]
     : ids[0].map((token, i) => ({ pos: last + i, tokens: [token] }));
-  const k = Math.min(Math.max(1, topK), model.config.dVocab);
+  const k = Math.min(Math.max(1, topK), model.config.dVocabOut);
   const found = await predictions(model, tokens, reads, k);
 
   const named = <T extends ScoredToken>(t: T): WithText<T> => ({ ...t, text: model.toString([t.token]) });

@@ -154,7 +154,8 @@ export const topCircuitEntries = takes.topCircuitEntries(async function topCircu
   const circuit = circuitOf(model, options);
   const { left, right } = await circuitFactors(model, circuit, everyToken(model));
   try {
-    const each = Math.min(checkK(k), model.config.dVocab);
+    const { dVocab, dVocabOut } = model.config;
+    const each = Math.min(checkK(k), circuit.circuit === 'ov' ? dVocabOut : dVocab);
     const { values, indices } = await topOfProduct(left, asTable(right), each, { onProgress, signal });
     const best = Array.from(values.keys())
       .sort((i, j) => values[j] - values[i] || i - j)

@@ -28,6 +28,17 @@ export function kernel(name: string, source: () => string): Kernel {
 /** Grid with one thread an element, for kernels whose workgroups are `WG` threads in a row. */
 export const perElement = (n: number): [number, number, number] => line(Math.ceil(n / WG));
 
+/**
+ * WGSL for numbers that are none. Told by their bits, because compilers may take it that there are none: `x != x` folds to
+ * false, and `max` passes over NaN. NaN and infinities are made of bits at run time; WGSL has no literals for them.
+ */
+export const specialsWgsl = /* wgsl */ `
+const NAN = 0x7fc00000u;
+const INFINITY = 0x7f800000u;
+fn isNan(x: f32) -> bool { return (bitcast<u32>(x) & 0x7fffffffu) > INFINITY; }
+fn special(bits: u32) -> f32 { return bitcast<f32>(bits); }
+fn larger(a: f32, b: f32) -> f32 { return select(select(max(a, b), b, isNan(b)), a, isNan(a)); }`;
+
 /** Threads of a workgroup in the element-wise kernels. */
 export const WG = 64;
 

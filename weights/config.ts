@@ -3,10 +3,26 @@
  */
 
 /**
- * The MLP's activation; `gelu_new` is GPT-2's tanh approximation, `gelu` the exact one; `solu` is x·softmax(x) over the
- * neurons, `solu_ln` that with a layer norm behind it (Elhage et al. 2022).
+ * The MLP's activation; `gelu_new` is GPT-2's tanh approximation, `gelu` the exact one; `silu` x·σ(x); `relu2` max(x, 0)²;
+ * `solu` is x·softmax(x) over the neurons, `solu_ln` that with a layer norm behind it (Elhage et al. 2022). `xielu` has
+ * fixed parameters, as in TransformerLens.
  */
-export type ActFn = 'gelu_new' | 'gelu' | 'relu' | 'solu' | 'solu_ln';
+export type ActFn =
+  | 'gelu_new'
+  | 'gelu'
+  | 'relu'
+  | 'relu2'
+  | 'leaky_relu'
+  | 'silu'
+  | 'quick_gelu'
+  | 'tanh'
+  | 'sigmoid'
+  | 'linear'
+  | 'xielu'
+  | 'solu'
+  | 'solu_ln';
+/** Which keys a query sees: those up to its own position, or all of its row (TransformerLens' `attention_dir`). */
+export type AttentionDir = 'causal' | 'bidirectional';
 /** `LN`: with gain and bias; `LNPre`: centred and scaled only (gain and bias folded away); `none`: no norm at all. */
 export type Normalization = 'LN' | 'LNPre' | 'none';
 /**
@@ -27,10 +43,13 @@ export interface Config {
   /** Longest sequence. */
   readonly nCtx: number;
   readonly dVocab: number;
+  /** Logits at a position; default dVocab. Where it differs, outputs are not tokens: nothing is generated or scored. */
+  readonly dVocabOut: number;
   /** Layer norm's epsilon, inside the square root. */
   readonly eps: number;
   readonly actFn: ActFn;
   readonly attnOnly: boolean;
+  readonly attentionDir: AttentionDir;
   readonly normalization: Normalization;
   /** The last norm divides by the root mean square and centres nothing (some of the first SoLU models). */
   readonly finalRms: boolean;
@@ -41,6 +60,8 @@ export interface Config {
   /** Token id of `<|endoftext|>`: beginning of sequence and end of text. Null when the model has none. */
   readonly bosTokenId: number | null;
   readonly eosTokenId: number | null;
+  /** All tokens that end a text; `eosTokenId` is the first. */
+  readonly eosTokenIds: readonly number[];
   /** Name for messages and file headers, e.g. `gpt2`. */
   readonly name: string;
 }
@@ -49,8 +70,19 @@ const ACTIVATIONS: Readonly<Record<string, ActFn>> = {
   gelu_new: 'gelu_new',
   gelu_pytorch_tanh: 'gelu_new', // the same formula
   gelu_fast: 'gelu_new', // likewise
+  gelu_accurate: 'gelu_new', // likewise
   gelu: 'gelu',
+  gelu_python: 'gelu', // by erf
+  quick_gelu: 'quick_gelu',
+  silu: 'silu',
+  swish: 'silu',
   relu: 'relu',
+  relu2: 'relu2',
+  leaky_relu: 'leaky_relu',
+  tanh: 'tanh',
+  sigmoid: 'sigmoid',
+  linear: 'linear',
+  xielu: 'xielu',
   solu: 'solu',
   solu_ln: 'solu_ln',
 };
@@ -109,6 +141,7 @@ function fromHuggingFace(given: Record<string, unknown>, file: string): Record<s
     dMlp: given.n_inner ?? (Number.isInteger(dModel) ? 4 * (dModel as number) : undefined),
     nCtx: given.n_positions ?? given.n_ctx ?? given.max_position_embeddings,
     dVocab: given.vocab_size,
+    dVocabOut: given.vocab_size,
     eps: given.layer_norm_epsilon,
     actFn: given.activation_function,
     attnOnly: false,
@@ -129,7 +162,6 @@ const ONLY: Readonly<Record<string, unknown>> = {
   post_embedding_ln: false,
   use_qk_norm: false,
   use_normalization_before_and_after: false,
-  attention_dir: 'causal',
 };
 
 /** The names of TransformerLens' HookedTransformerConfig, and those of the published toy models, to ours. */
@@ -139,7 +171,6 @@ function fromTransformerLens(given: Record<string, unknown>, file: string): Reco
       throw new Error(`${file}: ${key} is ${JSON.stringify(given[key])}; only ${only} is supported`);
   const { d_vocab: dVocab, n_heads: nHeads } = given;
   for (const [key, same] of [
-    ['d_vocab_out', dVocab],
     ['n_key_value_heads', nHeads],
     ['attn_scale', Math.sqrt(given.d_head as number)],
   ] as const)
@@ -156,6 +187,8 @@ function fromTransformerLens(given: Record<string, unknown>, file: string): Reco
     dMlp: attnOnly ? undefined : (given.d_mlp ?? undefined),
     nCtx: given.n_ctx,
     dVocab,
+    dVocabOut: given.d_vocab_out === -1 ? dVocab : (given.d_vocab_out ?? undefined),
+    attentionDir: given.attention_dir ?? undefined,
     eps: given.eps ?? given.ln_eps,
     actFn: attnOnly ? undefined : given.act_fn,
     attnOnly,
@@ -206,13 +239,20 @@ function complete(
   const dMlp = attnOnly ? 0 : size('dMlp', 4 * dModel);
   const eps = known.eps ?? inferred.eps ?? 1e-5;
   if (typeof eps !== 'number' || !(eps >= 0 && eps < 1)) throw fail('eps', eps, 'a number in [0, 1)');
-  const token = (key: 'bosTokenId' | 'eosTokenId'): number | null => {
-    const value = known[key] ?? inferred[key] ?? null;
-    if (value === null) return null;
-    // GPT-2's default of 50256 stays in the files of models with a smaller vocabulary.
-    if (!Number.isSafeInteger(value) || (value as number) < 0) throw fail(key, value, 'a token id or null');
-    return (value as number) < dVocab ? (value as number) : null;
+  const tokens = (key: 'bosTokenId' | 'eosTokenId', value: unknown): number[] => {
+    const many = key === 'eosTokenId' && Array.isArray(value);
+    return (many ? value : [value ?? -1]).filter((id: unknown): id is number => {
+      if (!Number.isSafeInteger(id) || (id as number) < -1)
+        throw fail(
+          key,
+          value,
+          many || key === 'eosTokenId' ? 'a token id, a list of them or null' : 'a token id or null',
+        );
+      // −1: none. GPT-2's default of 50256 stays in the files of models with a smaller vocabulary.
+      return (id as number) >= 0 && (id as number) < dVocab;
+    });
   };
+  const eosTokenIds = tokens('eosTokenId', known.eosTokenIds ?? known.eosTokenId ?? inferred.eosTokenId);
   const normalization = oneOf('normalization', { LN: 'LN', LNPre: 'LNPre', none: 'none' }, 'LN');
   const actFn = oneOf('actFn', ACTIVATIONS, 'gelu_new');
   if (actFn === 'solu_ln' && normalization === 'none')
@@ -225,9 +265,11 @@ function complete(
     dMlp,
     nCtx: size('nCtx'),
     dVocab,
+    dVocabOut: size('dVocabOut', dVocab),
     eps,
     actFn,
     attnOnly,
+    attentionDir: oneOf('attentionDir', { causal: 'causal', bidirectional: 'bidirectional' }, 'causal'),
     normalization,
     finalRms: flag('finalRms', false),
     positionEmbedding: oneOf(
@@ -237,8 +279,9 @@ function complete(
     ),
     scaleAttn: flag('scaleAttn', true),
     scaleAttnByInverseLayerIdx: flag('scaleAttnByInverseLayerIdx', false),
-    bosTokenId: token('bosTokenId'),
-    eosTokenId: token('eosTokenId'),
+    bosTokenId: tokens('bosTokenId', known.bosTokenId ?? inferred.bosTokenId)[0] ?? null,
+    eosTokenId: eosTokenIds[0] ?? null,
+    eosTokenIds: [...new Set(eosTokenIds)],
     name: name ?? (typeof known.name === 'string' ? known.name : 'unnamed'),
   };
 }

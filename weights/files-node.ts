@@ -13,6 +13,7 @@ import { path } from './kinds.js';
 import { signatures } from './options.js';
 import { pathInside } from './paths.js';
 import { setFilePlatform } from './platform.js';
+import { nodeFetch } from './proxy-node.js';
 import {
   type SavedTensor,
   safetensorsChunks,
@@ -23,7 +24,7 @@ import {
 
 /** Makes folders and the Hub cache available to `resolveModel`. Call once, from Node's entry point. */
 export function registerNodeFiles(): void {
-  setFilePlatform({ folder: nodeFolder, hub: nodeHub });
+  setFilePlatform({ folder: nodeFolder, hub: nodeHub, fetch: nodeFetch });
 }
 
 /**

@@ -74,9 +74,10 @@ export function saveable(
 }
 
 /** Whether the architecture is one that Hugging Face's GPT-2 has. */
-function isGpt2({ attnOnly, normalization, actFn, finalRms, positionEmbedding }: Config): boolean {
+function isGpt2({ attnOnly, normalization, actFn, finalRms, positionEmbedding, ...config }: Config): boolean {
   const special = attnOnly || normalization === 'none' || finalRms || positionEmbedding === 'shortformer';
-  return !special && !actFn.startsWith('solu');
+  const own = config.attentionDir === 'bidirectional' || config.dVocabOut !== config.dVocab;
+  return !special && !own && !actFn.startsWith('solu');
 }
 
 /**
@@ -117,7 +118,7 @@ function huggingFaceConfig(config: Config, tied: boolean): Record<string, unknow
     scale_attn_weights: config.scaleAttn,
     scale_attn_by_inverse_layer_idx: config.scaleAttnByInverseLayerIdx,
     bos_token_id: config.bosTokenId,
-    eos_token_id: config.eosTokenId,
+    eos_token_id: config.eosTokenIds.length > 1 ? config.eosTokenIds : config.eosTokenId,
     tie_word_embeddings: tied,
     torch_dtype: 'float32',
   };

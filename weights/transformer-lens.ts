@@ -34,6 +34,13 @@ interface Made {
 
 const QKV = ['Q', 'K', 'V'] as const;
 const EMBED = 'embed.W_E';
+/** What xIELU begins with (Huang & Schlag 2024): α = 0.8 and β = 0.5, the α's as inverses of softplus. */
+const XIELU: Readonly<Record<string, number>> = {
+  alpha_p: Math.log(Math.expm1(0.8)),
+  alpha_n: Math.log(Math.expm1(0.3)),
+  beta: 0.5,
+  eps: -1e-6,
+};
 
 /**
  * The checkpoint in GPT-2's names: itself where it has them already.
@@ -55,6 +62,7 @@ export function inGpt2Names(source: TensorSource): Gpt2Source {
     parts.norm(`${to}.ln_2`, `${from}.ln2`);
     parts.linear(`${to}.mlp.c_fc`, `${from}.mlp`, 'in');
     parts.norm(`${to}.mlp.ln`, `${from}.mlp.ln`);
+    parts.fixedXielu(`${to}.mlp.c_fc.bias`, `${from}.mlp.act_fn`);
     parts.linear(`${to}.mlp.c_proj`, `${from}.mlp`, 'out');
   }
   parts.norm('ln_f', 'ln_final');
@@ -166,6 +174,29 @@ class Parts {
     const shape = this.made.get(`${to}.weight`)?.shape;
     if (shape && !this.shape(`${from}.b_${which}`))
       this.#zeros(`${to}.bias`, `${from}.b_${which}`, [shape[1]]);
+  }
+
+  /** xIELU's parameters, which TransformerLens saves: only those that it begins with. Checked when `beside` is read. */
+  fixedXielu(beside: string, from: string): void {
+    if (!this.shape(`${from}.alpha_p`)) return;
+    const names = ['alpha_p', 'alpha_n', 'beta', 'eps'].flatMap((name) =>
+      this.shape(`${from}.${name}`) ? [[name, this.#use(`${from}.${name}`)] as const] : [],
+    );
+    const bias = this.made.get(beside);
+    if (!bias) return;
+    this.made.set(beside, {
+      ...bias,
+      read: async () => {
+        for (const [name, theirs] of names) {
+          const [value] = await this.#source.read(theirs);
+          if (Math.abs(value - XIELU[name]) > 1e-4)
+            throw this.#error(
+              `tensor "${theirs}" is ${value}: only xIELU with its first parameters is supported (${XIELU[name]})`,
+            );
+        }
+        return bias.read();
+      },
+    });
   }
 
   attention(to: string, from: string): void {

@@ -155,7 +155,7 @@ async function withoutHead(
   try {
     const each: number[] = [];
     for (const i of prompts.keys()) {
-      const last = logits.slice([i, -1]);
+      const last = logits.slice({ batch: i, pos: -1 });
       const values = await last.data(); // [dVocab]
       last.dispose();
       each.push(values[model.toSingleToken(correct[i])] - values[model.toSingleToken(wrong[i])]);
@@ -184,7 +184,7 @@ async function headsOf(
 }
 
 async function lastScales(cache: ActivationCache): Promise<number[]> {
-  const last = cache.get('ln_final.hook_scale').slice([null, -1]);
+  const last = cache.get('ln_final.hook_scale').slice({ pos: -1 });
   try {
     return [...(await last.data())]; // [batch, 1]
   } finally {

@@ -19,7 +19,7 @@ export const PRINTED = 0.0051;
 /** Logits of the next token, [dVocab]. */
 export async function lastLogits(model: HookedTransformer, text: string): Promise<Float32Array> {
   const logits = await model.forward(text);
-  const last = logits.slice([0, -1]);
+  const last = logits.slice({ batch: 0, pos: -1 });
   try {
     return await last.data(); // [dVocab]
   } finally {

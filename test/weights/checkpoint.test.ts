@@ -217,9 +217,11 @@ test("Hugging Face's config.json of GPT-2 is understood", () => {
     dMlp: 3072,
     nCtx: 1024,
     dVocab: 50257,
+    dVocabOut: 50257,
     eps: 1e-5,
     actFn: 'gelu_new',
     attnOnly: false,
+    attentionDir: 'causal',
     normalization: 'LN',
     scaleAttn: true,
     scaleAttnByInverseLayerIdx: false,
@@ -227,6 +229,7 @@ test("Hugging Face's config.json of GPT-2 is understood", () => {
     positionEmbedding: 'standard',
     bosTokenId: 50256,
     eosTokenId: 50256,
+    eosTokenIds: [50256],
     name: 'gpt2',
   };
   assert.equal(parseConfig(gpt2, { name: 'gpt2' }), expected);
@@ -252,8 +255,8 @@ const impossible: [what: string, json: unknown, error: RegExp][] = [
   ['a size as text', { ...sizes, vocab_size: '9' }, /dVocab is "9"/],
   [
     'an unknown activation',
-    { ...sizes, activation_function: 'silu' },
-    /actFn is "silu"; it must be one of gelu_new/,
+    { ...sizes, activation_function: 'mish' },
+    /actFn is "mish"; it must be one of gelu_new/,
   ],
   ['an impossible epsilon', { ...sizes, layer_norm_epsilon: 'x' }, /eps is "x"; it must be a number in/],
   [

@@ -150,7 +150,7 @@ test("a toy's configuration is read as TransformerLens reads it", () => {
   throws(() => parseConfig({ ...toy, gated_mlp: true }), /gated_mlp is true; only false/);
   throws(() => parseConfig({ ...toy, n_key_value_heads: 2 }), /n_key_value_heads is 2; only 8/);
   throws(() => parseConfig({ ...toy, normalization: 'RMS' }), /normalization is "RMS"/);
-  throws(() => parseConfig({ ...toy, act_fn: 'silu' }), /actFn is "silu"; it must be one of .*solu_ln/);
+  throws(() => parseConfig({ ...toy, act_fn: 'mish' }), /actFn is "mish"; it must be one of .*solu_ln/);
   throws(() => parseConfig({ ...toy, normalization_type: null }), /solu_ln.*normalization is "none"/);
 });
 
