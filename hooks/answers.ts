@@ -6,6 +6,7 @@ import { Tensor } from '../engine/tensor.js';
 import { rankOf } from '../engine/vocabulary.js';
 import { type Runnable, run } from './run.js';
 import { logSumExps } from './score.js';
+import { stopping } from './stopping.js';
 
 /** A token that may come next. */
 export interface ScoredToken {
@@ -39,10 +40,13 @@ export function predictions(
   tokens: readonly number[],
   reads: readonly { readonly pos: number; readonly tokens: readonly number[] }[],
   k: number,
+  signal?: AbortSignal,
 ): Promise<Prediction[]> {
+  signal?.throwIfAborted();
   const { gpu, gpuWeights: w } = model;
   const each = reads[0].tokens.length;
-  return run(model, { inputs: [{ tokens }] }, async ({ x }, scope) => {
+  const hooks = stopping(gpu, signal);
+  return run(model, { inputs: [{ tokens }], hooks }, async ({ x }, scope) => {
     const at = pickRows(
       x,
       reads.map((r) => r.pos),

@@ -13,7 +13,15 @@ import type { Base, Counterfactual } from './interventions.js';
 import { type Metric, mean, type PreparedMetric, type Read } from './metric.js';
 import type { HookedTransformer } from './model.js';
 import { chunksInTurn, type Fork, planFork, tokensIn } from './plan.js';
-import { checkRuns, type RecordContent, type RecordStore, readRecord, recordLine, sha256 } from './record.js';
+import {
+  checkRuns,
+  type RecordContent,
+  type RecordStore,
+  recordHeader,
+  recordLine,
+  resumeRecord,
+  sha256,
+} from './record.js';
 import { Runs } from './runs.js';
 import type { SweepOptions } from './sweep-options.js';
 import { type Span, walk } from './walk.js';
@@ -255,14 +263,7 @@ async function openRecord(
   const given = await interventionsToJson([list, { ...changed, sources }]);
   const text = JSON.stringify([config, hash, metric.reads, about]) + given;
   const fingerprint = await sha256(text);
-  const { header, ...content } = readRecord(await record.read());
-  if (header && header.fingerprint !== fingerprint)
-    throw new Error(
-      'the record is of another sweep (model, prompts, list or metric differ): give it another file',
-    );
-  const first = { glassbox: 'sweep' as const, fingerprint, cells: list.length, about: { ...about, ...more } };
-  if (!header) await record.append([recordLine(first)]);
-  return content;
+  return resumeRecord(record, recordHeader(fingerprint, list.length, { ...about, ...more }));
 }
 
 /** The metric at some reads, on the host. */

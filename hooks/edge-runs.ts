@@ -64,10 +64,12 @@ export class EdgeRuns {
     model: HookedTransformer,
     prompts: { clean: Prompts; corrupted: Prompts },
     metric: Metric,
+    signal?: AbortSignal,
   ): Promise<EdgeRuns> {
+    signal?.throwIfAborted();
     const runs = new EdgeRuns(model, prompts, metric);
     try {
-      await runs.#start();
+      await runs.#start(signal);
       return runs;
     } catch (e) {
       runs.dispose();
@@ -94,7 +96,7 @@ export class EdgeRuns {
     this.#reads = readsOf(clean, metric.reads);
   }
 
-  async #start(): Promise<void> {
+  async #start(signal?: AbortSignal): Promise<void> {
     const { clean, corrupted } = this.#prompts;
     const model = this.#model;
     await this.#keepBeginnings();
@@ -110,9 +112,11 @@ export class EdgeRuns {
     await addSenders(model, this.#inputs(corrupted), this.#base, {
       streams: this.#streams,
       end: end('corrupted'),
+      signal,
     });
+    signal?.throwIfAborted();
     addInto(this.#change, this.#base, null, -1);
-    await addSenders(model, this.#inputs(clean), this.#change, { end: end('clean') });
+    await addSenders(model, this.#inputs(clean), this.#change, { end: end('clean'), signal });
     const final = async (name: string) => {
       const found = finals.get(name);
       if (!found)

@@ -4,10 +4,12 @@ import type { AdapterChoice } from '../engine/adapter.js';
 import { Gpu } from '../engine/gpu.js';
 import type { Tokenizer } from '../engine/tokenizer.js';
 import { GpuWeights } from '../engine/weights.js';
+import { modelFolder } from '../weights/candidates.js';
 import { inferConfig, readModel } from '../weights/checkpoint.js';
 import { type Config, parseConfig } from '../weights/config.js';
 import { readJson } from '../weights/files.js';
 import { Fingerprint } from '../weights/fingerprint.js';
+import { fileError } from '../weights/messages.js';
 import { openCheckpoint } from '../weights/open.js';
 import { FILE_OPTIONS, type LoadOptions as FileOptions } from '../weights/platform.js';
 import {
@@ -97,11 +99,16 @@ export async function loadPretrained(source: ModelSource, options: LoadOptions):
 
 /** The first half of loading a model: needs no GPU. */
 export async function openPretrained(source: ModelSource, options: LoadOptions): Promise<OpenedModel> {
-  const files = await resolveModel(source, options);
-  const configFile = options.config ? null : await files.open('config.json');
+  let files = await resolveModel(source, options);
+  let configFile = options.config ? null : await files.open('config.json');
+  if (!configFile && !options.config) {
+    files = await modelFolder(files);
+    configFile = await files.open('config.json');
+  }
   if (!configFile && !options.config)
-    throw new Error(
-      `${files.name}: there is no config.json; a model is a folder with config.json and model.safetensors. ` +
+    throw fileError(
+      files.name,
+      'there is no config.json; a model is a folder with config.json and model.safetensors. ' +
         'Settings can be given instead: { config: { nHeads: 8, ... } }',
     );
   const json = options.config ?? ((await readJson(configFile!)) as Record<string, unknown>);

@@ -60,6 +60,8 @@ export async function run<T>(
 ): Promise<T> {
   const { gpu, config, gpuWeights: weights } = model;
   const { inputs, residual = null, layers = everything, hooks = [], capture, keepIn, watch } = plan;
+  const room = gpu.makeRoom();
+  if (room) await room;
   const wanted = plannedNames(config, layers, hooks, capture);
   const scope = new Scope();
   try {

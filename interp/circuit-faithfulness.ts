@@ -67,7 +67,7 @@ export const circuitFaithfulness = takes.circuitFaithfulness(async function circ
       `circuitFaithfulness: sizes: ${bad}: numbers from 0 to the ${edges.length} edges are needed`,
     );
   const pair = edgePair(model, options);
-  const runs = await EdgeRuns.start(model, pair, metric);
+  const runs = await EdgeRuns.start(model, pair, metric, signal);
   try {
     const [clean, corrupted] = [mean(runs.clean), mean(runs.corrupted)];
     const scale = faithfulnessOf(metric.name, clean, corrupted);

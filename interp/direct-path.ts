@@ -14,6 +14,7 @@ import { is, needed, options, signatures } from '../hooks/check.js';
 import type { Counterfactual } from '../hooks/interventions.js';
 import type { HookedTransformer } from '../hooks/model.js';
 import { actName } from '../hooks/names.js';
+import { stopping } from '../hooks/stopping.js';
 import type { Sweep } from '../hooks/sweep.js';
 import type { HostTensor } from '../weights/types.js';
 import { type Cells, cellsOf } from './cells.js';
@@ -59,7 +60,7 @@ export const pathPatchDirect = takes.pathPatchDirect(function pathPatchDirect(
     const pair = pathPair(model, options);
     const sender = nodeOf(model, options.sender, 'pathPatchDirect: sender');
     const { axes, parts } = cellsOf(model, to, ['layer', 'head'], {}, pair.changed, 'pathPatchDirect');
-    const list = await pathsOf(model, pair, sender, to, parts);
+    const list = await pathsOf(model, pair, sender, to, parts, options.signal);
     const meta = { method: 'direct path patching', sender: options.sender, to };
     return pathPlan(pair, metric, { axes, list, meta });
   };
@@ -77,10 +78,11 @@ async function pathsOf(
   sender: Node,
   to: 'q' | 'k' | 'v',
   receivers: Cells['parts'],
+  signal?: AbortSignal,
 ): Promise<Counterfactual[]> {
   const { dHead } = model.config;
   const { start } = firstChange(pair);
-  const added = await addedOf(model, pair, sender, MATRICES[to]);
+  const added = await addedOf(model, pair, sender, MATRICES[to], signal);
   const tokens = pair.changed.reduce((n, row) => n + row.length, 0);
   return receivers.map(({ layer, head, at }) => {
     const data = added.get(layer as number); // [head, tokens, dHead]
@@ -100,8 +102,10 @@ async function addedOf(
   { changed, from }: Pair,
   { layer, head }: Node,
   matrix: 'W_Q' | 'W_K' | 'W_V',
+  signal?: AbortSignal,
 ): Promise<Map<number, Float32Array>> {
   const { nLayers, dModel, normalization } = model.config;
+  signal?.throwIfAborted();
   const added = new Map<number, Float32Array>();
   if (layer + 1 === nLayers) return added;
   const site = actName(head === null ? 'mlp_out' : 'result', layer);
@@ -114,11 +118,12 @@ async function addedOf(
       [changed, [site, ...scales]],
       [from, [site]],
     ] as const)
-      runs.push((await model.runWithResidual(input, { names })).cache);
+      runs.push((await model.runWithResidual(input, { names, hooks: stopping(model.gpu, signal) })).cache);
     const [before, after] = [await written(runs[0], site, head), await written(runs[1], site, head)];
     const delta = after.map((x, i) => x - before[i]); // [tokens, dModel]
     if (normalization !== 'none') centre(delta, dModel);
     for (const l of layers) {
+      signal?.throwIfAborted();
       const gain = model.weights.ln1[l]?.w.data;
       const scale = scales.length ? await runs[0].get(scaleOf(l)).data() : null; // [tokens]
       const seen = delta.map(

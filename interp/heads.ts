@@ -100,6 +100,8 @@ export const headScores = takes.headScores(async function headScores(
         model,
         some.map((r) => rows[r]),
         look,
+        undefined,
+        signal,
       );
       sums.forEach((byKind, layer) => {
         byKind.forEach((byHead, k) => {

@@ -95,7 +95,7 @@ export const logitLens = takes.logitLens(async function logitLens(
   const ids = asked.flatMap((t) => answerIds('logitLens', t, { model, rows: rows.tokens })[0]);
   const reads = { k: Math.min(k, model.config.dVocabOut), tokens: ids };
   const names = decompositionNames(model, 'accumulatedResid', -1, { inclMid });
-  const { cache, final } = await runToFinal(model, rows.inputs, names);
+  const { cache, final } = await runToFinal(model, rows.inputs, names, signal);
   final.dispose();
   try {
     const { stack, labels, dispose } = cache.accumulatedResid(-1, { inclMid });

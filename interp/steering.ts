@@ -15,6 +15,7 @@ import type { HookedTransformer } from '../hooks/model.js';
 import { actName, checkName, isPattern } from '../hooks/names.js';
 import { positionRange } from '../hooks/positions.js';
 import { indexOf } from '../hooks/selection.js';
+import { stopping } from '../hooks/stopping.js';
 
 /** Options of `steeringVector`. */
 export interface SteeringOptions {
@@ -28,6 +29,8 @@ export interface SteeringOptions {
   readonly pos?: number | 'all' | 'each';
   /** Default true. */
   readonly prependBos?: boolean;
+  /** Ends it within a layer, with the signal's reason. */
+  readonly signal?: AbortSignal;
 }
 
 const STEERING = options<SteeringOptions>({
@@ -35,6 +38,7 @@ const STEERING = options<SteeringOptions>({
   at: is.text,
   pos: is.either(is.integer, is.oneOf('all', 'each')),
   prependBos: is.boolean,
+  signal: is.signal,
 });
 
 const takes = signatures({
@@ -51,7 +55,7 @@ export const steeringVector = takes.steeringVector(async function steeringVector
   model: HookedTransformer,
   positive: TextInput,
   negative: TextInput,
-  { layer, at = 'resid_pre', pos = -1, prependBos }: SteeringOptions,
+  { layer, at = 'resid_pre', pos = -1, prependBos, signal }: SteeringOptions,
 ): Promise<Numbers> {
   const { config } = model;
   const l = indexOf(layer, config.nLayers, 'steeringVector: layer');
@@ -60,7 +64,9 @@ export const steeringVector = takes.steeringVector(async function steeringVector
     throw new Error(`steeringVector: "${name}" has an entry for each key, and no directions`);
   if (typeof pos !== 'number' && pos !== 'all' && pos !== 'each')
     throw new Error(`steeringVector: pos ${JSON.stringify(pos)}: a number, 'all' or 'each' is needed`);
-  const mean = (input: TextInput) => meanActivation(model, input, { name, layer: l, pos, prependBos });
+  signal?.throwIfAborted();
+  const mean = (input: TextInput) =>
+    meanActivation(model, input, { name, layer: l, pos, prependBos, signal });
   const [plus, minus] = [await mean(positive), await mean(negative)];
   if (plus.shape[0] !== minus.shape[0])
     throw new Error(
@@ -78,9 +84,15 @@ async function meanActivation(
     layer,
     pos,
     prependBos,
-  }: { name: string; layer: number; pos: number | 'all' | 'each'; prependBos?: boolean },
+    signal,
+  }: Pick<SteeringOptions, 'prependBos' | 'signal'> & {
+    name: string;
+    layer: number;
+    pos: number | 'all' | 'each';
+  },
 ): Promise<{ shape: number[]; data: number[] }> {
-  const options = { names: name, stopAtLayer: layer + 1, prependBos };
+  const hooks = stopping(model.gpu, signal);
+  const options = { names: name, stopAtLayer: layer + 1, prependBos, hooks };
   const { logits: residual, cache } = await model.runWithCache(input, options);
   try {
     residual.dispose();
@@ -88,6 +100,7 @@ async function meanActivation(
     let shape: number[] = [];
     let count = 0;
     for (let i = 0; i < cache.batch; i++) {
+      signal?.throwIfAborted();
       const row = cache.row(i);
       const t = row.get(name); // [1, pos, ...]
       const [, length, ...dims] = t.shape;

@@ -162,6 +162,23 @@ export function laidOut(
 const mapValues = <A, B>(of: Readonly<Record<string, A>>, f: (value: A) => B): Record<string, B> =>
   Object.fromEntries(Object.entries(of).map(([name, value]) => [name, f(value)]));
 
+/** A record comes from a file. @throws when its layout does not fit its cells. */
+function checkLayout({ axes, metric, one, meta }: Layout, cells: number, { base, sources }: RunValues): void {
+  const isAxis = (axis: Axis) =>
+    typeof axis?.name === 'string' &&
+    Array.isArray(axis.labels) &&
+    axis.labels.every((l) => typeof l === 'string');
+  const fits =
+    Array.isArray(axes) &&
+    axes.every(isAxis) &&
+    axes.reduce((n, axis) => n * axis.labels.length, 1) === cells &&
+    ['batch', 'prompt'].includes(metric?.per) &&
+    (one === null || (metric.per === 'prompt' ? sources[one]?.length === base.length : one in sources)) &&
+    typeof meta === 'object' &&
+    meta !== null;
+  if (!fits) throw new Error(`record: its layout does not fit its ${cells} cells; it is damaged`);
+}
+
 const takes = signatures({
   recordResult: { record: is.having('a whole record, as mergeRecords gives it', 'header', 'cells', 'runs') },
 });
@@ -178,5 +195,6 @@ export const recordResult = takes.recordResult(function recordResult({
   const layout = header.about.layout as Layout | undefined;
   if (!layout)
     throw new Error('the record does not say how its cells are laid out: it is of an older version');
+  checkLayout(layout, header.cells, runs);
   return laidOut(layout, { ...runs, cells: Array.from({ length: header.cells }, (_, i) => cells.get(i)!) });
 });

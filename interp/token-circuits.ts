@@ -92,9 +92,14 @@ export const tokenCircuit = takes.tokenCircuit(async function tokenCircuit(
   model: HookedTransformer,
   options: CircuitOptions,
 ): Promise<FactoredMatrix> {
+  const { signal } = options;
+  signal?.throwIfAborted();
   const { left, right } = await circuitFactors(model, circuitOf(model, options), everyToken(model));
   try {
-    const [A, B] = [await left.data(), await right.data()];
+    const A = await left.data();
+    signal?.throwIfAborted();
+    const B = await right.data();
+    signal?.throwIfAborted();
     return new FactoredMatrix({ shape: left.shape, data: A }, transpose({ shape: right.shape, data: B }));
   } finally {
     left.dispose();
@@ -115,6 +120,7 @@ export const topCircuitTokens = takes.topCircuitTokens(async function topCircuit
   },
 ): Promise<TokenTable> {
   const { k = 10, onProgress, signal } = options;
+  signal?.throwIfAborted();
   const circuit = circuitOf(model, options);
   const given = Array.isArray(options.tokens) ? options.tokens : [options.tokens];
   const tokens = given.map((t: string | number) => (typeof t === 'string' ? model.toSingleToken(t) : t));
@@ -151,6 +157,7 @@ export const topCircuitEntries = takes.topCircuitEntries(async function topCircu
   options: CircuitOptions & { readonly k?: number },
 ): Promise<Labelled & { readonly entries: readonly CircuitEntry[] }> {
   const { k = 10, onProgress, signal } = options;
+  signal?.throwIfAborted();
   const circuit = circuitOf(model, options);
   const { left, right } = await circuitFactors(model, circuit, everyToken(model));
   try {

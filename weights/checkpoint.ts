@@ -10,16 +10,21 @@
  *     h.{l}.mlp.ln.weight|bias [dMlp]                                  (solu_ln; our name: GPT-2 has no such norm)
  *     h.{l}.mlp.c_proj.weight [dMlp, dModel]              .bias
  *     ln_f.weight|bias [dModel]
- *     lm_head.weight [dVocab, dModel]   lm_head.bias [dVocab]          (both optional; without, W_U is wte)
+ *     lm_head.weight [dVocab, dModel]   lm_head.bias [dVocab]          (both optional; without, W_U is wte; or wte is missing
+ *                                                                       and the same matrix as lm_head)
  *
- * Everything but lm_head may have a prefix (`transformer.`). The causal masks `h.{l}.attn.bias` and `.masked_bias` that old
+ * All may have a prefix (`transformer.`), the head that of a wrapper or none (`module.`, where the others have
+ * `module.transformer.`); see `prefix.ts`. The causal masks `h.{l}.attn.bias` and `.masked_bias` that old
  * checkpoints carry are ignored, and so are tensors outside the blocks that GPT-2 does not have (classifier heads).
  * Checkpoints in TransformerLens' names are seen through `transformer-lens.ts`.
  */
 
 import type { Config } from './config.js';
+import { fileError, quoted } from './messages.js';
+import { countLayers, findBeside, nearestPrefix } from './prefix.js';
 import { type Processing, processBlock, processEmbed, processFinal, readsOwnUnembed } from './processing.js';
 import { type OnLoadProgress, progressCounter } from './progress.js';
+import { checkNoQuantisedTensors } from './quantised.js';
 import { elements, showShape, type TensorSource } from './tensors.js';
 import { inGpt2Names } from './transformer-lens.js';
 import type { BlockWeights, FinalWeights, HostTensor, ModelPart, NormWeights } from './types.js';
@@ -43,8 +48,7 @@ export async function* readModel(
   { onProgress, signal }: ReadOptions = {},
 ): AsyncGenerator<ModelPart> {
   const { source } = inGpt2Names(checkpoint);
-  const shapes = expectedShapes(config);
-  const names = checkNames(source, config, shapes);
+  const names = checkNames(source, config);
   const total = [...names.values()].reduce((sum, name) => sum + 4 * elements(source.shape(name)!), 0);
   const event = { name: config.name, file: source.name, total };
   onProgress?.({ status: 'initiate', ...event, loaded: 0, progress: 0 });
@@ -106,15 +110,14 @@ export function inferConfig(checkpoint: TensorSource): Partial<Config> {
   const { source, inferred } = inGpt2Names(checkpoint);
   const prefix = findPrefix(source);
   const axis = (key: string, i: number) => source.shape(prefix + key)?.[i];
-  const layers = source.names().map((name) => Number(layerOf(name, prefix) ?? -1));
-  const nLayers = Math.max(-1, ...layers) + 1;
+  const nLayers = countLayers(source, prefix, /^h\.(\d+)\./);
   const dMlp = axis('h.0.mlp.c_fc.weight', 1);
-  const head = source.shape('lm_head.weight') ?? source.shape(`${prefix}lm_head.weight`);
+  const head = source.shape(findBeside(source, prefix, HEAD) ?? '');
   const attnOnly = nLayers > 0 && !source.names().some((name) => name.includes('.mlp.'));
   return {
     nLayers,
-    dModel: axis('wte.weight', 1),
-    dVocab: axis('wte.weight', 0),
+    dModel: axis('wte.weight', 1) ?? axis('wpe.weight', 1),
+    dVocab: axis('wte.weight', 0) ?? head?.[0],
     ...(head && { dVocabOut: head[0] }),
     nCtx: axis('wpe.weight', 0),
     dMlp: attnOnly ? 0 : dMlp,
@@ -149,13 +152,18 @@ export function expectedShapes(config: Config): Map<string, readonly number[]> {
   return shapes;
 }
 
+const HEAD = 'lm_head.weight';
+
 /** Checks names and shapes; gives each tensor's name in the source by its name without prefix. */
-function checkNames(
-  source: TensorSource,
-  config: Config,
-  shapes: ReadonlyMap<string, readonly number[]>,
-): Map<string, string> {
+function checkNames(source: TensorSource, config: Config): Map<string, string> {
+  const held = source.names();
   const prefix = findPrefix(source);
+  if (config.nLayers > held.length)
+    throw fileError(
+      source.name,
+      `the configuration says ${config.nLayers} layers, but there are ${held.length} tensors`,
+    );
+  const shapes = expectedShapes(config);
   const names = new Map<string, string>();
   const missing: string[] = [];
   for (const key of shapes.keys()) {
@@ -163,51 +171,64 @@ function checkNames(
     if (source.shape(name)) names.set(key, name);
     else missing.push(name);
   }
+  const { dVocab, dVocabOut, dModel, tieWordEmbeddings } = config;
+  const head = findBeside(source, prefix, HEAD);
+  if (head !== null && missing[0] === `${prefix}wte.weight` && tieWordEmbeddings !== false) {
+    names.set('wte.weight', head); // one matrix, saved under its other name
+    missing.shift();
+  } else if (head !== null) names.set(HEAD, head);
+  checkNoQuantisedTensors(held, source.name);
   checkNothingElse(source, config, prefix, shapes);
   if (missing.length > 0) throw missingTensors(source, config, missing);
-  for (const [key, shape] of shapes) checkShape(source, names.get(key)!, shape);
-
-  const { dVocab, dVocabOut, dModel } = config;
+  if (tieWordEmbeddings === false && head === null)
+    throw fileError(
+      source.name,
+      `there is no tensor "${called(source, HEAD)}", and the configuration does not say tie_word_embeddings: true`,
+    );
+  const bias = findBeside(source, prefix, 'lm_head.bias');
+  if (bias !== null) names.set('lm_head.bias', bias);
   for (const [key, shape] of [
-    ['lm_head.weight', [dVocabOut, dModel]] as const,
-    ['lm_head.bias', [dVocabOut]] as const,
-  ]) {
-    const name = [key, prefix + key].find((known) => source.shape(known));
-    if (name === undefined) continue;
-    checkShape(source, name, shape);
-    names.set(key, name);
+    ...shapes,
+    [HEAD, [dVocabOut, dModel]],
+    ['lm_head.bias', [dVocabOut]],
+  ] as const) {
+    const name = names.get(key);
+    if (name !== undefined) checkShape(source, name, shape);
   }
   if (dVocabOut !== dVocab && !names.has('lm_head.weight'))
-    throw new Error(
-      `${source.name}: the configuration says ${dVocabOut} outputs and ${dVocab} tokens, and there is no unembedding ("${called(source, 'lm_head.weight')}"), so that the embedding would be used`,
+    throw fileError(
+      source.name,
+      `the configuration says ${dVocabOut} outputs and ${dVocab} tokens, and there is no unembedding ("${called(source, HEAD)}"), so that the embedding would be used`,
     );
   return names;
 }
 
-/** What stands before `wte.weight`: '' or 'transformer.' or whatever a wrapper made of it. */
+/** What stands before `wpe.weight`: '' or 'transformer.' or whatever a wrapper made of it. */
 function findPrefix(source: TensorSource): string {
+  const found = nearestPrefix(source, ['wte.weight', 'wpe.weight']);
+  if (found !== null) return found;
   const names = source.names();
-  if (names.includes('wte.weight')) return '';
-  const found = names.filter((name) => name.endsWith('.wte.weight')).sort((a, b) => a.length - b.length)[0];
-  if (found) return found.slice(0, -'wte.weight'.length);
-  const some = names.slice(0, 3).map((name) => `"${name}"`);
-  throw new Error(
-    `${source.name}: no tensor "wte.weight" or "transformer.wte.weight", and no "embed.W_E", so this is not a GPT-2 checkpoint` +
+  checkNoQuantisedTensors(names, source.name);
+  const some = names.slice(0, 3).map((name) => quoted(name, 40));
+  throw fileError(
+    source.name,
+    'no tensor "wte.weight" or "transformer.wte.weight", and no "embed.W_E", so this is not a GPT-2 checkpoint' +
       (some.length ? ` (it has ${names.length} tensors: ${some.join(', ')}, ...)` : ' (it has no tensors)'),
   );
 }
 
 function missingTensors(source: TensorSource, config: Config, missing: string[]): Error {
-  const shown = missing.slice(0, 8).map((name) => `"${called(source, name)}"`);
-  const more = missing.length > 8 ? ` and ${missing.length - 8} more` : '';
+  const some = missing.slice(0, 3).map((name) => quoted(called(source, name)));
+  const more = missing.length > 3 ? ` and ${missing.length - 3} more` : '';
   const hint = missing.every((name) => /ln(_1|_2|_f)?\./.test(name))
     ? ". For a model without layer norm weights set normalization: 'none' or 'LNPre'"
     : missing.every((name) => /\.(mlp|ln_2)\./.test(name))
       ? '. For an attention-only model set attnOnly: true'
       : '';
-  return new Error(
-    `${source.name}: ${missing.length} of the tensors of a model with ${config.nLayers} layers are missing: ` +
-      `${shown.join(', ')}${more}${hint}`,
+  return fileError(
+    source.name,
+    `${missing.length} of the tensors of a model with ${config.nLayers} layers are missing: ` +
+      `${some.join(', ')}${more}${hint}`,
   );
 }
 
@@ -233,7 +254,7 @@ function checkNothingElse(
             : config.normalization !== 'LN' && /\.?ln(_1|_2|_f)?\./.test(name)
               ? `the configuration says normalization '${config.normalization}'`
               : 'GPT-2 has no such tensor';
-    throw new Error(`${source.file(name)}: unexpected tensor "${called(source, name)}": ${why}`);
+    throw fileError(source.file(name), `unexpected tensor ${quoted(called(source, name))}: ${why}`);
   }
 }
 
@@ -250,8 +271,9 @@ function checkShape(source: TensorSource, name: string, expected: readonly numbe
   const found = source.shape(name)!;
   if (showShape(found) === showShape(expected)) return;
   const transposed = showShape([...found].reverse()) === showShape(expected);
-  throw new Error(
-    `${source.file(name)}: tensor "${called(source, name)}" has shape ${showShape(found)}, the configuration says ${showShape(expected)}` +
+  throw fileError(
+    source.file(name),
+    `tensor ${quoted(called(source, name))} has shape ${showShape(found)}, the configuration says ${showShape(expected)}` +
       (transposed ? ' (it is transposed: nn.Linear stores [out, in], GPT-2 checkpoints [in, out])' : ''),
   );
 }
@@ -259,8 +281,9 @@ function checkShape(source: TensorSource, name: string, expected: readonly numbe
 function checkFinite(data: Float32Array, name: string, source: TensorSource): void {
   for (let i = 0; i < data.length; i++) {
     if (Number.isFinite(data[i])) continue;
-    throw new Error(
-      `${source.file(name)}: tensor "${called(source, name)}" holds ${data[i]} at index ${i}; the checkpoint is corrupt`,
+    throw fileError(
+      source.file(name),
+      `tensor ${quoted(called(source, name))} holds ${data[i]} at index ${i}; the checkpoint is corrupt`,
     );
   }
 }

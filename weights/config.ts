@@ -2,6 +2,9 @@
  * The shape of a model, and the letters used everywhere: nLayers, nHeads, dModel, dHead, dMlp, nCtx, dVocab.
  */
 
+import { fileError, shownJson } from './messages.js';
+import { checkNotQuantised } from './quantised.js';
+
 /**
  * The MLP's activation; `gelu_new` is GPT-2's tanh approximation, `gelu` the exact one; `silu` x·σ(x); `relu2` max(x, 0)²;
  * `solu` is x·softmax(x) over the neurons, `solu_ln` that with a layer norm behind it (Elhage et al. 2022). `xielu` has
@@ -62,6 +65,8 @@ export interface Config {
   readonly eosTokenId: number | null;
   /** All tokens that end a text; `eosTokenId` is the first. */
   readonly eosTokenIds: readonly number[];
+  /** Whether the unembedding is the embedding's matrix; absent where the configuration does not say. */
+  readonly tieWordEmbeddings?: boolean;
   /** Name for messages and file headers, e.g. `gpt2`. */
   readonly name: string;
 }
@@ -107,8 +112,9 @@ export function parseConfig(
   { name, file = 'config', inferred = {} }: ConfigHints = {},
 ): Config {
   if (typeof json !== 'object' || json === null || Array.isArray(json))
-    throw new Error(`${file}: not an object of settings`);
+    throw fileError(file, `not an object of settings: ${shownJson(json)}`);
   const given = json as Record<string, unknown>;
+  checkNotQuantised(given, file);
   const known = isHuggingFace(given)
     ? fromHuggingFace(given, file)
     : 'n_layers' in given || 'd_model' in given
@@ -127,13 +133,13 @@ function isHuggingFace(given: Record<string, unknown>): boolean {
 function fromHuggingFace(given: Record<string, unknown>, file: string): Record<string, unknown> {
   const modelType = given.model_type ?? 'gpt2';
   if (modelType !== 'gpt2')
-    throw new Error(`${file}: model_type is ${JSON.stringify(modelType)}; only "gpt2" models are supported`);
+    throw fileError(file, `model_type is ${shownJson(modelType)}; only "gpt2" models are supported`);
   if (given.add_cross_attention === true)
-    throw new Error(`${file}: add_cross_attention is true; only decoder-only models are supported`);
+    throw fileError(file, `add_cross_attention is true; only decoder-only models are supported`);
   const dModel = given.n_embd ?? given.hidden_size;
   const nHeads = given.n_head ?? given.num_attention_heads;
   if (Number.isInteger(dModel) && Number.isInteger(nHeads) && (dModel as number) % (nHeads as number) !== 0)
-    throw new Error(`${file}: n_embd ${dModel} is not a multiple of n_head ${nHeads}`);
+    throw fileError(file, `n_embd ${dModel} is not a multiple of n_head ${nHeads}`);
   return {
     nLayers: given.n_layer ?? given.num_hidden_layers,
     nHeads,
@@ -150,6 +156,7 @@ function fromHuggingFace(given: Record<string, unknown>, file: string): Record<s
     scaleAttnByInverseLayerIdx: given.scale_attn_by_inverse_layer_idx,
     bosTokenId: given.bos_token_id,
     eosTokenId: given.eos_token_id,
+    tieWordEmbeddings: given.tie_word_embeddings,
     name: given._name_or_path || undefined,
   };
 }
@@ -168,14 +175,14 @@ const ONLY: Readonly<Record<string, unknown>> = {
 function fromTransformerLens(given: Record<string, unknown>, file: string): Record<string, unknown> {
   for (const [key, only] of Object.entries(ONLY))
     if (given[key] != null && given[key] !== only)
-      throw new Error(`${file}: ${key} is ${JSON.stringify(given[key])}; only ${only} is supported`);
+      throw fileError(file, `${key} is ${shownJson(given[key])}; only ${only} is supported`);
   const { d_vocab: dVocab, n_heads: nHeads } = given;
   for (const [key, same] of [
     ['n_key_value_heads', nHeads],
     ['attn_scale', Math.sqrt(given.d_head as number)],
   ] as const)
     if (given[key] != null && given[key] !== -1 && given[key] !== same)
-      throw new Error(`${file}: ${key} is ${JSON.stringify(given[key])}; only ${same} is supported`);
+      throw fileError(file, `${key} is ${shownJson(given[key])}; only ${same} is supported`);
   const attnOnly = given.attn_only ?? undefined;
   const normalization = 'normalization' in given ? given.normalization : given.normalization_type;
   const position = given.shortformer_pos ? 'shortformer' : given.positional_embedding_type;
@@ -197,6 +204,7 @@ function fromTransformerLens(given: Record<string, unknown>, file: string): Reco
     positionEmbedding: position ?? undefined,
     scaleAttn: given.use_attn_scale ?? undefined,
     scaleAttnByInverseLayerIdx: given.scale_attn_by_inverse_layer_idx ?? undefined,
+    tieWordEmbeddings: given.tie_word_embeddings,
     name: given.model_name ?? undefined,
   };
 }
@@ -206,10 +214,10 @@ function complete(
   { name, file = 'config', inferred = {} }: ConfigHints,
 ): Config {
   const fail = (key: string, value: unknown, wanted: string) =>
-    new Error(`${file}: ${key} is ${JSON.stringify(value)}; it must be ${wanted}`);
+    fileError(file, `${key} is ${shownJson(value)}; it must be ${wanted}`);
   const size = (key: keyof Config, fallback?: number, least = 1): number => {
     const value = known[key] ?? inferred[key] ?? fallback;
-    if (value === undefined) throw new Error(`${file}: ${key} (Hugging Face: ${HF_NAMES[key]}) is missing`);
+    if (value === undefined) throw fileError(file, `${key} (Hugging Face: ${HF_NAMES[key]}) is missing`);
     if (!Number.isSafeInteger(value) || (value as number) < least)
       throw fail(key, value, least > 0 ? 'a positive integer' : `an integer of at least ${least}`);
     return value as number;
@@ -253,10 +261,13 @@ function complete(
     });
   };
   const eosTokenIds = tokens('eosTokenId', known.eosTokenIds ?? known.eosTokenId ?? inferred.eosTokenId);
+  const tieWordEmbeddings = known.tieWordEmbeddings ?? inferred.tieWordEmbeddings ?? null;
+  if (tieWordEmbeddings !== null && typeof tieWordEmbeddings !== 'boolean')
+    throw fail('tieWordEmbeddings', tieWordEmbeddings, 'true or false');
   const normalization = oneOf('normalization', { LN: 'LN', LNPre: 'LNPre', none: 'none' }, 'LN');
   const actFn = oneOf('actFn', ACTIVATIONS, 'gelu_new');
   if (actFn === 'solu_ln' && normalization === 'none')
-    throw new Error(`${file}: actFn is "solu_ln", which has a layer norm, and normalization is "none"`);
+    throw fileError(file, `actFn is "solu_ln", which has a layer norm, and normalization is "none"`);
   return {
     nLayers,
     nHeads,
@@ -282,6 +293,7 @@ function complete(
     bosTokenId: tokens('bosTokenId', known.bosTokenId ?? inferred.bosTokenId)[0] ?? null,
     eosTokenId: eosTokenIds[0] ?? null,
     eosTokenIds: [...new Set(eosTokenIds)],
+    ...(tieWordEmbeddings !== null && { tieWordEmbeddings }),
     name: name ?? (typeof known.name === 'string' ? known.name : 'unnamed'),
   };
 }

@@ -43,8 +43,28 @@ export async function nodeFolder(path: string): Promise<FileSource> {
   return {
     name: folder,
     open: async (file) => nodeFile(join(folder, pathInside(file, folder))),
-    list: () => readdir(folder),
+    list: (deep) => listFolder(folder, deep ? MOST_FOLDERS : 1),
   };
+}
+
+/** How deep a model is looked for in a folder, and among how many names. */
+const [MOST_FOLDERS, MOST_NAMES] = [4, 10_000];
+
+/** Files, and those in folders inside, `depth` levels in all. Hidden folders are left out, and names beyond the limit. */
+async function listFolder(folder: string, depth: number): Promise<string[]> {
+  const found: string[] = [];
+  const walk = async (path: string, left: number): Promise<void> => {
+    for (const entry of await readdir(join(folder, path), { withFileTypes: true })) {
+      if (found.length >= MOST_NAMES) return;
+      const inner = path + entry.name;
+      if (entry.isDirectory()) {
+        if (left > 1 && !entry.name.startsWith('.') && entry.name !== 'node_modules')
+          await walk(`${inner}/`, left - 1).catch(() => {}); // a folder that may not be read holds no model
+      } else found.push(inner);
+    }
+  };
+  await walk('', depth);
+  return found;
 }
 
 const takes = signatures({

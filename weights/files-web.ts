@@ -1,5 +1,5 @@
 /**
- * Files of the web: URLs read with range requests, and Blobs. Works in Node too.
+ * Files of the web: URLs read with range requests. Works in Node too.
  */
 
 import { checkRange, type FileSource, memoryFile, type RandomAccess } from './files.js';
@@ -159,36 +159,4 @@ async function headSize(url: string, how: UrlOptions): Promise<number> {
 function looksLikeHtml(type: string, bytes: Uint8Array): boolean {
   if (/^text\/html\b/i.test(type)) return true;
   return /^\s*<(!doctype|html)/i.test(new TextDecoder('latin1').decode(bytes.subarray(0, 64)));
-}
-
-/** Files that a user picked or dropped, by path. Folders before the name are ignored unless the path has them. */
-export function blobFolder(blobs: ReadonlyMap<string, Blob>, name = 'the given files'): FileSource {
-  return {
-    name,
-    async open(path) {
-      const key = blobs.has(path) ? path : [...blobs.keys()].find((known) => known.endsWith(`/${path}`));
-      const blob = key === undefined ? undefined : blobs.get(key);
-      return blob ? blobFile(key!, blob) : null;
-    },
-    // As `open` sees them: without a folder that they all lie in.
-    list: async () => {
-      const paths = [...blobs.keys()];
-      const folder = /^[^/]*\//.exec(paths[0] ?? '')?.[0] ?? '';
-      const inside = paths.every((path) => path.startsWith(folder));
-      return inside ? paths.map((path) => path.slice(folder.length)) : paths;
-    },
-  };
-}
-
-/** A Blob or File as a file; only the wanted parts of it are read. */
-export function blobFile(name: string, blob: Blob): RandomAccess {
-  const file: RandomAccess = {
-    name,
-    size: blob.size,
-    async read(offset, length) {
-      checkRange(file, offset, length);
-      return new Uint8Array(await blob.slice(offset, offset + length).arrayBuffer());
-    },
-  };
-  return file;
 }

@@ -7,7 +7,8 @@
  */
 
 import type { FileSource, RandomAccess } from './files.js';
-import { blobFile, openUrl, type UrlOptions } from './files-web.js';
+import { blobFile } from './files-blob.js';
+import { openUrl, type UrlOptions } from './files-web.js';
 import { HUB_ENDPOINT, type HubListing, hubListing, resolveUrl } from './hub.js';
 import { isCommit, isContentHash, isSafePath, safePath, safeRevision } from './paths.js';
 import type { HubStore, LoadOptions } from './platform.js';

@@ -4,7 +4,7 @@
  */
 
 import type { FileSource } from './files.js';
-import { boolean, callback, path, positive, signal, text } from './kinds.js';
+import { boolean, callback, either, oneOf, path, positive, signal, text } from './kinds.js';
 import type { Spec } from './options.js';
 import type { OnLoadProgress } from './progress.js';
 
@@ -33,7 +33,7 @@ export interface LoadOptions {
 export const FILE_OPTIONS = {
   revision: text,
   cacheDir: path,
-  token: text,
+  token: either(text, oneOf(false)),
   endpoint: path,
   localFilesOnly: boolean,
   timeoutMs: positive,

@@ -3,7 +3,8 @@
  */
 
 import type { FileSource } from './files.js';
-import { blobFolder, urlFiles, urlFolder } from './files-web.js';
+import { blobFolder, filesByPath } from './files-blob.js';
+import { urlFiles, urlFolder } from './files-web.js';
 import { type HubRepo, hubPage, hubRepo, knownModels } from './hub.js';
 import { webHub } from './hub-web.js';
 import { type FilePlatform, filePlatform, type LoadOptions } from './platform.js';
@@ -80,10 +81,4 @@ async function pathOnDisk(path: string, platform: FilePlatform): Promise<FileSou
 
 function openHub({ repo, aliases }: HubRepo, options: LoadOptions): Promise<FileSource> {
   return (filePlatform()?.hub ?? webHub).open(repo, aliases, options);
-}
-
-function filesByPath(files: readonly File[]): Map<string, Blob> {
-  // Set by browsers when a whole folder was picked.
-  const path = (file: File & { webkitRelativePath?: string }) => file.webkitRelativePath || file.name;
-  return new Map(files.map((file) => [path(file), file]));
 }

@@ -69,7 +69,9 @@ export function saveable(
       format: 'pt',
       ...(steps && { processing: steps.map(([step]) => step).join(', ') || 'none' }),
     },
-    config: huggingFace ? huggingFaceConfig(config, tied) : { ...config },
+    config: huggingFace
+      ? huggingFaceConfig(config, tied)
+      : { ...config, ...('tieWordEmbeddings' in config && { tieWordEmbeddings: tied }) },
   };
 }
 

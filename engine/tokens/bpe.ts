@@ -21,17 +21,17 @@ function mergesOf(
   const merges = new Map<number, Merge>();
   for (const [rank, merge] of list(json.merges, 'model.merges').entries()) {
     const pair = typeof merge === 'string' ? merge.split(' ') : merge;
-    const where = `model.merges, entry ${rank}, is ${quoted(merge, 40)}`;
+    const where = () => `model.merges, entry ${rank}, is ${quoted(merge, 40)}`;
     if (
       !Array.isArray(pair) ||
       pair.length !== 2 ||
       pair.some((part) => typeof part !== 'string' || part === '')
     )
-      throw new Error(`tokenizer.json: ${where}; it must be two tokens, "a b" or ["a", "b"]`);
+      throw new Error(`tokenizer.json: ${where()}; it must be two tokens, "a b" or ["a", "b"]`);
     const [left, right] = (pair as string[]).map((part) => vocab.get(part));
     const id = vocab.get(pair[0] + pair[1].slice(prefix.length));
     if (left === undefined || right === undefined || id === undefined)
-      throw new Error(`tokenizer.json: ${where}: its parts and what they make must be in the vocabulary`);
+      throw new Error(`tokenizer.json: ${where()}: its parts and what they make must be in the vocabulary`);
     merges.set(left * IDS + right, { rank, id });
   }
   return merges;

@@ -41,11 +41,14 @@ export const optionalText = (value: unknown, where: string): string | undefined 
 /** No vocabulary has as many tokens. */
 const MOST_IDS = 2 ** 24;
 
+const TOKEN_ID = `a token id, an integer from 0 to ${MOST_IDS - 1}`;
+const isTokenId = (value: unknown): value is number =>
+  Number.isSafeInteger(value) && (value as number) >= 0 && (value as number) < MOST_IDS;
+
 /** A token id. */
 export function tokenId(value: unknown, where: string): number {
-  if (!Number.isSafeInteger(value) || (value as number) < 0 || (value as number) >= MOST_IDS)
-    throw wrong(value, where, `a token id, an integer from 0 to ${MOST_IDS - 1}`);
-  return value as number;
+  if (!isTokenId(value)) throw wrong(value, where, TOKEN_ID);
+  return value;
 }
 
 /** `{ token: id }`, as a map. */
@@ -53,7 +56,8 @@ export function vocabularyOf(value: unknown, where = 'model.vocab'): Map<string,
   const vocab = new Map<string, number>();
   const seen = new Map<number, string>();
   for (const [entry, id] of Object.entries(record(value, where))) {
-    const at = tokenId(id, `${where}, the id of ${quoted(entry, 30)},`);
+    if (!isTokenId(id)) throw wrong(id, `${where}, the id of ${quoted(entry, 30)},`, TOKEN_ID);
+    const at = id;
     const other = seen.get(at);
     if (other !== undefined)
       throw new Error(

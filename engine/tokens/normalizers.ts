@@ -1,6 +1,6 @@
 /** Normalizers of tokenizer.json: what is done to a text before it is cut. As in Hugging Face's Rust library. */
 
-import { BYTE_TO_CHAR } from '../bytes.js';
+import { entryOfChar } from '../bytes.js';
 import { list, optionalText, quoted, record, text } from './file.js';
 import { patternOf, SPACE } from './pattern.js';
 import { mapChars, type Piece, PieceBuilder, prepend, replaceMatches, slicePiece } from './piece.js';
@@ -12,7 +12,6 @@ export type Normalizer = (piece: Piece) => Piece;
 type Form = 'NFC' | 'NFD' | 'NFKC' | 'NFKD';
 
 const SPACES = new RegExp(`^[${SPACE}]$`, 'u');
-const utf8 = new TextEncoder();
 /** What may be composed with what stands before it stays with it: marks, and Hangul's letters. */
 const CLUSTERS = /[\u1100-\u11ff\ua960-\ua97f\ud7b0-\ud7ff\uac00-\ud7a3]+\p{M}*|\P{M}\p{M}*|\p{M}+/gu;
 
@@ -139,8 +138,7 @@ export function normalizerOf(json: unknown, where = 'normalizer'): Normalizer | 
       return (piece) => replaceMatches(piece, pattern(piece.text), content);
     }
     case 'ByteLevel':
-      return (piece) =>
-        mapChars(piece, (char) => Array.from(utf8.encode(char), (byte) => BYTE_TO_CHAR[byte]).join(''));
+      return (piece) => mapChars(piece, entryOfChar);
     default:
       throw new Error(`tokenizer.json: ${where} is of type ${quoted(given.type)}, which is not known`);
   }

@@ -104,6 +104,11 @@ export class PieceBuilder {
 
 /** Every character (code point) replaced by a text, which may be empty. */
 export function mapChars(piece: Piece, change: (char: string) => string): Piece {
+  if (!piece.starts) {
+    let text = '';
+    for (const char of piece.text) text += change(char);
+    return { ...piece, text, at: 0 };
+  }
   const out = new PieceBuilder(piece);
   let at = 0;
   for (const char of piece.text) {

@@ -3,7 +3,7 @@
  * Face's Rust library: `\s` is White_Space, `Digits` means all of \p{N}, `\w` Unicode's word characters.
  */
 
-import { BYTE_TO_CHAR } from '../bytes.js';
+import { entryOfChar } from '../bytes.js';
 import { list, optionalText, quoted, record, text } from './file.js';
 import { matchesOf, type Pattern, patternOf, SPACE } from './pattern.js';
 import { type Match, mapChars, type Piece, prepend, replaceMatches, slicePiece } from './piece.js';
@@ -84,15 +84,11 @@ function behaviourOf(value: unknown, where: string, fallback?: Behaviour): Behav
   return found;
 }
 
-const utf8 = new TextEncoder();
-
 function byteLevel(json: Record<string, unknown>): PreTokenizer {
   const cut: PreTokenizer = json.use_regex === false ? (piece) => [piece] : split(GPT2, 'Isolated');
   return (piece) => {
     const whole = json.add_prefix_space === true && !piece.text.startsWith(' ') ? prepend(piece, ' ') : piece;
-    return cut(whole).map((part) =>
-      mapChars(part, (char) => Array.from(utf8.encode(char), (byte) => BYTE_TO_CHAR[byte]).join('')),
-    );
+    return cut(whole).map((part) => mapChars(part, entryOfChar));
   };
 }
 

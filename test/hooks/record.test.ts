@@ -162,11 +162,11 @@ test('shards, put together in any order, are the whole', async () => {
   }
   await throws(() => mergeRecords(named.slice(1)), /4 of 12 cells are missing \(the first is 0\): a shard/);
   await throws(() => mergeRecords([]), /no records were given/);
-  await throws(() => mergeRecords([named[0], { name: 'empty', lines: [] }]), /^empty is empty/);
+  await throws(() => mergeRecords([named[0], { name: 'empty', lines: [] }]), /^empty: it is empty/);
   const other = memory();
   await counterfactuals(model, base, list.slice(1), metric, { record: other });
   const foreign = { name: 'foreign', lines: other.lines };
-  await throws(() => mergeRecords([...named, foreign]), /foreign is of another sweep than shard-0/);
+  await throws(() => mergeRecords([...named, foreign]), /foreign: of another sweep than shard-0/);
 });
 
 const changes: [what: string, run: (record: RecordStore) => Promise<unknown>][] = [
@@ -235,13 +235,13 @@ test('what is no record is refused before any work', async () => {
   const dispatches = model.gpu.stats.dispatches;
   const run = (record: RecordStore) => counterfactuals(model, base, list, metric, { record });
   const header = '{"glassbox":"sweep","fingerprint":"x","cells":12,"about":{}}';
-  await throws(run(memory(['{"a":1}'])), /record is not the record of a sweep: its first line is {"a":1}/);
-  await throws(run(memory(['hello'])), /record, line 1 is no line of a record: "hello"/);
-  await throws(run(memory(['7'])), /line 1 is no line of a record/);
+  await throws(run(memory(['{"a":1}'])), /record: not the record of a sweep: its first line is "{"a":1}"/);
+  await throws(run(memory(['hello'])), /record, line 1: no line of a record: "hello"/);
+  await throws(run(memory(['7'])), /line 1: no line of a record/);
   await throws(run(memory([header])), /record is of another sweep.*give it another file/);
-  await throws(run(memory([header, 'x', '{}'])), /line 2 is no line of a record/);
-  await throws(run(memory([header, '{"index":12,"value":[1]}'])), /line 2 is no cell of a sweep with 12/);
-  await throws(run(memory([header, header.replace('"x"', '"y"')])), /line 2 begins another sweep/);
+  await throws(run(memory([header, 'x', '{}'])), /line 2: no line of a record/);
+  await throws(run(memory([header, '{"index":12,"value":[1]}'])), /line 2: no cell of a sweep with 12/);
+  await throws(run(memory([header, header.replace('"x"', '"y"')])), /line 2: another sweep begins here/);
   await throws(run(jsonLines(folder)), /is a folder; name a file in it/);
   await throws(run(jsonLines(join(folder, 'no', 'a.jsonl'))), /there is no folder .*no; make it first/);
   const text = newPath();

@@ -112,10 +112,10 @@ test('missing tensors are listed by name', async () => {
     read(without(tensors, /h\.1\.attn\.c_attn\.bias/)),
     /1 of the tensors .*2 layers.*: "h\.1\.attn\.c_attn\.bias"$/,
   );
-  await throws(read(without(tensors, /h\.1\./)), /12 of the tensors.*"h\.1\.ln_1\.weight".* and 4 more/);
+  await throws(read(without(tensors, /h\.1\./)), /12 of the tensors.*"h\.1\.ln_1\.weight".* and 9 more/);
   await throws(
-    read(without(tensors, /wte/)),
-    /no tensor "wte\.weight".*not a GPT-2 checkpoint \(it has 27 tensors: "wpe/,
+    read(without(tensors, /w[tp]e/)),
+    /no tensor "wte\.weight".*not a GPT-2 checkpoint \(it has 26 tensors: "h/,
   );
   await throws(read({}), /not a GPT-2 checkpoint \(it has no tensors\)/);
   await throws(read(without(tensors, /ln_/)), /set normalization: 'none' or 'LNPre'/);
@@ -264,7 +264,7 @@ const impossible: [what: string, json: unknown, error: RegExp][] = [
     { ...sizes, scale_attn_weights: 1 },
     /scaleAttn is 1; it must be true or false/,
   ],
-  ['a token that is no number', { ...sizes, bos_token_id: [1] }, /bosTokenId is \[1\]/],
+  ['a token that is no number', { ...sizes, bos_token_id: ['1'] }, /bosTokenId is \["1"\]/],
   [
     'an unknown normalization',
     { nHeads: 1, dModel: 2, nLayers: 1, nCtx: 2, dVocab: 2, normalization: 'RMS' },

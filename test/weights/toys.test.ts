@@ -9,7 +9,7 @@ import { HookedTransformer } from '../../index.js';
 import { inferConfig, readModel } from '../../weights/checkpoint.js';
 import { parseConfig } from '../../weights/config.js';
 import { memoryFile } from '../../weights/files.js';
-import { blobFolder } from '../../weights/files-web.js';
+import { blobFolder } from '../../weights/files-blob.js';
 import { hubRepo, knownModels } from '../../weights/hub.js';
 import { openCheckpoint } from '../../weights/open.js';
 import { noProcessing } from '../../weights/processing.js';
