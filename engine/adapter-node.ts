@@ -4,16 +4,7 @@
  * `@sparticuz/chromium`, which brings a Vulkan loader too, so that `npm ci` alone is enough.
  */
 
-import {
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  statSync,
-  writeFileSync,
-} from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import os from 'node:os';
 import path from 'node:path';
@@ -21,6 +12,7 @@ import { pathToFileURL } from 'node:url';
 import { isMainThread } from 'node:worker_threads';
 import { brotliDecompressSync } from 'node:zlib';
 import { type AdapterChoice, type GpuProvider, isSoftware, setGpuProvider } from './adapter.js';
+import { vulkanDrivers } from './vulkan-node.js';
 
 /** What Dawn opens; the first library of this name in the process is the one that it gets. */
 const LOADER = 'libvulkan.so.1';
@@ -52,33 +44,28 @@ function preload(library: string): boolean {
   return true;
 }
 
-/** Whether the system has a Vulkan driver installed: without one, Dawn would complain on the console. */
-function hasVulkanDriver(): boolean {
-  const { env } = process;
-  if (env.VK_DRIVER_FILES || env.VK_ADD_DRIVER_FILES || env.VK_ICD_FILENAMES) return true;
-  const home = env.HOME ?? os.homedir();
-  const data = (env.XDG_DATA_DIRS || '/usr/local/share:/usr/share').split(':');
-  const config = (env.XDG_CONFIG_DIRS || '/etc/xdg').split(':');
-  const roots = [
-    ...data,
-    ...config,
-    env.XDG_DATA_HOME || path.join(home, '.local/share'),
-    '/etc',
-    '/usr/local/etc',
-  ];
-  return roots.some((root) => {
-    try {
-      return readdirSync(path.join(root, 'vulkan', 'icd.d')).some((name) => name.endsWith('.json'));
-    } catch {
-      return false;
-    }
-  });
+/** Whether the system has a Vulkan driver that Dawn can use: without one, Dawn would complain on the console. */
+const hasVulkanDriver = (): boolean => vulkanDrivers().usable.length > 0;
+
+/** Runs `f` while the Vulkan loader knows these drivers only. */
+async function withDrivers<T>(files: readonly string[], f: () => Promise<T>): Promise<T> {
+  const before = process.env.VK_DRIVER_FILES;
+  process.env.VK_DRIVER_FILES = files.join(path.delimiter);
+  try {
+    return await f();
+  } finally {
+    if (before === undefined) delete process.env.VK_DRIVER_FILES;
+    else process.env.VK_DRIVER_FILES = before;
+  }
 }
 
 /** Hardware, or whatever the system's Vulkan (Metal, D3D12) offers; null when there is nothing. */
 async function systemAdapter(): Promise<GPUAdapter | null> {
-  if (process.platform === 'linux' && !(hasVulkanDriver() && preloadVulkan())) return null;
-  return open([], { powerPreference: 'high-performance' });
+  const find = () => open([], { powerPreference: 'high-performance' });
+  if (process.platform !== 'linux') return find();
+  const { usable, refused } = vulkanDrivers();
+  if (!usable.length || !preloadVulkan()) return null;
+  return refused.length ? withDrivers(usable, find) : find();
 }
 
 async function openGles(): Promise<GPUAdapter | null> {
@@ -205,14 +192,7 @@ async function swiftshader(): Promise<GPUAdapter | null> {
     }
   }
   if (!preloadVulkan()) return null;
-  const before = process.env.VK_DRIVER_FILES;
-  process.env.VK_DRIVER_FILES = path.join(folder, 'vk_swiftshader_icd.json');
-  try {
-    return await open(toggles, {});
-  } finally {
-    if (before === undefined) delete process.env.VK_DRIVER_FILES;
-    else process.env.VK_DRIVER_FILES = before;
-  }
+  return withDrivers([path.join(folder, 'vk_swiftshader_icd.json')], () => open(toggles, {}));
 }
 
 /** Why the Vulkan loader cannot be told of a driver here; null where `process.env` is the real environment. */

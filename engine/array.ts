@@ -3,6 +3,7 @@
  * `reshape`, `transpose` and `expand` share memory: it goes back when the last view is disposed of.
  */
 
+import { finite } from '../weights/finite.js';
 import { type Axes, type AxisName, axesOf, indexed, logicalAxes, reordered, reshaped } from './axes.js';
 import type { Binding, Gpu } from './gpu.js';
 import { ALIGN, copyInto } from './launches.js';
@@ -12,6 +13,7 @@ import {
   isContiguous,
   type Region,
   resolveIndex,
+  showIndex,
   showShape,
   sizeOf,
   stridesOf,
@@ -209,13 +211,18 @@ export abstract class GpuArray<D extends DType = 'f32'> {
 
   // ---- reading -----------------------------------------------------------------------------------------------
 
-  /** All elements in row-major order, on the host. @throws GPU errors that happened on the way. */
+  /** All elements in row-major order, on the host. @throws GPU errors that happened on the way; of logits, NaN and infinity. */
   async data(): Promise<DataOf<D>> {
     const dense = this.dense();
     const own = (dense as unknown) !== this; // asked now: whoever reads may dispose of this tensor meanwhile
     try {
+      const { guarded } = this.storage;
       const bytes = await this.gpu.read(dense.binding());
-      return (this.dtype === 'u32' ? new Uint32Array(bytes) : new Float32Array(bytes)) as DataOf<D>;
+      if (this.dtype === 'u32') return new Uint32Array(bytes) as DataOf<D>;
+      const data = new Float32Array(bytes);
+      if (guarded)
+        finite(data, (i) => (this.shape.length ? `${guarded} ${showIndex(this.shape, i)}` : guarded));
+      return data as DataOf<D>;
     } finally {
       if (own) dense.dispose();
     }
@@ -318,6 +325,7 @@ export abstract class GpuArray<D extends DType = 'f32'> {
   copy(): Tensor<D> {
     const { gpu, shape, dtype, label, scope, named: axes } = this;
     const storage = new Storage(gpu, gpu.alloc(4 * this.size, label));
+    storage.guarded = this.storage.guarded;
     const out = this.make<D>({ storage, shape, dtype, label, scope, axes });
     copyInto(this, out);
     out.node = this.node;

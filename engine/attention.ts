@@ -1,7 +1,7 @@
 /**
- * Attention over the packed layout, causal or in both directions: in one kernel, or as scores, pattern and weighted values one by one when
- * somebody wants to see them. Queries, keys and values are [tokens, head, dHead], usually three windows of one
- * matrix product's output.
+ * Attention over the packed layout, causal or in both directions: in one kernel, or as scores, pattern and weighted
+ * values one by one when somebody wants to see them. Queries, keys and values are [tokens, head, dHead], usually three
+ * windows of one matrix product's output.
  */
 
 import { pattern, scores, storeKv, weightedValues } from '../kernels/attention.js';

@@ -3,6 +3,8 @@
 import { type ReduceOp, reduceMiddle } from '../kernels/reduce.js';
 import { softmax } from '../kernels/softmax.js';
 import { topk } from '../kernels/topk.js';
+import { boolean, type Kind } from '../weights/kinds.js';
+import { check, options } from '../weights/options.js';
 import { type Axis, acrossRows, axisNumber, concatAt, handOver } from './along.js';
 import { reduced, withLast } from './axes.js';
 import { launchRows, withDense } from './launches.js';
@@ -13,12 +15,31 @@ import { taped } from './tape.js';
 import type { Tensor } from './tensor.js';
 import { gatherBackward, reduceBackward, softmaxGradient } from './tensor-backward.js';
 
+/** Options of `sum`, `mean` and `max`. */
+export interface ReduceOptions {
+  /** The axis stays, with length 1. */
+  readonly keepDims?: boolean;
+}
+
 /** Options of `topk`. */
 export interface TopkOptions {
   /** By number or name; the last by default. */
   readonly axis?: Axis;
   /** False: the smallest. */
   readonly largest?: boolean;
+}
+
+const axisKind: Kind = {
+  what: 'the number or the name of an axis',
+  is: (v) => Number.isInteger(v) || typeof v === 'string',
+};
+const reduceOptions = options<ReduceOptions>({ keepDims: boolean });
+const topkOptions = options<TopkOptions>({ axis: axisKind, largest: boolean });
+
+/** Whether a reduction keeps its axis. @throws on options that there are not */
+export function keepsDims(what: string, given: ReduceOptions): boolean {
+  check(what, reduceOptions, given);
+  return given.keepDims ?? false;
 }
 
 /** Sum, mean or maximum over one axis, or over everything. */
@@ -118,9 +139,11 @@ export function softmaxAxis(t: Tensor, axis: Axis): Tensor {
 export function topkAxis(
   t: Tensor,
   k: number,
-  options: Axis | TopkOptions,
+  given: Axis | TopkOptions,
 ): { values: Tensor; indices: Tensor<'u32'> } {
-  const { axis = -1, largest = true } = typeof options === 'object' ? options : { axis: options };
+  const all = axisKind.is(given) ? { axis: given as Axis } : (given as TopkOptions);
+  check('topk', topkOptions, all);
+  const { axis = -1, largest = true } = all;
   if (acrossRows(t, axis)) {
     const part = (which: 'values' | 'indices') =>
       perRow(t, allRows(t), (row) => topkAxis(row, k, { axis, largest })[which] as Tensor, 'topk');

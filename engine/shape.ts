@@ -119,6 +119,11 @@ export function resolveIndex(
   return out;
 }
 
+/** Where element i of a row-major array is, for messages: `[0, 3, 17] of [1, 6, 101]`. */
+export function showIndex(shape: readonly number[], i: number): string {
+  const at = stridesOf(shape).map((stride, axis) => Math.floor(i / stride) % shape[axis]);
+  return `${showShape(at)} of ${showShape(shape)}`;
+}
 /** Why something is no entry of an index. */
 const notAPart = (i: unknown, axis: number): string =>
   Array.isArray(i)

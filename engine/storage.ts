@@ -14,6 +14,8 @@ export class Storage {
   readonly buffer: PoolBuffer;
   /** Elements are float16, two packed in a word: weights. Operations see float32. */
   readonly half: boolean;
+  /** What it holds, where reading NaN or infinity from it is an error: `logits`. */
+  guarded: string | null = null;
   #refs = 0;
 
   constructor(gpu: Gpu, buffer: PoolBuffer, half = false) {

@@ -13,7 +13,15 @@ import { axesOf, merged, withLast } from './axes.js';
 import type { Gpu } from './gpu.js';
 import { launchRows, withDense } from './launches.js';
 import { type AnyIndex, setPart, slicePart, takePart } from './parts.js';
-import { argmaxAxis, reduceAxis, softmaxAxis, type TopkOptions, topkAxis } from './reductions.js';
+import {
+  argmaxAxis,
+  keepsDims,
+  type ReduceOptions,
+  reduceAxis,
+  softmaxAxis,
+  type TopkOptions,
+  topkAxis,
+} from './reductions.js';
 import { broadcastShape, broadcastStrides, sameShape, showShape, sizeOf, stridesOf } from './shape.js';
 import { type Scope, Storage } from './storage.js';
 import { taped } from './tape.js';
@@ -186,16 +194,16 @@ export class Tensor<D extends DType = 'f32'> extends GpuArray<D> {
   // ---- reductions --------------------------------------------------------------------------------------------
 
   /** Sum over one axis, by number or name, or over everything (shape []). */
-  sum(axis?: Axis, { keepDims = false } = {}): Tensor {
-    return reduceAxis(this as unknown as Tensor, 'sum', axis, keepDims);
+  sum(axis?: Axis, options: ReduceOptions = {}): Tensor {
+    return reduceAxis(this as unknown as Tensor, 'sum', axis, keepsDims('sum', options));
   }
   /** Mean over one axis, by number or name, or over everything (shape []). */
-  mean(axis?: Axis, { keepDims = false } = {}): Tensor {
-    return reduceAxis(this as unknown as Tensor, 'mean', axis, keepDims);
+  mean(axis?: Axis, options: ReduceOptions = {}): Tensor {
+    return reduceAxis(this as unknown as Tensor, 'mean', axis, keepsDims('mean', options));
   }
   /** Largest over one axis, by number or name, or over everything (shape []). NaN where there is one. */
-  max(axis?: Axis, { keepDims = false } = {}): Tensor {
-    return reduceAxis(this as unknown as Tensor, 'max', axis, keepDims);
+  max(axis?: Axis, options: ReduceOptions = {}): Tensor {
+    return reduceAxis(this as unknown as Tensor, 'max', axis, keepsDims('max', options));
   }
 
   /** Softmax over one axis, by number or name (the last by default); it cannot overflow. */

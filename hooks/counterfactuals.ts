@@ -11,6 +11,7 @@ import { checkNorms, type Edit, editsOf } from './edits.js';
 import { joins } from './fork-run.js';
 import type { Base, Counterfactual } from './interventions.js';
 import { type Metric, mean, type PreparedMetric, type Read } from './metric.js';
+import { metricValues } from './metric-values.js';
 import type { HookedTransformer } from './model.js';
 import { chunksInTurn, type Fork, planFork, tokensIn } from './plan.js';
 import {
@@ -117,7 +118,14 @@ export async function* sweepCells(
     weigh();
 
     const evaluate = async (name: string) =>
-      Array.from((await valuesOf(prepared!, await runs.final(name), runs.reads)) as Float32Array);
+      Array.from(
+        (await metricValues(
+          prepared!,
+          await runs.final(name),
+          runs.reads,
+          () => `run "${name}"`,
+        )) as Float32Array,
+      );
     const baseReads = await evaluate('base');
     const sources: Record<string, number[]> = {};
     for (const name of runs.sources)
@@ -160,10 +168,11 @@ export async function* sweepCells(
       await walk(model, runs, chunk, { reads: metric.reads, signal, onLayer }, async (x, spans) => {
         const { reads, rows } = readsIn(spans, at);
         const picked = rows.length === x!.shape[0] ? x! : pickRows(x!, rows);
-        const got = await valuesOf(
+        const got = await metricValues(
           prepared!,
           picked,
           reads.map(({ row, pos }) => ({ row, pos })),
+          (i) => `counterfactual ${reads[i].cell} (${describeIntervention(list[reads[i].cell])})`,
         );
         reads.forEach(({ cell, row, pos }, i) => {
           const all = readsOfCell.get(cell) ?? [...baseReads];
@@ -218,6 +227,7 @@ function plan(runs: Runs, list: readonly Counterfactual[], reads: 'last' | 'all'
       const setting = {
         nLayers,
         length: end,
+        tokens: length,
         reads,
         baseEdits: baseEdits[row],
         bidirectional,
@@ -264,22 +274,6 @@ async function openRecord(
   const text = JSON.stringify([config, hash, metric.reads, about]) + given;
   const fingerprint = await sha256(text);
   return resumeRecord(record, recordHeader(fingerprint, list.length, { ...about, ...more }));
-}
-
-/** The metric at some reads, on the host. */
-async function valuesOf(
-  metric: PreparedMetric,
-  x: Parameters<PreparedMetric['evaluate']>[0],
-  reads: readonly Read[],
-) {
-  const t = await metric.evaluate(x, reads);
-  try {
-    if (t.size !== reads.length)
-      throw new Error(`the metric gave ${t.size} numbers for ${reads.length} reads`);
-    return await t.data();
-  } finally {
-    t.dispose();
-  }
 }
 
 /** Rows of a walk's result that the metric reads. */

@@ -22,6 +22,7 @@ import { readsOf } from './base.js';
 import { type EdgeGraph, edgeGraph, type ReaderGroup } from './edge-graph.js';
 import { addSender, addSenders, senderNames, sendersAt, senderTable, streamOf } from './edge-senders.js';
 import type { Metric, PreparedMetric, Read } from './metric.js';
+import { metricValues } from './metric-values.js';
 import type { HookedTransformer } from './model.js';
 import { run } from './run.js';
 import type { HookEntry } from './tap.js';
@@ -284,9 +285,8 @@ export class EdgeRuns {
   async #evaluate(x: Tensor, n: number): Promise<number[][]> {
     const reads = this.#reads;
     const all = Array.from({ length: n }, () => reads).flat();
-    const t = await this.#prepared!.evaluate(x, all);
-    const values = await t.data();
-    t.dispose();
+    const circuit = (i: number) => `circuit ${Math.floor(i / reads.length)}`;
+    const values = await metricValues(this.#prepared!, x, all, circuit);
     return Array.from({ length: n }, (_, c) => {
       const sum = this.#from.map(() => 0);
       const count = this.#from.map(() => 0);

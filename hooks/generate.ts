@@ -6,6 +6,7 @@
 import { extendPrefix, KvStore, type Prefix } from '../engine/kv.js';
 import { uniform } from '../engine/random.js';
 import { checkSampling, type SamplingOptions, sample } from '../engine/sample.js';
+import { finite } from '../weights/finite.js';
 import { is, type Spec } from './check.js';
 import { GrowingText } from './growing-text.js';
 import { needLanguageModel, readInput } from './input.js';
@@ -110,7 +111,9 @@ export async function* generateSteps(
       const inputs = [{ tokens: own, prefix, slots }];
       const all = [...(steering?.hooks(from, tokens.length) ?? []), ...hooks];
       const logits = await runToLastLogits(model, { inputs, hooks: all, keepIn: store ?? undefined });
-      const { token, logProb } = sample(await logits.data().finally(() => logits.dispose()), options, random);
+      const read = await logits.data().finally(() => logits.dispose());
+      finite(read, (i) => `the logit of token ${i} after position ${tokens.length - 1}`);
+      const { token, logProb } = sample(read, options, random);
       if (store) prefix = extendPrefix(prefix, store, own, slots!);
       tokens.push(token);
       const ended = stopAtEos && (token === tokenizer?.eosTokenId || config.eosTokenIds.includes(token));

@@ -7,6 +7,7 @@ import { is, options, signatures } from './check.js';
 import { describeIntervention } from './describe.js';
 import { type Edit, editsOf } from './edits.js';
 import type { Counterfactual, Source } from './interventions.js';
+import { weighsLater } from './later-keys.js';
 import type { CachedRun, CacheOptions, HookedTransformer } from './model.js';
 import { type Holder, owning } from './owning.js';
 import { Runs } from './runs.js';
@@ -81,8 +82,9 @@ export const runWithInterventions = takes.runWithInterventions(async function ru
 /** Interventions none of whose edits can change the run: nothing has changed before them, and the values are the same. */
 function idleOnes(interventions: Counterfactual, edits: readonly Edit[], runs: Runs): string[] {
   const active = edits.filter((e) => !runs.idle(e));
+  const looking = active.some(weighsLater); // then a change at a later position may come first
   const quiet = (e: Edit) =>
-    runs.idle(e) && !active.some((a) => a.row === e.row && a.order <= e.order && a.pos <= e.pos);
+    runs.idle(e) && !active.some((a) => a.row === e.row && a.order <= e.order && (a.pos <= e.pos || looking));
   return interventions
     .filter((i) => editsOf([i], runs.setting, 'intervention').every(quiet))
     .map((i) => describeIntervention(i));

@@ -119,6 +119,7 @@ export async function gradientsOf(
       const shares = Float32Array.from(weights, (w) => -w / total);
       const seed = Tensor.from(gpu, shares, [n], { label: 'seed', scope });
       const loss = logProbs.detach(scope).mul(seed).sum().keep();
+      loss.storage.guarded = 'the loss of the batch';
       const take = (name: string, gradient: Tensor) => {
         grads.set(name, gradient.detach());
         return gradient;

@@ -82,7 +82,10 @@ export function readProbability(
 
 /** Rank of the best of a prompt's tokens; 0 is the top. */
 export const readRank = ({ gpuWeights: w }: Runnable, tokens: Lists): PreparedMetric =>
-  scoped((x, reads) => rankOf(x, targetsOf(reads, tokens), w.W_U, w.b_U).mul(-1).max(1).mul(-1));
+  scoped((x, reads) => {
+    const ranks = rankOf(x, targetsOf(reads, tokens), w.W_U, w.b_U).mul(-1).max(1).mul(-1);
+    return ranks.add(x.detach(x.scope).mul(0).sum(-1)); // comparisons pass over NaN: 0 · x does not
+  });
 
 /**
  * KL divergence of the predictions from those of another run.

@@ -5,7 +5,7 @@ import { type Batch, packBatch, type RowInput } from '../engine/batch.js';
 import { gpt2 } from '../engine/gpt2.js';
 import type { Gpu } from '../engine/gpu.js';
 import type { KvStore } from '../engine/kv.js';
-import { layerNorm, pickRows, unembed } from '../engine/ops.js';
+import { pickRows, unembed } from '../engine/ops.js';
 import { showShape } from '../engine/shape.js';
 import { Scope } from '../engine/storage.js';
 import { noTap, type Tap } from '../engine/tap.js';
@@ -84,6 +84,7 @@ export async function run<T>(
 export function runToLogits(model: Runnable, plan: RunPlan): Promise<Tensor> {
   return run(model, plan, ({ x, batch, stopped }) => {
     const out = stopped ? x : unembed(x, model.gpuWeights.W_U, model.gpuWeights.b_U);
+    if (!stopped) out.storage.guarded = 'logits';
     const shown = asRows(out, [stopped ? 'd_model' : 'd_vocab'], batch);
     return shown.alias(null, stopped ? 'residual stream' : 'logits');
   });
@@ -102,7 +103,7 @@ export function runToLastLogits(model: Runnable, plan: RunPlan): Promise<Tensor>
   });
 }
 
-/** Final layer norm and unembedding of a residual stream [..., dModel]: [..., dVocab]. */
+/** Final norm and unembedding of a residual stream [..., dModel]: [..., dVocab]. */
 export function logitsOfResidual({ config, gpuWeights: w }: Runnable, residual: Tensor): Tensor {
   if (residual.shape.at(-1) !== config.dModel)
     throw new Error(
@@ -111,12 +112,11 @@ export function logitsOfResidual({ config, gpuWeights: w }: Runnable, residual: 
   const scope = new Scope();
   try {
     const x = packed(residual, config, scope);
-    const { normalization, eps, finalRms: rms } = config;
-    const normalized = normalization === 'none' ? x : layerNorm(x, w.lnFinal, eps, { rms }).normalized;
-    const logits = unembed(normalized, w.W_U, w.b_U).reshape([
+    const logits = unembed(w.lnFinal?.apply(x) ?? x, w.W_U, w.b_U).reshape([
       ...residual.shape.slice(0, -1),
       config.dVocabOut,
     ]);
+    logits.storage.guarded = 'logits';
     logits.named = withLast(residual.named, 'd_vocab');
     return logits.alias(null, 'logits');
   } finally {

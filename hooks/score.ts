@@ -4,6 +4,7 @@ import { pairLogits, topLogits } from '../engine/score.js';
 import { Tensor } from '../engine/tensor.js';
 import type { TextInput } from '../engine/text.js';
 import type { Tokenizer } from '../engine/tokenizer.js';
+import { finite, notFinite } from '../weights/finite.js';
 import { is, options, signatures } from './check.js';
 import { type InputOptions, needLanguageModel, readInput } from './input.js';
 import type { Runnable } from './run.js';
@@ -33,6 +34,10 @@ export async function logProbs(
     for (let p = 1; p < row.length; p++) target[start[i] + p - 1] = row[p];
   });
   const value = new Float32Array(target.length);
+  const placeOf = (i: number) => {
+    const row = start.findLastIndex((s) => s <= i);
+    return `row ${row}, position ${i - start[row] + 1}: the log-probability of its token`;
+  };
   // What a row has in common with the one before it has been predicted there.
   const known = (row: number) => Math.max(0, common[row] - 1);
   const reads = readsOf(trie, (row) => [known(row), rows[row].length - 1]);
@@ -47,7 +52,9 @@ export async function logProbs(
     const { picked, state } = pairLogits(x, pairs, w.W_U, w.b_U);
     const [logit, lse] = [await picked.data(), logSumExps(await state.data())];
     at.forEach((i, n) => {
-      value[i] = logit[n] - lse[rowOf[n]];
+      const logProb = logit[n] - lse[rowOf[n]];
+      if (!Number.isFinite(logProb)) throw notFinite(placeOf(i), logProb);
+      value[i] = logProb;
     });
   });
   trie.order.forEach((row, rank) => {
@@ -107,7 +114,12 @@ export const nextTokens = takes.nextTokens(async function nextTokens(
       const some = x.window([[from, Math.min(n, from + step)]]);
       const { values, indices, state } = topLogits(some, k, w.W_U, w.b_U);
       const [logit, token] = [await values.data(), await indices.data()];
-      logSumExps(await state.data()).forEach((lse, r) => {
+      const lses = finite(logSumExps(await state.data()), (r) => {
+        const node = nodes[from + r];
+        const row = rows.findIndex((_, row) => nodeOf[start[row + 1] - 1] === node);
+        return `prompt ${row}: the log-sum-exp of the logits at its end`;
+      });
+      lses.forEach((lse, r) => {
         const next = Array.from({ length: k }, (_, j) => ({
           token: token[r * k + j],
           logProb: logit[r * k + j] - lse,

@@ -167,7 +167,7 @@ export const compareWithPatching = takes.compareWithPatching(async function comp
     top.map((i) => parts[i]),
   );
   const values = top.flatMap((i) => [...attributed.values.subarray(i * prompts, (i + 1) * prompts)]);
-  const checked = labelled(Float32Array.from(values), exact.axes, { ...attributed.meta });
+  const checked = labelled(Float32Array.from(values), exact.axes, { ...attributed.meta }, 'allowed');
   return { attributed, exact, checked, agreement: agreement(checked, exact, { worst }) };
 });
 

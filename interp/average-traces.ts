@@ -77,8 +77,8 @@ export const averageTraces = takes.averageTraces(function averageTraces(
     ...{ traces: known.length, lowScore, highScore },
   };
   return {
-    effect: labelled(effect, axes, meta),
-    band: labelled(band, axes, meta),
+    effect: labelled(effect, axes, meta, 'allowed'),
+    band: labelled(band, axes, meta, 'allowed'),
     rows: byRole.map((rows) => rows.length),
     traces: known.length,
     lowScore,

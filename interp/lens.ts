@@ -106,7 +106,7 @@ export const logitLens = takes.logitLens(async function logitLens(
         signal?.throwIfAborted();
         const state = stack.slice([l, 0]); //                                           [pos, dModel]
         try {
-          readings.push(await readLens(model, state, frozen, reads));
+          readings.push(await readLens(model, state, frozen, reads, (p) => `${labels[l]}, position ${p}`));
         } finally {
           state.dispose();
         }

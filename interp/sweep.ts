@@ -156,7 +156,8 @@ export function laidOut(
       ? { base: summary(base), sources: mapValues(sources, summary) }
       : { [full]: summary(sources[one]), [zero]: summary(base) };
   const all = perPrompt ? [...axes, { name: 'prompt', labels: base.map((_, i) => String(i)) }] : axes;
-  return labelled(Float32Array.from(values), all, { ...meta, ...ends, ...more });
+  // The metric's numbers have been checked; cells of other shards have none.
+  return labelled(Float32Array.from(values), all, { ...meta, ...ends, ...more }, 'allowed');
 }
 
 const mapValues = <A, B>(of: Readonly<Record<string, A>>, f: (value: A) => B): Record<string, B> =>

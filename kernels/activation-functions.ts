@@ -3,6 +3,8 @@
  * in float64. Each is act(0) + x · gate(x): for gelu the gate is the probability Φ(x), for relu 0 or 1.
  */
 
+import { orNan } from './wgsl.js';
+
 /** One function. WGSL is finite for every finite x whose value is. */
 interface Definition {
   /** `fn act(x: f32) -> f32` */
@@ -68,7 +70,7 @@ fn act(x: f32) -> f32 {
   let a = min(abs(x) * ${SQRT_HALF}f, 9f);
   let t = 1f / (1f + 0.4f * a);
   let p = t * ${ERFC.reduceRight((inner, c) => (inner ? `(${c}f + t * ${inner})` : `${c}f`), '')};
-  return max(x, 0f) - 0.5f * (a * ${Math.SQRT2}f) * p * exp(-a * a);
+  return ${orNan('max(x, 0f)', 'x')} - 0.5f * (a * ${Math.SQRT2}f) * p * exp(-a * a);
 }`;
 const gelu = (x: number): number =>
   x > 0 ? x - 0.5 * x * erfc(x * SQRT_HALF) : 0.5 * x * erfc(-x * SQRT_HALF);

@@ -15,7 +15,7 @@ import { columnsOf, type Shape, sharing } from './attention-fused.js';
 import { elementType, type Geometry, type HeadsAt, layoutWgsl, QUERY_TILE } from './attention-layout.js';
 import { forFour, overRows, type Stream } from './attention-stream.js';
 import { type Caps, type Launch, line, lineIndex, repeat } from './kernel.js';
-import { LOWEST } from './softmax.js';
+import { expBelow4Wgsl, LOWEST } from './softmax.js';
 import { kernel } from './wgsl.js';
 
 /** What the two kernels share: everything but the bindings and what happens in `main`. */
@@ -45,7 +45,7 @@ ${fields}
 }
 @group(1) @binding(0) var<uniform> params: Params;
 ${layoutWgsl}
-fn expBelow(x: vec4f) -> vec4f { return exp(max(x, vec4f(-104f))); } // e^−104 is 0 in f32
+${expBelow4Wgsl}
 ${team.reduce('highest', 'vec4f', 'max(a, b)')}
 ${team.reduce('total', 'vec4f')}
 ${team.subgroup ? '' : `var<workgroup> weights: array<vec4f, ${2 * lanes * keys}>; // two of each row of the block, for the four`}

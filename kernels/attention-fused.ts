@@ -9,7 +9,7 @@
 
 import { elementType, type Geometry, type HeadsAt, layoutWgsl, QUERY_TILE } from './attention-layout.js';
 import { type Caps, type Launch, line, lineIndex, repeat } from './kernel.js';
-import { LOWEST } from './softmax.js';
+import { expBelow4Wgsl, LOWEST } from './softmax.js';
 import { kernel, type Team, teamFor, workgroupTeam } from './wgsl.js';
 
 /** How a block of keys is shared out. */
@@ -181,7 +181,7 @@ struct Params {
 }
 @group(1) @binding(0) var<uniform> params: Params;
 ${layoutWgsl}
-fn expBelow(x: vec4f) -> vec4f { return exp(max(x, vec4f(-104f))); } // e^−104 is 0 in f32
+${expBelow4Wgsl}
 ${team.reduce('highest', 'vec4f', 'max(a, b)')}
 ${team.reduce('total', 'vec4f')}
 ${team.subgroup ? '' : `var<workgroup> weights: array<vec4f, ${lanes * keys}>; // of the block's keys, for the four queries`}

@@ -4,10 +4,24 @@
  */
 
 import { type Caps, type Example, type Family, type Launch, line, lineIndex, noise } from './kernel.js';
-import { accumulate, kernel, otherKinds, perElement, perElementMain, specialsWgsl, teamFor } from './wgsl.js';
+import {
+  accumulate,
+  kernel,
+  orNan,
+  otherKinds,
+  perElement,
+  perElementMain,
+  specialsWgsl,
+  teamFor,
+} from './wgsl.js';
 
-/** WGSL `fn expBelow(x)`: e^x for x ≤ 0. e^−104 is 0 in f32; the clamp keeps −∞ away from exp. */
-export const expBelowWgsl = 'fn expBelow(x: f32) -> f32 { return exp(max(x, -104f)); }';
+/**
+ * WGSL `fn expBelow(x)`: e^x for x ≤ 0. e^−104 is 0 in f32; the maximum keeps −∞ away from exp, and NaN stays NaN (SwiftShader's
+ * exp makes it ∞).
+ */
+export const expBelowWgsl = `fn expBelow(x: f32) -> f32 { return ${orNan('exp(max(x, -104f))', 'x')}; }`;
+/** The same of four. */
+export const expBelow4Wgsl = `fn expBelow(x: vec4f) -> vec4f { return ${orNan('exp(max(x, vec4f(-104f)))', 'x', 'vec4f')}; }`;
 
 /** Lower than every logit, but finite: the maximum of nothing. */
 export const LOWEST = '-3.4028234e38f';

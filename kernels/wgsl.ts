@@ -236,3 +236,16 @@ export const perElementMain = (at = 'i'): string => /* wgsl */ `
 fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane: u32) {
   let ${at} = ${lineIndex} * ${WG}u + lane;
   if (${at} >= params.n) { return; }`;
+
+/**
+ * WGSL: y, but x where that is NaN: max, min and clamp pass over NaN. By its bits, because a compiler may forget NaN when floats
+ * are compared.
+ * @param type of x and y: `f32` or `vec4f`
+ */
+export const orNan = (y: string, x: string, type: 'f32' | 'vec4f' = 'f32'): string => {
+  const u = type === 'f32' ? 'u32' : 'vec4u';
+  return `select(${y}, ${x}, (bitcast<${u}>(${x}) & ${u}(0x7fffffffu)) > ${u}(0x7f800000u))`;
+};
+
+/** WGSL: whether a number is infinite or NaN. */
+export const notFinite = (x: string): string => `((bitcast<u32>(${x}) & 0x7f800000u) == 0x7f800000u)`;

@@ -9,7 +9,7 @@
  *     h.{l}.mlp.c_fc.weight [dModel, dMlp]                .bias
  *     h.{l}.mlp.ln.weight|bias [dMlp]                                  (solu_ln; our name: GPT-2 has no such norm)
  *     h.{l}.mlp.c_proj.weight [dMlp, dModel]              .bias
- *     ln_f.weight|bias [dModel]
+ *     ln_f.weight|bias [dModel]                                        (RMS norms, our addition, have no bias)
  *     lm_head.weight [dVocab, dModel]   lm_head.bias [dVocab]          (both optional; without, W_U is wte; or wte is missing
  *                                                                       and the same matrix as lm_head)
  *
@@ -21,6 +21,7 @@
 
 import type { Config } from './config.js';
 import { fileError, quoted } from './messages.js';
+import { type NormPlace, normWeightsAt } from './norm.js';
 import { countLayers, findBeside, nearestPrefix } from './prefix.js';
 import { type Processing, processBlock, processEmbed, processFinal, readsOwnUnembed } from './processing.js';
 import { type OnLoadProgress, progressCounter } from './progress.js';
@@ -62,10 +63,13 @@ export async function* readModel(
     counter.add(4 * data.length);
     return { shape: source.shape(name)!, data };
   };
-  const readNorm = async (key: string): Promise<NormWeights | null> => {
-    if (config.normalization !== 'LN') return null;
-    const [w, b] = await Promise.all([read(`${key}.weight`), read(`${key}.bias`)]);
-    return { w, b };
+  const readNorm = async (key: string, place: NormPlace): Promise<NormWeights | null> => {
+    const { gain } = normWeightsAt(config, place);
+    if (!gain) return null;
+    const bias = names.has(`${key}.bias`) ? read(`${key}.bias`) : null;
+    const [w, b] = await Promise.all([read(`${key}.weight`), bias]);
+    // An RMS norm whose file has zeros for a bias has none.
+    return { w, b: b && (normWeightsAt(config, place).bias || b.data.some((x) => x !== 0)) ? b : null };
   };
   const readLinear = (key: string) => Promise.all([read(`${key}.weight`), read(`${key}.bias`)]);
 
@@ -76,15 +80,15 @@ export async function* readModel(
     const at = `h.${layer}`;
     // Together, so that over a network their latencies do not add up.
     const [ln1, [W_QKV, b_QKV], [W_O, b_O], ln2, mlp] = await Promise.all([
-      readNorm(`${at}.ln_1`),
+      readNorm(`${at}.ln_1`, 'ln1'),
       readLinear(`${at}.attn.c_attn`),
       readLinear(`${at}.attn.c_proj`),
-      config.attnOnly ? null : readNorm(`${at}.ln_2`),
+      config.attnOnly ? null : readNorm(`${at}.ln_2`, 'ln2'),
       config.attnOnly
         ? null
         : Promise.all([
             readLinear(`${at}.mlp.c_fc`),
-            config.actFn === 'solu_ln' ? readNorm(`${at}.mlp.ln`) : null,
+            config.actFn === 'solu_ln' ? readNorm(`${at}.mlp.ln`, 'mlp.ln') : null,
             readLinear(`${at}.mlp.c_proj`),
           ]).then(([[W_in, b_in], ln, [W_out, b_out]]) => ({ W_in, b_in, ln, W_out, b_out })),
     ]);
@@ -92,7 +96,7 @@ export async function* readModel(
     yield { kind: 'block', layer, weights: processBlock(block, config, processing) };
   }
 
-  const lnFinal = await readNorm('ln_f');
+  const lnFinal = await readNorm('ln_f', 'ln_final');
   const head = names.has('lm_head.weight') ? await read('lm_head.weight') : null;
   const b_U = names.has('lm_head.bias') ? await read('lm_head.bias') : null;
   const untied = head !== null && !equal(head.data, W_E.data) ? head : null;
@@ -126,29 +130,34 @@ export function inferConfig(checkpoint: TensorSource): Partial<Config> {
   };
 }
 
-/** Every tensor of a model with its shape, by its name without prefix; lm_head excepted. */
-export function expectedShapes(config: Config): Map<string, readonly number[]> {
+/**
+ * Every tensor of a model with its shape, by its name without prefix; lm_head excepted.
+ * @param optional also those that may be missing: biases of RMS norms
+ */
+export function expectedShapes(config: Config, { optional = false } = {}): Map<string, readonly number[]> {
   const { nLayers, dModel, dMlp, nCtx, dVocab, attnOnly } = config;
   const dAttn = config.nHeads * config.dHead;
   const shapes = new Map<string, readonly number[]>();
   const linear = (key: string, dIn: number, dOut: number) => {
     shapes.set(`${key}.weight`, [dIn, dOut]).set(`${key}.bias`, [dOut]);
   };
-  const norm = (key: string, width = dModel) => {
-    if (config.normalization === 'LN') shapes.set(`${key}.weight`, [width]).set(`${key}.bias`, [width]);
+  const norm = (key: string, place: NormPlace, width = dModel) => {
+    const { gain, bias } = normWeightsAt(config, place);
+    if (gain) shapes.set(`${key}.weight`, [width]);
+    if (gain && (bias || optional)) shapes.set(`${key}.bias`, [width]);
   };
   shapes.set('wte.weight', [dVocab, dModel]).set('wpe.weight', [nCtx, dModel]);
   for (let layer = 0; layer < nLayers; layer++) {
-    norm(`h.${layer}.ln_1`);
+    norm(`h.${layer}.ln_1`, 'ln1');
     linear(`h.${layer}.attn.c_attn`, dModel, 3 * dAttn);
     linear(`h.${layer}.attn.c_proj`, dAttn, dModel);
     if (attnOnly) continue;
-    norm(`h.${layer}.ln_2`);
+    norm(`h.${layer}.ln_2`, 'ln2');
     linear(`h.${layer}.mlp.c_fc`, dModel, dMlp);
-    if (config.actFn === 'solu_ln') norm(`h.${layer}.mlp.ln`, dMlp);
+    if (config.actFn === 'solu_ln') norm(`h.${layer}.mlp.ln`, 'mlp.ln', dMlp);
     linear(`h.${layer}.mlp.c_proj`, dMlp, dModel);
   }
-  norm('ln_f');
+  norm('ln_f', 'ln_final');
   return shapes;
 }
 
@@ -166,10 +175,11 @@ function checkNames(source: TensorSource, config: Config): Map<string, string> {
   const shapes = expectedShapes(config);
   const names = new Map<string, string>();
   const missing: string[] = [];
-  for (const key of shapes.keys()) {
+  const known = expectedShapes(config, { optional: true });
+  for (const key of known.keys()) {
     const name = prefix + key;
     if (source.shape(name)) names.set(key, name);
-    else missing.push(name);
+    else if (shapes.has(key)) missing.push(name);
   }
   const { dVocab, dVocabOut, dModel, tieWordEmbeddings } = config;
   const head = findBeside(source, prefix, HEAD);
@@ -178,7 +188,7 @@ function checkNames(source: TensorSource, config: Config): Map<string, string> {
     missing.shift();
   } else if (head !== null) names.set(HEAD, head);
   checkNoQuantisedTensors(held, source.name);
-  checkNothingElse(source, config, prefix, shapes);
+  checkNothingElse(source, config, prefix, known);
   if (missing.length > 0) throw missingTensors(source, config, missing);
   if (tieWordEmbeddings === false && head === null)
     throw fileError(
@@ -188,7 +198,7 @@ function checkNames(source: TensorSource, config: Config): Map<string, string> {
   const bias = findBeside(source, prefix, 'lm_head.bias');
   if (bias !== null) names.set('lm_head.bias', bias);
   for (const [key, shape] of [
-    ...shapes,
+    ...known,
     [HEAD, [dVocabOut, dModel]],
     ['lm_head.bias', [dVocabOut]],
   ] as const) {
@@ -221,7 +231,7 @@ function missingTensors(source: TensorSource, config: Config, missing: string[])
   const some = missing.slice(0, 3).map((name) => quoted(called(source, name)));
   const more = missing.length > 3 ? ` and ${missing.length - 3} more` : '';
   const hint = missing.every((name) => /ln(_1|_2|_f)?\./.test(name))
-    ? ". For a model without layer norm weights set normalization: 'none' or 'LNPre'"
+    ? ". For a model without layer norm weights set normalization: 'none', 'LNPre' or 'RMSPre'"
     : missing.every((name) => /\.(mlp|ln_2)\./.test(name))
       ? '. For an attention-only model set attnOnly: true'
       : '';
@@ -251,7 +261,7 @@ function checkNothingElse(
           ? 'the configuration says attnOnly'
           : name.includes('.mlp.ln.') && config.actFn !== 'solu_ln'
             ? `the configuration says actFn '${config.actFn}'; only 'solu_ln' has a norm in its MLP`
-            : config.normalization !== 'LN' && /\.?ln(_1|_2|_f)?\./.test(name)
+            : !['LN', 'RMS'].includes(config.normalization) && /\.?ln(_1|_2|_f)?\./.test(name)
               ? `the configuration says normalization '${config.normalization}'`
               : 'GPT-2 has no such tensor';
     throw fileError(source.file(name), `unexpected tensor ${quoted(called(source, name))}: ${why}`);

@@ -26,8 +26,11 @@ export type ActFn =
   | 'solu_ln';
 /** Which keys a query sees: those up to its own position, or all of its row (TransformerLens' `attention_dir`). */
 export type AttentionDir = 'causal' | 'bidirectional';
-/** `LN`: with gain and bias; `LNPre`: centred and scaled only (gain and bias folded away); `none`: no norm at all. */
-export type Normalization = 'LN' | 'LNPre' | 'none';
+/**
+ * `LN`: with gain and bias; `LNPre`: centred and scaled only (gain and bias folded away); `RMS`: scaled by the root mean
+ * square, with a gain; `RMSPre`: without; `none`: no norm at all. See `normAt` in norm.ts.
+ */
+export type Normalization = 'LN' | 'LNPre' | 'RMS' | 'RMSPre' | 'none';
 /**
  * Where position embeddings go: `standard`: into the residual stream; `shortformer`: into the inputs of queries and keys of
  * every layer, behind the layer norm (Press et al. 2020).
@@ -48,7 +51,7 @@ export interface Config {
   readonly dVocab: number;
   /** Logits at a position; default dVocab. Where it differs, outputs are not tokens: nothing is generated or scored. */
   readonly dVocabOut: number;
-  /** Layer norm's epsilon, inside the square root. */
+  /** The norms' epsilon, inside the square root. */
   readonly eps: number;
   readonly actFn: ActFn;
   readonly attnOnly: boolean;
@@ -115,6 +118,11 @@ export function parseConfig(
     throw fileError(file, `not an object of settings: ${shownJson(json)}`);
   const given = json as Record<string, unknown>;
   checkNotQuantised(given, file);
+  for (const key of SOFT_CAPS)
+    if (given[key] != null && !((given[key] as number) <= 0))
+      throw new Error(
+        `${file}: ${key} is ${JSON.stringify(given[key])}: soft caps are not supported, and without it the numbers would differ; leave it out (or -1) only if the model was trained without`,
+      );
   const known = isHuggingFace(given)
     ? fromHuggingFace(given, file)
     : 'n_layers' in given || 'd_model' in given
@@ -122,6 +130,14 @@ export function parseConfig(
       : given;
   return complete(known, { name, file, inferred });
 }
+
+/** What TransformerLens and Hugging Face call limits x ← cap · tanh(x / cap) of scores and logits; −1 and 0 mean none. */
+const SOFT_CAPS = [
+  'attn_scores_soft_cap',
+  'output_logits_soft_cap',
+  'attn_logit_softcapping',
+  'final_logit_softcapping',
+];
 
 function isHuggingFace(given: Record<string, unknown>): boolean {
   return ['model_type', 'architectures', 'n_embd', 'n_layer', 'n_head', 'vocab_size'].some(
@@ -169,6 +185,7 @@ const ONLY: Readonly<Record<string, unknown>> = {
   post_embedding_ln: false,
   use_qk_norm: false,
   use_normalization_before_and_after: false,
+  num_experts: null,
 };
 
 /** The names of TransformerLens' HookedTransformerConfig, and those of the published toy models, to ours. */
@@ -264,7 +281,11 @@ function complete(
   const tieWordEmbeddings = known.tieWordEmbeddings ?? inferred.tieWordEmbeddings ?? null;
   if (tieWordEmbeddings !== null && typeof tieWordEmbeddings !== 'boolean')
     throw fail('tieWordEmbeddings', tieWordEmbeddings, 'true or false');
-  const normalization = oneOf('normalization', { LN: 'LN', LNPre: 'LNPre', none: 'none' }, 'LN');
+  const normalization = oneOf(
+    'normalization',
+    { LN: 'LN', LNPre: 'LNPre', RMS: 'RMS', RMSPre: 'RMSPre', none: 'none' },
+    'LN',
+  );
   const actFn = oneOf('actFn', ACTIVATIONS, 'gelu_new');
   if (actFn === 'solu_ln' && normalization === 'none')
     throw fileError(file, `actFn is "solu_ln", which has a layer norm, and normalization is "none"`);

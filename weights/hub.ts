@@ -2,7 +2,7 @@
  * The Hugging Face Hub: which repository a model's name means, and what its answers say.
  */
 
-import { isCommit, isContentHash, isSafePath } from './paths.js';
+import { isCommit, isContentHash, isSafePath, safePath } from './paths.js';
 import { bodyLength, type RequestOptions, refusal, request } from './request.js';
 import { NetworkError, ShortBodyError, withRetries } from './retry.js';
 import { shown, shownUrl } from './shown.js';
@@ -78,12 +78,34 @@ export function hubRepo(name: string): HubRepo | null {
   return valid ? { repo: name, aliases: [] } : null;
 }
 
-/** The address of a repository's page → the repository and revision; null for other addresses. */
-export function hubPage(url: URL): (HubRepo & { revision: string }) | null {
+/** What the address of a page of the Hub names. */
+export interface HubPage extends HubRepo {
+  readonly revision: string;
+  /** The folder within the repository, `''` for its top. */
+  readonly folder: string;
+  /** The file in it, where the address is one of a file. */
+  readonly file?: string;
+}
+
+/** The address of a repository's page, of a folder in it or of a file; null for other addresses. @throws for impossible paths */
+export function hubPage(url: URL): HubPage | null {
   if (url.hostname !== new URL(HUB_ENDPOINT).hostname) return null;
-  const match = /^\/([^/]+\/[^/]+)(?:\/(?:tree|blob|resolve)\/([^/]+).*)?\/?$/.exec(url.pathname);
-  const repo = match && hubRepo(match[1]);
-  return repo && { ...repo, revision: match[2] ?? 'main' };
+  const [, name, kind, revision = 'main', rest = ''] =
+    /^\/([^/]+\/[^/]+)(?:\/(tree|blob|resolve)\/([^/]+)(?:\/(.*?))?)?\/?$/.exec(url.pathname) ?? [];
+  const repo = name === undefined ? null : hubRepo(name);
+  if (!repo) return null;
+  const decoded = (text: string) => {
+    try {
+      return decodeURIComponent(text);
+    } catch {
+      throw new Error(`${shownUrl(url.href)}: not an address of the Hub (its % signs are wrong)`);
+    }
+  };
+  const path = rest && safePath(decoded(rest), shownUrl(url.href));
+  const at = { ...repo, revision: decoded(revision) };
+  if (kind === 'tree' || path === '') return { ...at, folder: path };
+  const cut = path.lastIndexOf('/');
+  return { ...at, folder: path.slice(0, Math.max(0, cut)), file: path.slice(cut + 1) };
 }
 
 /** Where the Hub serves a file. */

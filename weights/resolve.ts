@@ -22,7 +22,7 @@ const TINY = {
  * - `'tiny'`: the model that comes with the package;
  * - `'./folder'`, `'/folder'`, `'~/folder'`, a file: URL: a folder on disk; in a browser relative to the page;
  * - `'./folder/model_final.pth'`, and other names in .pth, .pt, .bin or .safetensors: that file, in its folder;
- * - an http(s) URL: a folder on a web server, or a file in it, or a repository's page on the Hub;
+ * - an http(s) URL: a folder on a web server, or a file in it; or a page of the Hub: a repository, a folder or a file in it;
  * - `'gpt2'`, `'gpt2-medium'`, `'gpt2-large'`, `'gpt2-xl'`, `'distilgpt2'`, TransformerLens' toy models (`'attn-only-2l'`,
  *   `'gelu-1l'`, `'solu-4l'`, ...), or `'owner/name'`: the Hub, through the same cache that Python uses;
  * - a `Map` of Blobs by path, or an array of Files.
@@ -45,7 +45,11 @@ export async function resolveModel(
   if (/^https?:/.test(name)) {
     const url = new URL(name);
     const page = hubPage(url);
-    if (page) return openHub(page, { ...options, revision: options.revision ?? page.revision });
+    if (page) {
+      const repo = await openHub(page, { ...options, revision: options.revision ?? page.revision });
+      const weights = page.file && /\.(pth|pt|bin)$/.test(page.file) ? page.file : undefined;
+      return page.folder || weights ? { ...subFolder(repo, page.folder), weights } : repo;
+    }
     const weights = /[^/]+\.(pth|pt|bin)$/.exec(url.pathname)?.[0];
     url.pathname = url.pathname.replace(/\/[^/]+\.(safetensors|json|pth|pt|bin)$/, '/');
     return { ...urlFolder(url.href, { signal, timeoutMs }), weights };
@@ -77,6 +81,21 @@ async function pathOnDisk(path: string, platform: FilePlatform): Promise<FileSou
     if (await folder.open(weights)) return { ...folder, weights };
   }
   return platform.folder(path);
+}
+
+/** A folder inside a source of files; `''` is its top. */
+function subFolder(source: FileSource, folder: string): FileSource {
+  const before = folder && `${folder}/`;
+  return {
+    name: before ? `${source.name}/${folder}` : source.name,
+    hub: source.hub,
+    open: (path) => source.open(before + path),
+    list: async () => {
+      const all = await source.list?.();
+      return all?.filter((path) => path.startsWith(before)).map((path) => path.slice(before.length)) ?? null;
+    },
+    finished: async () => source.finished?.(),
+  };
 }
 
 function openHub({ repo, aliases }: HubRepo, options: LoadOptions): Promise<FileSource> {

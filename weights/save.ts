@@ -35,8 +35,10 @@ export function saveable(
     tensors[`transformer.${key}.bias`] = b;
   };
   const norm = (key: string, weights: NormWeights | null, bias = 0) => {
-    if (weights) linear(key, weights.w, weights.b);
-    else if (huggingFace) linear(key, constant(dModel, 1), constant(dModel, bias));
+    if (weights) {
+      tensors[`transformer.${key}.weight`] = weights.w;
+      if (weights.b) tensors[`transformer.${key}.bias`] = weights.b;
+    } else if (huggingFace) linear(key, constant(dModel, 1), constant(dModel, bias));
   };
 
   tensors['transformer.wte.weight'] = embed.W_E;
@@ -77,7 +79,8 @@ export function saveable(
 
 /** Whether the architecture is one that Hugging Face's GPT-2 has. */
 function isGpt2({ attnOnly, normalization, actFn, finalRms, positionEmbedding, ...config }: Config): boolean {
-  const special = attnOnly || normalization === 'none' || finalRms || positionEmbedding === 'shortformer';
+  const layerNorms = normalization.startsWith('LN') && !finalRms;
+  const special = attnOnly || !layerNorms || positionEmbedding === 'shortformer';
   const own = config.attentionDir === 'bidirectional' || config.dVocabOut !== config.dVocab;
   return !special && !own && !actFn.startsWith('solu');
 }

@@ -180,6 +180,7 @@ class Parts {
     if (this.shape(`${from}.b`)) return;
     this.#zeros(`${to}.bias`, `${from}.b`, shape);
     if (from === 'ln_final') this.inferred = { ...this.inferred, finalRms: true };
+    if (from.endsWith('.ln1')) this.inferred = { ...this.inferred, normalization: 'RMS' };
   }
 
   /** W_in and b_in, or W_out and b_out. */

@@ -26,6 +26,7 @@ export const slices = takes.slices(function slices(
       part.map((_, k) => values[source(k)]),
       rest,
       meta,
+      'allowed',
     );
   });
 });
@@ -34,12 +35,12 @@ export const slices = takes.slices(function slices(
 export function transposed({ values, axes, meta }: Labelled): Labelled {
   const [rows, columns] = axes.map((a) => a.labels.length);
   const turned = values.map((_, i) => values[(i % rows) * columns + Math.floor(i / rows)]);
-  return labelled(turned, [axes[1], axes[0]], meta);
+  return labelled(turned, [axes[1], axes[0]], meta, 'allowed');
 }
 
 /** A single axis as rows under one column. */
 export const asColumn = ({ values, axes, meta }: Labelled): Labelled =>
-  labelled(values, [axes[0], { name: '', labels: ['value'] }], meta);
+  labelled(values, [axes[0], { name: '', labels: ['value'] }], meta, 'allowed');
 
 /** Tokens run from left to right, as text does, unless the columns are layers (as in traces) or tokens too. */
 export function oriented(map: Labelled): Labelled {

@@ -114,7 +114,7 @@ export const traceFigure = takes.traceFigure(function traceFigure(
 const tokenRows = ({ values, axes, meta }: Labelled): Labelled => {
   const [pos, layer] = axes;
   const labels = pos.labels.map((label) => splitLabel(label)[1].replace(/^␣(?=[^*])/, ''));
-  return labelled(values, [{ name: '', labels }, layer], meta);
+  return labelled(values, [{ name: '', labels }, layer], meta, 'allowed');
 };
 
 /** The answer as text, the noise, and what else the numbers depend on. */

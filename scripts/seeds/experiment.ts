@@ -3,7 +3,7 @@
  * and the table of published numbers against those that came out.
  */
 
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync } from 'node:fs';
 import path from 'node:path';
 import { type ParseArgsConfig, parseArgs } from 'node:util';
 import type { NoiseRule } from '../../hooks/noise.js';
@@ -17,6 +17,7 @@ import { escapeHtml, modelName } from '../../interp/plots/text.js';
 import { duration, progress, runMain, terminal, UsageError, version } from '../cli.js';
 import { loadModel, readAdapter } from '../load.js';
 import { wrap } from '../start/print.js';
+import { writeWhole } from '../write.js';
 import { comparisonCsv, comparisonHtml, condensed, type Group } from './comparison.js';
 import { csvText } from './tables.js';
 
@@ -242,7 +243,7 @@ export class Experiment {
   }
 
   #write(name: string, text: string): void {
-    writeFileSync(path.join(this.#folder, name), text);
+    writeWhole(path.join(this.#folder, name), text);
   }
 }
 

@@ -90,6 +90,11 @@ test('top-p keeps the fewest tokens that reach p, never none', () => {
   near(shares({ temperature: 1, topP: 0.41 }), [0, 4 / 7, 0, 3 / 7], 'p = 0.41');
   near(shares({ temperature: 1, topP: 0.71 }), [0, 4 / 9, 2 / 9, 3 / 9], 'p = 0.71');
   near(shares({ temperature: 1, topP: 1 }), P, 'p = 1');
+  near(
+    shares({ temperature: 1, topP: 0.5 }, Float32Array.of(0, 0, 0, 0)),
+    [0.5, 0.5, 0, 0],
+    'p is just reached',
+  );
 });
 
 test('top-p counts after the temperature and after top-k', () => {

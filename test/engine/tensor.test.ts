@@ -116,6 +116,20 @@ test('what is no part of a tensor is refused', async () => {
   await throws(() => f32([1, 2, 3, 4]).reshape([-1, 0]), /cannot become/);
 });
 
+test('options that there are not are refused, with what was meant', async () => {
+  await throws(() => t.sum(0, { keepdim: true } as never), /sum: .*keepdim.*keepDims/);
+  await throws(() => t.topk(1, { larges: false } as never), /topk: .*larges.*largest/);
+  await throws(() => t.topk(1, { axis: 0.5 }), /topk: .*axis/);
+  await throws(() => t.argmax(3), /argmax: axis 3 of a tensor with 3 axes/);
+  assert.equal((await array(t.sum(0, { keepDims: true }))) as number[], [
+    [
+      [3, 10],
+      [9, 14],
+      [16, 14],
+    ],
+  ]);
+});
+
 test('names go where their axes go, and end where they mean nothing', () => {
   const named = t.withAxes(['batch', 'pos', 'head']);
   const axes = (x: Tensor | Tensor<'u32'>) => {

@@ -3,6 +3,7 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { BYTE_TO_CHAR } from '../../engine/bytes.js';
 import { Tokenizer } from '../../engine/tokenizer.js';
+import { encodeStream } from '../../hooks/token-stream.js';
 import { type GenerateStep, HookedTransformer } from '../../index.js';
 
 const END = 256;
@@ -112,6 +113,14 @@ test('runs of bytes that a decoder joins wait for their end', async () => {
     '\ufffd\ufffd\ufffd\ufffd\ufffda',
   ]);
   assert.equal(await pieces('x', SMILE, fallback), ['', '', '', '😀']);
+});
+
+test('a long text of surrogate pairs is cut between characters only', async () => {
+  const text = 'a😀 😀😀 '.repeat(25_000);
+  const whole: number[] = [];
+  for await (const piece of encodeStream(bytes, text)) for (const token of piece.tokens) whole.push(token);
+  assert.is(whole.length, new TextEncoder().encode(text).length);
+  assert.is(bytes.decode(whole), text);
 });
 
 test('the token after a full context is predicted, and none beyond', async () => {

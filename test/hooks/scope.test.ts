@@ -3,6 +3,7 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { setScopeContext } from '../../engine/user-scope.js';
+import * as glassbox from '../../index.js';
 import {
   ActivationCache,
   acdc,
@@ -182,19 +183,61 @@ test('a page, which has no asynchronous context: overlapping scopes free when th
   }
 });
 
-test('methods under a scope leave nothing behind', () =>
-  leaves(() =>
-    scope(async () => {
-      const [clean, corrupted] = [
-        [1, 2, 3, 4],
-        [1, 2, 9, 4],
-      ];
-      const metric = logitDiff(5, 6);
-      await patch(model, { clean, corrupted, at: 'resid_pre', by: ['layer', 'pos'], metric });
-      await acdc(model, { clean, corrupted, metric, threshold: 1 });
-      await model.generate([1, 2], { maxNewTokens: 3, temperature: 0, returnType: 'tokens' });
-      await model.loss(rows);
-    }),
-  ));
+const [clean, corrupted] = [
+  [1, 2, 3, 4],
+  [1, 2, 9, 4],
+];
+const metric = logitDiff(5, 6);
+const pair = { clean, corrupted, metric };
+const one = { maxNewTokens: 2, returnType: 'tokens' } as const;
+
+/** Public calls, each with what it makes dropped. */
+const calls: Record<string, () => unknown> = {
+  forward: () => model.forward(rows),
+  'forward, to a layer and from it': async () =>
+    model.forward(await model.forward([clean], { stopAtLayer: 1 }), { startAtLayer: 1 }),
+  runWithCache: () => model.runWithCache(rows),
+  'runWithCache of a position': () => model.runWithCache(rows, { names: 'resid_pre', pos: -1 }),
+  runWithHooks: () => model.runWithHooks(rows, { hooks: [['z', (z) => z.set({ head: 0 }, 0).keep()]] }),
+  runWithGrads: () => model.runWithGrads(rows, metric),
+  runWithInterventions: () => model.runWithInterventions([clean], [{ at: 'z', layer: 0, zero: true }]),
+  logProbs: () => model.logProbs(rows),
+  generate: () => model.generate(clean, one),
+  'generate, left early': async () => {
+    for await (const _ of model.stream(clean, { maxNewTokens: 3 })) break;
+  },
+  prefix: () => model.prefix(clean),
+  logitsOfResidual: async () => model.logitsOfResidual(await model.forward(rows, { stopAtLayer: 1 })),
+  tokensToResidualDirections: () => model.tokensToResidualDirections([1, 2]),
+  decompositions: async () => {
+    const { cache } = await model.runWithCache([clean], { names: /./ });
+    cache.accumulatedResid(-1);
+    cache.decomposeResid(-1);
+    cache.stackHeadResults(-1);
+    cache.fullResidDecomposition(-1);
+    cache.logitAttrs(cache.decomposeResid(-1).stack, { tokens: 3 });
+  },
+  lossGradients: () => lossGradients(model, rows),
+  training: async () => new Trainer(model, { lr: 0 }).step([rows]),
+  patch: () => patch(model, { ...pair, at: 'resid_pre', by: ['layer', 'pos'] }),
+
+  attributionPatch: () => glassbox.attributionPatch(model, pair),
+  edgeAttribution: () => glassbox.edgeAttribution(model, pair),
+  acdc: () => acdc(model, { ...pair, threshold: 1 }),
+  logitLens: () => glassbox.logitLens(model, clean),
+  directLogitAttribution: () => glassbox.directLogitAttribution(model, clean, { token: 3 }),
+  attentionPatterns: () => glassbox.attentionPatterns(model, clean),
+  headScores: () => glassbox.headScores(model),
+  steeringVector: () => glassbox.steeringVector(model, [clean], [corrupted], { layer: 1 }),
+  inputAttribution: () => glassbox.inputAttribution(model, [clean], { metric }),
+  'tensors of the user': () => {
+    const t = model.tensor([1, 2, 3, 4], [2, 2]);
+    t.add(t).matmul(t.transpose()).softmax(0).topk(1, 0).values.sum();
+  },
+};
+
+for (const [name, call] of Object.entries(calls))
+  test(`${name}: under a scope memory is where it was`, () =>
+    leaves(() => scope(async () => void (await call()))));
 
 test.run();

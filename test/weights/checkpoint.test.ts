@@ -118,7 +118,7 @@ test('missing tensors are listed by name', async () => {
     /no tensor "wte\.weight".*not a GPT-2 checkpoint \(it has 26 tensors: "h/,
   );
   await throws(read({}), /not a GPT-2 checkpoint \(it has no tensors\)/);
-  await throws(read(without(tensors, /ln_/)), /set normalization: 'none' or 'LNPre'/);
+  await throws(read(without(tensors, /ln_/)), /set normalization: 'none', 'LNPre' or 'RMSPre'/);
   await throws(read(without(tensors, /mlp|ln_2/)), /set attnOnly: true/);
 });
 
@@ -267,8 +267,8 @@ const impossible: [what: string, json: unknown, error: RegExp][] = [
   ['a token that is no number', { ...sizes, bos_token_id: ['1'] }, /bosTokenId is \["1"\]/],
   [
     'an unknown normalization',
-    { nHeads: 1, dModel: 2, nLayers: 1, nCtx: 2, dVocab: 2, normalization: 'RMS' },
-    /normalization is "RMS"/,
+    { nHeads: 1, dModel: 2, nLayers: 1, nCtx: 2, dVocab: 2, normalization: 'BN' },
+    /normalization is "BN"/,
   ],
   [
     'heads that do not divide, and no dHead',

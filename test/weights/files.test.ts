@@ -187,6 +187,15 @@ test('a name means the shipped model, a folder, a URL, the Hub or picked files',
   assert.is((await resolveModel('distilgpt2')).name, 'distilbert/distilgpt2');
   assert.is((await resolveModel('owner/name')).name, 'owner/name');
   assert.is((await resolveModel('https://huggingface.co/owner/name/tree/main')).name, 'owner/name');
+  const at = async (rest: string) => {
+    const { name, weights } = await resolveModel(`https://huggingface.co/owner/name/${rest}`);
+    return [name, weights];
+  };
+  assert.equal(await at('tree/main/sub/folder'), ['owner/name/sub/folder', undefined]);
+  assert.equal(await at('tree/v1/a%20b/'), ['owner/name/a b', undefined]);
+  assert.equal(await at('blob/main/config.json'), ['owner/name', undefined]);
+  assert.equal(await at('resolve/main/sub/x.pth?download=true'), ['owner/name/sub', 'x.pth']);
+  await throws(at('tree/main/..%2f..%2fx'), /impossible path/);
   const picked = await resolveModel([new File(['{}'], 'config.json')]);
   assert.equal(await readJson((await picked.open('config.json'))!), {});
 });
