@@ -130,11 +130,15 @@ function readHeader(entry: Record<string, unknown>, line: string, what: string):
 }
 
 function readRuns(runs: unknown, where: string): RunValues {
-  const { base, sources } = runs as { base?: unknown; sources?: unknown };
+  const { base, sources, remarks } = runs as { base?: unknown; sources?: unknown; remarks?: unknown };
   if (typeof sources !== 'object' || sources === null || Array.isArray(sources))
     throw fileError(where, 'no sources of a sweep: the record is damaged');
   const each = Object.entries(sources).map(([name, v]) => [name, readNumbers(v, where)]);
-  return { base: readNumbers(base, where), sources: Object.fromEntries(each) };
+  const told = Array.isArray(remarks) ? remarks.filter((r) => typeof r === 'string') : [];
+  return {
+    ...{ base: readNumbers(base, where), sources: Object.fromEntries(each) },
+    ...(told.length && { remarks: told }),
+  };
 }
 
 /** What stands in a line, or null. */

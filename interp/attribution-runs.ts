@@ -12,6 +12,7 @@ import { measuredRun } from '../hooks/measured-run.js';
 import { type Metric, mean } from '../hooks/metric.js';
 import type { HookedTransformer } from '../hooks/model.js';
 import { differenceOf, sumOfProducts } from '../hooks/products.js';
+import { endsProblem, warningsIn } from './ends.js';
 import { type Pair, readPair } from './pair.js';
 import { provenance } from './provenance.js';
 
@@ -120,6 +121,7 @@ export class AttributionRuns {
     return provenance(this.model, {
       method,
       metric: metric.name,
+      ...(metric.unit && { unit: metric.unit }),
       prompts: pair.changed,
       tokens: pair.changed[0],
       unchanged: pair.unchanged,
@@ -128,6 +130,16 @@ export class AttributionRuns {
       ...this.#about,
       clean: summary(values.clean),
       corrupted: summary(values.corrupted),
+      ...warningsIn(
+        ...(metric.per === 'prompt'
+          ? []
+          : [
+              endsProblem({
+                ...{ zero: mean(values.corrupted), one: mean(values.clean) },
+                ...{ unit: metric.unit ?? null, metric: metric.name },
+              }),
+            ]),
+      ),
       ...more,
     });
   }

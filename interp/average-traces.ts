@@ -70,7 +70,7 @@ export const averageTraces = takes.averageTraces(function averageTraces(
     }
   });
   const axes = [{ name: 'role', labels: tokenRoleNames }, scores.axes[1]];
-  const { tokens, subject, answer, clean, corrupted, unchanged, work, ...shared } = scores.meta;
+  const { tokens, subject, answer, clean, corrupted, unchanged, warnings, work, ...shared } = scores.meta;
   const metric = 'probability of the answer: restored − corrupted'; // each trace has an answer of its own
   const meta = {
     ...{ ...shared, method: 'average indirect effects', metric },

@@ -6,8 +6,9 @@
 
 import { is, optional, options, signatures } from '../hooks/check.js';
 import { needLanguageModel } from '../hooks/input.js';
-import type { Metric, MetricContext } from '../hooks/metric.js';
+import type { Metric, MetricContext, PreparedMetric } from '../hooks/metric.js';
 import {
+  firstChoices,
   type MetricFunction,
   readDifference,
   readDivergence,
@@ -16,6 +17,7 @@ import {
   readProbability,
   readRank,
 } from '../hooks/readout.js';
+import { notFirst } from './ends.js';
 
 export type { Metric } from '../hooks/metric.js';
 export type { MetricFunction } from '../hooks/readout.js';
@@ -58,25 +60,38 @@ export const logitDiff = takes.logitDiff(function logitDiff(
   options: MetricOptions = {},
 ): Metric {
   const name = `logit(${showAnswers(correct)}) − logit(${showAnswers(wrong)})`;
-  return metric(name, 'last', options, async (context) =>
-    readDifference(context.model, tokensOf(name, correct, context), tokensOf(name, wrong, context)),
-  );
+  const made = metric(name, 'last', options, async (context) => {
+    const answers = tokensOf(name, correct, context);
+    const read = readDifference(context.model, answers, tokensOf(name, wrong, context));
+    return withRemarks(read, name, answers, context);
+  });
+  return { ...made, unit: 'logit' };
 });
 
 /** Log-probability of a token at the last position, in nats; of several, of any of them. */
 export const logProb = takes.logProb(function logProb(token: Answers, options: MetricOptions = {}): Metric {
   const name = `log p(${showAnswers(token)})`;
-  return metric(name, 'last', options, async (context) =>
-    readProbability(context.model, tokensOf(name, token, context), { log: true }),
-  );
+  const made = metric(name, 'last', options, async (context) => {
+    const answers = tokensOf(name, token, context);
+    return withRemarks(
+      readProbability(context.model, answers, { log: true }),
+      ...([name, answers, context] as const),
+    );
+  });
+  return { ...made, unit: 'logit' };
 });
 
 /** Probability of a token at the last position; of several, their total. */
 export const prob = takes.prob(function prob(token: Answers, options: MetricOptions = {}): Metric {
   const name = `p(${showAnswers(token)})`;
-  return metric(name, 'last', options, async (context) =>
-    readProbability(context.model, tokensOf(name, token, context), { log: false }),
-  );
+  const made = metric(name, 'last', options, async (context) => {
+    const answers = tokensOf(name, token, context);
+    return withRemarks(
+      readProbability(context.model, answers, { log: false }),
+      ...([name, answers, context] as const),
+    );
+  });
+  return { ...made, unit: 'probability' };
 });
 
 /**
@@ -140,6 +155,41 @@ function metric(
   if (per !== 'batch' && per !== 'prompt')
     throw new Error(`metric ${name}: per is ${JSON.stringify(per)}: 'batch' or 'prompt' is needed`);
   return { name, reads, per, prepare };
+}
+
+/** Prompts whose answers are remarked on. */
+const REMARKED = 8;
+
+/** A metric of answers also tells where a run prefers other tokens, of the first prompts. */
+function withRemarks(
+  read: PreparedMetric,
+  name: string,
+  answers: readonly (readonly number[])[],
+  { model }: MetricContext,
+): PreparedMetric {
+  return {
+    ...read,
+    async remarks(x, reads) {
+      const some = reads.slice(0, REMARKED);
+      const text = (id: number) => model.tokenizer?.pieces([id])[0] ?? `#${id}`;
+      const own = readProbability(model, answers, { log: false });
+      const first = x.window([[0, some.length]]);
+      const all = await own.evaluate(first, some);
+      try {
+        const [choices, probs] = [await firstChoices(model, first), await all.data()];
+        return some.flatMap(({ row }, i) => {
+          const best = { ...choices[i], text: text(choices[i].token) };
+          if (answers[row].includes(best.token)) return [];
+          const answer = { token: answers[row][0], text: answers[row].map(text).join(' or ') };
+          const said = notFirst(name, answer, probs[i], best);
+          return said ? [reads.length > 1 ? `prompt ${row}: ${said}` : said] : [];
+        });
+      } finally {
+        for (const t of [first, all]) t.dispose();
+        own.dispose?.();
+      }
+    },
+  };
 }
 
 /** The answers as ids, a list a prompt. @throws when they do not fit the prompts or the vocabulary. */

@@ -7,13 +7,14 @@
 import { is, needed, options, signatures } from '../hooks/check.js';
 import type { HookedTransformer } from '../hooks/model.js';
 import { embeddingNoise, type NoiseRule } from '../hooks/noise.js';
+import { warningsIn } from './ends.js';
 import type { LensToken } from './lens.js';
 import type { TokenLike } from './metrics.js';
 import { provenance } from './provenance.js';
 import { type Labelled, labelled } from './result.js';
 import {
   bosOfTokenizer,
-  noiseWarnings,
+  noiseWarning,
   positive,
   restoreGrid,
   subjectOf,
@@ -125,12 +126,12 @@ export const pyveneTrace = takes.pyveneTrace(async function pyveneTrace(
   const { metric, highScore, lowScore, work, unchanged } = grid;
   const meta = provenance(model, {
     method: "causal tracing, pyvene's",
-    ...{ stream, window, subject, answer, seed, metric },
+    ...{ stream, window, subject, answer, seed, metric, unit: 'probability' },
     noise: { rule, level },
     clean: highScore,
     corrupted: lowScore,
     ...{ unchanged, work, tokens },
-    ...noiseWarnings(rule, highScore, lowScore),
+    ...warningsIn(noiseWarning(rule, `p(${JSON.stringify(answer.text)})`, highScore, lowScore)),
   });
   return {
     prob: labelled(values, [layer, pos], meta),

@@ -4,6 +4,7 @@
  */
 
 import { is, options, signatures } from '../../hooks/check.js';
+import { endsProblem, leastSpan, warningsOf } from '../ends.js';
 import { type Labelled, labelled } from '../result.js';
 import { hues } from './colour.js';
 import { curveFigure } from './curves.js';
@@ -68,7 +69,7 @@ export const traceFigure = takes.traceFigure(function traceFigure(
   const maps = list.map((t) =>
     heatmap(tokenRows(t.scores), {
       ...{ scale: 'sequential', hue: hues[t.kind ?? 'state'] },
-      ...{ min: t.lowScore, max: largest([t.scores]) },
+      ...scaleOf(t),
     }),
   );
   const model = options.model ?? modelCaption(scores.meta.model);
@@ -83,6 +84,7 @@ export const traceFigure = takes.traceFigure(function traceFigure(
   const title = list.length === 1 ? each[0].heading : 'Impact of restoring after corrupted input';
   return drawnFigure({
     title,
+    warnings: [...new Set(list.flatMap((t) => warningsOf(t.scores.meta)))],
     about: `Noise on the subject’s tokens (*) takes the answer away; each cell restores the clean run’s activation at one token, around one layer. Paper: as probable as with nothing restored; the stronger the colour, the more of the answer is back.`,
     meta: scores.meta,
     svg: (frame) =>
@@ -120,18 +122,11 @@ const tokenRows = ({ values, axes, meta }: Labelled): Labelled => {
 /** The answer as text, the noise, and what else the numbers depend on. */
 function notesOf(list: readonly Trace[]): string[] {
   const [{ scores, answer, lowScore }] = list;
-  const {
-    clean,
-    noise,
-    samples,
-    bos,
-    warnings = [],
-  } = scores.meta as {
+  const { clean, noise, samples, bos } = scores.meta as {
     clean?: number;
     noise?: { rule: unknown; level: number | null };
     samples?: number;
     bos?: boolean;
-    warnings?: readonly string[];
   };
   const windows = list.filter((t) => t.kind !== null && t.window > 1);
   const each = windows.map((t) => `${NAMES[t.kind ?? 'state']} ${t.window}`);
@@ -145,7 +140,7 @@ function notesOf(list: readonly Trace[]): string[] {
     ...(each.length ? [`layers restored together: ${each.join(', ')}`] : []),
     ...(bos === undefined ? [] : [`beginning-of-text token ${bos ? 'prepended' : 'not prepended'}`]),
   ];
-  return [...(about.length ? [about.join(SEPARATOR)] : []), ...warnings];
+  return about.length ? [about.join(SEPARATOR)] : [];
 }
 
 const SEPARATOR = ' · ';
@@ -161,6 +156,15 @@ function broken(notes: readonly string[], width: number): string[] {
     }
     return lines;
   });
+}
+
+/** From nothing restored to the most restored; from 0 to 1 where nothing was taken away that could be. */
+function scaleOf({ scores, lowScore }: Trace): { min: number; max: number } {
+  const { clean } = scores.meta;
+  const one = typeof clean === 'number' ? clean : Number.NaN;
+  const ends = { zero: lowScore, one, unit: 'probability', metric: '' } as const;
+  if (endsProblem(ends) !== null) return { min: 0, max: 1 };
+  return { min: lowScore, max: Math.max(largest([scores]), lowScore + (leastSpan(ends) || 0)) };
 }
 
 const layerCaption = (kind: Trace['kind'], window: number, model: string): string =>

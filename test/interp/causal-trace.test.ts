@@ -204,7 +204,10 @@ test('noise that hardly changes the answer is reported, with what to try', async
     noise: 1e-4,
     tokens: [3],
   });
-  assert.match((quiet.scores.meta.warnings as string[])[0], /noise 0.0001 hardly changes .* try noise: 's3'/);
+  assert.match(
+    (quiet.scores.meta.warnings as string[])[0],
+    /noise 0.0001 hardly takes the answer away: p\(.* Try noise: 's3'/,
+  );
   const loud = await causalTrace(tiny, { prompt: 'The Space Needle is in downtown', tokens: [3] });
   assert.is(loud.scores.meta.warnings, undefined);
 });
