@@ -144,7 +144,7 @@ const malformed: [what: string, bytes: Uint8Array, error: RegExp][] = [
     file({ x: { ...good.x, dtype: 'F31' } }, 8),
     /tensor "x": unknown dtype "F31"; known are/,
   ],
-  ['no dtype', file({ x: { shape: [2], data_offsets: [0, 8] } }, 8), /tensor "x": unknown dtype undefined/],
+  ['no dtype', file({ x: { shape: [2], data_offsets: [0, 8] } }, 8), /tensor "x": unknown dtype nothing/],
   ['a negative size', file({ x: f32([-2], 0, 8) }, 8), /tensor "x": shape \[-2\] is not a list of sizes/],
   ['a fractional size', file({ x: f32([0.5], 0, 2) }, 2), /tensor "x": shape \[0\.5\]/],
   ['a shape that is text', file({ x: f32('2', 0, 8) }, 8), /tensor "x": shape "2"/],
