@@ -25,22 +25,10 @@ import {
   sha256,
 } from './record.js';
 import { Runs } from './runs.js';
+import type { SweepOptions } from './sweep-options.js';
 import { type Span, walk } from './walk.js';
 
-/** Options of a sweep. */
-export interface SweepOptions {
-  /** So much of the work (token-layers) is done. */
-  readonly onProgress?: (done: number, total: number) => void;
-  readonly signal?: AbortSignal;
-  /** Cells are kept here as they come, and cells that are already there are not run again. */
-  readonly record?: RecordStore;
-  /** Runs only cells i with i mod `of` = `index`: one of several machines. */
-  readonly shard?: { readonly index: number; readonly of: number };
-  /** Tokens that run at once. Default: what fits the adapter; on a CPU 1024. */
-  readonly maxTokens?: number;
-  /** Asked whenever more is to run: counterfactuals with smaller numbers come first. Default: as it is fastest. */
-  readonly rank?: (index: number) => number;
-}
+export type { SweepOptions } from './sweep-options.js';
 
 /** The metric of the runs that a sweep rests on, one value a prompt. */
 export interface RunValues {

@@ -3,10 +3,19 @@
 import { Tensor } from '../engine/tensor.js';
 import { fileError, shownJson } from '../weights/messages.js';
 import { parseJson } from '../weights/text.js';
+import { is, signatures } from './check.js';
 import type { Counterfactual, Intervention, Numbers, Selection, Value } from './interventions.js';
 
+const takes = signatures({
+  describeIntervention: { intervention: is.either(is.plainObject, is.interventions) },
+  interventionsToJson: { list: is.either(is.plainObject, is.listOf(is.anything, 'a list')) },
+  interventionsFromJson: { json: is.text },
+});
+
 /** One line: `blocks.7.hook_resid_pre[pos 4] = clean`. Several are joined with `; `. */
-export function describeIntervention(intervention: Intervention | Counterfactual): string {
+export const describeIntervention = takes.describeIntervention(function describeIntervention(
+  intervention: Intervention | Counterfactual,
+): string {
   if (Array.isArray(intervention))
     return intervention.map((i) => describeIntervention(i)).join('; ') || 'nothing';
   const {
@@ -36,7 +45,7 @@ export function describeIntervention(intervention: Intervention | Counterfactual
     freeze && 'frozen',
   ].filter(Boolean);
   return `${place} ${what.join(' and ') || '(no action)'}`;
-}
+});
 
 const FORMAT = 'glassbox interventions';
 /** Of what is written now. */
@@ -47,9 +56,17 @@ const VERSION = 1;
  * `{ "format": "glassbox interventions", "version": 1, "interventions": … }`.
  * @param list one intervention, a counterfactual, or a list of them
  */
+<<<<<<< HEAD
 export async function interventionsToJson(list: unknown): Promise<string> {
   return JSON.stringify({ format: FORMAT, version: VERSION, interventions: await plain(list) });
 }
+=======
+export const interventionsToJson = takes.interventionsToJson(async function interventionsToJson(
+  list: unknown,
+): Promise<string> {
+  return JSON.stringify(await plain(list));
+});
+>>>>>>> main
 
 /** Internal: the same without format and version, for fingerprints of sweeps. */
 export const interventionsText = async (list: unknown): Promise<string> => JSON.stringify(await plain(list));
@@ -57,6 +74,7 @@ export const interventionsText = async (list: unknown): Promise<string> => JSON.
 /** Lists in lists: counterfactuals are lists of interventions. */
 const MOST_LISTS = 8;
 
+<<<<<<< HEAD
 /** Texts that are names, whatever they look like. */
 const NAMES = new Set(['at', 'from', 'mean', 'over']);
 
@@ -83,6 +101,14 @@ function listOf(json: string): unknown {
       );
     list = read.interventions;
   }
+=======
+/** The way back. @throws when the text is not JSON, or not interventions. */
+export const interventionsFromJson = takes.interventionsFromJson(function interventionsFromJson<
+  T = Counterfactual[],
+>(json: string): T {
+  const restore = (_: string, x: unknown) => (NOT_IN_JSON.has(x as string) ? Number(x) : x);
+  const list = parseJson(json, 'interventions', restore);
+>>>>>>> main
   const check = (x: unknown, where: string, depth: number): void => {
     if (Array.isArray(x) && depth < MOST_LISTS)
       for (const [i, y] of x.entries()) check(y, `${where}[${i}]`, depth + 1);
@@ -90,8 +116,13 @@ function listOf(json: string): unknown {
       throw fileError(where, `not an intervention { at: hook point, … }: ${shownJson(x)}`);
   };
   check(list, 'interventions', 0);
+<<<<<<< HEAD
   return list;
 }
+=======
+  return list as T;
+});
+>>>>>>> main
 
 async function plain(x: unknown): Promise<unknown> {
   if (x instanceof Tensor) return { shape: x.shape, data: numbers(await x.data()) } satisfies Jsonable;

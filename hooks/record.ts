@@ -5,6 +5,7 @@
  */
 
 import { fileError, quoted, shownJson } from '../weights/messages.js';
+import { is, needed, options, signatures } from './check.js';
 import type { RunValues } from './counterfactuals.js';
 
 /** Where lines are kept. `jsonLines` (Node) keeps them in a file. */
@@ -191,12 +192,21 @@ function checkCell(
     throw fileError(where, `cell ${index} is ${shownJson(value)}, and it was ${shownJson(before)} before`);
 }
 
+const RECORDS = is.listOf(
+  options<{ name: string; lines: readonly string[] }>({ name: needed(is.text), lines: needed(is.texts) }),
+  'a list of records, { name, lines }',
+);
+
+const takes = signatures({
+  mergeRecords: { records: RECORDS },
+});
+
 /**
  * Puts the records of shards together.
  * @param records lines of each, by name
  * @throws when they are of different sweeps, disagree, or cells are missing (it says how many, and the first)
  */
-export function mergeRecords(
+export const mergeRecords = takes.mergeRecords(function mergeRecords(
   records: readonly { readonly name: string; readonly lines: readonly string[] }[],
 ): WholeRecord {
   if (!records.length) throw new Error('merge: no records were given');
@@ -232,7 +242,7 @@ export function mergeRecords(
     );
   }
   return { header: header!, cells, runs };
-}
+});
 
 /** Relative difference between adapters that is no sign of another sweep. */
 const SAME = 1e-3;

@@ -7,6 +7,7 @@ import type { Constant } from '../engine/tape.js';
 import type { Tensor } from '../engine/tensor.js';
 import type { TextInput } from '../engine/text.js';
 import type { ActivationCache } from '../hooks/cache.js';
+import { is, needed, options, type Spec } from '../hooks/check.js';
 import { measuredRun } from '../hooks/measured-run.js';
 import { type Metric, mean } from '../hooks/metric.js';
 import type { HookedTransformer } from '../hooks/model.js';
@@ -36,6 +37,20 @@ export interface AttributionPair {
   readonly onProgress?: (done: number, total: number) => void;
   readonly signal?: AbortSignal;
 }
+
+/** What it may be. */
+export const ATTRIBUTION_PAIR = {
+  clean: needed(is.prompts),
+  corrupted: needed(is.prompts),
+  metric: needed(is.metric),
+  prependBos: is.boolean,
+  constant: is.constants,
+  gradientsOf: is.oneOf('corrupted', 'clean'),
+  onProgress: is.callback,
+  signal: is.signal,
+} satisfies Spec<AttributionPair>;
+/** What takes nothing else. */
+export const ATTRIBUTION = options<AttributionPair>(ATTRIBUTION_PAIR);
 
 /** Both runs and the gradients of one. Dispose of them. */
 export class AttributionRuns {

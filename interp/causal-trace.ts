@@ -11,6 +11,7 @@
  * not).
  */
 
+import { is, needed, options, type Spec, signature } from '../hooks/check.js';
 import type { HookedTransformer } from '../hooks/model.js';
 import { type EmbeddingGaussian, embeddingNoise, type NoiseRule, ROME_NOISE } from '../hooks/noise.js';
 import { counterfactuals } from './counterfactuals.js';
@@ -107,6 +108,32 @@ export interface WrongAnswer {
   readonly highScore: number;
 }
 
+/** What `causalTrace` may be told. */
+export const CAUSAL_TRACE = {
+  prompt: needed(is.prompt),
+  subject: is.either(is.text, is.range),
+  kind: is.oneOf(null, 'mlp', 'attn'),
+  window: is.count,
+  noise: is.noise,
+  subjects: is.subjects,
+  gaussian: is.plainObject,
+  replace: is.boolean,
+  samples: is.count,
+  seed: is.seed,
+  disableMlp: is.boolean,
+  disableAttn: is.boolean,
+  tokens: is.either(is.oneOf('all', 'subject_last'), is.tokens),
+  expect: is.text,
+  answer: is.token,
+  prependBos: is.boolean,
+  onProgress: is.callback,
+  signal: is.signal,
+} satisfies Spec<CausalTraceOptions>;
+const takes = signature('causalTrace', {
+  model: is.model,
+  options: options<CausalTraceOptions>(CAUSAL_TRACE),
+});
+
 const SITES = { state: 'resid_post', mlp: 'mlp_out', attn: 'attn_out' } as const;
 
 /**
@@ -125,7 +152,9 @@ export async function causalTrace(
 export async function causalTrace(
   model: HookedTransformer,
   options: CausalTraceOptions,
+  ...more: []
 ): Promise<CausalTrace | WrongAnswer> {
+  takes(model, options, ...more);
   const { kind = null, noise: rule = ROME_NOISE, samples = 10, seed = 1, replace = false } = options;
   const { prependBos = bosOfTokenizer(model) } = options;
   const { disableMlp = false, disableAttn = false, expect, gaussian, onProgress, signal } = options;

@@ -4,6 +4,7 @@
  * goes through it a chunk at a time.
  */
 
+import { is, optional, options, signatures } from '../hooks/check.js';
 import { needLanguageModel } from '../hooks/input.js';
 import type { Metric, MetricContext, PreparedMetric } from '../hooks/metric.js';
 import {
@@ -33,11 +34,31 @@ export interface MetricOptions {
   readonly per?: 'batch' | 'prompt';
 }
 
+const METRIC = { per: is.oneOf('batch', 'prompt') };
+
+const takes = signatures({
+  logitDiff: { correct: is.answers, wrong: is.answers, options: options<MetricOptions>(METRIC) },
+  logProb: { token: is.answers, options: options<MetricOptions>(METRIC) },
+  prob: { token: is.answers, options: options<MetricOptions>(METRIC) },
+  rank: { token: is.answers, options: options<MetricOptions>(METRIC) },
+  kl: { reference: optional(is.text), options: options<MetricOptions>(METRIC) },
+  loss: { options: options<MetricOptions>(METRIC) },
+  custom: {
+    name: is.text,
+    fn: is.callback,
+    options: options<CustomOptions>({ ...METRIC, reads: is.oneOf('last', 'all') }),
+  },
+});
+
 /**
  * Logit of the correct token minus logit of the wrong one, at the last position: zero when the model prefers neither.
  * Of several correct (or wrong) tokens the mean logit counts.
  */
-export function logitDiff(correct: Answers, wrong: Answers, options: MetricOptions = {}): Metric {
+export const logitDiff = takes.logitDiff(function logitDiff(
+  correct: Answers,
+  wrong: Answers,
+  options: MetricOptions = {},
+): Metric {
   const name = `logit(${showAnswers(correct)}) − logit(${showAnswers(wrong)})`;
   const made = metric(name, 'last', options, async (context) => {
     const answers = tokensOf(name, correct, context);
@@ -45,10 +66,10 @@ export function logitDiff(correct: Answers, wrong: Answers, options: MetricOptio
     return withRemarks(read, name, answers, context);
   });
   return { ...made, unit: 'logit' };
-}
+});
 
 /** Log-probability of a token at the last position, in nats; of several, of any of them. */
-export function logProb(token: Answers, options: MetricOptions = {}): Metric {
+export const logProb = takes.logProb(function logProb(token: Answers, options: MetricOptions = {}): Metric {
   const name = `log p(${showAnswers(token)})`;
   const made = metric(name, 'last', options, async (context) => {
     const answers = tokensOf(name, token, context);
@@ -58,10 +79,10 @@ export function logProb(token: Answers, options: MetricOptions = {}): Metric {
     );
   });
   return { ...made, unit: 'logit' };
-}
+});
 
 /** Probability of a token at the last position; of several, their total. */
-export function prob(token: Answers, options: MetricOptions = {}): Metric {
+export const prob = takes.prob(function prob(token: Answers, options: MetricOptions = {}): Metric {
   const name = `p(${showAnswers(token)})`;
   const made = metric(name, 'last', options, async (context) => {
     const answers = tokensOf(name, token, context);
@@ -71,31 +92,31 @@ export function prob(token: Answers, options: MetricOptions = {}): Metric {
     );
   });
   return { ...made, unit: 'probability' };
-}
+});
 
 /**
  * How many tokens have a larger logit at the last position (of equal ones, those of lower id count): 0 is the model's
  * answer. Of several tokens the best rank counts.
  */
-export function rank(token: Answers, options: MetricOptions = {}): Metric {
+export const rank = takes.rank(function rank(token: Answers, options: MetricOptions = {}): Metric {
   const name = `rank(${showAnswers(token)})`;
   return metric(name, 'last', options, async (context) =>
     readRank(context.model, tokensOf(name, token, context)),
   );
-}
+});
 
 /**
  * KL(reference ‖ run) of the predictions at the last position, in nats: how much the run has moved away from another.
  * @param reference name of that run: `'base'`, or a source
  */
-export function kl(reference = 'base', options: MetricOptions = {}): Metric {
+export const kl = takes.kl(function kl(reference = 'base', options: MetricOptions = {}): Metric {
   return metric(`KL(${reference} ‖ run)`, 'last', options, async (context) =>
     readDivergence(context.model, await context.final(reference), context.reads),
   );
-}
+});
 
 /** −log p of each next token, in nats, averaged over all positions of a prompt but the last, which has none. */
-export function loss(options: MetricOptions = {}): Metric {
+export const loss = takes.loss(function loss(options: MetricOptions = {}): Metric {
   return metric('loss', 'all', options, async ({ model, rows }) => {
     needLanguageModel(model.config, 'metric loss');
     const short = rows.findIndex((tokens) => tokens.length < 2);
@@ -105,7 +126,7 @@ export function loss(options: MetricOptions = {}): Metric {
       );
     return readLoss(model, rows);
   });
-}
+});
 
 /** Options of `custom`. */
 export interface CustomOptions extends MetricOptions {
@@ -118,8 +139,10 @@ export interface CustomOptions extends MetricOptions {
  * @param name for titles
  * @param fn called with the logits [n, dVocab] of some reads at a time; it gives a tensor [n] or n numbers
  */
-export const custom = (name: string, fn: MetricFunction, options: CustomOptions = {}): Metric =>
-  metric(name, options.reads ?? 'last', options, async ({ model }) => readLogits(model, fn, name));
+export const custom = takes.custom(
+  (name: string, fn: MetricFunction, options: CustomOptions = {}): Metric =>
+    metric(name, options.reads ?? 'last', options, async ({ model }) => readLogits(model, fn, name)),
+);
 
 // ---- inside ------------------------------------------------------------------------------------------------------
 

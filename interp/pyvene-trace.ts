@@ -4,6 +4,7 @@
  * ROME restores, the output of the MLP, so the numbers are those of a ROME trace with one sample.
  */
 
+import { is, needed, options, signatures } from '../hooks/check.js';
 import type { HookedTransformer } from '../hooks/model.js';
 import { embeddingNoise, type NoiseRule } from '../hooks/noise.js';
 import { warningsIn } from './ends.js';
@@ -74,8 +75,27 @@ export interface PyveneTrace {
   readonly window: number;
 }
 
+const PYVENE = options<PyveneTraceOptions>({
+  prompt: needed(is.prompt),
+  subject: is.either(is.text, is.range),
+  stream: needed(is.oneOf('block_output', 'mlp_activation', 'attention_output')),
+  answer: is.token,
+  window: is.count,
+  noise: is.noise,
+  seed: is.seed,
+  k: is.count,
+  prependBos: is.boolean,
+  onProgress: is.callback,
+  signal: is.signal,
+});
+
+const takes = signatures({
+  pyveneTrace: { model: is.model, options: PYVENE },
+  pyveneCsv: { trace: is.having('a trace, as pyveneTrace gives it', 'prob') },
+});
+
 /** Traces one stream. @throws when the subject does not occur in the prompt or the answer is not one token. */
-export async function pyveneTrace(
+export const pyveneTrace = takes.pyveneTrace(async function pyveneTrace(
   model: HookedTransformer,
   options: PyveneTraceOptions,
 ): Promise<PyveneTrace> {
@@ -124,11 +144,11 @@ export async function pyveneTrace(
     subject,
     window,
   };
-}
+});
 
 /** The trace as the tutorial writes it, a line a run: `layer,pos,prob`. */
-export function pyveneCsv({ prob }: Pick<PyveneTrace, 'prob'>): string {
+export const pyveneCsv = takes.pyveneCsv(function pyveneCsv({ prob }: Pick<PyveneTrace, 'prob'>): string {
   const n = prob.shape[1];
   const lines = Array.from(prob.values, (p, i) => `${Math.floor(i / n)},${i % n},${p}`);
   return `${['layer,pos,prob', ...lines].join('\n')}\n`;
-}
+});

@@ -3,6 +3,7 @@
  * (patching, path patching, ...) only say which counterfactuals they mean, and how the cells are laid out.
  */
 
+import { is, signatures } from '../hooks/check.js';
 import {
   type PlannedSweep,
   type RunValues,
@@ -199,14 +200,22 @@ function checkLayout({ axes, metric, one, meta }: Layout, cells: number, { base,
   if (!fits) throw new Error(`record: its layout does not fit its ${cells} cells; it is damaged`);
 }
 
+const takes = signatures({
+  recordResult: { record: is.having('a whole record, as mergeRecords gives it', 'header', 'cells', 'runs') },
+});
+
 /**
  * The result of a sweep from its record, or from the merged records of its shards: what the sweep itself gave, but for
  * `meta.work`.
  */
-export function recordResult({ header, cells, runs }: WholeRecord): Labelled {
+export const recordResult = takes.recordResult(function recordResult({
+  header,
+  cells,
+  runs,
+}: WholeRecord): Labelled {
   const layout = header.about.layout as Layout | undefined;
   if (!layout)
     throw new Error('the record does not say how its cells are laid out: it is of an older version');
   checkLayout(layout, header.cells, runs);
   return laidOut(layout, { ...runs, cells: Array.from({ length: header.cells }, (_, i) => cells.get(i)!) });
-}
+});

@@ -4,11 +4,12 @@
  * this file.
  */
 
+import { is, options, signatures } from '../../hooks/check.js';
 import { endNames, endsOf, endsProblem, fullScale, leastOf, shownMetric } from '../ends.js';
 import type { Labelled } from '../result.js';
 import { curveFigure } from './curves.js';
 import { drawnFigure, type Figure } from './drawing.js';
-import { type Heatmap, type HeatmapOptions, heatmaps, largest } from './heatmap.js';
+import { HEATMAP, type Heatmap, type HeatmapOptions, heatmaps, largest } from './heatmap.js';
 import { asColumn, fitted, oriented, slices } from './layout.js';
 import { facetsSvg } from './svg.js';
 import { denseLines, legendLine, paint, type TerminalOptions } from './terminal.js';
@@ -28,11 +29,17 @@ export interface FigureOptions extends HeatmapOptions {
   readonly meaning?: string;
 }
 
+const FIGURE = options<FigureOptions>({ ...HEATMAP, title: is.text, meaning: is.text });
+
+const takes = signatures({
+  figure: { result: is.labelled, options: FIGURE },
+});
+
 /**
  * A figure of a result. Axes beyond two make facets, of the prompts or else of what comes first.
  * @throws when it has no values, or so many that nobody could see them: take a slice.
  */
-export function figure(given: Labelled, options: FigureOptions = {}): Figure {
+export const figure = takes.figure(function figure(given: Labelled, options: FigureOptions = {}): Figure {
   const trace = asTrace(given);
   if (trace) return traceFigure(trace);
   const { result, full, told } = shown(given);
@@ -77,7 +84,7 @@ export function figure(given: Labelled, options: FigureOptions = {}): Figure {
       legendLine(maps[0], meaning, terminal),
     ],
   });
-}
+});
 
 /**
  * What is drawn of a result. Shares of a difference that is none, or that goes the wrong way, mean nothing: what is drawn

@@ -1,5 +1,6 @@
 /** One self-contained page: figures with titles, explanations and where their numbers come from. */
 
+import { is, needed, options, signatures } from '../../hooks/check.js';
 import { PAGE_SCRIPT_HASH, pageScript } from './page-script.js';
 import { pageStyle } from './page-style.js';
 import { escapeHtml } from './text.js';
@@ -32,8 +33,28 @@ const LOGO = `<svg viewBox="0 0 22 22" fill="none" stroke-width="1.5" aria-hidde
 /** Nothing is loaded, nothing is sent, and no script runs but the page's own. */
 const POLICY = `default-src 'none'; script-src '${PAGE_SCRIPT_HASH}'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'`;
 
+const PAGE = options<Page>({
+  title: needed(is.text),
+  lead: needed(is.text),
+  intro: is.text,
+  sections: needed(
+    is.listOf(is.having('a section', 'title', 'figure'), 'a list of sections, figure(…).section()'),
+  ),
+  footer: is.text,
+});
+
+const takes = signatures({
+  page: { page: PAGE },
+});
+
 /** The page as HTML. It loads nothing: style, script and figures are inside. */
-export function page({ title, lead, intro = '', sections, footer = '' }: Page): string {
+export const page = takes.page(function page({
+  title,
+  lead,
+  intro = '',
+  sections,
+  footer = '',
+}: Page): string {
   const body = sections.map((section, i) => sectionHtml(section, i + 1)).join('\n');
   return `<!doctype html>
 <html lang="en">
@@ -59,7 +80,7 @@ ${body}
 </body>
 </html>
 `;
-}
+});
 
 function sectionHtml({ title, about, figure, source }: Section, number: number): string {
   const facts = Object.entries(source)

@@ -3,6 +3,7 @@
  * for single states, green for MLPs and red for attention. The colour begins at the probability with nothing restored.
  */
 
+import { is, options, signatures } from '../../hooks/check.js';
 import { endsProblem, leastSpan, warningsOf } from '../ends.js';
 import { type Labelled, labelled } from '../result.js';
 import { hues } from './colour.js';
@@ -35,12 +36,29 @@ export interface TraceFigureOptions {
 
 const NAMES = { state: 'state', mlp: 'MLP', attn: 'Attn' } as const;
 
+const TRACE = is.having('a trace, as causalTrace gives it', 'scores', 'lowScore', 'answer');
+const TRACE_FIGURE = options<TraceFigureOptions>({ model: is.text });
+
+const takes = signatures({
+  traceFigure: {
+    traces: is.either(TRACE, is.several(TRACE, 'a list of traces')),
+    options: TRACE_FIGURE,
+  },
+  averageFigure: {
+    average: is.having('an average, as averageTraces gives it', 'effect', 'band'),
+    options: TRACE_FIGURE,
+  },
+});
+
 /**
  * ROME's figure of a trace; of several traces of one prompt, side by side, each kind in its colour and with a scale of its own,
  * from the score with nothing restored to its largest.
  * @throws when scores are not by pos × layer.
  */
-export function traceFigure(traces: Trace | readonly Trace[], options: TraceFigureOptions = {}): Figure {
+export const traceFigure = takes.traceFigure(function traceFigure(
+  traces: Trace | readonly Trace[],
+  options: TraceFigureOptions = {},
+): Figure {
   const list = 'scores' in traces ? [traces] : traces;
   for (const { scores } of list)
     if (scores.axes.map((a) => a.name).join() !== 'pos,layer')
@@ -92,7 +110,7 @@ export function traceFigure(traces: Trace | readonly Trace[], options: TraceFigu
       ...broken(notes, terminal.width ?? 80),
     ],
   });
-}
+});
 
 /** Rows that say the token only, as ROME's: its position is in the tooltip of no cell, but in the CSV. */
 const tokenRows = ({ values, axes, meta }: Labelled): Labelled => {
@@ -194,7 +212,7 @@ export interface AverageEffects {
 }
 
 /** Average indirect effects as curves over layers, one a role, with their bands. */
-export function averageFigure(
+export const averageFigure = takes.averageFigure(function averageFigure(
   { effect, band, traces }: AverageEffects,
   options: TraceFigureOptions = {},
 ): Figure {
@@ -210,4 +228,4 @@ export function averageFigure(
     x,
     y: 'probability of the answer: restored − corrupted',
   });
-}
+});
