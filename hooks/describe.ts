@@ -56,17 +56,11 @@ const VERSION = 1;
  * `{ "format": "glassbox interventions", "version": 1, "interventions": … }`.
  * @param list one intervention, a counterfactual, or a list of them
  */
-<<<<<<< HEAD
-export async function interventionsToJson(list: unknown): Promise<string> {
-  return JSON.stringify({ format: FORMAT, version: VERSION, interventions: await plain(list) });
-}
-=======
 export const interventionsToJson = takes.interventionsToJson(async function interventionsToJson(
   list: unknown,
 ): Promise<string> {
-  return JSON.stringify(await plain(list));
+  return JSON.stringify({ format: FORMAT, version: VERSION, interventions: await plain(list) });
 });
->>>>>>> main
 
 /** Internal: the same without format and version, for fingerprints of sweeps. */
 export const interventionsText = async (list: unknown): Promise<string> => JSON.stringify(await plain(list));
@@ -74,7 +68,6 @@ export const interventionsText = async (list: unknown): Promise<string> => JSON.
 /** Lists in lists: counterfactuals are lists of interventions. */
 const MOST_LISTS = 8;
 
-<<<<<<< HEAD
 /** Texts that are names, whatever they look like. */
 const NAMES = new Set(['at', 'from', 'mean', 'over']);
 
@@ -82,9 +75,11 @@ const NAMES = new Set(['at', 'from', 'mean', 'over']);
  * The way back. Plain lists, as Glassbox wrote them before they said their format, are read too.
  * @throws when the text is not JSON, not interventions, or of a later version.
  */
-export function interventionsFromJson<T = Counterfactual[]>(json: string): T {
+export const interventionsFromJson = takes.interventionsFromJson(function interventionsFromJson<
+  T = Counterfactual[],
+>(json: string): T {
   return listOf(json) as T;
-}
+});
 
 function listOf(json: string): unknown {
   const restore = (key: string, x: unknown) =>
@@ -101,14 +96,6 @@ function listOf(json: string): unknown {
       );
     list = read.interventions;
   }
-=======
-/** The way back. @throws when the text is not JSON, or not interventions. */
-export const interventionsFromJson = takes.interventionsFromJson(function interventionsFromJson<
-  T = Counterfactual[],
->(json: string): T {
-  const restore = (_: string, x: unknown) => (NOT_IN_JSON.has(x as string) ? Number(x) : x);
-  const list = parseJson(json, 'interventions', restore);
->>>>>>> main
   const check = (x: unknown, where: string, depth: number): void => {
     if (Array.isArray(x) && depth < MOST_LISTS)
       for (const [i, y] of x.entries()) check(y, `${where}[${i}]`, depth + 1);
@@ -116,13 +103,8 @@ export const interventionsFromJson = takes.interventionsFromJson(function interv
       throw fileError(where, `not an intervention { at: hook point, … }: ${shownJson(x)}`);
   };
   check(list, 'interventions', 0);
-<<<<<<< HEAD
   return list;
 }
-=======
-  return list as T;
-});
->>>>>>> main
 
 async function plain(x: unknown): Promise<unknown> {
   if (x instanceof Tensor) return { shape: x.shape, data: numbers(await x.data()) } satisfies Jsonable;

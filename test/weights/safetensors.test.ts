@@ -230,6 +230,29 @@ test('a checkpoint in shards is one set of tensors', async () => {
   assert.is(tensors.shape('c'), undefined);
 });
 
+test('tensors of a shard that the index does not name are there too', async () => {
+  const two = writeSafetensors({
+    b: { shape: [1], data: Float32Array.of(2) },
+    head: { shape: [1], data: Float32Array.of(3) },
+  });
+  const index = (map: object) => JSON.stringify({ weight_map: map });
+  const shards = { '1.safetensors': one('a', 1), '2.safetensors': two, '3.safetensors': one('head', 4) };
+  const all = { a: '1.safetensors', b: '2.safetensors' };
+  const tensors = await openCheckpoint(blobs({ ...shards, [INDEX]: index(all) }));
+  assert.equal(tensors.names(), ['a', 'b', 'head']);
+  assert.equal([...(await tensors.read('head'))], [3]);
+  const third = {
+    '3.safetensors': writeSafetensors({
+      c: { shape: [1], data: Float32Array.of(5) },
+      head: { shape: [1], data: Float32Array.of(4) },
+    }),
+  };
+  await throws(
+    openCheckpoint(blobs({ ...shards, ...third, [INDEX]: index({ ...all, c: '3.safetensors' }) })),
+    /tensor "head" is in 2\.safetensors and in 3\.safetensors, and the index names neither/,
+  );
+});
+
 test('shards that do not fit their index are refused by name', async () => {
   const index = (weight_map: unknown) => JSON.stringify({ weight_map });
   const shard = { '1.safetensors': one('a', 1) };
