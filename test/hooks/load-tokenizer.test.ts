@@ -8,7 +8,11 @@ import { throws } from '../helpers.js';
 const vocab = JSON.stringify({ t: 0, h: 1, e: 2, Ġ: 3, th: 4, the: 5, Ġthe: 6 });
 const read = (files: Record<string, string | Uint8Array>) =>
   readTokenizer(
-    blobFolder(new Map(Object.entries(files).map(([name, bytes]) => [name, new Blob([bytes as Uint8Array<ArrayBuffer>])]))),
+    blobFolder(
+      new Map(
+        Object.entries(files).map(([name, bytes]) => [name, new Blob([bytes as Uint8Array<ArrayBuffer>])]),
+      ),
+    ),
     undefined,
     {},
   );
