@@ -40,7 +40,7 @@ import type { Differentiable } from './measure.js';
 import type { NameFilter } from './names.js';
 import { keepPositions, type PosSlice } from './positions.js';
 import { type PrefixOptions, storePrefix } from './prefix.js';
-import { residualDirections } from './residual-directions.js';
+import { type NestedTokens, residualDirections } from './residual-directions.js';
 import { logitsOfResidual, type RunPlan, runToLogits } from './run.js';
 import { logProbs, type ScoreOptions } from './score.js';
 import type { HookEntry } from './tap.js';
@@ -330,9 +330,12 @@ export class HookedTransformer {
     return Tensor.from(this.gpu, values, shape);
   }
 
-  /** Columns of W_U: the residual directions that raise the logits of tokens, [tokens, dModel]. */
-  tokensToResidualDirections(tokens: readonly number[] | string): Tensor {
-    return residualDirections(this, typeof tokens === 'string' ? [this.toSingleToken(tokens)] : tokens);
+  /**
+   * Columns of W_U: the residual directions that raise the logits of tokens. One token, as text or id, gives [1, dModel]; lists give
+   * [..., dModel] with an axis a level: of pairs of answers [prompts, 2, dModel].
+   */
+  tokensToResidualDirections(tokens: NestedTokens): Tensor {
+    return residualDirections(this, typeof tokens === 'object' ? tokens : [tokens]);
   }
 
   // ---- inside ------------------------------------------------------------------------------------------------

@@ -117,14 +117,8 @@ export async function compareWithPatching(
     const exact = await patch(model, { ...pair, at, by, only });
     return { attributed, exact, checked: attributed, agreement: agreement(attributed, exact, { worst }) };
   }
-  const { axes, parts } = cellsOf(
-    model,
-    at,
-    by,
-    only,
-    attributionPair(model, o).changed,
-    'compareWithPatching',
-  );
+  const { changed, from } = attributionPair(model, o);
+  const { axes, parts } = cellsOf(model, at, by, only, changed, 'compareWithPatching', from);
   const prompts = attributed.values.length / parts.length;
   const size = (cell: number) => {
     let sum = 0;

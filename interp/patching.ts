@@ -85,7 +85,7 @@ export function patch(model: HookedTransformer, options: PatchOptions): Sweep<Ma
     () => {
       const pair = pairOf(model, options);
       const axes = by ?? usualAxes(model, at, 'patch');
-      const map = cellsOf(model, at, axes, only, pair.changed, 'patch');
+      const map = cellsOf(model, at, axes, only, pair.changed, 'patch', pair.from);
       return planOf(pair, options, map.axes, patched(map), at);
     },
     options,
@@ -156,7 +156,7 @@ function every(
     model,
     () => {
       const pair = pairOf(model, options);
-      const maps = sites.map((at) => cellsOf(model, at, by(at), {}, pair.changed, 'patch'));
+      const maps = sites.map((at) => cellsOf(model, at, by(at), {}, pair.changed, 'patch', pair.from));
       const axes = [{ name: 'site', labels: sites }, ...maps[0].axes];
       return planOf(pair, options, axes, maps.flatMap(patched), sites);
     },

@@ -31,6 +31,20 @@ addEventListener('scroll', () => (tip.hidden = true), { passive: true, capture: 
 // What is too wide begins at its right end, at the last token.
 for (const box of document.querySelectorAll('.scroll')) if (!box.closest('#attention')) box.scrollLeft = box.scrollWidth;
 
+// A link to a section that is folded unfolds it.
+const unfold = () => {
+  const section = location.hash && document.getElementById(location.hash.slice(1));
+  const fold = section && section.querySelector('details');
+  if (fold) fold.open = true;
+};
+addEventListener('hashchange', unfold);
+unfold();
+for (const link of document.querySelectorAll('.contents a'))
+  link.addEventListener('click', () => {
+    const fold = document.querySelector(link.getAttribute('href') + '>details');
+    if (fold) fold.open = true;
+  });
+
 const holder = document.getElementById('attention-data');
 if (holder) attention(JSON.parse(holder.textContent));
 

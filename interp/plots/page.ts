@@ -13,6 +13,8 @@ export interface Section {
   readonly figure: string;
   /** Facts for the line below: model, prompts, metric, adapter, ... */
   readonly source: Readonly<Record<string, string>>;
+  /** On a page with a list of contents: whether it is unfolded as the page opens. Default true. */
+  readonly open?: boolean;
 }
 
 /** Everything on a page. */
@@ -22,6 +24,8 @@ export interface Page {
   /** HTML between the title and the first figure. */
   readonly intro?: string;
   readonly sections: readonly Section[];
+  /** A list of contents after the intro, and sections that fold. Default false. */
+  readonly contents?: boolean;
   /** HTML at the end. */
   readonly footer?: string;
 }
@@ -30,8 +34,9 @@ export interface Page {
 const LOGO = `<svg viewBox="0 0 22 22" fill="none" stroke-width="1.5" aria-hidden="true"><rect x="1" y="5" width="12" height="16" rx="2.5" stroke="var(--faint)"/><rect x="5" y="3" width="12" height="16" rx="2.5" stroke="var(--soft)"/><rect x="9" y="1" width="12" height="16" rx="2.5" stroke="var(--blue)"/></svg>`;
 
 /** The page as HTML. It loads nothing: style, script and figures are inside. */
-export function page({ title, lead, intro = '', sections, footer = '' }: Page): string {
-  const body = sections.map((section, i) => sectionHtml(section, i + 1)).join('\n');
+export function page({ title, lead, intro = '', sections, contents = false, footer = '' }: Page): string {
+  const body = sections.map((section, i) => sectionHtml(section, i + 1, contents)).join('\n');
+  const list = contents ? contentsHtml(sections) : '';
   return `<!doctype html>
 <html lang="en">
 <head>
@@ -47,7 +52,7 @@ export function page({ title, lead, intro = '', sections, footer = '' }: Page): 
 <h1>${escapeHtml(title)}</h1>
 <p class="lead">${lead}</p>
 ${intro}
-${body}
+${list}${body}
 <footer>${footer}</footer>
 </main>
 <script>${pageScript}</script>
@@ -56,11 +61,22 @@ ${body}
 `;
 }
 
-function sectionHtml({ title, about, figure, source }: Section, number: number): string {
+/** Links to the sections; the page's script unfolds the one that is gone to. */
+function contentsHtml(sections: readonly Section[]): string {
+  const items = sections.map(({ title }, i) => `<li><a href="#s${i + 1}">${escapeHtml(title)}</a></li>`);
+  return `<nav class="contents" aria-label="Contents"><ol>${items.join('')}</ol></nav>\n`;
+}
+
+function sectionHtml(section: Section, number: number, folds: boolean): string {
+  const { title, about, figure, source, open = true } = section;
   const facts = Object.entries(source)
     .map(([name, value]) => `<span><b>${escapeHtml(name)}</b>${escapeHtml(value)}</span>`)
     .join('');
   const head = title && `<h2><span class="no">${number}</span>${escapeHtml(title)}</h2>\n`;
+  if (folds)
+    return `<section id="s${number}"><details${open ? ' open' : ''}><summary>${head}</summary>
+${about && `<p>${about}</p>\n`}${figure}
+${facts && `<p class="source">${facts}</p>`}</details></section>`;
   return `<section>${head}${about && `<p>${about}</p>\n`}${figure}
 <p class="source">${facts}</p></section>`;
 }
