@@ -96,6 +96,7 @@ export {
   attributeLayerOutputs,
   attributeResidual,
   attributionMaps,
+  headNames,
 } from './interp/attribution-maps.js';
 export {
   type AttributionPair,

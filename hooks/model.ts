@@ -330,10 +330,7 @@ export class HookedTransformer {
     return Tensor.from(this.gpu, values, shape);
   }
 
-  /**
-   * Columns of W_U: the residual directions that raise the logits of tokens. One token, as text or id, gives [1, dModel]; lists give
-   * [..., dModel] with an axis a level: of pairs of answers [prompts, 2, dModel].
-   */
+  /** Columns of W_U, [1, dModel] of one token, as text or id; of nested lists [..., dModel], of pairs of answers [prompts, 2, dModel]. */
   tokensToResidualDirections(tokens: NestedTokens): Tensor {
     return residualDirections(this, typeof tokens === 'object' ? tokens : [tokens]);
   }

@@ -108,9 +108,14 @@ export const BLOCK_SITES: readonly string[] = ['resid_pre', 'attn_out', 'mlp_out
 /** What `patchHeads` patches. */
 export const HEAD_SITES: readonly string[] = ['z', 'q', 'k', 'v', 'pattern'];
 
-/** TransformerLens' get_act_patch_block_every: resid_pre, attn_out and mlp_out, [3, layer, pos]. */
+/** TransformerLens' get_act_patch_block_every: resid_pre, attn_out and (where there are MLPs) mlp_out, [3, layer, pos]. */
 export const patchBlocks = (model: HookedTransformer, options: PatchPair): Sweep<MapCell, Labelled> =>
-  every(model, options, BLOCK_SITES, (): PatchAxis[] => ['layer', 'pos']);
+  every(
+    model,
+    options,
+    BLOCK_SITES.filter((at) => at !== 'mlp_out' || !model.config.attnOnly),
+    (): PatchAxis[] => ['layer', 'pos'],
+  );
 
 /** TransformerLens' get_act_patch_attn_head_all_pos_every: z, q, k, v and pattern at all positions, [5, layer, head]. */
 export const patchHeads = (model: HookedTransformer, options: PatchPair): Sweep<MapCell, Labelled> =>

@@ -8,7 +8,7 @@ import { type Labelled, labelled } from './result.js';
 export const traceKinds: readonly TraceKind[] = [null, 'mlp', 'attn'];
 
 /**
- * `causalTrace` of each kind, with the same noise. `traceFigure` draws them side by side, `joinTraces` makes them one result.
+ * `causalTrace` of each kind, with the same noise; of a model without MLPs, states and attention. `traceFigure` draws them side by side, `joinTraces` makes them one result.
  * @throws what `causalTrace` throws
  */
 export async function traceAll(
@@ -16,13 +16,14 @@ export async function traceAll(
   options: Omit<CausalTraceOptions, 'kind' | 'expect'>,
 ): Promise<CausalTrace[]> {
   const { onProgress } = options;
+  const kinds = traceKinds.filter((kind) => kind !== 'mlp' || !model.config.attnOnly);
   const traces: CausalTrace[] = [];
-  for (const [i, kind] of traceKinds.entries())
+  for (const [i, kind] of kinds.entries())
     traces.push(
       await causalTrace(model, {
         ...options,
         kind,
-        onProgress: (done, total) => onProgress?.(i * total + done, traceKinds.length * total),
+        onProgress: (done, total) => onProgress?.(i * total + done, kinds.length * total),
       }),
     );
   return traces;

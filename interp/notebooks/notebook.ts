@@ -200,9 +200,10 @@ export class NotebookRun {
     if (file) this.report.file(`${file}.csv`, csvText(heads, rows));
   }
 
-  /** A figure, or a result that is drawn by its axes and written as CSV. */
-  figure(file: string, drawn: Figure | Labelled, options: NotebookFigure = {}): void {
-    const { csv = true, title, about, beside, lines, ...how } = options;
+  /** A figure, or a result that is drawn by its axes and written as CSV; with its title, or all options. */
+  figure(file: string, drawn: Figure | Labelled, options: NotebookFigure | string = {}): void {
+    const given: NotebookFigure = typeof options === 'string' ? { title: options } : options;
+    const { csv = true, title, about, beside, lines, ...how } = given;
     if (!('values' in drawn)) {
       this.report.figure(file, drawn, { title, about, beside, lines });
       return;

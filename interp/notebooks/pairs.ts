@@ -91,6 +91,8 @@ export interface FittedPairs {
 export interface FitOptions {
   /** All prompts must have as many tokens: those of the most frequent length stay. Default false. */
   readonly sameLength?: boolean;
+  /** What to do when nothing is left: throw, or give empty lists and the reasons. Default 'throw'. */
+  readonly none?: 'throw' | 'empty';
   /** A prompt and its counterpart must have as many tokens. Default true. */
   readonly patching?: boolean;
   /** Default true. */
@@ -107,7 +109,7 @@ export interface FitOptions {
 export function fitPairs(
   model: HookedTransformer,
   pairs: readonly PromptPair[],
-  { sameLength = false, patching = true, prependBos = true }: FitOptions = {},
+  { sameLength = false, patching = true, none = 'throw', prependBos = true }: FitOptions = {},
 ): FittedPairs {
   const split = new Map<string, string>();
   const left: { readonly clean: string; readonly why: string }[] = [];
@@ -147,7 +149,7 @@ export function fitPairs(
       if (length !== usual) left.push({ clean, why: `${length} tokens, the others ${usual}` });
     kept = kept.filter(({ length }) => length === usual);
   }
-  if (!kept.length)
+  if (!kept.length && none === 'throw')
     throw new Error(
       `none of ${pairs.length} prompts can be used with this model. ${listOf(left, 2).join('; ')}`.slice(
         0,

@@ -93,7 +93,7 @@ export class Report {
   figure(
     file: string,
     figure: Figure,
-    { title = figure.title, about = '', beside = false, lines = true }: FigureWords = {},
+    { title = figure.title, about = '', beside = widthOf(figure) <= BESIDE, lines = true }: FigureWords = {},
   ): void {
     if (this.#figures.has(file))
       throw new Error(`two figures are called "${file}": one would overwrite the other`);
@@ -179,7 +179,7 @@ export class Report {
 export interface FigureWords {
   readonly title?: string;
   readonly about?: string;
-  /** Beside the figure before it, if that is beside too. Default false. */
+  /** Beside the figure before it, if that is beside too. Default: where it is narrow. */
   readonly beside?: boolean;
   /** Drawn in a terminal's full output. Default true. */
   readonly lines?: boolean;
@@ -235,6 +235,13 @@ function heightOf(html: string): number {
   const count = (pattern: RegExp) => html.match(pattern)?.length ?? 0;
   return 110 + pictures + 30 * count(/<tr>/g) + 20 * count(/<br>|\n/g) + 60 * count(/<p>|<h3>/g);
 }
+
+/** Pictures up to this width stand beside each other. */
+const BESIDE = 520;
+
+/** Pixels of a picture. */
+const widthOf = (figure: Figure): number =>
+  Number(/<svg[^>]* width="(\d+)"/.exec(figure.section().figure)?.[1] ?? Infinity);
 
 /** Words in lines of a width. */
 function wrapped(text: string, width: number): string[] {

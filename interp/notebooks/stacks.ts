@@ -1,6 +1,5 @@
 /** What components of the residual stream say: the notebooks' `residual_stack_to_logit_diff`. */
 
-import type { Tensor } from '../../engine/tensor.js';
 import type { ActivationCache } from '../../hooks/cache.js';
 import type { AttrTokens } from '../../hooks/logit-attrs.js';
 import type { HookedTransformer } from '../../hooks/model.js';
@@ -111,8 +110,8 @@ export async function finalProjection(
   const directions = model.tokensToResidualDirections(correct.map((id, i) => [id, wrong[i]])); // [batch, 2, d_model]
   const difference = directions.slice([null, 0]).sub(directions.slice([null, 1])); // [batch, d_model]
   const final = cache.get('resid_post', -1);
-  const rows = correct.map((_, i) => cache.layout.rows[i]);
-  const last = cache.layout.equal ? final.slice([null, -1]) : lastOfEach(final, rows); // [batch, d_model]
+  const states = cache.accumulatedResid(-1, { pos: -1 }); // rows may differ in length
+  const last = states.stack.slice([states.stack.shape[0] - 1]); // [batch, d_model]
   const scaled = cache.applyLnToStack(last, -1, { pos: -1 });
   const products = scaled.mul(difference);
   try {
@@ -127,16 +126,7 @@ export async function finalProjection(
     };
     return { average: sum / correct.length, bias, shapes };
   } finally {
+    states.dispose();
     for (const t of [directions, difference, last, scaled, products]) t.dispose();
   }
-}
-
-/** The last position of rows that differ in length, [batch, d_model]. */
-function lastOfEach(
-  final: Tensor,
-  rows: readonly { readonly start: number; readonly length: number }[],
-): Tensor {
-  return final.window(
-    rows.map(({ start, length }): [number, number] => [start + length - 1, start + length]),
-  );
 }

@@ -127,12 +127,9 @@ function exactness(
     ),
     near('embed + pos_embed − 0_pre', 0, apart(embeddings, row(residual, 0)), 1e-4),
     near('z by position, summed − z', 0, apart(summed(z, 'pos').values, slices(heads, 0)[0].values), 1e-4),
-    near(
-      'patched resid_pre of layer 0, where prompts differ',
-      1,
-      blocks.values.subarray(0, positions).reduce((a, b) => a + b, 0),
-      1e-3,
-    ),
+    ...(Array.from(row(residual, 0)).filter((v) => v !== 0).length === 1
+      ? [near('patched resid_pre of layer 0, where prompts differ', 1, blocks.values[first], 1e-4)]
+      : []),
     ...(Math.abs(high + low) < 1 ? [near('clean + corrupted logit difference', 0, high + low, 1e-4)] : []),
   ]);
 }

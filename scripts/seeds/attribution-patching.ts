@@ -3,39 +3,13 @@
  * the price of two forward passes and one backward pass, held against patching itself; and a fact. The part on indirect objects
  * has raw weights, as TransformerBridge has; gpt2-xl, of which the demo has the fact alone, is processed.
  */
+// biome-ignore-all format: cells are kept as short as in the notebook
 
 import {
-  agreement,
-  attentionAttribution,
-  attentionPatterns,
-  attributionMaps,
-  attributionPatch,
-  byLayerAndHead,
-  compareWithPatching,
-  curveFigure,
-  type FittedPairs,
-  fitPairs,
-  type HookedTransformer,
-  headPathAttribution,
-  hues,
-  type Labelled,
-  labelled,
-  logitDiff,
-  measure,
-  type Notebook,
-  type NotebookRun,
-  patch,
-  patchBlocks,
-  patchHeads,
-  patchHeadsByPos,
-  pathsOfHead,
-  picked,
-  scatterFigure,
-  signedHeads,
-  slices,
-  strongest,
-  summed,
-  testPrompt,
+  agreement, attentionAttribution, attentionPatterns, attributionMaps, attributionPatch, byLayerAndHead,
+  curveFigure, fitPairs, headNames, headPathAttribution, hues, type Labelled, labelled, logitDiff, measure,
+  type Notebook, type NotebookRun, patch, patchBlocks, patchHeads, patchHeadsByPos, pathsOfHead, picked,
+  signedHeads, slices, strongest, summed, testPrompt,
 } from '../../index.js';
 
 const PROMPTS = [
@@ -51,16 +25,11 @@ const PROMPTS = [
 const ANSWERS = 'Mary John Tom James Dan Sid Martin Amy'.split(' ').map((name) => ` ${name}`);
 /** Each prompt is corrupted by its neighbour, in which the names are exchanged. */
 const PAIRS = PROMPTS.map((clean, i) => ({
-  clean,
-  corrupted: PROMPTS[i ^ 1],
-  answer: ANSWERS[i],
-  wrong: ANSWERS[i ^ 1],
+  clean, corrupted: PROMPTS[i ^ 1], answer: ANSWERS[i], wrong: ANSWERS[i ^ 1],
 }));
 const FACT = {
-  clean: 'The Eiffel Tower is located in the city of',
-  corrupted: 'The Colosseum is located in the city of',
-  answer: ' Paris',
-  wrong: ' Rome',
+  clean: 'The Eiffel Tower is located in the city of', corrupted: 'The Colosseum is located in the city of',
+  answer: ' Paris', wrong: ' Rome',
 };
 const RAW = { foldLn: false, centerWritingWeights: false, centerUnembed: false, foldValueBiases: false };
 const ATTENTION = { scale: 'sequential', hue: hues.attention, max: 1, lines: false } as const;
@@ -68,6 +37,7 @@ const VECTORS = { k: 'Key', q: 'Query', v: 'Value', z: 'Mixed Value' } as const;
 
 async function indirectObjects(x: NotebookRun) {
   const { model } = x;
+  const heads = headNames(model.config);
   x.section('IOI Patching Setup');
   const fitted = fitPairs(model, x.inputs.pairs ?? PAIRS, { sameLength: true });
   const { clean, corrupted, correct, wrong } = fitted;
@@ -80,8 +50,7 @@ async function indirectObjects(x: NotebookRun) {
   );
   x.print(`Answer token indices ${JSON.stringify(correct.map((id, i) => [id, wrong[i]]))}`);
   const [high, low] = [
-    (await measure(model, clean, metric)).value,
-    (await measure(model, corrupted, metric)).value,
+    (await measure(model, clean, metric)).value, (await measure(model, corrupted, metric)).value,
   ];
   x.print(`Clean logit diff: ${high.toFixed(4)}`, `Corrupted logit diff: ${low.toFixed(4)}`);
   x.print('Clean Baseline is 1: 1.0000', 'Corrupted Baseline is 0: 0.0000');
@@ -89,84 +58,59 @@ async function indirectObjects(x: NotebookRun) {
 
   x.section('Patching', 'Forward and backward through every hook point but the inputs of heads and MLPs.');
   const sizes: number[] = [];
-  for (const [name, prompts] of [
-    ['Clean', clean],
-    ['Corrupted', corrupted],
-  ] as const) {
-    const names = (hook: string) => !/_input$|attn_in$|mlp_in$/.test(hook);
-    const run = await x.step(`${name} run`, () => model.runWithGrads([...prompts], metric, { names }));
-    x.print(
-      `${name} Value: ${((run.value - low) / (high - low)).toFixed(4)}`,
-      `${name} Activations Cached: ${run.cache.size}`,
-      `${name} Gradients Cached: ${run.grads.size}`,
+  const names = (hook: string) => !/_input$|attn_in$|mlp_in$/.test(hook);
+  for (const [name, prompts] of Object.entries({ Clean: clean, Corrupted: corrupted })) {
+    const { value, cache, grads } = await x.step(name, () =>
+      model.runWithGrads([...prompts], metric, { names }),
     );
-    sizes.push(run.cache.size, run.grads.size);
-    run.cache.dispose();
-    run.grads.dispose();
+    x.print(`${name} Value: ${((value - low) / (high - low)).toFixed(4)}`);
+    x.print(`${name} Activations Cached: ${cache.size}`, `${name} Gradients Cached: ${grads.size}`);
+    sizes.push(cache.size, grads.size);
+    cache.dispose();
+    grads.dispose();
   }
   x.note(
     'Counts of cached activations are those of Glassbox; of GPT-2 small TransformerLens 2 has 220, 3.9 222, its bridge 517 and 563.',
   );
 
   x.section(
-    'Attention Attribution',
-    'Pattern × gradient in the clean run; it depends on how weights are processed.',
+    'Attention Attribution', 'Pattern × gradient in the clean run; it depends on how weights are processed.',
   );
   const attention = await x.step('attention attribution', () => attentionAttribution(model, pair));
   const first = signedHeads(attention, { prompt: 0 });
   x.figure('attention-first', first, { title: 'Top 20 signed heads, first prompt', ...ATTENTION });
   x.figure('attention-mean', signedHeads(attention), {
-    title: 'Top 20 signed heads, mean over the prompts',
-    ...ATTENTION,
+    title: 'Top 20 signed heads, mean over the prompts', ...ATTENTION,
   });
-  const { nLayers, nHeads } = model.config;
-  const names = Array.from(
-    { length: nLayers * nHeads },
-    (_, i) => `L${Math.floor(i / nHeads)}H${i % nHeads}`,
-  );
   const print = (list: readonly string[]) => x.print(JSON.stringify(list.slice(0, 5)));
-  print(names);
-  print(names.flatMap((n) => [`${n}+`, `${n}-`]));
-  print(names.flatMap((n) => ['Q', 'K', 'V'].map((input) => n + input)));
-  x.found(
-    `Attention that matters most, on the first prompt: ${first.axes[0].labels.slice(0, 5).join(', ')}.`,
-  );
+  print(heads);
+  print(heads.flatMap((n) => [`${n}+`, `${n}-`]));
+  print(heads.flatMap((n) => ['Q', 'K', 'V'].map((input) => n + input)));
+  x.found(`Attention that matters most: ${first.axes[0].labels.slice(0, 5).join(', ')} (first prompt).`);
 
   x.section(
     'Attribution Patching',
     'Gradient in the corrupted run × (clean − corrupted), summed over prompts and dimensions.',
   );
   const maps = await x.step('two runs forward, one back', (o) => attributionMaps(model, { ...pair, ...o }));
-  x.figure('residual', maps.residual, { title: 'Residual Attribution Patching' });
-  x.figure('layer-outputs', maps.layerOutputs, { title: 'Layer Output Attribution Patching' });
-  x.figure('head-outputs', maps.headOutputs, { title: 'Head Output Attribution Patching', beside: true });
+  x.figure('residual', maps.residual, 'Residual Attribution Patching');
+  x.figure('layer-outputs', maps.layerOutputs, 'Layer Output Attribution Patching');
+  x.figure('head-outputs', maps.headOutputs, { title: 'Head Output Attribution Patching' });
   const outputs = byLayerAndHead(summed(maps.headOutputs, 'pos'));
-  x.figure('head-outputs-sum', outputs, {
-    title: 'Head Output Attribution Patching Sum Over Pos',
-    beside: true,
-  });
+  x.figure('head-outputs-sum', outputs, { title: 'Head Output Attribution Patching Sum Over Pos' });
   slices(maps.headVectors, 0).forEach((map, i) => {
     const letter = maps.headVectors.axes[0].labels[i] as keyof typeof VECTORS;
-    x.figure(`vectors-${letter}`, map, { title: `${VECTORS[letter]} Attribution Patching`, beside: true });
+    x.figure(`vectors-${letter}`, map, { title: `${VECTORS[letter]} Attribution Patching` });
     x.figure(`vectors-${letter}-sum`, byLayerAndHead(summed(map, 'pos')), {
       title: `${VECTORS[letter]} Attribution Patching Sum Over Pos`,
-      beside: true,
     });
   });
-  const { values, axes, meta } = maps.headPatterns;
-  const five = [
-    { name: '', labels: ['0'] },
-    ...byLayerAndHead(maps.headPatterns).axes.slice(0, 2),
-    ...axes.slice(1),
-  ];
-  x.figure('patterns', signedHeads(labelled(values, five, { ...meta })), {
-    title: 'Head Pattern Attribution Patching',
-    ...ATTENTION,
+  x.figure('patterns', signedHeads(maps.headPatterns), {
+    title: 'Head Pattern Attribution Patching', ...ATTENTION,
   });
 
   x.section(
-    'Path Attribution Patching',
-    'From a head’s output to the queries, keys and values of a later head.',
+    'Path Attribution Patching', 'From a head’s output to the queries, keys and values of a later head.',
   );
   const by = ['receiver', 'sender'] as const;
   const paths = await x.step('paths', () => headPathAttribution(model, { ...pair, by }));
@@ -179,86 +123,55 @@ async function indirectObjects(x: NotebookRun) {
   x.csv('paths', paths);
   x.csv('paths-demo', demo);
   const order = strongest(outputs, outputs.values.length);
-  const sorted = labelled(
-    Float32Array.from(order, (h) => Math.abs(h.value)),
-    [{ name: 'rank', labels: order.map((_, i) => String(i)) }],
-    {},
-  );
-  x.figure('head-sizes', curveFigure(sorted, { title: 'Heads by the size of their output attribution' }), {
-    beside: true,
-    lines: false,
-  });
+  const ranks = { name: 'rank', labels: order.map((_, i) => String(i)) };
+  const sorted = labelled(Float32Array.from(order, (h) => Math.abs(h.value)), [ranks], {});
+  x.figure('head-sizes', curveFigure(sorted, { title: 'Heads by the size of their output attribution' }));
   const top = order
     .slice(0, 22)
     .sort((a, b) => a.index - b.index)
     .map((h) => h.name);
-  const among = picked(
-    picked(
-      paths,
-      'receiver',
-      top.flatMap((n) => ['q', 'k', 'v'].map((i) => `${n}.${i}`)),
-    ),
-    'sender',
-    top,
+  const inputs = top.flatMap((n) => ['q', 'k', 'v'].map((input) => `${n}.${input}`));
+  const among = picked(picked(paths, 'receiver', inputs), 'sender', top);
+  x.figure(
+    'paths-top', among, `Head Path Attribution Patching, ${top.length} heads with the largest outputs`,
   );
-  x.figure('paths-top', among, {
-    title: `Head Path Attribution Patching (the ${top.length} heads with the largest outputs)`,
-    beside: true,
-  });
+  const label = (axis: 0 | 1, at: readonly number[]) => paths.axes[axis].labels[at[axis]];
   const best = strongest(paths, 5).map(
-    (p) => `${paths.axes[1].labels[p.at[1]]} → ${paths.axes[0].labels[p.at[0]]} ${p.value.toFixed(4)}`,
+    ({ at, value }) => `${label(1, at)} → ${label(0, at)} ${value.toFixed(4)}`,
   );
   x.found(`Strongest paths: ${best.join(', ')}.`);
   for (const { name } of order.slice(0, 3))
-    x.figure(`paths-${name}`, pathsOfHead(paths, name), {
-      title: `Head Path Attribution Patching of ${name}`,
-    });
+    x.figure(`paths-${name}`, pathsOfHead(paths, name), `Head Path Attribution Patching of ${name}`);
 
   x.section(
     'Validating Attribution vs Activation Patching',
     'The same cells, patched one by one: 0 is the corrupted run, 1 the clean one.',
   );
+  const record = { blocks: x.record('blocks'), heads: x.record('heads'), byPos: x.record('heads-by-pos') };
   const blocks = await x.step('patching blocks', (o) =>
-    patchBlocks(model, { ...pair, ...o, ...x.record('blocks') }),
+    patchBlocks(model, { ...pair, ...o, ...record.blocks }),
   );
   x.agreement('blocks', 'blocks', maps.blocks, blocks);
-  const heads = await x.step('patching heads', (o) =>
-    patchHeads(model, { ...pair, ...o, ...x.record('heads') }),
+  const patched = await x.step('patching heads', (o) =>
+    patchHeads(model, { ...pair, ...o, ...record.heads }),
   );
-  x.agreement('heads', 'heads, all positions', maps.heads, heads);
-  const verify = Number(x.setting('verify'));
+  x.agreement('heads', 'heads, all positions', maps.heads, patched);
   let byPos: Labelled | null = null;
-  if (!verify) {
-    byPos = await x.step('patching heads by position', (o) =>
-      patchHeadsByPos(model, { ...pair, ...o, ...x.record('heads-by-pos') }),
+  if (x.setting('positions') === 'yes') {
+    byPos = await x.step('heads by position', (o) =>
+      patchHeadsByPos(model, { ...pair, ...o, ...record.byPos }),
     );
     x.agreement('heads-by-pos', 'heads by position', maps.headsByPos, byPos);
-    x.found(
-      `Attribution took two runs and one backward; patching ${byPos.values.length} cells by head and position.`,
-    );
-  } else
-    for (const at of ['z', 'q', 'k', 'v']) {
-      const { checked, exact, agreement } = await x.step(`verifying ${at}`, (o) =>
-        compareWithPatching(model, { ...pair, at, by: ['layer', 'head', 'pos'], verify, ...o }),
-      );
-      x.print(...agreement.lines());
-      x.figure(
-        `verified-${at}`,
-        scatterFigure(exact, checked, {
-          title: `The ${verify} largest attributions of ${at}`,
-          captions: ['patching', 'attribution'],
-        }),
-        { beside: true, lines: false },
-      );
-    }
-  const judged = slices(heads, 0)[0];
-  const shown = strongest(judged, 3);
+  } else x.note('Heads by position are attributed, and not patched: --positions yes');
+  const shown = strongest(slices(patched, 0)[0], 3);
   const patterns = [];
   for (const prompt of clean) patterns.push(await attentionPatterns(model, prompt));
   x.attention('attention', patterns[0], shown, {
     title: 'Attention of the heads whose patching matters most',
   });
-  return { fitted, high, low, sizes, names, maps, outputs, demo, top, blocks, heads, byPos, patterns };
+  return {
+    fitted, high, low, sizes, names: heads, maps, outputs, demo, top, blocks, heads: patched, byPos, patterns,
+  };
 }
 
 /** The demo's last part: where is it that the Eiffel Tower is in Paris? */
@@ -267,11 +180,10 @@ async function factual(x: NotebookRun) {
   x.section('Factual Knowledge Patching Example');
   if (x.inputs.pairs) return void x.note('The Eiffel Tower is left out: prompts of your own were given.');
   const tests = [
-    await testPrompt(model, FACT.clean, FACT.answer),
-    await testPrompt(model, FACT.corrupted, FACT.wrong),
+    await testPrompt(model, FACT.clean, FACT.answer), await testPrompt(model, FACT.corrupted, FACT.wrong),
   ];
   x.print(...tests.flatMap((test) => test.lines()));
-  const { clean, corrupted, correct, wrong, notes } = fitFact(model);
+  const { clean, corrupted, correct, wrong, notes } = fitPairs(model, [FACT], { none: 'empty' });
   x.note(...notes);
   if (!clean.length) return { tests };
   const pair = { clean, corrupted, metric: logitDiff(correct, wrong) };
@@ -281,46 +193,22 @@ async function factual(x: NotebookRun) {
   const attributed = await x.step('attributing the fact', (o) => attributionPatch(model, { ...pair, ...o }));
   const { clean: high, corrupted: low } = exact.meta as { clean: number; corrupted: number };
   x.print(
-    `Clean logit diff: ${high}`,
-    `Corrupted logit diff: ${low}`,
-    'Clean Metric: 1',
-    'Corrupted Metric: 0',
+    `Clean logit diff: ${high}`, `Corrupted logit diff: ${low}`, 'Clean Metric: 1', 'Corrupted Metric: 0',
   );
-  x.print(
-    `Clean: ${JSON.stringify(model.toStrTokens(clean[0]))}`,
-    `Corrupted: ${JSON.stringify(model.toStrTokens(corrupted[0]))}`,
-  );
-  x.figure('fact-exact', exact, { title: 'Residual stream, patched' });
-  x.figure('fact-attributed', attributed, { title: 'Residual stream, attributed' });
+  for (const [name, text] of Object.entries({ Clean: clean[0], Corrupted: corrupted[0] }))
+    x.print(`${name}: ${JSON.stringify(model.toStrTokens(text))}`);
+  x.figure('fact-exact', exact, 'Residual stream, patched');
+  x.figure('fact-attributed', attributed, 'Residual stream, attributed');
   x.print(...agreement(attributed, exact, { worst: 3 }).lines());
   x.found(`Paris − Rome: ${high.toFixed(4)} after the Eiffel Tower, ${low.toFixed(4)} after the Colosseum.`);
   return { tests, exact, attributed };
 }
 
-/** The fact, or nothing and why: of some vocabularies both prompts differ in length. */
-function fitFact(model: HookedTransformer): FittedPairs {
-  try {
-    return fitPairs(model, [FACT]);
-  } catch (e) {
-    const none = { pairs: [], clean: [], corrupted: [], correct: [], wrong: [] };
-    return { ...none, notes: [`The fact is left out: ${(e as Error).message}`] };
-  }
-}
-
 export const notebook: Notebook = {
-  name: 'attribution-patching',
-  title: 'Attribution Patching Demo',
-  about:
+  name: 'attribution-patching', title: 'Attribution Patching Demo', about:
     'What would the model say if one activation of the corrupted run were that of the clean run? Patching asks one run after another. Gradient times difference answers for all activations at once, approximately. How well?',
-  load: (model) => (model.endsWith('gpt2-xl') ? {} : RAW),
-  inputs: ['pairs'],
-  settings: {
-    verify: {
-      usual: 0,
-      quick: 10,
-      help: 'patch only so many cells by head and position, those with the largest attributions; 0: all',
-    },
-  },
+  load: (model) => (model.endsWith('gpt2-xl') ? {} : RAW), inputs: ['pairs'],
+  settings: { positions: { usual: 'yes', quick: 'no', help: 'patch heads by position, too: yes or no' } },
   plan: ({ model: { config }, inputs }) => {
     const [n, L, H] = [(inputs.pairs ?? PAIRS).length, config.nLayers, config.nHeads];
     return [

@@ -3,35 +3,17 @@
  * (tinuademargaret/Capital-Letters-Circuit), section by section. Its first half reads the residual stream; the second patches:
  * twenty names in five sentences, the same with ";" for ".", and the clean run's activations put into the corrupted one.
  */
+// biome-ignore-all format: cells are kept as short as in the notebook
 
 import {
-  attentionPatterns,
-  curveFigure,
-  type Entry,
-  finalProjection,
-  fitPairs,
-  HookedTransformer,
-  type Labelled,
-  logitDiff,
-  measure,
-  type Notebook,
-  type NotebookRun,
-  namedPositions,
-  type PatchAxis,
-  type PromptPair,
-  patch,
-  residualAttribution,
-  residualAttributionNames,
-  strongest,
-  testPrompt,
+  attentionPatterns, curveFigure, type Entry, finalProjection, fitPairs, HookedTransformer, type Labelled,
+  logitDiff, measure, type Notebook, type NotebookRun, namedPositions, type PatchAxis, type PromptPair, patch,
+  residualAttribution, residualAttributionNames, strongest, testPrompt,
 } from '../../index.js';
 
 const TEMPLATES = [
-  '{} is a really great friend.',
-  '{} is such a good cook.',
-  '{} is a very good athlete.',
-  '{} is a really nice person.',
-  '{} is such a funny person.',
+  '{} is a really great friend.', '{} is such a good cook.', '{} is a very good athlete.',
+  '{} is a really nice person.', '{} is such a funny person.',
 ];
 const MALE = 'John David Mark Paul Ryan Gary Jack Sean Carl Joe'.split(' ').map((name) => `${name}, He`);
 const FEMALE = 'Mary Lisa Anna Sarah Amy Jane Joy Susan Victoria Laura'
@@ -84,25 +66,19 @@ async function oneLayer(x: NotebookRun, pairs: readonly PromptPair[]): Promise<n
 }
 
 export const notebook: Notebook = {
-  name: 'capital-letters',
-  title: 'Learning Capital Letters',
-  about:
+  name: 'capital-letters', title: 'Learning Capital Letters', about:
     'After “John is a really great friend.” comes “ He”, after “John is a really great friend;” comes “ he”. What do layers and heads say to that, and which activations carry the full stop to the answer?',
-  load: { refactorFactoredAttnMatrices: true },
-  inputs: ['pairs', 'names', 'templates', 'prompt', 'answer'],
+  load: { refactorFactoredAttnMatrices: true }, inputs: ['pairs', 'names', 'templates', 'prompt', 'answer'],
   settings: {
     top: { usual: 3, help: 'heads of each sign whose attention is drawn' },
     patched: { usual: 10, help: 'heads that patching finds, whose attention is drawn' },
     'one-layer': {
-      usual: '',
-      help: 'an attention-only model for the section on attn-only-1l: its name or folder',
+      usual: '', help: 'an attention-only model for the section on attn-only-1l: its name or folder',
     },
   },
   plan: ({ model: { config }, quick }) => [
     {
-      what: 'cells of four maps',
-      runs: (quick ? 20 : 100) * config.nLayers * (24 + config.nHeads),
-      tokens: 8,
+      what: 'cells of four maps', runs: (quick ? 20 : 100) * config.nLayers * (24 + config.nHeads), tokens: 8,
     },
   ],
 
@@ -149,15 +125,12 @@ export const notebook: Notebook = {
     x.csv('logit-lens', said.lens);
     x.figure('layers', curveFigure(said.layers, { title: 'Logit Difference From Each Layer' }));
     x.csv('layers', said.layers);
-    x.figure('heads', said.heads, { title: 'Logit Difference From Each Head' });
+    x.figure('heads', said.heads, 'Logit Difference From Each Head');
 
     x.section('Attention Analysis', `On “${clean[0]}”.`);
     const patterns = await x.step('attention', (o) => attentionPatterns(model, clean[0], o));
     const k = x.count('top');
-    for (const [sign, word] of [
-      [1, 'Positive'],
-      [-1, 'Negative'],
-    ] as const) {
+    for (const [sign, word] of [[1, 'Positive'], [-1, 'Negative']] as const) {
       const title = `Top ${k} ${word} Logit Attribution Heads`;
       x.attention(`attention-${word.toLowerCase()}`, patterns, strongest(said.heads, k, { sign }), { title });
     }
@@ -176,14 +149,12 @@ export const notebook: Notebook = {
       );
 
     x.section(
-      'Make corrupted dataset',
-      'The same prompts with ; for . (or the counterparts that were given).',
+      'Make corrupted dataset', 'The same prompts with ; for . (or the counterparts that were given).',
     );
     const metric = logitDiff(correct, wrong);
     const low = (await measure(model, corrupted, metric)).value;
     x.print(
-      `Corrupted Average Logit Diff ${low.toFixed(2)}`,
-      `Clean Average Logit Diff ${average.toFixed(2)}`,
+      `Corrupted Average Logit Diff ${low.toFixed(2)}`, `Clean Average Logit Diff ${average.toFixed(2)}`,
     );
     x.found(`Corrupted, the average logit difference is ${low.toFixed(2)}.`);
 
@@ -197,7 +168,7 @@ export const notebook: Notebook = {
       const record = x.record(`patching-${at}`);
       const pair = { clean, corrupted, at, by, metric, ...record };
       maps[at] = await x.step(`patching ${at}`, (o) => patch(model, { ...pair, ...o }));
-      x.figure(at, maps[at], { title });
+      x.figure(at, maps[at], title);
     }
     const [best] = strongest(maps.z, 1);
     x.found(`The head that carries the most from run to run: ${best.name} ${best.value.toFixed(4)}.`);

@@ -11,7 +11,8 @@ import { compare as compareIoi, type IoiComputed } from './ioi-published.js';
 import { notebook as pyvene } from './pyvene.js';
 import { compare as comparePyvene } from './pyvene-published.js';
 import { notebook as rome } from './rome.js';
-import { compare as compareRome, type RomeComputed } from './rome-published.js';
+import { notebook as romeAverages } from './rome-averages.js';
+import { compareAverages, compare as compareRome, type RomeComputed } from './rome-published.js';
 
 /** Shapes by which a model is taken for one of which numbers were published. */
 const SHAPES = {
@@ -34,9 +35,14 @@ export const publishedModel = ({ published }: Seed, config: Config): string | nu
     Object.entries(SHAPES[name]).every(([key, size]) => config[key as keyof Config] === size),
   ) ?? null;
 
-/** All of them. */
+/** The five notebooks, and ROME's averages, which go with the first. */
 export const seeds: readonly Seed[] = [
   { notebook: rome, published: ['gpt2-xl'], compare: (x, got) => compareRome(x, got as RomeComputed) },
+  {
+    notebook: romeAverages,
+    published: ['gpt2-xl'],
+    compare: (x, got) => compareAverages(x, got as { s3: number }),
+  },
   {
     notebook: pyvene,
     published: ['gpt2-xl'],

@@ -98,7 +98,7 @@ export const notebook: Notebook = {
     x.csv('logit-lens', said.lens);
     x.figure('layers', curveFigure(said.layers, { title: 'Logit difference from each layer' }));
     x.csv('layers', said.layers);
-    x.figure('heads', said.heads, { title: 'Logit difference from each head' });
+    x.figure('heads', said.heads, 'Logit difference from each head');
     const named = strongest(said.heads, 6).map((h) => `${h.name} ${h.value.toFixed(3)}`);
     x.found(`Heads that say the most: ${named.join(', ')}.`);
     const shown = [...strongest(said.heads, 3, { sign: 1 }), ...strongest(said.heads, 3, { sign: -1 })];
@@ -127,7 +127,7 @@ export const notebook: Notebook = {
     const runs = { name: 'run', labels: ['intact', `without ${best.name}`] };
     const values = Float32Array.from([...said.heads.values, ...after.heads.values]);
     const both = labelled(values, [runs, ...said.heads.axes], { ...said.heads.meta });
-    x.figure('self-repair', both, { title: `Logit difference from each head, without ${best.name}` });
+    x.figure('self-repair', both, `Logit difference from each head, without ${best.name}`);
     const without = mean([...gone.values]);
     const expected = (average - best.value).toFixed(3);
     x.found(

@@ -1,23 +1,11 @@
 /**
  * `glassbox seed rome`: "Who does GPT-2 know?", the notebook beside ROME (Meng et al. 2022), section by section: how probable a name
- * is, what is said of it however one asks, and where the model keeps what it knows. Then the averages of many such traces.
+ * is, what is said of it however one asks, and where the model keeps what it knows.
  */
+// biome-ignore-all format: cells are kept as short as in the notebook
 
 import {
-  averageFigure,
-  averageTraces,
-  consistency,
-  curveFigure,
-  embeddingStd,
-  joinTraces,
-  labelled,
-  type NoiseRule,
-  type Notebook,
-  scoreTexts,
-  traceAll,
-  traceFacts,
-  traceFigure,
-  traceKinds,
+  consistency, joinTraces, type NoiseRule, type Notebook, scoreTexts, traceAll, traceFigure,
 } from '../../index.js';
 
 const words = (text: string) => text.trim().split(/\s+/);
@@ -54,51 +42,40 @@ export const NAMES = [...BOY_NAMES, ...GIRL_NAMES].flatMap((first) =>
 const QUOTED = words(`Stephen_King Martha_Stewart Michael_Jackson Gary_Johnson Russell_Wilson Walter_White
   Beverly_Cooper Mark_Allen`).map((name) => name.replace('_', ' '));
 const TEMPLATES = [
-  '. {}, the well-known',
-  '. {} is a professional',
-  '. {} is the consummate',
+  '. {}, the well-known', '. {} is a professional', '. {} is the consummate',
   '. {} is a professional in the field of',
 ];
 const PROMPTS = [
-  'Martha Stewart, the well-known',
-  'Beverly Cooper, the well-known',
-  'Mark Allen, the well-known',
+  'Martha Stewart, the well-known', 'Beverly Cooper, the well-known', 'Mark Allen, the well-known',
 ];
-const mean = (values: readonly number[]) => values.reduce((a, b) => a + b, 0) / values.length;
 
 export const notebook: Notebook = {
-  name: 'rome',
-  title: 'Who does GPT-2 know?',
-  about:
+  name: 'rome', title: 'Who does GPT-2 know?', about:
     'If we generate a random person’s name, can we tell whom the model knows? Names that it knows are more probable, described alike however one asks, and causal tracing shows a retrieval at the last token of the name.',
   load: { foldLn: false, centerWritingWeights: false, centerUnembed: false, foldValueBiases: false },
-  inputs: ['names', 'templates', 'facts', 'prompt', 'subject'],
+  inputs: ['names', 'templates', 'prompt', 'subject'],
   settings: {
     count: { usual: 20_000, quick: 400, help: 'names that are scored' },
     probe: { usual: 50, quick: 10, help: 'most probable names whose consistency is asked; all: every one' },
     window: { usual: 10, tiny: 2, help: 'layers of MLP or attention restored together' },
     noise: { usual: 0.1, help: 'standard deviation, or s3: three times that of the subjects’ embeddings' },
     samples: { usual: 10, quick: 3, help: 'draws of the noise' },
-    limit: { usual: 1000, quick: 5, help: 'facts in the averages' },
   },
   plan: (x) => {
     const L = x.model.config.nLayers;
     const count = Math.min(Number(x.setting('count')), x.inputs.names?.length ?? NAMES.length);
     const traces = (x.inputs.prompt ? 1 : 3) * 3;
     const samples = x.count('samples');
-    const facts = Math.min(Number(x.setting('limit')), x.inputs.facts?.length ?? 0);
     return [
       { what: 'names, whose beginnings are shared', runs: count, tokens: 2 },
       { what: 'traces', runs: traces * samples * 8 * L * 0.5, tokens: 8 },
-      { what: 'traces of facts', runs: facts * 3 * samples * 10 * L * 0.5, tokens: 10 },
     ];
   },
 
   async run(x) {
     const { model } = x;
     x.section(
-      'Estimating the probability of a single name',
-      '−log p of each token of <|endoftext|>LeBron James.',
+      'Estimating the probability of a single name', '−log p of each token of <|endoftext|>LeBron James.',
     );
     const mark = model.tokenizer?.bosToken;
     if (mark === null) x.note('This vocabulary has no <|endoftext|>: the single name is scored without it.');
@@ -131,8 +108,7 @@ export const notebook: Notebook = {
     );
 
     x.section(
-      'Checking consistency of knowledge via prompts',
-      'The most probable next word of each template.',
+      'Checking consistency of knowledge via prompts', 'The most probable next word of each template.',
     );
     const templates = x.inputs.templates ?? TEMPLATES;
     const probe = x.setting('probe') === 'all' ? known.length : x.count('probe');
@@ -170,83 +146,11 @@ export const notebook: Notebook = {
           .toLowerCase()
           .replace(/[^a-z0-9]+/g, '-')
           .slice(0, 40) || 'prompt';
-      x.figure(file, traceFigure(three), { title: `${prompt} … “${answer.text}”` });
+      x.figure(file, traceFigure(three), `${prompt} … “${answer.text}”`);
       x.csv(file, joinTraces(three));
       x.found(`${prompt}${answer.text}: p ${highScore.toFixed(3)}, with noise ${lowScore.toFixed(3)}.`);
     }
 
-    x.section(
-      'Averages over facts',
-      'Mean effects by the token’s role, and with MLPs or attention severed (the paper’s figures).',
-    );
-    const facts = x.inputs.facts?.slice(0, Number(x.setting('limit')));
-    if (!facts) {
-      x.note(
-        'Averages over facts are left out: name ROME’s known_1000.json, or a list like it, with --facts.',
-      );
-      return { single, known, score, traces, s3: null };
-    }
-    const s3 =
-      3 *
-      embeddingStd(
-        model,
-        x.inputs.facts!.map((f) => f.subject),
-      );
-    x.print(`three standard deviations of the subjects’ embeddings: ${s3.toFixed(6)}`);
-    for (const kind of traceKinds) {
-      const name = kind ?? 'state';
-      const each = await x.step(`facts, ${name}`, (o) =>
-        traceFacts(model, facts, { ...how, kind, ...o, ...x.record(`facts-${name}`) }),
-      );
-      if (!each.some((t) => t.correct)) {
-        x.note(`Averages over facts are left out: the model knows none of ${facts.length}.`);
-        break;
-      }
-      const average = averageTraces(each);
-      x.print(
-        `${name}: ${average.traces} of ${facts.length} are known; clean p ${average.highScore.toFixed(4)}, corrupted ${average.lowScore.toFixed(4)}`,
-      );
-      x.figure(`average-${name}`, averageFigure(average), { lines: false });
-      x.csv(`average-${name}`, average.effect);
-    }
-    const rows: [string, { disableMlp?: boolean; disableAttn?: boolean }][] = [
-      ['all paths', {}],
-      ['MLPs severed', { disableMlp: true }],
-      ['attention severed', { disableAttn: true }],
-    ];
-    const effects: number[][] = [];
-    for (const [name, severed] of model.config.attnOnly ? [] : rows) {
-      const o = {
-        ...how,
-        ...severed,
-        tokens: 'subject_last' as const,
-        ...x.record(`severed-${name.replace(' ', '-')}`),
-      };
-      const each = (await x.step(name, (step) => traceFacts(model, facts, { ...o, ...step }))).filter(
-        (t) => t.correct,
-      );
-      if (each.length)
-        effects.push(
-          Array.from(each[0].scores.values, (_, l) => mean(each.map((t) => t.scores.values[l] - t.lowScore))),
-        );
-    }
-    if (effects.length) {
-      const axes = [
-        { name: 'paths', labels: rows.map(([name]) => name) },
-        { name: 'layer', labels: effects[0].map((_, l) => `L${l}`) },
-      ];
-      const map = labelled(Float32Array.from(effects.flat()), axes, {
-        method: 'causal tracing with severed paths',
-      });
-      x.figure(
-        'severed',
-        curveFigure(map, {
-          title: 'Effect at the last subject token, with severed paths',
-          x: 'single restored layer',
-        }),
-      );
-      x.csv('severed', map);
-    }
-    return { single, known, score, traces, s3 };
+    return { known, score, traces };
   },
 };
