@@ -3,10 +3,14 @@
  */
 
 import { registerNodeGpu } from './engine/adapter-node.js';
+import { registerNodeCollector } from './engine/collector-node.js';
+import { registerNodeScopes } from './engine/user-scope-node.js';
 import { registerNodeFiles } from './weights/files-node.js';
 
 registerNodeGpu();
 registerNodeFiles();
+registerNodeScopes();
+registerNodeCollector();
 
 export { jsonLines } from './hooks/record-node.js';
 export { saveCache, saveModel } from './hooks/save-node.js';

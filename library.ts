@@ -1,15 +1,20 @@
 /** Everything public, whatever the platform. */
 
 export type { AdapterChoice, AdapterDescription } from './engine/adapter.js';
+export type { Axis as TensorAxis } from './engine/along.js';
+export type { AxisName, NamedIndex } from './engine/axes.js';
 export type { Row } from './engine/batch.js';
 export { Gpu, type GpuStats } from './engine/gpu.js';
 export type { KvStore, Prefix } from './engine/kv.js';
+export type { AnyIndex } from './engine/parts.js';
 export type { MemoryReport } from './engine/pool.js';
+export type { TopkOptions } from './engine/reductions.js';
 export type { SamplingOptions } from './engine/sample.js';
-export type { Index } from './engine/shape.js';
+export type { Index, Part } from './engine/shape.js';
 export { Tensor } from './engine/tensor.js';
 export type { TextInput } from './engine/text.js';
 export { Tokenizer } from './engine/tokenizer.js';
+export { scope } from './engine/user-scope.js';
 export { ActivationCache } from './hooks/cache.js';
 export type { RunValues, SweepCell, SweepOptions, SweepResult, SweepWork } from './hooks/counterfactuals.js';
 export { describeIntervention, interventionsFromJson, interventionsToJson } from './hooks/describe.js';
@@ -36,8 +41,10 @@ export type { Differentiable } from './hooks/measure.js';
 export { type CachedRun, type CacheOptions, HookedTransformer, type RunOptions } from './hooks/model.js';
 export { actName, hookNames, type NameFilter } from './hooks/names.js';
 export { embeddingNoise, embeddingStd, type NoiseRule, ROME_NOISE } from './hooks/noise.js';
+export type { Holder } from './hooks/owning.js';
 export { type LossGradients, type LossOptions, lossGradients } from './hooks/parameter-gradients.js';
 export type { PosSlice } from './hooks/positions.js';
+export type { StoredPrefix } from './hooks/prefix.js';
 export {
   type AccumulatedOptions,
   type DecomposeOptions,

@@ -12,6 +12,6 @@ export default defineConfig({
   },
   worker: { format: 'es' },
   // Known beforehand: found later, Vite would reload the page.
-  optimizeDeps: { include: ['@huggingface/tokenizers', 'fflate', 'ml-matrix', 'pickleparser'] },
+  optimizeDeps: { include: ['@huggingface/tokenizers', 'fflate', 'ml-matrix'] },
   server: { fs: { allow: ['..'] } },
 });

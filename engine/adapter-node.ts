@@ -4,22 +4,18 @@
  * `@sparticuz/chromium`, which brings a Vulkan loader too, so that `npm ci` alone is enough.
  */
 
-import {
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  statSync,
-  writeFileSync,
-} from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import os from 'node:os';
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
+import { isMainThread } from 'node:worker_threads';
 import { brotliDecompressSync } from 'node:zlib';
 import { type AdapterChoice, type GpuProvider, isSoftware, setGpuProvider } from './adapter.js';
+import { vulkanDrivers } from './vulkan-node.js';
+
+/** What Dawn opens; the first library of this name in the process is the one that it gets. */
+const LOADER = 'libvulkan.so.1';
 
 /** Keeps what `create()` returns: Dawn's instance dies with it, and the process crashes seconds later. */
 const instances: GPU[] = [];
@@ -42,39 +38,34 @@ function preload(library: string): boolean {
   try {
     process.dlopen({ exports: {} }, library, os.constants.dlopen.RTLD_NOW | RTLD_NODELETE);
   } catch (e) {
-    // "did not self-register" means: loaded, and (of course) not a Node addon.
-    return /self-register/.test((e as Error).message);
+    // Loaded, and (of course) not a Node addon: "did not self-register" in Node, a missing symbol in Bun.
+    return /self-register|napi_register_module/.test((e as Error).message);
   }
   return true;
 }
 
-/** Whether the system has a Vulkan driver installed: without one, Dawn would complain on the console. */
-function hasVulkanDriver(): boolean {
-  const { env } = process;
-  if (env.VK_DRIVER_FILES || env.VK_ADD_DRIVER_FILES || env.VK_ICD_FILENAMES) return true;
-  const home = env.HOME ?? os.homedir();
-  const data = (env.XDG_DATA_DIRS || '/usr/local/share:/usr/share').split(':');
-  const config = (env.XDG_CONFIG_DIRS || '/etc/xdg').split(':');
-  const roots = [
-    ...data,
-    ...config,
-    env.XDG_DATA_HOME || path.join(home, '.local/share'),
-    '/etc',
-    '/usr/local/etc',
-  ];
-  return roots.some((root) => {
-    try {
-      return readdirSync(path.join(root, 'vulkan', 'icd.d')).some((name) => name.endsWith('.json'));
-    } catch {
-      return false;
-    }
-  });
+/** Whether the system has a Vulkan driver that Dawn can use: without one, Dawn would complain on the console. */
+const hasVulkanDriver = (): boolean => vulkanDrivers().usable.length > 0;
+
+/** Runs `f` while the Vulkan loader knows these drivers only. */
+async function withDrivers<T>(files: readonly string[], f: () => Promise<T>): Promise<T> {
+  const before = process.env.VK_DRIVER_FILES;
+  process.env.VK_DRIVER_FILES = files.join(path.delimiter);
+  try {
+    return await f();
+  } finally {
+    if (before === undefined) delete process.env.VK_DRIVER_FILES;
+    else process.env.VK_DRIVER_FILES = before;
+  }
 }
 
 /** Hardware, or whatever the system's Vulkan (Metal, D3D12) offers; null when there is nothing. */
 async function systemAdapter(): Promise<GPUAdapter | null> {
-  if (process.platform === 'linux' && !(hasVulkanDriver() && preloadVulkan())) return null;
-  return open([], { powerPreference: 'high-performance' });
+  const find = () => open([], { powerPreference: 'high-performance' });
+  if (process.platform !== 'linux') return find();
+  const { usable, refused } = vulkanDrivers();
+  if (!usable.length || !preloadVulkan()) return null;
+  return refused.length ? withDrivers(usable, find) : find();
 }
 
 async function openGles(): Promise<GPUAdapter | null> {
@@ -157,26 +148,63 @@ export function softwareDriver(): string | null {
 
 /** Loads the system's Vulkan loader, or the one that comes with SwiftShader. False if there is neither. */
 function preloadVulkan(): boolean {
-  if (preload('libvulkan.so.1')) return true;
+  if (preload(LOADER)) return true;
   const folder = unpackSwiftshader();
-  return folder !== null && preload(path.join(folder, 'libvulkan.so.1'));
+  return folder !== null && preload(path.join(folder, LOADER));
+}
+
+/**
+ * SwiftShader under the loader's name. It exports `vkGetInstanceProcAddr`, which is all that Dawn asks of a loader, so Dawn can use
+ * it directly, and nothing has to be told to a loader by `VK_DRIVER_FILES`. That variable cannot be set in a worker thread or
+ * a test runner: `process.env` is a copy there, and the loader reads the real environment. Null if the library is of another kind.
+ */
+function swiftshaderAsLoader(folder: string): string | null {
+  const file = path.join(folder, 'direct', LOADER);
+  if (statSync(file, { throwIfNoEntry: false })) return file;
+  const library = readFileSync(path.join(folder, 'libvk_swiftshader.so'));
+  const soname = library.indexOf('\0libvk_swiftshader.so\0', 0, 'latin1');
+  if (soname < 0) return null;
+  library.write(`${LOADER}\0`, soname + 1, 'latin1'); // shorter than what it replaces
+  const fresh = mkdtempSync(path.join(folder, 'direct-'));
+  writeFileSync(path.join(fresh, LOADER), library, { mode: 0o755 });
+  try {
+    renameSync(fresh, path.dirname(file));
+  } catch (e) {
+    rmSync(fresh, { recursive: true, force: true });
+    if (!statSync(file, { throwIfNoEntry: false })) throw e; // else another process was faster
+  }
+  return file;
 }
 
 async function swiftshader(): Promise<GPUAdapter | null> {
   const folder = unpackSwiftshader();
   if (!folder) return null;
-  if (!preloadVulkan()) return null;
-  const before = process.env.VK_DRIVER_FILES;
-  process.env.VK_DRIVER_FILES = path.join(folder, 'vk_swiftshader_icd.json');
-  try {
-    // Bounds checks cost SwiftShader a third of its speed, and zeroing workgroup memory half of a compilation; every
-    // kernel of ours stays in bounds and writes before it reads (the kernel checks run with and without).
-    const robust = process.env.GLASSBOX_ROBUSTNESS === 'on';
-    return await open(robust ? [] : ['enable-dawn-features=disable_robustness,disable_workgroup_init'], {});
-  } finally {
-    if (before === undefined) delete process.env.VK_DRIVER_FILES;
-    else process.env.VK_DRIVER_FILES = before;
+  // Bounds checks cost SwiftShader a third of its speed, and zeroing workgroup memory half of a compilation; every
+  // kernel of ours stays in bounds and writes before it reads (the kernel checks run with and without).
+  const robust = process.env.GLASSBOX_ROBUSTNESS === 'on';
+  const toggles = robust ? [] : ['enable-dawn-features=disable_robustness,disable_workgroup_init'];
+  if (!hasVulkanDriver()) {
+    // No loader was opened, so the first of that name is the one that Dawn gets.
+    const direct = swiftshaderAsLoader(folder);
+    if (direct && preload(direct)) {
+      const adapter = await open(toggles, {});
+      if (adapter) return adapter;
+    }
   }
+  if (!preloadVulkan()) return null;
+  return withDrivers([path.join(folder, 'vk_swiftshader_icd.json')], () => open(toggles, {}));
+}
+
+/** Why the Vulkan loader cannot be told of a driver here; null where `process.env` is the real environment. */
+function copiedEnvironment(): string | null {
+  if (!isMainThread)
+    return 'this is a worker thread, whose process.env is a copy unless it was started with { env: SHARE_ENV }';
+  const name = 'GLASSBOX_ENVIRONMENT';
+  const env = process.env as Record<string, unknown>;
+  env[name] = 1; // the real environment makes it a text
+  const copied = typeof env[name] !== 'string';
+  delete env[name];
+  return copied ? 'process.env has been replaced by a copy' : null;
 }
 
 function choiceFromEnvironment(choice: AdapterChoice): AdapterChoice {
@@ -209,11 +237,13 @@ const provider: GpuProvider = {
       );
     if (system && isSoftware(system)) return system;
     const adapter = await swiftshader();
-    if (!adapter)
+    if (adapter) return adapter;
+    const copied = swiftshaderArchive() ? copiedEnvironment() : null;
+    if (copied)
       throw new Error(
-        `no GPU adapter was found on ${process.platform}-${process.arch}. ${REMEDY} (Linux x64)`,
+        `no GPU adapter was found. The system's Vulkan driver cannot be used, and the loader cannot be told of SwiftShader: ${copied}. Start the process with VK_DRIVER_FILES=${path.join(unpackSwiftshader() ?? '', 'vk_swiftshader_icd.json')}`,
       );
-    return adapter;
+    throw new Error(`no GPU adapter was found on ${process.platform}-${process.arch}. ${REMEDY} (Linux x64)`);
   },
 
   wait(promise) {

@@ -3,6 +3,8 @@
  * `reshape`, `transpose` and `expand` share memory: it goes back when the last view is disposed of.
  */
 
+import { finite } from '../weights/finite.js';
+import { type Axes, type AxisName, axesOf, indexed, logicalAxes, reordered, reshaped } from './axes.js';
 import type { Binding, Gpu } from './gpu.js';
 import { ALIGN, copyInto } from './launches.js';
 import {
@@ -11,6 +13,7 @@ import {
   isContiguous,
   type Region,
   resolveIndex,
+  showIndex,
   showShape,
   sizeOf,
   stridesOf,
@@ -19,6 +22,7 @@ import { type Scope, Storage } from './storage.js';
 import { type TapeNode, taped } from './tape.js';
 import type { Tensor } from './tensor.js';
 import { expandBackward, reshapeBackward, transposeBackward, windowBackward } from './tensor-backward.js';
+import { currentScope, type UserScope } from './user-scope.js';
 
 /** Numbers in lists in lists. */
 export type Nested = number | Nested[];
@@ -37,6 +41,7 @@ export interface Parts {
   dtype?: DType;
   label?: string;
   scope?: Scope | null;
+  axes?: Axes | null;
 }
 
 /** Frees the memory of arrays that were dropped without `dispose()`, when the garbage collector finds them. */
@@ -51,23 +56,29 @@ export abstract class GpuArray<D extends DType = 'f32'> {
   readonly dtype: D;
   /** For messages: usually the hook point it came from. */
   readonly label: string;
+  /** Internal: the names of its axes, and the rows that are packed along the first. */
+  named: Axes | null;
   /** Internal: who disposes of it, if not the caller. */
   scope: Scope | null = null;
+  /** Internal: the user's scope that it ends with, if no run owns it. */
+  owner: UserScope | null = null;
   /** Internal: where it stands on a tape, if somebody wants gradients. */
   node: TapeNode | null = null;
   #storage: Storage | null;
 
   /** Internal; use `model.tensor(data, shape)`. */
-  constructor({ storage, shape, strides, offset = 0, dtype, label = 'tensor', scope }: Parts) {
+  constructor({ storage, shape, strides, offset = 0, dtype, label = 'tensor', scope, axes = null }: Parts) {
     this.#storage = storage;
     this.shape = shape;
     this.strides = strides ?? stridesOf(shape);
     this.offset = offset;
     this.dtype = (dtype ?? 'f32') as D;
     this.label = label;
+    this.named = axes;
     storage.retain();
     dropped.register(this, storage, this);
     if (scope?.open) scope.add(this);
+    else currentScope()?.add(this);
   }
 
   /** Internal: the memory. @throws when it was given back. */
@@ -84,6 +95,14 @@ export abstract class GpuArray<D extends DType = 'f32'> {
     return this.storage.gpu;
   }
 
+  /**
+   * The names of the axes, null where one has none, and null when none has: `['batch', 'pos', 'head', 'd_head']`. Rows of
+   * unequal length have the same names, though `shape` is [tokens, head, d_head] then.
+   */
+  get axes(): readonly AxisName[] | null {
+    return this.named && logicalAxes(this.named);
+  }
+
   /** Number of elements. */
   get size(): number {
     return sizeOf(this.shape);
@@ -98,6 +117,7 @@ export abstract class GpuArray<D extends DType = 'f32'> {
   dispose(): void {
     if (!this.#storage) return;
     this.scope?.remove(this);
+    this.owner?.remove(this);
     dropped.unregister(this);
     const storage = this.#storage;
     this.#storage = null;
@@ -108,9 +128,12 @@ export abstract class GpuArray<D extends DType = 'f32'> {
     this.dispose();
   }
 
-  /** Makes the caller its owner: it outlives the run or hook it comes from, until `dispose()`. */
+  /** Makes the caller its owner: it outlives the run or hook it comes from, until `dispose()` (or the end of a `scope`). */
   keep(): this {
-    this.scope?.remove(this);
+    if (this.scope) {
+      this.scope.remove(this);
+      currentScope()?.add(this);
+    }
     return this;
   }
 
@@ -149,7 +172,36 @@ export abstract class GpuArray<D extends DType = 'f32'> {
   /** The same memory as a constant: gradients end here. Owned by the caller (or by `scope`). */
   detach(scope: Scope | null = null, label = this.label): Tensor<D> {
     const { shape, strides, offset } = this;
-    return this.view({ shape: [...shape], strides: [...strides], offset }, label, scope);
+    return this.view({ shape: [...shape], strides: [...strides], offset }, label, scope, this.named);
+  }
+
+  /** The same memory with other names (a view): one an axis, null where it needs none. */
+  withAxes(names: readonly AxisName[]): Tensor<D> {
+    if (names.length !== this.shape.length)
+      throw new Error(`withAxes: ${names.length} names for a tensor ${showShape(this.shape)}`);
+    const twice = names.find((n, i) => n !== null && names.indexOf(n) !== i);
+    if (twice) throw new Error(`withAxes: two axes are called "${twice}"`);
+    return this.renamed(axesOf(names));
+  }
+
+  /** Internal: a view that knows its axes so. */
+  renamed(axes: Axes | null): Tensor<D> {
+    const out = this.alias(this.scope);
+    out.named = axes;
+    return out;
+  }
+
+  /** What it is, without its numbers: `z f32 [batch 1, pos 15, head 12, d_head 64]`. */
+  toString(): string {
+    const { names = [], packed = null } = this.named ?? {};
+    const lengths = this.shape.map((n, i) => (names[i] ? `${names[i]} ${n}` : `${n}`));
+    const rows = packed ? `, ${packed.rows.length} rows of unequal length` : '';
+    return `${this.label} ${this.dtype} [${lengths.join(', ')}]${rows}`;
+  }
+
+  /** `console.log` in Node prints `toString()`. */
+  [Symbol.for('nodejs.util.inspect.custom')](): string {
+    return `Tensor(${this.toString()})`;
   }
 
   /** An independent copy, owned by the caller. */
@@ -159,13 +211,18 @@ export abstract class GpuArray<D extends DType = 'f32'> {
 
   // ---- reading -----------------------------------------------------------------------------------------------
 
-  /** All elements in row-major order, on the host. @throws GPU errors that happened on the way. */
+  /** All elements in row-major order, on the host. @throws GPU errors that happened on the way; of logits, NaN and infinity. */
   async data(): Promise<DataOf<D>> {
     const dense = this.dense();
     const own = (dense as unknown) !== this; // asked now: whoever reads may dispose of this tensor meanwhile
     try {
+      const { guarded } = this.storage;
       const bytes = await this.gpu.read(dense.binding());
-      return (this.dtype === 'u32' ? new Uint32Array(bytes) : new Float32Array(bytes)) as DataOf<D>;
+      if (this.dtype === 'u32') return new Uint32Array(bytes) as DataOf<D>;
+      const data = new Float32Array(bytes);
+      if (guarded)
+        finite(data, (i) => (this.shape.length ? `${guarded} ${showIndex(this.shape, i)}` : guarded));
+      return data as DataOf<D>;
     } finally {
       if (own) dense.dispose();
     }
@@ -195,10 +252,14 @@ export abstract class GpuArray<D extends DType = 'f32'> {
   reshape(shape: readonly number[]): Tensor<D> {
     const known = shape.reduce((n, d) => (d === -1 ? n : n * d), 1);
     const full = shape.map((d) => (d === -1 ? this.size / known : d));
-    if (sizeOf(full) !== this.size || shape.filter((d) => d === -1).length > 1)
-      throw new Error(`reshape: ${this.label} ${showShape(this.shape)} cannot become ${showShape(shape)}`);
+    const whole = full.every((d) => Number.isInteger(d) && d >= 0);
+    if (!whole || sizeOf(full) !== this.size || shape.filter((d) => d === -1).length > 1)
+      throw new Error(
+        `reshape: ${this.label} ${showShape(this.shape)} has ${this.size} elements and cannot become ${showShape(shape)}`,
+      );
     if (isContiguous(this.shape, this.strides)) {
-      const view = this.view({ shape: full, strides: stridesOf(full), offset: this.offset });
+      const region = { shape: full, strides: stridesOf(full), offset: this.offset };
+      const view = this.view(region, this.label, this.scope, reshaped(this.named, this.shape, full));
       return this.#taped(view, reshapeBackward(this.shape));
     }
     const dense = this.copy();
@@ -211,14 +272,19 @@ export abstract class GpuArray<D extends DType = 'f32'> {
   transpose(axes?: readonly number[]): Tensor<D> {
     const rank = this.shape.length;
     const last = Array.from({ length: rank }, (_, i) => (i < rank - 2 ? i : 2 * rank - 3 - i));
+    if (this.named?.packed && (axes ? axes[0] !== 0 : rank < 3))
+      throw new Error(
+        'transpose: axes cannot be reordered where rows of unequal length are packed: take one row, slice({ batch: 0 })',
+      );
     const order = (axes ?? last).map((a) => axisOf(a, rank, 'transpose'));
     if (order.length !== rank || new Set(order).size !== rank)
       throw new Error(`transpose: ${showShape(axes ?? [])} is not an order of ${rank} axes`);
-    const view = this.view({
+    const region = {
       shape: order.map((a) => this.shape[a]),
       strides: order.map((a) => this.strides[a]),
       offset: this.offset,
-    });
+    };
+    const view = this.view(region, this.label, this.scope, reordered(this.named, order));
     return this.#taped(view, transposeBackward(order));
   }
 
@@ -228,13 +294,14 @@ export abstract class GpuArray<D extends DType = 'f32'> {
     if (shape.length !== this.shape.length || full.some((d, i) => d !== this.shape[i] && this.shape[i] !== 1))
       throw new Error(`expand: ${this.label} ${showShape(this.shape)} cannot become ${showShape(shape)}`);
     const strides = this.strides.map((s, i) => (full[i] === this.shape[i] ? s : 0));
-    const view = this.view({ shape: full, strides, offset: this.offset });
+    const view = this.view({ shape: full, strides, offset: this.offset }, this.label, this.scope, this.named);
     return this.#taped(view, expandBackward(this.shape));
   }
 
-  /** Internal: a view of any part, sharing memory. */
-  window(index: Index): Tensor<D> {
-    const view = this.view(resolveIndex(this.shape, this.strides, this.offset, index, this.label));
+  /** Internal: a view of any part, sharing memory; by position in memory, also where rows are packed. */
+  window(index: Index, what = this.label): Tensor<D> {
+    const region = resolveIndex(this.shape, this.strides, this.offset, index, what);
+    const view = this.view(region, this.label, this.scope, indexed(this.named, index));
     return this.#taped(view, windowBackward(this.shape, index));
   }
 
@@ -243,16 +310,23 @@ export abstract class GpuArray<D extends DType = 'f32'> {
     return this.isDense ? (this as unknown as Tensor<D>) : this.copy();
   }
 
-  /** A view that shares the memory, in the scope given. */
-  protected view({ shape, strides, offset }: Region, label = this.label, scope = this.scope): Tensor<D> {
-    return this.make<D>({ storage: this.storage, shape, strides, offset, dtype: this.dtype, label, scope });
+  /** Internal: a view that shares the memory, in the scope given. */
+  view(
+    { shape, strides, offset }: Region,
+    label = this.label,
+    scope = this.scope,
+    axes: Axes | null = null,
+  ): Tensor<D> {
+    const { storage, dtype } = this;
+    return this.make<D>({ storage, shape, strides, offset, dtype, label, scope, axes });
   }
 
-  /** A dense copy, in the scope of this array. */
-  protected copy(): Tensor<D> {
-    const { gpu, shape, dtype, label, scope } = this;
+  /** Internal: a dense copy, in the scope of this array. */
+  copy(): Tensor<D> {
+    const { gpu, shape, dtype, label, scope, named: axes } = this;
     const storage = new Storage(gpu, gpu.alloc(4 * this.size, label));
-    const out = this.make<D>({ storage, shape, dtype, label, scope });
+    storage.guarded = this.storage.guarded;
+    const out = this.make<D>({ storage, shape, dtype, label, scope, axes });
     copyInto(this, out);
     out.node = this.node;
     return out;

@@ -14,11 +14,12 @@ export interface AttentionSetting {
 }
 
 /** What every launch is told of a batch. */
-export const geometry = ({ layout: { tiles, tileTable, rowTable, maxKeys } }: Batch) => ({
+export const geometry = ({ layout: { tiles, tileTable, rowTable, maxKeys }, bidirectional }: Batch) => ({
   tiles,
   tileTable,
   rowTable,
   maxKeys,
+  bidirectional,
 });
 
 /** The bindings that describe a batch, with the stored keys and values where it has them. */

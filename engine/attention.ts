@@ -1,7 +1,7 @@
 /**
- * Causal attention over the packed layout: in one kernel, or as scores, pattern and weighted values one by one when
- * somebody wants to see them. Queries, keys and values are [tokens, head, dHead], usually three windows of one
- * matrix product's output.
+ * Attention over the packed layout, causal or in both directions: in one kernel, or as scores, pattern and weighted
+ * values one by one when somebody wants to see them. Queries, keys and values are [tokens, head, dHead], usually three
+ * windows of one matrix product's output.
  */
 
 import { pattern, scores, storeKv, weightedValues } from '../kernels/attention.js';
@@ -18,7 +18,7 @@ import { withDense } from './launches.js';
 import { taped } from './tape.js';
 import { Tensor } from './tensor.js';
 
-/** Causal attention in one kernel: z [tokens, head, dHead]; scores and pattern never exist. */
+/** Attention in one kernel: z [tokens, head, dHead]; scores and pattern never exist. */
 export function attention(
   q: Tensor,
   k: Tensor,

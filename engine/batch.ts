@@ -5,6 +5,7 @@
  */
 
 import { attentionLayout } from '../kernels/attention.js';
+import type { Config } from '../weights/config.js';
 import type { Gpu } from './gpu.js';
 import type { KvStore, Prefix } from './kv.js';
 import type { Scope } from './storage.js';
@@ -31,6 +32,8 @@ export interface Batch {
   readonly ids: readonly number[] | null;
   /** The position of each. */
   readonly positions: readonly number[];
+  /** Queries see all keys of their row, later ones too; such rows have no prefix. */
+  readonly bidirectional: boolean;
   /** True when all rows have the same length and position: activations are seen as [batch, pos, ...]. */
   readonly equal: boolean;
   /** u32 [2, tokens]: token ids, then positions. */
@@ -63,7 +66,7 @@ export interface RowInput {
 /** Packs rows and uploads their tables into `scope`. `keep`: the store that the rows' `slots` belong to. */
 export function packBatch(
   gpu: Gpu,
-  heads: number,
+  { nHeads, attentionDir }: Pick<Config, 'nHeads' | 'attentionDir'>,
   inputs: readonly RowInput[],
   scope: Scope,
   keep: KvStore | null = null,
@@ -83,7 +86,7 @@ export function packBatch(
   const tokens = positions.length;
   const upload = (data: Uint32Array, shape: number[], label: string) =>
     Tensor.from<'u32'>(gpu, data, shape, { label, scope });
-  const { words, blockOffsets, totalScores, ...offsets } = attentionLayout(places, heads);
+  const { words, blockOffsets, totalScores, ...offsets } = attentionLayout(places, nHeads);
   const rows = places.map(({ start, length, prefixSlots }, i) => ({
     start,
     length,
@@ -97,6 +100,7 @@ export function packBatch(
     tokens,
     ids: typeof inputs[0].tokens === 'number' ? null : ids,
     positions,
+    bidirectional: attentionDir === 'bidirectional',
     equal: rows.every((r) => r.length === rows[0].length && r.position === rows[0].position),
     table: upload(Uint32Array.from([...ids, ...positions]), [2, tokens], 'tokens'),
     layout: { ...offsets, words: upload(words, [words.length], 'layout'), scores: totalScores },

@@ -38,8 +38,15 @@ export function bytesOfEntry(entry: string): Uint8Array | null {
 }
 
 /** The vocabulary entry of a text in GPT-2's writing: ` the` is `Ġthe`. */
-export const entryOfText = (text: string): string =>
-  Array.from(utf8(text), (byte) => BYTE_TO_CHAR[byte]).join('');
+export function entryOfText(text: string): string {
+  let entry = '';
+  for (const byte of utf8(text)) entry += BYTE_TO_CHAR[byte];
+  return entry;
+}
+
+/** The same of one character. */
+export const entryOfChar = (char: string): string =>
+  char < '\u0080' ? BYTE_TO_CHAR[char.charCodeAt(0)] : entryOfText(char);
 
 /** Concatenates. */
 export function joinBytes(parts: readonly Uint8Array[]): Uint8Array {

@@ -10,22 +10,21 @@
 import type { Config } from '../weights/config.js';
 import { attend, attention, attentionPattern, attentionScores, keepKeysValues } from './attention.js';
 import type { Batch } from './batch.js';
+import type { Norm } from './norm.js';
 import {
   activate,
   embedTokens,
   headProject,
   headResults,
-  layerNorm,
   linear,
   lookUp,
-  normalizeBy,
   softmaxLinearUnit,
   splitHeads,
 } from './ops.js';
 import { Scope } from './storage.js';
 import type { Tap } from './tap.js';
 import type { Tensor } from './tensor.js';
-import type { GpuBlock, Norm, WeightTensors } from './weights.js';
+import type { GpuBlock, WeightTensors } from './weights.js';
 
 type Mlp = NonNullable<GpuBlock['mlp']>;
 
@@ -95,7 +94,7 @@ export const mlpHalf = (pass: Pass, l: number, x: Tensor): Promise<Tensor> =>
 
     const mid = await at('hook_resid_mid', x); //                                     [tokens, dModel]
     const into = await at('hook_mlp_in', mid); //                                     [tokens, dModel]
-    const normalized = await norm(pass, name('ln2'), into, ln2); //                   [tokens, dModel]
+    const normalized = await normed(pass, name('ln2'), into, ln2); //                 [tokens, dModel]
     const post = await at('mlp.hook_post', await neurons(pass, l, normalized, mlp)); // [tokens, dMlp]
     const out = await addTo(pass, mid, name('hook_mlp_out'), (residual) =>
       linear(post, mlp.W_out, mlp.b_out, { residual }),
@@ -103,7 +102,7 @@ export const mlpHalf = (pass: Pass, l: number, x: Tensor): Promise<Tensor> =>
     return at('hook_resid_post', out);
   });
 
-/** act(x · W_in + b_in), [tokens, dMlp]. SoLU models may have a layer norm behind it (Elhage et al. 2022). */
+/** act(x · W_in + b_in), [tokens, dMlp]. SoLU models may have a norm behind it (Elhage et al. 2022). */
 async function neurons(pass: Pass, l: number, x: Tensor, mlp: Mlp): Promise<Tensor> {
   const { config, tap } = pass;
   const { actFn } = config;
@@ -114,12 +113,12 @@ async function neurons(pass: Pass, l: number, x: Tensor, mlp: Mlp): Promise<Tens
   const pre = await tap.at(name('hook_pre'), linear(x, W_in, b_in));
   if (!soft) return activate(pre, actFn);
   const mid = softmaxLinearUnit(pre);
-  return actFn === 'solu' ? mid : norm(pass, name('ln'), await tap.at(name('hook_mid'), mid), mlp.ln);
+  return actFn === 'solu' ? mid : normed(pass, name('ln'), await tap.at(name('hook_mid'), mid), mlp.ln);
 }
 
-/** The last layer norm: what the unembedding reads, [tokens, dModel]. */
-export const finalNorm = (pass: Pass, x: Tensor): Promise<Tensor> =>
-  norm(pass, 'ln_final', x, pass.weights.lnFinal, pass.config.finalRms);
+/** The last norm: what the unembedding reads, [tokens, dModel]. */
+export const finalNorm = async (pass: Pass, x: Tensor): Promise<Tensor> =>
+  normed(pass, 'ln_final', x, pass.weights.lnFinal);
 
 /** W_pos of each token's position, [tokens, dModel]; looked up once a pass. */
 async function positionEmbedding(pass: Pass): Promise<Tensor> {
@@ -158,7 +157,7 @@ async function headParts(pass: Pass, l: number, x: Tensor): Promise<[q: Tensor, 
   if (!parts) {
     const project = (input: Tensor) =>
       splitHeads(linear(input, w.W_QKV, w.b_QKV), config.nHeads, config.dHead); //    [tokens, 3 · head · dHead]
-    const normalized = await norm(pass, `blocks.${l}.ln1`, x, w.ln1); //              [tokens, dModel]
+    const normalized = await normed(pass, `blocks.${l}.ln1`, x, w.ln1); //            [tokens, dModel]
     parts = project(normalized);
     if (config.positionEmbedding === 'shortformer') {
       const [q, k] = project(normalized.add(await positionEmbedding(pass)));
@@ -187,28 +186,14 @@ async function output(
   return residual ? residual.add(sum) : sum;
 }
 
-/** (x − mean) / scale [· w + b]: [..., dModel], where scale = √(variance + eps): [..., 1]. `rms`: the mean counts as 0. */
-async function norm(
-  { config, tap }: Pass,
-  name: string,
-  x: Tensor,
-  weights: Norm | null,
-  rms = false,
-): Promise<Tensor> {
-  if (config.normalization === 'none') return x;
-  const withScale = tap.wants(`${name}.hook_scale`);
-  let { normalized, scale } = layerNorm(x, weights, config.eps, { withScale, rms });
-  if (scale) {
-    const seen = await tap.at(`${name}.hook_scale`, scale);
-    if (seen !== scale) normalized = normalizeBy(x, seen, weights, { rms });
-  }
-  return tap.at(`${name}.hook_normalized`, normalized);
-}
+/** What a norm makes of x, [..., width]; x itself in models without norms. */
+const normed = ({ tap }: Pass, name: string, x: Tensor, norm: Norm | null): Tensor | Promise<Tensor> =>
+  norm ? norm.run(tap, name, x) : x;
 
 /**
  * The on-demand inputs of attention: each head may be given a residual stream of its own, and its queries, keys
  * and values one each. Null where nobody changed any of them (the usual, fast way goes on). As in TransformerLens
- * the layer norm then runs for each of the three, and its hook points see [tokens, head, dModel].
+ * the norm then runs for each of the three, and its hook points see [tokens, head, dModel].
  */
 async function headInputs(
   pass: Pass,
@@ -227,7 +212,7 @@ async function headInputs(
   const w = weights.blocks[l];
   const made: Tensor[] = [];
   for (const [i, input] of inputs.entries()) {
-    let normalized = await norm(pass, name('ln1'), input, w.ln1); //                  [tokens, head, dModel]
+    let normalized = await normed(pass, name('ln1'), input, w.ln1); //                [tokens, head, dModel]
     if (config.positionEmbedding === 'shortformer' && i < 2)
       normalized = normalized.add((await positionEmbedding(pass)).reshape([-1, 1, config.dModel]));
     made.push(headProject(normalized, w, i as 0 | 1 | 2, config.dHead));

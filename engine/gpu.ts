@@ -12,6 +12,7 @@ import {
   isSoftware,
   requestDevice,
 } from './adapter.js';
+import { Pressure } from './collector.js';
 import { type Binding, type GpuStats, Pipelines } from './pipelines.js';
 import { type Guard, type MemoryReport, mib, Pool, type PoolBuffer } from './pool.js';
 
@@ -40,6 +41,7 @@ export class Gpu {
     readBytes: 0,
   };
   readonly #pool: Pool;
+  readonly #pressure = new Pressure();
   #batch = 0;
   #encoder: GPUCommandEncoder | null = null;
   #pass: GPUComputePassEncoder | null = null;
@@ -125,6 +127,14 @@ export class Gpu {
   /** Follows the most bytes that are in use from now on; the function tells them, and ends that. */
   watchPeak(): () => number {
     return this.#pool.watchPeak();
+  }
+
+  /**
+   * To be awaited before a run: where memory is short, waits for what was dropped without `dispose()` to be found and freed.
+   * Null where there is no need.
+   */
+  makeRoom(): Promise<void> | null {
+    return this.#pressure.relieve(() => this.memory().bytes);
   }
 
   /** Uninitialised memory. `exact` is for weights: no rounding up, and destroyed rather than pooled when freed. */

@@ -47,10 +47,15 @@ export class KvStore {
     return Array.from({ length: n }, (_, i) => this.#used - n + i);
   }
 
+  /** Gives the memory back. */
   dispose(): void {
     this.layers.forEach((t) => {
       t.dispose();
     });
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
   }
 }
 

@@ -3,11 +3,11 @@
  * run window by window. All arrays but the source of a copy are dense.
  */
 
-import { gatherStrided } from '../kernels/copy.js';
+import { fill, gatherStrided, scatterStrided } from '../kernels/copy.js';
 import type { Launch } from '../kernels/kernel.js';
 import type { DType, GpuArray } from './array.js';
-import type { Gpu } from './gpu.js';
-import { sizeOf } from './shape.js';
+import type { Binding, Gpu } from './gpu.js';
+import { broadcastStrides, type Region, sizeOf } from './shape.js';
 
 /** Bindings start at multiples of 64 elements (256 bytes). */
 export const ALIGN = 64;
@@ -71,6 +71,52 @@ export function copyInto(
   );
   const from = { buffer, offset: bytes * first, bytes: 4 * Math.ceil((bytes * (reach - first)) / 4) };
   gpu.launch(launch, [from, out.binding(outFirst, at - outFirst + size)]);
+}
+
+/** Writes a number into a part of a dense array, in halves where the part reaches further than one binding. */
+export function fillPart(out: GpuArray<DType>, part: Region, value: number): void {
+  forBindable(out, part, ({ shape, strides, offset }, target) => {
+    out.gpu.launch(fill({ shape, strides, offset, value, dtype: out.dtype }, out.gpu.caps), [target]);
+  });
+}
+
+/** Writes `value`, which broadcasts to the part's shape, into a part of a dense array. */
+export function writePart(out: GpuArray<DType>, part: Region, value: GpuArray<DType>): void {
+  const { gpu } = out;
+  const strides = broadcastStrides(value.shape, value.strides, part.shape);
+  forBindable(out, part, (piece, target, begin) => {
+    const offset = begin.reduce((o, b, i) => o + b * strides[i], value.offset);
+    const source = value.view({ shape: piece.shape, strides, offset });
+    withDense([source], ([s]) => gpu.launch(scatterStrided(piece, gpu.caps), [s.binding(), target]));
+    source.dispose();
+  });
+}
+
+/** Calls f with pieces of a part that a binding can hold: the piece within the binding, and where it begins in the part. */
+function forBindable(
+  out: GpuArray<DType>,
+  { shape, strides, offset }: Region,
+  f: (piece: Region, target: Binding, begin: readonly number[]) => void,
+  begin: readonly number[] = shape.map(() => 0),
+): void {
+  const first = Math.floor(offset / ALIGN) * ALIGN;
+  const count = shape.reduce((n, d, i) => n + (d - 1) * strides[i], offset - first) + 1;
+  const axis = shape.findIndex((d) => d > 1);
+  if (axis >= 0 && count > out.gpu.adapter.maxBindingBytes / 4) {
+    const half = Math.floor(shape[axis] / 2);
+    for (const [from, n] of [
+      [0, half],
+      [half, shape[axis] - half],
+    ])
+      forBindable(
+        out,
+        { shape: shape.map((d, i) => (i === axis ? n : d)), strides, offset: offset + from * strides[axis] },
+        f,
+        begin.map((b, i) => (i === axis ? b + from : b)),
+      );
+    return;
+  }
+  f({ shape, strides, offset: offset - first }, out.binding(first, count), begin);
 }
 
 /** Calls f with dense versions of the arrays, and frees those that had to be made for it. */

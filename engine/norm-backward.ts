@@ -1,6 +1,6 @@
-/** Vector-Jacobian products of layer norms (ops.ts): see tape.ts. */
+/** Vector-Jacobian products of norms (norm.ts): see tape.ts. */
 
-import { layernorm } from '../kernels/layernorm.js';
+import { type Gain, layernorm } from '../kernels/layernorm.js';
 import {
   layernormBackward,
   layernormScaleBackward,
@@ -10,38 +10,40 @@ import { launched, summed, sumOverRows } from './accumulate.js';
 import { withDense } from './launches.js';
 import type { Backward, Save } from './tape.js';
 import type { Tensor } from './tensor.js';
-import type { Norm } from './weights.js';
 
 type Make = (save: Save) => Backward;
 
-/** Of a whole layer norm. Inputs: x, w, b. */
-export const layerNormBackward =
-  (x: Tensor, norm: Norm | null, eps: number, rms: boolean): Make =>
+/** What was applied: gain and bias where there are some. */
+interface Applied {
+  readonly w: Tensor | null;
+  readonly b: Tensor | null;
+  readonly gain: Gain;
+  readonly rms: boolean;
+}
+
+/** Of a whole norm. Inputs: x, w, b. */
+export const wholeNormBackward =
+  (x: Tensor, { w, gain, eps, rms }: Applied & { eps: number }): Make =>
   (save) => {
-    const [own, w] = [save(x), save(norm?.w)];
+    const [own, ownW] = [save(x), save(w)];
     const width = x.shape.at(-1)!;
     const rows = x.size / width;
     return (dy, context) => {
       const { constant, wants } = context;
       const { caps } = dy.gpu;
-      const o = { rows, width, affine: w !== undefined, eps, rms, frozenScale: constant.has('scale') };
+      const frozenScale = constant.has('scale');
+      const o = { rows, width, gain: ownW ? gain : null, eps, rms, frozenScale };
       const dx =
         wants(0) &&
-        summed(context, 0, dy, own.shape, w ? [own, w, dy] : [own, dy], (accumulate) =>
+        summed(context, 0, dy, own.shape, ownW ? [own, ownW, dy] : [own, dy], (accumulate) =>
           layernormBackward({ ...o, accumulate }, caps),
         );
-      const plain = () =>
-        launched(
-          dy,
-          own.shape,
-          [own],
-          layernorm({ rows, width, affine: false, eps, scaleOut: false, rms }, caps),
-        );
+      const plain = () => launched(dy, own.shape, [own], layernorm({ rows, width, eps, rms }, caps));
       return [dx || null, ...gainAndBias(dy, width, plain, wants, 1)];
     };
   };
 
-/** Gradients of w and b of a layer norm, where they are wanted as inputs i and i + 1. */
+/** Gradients of w and b of a norm, where they are wanted as inputs i and i + 1. */
 function gainAndBias(
   dy: Tensor,
   width: number,
@@ -52,7 +54,7 @@ function gainAndBias(
   return [wants(i) ? sumOverRows(dy, width, plain()) : null, wants(i + 1) ? sumOverRows(dy, width) : null];
 }
 
-/** Of a layer norm's scale. Input: x. */
+/** Of a norm's scale. Input: x. */
 export const scaleBackward =
   (x: Tensor, eps: number, rms: boolean): Make =>
   (save) => {
@@ -70,11 +72,11 @@ export const scaleBackward =
     };
   };
 
-/** Of a layer norm whose scale was given. Inputs: x, scale, w, b. */
+/** Of a norm whose scale was given. Inputs: x, scale, w, b. */
 export const normalizeByBackward =
-  (x: Tensor, scale: Tensor, norm: Norm | null, rms: boolean): Make =>
+  (x: Tensor, scale: Tensor, { w, gain, rms }: Applied): Make =>
   (save) => {
-    const [own, s, w] = [save(x), save(scale), save(norm?.w)];
+    const [own, s, ownW] = [save(x), save(scale), save(w)];
     const width = x.shape.at(-1)!;
     const rows = x.size / width;
     return (dy, context) => {
@@ -82,8 +84,8 @@ export const normalizeByBackward =
       const dS = dy.empty(s.shape, dy.label);
       const before = context.sum(0);
       const dx = before ?? dy.empty(own.shape, dy.label);
-      const o = { rows, width, affine: w !== undefined, rms, accumulate: before !== null };
-      withDense(w ? [own, s, w, dy] : [own, s, dy], (dense) =>
+      const o = { rows, width, gain: ownW ? gain : null, rms, accumulate: before !== null };
+      withDense(ownW ? [own, s, ownW, dy] : [own, s, dy], (dense) =>
         dy.gpu.launch(
           normalizeBackward(o, caps),
           [...dense, dx, dS].map((t) => t.binding()),

@@ -1,6 +1,7 @@
 /** Vector-Jacobian products of GPT-2's operations (ops.ts): see tape.ts. */
 
 import { activationBackward, soluBackward } from '../kernels/activation-backward.js';
+import type { Activation } from '../kernels/activation-functions.js';
 import { columnSums } from '../kernels/column-sums.js';
 import { inputGradient, weightGradient } from '../kernels/linear-backward.js';
 import { linear } from '../kernels/matmul.js';
@@ -13,7 +14,6 @@ import {
 import { occurrences, scatterRowsAdd } from '../kernels/scatter-add.js';
 import { launched, summed, sumOverRows, zerosLike } from './accumulate.js';
 import { rowWindows, withDense } from './launches.js';
-import type { Activation } from './ops.js';
 import type { Backward, BackwardContext, Save } from './tape.js';
 import { Tensor } from './tensor.js';
 import type { Table } from './weights.js';

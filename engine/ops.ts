@@ -5,15 +5,14 @@
  */
 
 import { activation, solu } from '../kernels/activation.js';
+import type { Activation } from '../kernels/activation-functions.js';
 import { embed, gatherRows } from '../kernels/embed.js';
 import { headInput, headResult } from '../kernels/head-matmul.js';
-import { layernorm, normalize } from '../kernels/layernorm.js';
 import { linear as linearLaunch, unembed as unembedLaunch } from '../kernels/matmul.js';
 import type { DType, GpuArray } from './array.js';
 import type { Batch } from './batch.js';
 import type { Binding } from './gpu.js';
 import { rowWindows, withDense } from './launches.js';
-import { layerNormBackward, normalizeByBackward, scaleBackward } from './norm-backward.js';
 import {
   activateBackward,
   embedBackward,
@@ -27,10 +26,7 @@ import {
 import type { Scope } from './storage.js';
 import { isTaped, taped } from './tape.js';
 import { Tensor } from './tensor.js';
-import type { GpuBlock, Norm, Table } from './weights.js';
-
-/** The MLP's nonlinearity: GPT-2's tanh approximation, the exact one by erf, or relu: number by number. */
-export type Activation = 'gelu_new' | 'gelu' | 'relu';
+import type { GpuBlock, Table } from './weights.js';
 
 /** W_E[token] + W_pos[position]: [tokens, dModel]. */
 export function embedTokens(W_E: Table, W_pos: Table, batch: Batch): Tensor {
@@ -77,39 +73,6 @@ export function gatherTable(
   if (typeof which !== 'number') return taped(out, chunks, gatherTableBackward(table, which));
   if (isTaped(...chunks)) throw new Error('gradients of rows of a table need their numbers on the host');
   return out;
-}
-
-/** Layer norm over the last axis, and (when asked) its scale [..., 1] = √(variance + eps). `rms`: centre nothing. */
-export function layerNorm(
-  x: Tensor,
-  norm: Norm | null,
-  eps: number,
-  { withScale = false, rms = false }: { withScale?: boolean; rms?: boolean } = {},
-): { normalized: Tensor; scale: Tensor | null } {
-  const { gpu } = x;
-  const width = x.shape.at(-1)!;
-  const rows = x.size / width;
-  const normalized = Tensor.result(gpu, x.shape, [x], 'hook_normalized');
-  const scale = withScale ? Tensor.result(gpu, [...x.shape.slice(0, -1), 1], [x], 'hook_scale') : null;
-  withDense([x], ([x]) => {
-    const launch = layernorm({ rows, width, affine: norm !== null, eps, scaleOut: withScale, rms }, gpu.caps);
-    gpu.launch(launch, bindings(x, norm?.w, norm?.b, normalized, scale));
-  });
-  taped(normalized, [x, norm?.w, norm?.b], layerNormBackward(x, norm, eps, rms));
-  if (scale) taped(scale, [x], scaleBackward(x, eps, rms));
-  return { normalized, scale };
-}
-
-/** (x − mean) / scale [· w + b]: the layer norm whose scale a hook has set. `rms`: centre nothing. */
-export function normalizeBy(x: Tensor, scale: Tensor, norm: Norm | null, { rms = false } = {}): Tensor {
-  const { gpu } = x;
-  const width = x.shape.at(-1)!;
-  const out = Tensor.result(gpu, x.shape, [x], 'hook_normalized');
-  withDense([x, scale], ([x, s]) => {
-    const launch = normalize({ rows: x.size / width, width, affine: norm !== null, rms }, gpu.caps);
-    gpu.launch(launch, bindings(x, s, norm?.w, norm?.b, out));
-  });
-  return taped(out, [x, scale, norm?.w, norm?.b], normalizeByBackward(x, scale, norm, rms));
 }
 
 /** act(x · W + b) + residual: [tokens, inner] · [inner, cols]. */

@@ -3,12 +3,14 @@
  * common norm stays there too; nothing is read back.
  */
 
-import { adamW, momentum } from '../kernels/index.js';
+import { adamW, checkStep, keepGood, momentum } from '../kernels/index.js';
 import type { HostTensor } from '../weights/types.js';
+import type { Gpu } from './gpu.js';
 import { muonStep, sumOfSquares } from './muon.js';
 import type { Parameter } from './parameters.js';
 import { showShape } from './shape.js';
 import { Tensor } from './tensor.js';
+import { HOLDS } from './user-scope.js';
 
 /** Parameters that are trained alike. */
 export interface ParameterGroup {
@@ -60,8 +62,8 @@ export interface StepOptions {
   readonly lr: number;
   /** Largest norm of all gradients together; more is scaled down. Default: no limit. */
   readonly maxNorm?: number | null;
-  /** Factor on the gradients: 1 / (number of accumulated batches). Default 1. */
-  readonly gradientScale?: number;
+  /** The loss of the step: []. It becomes NaN when the step, or one before it, went wrong. */
+  readonly loss?: Tensor;
 }
 
 /** All that an optimiser remembers: to go on from a checkpoint. */
@@ -71,10 +73,18 @@ export interface OptimizerState {
   readonly tensors: Readonly<Record<string, HostTensor>>;
 }
 
-/** Trains parameters in place. It owns its moments, not the parameters. */
+/**
+ * Trains parameters in place. It owns its moments, not the parameters, and a copy of the parameters as they were a step before:
+ * when a loss or a gradient is not a number, `restoreGood` brings back those of the last loss that was one.
+ */
 export class Optimizer {
   readonly groups: readonly ParameterGroup[];
   readonly #moments = new Map<string, Tensor>();
+  readonly #copies = new Map<Parameter, Tensor>();
+  /** 1 once a step went wrong: []. */
+  readonly #failed: Tensor | null = null;
+  /** Stands for the loss where none is given: []. */
+  readonly #noLoss: Tensor | null = null;
   #steps = 0;
 
   /** @throws when Muon is asked for anything but matrices. */
@@ -87,6 +97,13 @@ export class Optimizer {
         for (const moment of method === 'muon' ? ['momentum'] : ['first', 'second'])
           this.#moments.set(`${moment}.${name}`, zerosLike(tensor, moment));
       }
+    for (const parameter of this.groups.flatMap((g) => g.parameters))
+      this.#copies.set(parameter, zerosLike(parameter.tensor, 'copy'));
+    const [first] = this.#copies.values();
+    if (!first) return;
+    this.#failed = zeros(first.gpu, [], 'failed');
+    this.#noLoss = zeros(first.gpu, [], 'loss');
+    this.#keepGood();
   }
 
   /** Steps taken so far. */
@@ -95,7 +112,7 @@ export class Optimizer {
   }
 
   /** One step for every parameter. @throws when a gradient is missing or has another shape. */
-  step(gradients: ReadonlyMap<string, Tensor>, { lr, maxNorm = null, gradientScale = 1 }: StepOptions): void {
+  step(gradients: ReadonlyMap<string, Tensor>, { lr, maxNorm = null, loss }: StepOptions): void {
     const all = this.groups.flatMap((g) => g.parameters);
     const found = all.map(({ name, tensor }) => {
       const gradient = gradients.get(name);
@@ -105,18 +122,42 @@ export class Optimizer {
         );
       return gradient;
     });
-    const squares = maxNorm === null ? null : sumOfSquares(all[0].tensor.gpu, found);
+    if (!this.#failed) return;
+    const { gpu } = this.#failed;
+    const squares = sumOfSquares(gpu, found);
+    const judged = [squares, loss ?? this.#noLoss!, this.#failed];
+    gpu.launch(
+      checkStep({}, gpu.caps),
+      judged.map((t) => t.binding()),
+    );
+    this.#keepGood();
     this.#steps++;
     for (const group of this.groups) {
       const rate = lr * (group.rate ?? 1);
       for (const p of group.parameters) {
-        const how = { lr: rate, maxNorm, gradientScale };
+        const how = { lr: rate, maxNorm };
         const gradient = gradients.get(p.name)!;
-        if (group.method === 'muon') this.#muon(p, gradient, squares, group, how);
-        else this.#adamW(p, gradient, squares, group, how);
+        const clip = maxNorm === null ? null : squares;
+        if (group.method === 'muon') this.#muon(p, gradient, clip, group, how);
+        else this.#adamW(p, gradient, clip, group, how);
       }
     }
-    squares?.dispose();
+    squares.dispose();
+  }
+
+  /** After a step that went wrong: the parameters of the last loss that was a number, which had taken `steps` steps. */
+  restoreGood(steps: number): void {
+    this.#keepGood();
+    this.#steps = steps;
+  }
+
+  /** Copies the parameters, or, once a step went wrong, brings the copies back. */
+  #keepGood(): void {
+    for (const [{ tensor }, copy] of this.#copies)
+      tensor.gpu.launch(
+        keepGood({ n: tensor.size }, tensor.gpu.caps),
+        [this.#failed!, tensor, copy].map((t) => t.binding()),
+      );
   }
 
   /** What it remembers, on the host. */
@@ -139,10 +180,17 @@ export class Optimizer {
     this.#steps = steps;
   }
 
+  /** Internal: see `scope`. */
+  [HOLDS](): Iterable<unknown> {
+    return [...this.#moments.values(), ...this.#copies.values(), this.#failed, this.#noLoss];
+  }
+
   /** Gives its memory back. */
   dispose(): void {
-    for (const moment of this.#moments.values()) moment.dispose();
+    for (const held of [...this.#moments.values(), ...this.#copies.values(), this.#failed, this.#noLoss])
+      held?.dispose();
     this.#moments.clear();
+    this.#copies.clear();
   }
 
   #adamW(
@@ -192,7 +240,9 @@ export class Optimizer {
   }
 }
 
-function zerosLike(t: Tensor, label: string): Tensor {
-  const zeros = new Float32Array(t.size);
-  return Tensor.from(t.gpu, zeros, t.shape, { label: `${label} moment`, exact: true });
+const zerosLike = (t: Tensor, label: string): Tensor => zeros(t.gpu, t.shape, `${label} moment`);
+
+function zeros(gpu: Gpu, shape: readonly number[], label: string): Tensor {
+  const data = new Float32Array(shape.reduce((a, b) => a * b, 1));
+  return Tensor.from(gpu, data, shape, { label, exact: true });
 }

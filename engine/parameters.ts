@@ -1,8 +1,9 @@
 /** A model's trainable tensors, by name. */
 
+import type { Norm } from './norm.js';
 import type { Tape } from './tape.js';
 import type { Tensor } from './tensor.js';
-import type { GpuBlock, Norm, Table, WeightTensors } from './weights.js';
+import type { GpuBlock, Table, WeightTensors } from './weights.js';
 
 /** A trainable tensor. */
 export interface Parameter {
@@ -38,7 +39,7 @@ function mapWeights(w: WeightTensors, f: (t: Tensor, name: string) => Tensor): W
     })),
   });
   const norm = (n: Norm | null, name: string): Norm | null =>
-    n && { w: f(n.w, `${name}.w`), b: f(n.b, `${name}.b`) };
+    n?.withWeights((t, part) => f(t, `${name}.${part}`)) ?? null;
   const W_E = table(w.W_E, 'W_E');
   const W_pos = table(w.W_pos, 'W_pos');
   const blocks = w.blocks.map((b, l): GpuBlock => {

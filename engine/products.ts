@@ -3,10 +3,8 @@
  * whose matrices are parts of large tables; they leave no trace on a tape.
  */
 
-import { layernormBackward } from '../kernels/layernorm-backward.js';
 import { headInputGradient } from '../kernels/products-backward.js';
 import { stridedMatmul } from '../kernels/strided-matmul.js';
-import type { Config } from '../weights/config.js';
 import { launched } from './accumulate.js';
 import { ALIGN } from './launches.js';
 import { showShape } from './shape.js';
@@ -74,27 +72,19 @@ function spanOf(
 /**
  * From the gradients of queries (`part` 0), keys (1) or values (2) to those of each head's own input: what the gradient at
  * `hook_q_input` (…) is, without a run that gives every head an input of its own.
- * @param x what all heads read, before the layer norm, once for every head: [tokens, head, dModel]
+ * @param x what all heads read, before the norm, once for every head: [tokens, head, dModel]
  * @param dy gradients at `hook_q`, [tokens, head, dHead]
  * @returns [tokens, head, dModel]
  */
-export function headInputGradients(
-  x: Tensor,
-  dy: Tensor,
-  { W_QKV, ln1 }: GpuBlock,
-  part: 0 | 1 | 2,
-  { normalization, eps }: Pick<Config, 'normalization' | 'eps'>,
-): Tensor {
+export function headInputGradients(x: Tensor, dy: Tensor, { W_QKV, ln1 }: GpuBlock, part: 0 | 1 | 2): Tensor {
   const [tokens, heads, dModel] = x.shape;
   const dHead = dy.shape[2];
   const { caps } = dy.gpu;
   const col0 = part * heads * dHead;
   const o = { tokens, heads, dModel, dHead, wCols: W_QKV.shape[1], col0 };
   const normalized = launched(dy, x.shape, [dy, W_QKV], headInputGradient(o, caps));
-  if (normalization === 'none') return normalized;
-  const sizes = { rows: tokens * heads, width: dModel, affine: ln1 !== null, eps };
-  const inputs = ln1 ? [x, ln1.w, normalized] : [x, normalized];
-  const dx = launched(dy, x.shape, inputs, layernormBackward(sizes, caps));
+  if (!ln1) return normalized;
+  const dx = ln1.gradientOf(x, normalized);
   normalized.dispose();
   return dx;
 }

@@ -1,7 +1,9 @@
 /** The weights on the GPU back to the host, as they were uploaded: after training. */
 
 import type { BlockWeights, HostTensor, ModelWeights, NormWeights } from '../weights/types.js';
-import type { GpuBlock, GpuWeights, Norm, Table } from './weights.js';
+import type { Norm } from './norm.js';
+import type { Tensor } from './tensor.js';
+import type { GpuBlock, GpuWeights, Table } from './weights.js';
 
 /** Every weight of a model. `final.W_U` is null where it is W_E itself. */
 export async function readWeights(weights: GpuWeights): Promise<ModelWeights> {
@@ -38,10 +40,10 @@ async function readBlock({ ln1, W_QKV, b_QKV, W_O, b_O, ln2, mlp }: GpuBlock): P
   };
 }
 
-const read = async (t: Norm['w']): Promise<HostTensor> => ({ shape: t.shape, data: await t.data() });
+const read = async (t: Tensor): Promise<HostTensor> => ({ shape: t.shape, data: await t.data() });
 
 const readNorm = async (norm: Norm | null): Promise<NormWeights | null> =>
-  norm && { w: await read(norm.w), b: await read(norm.b) };
+  norm?.w ? { w: await read(norm.w), b: norm.b && (await read(norm.b)) } : null;
 
 async function readTable({ rows, width, chunks }: Table): Promise<HostTensor> {
   const data = new Float32Array(rows * width);

@@ -1,7 +1,10 @@
 /** Shapes, strides and indices of row-major arrays: pure arithmetic, no GPU. */
 
-/** One entry an axis: `null` = all of it, a number (negative counts from the end) drops the axis, `[start, end)` a part. */
-export type Index = readonly (null | number | readonly [start: number, end: number])[];
+/** `null` = all of an axis, a number (negative counts from the end) drops it, two numbers are always `[start, end)`. */
+export type Part = null | number | readonly [start: number, end: number];
+
+/** A part by position: one entry an axis; axes at the end may be left out. */
+export type Index = readonly Part[];
 
 /** Number of elements. */
 export const sizeOf = (shape: readonly number[]): number => shape.reduce((n, d) => n * d, 1);
@@ -102,6 +105,7 @@ export function resolveIndex(
         );
       out.offset += k * strides[axis];
     } else {
+      if (!Array.isArray(i) || i.length !== 2) throw new Error(`${what}: ${notAPart(i, axis)}`);
       const [start, end] = [from(i[0]), from(i[1])];
       if (!Number.isInteger(start) || !Number.isInteger(end) || start < 0 || end > n || start >= end)
         throw new Error(
@@ -114,3 +118,14 @@ export function resolveIndex(
   });
   return out;
 }
+
+/** Where element i of a row-major array is, for messages: `[0, 3, 17] of [1, 6, 101]`. */
+export function showIndex(shape: readonly number[], i: number): string {
+  const at = stridesOf(shape).map((stride, axis) => Math.floor(i / stride) % shape[axis]);
+  return `${showShape(at)} of ${showShape(shape)}`;
+}
+/** Why something is no entry of an index. */
+const notAPart = (i: unknown, axis: number): string =>
+  Array.isArray(i)
+    ? `${i.length} numbers on axis ${axis}: two are a range [start, end), without a step; a list of indices is for take({ head: [0, 5, 7] })`
+    : `a ${typeof i} on axis ${axis}: null, a number or a range [start, end) is needed`;

@@ -6,6 +6,7 @@
 
 import type { Gpu } from './gpu.js';
 import type { PoolBuffer } from './pool.js';
+import type { Owned } from './user-scope.js';
 
 /** A reference-counted buffer. */
 export class Storage {
@@ -13,6 +14,8 @@ export class Storage {
   readonly buffer: PoolBuffer;
   /** Elements are float16, two packed in a word: weights. Operations see float32. */
   readonly half: boolean;
+  /** What it holds, where reading NaN or infinity from it is an error: `logits`. */
+  guarded: string | null = null;
   #refs = 0;
 
   constructor(gpu: Gpu, buffer: PoolBuffer, half = false) {
@@ -35,14 +38,13 @@ export class Storage {
   }
 }
 
-interface Disposable {
+interface Member extends Owned {
   scope: Scope | null;
-  dispose(): void;
 }
 
 /** Tensors that end together. */
 export class Scope {
-  #members = new Set<Disposable>();
+  #members = new Set<Member>();
   #open = true;
 
   /** False once `close` has been called: results no longer join it. */
@@ -50,13 +52,14 @@ export class Scope {
     return this.#open;
   }
 
-  add(t: Disposable): void {
+  add(t: Member): void {
     this.#members.add(t);
+    t.owner?.remove(t);
     t.scope = this;
   }
 
   /** Takes a tensor out: whoever does so now owns it. */
-  remove(t: Disposable): void {
+  remove(t: Member): void {
     if (this.#members.delete(t)) t.scope = null;
   }
 

@@ -1,6 +1,5 @@
 /** Vector-Jacobian products of the operations on tensors (tensor.ts, array.ts): see tape.ts. */
 
-import { fill } from '../kernels/copy.js';
 import type { BinaryOp, UnaryOp } from '../kernels/elementwise.js';
 import {
   divisorGradient,
@@ -13,8 +12,8 @@ import { batchMatmulGradientA, batchMatmulGradientB } from '../kernels/products-
 import type { ReduceOp } from '../kernels/reduce.js';
 import { scatterLastAdd } from '../kernels/scatter-add.js';
 import { addInto, zerosLike } from './accumulate.js';
-import { launchRows, withDense } from './launches.js';
-import { broadcastStrides, type Index, resolveIndex, sizeOf, stridesOf } from './shape.js';
+import { fillPart, launchRows, withDense } from './launches.js';
+import { broadcastStrides, type Index, type Region, sizeOf, stridesOf } from './shape.js';
 import type { Backward, Save } from './tape.js';
 import type { Tensor } from './tensor.js';
 
@@ -58,20 +57,25 @@ export const windowBackward =
     return [dx];
   };
 
-/** Of a copy with a part replaced by a number (no second gradient) or a tensor. */
-export const setBackward =
-  (index: Index, valueShape: readonly number[] | null): Make =>
+/** Of a copy with parts replaced, each by a number (no second gradient) or by a tensor of a shape. */
+export const partsBackward =
+  (parts: readonly (readonly [part: Region, valueShape: readonly number[] | null])[]): Make =>
   () =>
   (dy, { wants }) => {
-    const part = () => dy.window(index);
+    const dense = dy.dense();
     let dx: Tensor | null = null;
     if (wants(0)) {
-      dx = dy.clone();
+      dx = dense.clone();
       dy.scope?.add(dx);
-      const { shape, strides, offset } = resolveIndex(dy.shape, stridesOf(dy.shape), 0, index, 'set');
-      dy.gpu.launch(fill({ shape, strides, offset, value: 0 }, dy.gpu.caps), [dx.binding()]);
+      for (const [part] of parts) fillPart(dx, part, 0);
     }
-    return [dx, valueShape && wants(1) ? sumTo(part(), valueShape) : null];
+    const values = parts.flatMap(([part, shape]) => (shape ? [{ part, shape }] : []));
+    return [
+      dx,
+      ...values.map(({ part, shape }, i) =>
+        wants(i + 1) ? sumTo(dense.view({ ...part, offset: dense.offset + part.offset }), shape) : null,
+      ),
+    ];
   };
 
 /** Of tensors one after another. */

@@ -3,38 +3,33 @@
  * Each makes a new tensor, which the caller disposes of (inside a hook or a run, that happens by itself).
  */
 
-import { fill, scatterStrided } from '../kernels/copy.js';
 import { type BinaryOp, binary, binaryScalar, type UnaryOp, unary } from '../kernels/elementwise.js';
 import type { Launch } from '../kernels/kernel.js';
 import { batchMatmul } from '../kernels/matmul.js';
-import { type ReduceOp, reduceMiddle } from '../kernels/reduce.js';
-import { softmax } from '../kernels/softmax.js';
-import { gatherLast, topk } from '../kernels/topk.js';
+import { gatherLast } from '../kernels/topk.js';
+import { type Axis, axisNumber, concatAlong } from './along.js';
 import { type DataOf, type DType, GpuArray, type Parts } from './array.js';
+import { axesOf, merged, withLast } from './axes.js';
 import type { Gpu } from './gpu.js';
-import { copyInto, launchRows, withDense } from './launches.js';
+import { launchRows, withDense } from './launches.js';
+import { type AnyIndex, setPart, slicePart, takePart } from './parts.js';
 import {
-  axisOf,
-  broadcastShape,
-  broadcastStrides,
-  type Index,
-  resolveIndex,
-  sameShape,
-  showShape,
-  sizeOf,
-  stridesOf,
-} from './shape.js';
+  argmaxAxis,
+  keepsDims,
+  type ReduceOptions,
+  reduceAxis,
+  softmaxAxis,
+  type TopkOptions,
+  topkAxis,
+} from './reductions.js';
+import { broadcastShape, broadcastStrides, sameShape, showShape, sizeOf, stridesOf } from './shape.js';
 import { type Scope, Storage } from './storage.js';
 import { taped } from './tape.js';
 import {
   binaryBackward,
-  concatBackward,
   gatherBackward,
   matmulBackward,
-  reduceBackward,
   scalarBackward,
-  setBackward,
-  softmaxGradient,
   unaryGradient,
 } from './tensor-backward.js';
 
@@ -75,69 +70,47 @@ export class Tensor<D extends DType = 'f32'> extends GpuArray<D> {
   }
 
   /** Internal: uninitialised memory in the scope of this tensor. */
-  empty(shape: readonly number[], label = this.label): Tensor {
-    return Tensor.result(this.gpu, shape, [this], label);
+  empty(shape: readonly number[], label = this.label, dtype: DType = 'f32'): Tensor {
+    return Tensor.result(this.gpu, shape, [this], label, dtype);
   }
 
-  /** Tensors one after another along the first axis; the other axes must agree. */
-  static concat(tensors: readonly Tensor[]): Tensor {
-    const [first] = tensors;
-    const rest = first.shape.slice(1);
-    for (const t of tensors)
-      if (!sameShape(t.shape.slice(1), rest))
-        throw new Error(
-          `concat: shapes ${tensors.map((t) => showShape(t.shape)).join(', ')} differ beyond the first axis`,
-        );
-    const length = tensors.reduce((n, t) => n + t.shape[0], 0);
-    const out = Tensor.result(first.gpu, [length, ...rest], tensors, first.label);
-    let at = 0;
-    for (const t of tensors) {
-      copyInto(t, out, at);
-      at += t.size;
-    }
-    return taped(out, tensors, concatBackward(tensors.map((t) => t.shape[0])));
+  /** Tensors one after another along an axis (the first by default), by number or name; the other axes must agree. */
+  static concat(tensors: readonly Tensor[], axis: Axis = 0): Tensor {
+    return concatAlong(tensors, axis);
   }
 
   // ---- parts -------------------------------------------------------------------------------------------------
 
   /**
-   * A copy of a part. Per axis: `null` = all, a number (negative counts from the end; drops the axis), `[start, end)`.
-   * @example logits.slice([0, -1])  // the last position of the first row: [dVocab]
+   * A copy of a part. By name, `{ pos: -1, head: [2, 5] }`: a number drops the axis (negative counts from the end, of each row
+   * where rows differ in length), two numbers are always [start, end). By position, one entry an axis, where all rows are
+   * equal: `[0, -1]`, null for all of an axis.
+   * @throws when there is no such axis or entry, or when a position's meaning depends on the rows.
+   * @example logits.slice({ batch: 0, pos: -1 }) // [dVocab]
    */
-  slice(index: Index): Tensor<D> {
-    const view = this.window(index);
-    const copy = view.copy();
-    view.dispose();
-    return copy;
+  slice(index: AnyIndex): Tensor<D> {
+    return slicePart(this as unknown as Tensor, index) as unknown as Tensor<D>;
   }
 
-  /** A copy with a part replaced. `value`: a number, or a tensor that broadcasts to the part's shape. */
-  set(index: Index, value: Tensor<D> | number): Tensor<D> {
-    const what = `set on ${this.label}`;
-    const part = resolveIndex(this.shape, stridesOf(this.shape), 0, index, what);
-    if (typeof value !== 'number' && !sameShape(broadcastShape(part.shape, value.shape, what), part.shape))
-      throw new Error(
-        `${what}: a value of shape ${showShape(value.shape)} does not fit the part ${showShape(part.shape)}`,
-      );
-    const out = this.copy();
-    const { gpu } = this;
-    out.node = null;
-    if (typeof value === 'number') {
-      gpu.launch(fill({ ...part, value }, gpu.caps), [out.binding()]);
-      return recorded(out, [this], setBackward(index, null));
-    }
-    const strides = broadcastStrides(value.shape, value.strides, part.shape);
-    const source = value.view({ shape: part.shape, strides, offset: value.offset });
-    withDense([source], ([s]) => gpu.launch(scatterStrided(part, gpu.caps), [s.binding(), out.binding()]));
-    source.dispose();
-    return recorded(out, [this, value], setBackward(index, value.shape));
+  /** A copy of the entries with these indices, in the order given: `take({ head: [0, 5, 7] })`. The axis stays. */
+  take(lists: { readonly [axis: string]: readonly number[] }): Tensor<D> {
+    return takePart(this as unknown as Tensor, lists) as unknown as Tensor<D>;
+  }
+
+  /**
+   * A copy with a part replaced. `index`: as in `slice`. `value`: a number, or a tensor that broadcasts to the part's shape;
+   * where rows differ in length, to the part of each row, or with an entry for each row in front.
+   */
+  set(index: AnyIndex, value: Tensor<D> | number): Tensor<D> {
+    return setPart(this as unknown as Tensor, index, value as Tensor | number) as unknown as Tensor<D>;
   }
 
   /**
    * Picks along the last axis. `indices`: a list (the same for every row: [..., n]), or a u32 tensor [..., k]
-   * with this tensor's leading axes.
+   * with this tensor's leading axes. Where a tensor's index lies beyond the axis, the result is NaN.
    */
   gather(indices: readonly number[] | Tensor<'u32'>): Tensor {
+    if (this.shape.length < (this.named?.packed ? 2 : 1)) axisNumber(this as unknown as Tensor, -1, 'gather');
     const cols = this.shape.at(-1) ?? 1;
     const lead = this.shape.slice(0, -1);
     const rows = sizeOf(lead);
@@ -151,6 +124,8 @@ export class Tensor<D extends DType = 'f32'> extends GpuArray<D> {
       uploaded.dispose();
       return out;
     }
+    if (indices.dtype !== 'u32')
+      throw new Error('gather: indices must be a u32 tensor or a list of integers');
     if (!sameShape(indices.shape.slice(0, -1), lead))
       throw new Error(
         `gather: indices ${showShape(indices.shape)} for a tensor ${showShape(this.shape)}: leading axes must agree`,
@@ -158,6 +133,7 @@ export class Tensor<D extends DType = 'f32'> extends GpuArray<D> {
     const k = indices.shape.at(-1) ?? 1;
     const launch = (n: number) => gatherLast({ rows: n, cols, k }, this.gpu.caps);
     const out = this.#rowwise('gather', indices.shape, rows, [this, indices], [cols, k, k], launch);
+    out.named = withLast(this.named, null);
     return recorded(out, [this], gatherBackward(this.shape, indices));
   }
 
@@ -184,6 +160,7 @@ export class Tensor<D extends DType = 'f32'> extends GpuArray<D> {
   map(op: UnaryOp): Tensor {
     const launch = (n: number) => unary({ op, n }, this.gpu.caps);
     const out = this.#rowwise(op, this.shape, this.size, [this], [1, 1], launch);
+    out.named = this.named;
     return recorded(out, [this], unaryGradient(op, this as unknown as Tensor));
   }
 
@@ -204,6 +181,7 @@ export class Tensor<D extends DType = 'f32'> extends GpuArray<D> {
         `matmul: ${showShape(this.shape)} · ${showShape(b.shape)}: [..., m, k] · [k, n] or [..., m, k] · [..., k, n] is needed`,
       );
     const out = Tensor.result(gpu, [...lead, m, n], [this, b], 'matmul');
+    out.named = withLast(this.named ?? axesOf(out.shape.map(() => null)), b.named?.names.at(-1) ?? null);
     const batch = sizeOf(lead);
     // One B for all: the batch is only more rows.
     const o = sharedB ? { batch: 1, m: batch * m, k, n, sharedB } : { batch, m, k, n, sharedB };
@@ -215,59 +193,35 @@ export class Tensor<D extends DType = 'f32'> extends GpuArray<D> {
 
   // ---- reductions --------------------------------------------------------------------------------------------
 
-  /** Sum over one axis, or over everything (shape []). */
-  sum(axis?: number, { keepDims = false } = {}): Tensor {
-    return this.#reduce('sum', axis, keepDims);
+  /** Sum over one axis, by number or name, or over everything (shape []). */
+  sum(axis?: Axis, options: ReduceOptions = {}): Tensor {
+    return reduceAxis(this as unknown as Tensor, 'sum', axis, keepsDims('sum', options));
   }
-  /** Mean over one axis, or over everything (shape []). */
-  mean(axis?: number, { keepDims = false } = {}): Tensor {
-    return this.#reduce('mean', axis, keepDims);
+  /** Mean over one axis, by number or name, or over everything (shape []). */
+  mean(axis?: Axis, options: ReduceOptions = {}): Tensor {
+    return reduceAxis(this as unknown as Tensor, 'mean', axis, keepsDims('mean', options));
   }
-  /** Largest over one axis, or over everything (shape []). */
-  max(axis?: number, { keepDims = false } = {}): Tensor {
-    return this.#reduce('max', axis, keepDims);
-  }
-
-  /** Softmax over one axis (the last by default); it cannot overflow. */
-  softmax(axis = -1): Tensor {
-    const rank = this.shape.length;
-    const a = axisOf(axis, rank, 'softmax');
-    if (a !== rank - 1) {
-      const swap = this.shape.map((_, i) => (i === a ? rank - 1 : i === rank - 1 ? a : i));
-      const moved = this.transpose(swap);
-      const result = moved.softmax();
-      const back = result.transpose(swap);
-      moved.dispose();
-      result.dispose();
-      return back;
-    }
-    const cols = this.shape[a];
-    const launch = (rows: number) => softmax({ rows, cols }, this.gpu.caps);
-    const out = this.#rowwise('softmax', this.shape, this.size / cols, [this], [cols, cols], launch);
-    return recorded(out, [this], softmaxGradient(out));
+  /** Largest over one axis, by number or name, or over everything (shape []). NaN where there is one. */
+  max(axis?: Axis, options: ReduceOptions = {}): Tensor {
+    return reduceAxis(this as unknown as Tensor, 'max', axis, keepsDims('max', options));
   }
 
-  /** The k largest along the last axis, descending, ties by lower index: { values, indices }, both [..., k]. */
-  topk(k: number): { values: Tensor; indices: Tensor<'u32'> } {
-    const { gpu } = this;
-    const cols = this.shape.at(-1) ?? 1;
-    if (!Number.isInteger(k) || k < 1 || k > cols)
-      throw new Error(`topk: k = ${k} of an axis of length ${cols}`);
-    const shape = [...this.shape.slice(0, -1), k];
-    const values = Tensor.result(gpu, shape, [this], `${this.label}.topk`);
-    const indices = Tensor.result<'u32'>(gpu, shape, [this], `${this.label}.topk`, 'u32');
-    const launch = (rows: number) => topk({ rows, cols, k }, gpu.caps);
-    withDense([this], ([x]) => launchRows(x.size / cols, [x, values, indices], [cols, k, k], launch));
-    return { values: recorded(values, [this], gatherBackward(this.shape, indices)), indices };
+  /** Softmax over one axis, by number or name (the last by default); it cannot overflow. */
+  softmax(axis: Axis = -1): Tensor {
+    return softmaxAxis(this as unknown as Tensor, axis);
   }
 
-  /** Index of the largest along the last axis: [...]. */
-  argmax(): Tensor<'u32'> {
-    const { values, indices } = this.topk(1);
-    values.dispose();
-    const out = indices.reshape(this.shape.slice(0, -1));
-    indices.dispose();
-    return out;
+  /**
+   * The k largest along an axis (the last by default), descending, ties by lower index: { values, indices }, with k entries
+   * along that axis. `largest: false`: the smallest, ascending. NaN counts as larger than every number.
+   */
+  topk(k: number, options: Axis | TopkOptions = {}): { values: Tensor; indices: Tensor<'u32'> } {
+    return topkAxis(this as unknown as Tensor, k, options);
+  }
+
+  /** Index of the largest along an axis, by number or name (the last by default), which is dropped. NaN counts as the largest. */
+  argmax(axis: Axis = -1): Tensor<'u32'> {
+    return argmaxAxis(this as unknown as Tensor, axis);
   }
 
   // ---- inside ------------------------------------------------------------------------------------------------
@@ -295,48 +249,27 @@ export class Tensor<D extends DType = 'f32'> extends GpuArray<D> {
     if (typeof b === 'number') {
       const launch = (n: number) => binaryScalar({ op, n, value: b }, gpu.caps);
       const out = this.#rowwise(op, this.shape, this.size, [this], [1, 1], launch);
+      out.named = this.named;
       return recorded(out, [this], scalarBackward(op, b));
     }
+    if (!(b instanceof Tensor)) throw new Error(`${op}: a tensor or a number is needed, not ${kindOf(b)}`);
+    const axes = this.named || b.named ? merged(asAxes(this), asAxes(b), op) : null;
     const backward = binaryBackward(op, this as unknown as Tensor, b);
     if (sameShape(this.shape, b.shape)) {
       const launch = (n: number) => binary({ op, shape: [n], aStrides: [1], bStrides: [1] }, gpu.caps);
-      return recorded(
-        this.#rowwise(op, this.shape, this.size, [this, b], [1, 1, 1], launch),
-        [this, b],
-        backward,
-      );
+      const out = this.#rowwise(op, this.shape, this.size, [this, b], [1, 1, 1], launch);
+      out.named = axes;
+      return recorded(out, [this, b], backward);
     }
     const shape = broadcastShape(this.shape, b.shape, op);
     const out = Tensor.result(gpu, shape, [this, b], `${this.label}.${op}`);
+    out.named = axes;
     withDense([this, b], ([x, y]) => {
       const strides = (t: GpuArray<DType>) => broadcastStrides(t.shape, stridesOf(t.shape), shape);
       const launch = binary({ op, shape, aStrides: strides(x), bStrides: strides(y) }, gpu.caps);
       gpu.launch(launch, [x.binding(), y.binding(), out.binding()]);
     });
     return recorded(out, [this, b], backward);
-  }
-
-  #reduce(op: ReduceOp, axis: number | undefined, keepDims: boolean): Tensor {
-    if (axis === undefined) {
-      // In two stages, so that more than one workgroup is at work.
-      const { size } = this;
-      let cols = Math.ceil(Math.sqrt(size));
-      while (size % cols) cols++;
-      const rows = this.reshape([size / cols, cols]);
-      const sums = rows.#reduce(op, 1, false);
-      const out = sums.#reduce(op, 0, false);
-      rows.dispose();
-      sums.dispose();
-      return out;
-    }
-    const a = axisOf(axis, this.shape.length, op);
-    const n = this.shape[a];
-    const outer = sizeOf(this.shape.slice(0, a));
-    const inner = sizeOf(this.shape.slice(a + 1));
-    const shape = this.shape.flatMap((d, i) => (i !== a ? [d] : keepDims ? [1] : []));
-    const launch = (rows: number) => reduceMiddle({ outer: rows, n, inner, op }, this.gpu.caps);
-    const out = this.#rowwise(op, shape, outer, [this], [n * inner, inner], launch);
-    return recorded(out, [this], reduceBackward(op, this as unknown as Tensor, a));
   }
 }
 
@@ -346,3 +279,8 @@ const recorded = <D extends DType>(
   inputs: readonly Tensor<DType>[],
   make: Parameters<typeof taped>[2],
 ): Tensor<D> => taped(out as unknown as Tensor, inputs as readonly Tensor[], make) as unknown as Tensor<D>;
+
+const asAxes = ({ named: axes, shape }: GpuArray<DType>) => ({ axes, shape });
+
+const kindOf = (x: unknown): string =>
+  Array.isArray(x) ? 'a list: model.tensor([...]) makes a tensor of it' : `a ${typeof x}`;

@@ -161,18 +161,60 @@ export function tokenPosition(
  * found in ` Stewart`. ROME's `find_token_range` (Meng et al. 2022), but over bytes, so that characters split over
  * several tokens are found too. A special token counts whole or not at all: "text" is not in `<|endoftext|>`.
  *
+ * Tokenizers with a normalizer change the text ("The Cat" is `the cat`). With `typed`, the prompt that the tokens were made
+ * of (with or without a beginning-of-text token), the text is looked for there and found by the tokens' places in it;
+ * without, it is normalized like the prompt and looked for in the tokens.
+ *
  * @throws when the text is empty or does not occur.
  */
 export function findTokenRange(
   tokenizer: Tokenizer | null,
   tokens: readonly number[],
   substring: string,
+  typed?: string,
 ): [start: number, end: number] {
   const known = needTokenizer(tokenizer);
+  if (!substring.length) throw new Error('an empty text has no tokens: give the words to look for');
+  const seen = known.normalize(substring).replaceAll('▁', ' ').trimStart();
+  const found =
+    (typed === undefined ? null : rangeByPlace(known, tokens, substring, typed)) ??
+    rangeOfBytes(known, tokens, utf8(substring)) ??
+    (seen ? rangeOfBytes(known, tokens, utf8(seen)) : null);
+  if (found) return found;
+  throw new Error(`${quote(substring)} does not occur in the prompt: ${listed(known.pieces(tokens), 40)}`);
+}
+
+/** Where the text stands in the prompt as typed, by the places of its tokens; null where that is not known. */
+function rangeByPlace(
+  tokenizer: Tokenizer,
+  tokens: readonly number[],
+  substring: string,
+  typed: string,
+): [start: number, end: number] | null {
+  const places = tokenizer.encodeWithOffsets(typed);
+  const before = tokens.length - places.length;
+  if (before < 0 || before > 1 || places.some(({ id }, i) => id !== tokens[before + i])) return null;
+  for (let at = typed.indexOf(substring); at >= 0; at = typed.indexOf(substring, at + 1)) {
+    const stop = at + substring.length;
+    const first = places.findIndex(({ start, end }) => start < stop && end > at);
+    if (first < 0) return null;
+    let last = first;
+    while (last + 1 < places.length && places[last + 1].start < stop && places[last + 1].end > at) last++;
+    const cut = places
+      .slice(first, last + 1)
+      .some(({ id, start, end }) => tokenizer.isSpecial(id) && (start < at || end > stop));
+    if (!cut) return [before + first, before + last + 1];
+  }
+  return null;
+}
+
+function rangeOfBytes(
+  known: Tokenizer,
+  tokens: readonly number[],
+  needle: Uint8Array,
+): [start: number, end: number] | null {
   const parts = tokens.map((id) => known.bytes(id));
   const text = joinBytes(parts);
-  const needle = utf8(substring);
-  if (!needle.length) throw new Error('an empty text has no tokens: give the words to look for');
   const ends: number[] = []; // of each token, in bytes
   for (const part of parts) ends.push((ends.at(-1) ?? 0) + part.length);
 
@@ -184,5 +226,5 @@ export function findTokenRange(
     if (!cut(last, stop) && !(cut(first, at) && at !== ends[first] - parts[first].length))
       return [first, last + 1];
   }
-  throw new Error(`${quote(substring)} does not occur in the prompt: ${listed(known.pieces(tokens), 40)}`);
+  return null;
 }

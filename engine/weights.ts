@@ -1,16 +1,12 @@
 /** The weights on the GPU, uploaded part by part. */
 
 import type { Config } from '../weights/config.js';
+import { type NormPlace, normAt } from '../weights/norm.js';
 import type { BlockWeights, HostTensor, ModelPart, NormWeights } from '../weights/types.js';
 import type { Gpu } from './gpu.js';
+import { Norm } from './norm.js';
 import { Storage } from './storage.js';
 import { Tensor } from './tensor.js';
-
-/** A layer norm's gain and bias. */
-export interface Norm {
-  readonly w: Tensor;
-  readonly b: Tensor;
-}
 
 /** A [rows, width] matrix in pieces that each fit one binding: GPT-2's embedding is 154 MB, many adapters bind 128. */
 export interface Table {
@@ -19,7 +15,7 @@ export interface Table {
   readonly chunks: readonly { readonly row0: number; readonly rows: number; readonly tensor: Tensor }[];
 }
 
-/** One block; shapes as in `BlockWeights`. */
+/** One block; shapes as in `BlockWeights`. Norms are null in models that have none. */
 export interface GpuBlock {
   readonly ln1: Norm | null;
   readonly W_QKV: Tensor;
@@ -46,6 +42,14 @@ export interface WeightTensors {
   readonly b_U: Tensor | null;
 }
 
+/** The norm whose hook points begin with `name` (`ln_final`, `blocks.3.ln1`, `blocks.3.mlp.ln`); null in models without norms. */
+export function normNamed({ blocks, lnFinal }: WeightTensors, name: string): Norm | null {
+  if (name === 'ln_final') return lnFinal;
+  const [, layer, place] = /^blocks\.(\d+)\.(ln1|ln2|mlp\.ln)$/.exec(name)!;
+  const block = blocks[Number(layer)];
+  return place === 'mlp.ln' ? (block.mlp?.ln ?? null) : block[place as 'ln1' | 'ln2'];
+}
+
 /** The weights of a model that was loaded. */
 export class GpuWeights implements WeightTensors {
   W_E!: Table;
@@ -67,14 +71,14 @@ export class GpuWeights implements WeightTensors {
       this.W_E = this.#table(part.weights.W_E, 'W_E');
       this.W_pos = this.#table(part.weights.W_pos, 'W_pos');
     } else if (part.kind === 'block') {
-      this.blocks[part.layer] = this.#block(part.weights, `blocks.${part.layer}`);
+      this.blocks[part.layer] = this.#block(part.weights, `blocks.${part.layer}`, config);
     } else {
       const { lnFinal, W_U, b_U } = part.weights;
-      this.lnFinal = this.#norm(lnFinal, 'ln_final');
+      this.lnFinal = this.#norm(config, 'ln_final', lnFinal, 'ln_final');
       this.W_U = W_U ? this.#table(W_U, 'W_U') : this.W_E;
       this.b_U = b_U && this.#tensor(b_U, 'b_U');
-      if (this.W_U.rows !== config.dVocab)
-        throw new Error(`W_U has ${this.W_U.rows} rows for a vocabulary of ${config.dVocab}`);
+      if (this.W_U.rows !== config.dVocabOut)
+        throw new Error(`W_U has ${this.W_U.rows} rows for a vocabulary of ${config.dVocabOut}`);
     }
     // Staging memory of the uploads is given back at a submit only (Dawn).
     this.#gpu.reclaim();
@@ -84,27 +88,31 @@ export class GpuWeights implements WeightTensors {
     for (const t of this.#all.splice(0)) t.dispose();
   }
 
-  #block(w: BlockWeights, at: string): GpuBlock {
+  #block(w: BlockWeights, at: string, config: Config): GpuBlock {
     const t = (h: HostTensor, name: string) => this.#tensor(h, `${at}.${name}`);
+    const norm = (place: NormPlace, n: NormWeights | null) => this.#norm(config, place, n, `${at}.${place}`);
     return {
-      ln1: this.#norm(w.ln1, `${at}.ln1`),
+      ln1: norm('ln1', w.ln1),
       W_QKV: t(w.W_QKV, 'W_QKV'),
       b_QKV: t(w.b_QKV, 'b_QKV'),
       W_O: t(w.W_O, 'W_O'),
       b_O: t(w.b_O, 'b_O'),
-      ln2: this.#norm(w.ln2, `${at}.ln2`),
+      ln2: w.mlp && norm('ln2', w.ln2),
       mlp: w.mlp && {
         W_in: t(w.mlp.W_in, 'W_in'),
         b_in: t(w.mlp.b_in, 'b_in'),
-        ln: this.#norm(w.mlp.ln ?? null, `${at}.mlp.ln`),
+        ln: config.actFn === 'solu_ln' ? norm('mlp.ln', w.mlp.ln ?? null) : null,
         W_out: t(w.mlp.W_out, 'W_out'),
         b_out: t(w.mlp.b_out, 'b_out'),
       },
     };
   }
 
-  #norm(n: NormWeights | null, at: string): Norm | null {
-    return n && { w: this.#tensor(n.w, `${at}.w`), b: this.#tensor(n.b, `${at}.b`) };
+  #norm(config: Config, place: NormPlace, n: NormWeights | null, at: string): Norm | null {
+    const facts = normAt(config, place);
+    const tensor = (t: HostTensor | null | undefined, name: string) =>
+      t ? this.#tensor(t, `${at}.${name}`) : null;
+    return facts && new Norm(facts, { w: tensor(n?.w, 'w'), b: tensor(n?.b, 'b') });
   }
 
   #tensor({ data, shape, halves }: HostTensor, label: string): Tensor {

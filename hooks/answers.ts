@@ -4,8 +4,10 @@ import { pickRows } from '../engine/ops.js';
 import { pairLogits, topLogits } from '../engine/score.js';
 import { Tensor } from '../engine/tensor.js';
 import { rankOf } from '../engine/vocabulary.js';
+import { finite } from '../weights/finite.js';
 import { type Runnable, run } from './run.js';
 import { logSumExps } from './score.js';
+import { stopping } from './stopping.js';
 
 /** A token that may come next. */
 export interface ScoredToken {
@@ -39,10 +41,13 @@ export function predictions(
   tokens: readonly number[],
   reads: readonly { readonly pos: number; readonly tokens: readonly number[] }[],
   k: number,
+  signal?: AbortSignal,
 ): Promise<Prediction[]> {
+  signal?.throwIfAborted();
   const { gpu, gpuWeights: w } = model;
   const each = reads[0].tokens.length;
-  return run(model, { inputs: [{ tokens }] }, async ({ x }, scope) => {
+  const hooks = stopping(gpu, signal);
+  return run(model, { inputs: [{ tokens }], hooks }, async ({ x }, scope) => {
     const at = pickRows(
       x,
       reads.map((r) => r.pos),
@@ -59,6 +64,8 @@ export function predictions(
     const ranks = await rankOf(at, targets, w.W_U, w.b_U).data();
     const [logit, token, own] = [await values.data(), await indices.data(), await picked.data()];
     const lse = logSumExps(await state.data());
+    finite(lse, (row) => `the logits at position ${reads[row].pos}: their log-sum-exp`);
+    finite(own, (i) => `position ${reads[Math.floor(i / each)].pos}: a logit`);
     const scored = (row: number, token: number, logit: number): ScoredToken => ({
       token,
       logit,

@@ -53,7 +53,9 @@ function applyEdits(t: Tensor, rows: readonly Row[], edits: readonly RowEdit[], 
   // Edits of the same numbers happen one after another, all others together.
   const rounds: Map<string, Group>[] = [];
   const covered = new Map<number, { start: number; end: number; round: number }[]>();
-  for (const { edit, row } of edits) {
+  for (const { edit: given, row } of edits) {
+    const edit = withinKeys(given, rows[row]);
+    if (!edit) continue;
     const target = elementIn(t, rows[row], tokens, edit);
     if (target === null) continue;
     const { tensor, offset, broadcast } = values.locate(edit.place);
@@ -74,6 +76,13 @@ function applyEdits(t: Tensor, rows: readonly Row[], edits: readonly RowEdit[], 
       else blendInto(out, segments, tensor, width, broadcast);
     }
   return out;
+}
+
+/** An edit of scores or a pattern as far as the row has keys: a row that is generated has not all yet. Null: none of it. */
+function withinKeys(edit: Edit, { position, length }: Row): Edit | null {
+  const { geometry, start, width } = edit;
+  if (!geometry.pattern || start + width <= position + length) return edit;
+  return start < position + length ? { ...edit, width: position + length - start } : null;
 }
 
 /** Where an edit begins in a packed activation, or null: the row does not own the position. */

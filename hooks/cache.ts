@@ -2,6 +2,7 @@
 
 import type { Tensor } from '../engine/tensor.js';
 import type { Tokenizer } from '../engine/tokenizer.js';
+import { HOLDS } from '../engine/user-scope.js';
 import type { Config } from '../weights/config.js';
 import type { HostTensor } from '../weights/types.js';
 import {
@@ -167,6 +168,11 @@ export class ActivationCache {
 
   *[Symbol.iterator](): IterableIterator<[string, Tensor]> {
     yield* this.#tensors;
+  }
+
+  /** Internal: see `scope`. */
+  [HOLDS](): Iterable<Tensor> {
+    return this.#tensors.values();
   }
 
   /** Internal: the run hands an activation over. */

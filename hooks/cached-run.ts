@@ -4,12 +4,14 @@ import type { Batch, RowInput } from '../engine/batch.js';
 import type { Tensor } from '../engine/tensor.js';
 import { ActivationCache, type CacheModel } from './cache.js';
 import { run } from './run.js';
+import { stopping } from './stopping.js';
 
 /** The activations named, and what the unembedding reads of every position: [tokens, dModel]. Dispose of both. */
 export async function runToFinal(
   model: CacheModel,
   inputs: readonly RowInput[],
   names: readonly string[],
+  signal?: AbortSignal,
 ): Promise<{ cache: ActivationCache; final: Tensor }> {
   let cache: ActivationCache | null = null;
   const put = (name: string, t: Tensor, { rows, equal }: Batch) => {
@@ -17,7 +19,11 @@ export async function runToFinal(
     cache.put(name, t);
   };
   try {
-    const final = await run(model, { inputs, capture: { names, put } }, ({ x }) => x.alias());
+    const final = await run(
+      model,
+      { inputs, capture: { names, put }, hooks: stopping(model.gpu, signal) },
+      ({ x }) => x.alias(),
+    );
     return { cache: cache!, final };
   } catch (e) {
     (cache as ActivationCache | null)?.dispose();

@@ -35,10 +35,10 @@ export const activation = (label: string, name: string): Component => ({
   },
 });
 
-/** `embed` and `pos_embed`. */
-export const embeddings = (): Component[] => [
+/** `embed` and `pos_embed`; a shortformer's position embeddings are not in the residual stream. */
+export const embeddings = ({ positionEmbedding }: Config): Component[] => [
   activation('embed', 'hook_embed'),
-  activation('pos_embed', 'hook_pos_embed'),
+  ...(positionEmbedding === 'standard' ? [activation('pos_embed', 'hook_pos_embed')] : []),
 ];
 
 /** `3_attn_out`, its bias included. */

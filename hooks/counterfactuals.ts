@@ -11,9 +11,18 @@ import { checkNorms, type Edit, editsOf } from './edits.js';
 import { joins } from './fork-run.js';
 import type { Base, Counterfactual } from './interventions.js';
 import { type Metric, mean, type PreparedMetric, type Read } from './metric.js';
+import { metricValues } from './metric-values.js';
 import type { HookedTransformer } from './model.js';
 import { chunksInTurn, type Fork, planFork, tokensIn } from './plan.js';
-import { checkRuns, type RecordContent, type RecordStore, readRecord, recordLine, sha256 } from './record.js';
+import {
+  checkRuns,
+  type RecordContent,
+  type RecordStore,
+  recordHeader,
+  recordLine,
+  resumeRecord,
+  sha256,
+} from './record.js';
 import { Runs } from './runs.js';
 import { type Span, walk } from './walk.js';
 
@@ -121,7 +130,14 @@ export async function* sweepCells(
     weigh();
 
     const evaluate = async (name: string) =>
-      Array.from((await valuesOf(prepared!, await runs.final(name), runs.reads)) as Float32Array);
+      Array.from(
+        (await metricValues(
+          prepared!,
+          await runs.final(name),
+          runs.reads,
+          () => `run "${name}"`,
+        )) as Float32Array,
+      );
     const baseReads = await evaluate('base');
     const sources: Record<string, number[]> = {};
     for (const name of runs.sources)
@@ -164,10 +180,11 @@ export async function* sweepCells(
       await walk(model, runs, chunk, { reads: metric.reads, signal, onLayer }, async (x, spans) => {
         const { reads, rows } = readsIn(spans, at);
         const picked = rows.length === x!.shape[0] ? x! : pickRows(x!, rows);
-        const got = await valuesOf(
+        const got = await metricValues(
           prepared!,
           picked,
           reads.map(({ row, pos }) => ({ row, pos })),
+          (i) => `counterfactual ${reads[i].cell} (${describeIntervention(list[reads[i].cell])})`,
         );
         reads.forEach(({ cell, row, pos }, i) => {
           const all = readsOfCell.get(cell) ?? [...baseReads];
@@ -208,6 +225,7 @@ function plan(runs: Runs, list: readonly Counterfactual[], reads: 'last' | 'all'
   const unchanged: { index: number; reason: string }[] = [];
   const { lengths } = runs.setting.base;
   const baseEdits = lengths.map((_, row) => runs.baseEdits(row));
+  const bidirectional = runs.setting.config.attentionDir === 'bidirectional';
   list.forEach((counterfactual, cell) => {
     const byRow: Edit[][] = lengths.map(() => []);
     const what = list.length > 1 ? `counterfactual ${cell}` : 'counterfactual';
@@ -216,9 +234,17 @@ function plan(runs: Runs, list: readonly Counterfactual[], reads: 'last' | 'all'
     for (const e of edits) byRow[e.row].push(e);
     const before = forks.length;
     lengths.forEach((length, row) => {
-      // What follows the last read is never run.
-      const end = reads === 'all' ? length - 1 : length;
-      const setting = { nLayers, length: end, reads, baseEdits: baseEdits[row], idle: runs.idle };
+      // What follows the last read is never run, unless it is seen by what is before.
+      const end = reads === 'all' && !bidirectional ? length - 1 : length;
+      const setting = {
+        nLayers,
+        length: end,
+        tokens: length,
+        reads,
+        baseEdits: baseEdits[row],
+        bidirectional,
+        idle: runs.idle,
+      };
       const fork = planFork(cell, row, byRow[row], setting);
       if (fork) forks.push(fork);
     });
@@ -259,30 +285,7 @@ async function openRecord(
   const given = await interventionsToJson([list, { ...changed, sources }]);
   const text = JSON.stringify([config, hash, metric.reads, about]) + given;
   const fingerprint = await sha256(text);
-  const { header, ...content } = readRecord(await record.read());
-  if (header && header.fingerprint !== fingerprint)
-    throw new Error(
-      'the record is of another sweep (model, prompts, list or metric differ): give it another file',
-    );
-  const first = { glassbox: 'sweep' as const, fingerprint, cells: list.length, about: { ...about, ...more } };
-  if (!header) await record.append([recordLine(first)]);
-  return content;
-}
-
-/** The metric at some reads, on the host. */
-async function valuesOf(
-  metric: PreparedMetric,
-  x: Parameters<PreparedMetric['evaluate']>[0],
-  reads: readonly Read[],
-) {
-  const t = await metric.evaluate(x, reads);
-  try {
-    if (t.size !== reads.length)
-      throw new Error(`the metric gave ${t.size} numbers for ${reads.length} reads`);
-    return await t.data();
-  } finally {
-    t.dispose();
-  }
+  return resumeRecord(record, recordHeader(fingerprint, list.length, { ...about, ...more }));
 }
 
 /** Rows of a walk's result that the metric reads. */

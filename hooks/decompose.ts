@@ -3,12 +3,14 @@
  * meaning of `layer`. What TransformerLens leaves out of a sum is told in `sum.rest`, and added by `inclRemainder`.
  */
 
+import { axesOf } from '../engine/axes.js';
 import { sameShape } from '../engine/shape.js';
 import { Scope } from '../engine/storage.js';
 import { Tensor } from '../engine/tensor.js';
 import type { ActivationCache } from './cache.js';
 import { activation } from './components.js';
 import { Look } from './look.js';
+import { owning } from './owning.js';
 import {
   type AccumulatedOptions,
   accumulated,
@@ -30,14 +32,16 @@ import {
   scaleOf,
 } from './recipes.js';
 import {
-  centred,
   compare,
   type Decomposition,
   fill,
   type LayerNormMode,
+  metaOf,
   type Normalize,
   normalizer,
+  normIn,
   type Stack,
+  type StackMeta,
   sumOfRows,
   total,
 } from './stack.js';
@@ -53,14 +57,10 @@ export function accumulatedResid(
   need(cache, recipe.what, [...namesOf(recipe.rows), ...scaleOf(cache.config, recipe, applyLn === 'frozen')]);
   return inScope((scope) => {
     const look = new Look(cache, { pos }, recipe.what, scope);
-    const normalize = normalizer(
-      look,
-      recipe.norm,
-      checkMode(recipe.what, applyLn, true),
-      scope,
-      recipe.what,
-    );
-    return asStack(fill(look, recipe.rows, normalize, recipe.what), labelsOf(recipe.rows));
+    const mode = checkMode(recipe.what, applyLn, true);
+    const normalize = normalizer(look, recipe.norm, mode, scope, recipe.what);
+    const stack = fill(look, recipe.rows, normalize, recipe.what);
+    return asStack(stack, labelsOf(recipe.rows), metaOf(recipe.norm, mode));
   });
 }
 
@@ -95,9 +95,15 @@ export function stackActivation(
     if (all.some((t) => !sameShape(t.shape, all[0].shape)))
       throw new Error(`${what}: "${name}" has another shape in some of the layers`);
     const rows = all.map((t) => t.reshape([1, ...t.shape]));
+    const stack = Tensor.concat(rows).keep();
+    stack.named = axesOf([
+      'layer',
+      ...(all[0].named?.packed ? all[0].shape.map(() => null) : (all[0].axes ?? [])),
+    ]);
     return asStack(
-      Tensor.concat(rows).keep(),
+      stack,
       layers.map((l) => `L${l}`),
+      metaOf('', false),
     );
   });
 }
@@ -118,7 +124,9 @@ function cook(
   const lacking = inclRemainder === 'each' ? [] : rest;
   need(cache, what, [...namesOf(rows), ...(lumped ? [target] : []), ...scale]);
   const look = (scope: Scope): [Look, Normalize] => {
-    const onto = projectOnto && scale.length ? centred(projectOnto.alias(scope)) : projectOnto;
+    const passed =
+      projectOnto && mode && normIn(cache, norm)?.pullBack(projectOnto.alias(scope), { gain: false });
+    const onto = passed || projectOnto;
     const seen = new Look(cache, { pos, projectOnto: onto }, what, scope);
     return [seen, normalizer(seen, norm, mode, scope, what)];
   };
@@ -128,8 +136,11 @@ function cook(
     return fill(seen, rows, normalize, what, lumped ? whole : null);
   });
   const labels = [...labelsOf(rows), ...(lumped ? whole.labels : [])];
+  // What the run had: what its norm gave where the cache has that, else the state that the norm read.
+  const normalized = `${norm}.hook_normalized`;
+  const expected = scale.length && cache.has(normalized) ? normalized : target;
   const check = async () => {
-    need(cache, `${what}'s sum`, [...namesOf(lacking), target, ...scale]);
+    need(cache, `${what}'s sum`, [...namesOf(lacking), expected, ...scale]);
     const scope = new Scope();
     try {
       const [seen, normalize] = look(scope);
@@ -137,21 +148,21 @@ function cook(
       const own = sumOfRows(stack, labelsOf(rows).length, seen, scope);
       const missing = total(seen, lacking, normalize, scope);
       const sum = own && missing ? own.add(missing) : (own ?? missing)!;
-      return await compare(sum, total(seen, [whole], normalize, scope)!);
+      if (expected === target) return await compare(sum, total(seen, [whole], normalize, scope)!);
+      const plain = new Look(cache, { pos, projectOnto }, what, scope);
+      return await compare(sum, total(plain, [activation('run', expected)], (piece) => piece, scope)!);
     } finally {
       scope.close();
     }
   };
   const of = scale.length ? `${target}, normalised` : target;
   const complete = lumped || !lacking.length;
-  return { ...asStack(stack, labels), sum: { of, complete, rest: labelsOf(lacking), check } };
+  const sum = { of, complete, rest: labelsOf(lacking), check };
+  return owning({ stack, labels, meta: metaOf(norm, mode), sum }, stack);
 }
 
-const asStack = (stack: Tensor, labels: readonly string[]): Stack => ({
-  stack,
-  labels,
-  dispose: () => stack.dispose(),
-});
+const asStack = (stack: Tensor, labels: readonly string[], meta: StackMeta): Stack =>
+  owning({ stack, labels, meta }, stack);
 
 function checkMode<M extends false | LayerNormMode>(what: string, mode: M, recomputed: boolean): M {
   const modes = recomputed ? [false, 'frozen', 'recomputed'] : [false, 'frozen'];

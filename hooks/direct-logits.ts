@@ -3,15 +3,17 @@
  * by the direction of the logits before they are made, so that nothing of size components × d_model exists.
  */
 
+import { Norm } from '../engine/norm.js';
 import { Scope } from '../engine/storage.js';
 import { Tensor } from '../engine/tensor.js';
 import { alongDirections, logitDirections } from '../engine/vocabulary.js';
+import { finite } from '../weights/finite.js';
 import type { ActivationCache } from './cache.js';
 import { Look } from './look.js';
 import { type PosSlice, positionRange } from './positions.js';
 import { decompositionNames, type FullOptions } from './recipes.js';
 import type { Runnable } from './run.js';
-import { centred, type Decomposition, frozenScale, hasNorm } from './stack.js';
+import { type Decomposition, frozenScale } from './stack.js';
 
 /** Into what a logit is taken apart. */
 export type DirectBy = 'layer' | 'component' | 'head' | 'neuron' | 'source';
@@ -22,7 +24,7 @@ export type DirectTarget = ReadonlyMap<number, number> | Float32Array;
 /** How. */
 export interface DirectOptions {
   readonly by: DirectBy;
-  /** Divide by the scale of the last layer norm in the run; else that norm is a row of its own. */
+  /** Divide by the scale of the last norm in the run; else that norm is a row of its own. */
   readonly frozen: boolean;
   readonly pos: PosSlice | null;
 }
@@ -32,7 +34,7 @@ export interface DirectLogits {
   readonly labels: readonly string[];
   /** [labels, positions] */
   readonly values: Float32Array;
-  /** What they should add up to, from the model's own last layer norm: [positions]. */
+  /** What they should add up to, from the model's own last norm: [positions]. */
   readonly logits: Float32Array;
 }
 
@@ -86,8 +88,8 @@ export async function directLogits(
     const { lnFinal } = gpuWeights;
     const logits = read(at(final.alias(scope)), b);
     const extra: [label: string, value: Tensor][] = [];
-    if (frozen && lnFinal) extra.push(['ln_final.b', read(lnFinal.b.alias(scope).reshape([1, -1]), zero)]);
-    if (!frozen && hasNorm(config)) {
+    if (frozen && lnFinal?.b) extra.push(['ln_final.b', read(lnFinal.b.alias(scope).reshape([1, -1]), zero)]);
+    if (!frozen && lnFinal) {
       const stream = cache.get('resid_post', -1).alias(scope).reshape([-1, config.dModel]);
       extra.push(['ln_final', logits.sub(b.reshape([1])).sub(read(at(stream), zero))]);
     }
@@ -96,6 +98,13 @@ export async function directLogits(
       [logits, parts.stack, ...extra.map(([, t]) => t)].map((t) => t.data()),
     );
     const n = sum.length;
+    finite(sum, (i) => `position ${start + i}: the logit`);
+    [rows, ...rest].forEach((values, part) => {
+      finite(
+        values,
+        (i) => `${part ? extra[part - 1][0] : parts.labels[Math.floor(i / n)]}, position ${start + (i % n)}`,
+      );
+    });
     const all = [
       ...lump(parts.labels, rows, n, by),
       ...extra.map(([label], i): [string, Float32Array] => [
@@ -129,11 +138,10 @@ export async function headSources(
     const scale = frozen
       ? frozenScale(new Look(cache, { pos }, 'pos', scope), 'ln_final', scope, 'by source')
       : null;
-    const read = scale ? centred(direction.transpose()).transpose() : direction;
     const layers: Tensor[] = [];
     for (let l = 0; l < nLayers; l++) {
       const own = new Scope();
-      const out = cache.model.gpuWeights.blocks[l].W_O.alias(own).matmul(read).reshape([nHeads, dHead]);
+      const out = cache.model.gpuWeights.blocks[l].W_O.alias(own).matmul(direction).reshape([nHeads, dHead]);
       const v = cache.get('v', l).alias(own).slice([0]); //                             [source, head, dHead]
       const sent = v.mul(out).sum(-1).transpose(); //                                   [head, source]
       const pattern = cache.get('pattern', l).alias(own).slice([0, null, pos]); //      [head, source]
@@ -146,7 +154,7 @@ export async function headSources(
       own.close();
     }
     const all = Tensor.concat(layers);
-    return await (scale ? all.div(scale.reshape([1, 1])) : all).data();
+    return await (scale ? Norm.divided(all, scale.reshape([1, 1])) : all).data();
   } finally {
     scope.close();
   }
@@ -170,10 +178,10 @@ function directionOf(
   return { u: D, b };
 }
 
-/** The direction as the residual stream is read along it, [dModel]: with the gain of a layer norm that is a fixed scale. */
+/** The direction as the residual stream is read along it, [dModel]: through a norm that is a fixed scale. */
 function readBy({ model }: ActivationCache, u: Tensor, frozen: boolean): Tensor {
   const { lnFinal } = model.gpuWeights;
-  return (frozen && lnFinal ? u.mul(lnFinal.w) : u).reshape([-1]);
+  return (frozen && lnFinal ? lnFinal.pullBack(u) : u).reshape([-1]);
 }
 
 function decompose(

@@ -22,6 +22,7 @@ import { readsOf } from './base.js';
 import { type EdgeGraph, edgeGraph, type ReaderGroup } from './edge-graph.js';
 import { addSender, addSenders, senderNames, sendersAt, senderTable, streamOf } from './edge-senders.js';
 import type { Metric, PreparedMetric, Read } from './metric.js';
+import { metricValues } from './metric-values.js';
 import type { HookedTransformer } from './model.js';
 import { run } from './run.js';
 import type { HookEntry } from './tap.js';
@@ -64,10 +65,12 @@ export class EdgeRuns {
     model: HookedTransformer,
     prompts: { clean: Prompts; corrupted: Prompts },
     metric: Metric,
+    signal?: AbortSignal,
   ): Promise<EdgeRuns> {
+    signal?.throwIfAborted();
     const runs = new EdgeRuns(model, prompts, metric);
     try {
-      await runs.#start();
+      await runs.#start(signal);
       return runs;
     } catch (e) {
       runs.dispose();
@@ -86,7 +89,7 @@ export class EdgeRuns {
     this.#prompts = prompts;
     const { clean, corrupted } = prompts;
     this.#from = clean.map((row, b) => {
-      if (metric.reads === 'all') return 0;
+      if (metric.reads === 'all' || model.config.attentionDir === 'bidirectional') return 0;
       const first = row.findIndex((t, p) => t !== corrupted[b][p]);
       return first < 0 ? row.length - 1 : first;
     });
@@ -94,7 +97,7 @@ export class EdgeRuns {
     this.#reads = readsOf(clean, metric.reads);
   }
 
-  async #start(): Promise<void> {
+  async #start(signal?: AbortSignal): Promise<void> {
     const { clean, corrupted } = this.#prompts;
     const model = this.#model;
     await this.#keepBeginnings();
@@ -110,9 +113,11 @@ export class EdgeRuns {
     await addSenders(model, this.#inputs(corrupted), this.#base, {
       streams: this.#streams,
       end: end('corrupted'),
+      signal,
     });
+    signal?.throwIfAborted();
     addInto(this.#change, this.#base, null, -1);
-    await addSenders(model, this.#inputs(clean), this.#change, { end: end('clean') });
+    await addSenders(model, this.#inputs(clean), this.#change, { end: end('clean'), signal });
     const final = async (name: string) => {
       const found = finals.get(name);
       if (!found)
@@ -280,9 +285,8 @@ export class EdgeRuns {
   async #evaluate(x: Tensor, n: number): Promise<number[][]> {
     const reads = this.#reads;
     const all = Array.from({ length: n }, () => reads).flat();
-    const t = await this.#prepared!.evaluate(x, all);
-    const values = await t.data();
-    t.dispose();
+    const circuit = (i: number) => `circuit ${Math.floor(i / reads.length)}`;
+    const values = await metricValues(this.#prepared!, x, all, circuit);
     return Array.from({ length: n }, (_, c) => {
       const sum = this.#from.map(() => 0);
       const count = this.#from.map(() => 0);

@@ -170,7 +170,7 @@ function gradientsOf(
   const w = gpuWeights.blocks[group.layer];
   const each = (['q', 'k', 'v'] as const).map((p, i) => {
     const dy = part(grads, name(`attn.hook_${p}`), [nHeads, dHead]);
-    return headInputGradients(x, dy, w, i as 0 | 1 | 2, config).transpose([1, 0, 2]); // [head, tokens, dModel]
+    return headInputGradients(x, dy, w, i as 0 | 1 | 2).transpose([1, 0, 2]); // [head, tokens, dModel]
   });
   return Tensor.concat(each).transpose([1, 0, 2]);
 }

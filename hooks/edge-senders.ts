@@ -6,6 +6,7 @@ import { Tensor } from '../engine/tensor.js';
 import type { Config } from '../weights/config.js';
 import { type EdgeGraph, edgeGraph, type ReaderGroup } from './edge-graph.js';
 import { type Ended, type Runnable, run } from './run.js';
+import { stopping } from './stopping.js';
 
 /** The hook point that a group of readers reads, the stream before any of them: [tokens, dModel]. */
 export const streamOf = ({ kind, layer }: ReaderGroup): string =>
@@ -62,6 +63,8 @@ export interface AddOptions<T> {
   readonly streams?: Map<string, Tensor>;
   /** What to do with the end of the run. */
   readonly end?: (ended: Ended) => T | Promise<T>;
+  /** Ends the run within a layer. */
+  readonly signal?: AbortSignal;
 }
 
 /** Runs a batch and adds `factor` times what each sender writes to a table [tokens, senders, dModel]. */
@@ -69,7 +72,7 @@ export function addSenders<T = void>(
   model: Runnable,
   inputs: readonly RowInput[],
   table: Tensor,
-  { factor = 1, streams, end }: AddOptions<T> = {},
+  { factor = 1, streams, end, signal }: AddOptions<T> = {},
 ): Promise<T> {
   const { config } = model;
   const graph = edgeGraph(config);
@@ -82,5 +85,9 @@ export function addSenders<T = void>(
   };
   const capture = { names: [...senderNames(config), ...wanted], put };
   const layers = { from: 0, to: end ? null : config.nLayers };
-  return run(model, { inputs, layers, capture }, (ended) => end?.(ended) as T);
+  return run(
+    model,
+    { inputs, layers, capture, hooks: stopping(model.gpu, signal) },
+    (ended) => end?.(ended) as T,
+  );
 }

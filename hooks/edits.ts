@@ -9,6 +9,7 @@ import type { Config } from '../weights/config.js';
 import { describeIntervention } from './describe.js';
 import { type Geometry, geometryOf, isHeadInput } from './geometry.js';
 import type { Counterfactual, Intervention, Selection } from './interventions.js';
+import { isWeights, opensPatterns } from './later-keys.js';
 import { actName, checkName, hookNames, matchNames } from './names.js';
 import type { Place, Places, Setting } from './places.js';
 import { indices } from './selection.js';
@@ -54,11 +55,12 @@ export function editsOf(
     throw new Error(
       `${what}: a list of interventions is needed, [{ at, … }], not ${JSON.stringify(list)?.slice(0, 80)}`,
     );
+  const later = setting.open.has('base') || opensPatterns(list, setting.open);
   const edits = list.flatMap((intervention, i) => {
     try {
       checkFields(intervention);
       const [own, within] = read(intervention);
-      return pointsOf(own, setting.config).flatMap((name) => editsAt(name, own, within));
+      return pointsOf(own, setting.config).flatMap((name) => editsAt(name, own, within, later));
     } catch (e) {
       const shown = typeof intervention?.at === 'string' ? ` (${describeIntervention(intervention)})` : '';
       throw new Error(`${what}, intervention ${i}${shown}: ${(e as Error).message}`);
@@ -105,7 +107,8 @@ function pointsOf({ at, layer }: Intervention, config: Config): string[] {
   return indices(layer, config.nLayers, 'layer').map((l) => checkName(actName(at, l), config));
 }
 
-function editsAt(name: string, intervention: Intervention, setting: Setting): Edit[] {
+/** @param later whether patterns of this run may have weight on keys behind the query */
+function editsAt(name: string, intervention: Intervention, setting: Setting, later: boolean): Edit[] {
   const { config, base, places } = setting;
   const geometry = geometryOf(name, config);
   const { pattern, heads, width } = geometry;
@@ -145,13 +148,9 @@ function editsAt(name: string, intervention: Intervention, setting: Setting): Ed
   rows.forEach((r, ri) => {
     for (const [pi, p] of positions[ri].entries())
       for (const [hi, h] of allHeads.entries()) {
-        // Keys behind the query are masked: nothing is ever changed there.
-        const parts = pattern
-          ? stretchesOf(
-              keys![ri].filter((k) => k <= p),
-              keys![ri],
-            )
-          : runs;
+        // Scores behind the query are masked again, and most patterns have no weight there.
+        const sees = (k: number) => k <= p || (later && isWeights(name));
+        const parts = pattern ? stretchesOf(keys![ri].filter(sees), keys![ri]) : runs;
         for (const { start, count, index } of parts) {
           const at = { row: r, pos: p, head: pattern ? h : 0, start: pattern ? start : h * width + start };
           const place = placeOf?.({ ri, pi, hi, index, row: r, pos: p, head: h, start }) ?? null;

@@ -30,6 +30,8 @@ export class ForkRun {
   #forks = new Map<string, Fork>();
   #all: Edit[] = [];
   ran = false;
+  #whole = false;
+  #plan: (whole: boolean) => void = () => {};
   /** Token-layers that its run took. */
   tokenLayers = 0;
   /** Per hook point and fork: the activation it is in, and the fork's row of the batch. */
@@ -53,8 +55,23 @@ export class ForkRun {
 
   /** @throws when an intervention is wrong. */
   plan(list: readonly Counterfactual[], setting: Setting): void {
+    this.#plan = (whole) => this.#planned(list, setting, whole);
+    this.#plan(false);
+  }
+
+  /** Its patterns are read on keys behind the query: its forks own the rest of their rows. */
+  keepWhole(): void {
+    if (this.#whole) return;
+    this.#whole = true;
+    this.#plan(true);
+  }
+
+  #planned(list: readonly Counterfactual[], setting: Setting, whole: boolean): void {
     this.#config = setting.config;
-    const { nLayers } = setting.config;
+    this.#forks.clear();
+    this.#all = [];
+    const { nLayers, attentionDir } = setting.config;
+    const bidirectional = attentionDir === 'bidirectional';
     const ofBase = setting.base.lengths.flatMap((_, row) => this.#base.baseEdits(row));
     list.forEach((counterfactual, cell) => {
       const what = `source "${this.name}", counterfactual ${cell}`;
@@ -64,7 +81,16 @@ export class ForkRun {
         const own = edits.filter((e) => e.row === row);
         const baseEdits = this.#base.baseEdits(row);
         const { idle } = this.#base;
-        const fork = planFork(cell, row, own, { nLayers, length, reads: 'all', baseEdits, idle });
+        const fork = planFork(cell, row, own, {
+          nLayers,
+          length,
+          tokens: length,
+          reads: 'all',
+          baseEdits,
+          bidirectional,
+          idle,
+          whole,
+        });
         if (!fork) return;
         this.#forks.set(`${cell},${row}`, fork);
         this.#all.push(...fork.edits);

@@ -6,7 +6,9 @@
 import { extendPrefix, KvStore, type Prefix } from '../engine/kv.js';
 import { uniform } from '../engine/random.js';
 import { checkSampling, type SamplingOptions, sample } from '../engine/sample.js';
-import { readInput } from './input.js';
+import { finite } from '../weights/finite.js';
+import { GrowingText } from './growing-text.js';
+import { needLanguageModel, readInput } from './input.js';
 import type { HookedTransformer } from './model.js';
 import { runToLastLogits } from './run.js';
 import { type Steering, type SteerOptions, steer } from './steer.js';
@@ -33,8 +35,13 @@ export interface GenerateOptions extends SamplingOptions, SteerOptions {
 /** One new token. */
 export interface GenerateStep {
   readonly token: number;
-  /** What it adds to the text; empty while it is only part of a character, or without a tokenizer. */
+  /**
+   * What it adds to the text: joined, the pieces are what `generate` adds to the prompt. Empty while it is only part of a
+   * character, for the token that ends the text, and without a tokenizer.
+   */
   readonly text: string;
+  /** It ended the text. */
+  readonly ended: boolean;
   /** Log-probability under the model, before temperature, top-k and top-p. */
   readonly logProb: number;
   /** Everything so far, prompt included. */
@@ -44,9 +51,10 @@ export interface GenerateStep {
 /** Yields token after token. @throws when the prompt and the new tokens do not fit the context, or interventions the model. */
 export async function* generateSteps(
   model: HookedTransformer,
-  prompt: readonly number[],
+  given: string | readonly number[],
   options: GenerateOptions = {},
 ): AsyncGenerator<GenerateStep> {
+  const [prompt] = readInput(model, given, options).tokens;
   const {
     maxNewTokens = 20,
     seed = 0,
@@ -57,12 +65,15 @@ export async function* generateSteps(
     signal,
   } = options;
   const { config, gpu, tokenizer } = model;
+  needLanguageModel(config, 'generate');
   checkSampling(options);
   if (!Number.isInteger(maxNewTokens) || maxNewTokens < 0)
     throw new Error(`maxNewTokens ${maxNewTokens}: an integer ≥ 0 is needed`);
-  if (prompt.length + maxNewTokens > config.nCtx)
+  // The last new token is predicted and need not be read.
+  const most = config.nCtx - prompt.length + 1;
+  if (maxNewTokens > most)
     throw new Error(
-      `a prompt of ${prompt.length} tokens and ${maxNewTokens} new ones: this model reads at most ${config.nCtx}, so maxNewTokens can be ${Math.max(0, config.nCtx - prompt.length)}`,
+      `a prompt of ${prompt.length} tokens and ${maxNewTokens} new ones: this model reads at most ${config.nCtx}, so maxNewTokens can be ${most}`,
     );
   const random = uniform(seed);
   const tokens = [...prompt];
@@ -70,9 +81,10 @@ export async function* generateSteps(
     kvCache && maxNewTokens > 1 ? new KvStore(gpu, config, prompt.length + maxNewTokens - 1) : null;
   let steering: Steering | null = null;
   let prefix: Prefix | null = null;
-  let shown = tokenizer ? tokenizer.decode(prompt) : '';
+  const grown = tokenizer && new GrowingText(tokenizer, prompt.slice(prepended(given, options)));
   try {
-    if (options.interventions) steering = await steer(model, prompt, prompt.length + maxNewTokens, options);
+    if (options.interventions)
+      steering = await steer(model, prompt, Math.min(prompt.length + maxNewTokens, config.nCtx), options);
     for (let n = 0; n < maxNewTokens; n++) {
       signal?.throwIfAborted();
       const from = prefix?.length ?? 0;
@@ -81,28 +93,27 @@ export async function* generateSteps(
       const inputs = [{ tokens: own, prefix, slots }];
       const all = [...(steering?.hooks(from, tokens.length) ?? []), ...hooks];
       const logits = await runToLastLogits(model, { inputs, hooks: all, keepIn: store ?? undefined });
-      const { token, logProb } = sample(await logits.data().finally(() => logits.dispose()), options, random);
+      const read = await logits.data().finally(() => logits.dispose());
+      finite(read, (i) => `the logit of token ${i} after position ${tokens.length - 1}`);
+      const { token, logProb } = sample(read, options, random);
       if (store) prefix = extendPrefix(prefix, store, own, slots!);
       tokens.push(token);
-      let text = '';
-      if (tokenizer) {
-        const all = tokenizer.decode(tokens);
-        // An unfinished character decodes to U+FFFD: wait for its other bytes.
-        if (!all.endsWith('\uFFFD')) {
-          text = all.slice(shown.length);
-          shown = all;
-        }
-      }
-      const step: GenerateStep = { token, text, logProb, tokens: [...tokens] };
+      const ended = stopAtEos && (token === tokenizer?.eosTokenId || config.eosTokenIds.includes(token));
+      const text = grown?.add(token, { last: n === maxNewTokens - 1, ends: ended }) ?? '';
+      const step: GenerateStep = { token, text, ended, logProb, tokens: [...tokens] };
       onToken?.(step);
       yield step;
-      if (stopAtEos && token === (tokenizer?.eosTokenId ?? config.eosTokenId)) return;
+      if (ended) return;
     }
   } finally {
     store?.dispose();
     steering?.dispose();
   }
 }
+
+/** How many tokens in front of a prompt nobody typed: the beginning-of-text token. */
+const prepended = (given: string | readonly number[], { prependBos = true }: GenerateOptions): number =>
+  typeof given === 'string' && prependBos ? 1 : 0;
 
 /**
  * All steps of a generation.
@@ -113,10 +124,8 @@ export async function generateAll(
   prompt: string | readonly number[],
   options: GenerateOptions,
 ): Promise<{ tokens: readonly number[]; continued: readonly number[] }> {
-  const [start] = readInput(model, prompt, options).tokens;
-  let tokens: readonly number[] = start;
-  for await (const step of generateSteps(model, start, options)) tokens = step.tokens;
-  const typed = typeof prompt === 'string' && (options.prependBos ?? true) ? 1 : 0;
-  const ended = tokens.length > start.length && tokens.at(-1) === model.tokenizer?.eosTokenId;
-  return { tokens, continued: tokens.slice(typed, ended ? -1 : undefined) };
+  let tokens: readonly number[] = readInput(model, prompt, options).tokens[0];
+  let ended = false;
+  for await (const step of generateSteps(model, prompt, options)) ({ tokens, ended } = step);
+  return { tokens, continued: tokens.slice(prepended(prompt, options), ended ? -1 : undefined) };
 }

@@ -8,14 +8,15 @@ import type { ActivationCache } from './cache.js';
 import type { ModelInput } from './input.js';
 import type { Differentiable } from './measure.js';
 import type { HookedTransformer } from './model.js';
+import { type Holder, owning } from './owning.js';
 import { hooksByName } from './run.js';
 import { type BackwardPassOptions, type TapedRunOptions, tapedRun } from './taped-run.js';
 
 /** Options of `runWithGrads`. */
 export type GradientOptions = Omit<TapedRunOptions, 'watch'> & BackwardPassOptions;
 
-/** What `runWithGrads` gives. Dispose of `cache` and `grads`. */
-export interface GradientRun {
+/** What `runWithGrads` gives. Dispose of it, or of `cache` and `grads`. */
+export interface GradientRun extends Holder {
   /** What was differentiated: the metric's mean over prompts, or with `per: 'prompt'` their sum. */
   readonly value: number;
   /** The metric of each prompt; of a function of the logits just the one number. */
@@ -45,7 +46,7 @@ export async function runWithGrads(
     return await tapedRun(model, input, metric, { ...options, watch }, async ({ backward, ...run }) => {
       const kept = gpu.memory().bytes - held;
       const grads = await backward({ constant, gradHooks });
-      return { ...run, grads, memory: { kept, peak: endWatch() - held } };
+      return owning({ ...run, grads, memory: { kept, peak: endWatch() - held } }, run.cache, grads);
     });
   } finally {
     endWatch();

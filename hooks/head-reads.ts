@@ -9,7 +9,7 @@ import { Tensor } from '../engine/tensor.js';
 import type { Runnable } from './run.js';
 
 /**
- * How a gradient passes the layer norm before a layer's heads: with its scale as a constant, with the scale as the function
+ * How a gradient passes the norm before a layer's heads: with its scale as a constant, with the scale as the function
  * of the stream that it is (then `x`, the stream, is needed), or times numbers [..., 1] and nothing else.
  */
 export type NormPassage =
@@ -40,18 +40,8 @@ export function gradientAtInput(
     let g = headResults(flat, Tensor.concat([W.transpose()])); //                   [tokens, head, dModel]
     const perToken = (t: Tensor) => t.detach(scope).reshape([-1, 1, t.shape.at(-1)!]);
     if (norm.kind === 'times') g = g.mul(perToken(norm.factor));
-    else if (norm.scale) {
-      if (ln1) g = g.mul(ln1.w.detach(scope));
-      const scale = perToken(norm.scale);
-      const centred = g.sub(g.mean(-1, { keepDims: true }));
-      if (norm.kind === 'frozen') g = centred.div(scale);
-      else {
-        const x = perToken(norm.x);
-        const normalized = x.sub(x.mean(-1, { keepDims: true })).div(scale); //      [tokens, 1, dModel]
-        const along = g.mul(normalized).mean(-1, { keepDims: true }); //             [tokens, head, 1]
-        g = centred.sub(normalized.mul(along)).div(scale);
-      }
-    }
+    else if (norm.scale && ln1)
+      g = ln1.gradientThrough(g, perToken(norm.scale), norm.kind === 'full' ? perToken(norm.x) : null);
     return g.reshape([...gradient.shape.slice(0, -1), dModel]).keep();
   } finally {
     scope.close();

@@ -2,6 +2,7 @@
 
 import { RandomState } from '../engine/numpy-random.js';
 import { type Config, parseConfig } from '../weights/config.js';
+import { type NormPlace, normWeightsAt } from '../weights/norm.js';
 import { noProcessing } from '../weights/processing.js';
 import type { HostTensor } from '../weights/types.js';
 import type { LoadOptions } from './load.js';
@@ -30,7 +31,7 @@ export interface InitOptions {
  */
 export function randomWeights(config: Config, options: InitOptions = {}): Record<string, HostTensor> {
   const { seed = 1, std = 0.02, embeddingStd = std, positions = 'normal', tied = true } = options;
-  const { nLayers, nHeads, dModel, dHead, dMlp, nCtx, dVocab, attnOnly, normalization, actFn } = config;
+  const { nLayers, nHeads, dModel, dHead, dMlp, nCtx, dVocab, dVocabOut, attnOnly, actFn } = config;
   const random = new RandomState(seed);
   const tensors: Record<string, HostTensor> = {};
   const normal = (name: string, rows: number, cols: number, std: number) => {
@@ -44,27 +45,27 @@ export function randomWeights(config: Config, options: InitOptions = {}): Record
     normal(`${name}.weight`, from, to, std);
     vector(`${name}.bias`, to, 0);
   };
-  const norm = (name: string, size: number) => {
-    if (normalization !== 'LN') return;
-    vector(`${name}.weight`, size, 1);
-    vector(`${name}.bias`, size, 0);
+  const norm = (name: string, place: NormPlace, size = dModel) => {
+    const { gain, bias } = normWeightsAt(config, place);
+    if (gain) vector(`${name}.weight`, size, 1);
+    if (bias) vector(`${name}.bias`, size, 0);
   };
   const writing = std / Math.sqrt(Math.max(1, (attnOnly ? 1 : 2) * nLayers));
   normal('wte.weight', dVocab, dModel, embeddingStd);
   if (positions === 'sinusoidal') tensors['wpe.weight'] = sinusoids(nCtx, dModel, std);
   else normal('wpe.weight', nCtx, dModel, std);
   for (let layer = 0; layer < nLayers; layer++) {
-    norm(`h.${layer}.ln_1`, dModel);
+    norm(`h.${layer}.ln_1`, 'ln1');
     linear(`h.${layer}.attn.c_attn`, dModel, 3 * nHeads * dHead, std);
     linear(`h.${layer}.attn.c_proj`, nHeads * dHead, dModel, writing);
     if (attnOnly) continue;
-    norm(`h.${layer}.ln_2`, dModel);
+    norm(`h.${layer}.ln_2`, 'ln2');
     linear(`h.${layer}.mlp.c_fc`, dModel, dMlp, std);
-    if (actFn === 'solu_ln') norm(`h.${layer}.mlp.ln`, dMlp);
+    if (actFn === 'solu_ln') norm(`h.${layer}.mlp.ln`, 'mlp.ln', dMlp);
     linear(`h.${layer}.mlp.c_proj`, dMlp, dModel, writing);
   }
-  norm('ln_f', dModel);
-  if (!tied) normal('lm_head.weight', dVocab, dModel, std);
+  norm('ln_f', 'ln_final');
+  if (!tied || dVocabOut !== dVocab) normal('lm_head.weight', dVocabOut, dModel, std);
   return tensors;
 }
 

@@ -62,11 +62,31 @@ function readResidual(config: Config, t: Tensor, prefix?: Prefix): Rows {
 }
 
 /** @throws unless all are ids of the vocabulary. */
-export function checkTokens(tokens: readonly number[], { dVocab }: Config, what: string): void {
+export function checkTokens(
+  tokens: readonly number[],
+  { dVocab }: Pick<Config, 'dVocab'>,
+  what: string,
+): void {
   const bad = tokens.findIndex((t) => !Number.isInteger(t) || t < 0 || t >= dVocab);
   if (bad >= 0)
     throw new Error(
       `${what}: token id ${tokens[bad]} at position ${bad}, but the vocabulary is 0–${dVocab - 1}`,
+    );
+}
+
+/** @throws unless all are logits of the model: tokens, where its vocabularies are the same. */
+export const checkOutputs = (tokens: readonly number[], { dVocabOut }: Config, what: string): void =>
+  checkTokens(tokens, { dVocab: dVocabOut }, what);
+
+/** @throws where outputs are not tokens, or later tokens are seen. `what` is refused then. */
+export function needLanguageModel({ dVocab, dVocabOut, attentionDir }: Config, what: string): void {
+  if (attentionDir === 'bidirectional')
+    throw new Error(
+      `${what}: this model's attention is bidirectional, so it predicts no next token from those before`,
+    );
+  if (dVocab !== dVocabOut)
+    throw new Error(
+      `${what}: this model reads ${dVocab} tokens and has ${dVocabOut} outputs, so these are not next tokens`,
     );
 }
 

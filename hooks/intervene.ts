@@ -6,7 +6,9 @@ import type { ActivationCache } from './cache.js';
 import { describeIntervention } from './describe.js';
 import { type Edit, editsOf } from './edits.js';
 import type { Counterfactual, Source } from './interventions.js';
+import { weighsLater } from './later-keys.js';
 import type { CachedRun, CacheOptions, HookedTransformer } from './model.js';
+import { type Holder, owning } from './owning.js';
 import { Runs } from './runs.js';
 
 /** Options of `runWithInterventions`: those of `runWithCache`, and where values come from. */
@@ -15,7 +17,7 @@ export interface InterventionOptions extends Omit<CacheOptions, 'startAtLayer' |
 }
 
 /** A run with interventions. */
-export interface IntervenedRun extends Omit<CachedRun, 'cache'> {
+export interface IntervenedRun extends Omit<CachedRun, 'cache'>, Holder {
   /** Activations as they are after the interventions; null unless `names` asked for some. */
   readonly cache: ActivationCache | null;
   /** Interventions that cannot change anything: the activation has that value anyway. */
@@ -48,8 +50,12 @@ export async function runWithInterventions(
       ...hooks,
     ];
     const run = { ...options, hooks: all };
-    if (options.names !== undefined) return { ...(await model.runWithCache(input, run)), unchanged };
-    return { logits: await model.forward(input, run), cache: null, tokens: runs.rows, unchanged };
+    if (options.names !== undefined) {
+      const { logits, cache, tokens } = await model.runWithCache(input, run);
+      return owning({ logits, cache, tokens, unchanged }, logits, cache);
+    }
+    const logits = await model.forward(input, run);
+    return owning({ logits, cache: null, tokens: runs.rows, unchanged }, logits);
   } finally {
     runs.dispose();
   }
@@ -58,8 +64,9 @@ export async function runWithInterventions(
 /** Interventions none of whose edits can change the run: nothing has changed before them, and the values are the same. */
 function idleOnes(interventions: Counterfactual, edits: readonly Edit[], runs: Runs): string[] {
   const active = edits.filter((e) => !runs.idle(e));
+  const looking = active.some(weighsLater); // then a change at a later position may come first
   const quiet = (e: Edit) =>
-    runs.idle(e) && !active.some((a) => a.row === e.row && a.order <= e.order && a.pos <= e.pos);
+    runs.idle(e) && !active.some((a) => a.row === e.row && a.order <= e.order && (a.pos <= e.pos || looking));
   return interventions
     .filter((i) => editsOf([i], runs.setting, 'intervention').every(quiet))
     .map((i) => describeIntervention(i));

@@ -1,9 +1,10 @@
 /** Residual streams read as if they were the last: what the unembedding would see, and what it would say. */
 
-import { layerNorm, normalizeBy, unembed } from '../engine/ops.js';
+import { unembed } from '../engine/ops.js';
 import { Scope } from '../engine/storage.js';
 import type { Tensor } from '../engine/tensor.js';
 import { ranksIn } from '../engine/vocabulary.js';
+import { finite } from '../weights/finite.js';
 import type { Runnable } from './run.js';
 
 /** Bytes of logits that there are at once. */
@@ -22,8 +23,9 @@ export interface LensReading {
 }
 
 /**
- * Reads states of the residual stream x [n, dModel] with the last layer norm, gain and bias included, and the unembedding. Their
+ * Reads states of the residual stream x [n, dModel] with the last norm, gain and bias included, and the unembedding. Their
  * logits exist some rows at a time and stay on the GPU.
+ * @param what names a state in the error about numbers that are none
  * @param scale [n, 1]: what the norm divides by; null: computed from each state
  */
 export async function readLens(
@@ -31,9 +33,10 @@ export async function readLens(
   x: Tensor,
   scale: Tensor | null,
   { k, tokens }: { readonly k: number; readonly tokens: readonly number[] },
+  what: (row: number) => string = (row) => `state ${row}`,
 ): Promise<LensReading> {
   const [n] = x.shape;
-  const step = Math.max(1, Math.floor(LOGITS_BYTES / 4 / config.dVocab));
+  const step = Math.max(1, Math.floor(LOGITS_BYTES / 4 / config.dVocabOut));
   const reading = {
     top: { ids: new Uint32Array(n * k), logits: new Float32Array(n * k), probs: new Float32Array(n * k) },
     chosen: {
@@ -47,11 +50,10 @@ export async function readLens(
     try {
       const part: [[number, number]] = [[at, Math.min(at + step, n)]];
       const own = x.alias(scope).window(part);
-      let state = own;
-      if (config.normalization !== 'none')
-        state = scale
-          ? normalizeBy(own, scale.alias(scope).window(part), w.lnFinal)
-          : layerNorm(own, w.lnFinal, config.eps).normalized;
+      const norm = w.lnFinal;
+      const state = scale
+        ? (norm?.divideBy(own, scale.alias(scope).window(part), 'whole') ?? own)
+        : (norm?.apply(own) ?? own);
       const logits = unembed(state, w.W_U, w.b_U);
       const probs = logits.softmax();
       const { values, indices } = logits.topk(k);
@@ -68,6 +70,9 @@ export async function readLens(
           [chosen.ranks, ranksIn(logits, tokens), tokens.length],
         );
       const read = await Promise.all(jobs.map(([, from]) => from.data()));
+      jobs.forEach(([, , width], j) => {
+        finite(read[j], (i) => `${what(at + Math.floor(i / width))}: the lens`);
+      });
       jobs.forEach(([to, , width], i) => {
         to.set(read[i], at * width);
       });

@@ -2,12 +2,14 @@
 
 import type { AdapterChoice } from '../engine/adapter.js';
 import { Gpu } from '../engine/gpu.js';
-import { Tokenizer } from '../engine/tokenizer.js';
+import type { Tokenizer } from '../engine/tokenizer.js';
 import { GpuWeights } from '../engine/weights.js';
+import { modelFolder } from '../weights/candidates.js';
 import { inferConfig, readModel } from '../weights/checkpoint.js';
 import { type Config, parseConfig } from '../weights/config.js';
-import { type FileSource, readJson } from '../weights/files.js';
+import { readJson } from '../weights/files.js';
 import { Fingerprint } from '../weights/fingerprint.js';
+import { fileError } from '../weights/messages.js';
 import { openCheckpoint } from '../weights/open.js';
 import type { LoadOptions as FileOptions } from '../weights/platform.js';
 import { defaultProcessing, type Processing, possibleSteps, processedConfig } from '../weights/processing.js';
@@ -16,6 +18,7 @@ import { roundToHalf } from '../weights/round-half.js';
 import { memoryTensors, type TensorSource } from '../weights/tensors.js';
 import type { BlockWeights, EmbedWeights, FinalWeights } from '../weights/types.js';
 import { type WeightViews, weightViews } from '../weights/views.js';
+import { readGeneration, readTokenizer, withTokenizer } from './load-tokenizer.js';
 
 /** Options of `fromPretrained` and `fromWeights`: TransformerLens' processing flags, the adapter, progress. */
 export interface LoadOptions extends Partial<Processing>, FileOptions {
@@ -76,16 +79,21 @@ export async function loadPretrained(source: ModelSource, options: LoadOptions):
 
 /** The first half of loading a model: needs no GPU. */
 export async function openPretrained(source: ModelSource, options: LoadOptions): Promise<OpenedModel> {
-  const files = await resolveModel(source, options);
-  const configFile = options.config ? null : await files.open('config.json');
+  let files = await resolveModel(source, options);
+  let configFile = options.config ? null : await files.open('config.json');
+  if (!configFile && !options.config) {
+    files = await modelFolder(files);
+    configFile = await files.open('config.json');
+  }
   if (!configFile && !options.config)
-    throw new Error(
-      `${files.name}: there is no config.json; a model is a folder with config.json and model.safetensors. ` +
+    throw fileError(
+      files.name,
+      'there is no config.json; a model is a folder with config.json and model.safetensors. ' +
         'Settings can be given instead: { config: { nHeads: 8, ... } }',
     );
   const json = options.config ?? ((await readJson(configFile!)) as Record<string, unknown>);
   const tensors = await openCheckpoint(files);
-  const config = parseConfig(json, {
+  const own = parseConfig(json, {
     name: typeof source === 'string' ? source : undefined,
     file: configFile?.name ?? 'config',
     inferred: inferConfig(tensors),
@@ -95,46 +103,9 @@ export async function openPretrained(source: ModelSource, options: LoadOptions):
     (json as { tokenizer_name?: unknown })?.tokenizer_name,
     options,
   );
-  const tokenizerJson = tokenizerFiles['tokenizer.json'];
-  const tokenizer = tokenizerJson
-    ? Tokenizer.fromJson(tokenizerJson, tokenizerFiles['tokenizer_config.json'])
-    : null;
+  const { config, tokenizer } = withTokenizer(own, tokenizerFiles, await readGeneration(files));
+  await files.finished?.();
   return { config, tensors, tokenizer, tokenizerFiles };
-}
-
-/** The files of a model's tokenizer; none where it has none. See `LoadOptions.tokenizer`. */
-async function readTokenizer(
-  files: FileSource,
-  named: unknown,
-  { tokenizer, ...options }: LoadOptions,
-): Promise<Record<string, object>> {
-  const read = async (folder: FileSource) => {
-    const found: Record<string, object> = {};
-    for (const name of ['tokenizer.json', 'tokenizer_config.json']) {
-      const file = await folder.open(name);
-      if (file) found[name] = (await readJson(file)) as object;
-    }
-    return found;
-  };
-  if (tokenizer === null) return {};
-  const own = tokenizer === undefined ? await read(files) : {};
-  const elsewhere = tokenizer ?? named;
-  if (own['tokenizer.json'] || typeof elsewhere !== 'string') return own;
-  // A revision is the model's; a folder is not a reason to ask the Hub.
-  const local = tokenizer === undefined && !files.hub;
-  const how = { ...options, revision: undefined, ...(local && { localFilesOnly: true }) };
-  try {
-    const found = await read(await resolveModel(elsewhere, how));
-    if (found['tokenizer.json']) return found;
-    throw new Error('there is no tokenizer.json');
-  } catch (cause) {
-    options.signal?.throwIfAborted();
-    if (local) return own;
-    throw new Error(
-      `tokenizer ${elsewhere}: ${(cause as Error).message} (the model can be loaded without: { tokenizer: null })`,
-      { cause },
-    );
-  }
 }
 
 /** See `HookedTransformer.fromWeights`. */

@@ -1,15 +1,17 @@
-/** Direct logit attribution: how much vectors of the residual stream add to logits, once the last layer norm is a fixed scale. */
+/** Direct logit attribution: how much vectors of the residual stream add to logits, once the last norm is a fixed scale. */
 
+import { axesOf } from '../engine/axes.js';
+import { Norm } from '../engine/norm.js';
 import { Scope } from '../engine/storage.js';
 import type { Tensor } from '../engine/tensor.js';
 import { toSingleToken } from '../engine/text.js';
 import { alongDirections, logitDirections } from '../engine/vocabulary.js';
 import type { ActivationCache } from './cache.js';
-import { checkTokens } from './input.js';
+import { checkOutputs } from './input.js';
 import { Look } from './look.js';
 import type { PosSlice } from './positions.js';
 import { difference } from './readout.js';
-import { centred, checkStack, frozenScale } from './stack.js';
+import { checkStack, frozenScale } from './stack.js';
 
 /** A token for all positions, one for each row of the batch, or a list with one for each position. Texts or ids. */
 export type AttrTokens = string | number | readonly (string | number | readonly (string | number)[])[];
@@ -22,15 +24,15 @@ export interface LogitAttrOptions {
   /** The positions that the stack was made of. */
   readonly pos?: PosSlice | null;
   /**
-   * Multiply by the last layer norm's gain, where it has not been folded into W_U: without, rows do not add up to logits there.
+   * Multiply by the last norm's gain, where it has not been folded into W_U: without, rows do not add up to logits there.
    * Default true; TransformerLens never does. Makes no difference in models that were processed.
    */
   readonly gain?: boolean;
 }
 
 /**
- * See `ActivationCache.logitAttrs`. The stack is that of a decomposition without layer norm; the last one's scale in the run is
- * applied here. b_U, and the layer norm's bias if it has not been folded, belong to no row: rows of a complete decomposition add
+ * See `ActivationCache.logitAttrs`. The stack is that of a decomposition without a norm; the last one's scale in the run is
+ * applied here. b_U, and the norm's bias if it has not been folded, belong to no row: rows of a complete decomposition add
  * up to the logit without them. `directLogitAttribution` has them.
  */
 export function logitAttrs(
@@ -52,15 +54,16 @@ export function logitAttrs(
     const { D, b } = logitDirections(sums, gpuWeights.W_U, null);
     scope.add(D);
     scope.add(b); // zeros: there is no bias
-    const { lnFinal } = gpuWeights;
-    const directions = gain && lnFinal ? D.mul(lnFinal.w) : D;
+    const directions = gpuWeights.lnFinal?.pullBack(D, { gain }) ?? D;
     const rows = stack.shape[0];
     const everywhere = Array.from({ length: rows * look.tokens }, (_, i) => which[i % look.tokens]);
     const x = stack.alias(scope).reshape([-1, config.dModel]);
     const scale = frozenScale(look, 'ln_final', scope, what);
-    const along = alongDirections(x, everywhere, { D: scale ? centred(directions) : directions, b });
+    const along = alongDirections(x, everywhere, { D: directions, b });
     const shaped = along.reshape([rows, look.tokens, 1]);
-    return (scale ? shaped.div(scale) : shaped).reshape([rows, ...look.lead]).keep();
+    const attrs = (scale ? Norm.divided(shaped, scale) : shaped).reshape([rows, ...look.lead]);
+    attrs.named = axesOf(['component', ...look.names]);
+    return attrs.keep();
   } finally {
     scope.close();
   }
@@ -71,7 +74,7 @@ function tokensAt(tokens: AttrTokens, { cache, counts, tokens: positions }: Look
   const { config } = cache;
   const id = (t: string | number): number => {
     const token = typeof t === 'string' ? toSingleToken(cache.model.tokenizer ?? null, t) : t;
-    checkTokens([token], config, what);
+    checkOutputs([token], config, what);
     return token;
   };
   if (typeof tokens === 'string' || typeof tokens === 'number') return new Array(positions).fill(id(tokens));

@@ -3,6 +3,7 @@
  * the residual stream or their products with some directions, so that the d_model axis need not exist.
  */
 
+import type { AxisName } from '../engine/axes.js';
 import { showShape } from '../engine/shape.js';
 import type { Scope } from '../engine/storage.js';
 import { Tensor } from '../engine/tensor.js';
@@ -31,6 +32,8 @@ export class Look {
   readonly counts: readonly number[];
   /** The axes that stand for them: [batch, pos]; [batch]; [tokens] where rows differ in length. */
   readonly lead: readonly number[];
+  /** What they are called. */
+  readonly names: readonly AxisName[];
   /** Length of the last axis: dModel, or the number of directions. */
   readonly width: number;
   /** That axis as results have it: dropped for a single direction [dModel]. */
@@ -59,6 +62,7 @@ export class Look {
         : pos !== null || equal
           ? [rows.length, this.counts[0]]
           : [this.tokens];
+    this.names = this.lead.length === 2 ? ['batch', 'pos'] : [typeof pos === 'number' ? 'batch' : null];
     if (projectOnto && (projectOnto.shape.length > 2 || projectOnto.shape.at(-1) !== dModel))
       throw new Error(
         `${what}: projectOnto has shape ${showShape(projectOnto.shape)}: directions [${dModel}] or [n, ${dModel}] are needed`,

@@ -5,11 +5,13 @@ import { showShape } from '../engine/shape.js';
 import type { Scope } from '../engine/storage.js';
 import { isTaped } from '../engine/tape.js';
 import { Tensor } from '../engine/tensor.js';
+import { finite } from '../weights/finite.js';
 import { readsOf } from './base.js';
 import { type InputOptions, type ModelInput, readInput } from './input.js';
 import { type Metric, mean, type PreparedMetric, type Read } from './metric.js';
 import type { HookedTransformer } from './model.js';
 import { type Ended, run } from './run.js';
+import { asRows } from './view.js';
 
 /** A metric, or a function of all logits, [batch, pos, dVocab] ([tokens, dVocab] where rows differ in length), that gives one number. */
 export type Differentiable = Metric | ((logits: Tensor) => Tensor | Promise<Tensor>);
@@ -61,7 +63,7 @@ async function measureFunction(
 ): Promise<Measured> {
   const flat = unembed(x, w.W_U, w.b_U);
   const seen = watchLogits?.(flat) ?? flat;
-  const logits = batch.equal ? seen.reshape([batch.rows.length, batch.rows[0].length, -1]) : seen;
+  const logits = asRows(seen, ['d_vocab'], batch);
   const value = await metric(logits);
   if (!(value instanceof Tensor) || value.size !== 1)
     throw new Error(
@@ -70,6 +72,7 @@ async function measureFunction(
   checkTaped(value, logits, 'the metric');
   const seed = Tensor.from(gpu, Float32Array.of(1), value.shape, { label: 'seed', scope });
   const number = await value.item();
+  finite([number], () => 'the metric');
   return { value: number, prompts: Float32Array.of(number), seeds: [[value, seed]] };
 }
 
@@ -104,7 +107,10 @@ async function measureMetric(
     const weights = Float32Array.from(reads, ({ row }) => share / count[row]);
     const seed = Tensor.from(gpu, weights, values.shape, { label: 'seed', scope });
     const prompts = new Float64Array(tokens.length);
-    (await values.data()).forEach((v, i) => {
+    finite(
+      await values.data(),
+      (i) => `metric ${metric.name}, prompt ${reads[i].row}, position ${reads[i].pos}: it`,
+    ).forEach((v, i) => {
       prompts[reads[i].row] += v / count[reads[i].row];
     });
     const value = metric.per === 'batch' ? mean([...prompts]) : prompts.reduce((a, b) => a + b, 0);

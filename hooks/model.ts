@@ -2,7 +2,6 @@
 
 import type { Batch } from '../engine/batch.js';
 import type { Gpu } from '../engine/gpu.js';
-import type { Prefix } from '../engine/kv.js';
 import { sizeOf } from '../engine/shape.js';
 import { Tensor } from '../engine/tensor.js';
 import {
@@ -38,8 +37,9 @@ import {
 } from './load.js';
 import type { Differentiable } from './measure.js';
 import type { NameFilter } from './names.js';
+import { type Holder, owning } from './owning.js';
 import { keepPositions, type PosSlice } from './positions.js';
-import { type PrefixOptions, storePrefix } from './prefix.js';
+import { type PrefixOptions, type StoredPrefix, storePrefix } from './prefix.js';
 import { type NestedTokens, residualDirections } from './residual-directions.js';
 import { logitsOfResidual, type RunPlan, runToLogits } from './run.js';
 import { logProbs, type ScoreOptions } from './score.js';
@@ -63,7 +63,7 @@ export interface CacheOptions extends RunOptions {
 }
 
 /** What `runWithCache` gives. */
-export interface CachedRun {
+export interface CachedRun extends Holder {
   /** As `forward` gives them. */
   logits: Tensor;
   cache: ActivationCache;
@@ -192,9 +192,9 @@ export class HookedTransformer {
     return tokenPosition(this.tokenizer, needle, input, options);
   }
 
-  /** The tokens [start, end) that contain the first occurrence of a text. @throws when it does not occur. */
-  tokenRange(text: string, tokens: readonly number[]): [start: number, end: number] {
-    return findTokenRange(this.tokenizer, tokens, text);
+  /** The tokens [start, end) that contain the first occurrence of a text; `typed`: their prompt. @throws when there is none. */
+  tokenRange(text: string, tokens: readonly number[], typed?: string): [start: number, end: number] {
+    return findTokenRange(this.tokenizer, tokens, text, typed);
   }
 
   // ---- running -----------------------------------------------------------------------------------------------
@@ -224,7 +224,7 @@ export class HookedTransformer {
     };
     try {
       const logits = await runToLogits(this, { ...this.#plan(rows, options), capture: { names, put } });
-      return { logits, cache: cache!, tokens: rows.tokens };
+      return owning({ logits, cache: cache!, tokens: rows.tokens }, logits, cache);
     } catch (e) {
       (cache as ActivationCache | null)?.dispose();
       throw e;
@@ -245,12 +245,12 @@ export class HookedTransformer {
 
   /** `runWithCache` without the logits: the run ends with the last block. */
   async runWithResidual(input: ModelInput, options: CacheOptions): Promise<Omit<CachedRun, 'logits'>> {
-    const { logits, ...rest } = await this.runWithCache(input, {
+    const { logits, cache, tokens } = await this.runWithCache(input, {
       ...options,
       stopAtLayer: this.config.nLayers,
     });
     logits.dispose();
-    return rest;
+    return owning({ cache, tokens }, cache);
   }
 
   /**
@@ -278,10 +278,10 @@ export class HookedTransformer {
 
   /**
    * Runs a text once and keeps its keys and values: rows of later runs continue after it (`{ prefix }`). Prefixes may
-   * continue prefixes. Dispose of `prefix.store` of the first one when done.
+   * continue prefixes. Dispose of the first one when done.
    * `room`: tokens that continuations may add to the same store.
    */
-  prefix(input: string | readonly number[], options: PrefixOptions = {}): Promise<Prefix> {
+  prefix(input: string | readonly number[], options: PrefixOptions = {}): Promise<StoredPrefix> {
     return storePrefix(this, input, options);
   }
 
@@ -309,7 +309,7 @@ export class HookedTransformer {
 
   /** `generate`, token by token. */
   stream(prompt: string | readonly number[], options: GenerateOptions = {}): AsyncGenerator<GenerateStep> {
-    return generateSteps(this, readInput(this, prompt, options).tokens[0], options);
+    return generateSteps(this, prompt, options);
   }
 
   /**

@@ -5,7 +5,8 @@ import { watchWeights } from '../engine/parameters.js';
 import { Tape } from '../engine/tape.js';
 import { Tensor } from '../engine/tensor.js';
 import { targetProbabilities } from '../engine/vocabulary.js';
-import { checkTokens } from './input.js';
+import { checkTokens, needLanguageModel } from './input.js';
+import { type Holder, owning } from './owning.js';
 import { type Runnable, run } from './run.js';
 
 /** Options of `lossGradients`. */
@@ -17,15 +18,25 @@ export interface LossOptions {
   readonly where?: 'all' | 'last' | ((row: number, pos: number) => boolean | number);
 }
 
+/** The predictions of a batch that count. */
+export interface Predictions {
+  /** Packed positions that they are made at. */
+  readonly at: readonly number[];
+  /** The tokens that follow there. */
+  readonly next: readonly number[];
+  readonly weights: readonly number[];
+  /** Sum of the weights. */
+  readonly total: number;
+}
+
 /** A loss and its gradients, on the GPU. */
-export interface LossGradients {
+export interface LossGradients extends Holder {
   /** (Weighted) mean of −log p(next token) over the predictions, in nats: []. */
   readonly loss: Tensor;
   /** By the names of `parameters`. */
   readonly grads: ReadonlyMap<string, Tensor>;
   /** How many predictions were counted. */
   readonly predictions: number;
-  dispose(): void;
 }
 
 /**
@@ -38,7 +49,17 @@ export async function lossGradients(
   rows: readonly (readonly number[])[],
   { where = 'all' }: LossOptions = {},
 ): Promise<LossGradients> {
-  const { config, gpu } = model;
+  const chosen = predictionsOf(model, rows, where);
+  return gradientsOf(model, rows, chosen, chosen.total);
+}
+
+/** Which predictions of a batch count, with how much. @throws as `lossGradients` does */
+export function predictionsOf(
+  { config }: Pick<Runnable, 'config'>,
+  rows: readonly (readonly number[])[],
+  where: NonNullable<LossOptions['where']>,
+): Predictions {
+  needLanguageModel(config, 'loss of next tokens');
   const at: number[] = [];
   const next: number[] = [];
   const weights: number[] = [];
@@ -50,6 +71,10 @@ export async function lossGradients(
     const last = tokens.length - 2;
     for (let pos = 0; pos <= last; pos++) {
       const weight = Number(where === 'all' || (where === 'last' ? pos === last : where(row, pos)));
+      if (!(Number.isFinite(weight) && weight >= 0))
+        throw new Error(
+          `row ${row}: the weight of the prediction at position ${pos} is ${weight}: it must be 0 or more`,
+        );
       if (!weight) continue;
       at.push(start + pos);
       next.push(tokens[pos + 1]);
@@ -57,10 +82,23 @@ export async function lossGradients(
     }
     start += tokens.length;
   });
-  const n = at.length;
-  if (!n) throw new Error('there is nothing to predict in this batch: rows of two tokens or more are needed');
+  if (!at.length)
+    throw new Error('there is nothing to predict in this batch: rows of two tokens or more are needed');
+  return { at, next, weights, total: weights.reduce((a, b) => a + b, 0) };
+}
 
-  const total = weights.reduce((a, b) => a + b, 0);
+/**
+ * The loss of a batch that may be a part of a larger one, and its gradients.
+ * @param total sum of the weights of all predictions of the larger batch: losses and gradients of its parts add up
+ */
+export async function gradientsOf(
+  model: Runnable,
+  rows: readonly (readonly number[])[],
+  { at, next, weights }: Predictions,
+  total: number,
+): Promise<LossGradients> {
+  const { config, gpu } = model;
+  const n = at.length;
   const tape = new Tape();
   const grads = new Map<string, Tensor>();
   try {
@@ -74,6 +112,7 @@ export async function lossGradients(
       const shares = Float32Array.from(weights, (w) => -w / total);
       const seed = Tensor.from(gpu, shares, [n], { label: 'seed', scope });
       const loss = logProbs.detach(scope).mul(seed).sum().keep();
+      loss.storage.guarded = 'the loss of the batch';
       const take = (name: string, gradient: Tensor) => {
         grads.set(name, gradient.detach());
         return gradient;
@@ -81,10 +120,7 @@ export async function lossGradients(
       await tape.backward([[logProbs, seed]], { at: take });
       return loss;
     });
-    const dispose = () => {
-      for (const t of [loss, ...grads.values()]) t.dispose();
-    };
-    return { loss, grads, predictions: n, dispose };
+    return owning({ loss, grads, predictions: n }, loss, ...grads.values());
   } catch (e) {
     for (const t of grads.values()) t.dispose();
     throw e;

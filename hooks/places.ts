@@ -112,6 +112,8 @@ export interface Setting {
   /** Runs that values may come from, `'base'` among them. */
   readonly runs: ReadonlyMap<string, RunInfo>;
   readonly places: Places;
+  /** Runs whose patterns may have weight on keys behind the query; see later-keys.ts. */
+  readonly open: ReadonlySet<string>;
 }
 
 /** @throws unless the GPU can take numbers from it. */

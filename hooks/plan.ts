@@ -10,6 +10,7 @@
 
 import type { Edit } from './edits.js';
 import { type Geometry, halfIndex, isHeadInput } from './geometry.js';
+import { weighsLater } from './later-keys.js';
 
 /** Positions [lo, hi) that a fork owns in each half; lo = hi where it owns none. */
 export interface Extents {
@@ -33,10 +34,16 @@ export interface ForkSetting {
   readonly nLayers: number;
   /** Tokens of the prompt, as far as anything is read. */
   readonly length: number;
+  /** All tokens of the prompt: a pattern with weight on later keys reads them. */
+  readonly tokens: number;
+  /** Every fork owns all positions behind its first, so that its patterns have all keys. Default false. */
+  readonly whole?: boolean;
   /** Which of their logits are read: the last, or all. */
   readonly reads: 'last' | 'all';
   /** Edits of the base run at this prompt: they hold in its forks too. */
   readonly baseEdits: readonly Edit[];
+  /** Attention reaches earlier positions too: a fork owns all positions from where it joins on. */
+  readonly bidirectional: boolean;
   /** Is this the value that the base run has there anyway? */
   idle(edit: Edit): boolean;
 }
@@ -56,7 +63,9 @@ export function planFork(
   edits: readonly Edit[],
   setting: ForkSetting,
 ): Fork | null {
-  const { nLayers, length, reads, baseEdits, idle } = setting;
+  const { nLayers, reads, baseEdits, bidirectional, idle, whole = false } = setting;
+  const looking = [...baseEdits, ...edits].filter(weighsLater);
+  const length = looking.length || whole ? setting.tokens : setting.length;
   const end = 2 * nLayers + 1;
   const last = length - 1;
   // In the last layer only keys and values take a change to another position.
@@ -83,8 +92,16 @@ export function planFork(
       b = Math.max(b, pos + 1);
       if (spreads(geometry)) from = Math.min(from, pos);
     }
+    if (whole && a < b) from = Math.min(from, a);
+    // Queries that read later keys: they see what has changed there, and need all keys of the row.
+    for (const { geometry, pos, start, width } of looking) {
+      if (halfOf(geometry, nLayers) !== half || a >= b) continue;
+      const sees = a < start + width && (from < length || b > pos + 1);
+      if (sees || (pos >= a && pos < b)) from = Math.min(from, pos);
+    }
     if (from < length) [a, b] = [Math.min(a, from), length];
     if (a >= b) continue;
+    if (bidirectional) [a, b] = [0, length];
     if (first < 0) first = half;
     [lo[half], hi[half]] = [a, b];
   }

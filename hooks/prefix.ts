@@ -2,7 +2,8 @@
 
 import { extendPrefix, KvStore, type Prefix } from '../engine/kv.js';
 import type { Tokenizer } from '../engine/tokenizer.js';
-import { type InputOptions, readInput } from './input.js';
+import { type InputOptions, needLanguageModel, readInput } from './input.js';
+import { type Holder, owning } from './owning.js';
 import { type Runnable, run } from './run.js';
 
 /** Options of `model.prefix`. */
@@ -11,13 +12,17 @@ export interface PrefixOptions extends InputOptions {
   readonly room?: number;
 }
 
+/** A stored beginning. Its memory belongs to the first one of a store: giving back one that continues it changes nothing. */
+export type StoredPrefix = Prefix & Holder;
+
 /** See `HookedTransformer.prefix`. */
 export async function storePrefix(
   model: Runnable & { tokenizer: Tokenizer | null },
   input: string | readonly number[],
   options: PrefixOptions,
-): Promise<Prefix> {
+): Promise<StoredPrefix> {
   const { config, gpu } = model;
+  if (config.attentionDir === 'bidirectional') needLanguageModel(config, 'prefix');
   const { inputs, tokens } = readInput(model, input, options);
   const [own] = tokens;
   const before = options.prefix ?? null;
@@ -26,7 +31,7 @@ export async function storePrefix(
     const slots = store.take(own.length);
     const layers = { from: 0, to: config.nLayers };
     await run(model, { inputs: [{ ...inputs[0], slots }], layers, keepIn: store }, () => {});
-    return extendPrefix(before, store, own, slots);
+    return owning(extendPrefix(before, store, own, slots), before ? null : store);
   } catch (e) {
     if (!before) store.dispose();
     throw e;

@@ -34,7 +34,7 @@ export class QueryKeyFix {
     this.#clean = runs.clean;
     this.#corrupted = runs.corrupted;
     const inputs = tokens.map((row) => ({ tokens: row }));
-    this.#batch = packBatch(gpu, config.nHeads, inputs, this.#scope);
+    this.#batch = packBatch(gpu, config, inputs, this.#scope);
   }
 
   /** Σ over keys of the gradient at the pattern times what clean queries change: [batch, head, query]; the caller owns it. */

@@ -82,7 +82,10 @@ export function readProbability(
 
 /** Rank of the best of a prompt's tokens; 0 is the top. */
 export const readRank = ({ gpuWeights: w }: Runnable, tokens: Lists): PreparedMetric =>
-  scoped((x, reads) => rankOf(x, targetsOf(reads, tokens), w.W_U, w.b_U).mul(-1).max(1).mul(-1));
+  scoped((x, reads) => {
+    const ranks = rankOf(x, targetsOf(reads, tokens), w.W_U, w.b_U).mul(-1).max(1).mul(-1);
+    return ranks.add(x.detach(x.scope).mul(0).sum(-1)); // comparisons pass over NaN: 0 · x does not
+  });
 
 /**
  * KL divergence of the predictions from those of another run.
@@ -130,14 +133,13 @@ const LOGITS_BYTES = 2 ** 26;
 export function readLogits({ gpuWeights: w }: Runnable, fn: MetricFunction, name: string): PreparedMetric {
   const step = Math.max(1, Math.floor(LOGITS_BYTES / 4 / w.W_U.rows));
   const ofLogits = async (logits: Tensor, reads: readonly Read[]) =>
-    numbers(await fn(logits, reads), reads.length, name, logits);
+    numbers(await fn(logits.withAxes(['read', 'd_vocab']), reads), reads.length, name, logits);
   return scoped(async (x, reads) => {
     const parts: Tensor[] = [];
     for (let from = 0; from < reads.length; from += step) {
       const some = reads.slice(from, from + step);
       const part = x.window([[from, from + some.length]]);
-      const value = async (x: Tensor) =>
-        numbers(await fn(unembed(x, w.W_U, w.b_U), some), some.length, name, x);
+      const value = (x: Tensor) => ofLogits(unembed(x, w.W_U, w.b_U), some);
       parts.push(await inScope(part, value));
     }
     return Tensor.concat(parts);

@@ -5,6 +5,7 @@
 
 import type { Tensor } from '../engine/tensor.js';
 import type { Config } from '../weights/config.js';
+import { hasNorms } from '../weights/norm.js';
 import type { ActivationCache } from './cache.js';
 import {
   activation,
@@ -19,7 +20,7 @@ import {
   otherNeurons,
 } from './components.js';
 import type { PosSlice } from './positions.js';
-import { hasNorm, type LayerNormMode, normOf } from './stack.js';
+import { type LayerNormMode, normOf } from './stack.js';
 
 /** Which state of the residual stream: before block `layer`, or before its MLP; after all blocks for -1, null or none. */
 export type StreamLayer = number | null | undefined;
@@ -31,7 +32,7 @@ interface Common {
 
 interface Parts extends Common {
   /**
-   * `'frozen'`: the layer norm that reads the stream, with its scale in the run; its gain and bias, if they have not been
+   * `'frozen'`: the norm that reads the stream, with its scale in the run; its gain and bias, if they have not been
    * folded into the weights, are left out as in TransformerLens. Default false.
    */
   readonly applyLn?: false | 'frozen';
@@ -58,7 +59,11 @@ export interface AccumulatedOptions extends Common {
   readonly inclMid?: boolean;
   /** End with the state before the MLP of `layer`. Default false. */
   readonly mlpInput?: boolean;
-  /** Layer norm of the last state: its own scale for all rows (`'frozen'`), or each row's (`'recomputed'`). Default false. */
+  /**
+   * The norm that reads the last state. `'frozen'`: with its scale in the run for all rows, without gain and bias.
+   * `'recomputed'`: with each row's own scale; at the final norm gain and bias are applied too, so that `unembed` of a row is
+   * what the logit lens shows (TransformerLens' `apply_ln=True`). Default false.
+   */
   readonly applyLn?: false | LayerNormMode;
 }
 
@@ -122,7 +127,7 @@ export function decomposed(config: Config, layer: StreamLayer, o: DecomposeOptio
   const { l: last, mlpInput } = resolve('decomposeResid', config, layer, o.mlpInput);
   const rows: Component[] = [];
   const rest: Component[] = [];
-  (inclEmbeds ? rows : rest).push(...embeddings());
+  (inclEmbeds ? rows : rest).push(...embeddings(config));
   for (let l = 0; l < last + (mlpInput ? 1 : 0); l++) {
     (mode === 'mlp' ? rest : rows).push(attentionOut(l));
     if (l < last && !config.attnOnly) (mode === 'attn' ? rest : rows).push(mlpOut(l));
@@ -134,7 +139,7 @@ export function decomposed(config: Config, layer: StreamLayer, o: DecomposeOptio
 export function headStack(config: Config, layer: StreamLayer, holder: Holder): Recipe {
   const { l: last } = resolve('stackHeadResults', config, layer);
   const layers = range(last);
-  const rest = [...embeddings(), ...(config.attnOnly ? [] : layers.map(mlpOut)), biases(layers, [])];
+  const rest = [...embeddings(config), ...(config.attnOnly ? [] : layers.map(mlpOut)), biases(layers, [])];
   const rows = layers.map((l) => headsOf(config, l, holder));
   return { what: 'stackHeadResults', ...stream(config, last, false, holder), rows, rest };
 }
@@ -148,7 +153,7 @@ export function neuronStack(config: Config, layer: StreamLayer, o: NeuronOptions
   const layers = range(last);
   const all = chosen[1] - chosen[0] === config.dMlp;
   const rest = [
-    ...embeddings(),
+    ...embeddings(config),
     ...layers.flatMap((l) => [attentionOut(l), ...(all ? [] : [otherNeurons(l, chosen)])]),
     ...(all ? [biases([], layers)] : []),
   ];
@@ -166,7 +171,7 @@ export function full(config: Config, layer: StreamLayer, o: FullOptions, holder:
   const rows = [
     ...attention.map((l) => headsOf(config, l, holder)),
     ...mlps.map((l) => (expandNeurons ? neurons(l, [0, config.dMlp]) : mlpOut(l))),
-    ...embeddings(),
+    ...embeddings(config),
     biases(attention, expandNeurons ? mlps : []),
   ];
   return { what, ...stream(config, last, mlpInput, holder), rows, rest: [] };
@@ -252,7 +257,7 @@ function neuronRange(what: string, chosen: NeuronOptions['neurons'], { dMlp }: C
 
 /** Where the scale of the norm is, if it is wanted and there is one. */
 export const scaleOf = (config: Config, { norm }: Recipe, wanted: boolean | string): string[] =>
-  wanted && hasNorm(config) ? [`${norm}.hook_scale`] : [];
+  wanted && hasNorms(config) ? [`${norm}.hook_scale`] : [];
 /** Hook points of components. */
 export const namesOf = (components: readonly Component[]): string[] => components.flatMap((c) => c.names);
 /** Labels of components. */

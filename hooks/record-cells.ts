@@ -1,6 +1,6 @@
 /** Anything that is computed item by item, with a record: what is done is kept, and a run that was stopped goes on from there. */
 
-import { type RecordStore, readRecord, recordLine, sha256 } from './record.js';
+import { type RecordStore, recordHeader, recordLine, resumeRecord, sha256 } from './record.js';
 
 /** What is computed. */
 export interface RecordedItems {
@@ -28,15 +28,7 @@ export async function recordedItems(
   compute: (items: readonly number[]) => Promise<readonly (readonly number[])[]>,
 ): Promise<(readonly number[] | null)[]> {
   const fingerprint = await sha256(JSON.stringify(of));
-  const { header, cells } = readRecord(await record.read());
-  if (header && (header.fingerprint !== fingerprint || header.cells !== count))
-    throw new Error(
-      `the record is of something else (${String(header.about.method ?? 'another run')}): model, inputs or options differ; give another file, or delete it`,
-    );
-  if (!header)
-    await record.append([
-      recordLine({ glassbox: 'sweep', fingerprint, cells: count, about: { method: of.method } }),
-    ]);
+  const { cells } = await resumeRecord(record, recordHeader(fingerprint, count, { method: of.method }));
   const done = new Map(cells);
   const mine = Array.from({ length: count }, (_, i) => i).filter((i) => i % shard.of === shard.index);
   const missing = mine.filter((i) => !done.has(i));

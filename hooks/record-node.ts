@@ -2,7 +2,7 @@
 
 import { open, readFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { statOrNull } from '../weights/disk-node.js';
+import { namingFile, statOrNull } from '../weights/disk-node.js';
 import { textLines } from '../weights/text.js';
 import type { RecordStore } from './record.js';
 
@@ -24,14 +24,17 @@ export function jsonLines(path: string): RecordStore {
     },
     async append(lines) {
       if (!lines.length) return;
-      const file = await open(path, 'a+');
+      const failed = (error: unknown) => {
+        throw namingFile(error, `record ${path}`);
+      };
+      const file = await open(path, 'a+').catch(failed);
       try {
         const { size } = await file.stat();
         const last = Buffer.alloc(1);
         if (size) await file.read(last, 0, 1, size - 1);
         const cut = size && last.toString() !== '\n';
-        await file.appendFile(`${cut ? '\n' : ''}${lines.join('\n')}\n`);
-        await file.datasync();
+        await file.appendFile(`${cut ? '\n' : ''}${lines.join('\n')}\n`).catch(failed);
+        await file.datasync().catch(failed);
       } finally {
         await file.close();
       }

@@ -4,6 +4,7 @@
  * together, are the whole.
  */
 
+import { fileError, quoted, shownJson } from '../weights/messages.js';
 import type { RunValues } from './counterfactuals.js';
 
 /** Where lines are kept. `jsonLines` (Node) keeps them in a file. */
@@ -14,15 +15,27 @@ export interface RecordStore {
   append(lines: readonly string[]): Promise<void>;
 }
 
+/** Of what is written now. */
+const FORMAT = 1;
+
 /** First line of a record. */
 export interface RecordHeader {
   readonly glassbox: 'sweep';
+  /** Number of the record's format; records from before it was written are of format 1. */
+  readonly format: 1;
   /** Tells sweeps apart: model, prompts, interventions, metric. */
   readonly fingerprint: string;
   readonly cells: number;
   /** What the cells need to be shown: labels, axes, provenance. */
   readonly about: Readonly<Record<string, unknown>>;
 }
+
+/** The first line of a new record. */
+export const recordHeader = (
+  fingerprint: string,
+  cells: number,
+  about: RecordHeader['about'],
+): RecordHeader => ({ glassbox: 'sweep', format: FORMAT, fingerprint, cells, about });
 
 /** One cell: its number, and its value, or one a prompt. */
 export interface RecordCell {
@@ -51,7 +64,8 @@ export const recordLine = (entry: RecordHeader | RecordCell | { readonly runs: R
 /**
  * Reads lines of a record. Lines that were cut off are dropped: such a cell runs again.
  * @param what names the record in messages
- * @throws when it is not a record, or something else than a cut damaged it
+ * @throws when it is not a record, or something else than a cut damaged it: a value that is no number, a cell that is there
+ *   twice with different values. The message names the line.
  */
 export function readRecord(lines: readonly string[], what = 'record'): RecordContent {
   const cells = new Map<number, readonly number[]>();
@@ -63,28 +77,63 @@ export function readRecord(lines: readonly string[], what = 'record'): RecordCon
     const entry = parse(line);
     if (entry === null) {
       if (isCut(line)) continue;
-      throw new Error(`${where} is no line of a record: ${JSON.stringify(line.slice(0, 60))}`);
+      throw fileError(where, `no line of a record: ${quoted(line)}`);
     }
-    if (!header) {
-      const { glassbox, fingerprint, cells } = entry as unknown as RecordHeader;
-      if (glassbox !== 'sweep' || typeof fingerprint !== 'string' || !Number.isInteger(cells))
-        throw new Error(`${what} is not the record of a sweep: its first line is ${line.slice(0, 80)}`);
-      header = entry as unknown as RecordHeader;
-    } else if (entry.glassbox === 'sweep') {
+    if (!header) header = readHeader(entry, line, what);
+    else if (entry.glassbox === 'sweep') {
       if (entry.fingerprint !== header.fingerprint)
-        throw new Error(`${where} begins another sweep: records are merged with mergeRecords`);
-    } else if (entry.runs) {
-      const { base, sources } = entry.runs as RunValues;
-      const each = Object.entries(sources).map(([name, v]) => [name, numbers(v)]);
-      runs = { base: numbers(base), sources: Object.fromEntries(each) };
-    } else {
+        throw fileError(where, 'another sweep begins here: records are merged with mergeRecords');
+    } else if (entry.runs) runs = readRuns(entry.runs, where);
+    else {
       const { index, value } = entry as unknown as RecordCell;
-      if (!Number.isInteger(index) || index < 0 || index >= header.cells || !Array.isArray(value))
-        throw new Error(`${where} is no cell of a sweep with ${header.cells}: ${line.slice(0, 80)}`);
-      cells.set(index, numbers(value));
+      if (!Number.isInteger(index) || index < 0 || index >= header.cells)
+        throw fileError(where, `no cell of a sweep with ${header.cells}: ${quoted(line)}`);
+      const numbers = readNumbers(value, where);
+      checkCell(cells, index, numbers, where);
+      cells.set(index, numbers);
     }
   }
   return { header, cells, runs };
+}
+
+/** What a record already has; writes its first line if it is new. @throws when it is of another sweep. */
+export async function resumeRecord(
+  record: RecordStore,
+  first: RecordHeader,
+): Promise<Pick<RecordContent, 'cells' | 'runs'>> {
+  const { header, ...content } = readRecord(await record.read());
+  if (header && (header.fingerprint !== first.fingerprint || header.cells !== first.cells))
+    throw new Error(
+      'the record is of another sweep (model, prompts, list or metric differ): give it another file',
+    );
+  if (!header) await record.append([recordLine(first)]);
+  return content;
+}
+
+/** The first line. @throws when it is none, or of a later format. */
+function readHeader(entry: Record<string, unknown>, line: string, what: string): RecordHeader {
+  const { glassbox, format = FORMAT, fingerprint, cells, about } = entry;
+  if (glassbox !== 'sweep' || typeof fingerprint !== 'string')
+    throw fileError(what, `not the record of a sweep: its first line is ${quoted(line)}`);
+  if (format !== FORMAT)
+    throw fileError(
+      what,
+      `a record of format ${shownJson(format)}, and this Glassbox reads format ${FORMAT}`,
+    );
+  if (!Number.isSafeInteger(cells) || (cells as number) < 0 || typeof about !== 'object' || about === null)
+    throw fileError(
+      what,
+      `its first line says ${shownJson(cells)} cells about ${shownJson(about)}: it is damaged`,
+    );
+  return { glassbox, format, fingerprint, cells, about } as RecordHeader;
+}
+
+function readRuns(runs: unknown, where: string): RunValues {
+  const { base, sources } = runs as { base?: unknown; sources?: unknown };
+  if (typeof sources !== 'object' || sources === null || Array.isArray(sources))
+    throw fileError(where, 'no sources of a sweep: the record is damaged');
+  const each = Object.entries(sources).map(([name, v]) => [name, readNumbers(v, where)]);
+  return { base: readNumbers(base, where), sources: Object.fromEntries(each) };
 }
 
 /** What stands in a line, or null. */
@@ -101,12 +150,40 @@ function parse(line: string): Record<string, unknown> | null {
 const isCut = (line: string): boolean =>
   ['{"glassbox":', '{"runs":', '{"index":'].some((key) => key.startsWith(line) || line.startsWith(key));
 
-const numbers = (values: readonly unknown[]): number[] => values.map(Number);
+/** Numbers that JSON does not have, as `recordLine` writes them. */
+const NOT_IN_JSON: Readonly<Record<string, number>> = {
+  NaN: Number.NaN,
+  Infinity: Number.POSITIVE_INFINITY,
+  '-Infinity': Number.NEGATIVE_INFINITY,
+};
+
+function readNumbers(values: unknown, where: string): number[] {
+  if (!Array.isArray(values) || !values.length)
+    throw fileError(where, `a list of numbers is needed, and here is ${shownJson(values)}`);
+  return values.map((value) => {
+    const number =
+      typeof value === 'string' && Object.hasOwn(NOT_IN_JSON, value) ? NOT_IN_JSON[value] : value;
+    if (typeof number === 'number') return number;
+    throw fileError(where, `${shownJson(value)} is no number: the record is damaged`);
+  });
+}
+
+/** A cell may be there twice, as runs on two adapters give it; not with two meanings. */
+function checkCell(
+  cells: ReadonlyMap<number, readonly number[]>,
+  index: number,
+  value: readonly number[],
+  where: string,
+): void {
+  const before = cells.get(index);
+  if (before && (before.length !== value.length || before.some((v, i) => !near(value[i], v))))
+    throw fileError(where, `cell ${index} is ${shownJson(value)}, and it was ${shownJson(before)} before`);
+}
 
 /**
  * Puts the records of shards together.
  * @param records lines of each, by name
- * @throws when they are of different sweeps, or cells are missing (it says how many, and the first)
+ * @throws when they are of different sweeps, disagree, or cells are missing (it says how many, and the first)
  */
 export function mergeRecords(
   records: readonly { readonly name: string; readonly lines: readonly string[] }[],
@@ -117,26 +194,39 @@ export function mergeRecords(
   let runs: RunValues | null = null;
   for (const { name, lines } of records) {
     const content = readRecord(lines, name);
-    if (!content.header) throw new Error(`${name} is empty: that shard has not begun`);
-    if (header && content.header.fingerprint !== header.fingerprint)
-      throw new Error(
-        `${name} is of another sweep than ${records[0].name}: model, prompts, list or metric differ`,
+    if (!content.header) throw fileError(name, 'it is empty: that shard has not begun');
+    if (
+      header &&
+      (content.header.fingerprint !== header.fingerprint || content.header.cells !== header.cells)
+    )
+      throw fileError(
+        name,
+        `of another sweep than ${records[0].name}: model, prompts, list or metric differ`,
       );
     header ??= content.header;
     if (runs && content.runs) checkRuns(content.runs, runs, records[0].name, name);
     runs ??= content.runs;
-    for (const [i, value] of content.cells) cells.set(i, value);
+    for (const [i, value] of content.cells) {
+      checkCell(cells, i, value, name);
+      cells.set(i, cells.get(i) ?? value);
+    }
   }
-  const missing = Array.from({ length: header!.cells }, (_, i) => i).filter((i) => !cells.has(i));
-  if (missing.length || !runs)
-    throw new Error(
-      `${missing.length} of ${header!.cells} cells are missing${missing.length ? ` (the first is ${missing[0]})` : ''}: a shard is not there, or not finished`,
+  const missing = header!.cells - cells.size;
+  if (missing || !runs) {
+    let first = 0;
+    while (cells.has(first)) first++;
+    throw fileError(
+      records.length === 1 ? records[0].name : `the ${records.length} records`,
+      `${missing} of ${header!.cells} cells are missing${missing ? ` (the first is ${first})` : ''}: a shard is not there, or not finished`,
     );
+  }
   return { header: header!, cells, runs };
 }
 
 /** Relative difference between adapters that is no sign of another sweep. */
 const SAME = 1e-3;
+const near = (a: number, b: number): boolean =>
+  Object.is(a, b) || Math.abs(a - b) <= SAME * (1 + Math.abs(b));
 
 /**
  * Finds out what a fingerprint cannot tell, such as the tokens behind a metric's name.
@@ -145,12 +235,11 @@ const SAME = 1e-3;
 export function checkRuns(runs: RunValues, other: RunValues, name: string, own = 'this sweep'): void {
   const flat = ({ base, sources }: RunValues) => [...base, ...Object.values(sources).flat()];
   const [a, b] = [flat(runs), flat(other)];
-  const differs = (i: number) => Math.abs(a[i] - b[i]) > SAME * (1 + Math.abs(b[i]));
-  const i = a.findIndex((_, k) => differs(k));
+  const i = a.findIndex((value, k) => !near(value, b[k]));
   if (a.length === b.length && i < 0) return;
   const where = i >= runs.base.length ? 'a source' : 'the base run';
   const how = i < 0 ? 'they have other sources' : `the metric of ${where} is ${a[i]} and ${b[i]}`;
-  throw new Error(`${name} is of another sweep than ${own}: ${how}`);
+  throw fileError(name, `of another sweep than ${own}: ${how}`);
 }
 
 /** SHA-256 of a text, hexadecimal. */

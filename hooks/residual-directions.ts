@@ -1,7 +1,8 @@
 /** Columns of the unembedding as directions of the residual stream. */
 
+import { axesOf } from '../engine/axes.js';
 import { Tensor } from '../engine/tensor.js';
-import { checkTokens } from './input.js';
+import { checkOutputs } from './input.js';
 import type { HookedTransformer } from './model.js';
 
 /** A token as text or id, or a list of them, nested as deep as one likes; all lists of a level have one length. */
@@ -11,14 +12,16 @@ export type NestedTokens = string | number | readonly NestedTokens[];
 export function residualDirections(model: HookedTransformer, tokens: NestedTokens): Tensor {
   const { weights, config, gpu } = model;
   const { ids, shape } = flattened(tokens, (text) => model.toSingleToken(text));
-  checkTokens(ids, config, 'tokensToResidualDirections');
+  checkOutputs(ids, config, 'tokensToResidualDirections');
   const { W_U } = weights;
-  const { dModel, dVocab } = config;
+  const { dModel, dVocabOut } = config;
   const data = new Float32Array(ids.length * dModel);
   ids.forEach((id, i) => {
-    for (let d = 0; d < dModel; d++) data[i * dModel + d] = W_U.data[d * dVocab + id];
+    for (let d = 0; d < dModel; d++) data[i * dModel + d] = W_U.data[d * dVocabOut + id];
   });
-  return Tensor.from(gpu, data, [...shape, dModel]);
+  const out = Tensor.from(gpu, data, [...shape, dModel]);
+  if (shape.length === 1) out.named = axesOf(['token', 'd_model']);
+  return out;
 }
 
 /** Ids in order, and the shape of the nested list. @throws when lists of one level differ in shape, or are empty. */

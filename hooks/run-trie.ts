@@ -4,6 +4,7 @@ import { KvStore } from '../engine/kv.js';
 import { pickRows } from '../engine/ops.js';
 import type { Scope } from '../engine/storage.js';
 import type { Tensor } from '../engine/tensor.js';
+import { needLanguageModel } from './input.js';
 import { type Runnable, run } from './run.js';
 import type { HookEntry } from './tap.js';
 import { batchesOf, capacityOf, type Reads, rowInputs, type Trie } from './trie.js';
@@ -53,6 +54,7 @@ export async function runTrie(
   end: (read: NodesRead) => Promise<void>,
 ): Promise<void> {
   const { gpu, config } = model;
+  if (config.attentionDir === 'bidirectional') needLanguageModel(config, 'scores of texts');
   const { nLayers, nHeads, dHead } = config;
   const bytes = 8 * nLayers * nHeads * dHead; // keys and values of one token
   const batches = batchesOf(trie, { tokens: TOKENS_A_RUN, kept: Math.floor(KEPT_BYTES / bytes) });

@@ -1,10 +1,11 @@
 /** One run of the model: packs the rows, taps the pass, frees what nobody kept. */
 
+import { axesOf, withLast } from '../engine/axes.js';
 import { type Batch, packBatch, type RowInput } from '../engine/batch.js';
 import { gpt2 } from '../engine/gpt2.js';
 import type { Gpu } from '../engine/gpu.js';
 import type { KvStore } from '../engine/kv.js';
-import { layerNorm, pickRows, unembed } from '../engine/ops.js';
+import { pickRows, unembed } from '../engine/ops.js';
 import { showShape } from '../engine/shape.js';
 import { Scope } from '../engine/storage.js';
 import { noTap, type Tap } from '../engine/tap.js';
@@ -15,6 +16,7 @@ import type { Config } from '../weights/config.js';
 import type { LayerRange } from './input.js';
 import { hookNames, layerOf, matchNames, type NameFilter } from './names.js';
 import { type Hook, type HookEntry, HookTap } from './tap.js';
+import { asRows } from './view.js';
 import { WatchTap } from './watch-tap.js';
 
 /** What a run needs of a model. */
@@ -58,10 +60,12 @@ export async function run<T>(
 ): Promise<T> {
   const { gpu, config, gpuWeights: weights } = model;
   const { inputs, residual = null, layers = everything, hooks = [], capture, keepIn, watch } = plan;
+  const room = gpu.makeRoom();
+  if (room) await room;
   const wanted = plannedNames(config, layers, hooks, capture);
   const scope = new Scope();
   try {
-    const batch = packBatch(gpu, config.nHeads, inputs, scope, keepIn);
+    const batch = packBatch(gpu, config, inputs, scope, keepIn);
     const seen = { rows: batch.rows, equal: batch.equal, nHeads: config.nHeads };
     let tap: Tap =
       wanted.hooks.size || wanted.capture.size
@@ -80,8 +84,8 @@ export async function run<T>(
 export function runToLogits(model: Runnable, plan: RunPlan): Promise<Tensor> {
   return run(model, plan, ({ x, batch, stopped }) => {
     const out = stopped ? x : unembed(x, model.gpuWeights.W_U, model.gpuWeights.b_U);
-    const shape = batch.equal ? [batch.rows.length, batch.rows[0].length, out.shape[1]] : out.shape;
-    const shown = out.reshape(shape);
+    if (!stopped) out.storage.guarded = 'logits';
+    const shown = asRows(out, [stopped ? 'd_model' : 'd_vocab'], batch);
     return shown.alias(null, stopped ? 'residual stream' : 'logits');
   });
 }
@@ -93,11 +97,13 @@ export function runToLastLogits(model: Runnable, plan: RunPlan): Promise<Tensor>
       x,
       batch.rows.map((r) => r.start + r.length - 1),
     );
-    return unembed(last, model.gpuWeights.W_U, model.gpuWeights.b_U).keep();
+    const logits = unembed(last, model.gpuWeights.W_U, model.gpuWeights.b_U);
+    logits.named = axesOf(['batch', 'd_vocab']);
+    return logits.keep();
   });
 }
 
-/** Final layer norm and unembedding of a residual stream [..., dModel]: [..., dVocab]. */
+/** Final norm and unembedding of a residual stream [..., dModel]: [..., dVocab]. */
 export function logitsOfResidual({ config, gpuWeights: w }: Runnable, residual: Tensor): Tensor {
   if (residual.shape.at(-1) !== config.dModel)
     throw new Error(
@@ -106,19 +112,21 @@ export function logitsOfResidual({ config, gpuWeights: w }: Runnable, residual: 
   const scope = new Scope();
   try {
     const x = packed(residual, config, scope);
-    const { normalization, eps, finalRms: rms } = config;
-    const normalized = normalization === 'none' ? x : layerNorm(x, w.lnFinal, eps, { rms }).normalized;
-    return unembed(normalized, w.W_U, w.b_U)
-      .reshape([...residual.shape.slice(0, -1), config.dVocab])
-      .alias(null, 'logits');
+    const logits = unembed(w.lnFinal?.apply(x) ?? x, w.W_U, w.b_U).reshape([
+      ...residual.shape.slice(0, -1),
+      config.dVocabOut,
+    ]);
+    logits.storage.guarded = 'logits';
+    logits.named = withLast(residual.named, 'd_vocab');
+    return logits.alias(null, 'logits');
   } finally {
     scope.close();
   }
 }
 
-/** A residual stream of the user's as [tokens, dModel], for the time of a run. */
+/** A residual stream of the user's as [tokens, dModel] without names, for the time of a run. */
 function packed(residual: Tensor, { dModel }: Config, scope: Scope): Tensor {
-  const own = residual.alias(scope);
+  const own = residual.alias(scope).renamed(null);
   return own.reshape([-1, dModel]);
 }
 

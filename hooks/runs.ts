@@ -12,6 +12,7 @@ import type { ActivationCache } from './cache.js';
 import { type Edit, editsOf } from './edits.js';
 import { ForkRun } from './fork-run.js';
 import type { Base } from './interventions.js';
+import { openRuns, weighsLater } from './later-keys.js';
 import type { Read } from './metric.js';
 import type { HookedTransformer } from './model.js';
 import { type HostNumbers, type Place, Places, type RunInfo, type Setting } from './places.js';
@@ -51,7 +52,7 @@ export class Runs implements Ground {
   /** Per run the hook points that are needed, and from which position on. */
   readonly #needs = new Map<string, Map<string, number>>();
   readonly #means = new Set<string>();
-  /** Halves whose residual stream is wanted, and the streams. */
+  /** Halves whose residual stream is wanted. */
   readonly #wanted = new Set<number>();
   readonly #stages = new Map<number, Tensor>();
   readonly #uploaded = new Map<HostNumbers | string, Tensor>();
@@ -66,7 +67,8 @@ export class Runs implements Ground {
     this.reads = readsOf(rows, reads);
     const info = { lengths: lengthsOf(rows), cells: null };
     const infos = new Map<string, RunInfo>([['base', info]]);
-    this.setting = { config: model.config, base: info, runs: infos, places: new Places(model.gpu) };
+    const [places, open] = [new Places(model.gpu), openRuns(interventions, sources)];
+    this.setting = { config: model.config, base: info, runs: infos, places, open };
     const own: TokenRun = { kind: 'tokens', rows, edits: [] };
     this.#runs.set('base', own);
     for (const source of sources) {
@@ -102,7 +104,7 @@ export class Runs implements Ground {
 
   /** Token-layers of sources that are lists of counterfactuals. */
   get tokenLayers(): number {
-    return [...this.#runs.values()].reduce((n, run) => n + (run.kind === 'forks' ? run.tokenLayers : 0), 0);
+    return [...this.#runs.values()].reduce((n, r) => n + (r.kind === 'forks' ? r.tokenLayers : 0), 0);
   }
 
   /** Edits of the base run itself, at one prompt. */
@@ -123,17 +125,17 @@ export class Runs implements Ground {
 
   /** Notes what an edit will ask for. */
   need(edits: readonly Edit[]): void {
-    for (const { place } of edits) {
+    for (const edit of edits) {
+      const { place } = edit;
       if (!place || place.kind === 'host') continue;
-      if (place.kind === 'mean') this.#means.add(place.run);
       const source = this.#runs.get(place.run)!;
+      if (place.kind === 'mean') this.#means.add(place.run);
       if (source.kind === 'cache') checkCache(place, source.cache);
-      let names = this.#needs.get(place.run);
-      if (!names) this.#needs.set(place.run, (names = new Map()));
-      names.set(
-        place.name,
-        Math.min(place.kind === 'run' ? place.pos : 0, names.get(place.name) ?? Infinity),
-      );
+      if (source.kind === 'forks' && weighsLater(edit)) source.keepWhole();
+      const names = this.#needs.get(place.run) ?? new Map<string, number>();
+      this.#needs.set(place.run, names);
+      const from = place.kind === 'run' ? place.pos : 0;
+      names.set(place.name, Math.min(from, names.get(place.name) ?? Infinity));
       // Where a counterfactual has not left the base yet, its values are the base's.
       if (source.kind === 'forks') this.needOfBase(place.name);
     }
@@ -233,9 +235,11 @@ export class Runs implements Ground {
     if (source.kind === 'cache') return false;
     if (source.kind === 'forks') return place.row === row && !source.owns(place);
     const [a, b] = [source.rows[place.row], this.rows[row]];
-    for (let p = 0; p <= place.pos; p++) if (a[p] !== b[p]) return false;
+    const seen =
+      this.setting.config.attentionDir === 'bidirectional' ? Math.max(a.length, b.length) : place.pos + 1; // tokens that reach it
+    for (let p = 0; p < seen; p++) if (a[p] !== b[p]) return false;
     const touches = (edits: readonly Edit[], r: number) =>
-      edits.some((e) => e.row === r && e.order <= order && e.pos <= place.pos);
+      edits.some((e) => e.row === r && e.order <= order && e.pos < seen);
     return !touches(source.edits, place.row) && !touches((this.#runs.get('base') as TokenRun).edits, row);
   }
 
@@ -286,14 +290,9 @@ export class Runs implements Ground {
   /** How many first tokens of each prompt are just those of the base run, whose keys and values then serve both. */
   #shared(name: string): number[] {
     const [base, source] = [this.#runs.get('base') as TokenRun, this.#runs.get(name)!];
-    if (
-      !this.#sharing ||
-      name === 'base' ||
-      source.kind !== 'tokens' ||
-      !this.comparable(name) ||
-      this.#means.has(name)
-    )
-      return [];
+    if (!this.#sharing || this.setting.config.attentionDir === 'bidirectional') return [];
+    if (name === 'base' || source.kind !== 'tokens') return [];
+    if (!this.comparable(name) || this.#means.has(name)) return [];
     if (this.reads.length !== this.rows.length || source.edits.length || base.edits.length) return [];
     return source.rows.map((row, i) => {
       let k = 0;

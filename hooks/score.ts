@@ -4,7 +4,8 @@ import { pairLogits, topLogits } from '../engine/score.js';
 import { Tensor } from '../engine/tensor.js';
 import type { TextInput } from '../engine/text.js';
 import type { Tokenizer } from '../engine/tokenizer.js';
-import { type InputOptions, readInput } from './input.js';
+import { finite, notFinite } from '../weights/finite.js';
+import { type InputOptions, needLanguageModel, readInput } from './input.js';
 import type { Runnable } from './run.js';
 import { type ManyTextsOptions, runTrie } from './run-trie.js';
 import { readsOf, runApart, shareBeginnings } from './trie.js';
@@ -24,6 +25,7 @@ export async function logProbs(
   options: ScoreOptions = {},
 ): Promise<Float32Array[]> {
   const { gpu, gpuWeights: w } = model;
+  needLanguageModel(model.config, 'log-probabilities of next tokens');
   const trie = options.hooks?.length ? runApart(rows) : shareBeginnings(rows, { leaves: false });
   const { start, common } = trie;
   const target = new Uint32Array(trie.nodeOf.length);
@@ -31,6 +33,10 @@ export async function logProbs(
     for (let p = 1; p < row.length; p++) target[start[i] + p - 1] = row[p];
   });
   const value = new Float32Array(target.length);
+  const placeOf = (i: number) => {
+    const row = start.findLastIndex((s) => s <= i);
+    return `row ${row}, position ${i - start[row] + 1}: the log-probability of its token`;
+  };
   // What a row has in common with the one before it has been predicted there.
   const known = (row: number) => Math.max(0, common[row] - 1);
   const reads = readsOf(trie, (row) => [known(row), rows[row].length - 1]);
@@ -45,7 +51,9 @@ export async function logProbs(
     const { picked, state } = pairLogits(x, pairs, w.W_U, w.b_U);
     const [logit, lse] = [await picked.data(), logSumExps(await state.data())];
     at.forEach((i, n) => {
-      value[i] = logit[n] - lse[rowOf[n]];
+      const logProb = logit[n] - lse[rowOf[n]];
+      if (!Number.isFinite(logProb)) throw notFinite(placeOf(i), logProb);
+      value[i] = logProb;
     });
   });
   trie.order.forEach((row, rank) => {
@@ -81,14 +89,14 @@ export async function nextTokens(
   { k = 1, prependBos, ...options }: NextTokensOptions = {},
 ): Promise<(readonly NextToken[])[]> {
   const { config, gpuWeights: w } = model;
-  if (!Number.isInteger(k) || k < 1 || k > config.dVocab)
-    throw new Error(`nextTokens: k = ${k}, but it is between 1 and the ${config.dVocab} tokens there are`);
+  if (!Number.isInteger(k) || k < 1 || k > config.dVocabOut)
+    throw new Error(`nextTokens: k = ${k}, but it is between 1 and the ${config.dVocabOut} tokens there are`);
   const rows = readInput(model, input, { prependBos }).tokens;
   const trie = options.hooks?.length ? runApart(rows) : shareBeginnings(rows, { leaves: true });
   const { nodeOf, start } = trie;
   const byNode = new Map<number, NextToken[]>();
   const reads = readsOf(trie, (row) => [rows[row].length - 1, rows[row].length]);
-  const step = Math.max(64, Math.floor(LOGITS_BYTES / 4 / config.dVocab / 64) * 64);
+  const step = Math.max(64, Math.floor(LOGITS_BYTES / 4 / config.dVocabOut / 64) * 64);
   await runTrie(model, trie, reads, options, async ({ x, at, rowOf }) => {
     const [n] = x.shape;
     const nodes = new Uint32Array(n);
@@ -99,7 +107,12 @@ export async function nextTokens(
       const some = x.window([[from, Math.min(n, from + step)]]);
       const { values, indices, state } = topLogits(some, k, w.W_U, w.b_U);
       const [logit, token] = [await values.data(), await indices.data()];
-      logSumExps(await state.data()).forEach((lse, r) => {
+      const lses = finite(logSumExps(await state.data()), (r) => {
+        const node = nodes[from + r];
+        const row = rows.findIndex((_, row) => nodeOf[start[row + 1] - 1] === node);
+        return `prompt ${row}: the log-sum-exp of the logits at its end`;
+      });
+      lses.forEach((lse, r) => {
         const next = Array.from({ length: k }, (_, j) => ({
           token: token[r * k + j],
           logProb: logit[r * k + j] - lse,

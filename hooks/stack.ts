@@ -1,25 +1,47 @@
 /** Stacks of components of the residual stream: filled piece by piece, normalised on the way, and their sums checked. */
 
+import { axesOf } from '../engine/axes.js';
 import { copyInto } from '../engine/launches.js';
-import { layerNorm, normalizeBy } from '../engine/ops.js';
+import { Norm } from '../engine/norm.js';
 import { sameShape, showShape, sizeOf } from '../engine/shape.js';
 import { Scope } from '../engine/storage.js';
 import { Tensor } from '../engine/tensor.js';
-import type { Config } from '../weights/config.js';
+import { normNamed } from '../engine/weights.js';
+import { hasNorms } from '../weights/norm.js';
 import type { ActivationCache } from './cache.js';
 import { type Component, rowsAPiece } from './components.js';
 import { Look } from './look.js';
+import type { Holder } from './owning.js';
 import type { PosSlice } from './positions.js';
 
 /** Rows of the residual stream, and what each is. */
-export interface Stack {
+export interface Stack extends Holder {
   /** [component, batch, pos, dModel]; a single position drops its axis, rows of different length give [component, tokens, dModel]. */
   readonly stack: Tensor;
   /** One a row, as TransformerLens has them. */
   readonly labels: readonly string[];
-  /** Gives the memory of `stack` back. */
-  dispose(): void;
+  /** The norm that was applied, if any. */
+  readonly meta: StackMeta;
 }
+
+/** Which norm a stack has passed. */
+export interface StackMeta {
+  readonly applyLn: false | LayerNormMode;
+  /** `ln_final`, `blocks.3.ln1` …; null where none was applied. */
+  readonly norm: string | null;
+  /** Whether its gain and bias were applied too (where the model still has them). */
+  readonly gainAndBias: boolean;
+}
+
+/** What is known of a stack that has passed a norm in this mode. */
+export const metaOf = (norm: string, applyLn: false | LayerNormMode): StackMeta => ({
+  applyLn,
+  norm: applyLn ? norm : null,
+  gainAndBias: wholeNorm(norm, applyLn),
+});
+
+/** At the final norm a scale of each row's own means the whole norm, as in TransformerLens. */
+const wholeNorm = (norm: string, mode: false | LayerNormMode) => mode === 'recomputed' && norm === 'ln_final';
 
 /** How far what adds up is off. */
 export interface SumCheck {
@@ -34,7 +56,7 @@ export interface SumCheck {
 /** A stack whose rows are parts of something. */
 export interface Decomposition extends Stack {
   readonly sum: {
-    /** What is decomposed: the hook point, and `, normalised` where a layer norm was applied. */
+    /** What is decomposed: the hook point, and `, normalised` where a norm was applied. */
     readonly of: string;
     /** True when the rows alone add up to it. */
     readonly complete: boolean;
@@ -48,43 +70,44 @@ export interface Decomposition extends Stack {
   };
 }
 
-/** `frozen`: divided by the scale that the model's layer norm had in the run; `recomputed`: by each row's own. */
+/** `frozen`: divided by the scale that the model's norm had in the run; `recomputed`: by each row's own. */
 export type LayerNormMode = 'frozen' | 'recomputed';
 
 /** What a piece [k, tokens, width] of a stack becomes. */
 export type Normalize = (piece: Tensor) => Tensor;
 
-/** Tells what a layer norm reads: `[blocks.3.]ln1`, `ln2` or `ln_final`. */
+/** The norm that reads a state of the residual stream: `[blocks.3.]ln1`, `ln2` or `ln_final`. */
 export const normOf = (layer: number, mlpInput: boolean, nLayers: number): string =>
   layer === nLayers ? 'ln_final' : `blocks.${layer}.${mlpInput ? 'ln2' : 'ln1'}`;
 
+/** The norm of that name in the model of a cache; null in models without norms. */
+export const normIn = ({ model }: ActivationCache, name: string): Norm | null =>
+  normNamed(model.gpuWeights, name);
+
 /**
- * The layer norm `norm`, applied to vectors: their mean is taken off, and they are divided by a scale. Gain and bias are not
- * applied. In models without layer norms nothing happens.
- * @param look where; directions it projects onto must have been centred (`centred`)
+ * A norm applied to vectors. `frozen`: with its scale in the run, without gain and bias, so that parts of a sum stay parts of one.
+ * `recomputed`: each vector with a scale of its own; at the final norm with gain and bias, as TransformerLens has it. In models
+ * without norms nothing happens.
+ * @param look where; directions that it projects onto must have passed the norm (`Norm.pullBack`)
  */
 export function normalizer(
   look: Look,
-  norm: string,
+  name: string,
   mode: LayerNormMode | false,
   scope: Scope,
   what: string,
 ): Normalize {
-  const { config } = look.cache;
-  if (mode === 'recomputed' && hasNorm(config))
-    return (piece) => layerNorm(piece, null, config.eps).normalized;
-  const scale = mode && frozenScale(look, norm, scope, what);
-  if (!scale) return (piece) => piece;
-  if (look.projected) return (piece) => piece.div(scale);
-  return (piece) => normalizeBy(piece, scale.expand([piece.shape[0], -1, -1]), null);
+  const norm = normIn(look.cache, name);
+  if (!norm || !mode) return (piece) => piece;
+  if (mode === 'recomputed') return (piece) => norm.apply(piece, wholeNorm(name, mode) ? 'whole' : 'plain');
+  const scale = frozenScale(look, name, scope, what)!;
+  if (look.projected) return (piece) => Norm.divided(piece, scale);
+  return (piece) => norm.divideBy(piece, scale.expand([piece.shape[0], -1, -1]), 'plain');
 }
 
-/** Whether the model has layer norms. */
-export const hasNorm = ({ normalization }: Config): boolean => normalization !== 'none';
-
-/** The scale that a layer norm had in the run: [1, tokens, 1]; null in models without layer norms. */
+/** The scale that a norm had in the run: [1, tokens, 1]; null in models without norms. */
 export function frozenScale(look: Look, norm: string, scope: Scope, what: string): Tensor | null {
-  if (!hasNorm(look.cache.config)) return null;
+  if (!hasNorms(look.cache.config)) return null;
   const scale = look.at(`${norm}.hook_scale`, scope);
   if (scale.size !== look.tokens)
     throw new Error(
@@ -92,10 +115,6 @@ export function frozenScale(look: Look, norm: string, scope: Scope, what: string
     );
   return scale.reshape([1, look.tokens, 1]);
 }
-
-/** Directions whose products with a vector are those with the vector less its mean: layer norm's first half, carried over. */
-export const centred = (directions: Tensor): Tensor =>
-  directions.sub(directions.mean(-1, { keepDims: true }));
 
 /**
  * All rows of some components, one after another: [rows, ...lead, ...last], owned by the caller.
@@ -129,7 +148,13 @@ export function fill(
         const sum = sumOfRows(out, own, look, piece.scope);
         copyInto(sum ? piece.sub(sum) : piece, out, at);
       });
-    return out.reshape([shape[0], ...look.lead, ...look.last]);
+    const shaped = out.reshape([shape[0], ...look.lead, ...look.last]);
+    shaped.named = axesOf([
+      'component',
+      ...look.names,
+      ...look.last.map(() => (look.projected ? null : 'd_model')),
+    ]);
+    return shaped;
   } finally {
     out.dispose();
   }
@@ -166,8 +191,10 @@ export function sumOfRows(stack: Tensor, n: number, look: Look, scope: Scope | n
 
 /** Largest distance of two tensors, and the largest of the second. */
 export async function compare(sum: Tensor, expected: Tensor): Promise<SumCheck> {
+  const error = sum.sub(expected);
+  // A maximum may pass over NaN: 0 · x adds it.
   const [maxError, largest] = await Promise.all(
-    [sum.sub(expected), expected].map((t) => t.map('abs').max().item()),
+    [error, expected].map((t) => t.map('abs').max().add(t.mul(0).sum()).item()),
   );
   return { maxError, largest, ok: maxError <= 1e-4 * Math.max(1, largest) };
 }
@@ -198,6 +225,7 @@ export function normalizeStack(
     const normalize = normalizer(look, norm, mode, scope, what);
     const rows = stack.alias(scope).reshape([single ? 1 : stack.shape[0], look.tokens, look.width]);
     const out = Tensor.result(stack.gpu, stack.shape, [], stack.label);
+    out.named = stack.named;
     const step = rowsAPiece(look);
     for (let at = 0; at < rows.shape[0]; at += step) {
       const piece = normalize(rows.window([[at, Math.min(at + step, rows.shape[0])]]));

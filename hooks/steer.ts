@@ -50,7 +50,13 @@ export async function steer(
       return [intervention, within(runs.setting, open ? total : prompt.length)];
     });
     const byPosition: Edit[][] = [];
-    for (const edit of edits) (byPosition[edit.pos] ??= []).push(edit);
+    for (const edit of edits) {
+      // A pattern may weigh later keys of the prompt; of tokens that come one by one there are none.
+      const keys = edit.geometry.pattern ? Math.max(prompt.length, edit.pos + 1) : Infinity;
+      if (edit.start >= keys) continue;
+      const width = Math.min(edit.width, keys - edit.start);
+      (byPosition[edit.pos] ??= []).push({ ...edit, width });
+    }
     runs.need(edits);
     runs.plan(new Set());
     await runs.start({ signal, forks: false });

@@ -11,6 +11,7 @@ import type { HookedTransformer } from './model.js';
 import type { NameFilter } from './names.js';
 import { hooksByName, run } from './run.js';
 import { type HookEntry, HookTap } from './tap.js';
+import { asRows } from './view.js';
 
 /** What a backward pass may be asked. */
 export interface BackwardPassOptions {
@@ -94,8 +95,7 @@ export async function tapedRun<T>(
       const { layout } = kept;
       const watchLogits = (flat: Tensor) => {
         const seen = tape.watch(flat, 'logits');
-        const shown = batch.equal ? seen.reshape([batch.rows.length, batch.rows[0].length, -1]) : seen;
-        kept.put('logits', shown.detach());
+        kept.put('logits', asRows(seen, ['d_vocab'], batch).detach());
         return seen;
       };
       const setting = {
@@ -117,7 +117,11 @@ export async function tapedRun<T>(
         try {
           await tape.backward(seeds, { constant, again: true, at: (name, g) => tap.at(name, g) });
           const grads = new ActivationCache(model, layout);
-          for (const [name, t] of kept) grads.put(name, got.get(name) ?? zerosLike(t, t.shape).keep());
+          for (const [name, t] of kept) {
+            const grad = got.get(name) ?? zerosLike(t, t.shape).keep();
+            grad.named = t.named;
+            grads.put(name, grad);
+          }
           return grads;
         } catch (e) {
           for (const t of got.values()) t.dispose();

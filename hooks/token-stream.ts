@@ -62,7 +62,10 @@ function cutOf(tokenizer: Tokenizer, text: string): number {
 }
 
 function changesNothing(tokenizer: Tokenizer, text: string, at: number): boolean {
-  const [before, after] = [text.slice(Math.max(0, at - AROUND), at), text.slice(at, at + AROUND)];
+  const [from, to] = [Math.max(0, at - AROUND), Math.min(text.length, at + AROUND)];
+  // half a surrogate pair is no text
+  const before = text.slice(from + (isLowSurrogate(text, from) ? 1 : 0), at);
+  const after = text.slice(at, to - (isLowSurrogate(text, to) ? 1 : 0));
   const parts = [...tokenizer.encode(before), ...tokenizer.encode(after)];
   const whole = tokenizer.encode(before + after);
   return whole.length === parts.length && whole.every((t, i) => t === parts[i]);

@@ -6,14 +6,31 @@
 import { addInto } from '../engine/accumulate.js';
 import { type MethodOptions, Optimizer, type OptimizerState, parameterGroups } from '../engine/optimizer.js';
 import { parameters } from '../engine/parameters.js';
-import { uniform } from '../engine/random.js';
 import { readWeights } from '../engine/read-weights.js';
 import type { Tensor } from '../engine/tensor.js';
+import { HOLDS } from '../engine/user-scope.js';
 import { Fingerprint } from '../weights/fingerprint.js';
+import {
+  between,
+  callback,
+  count,
+  having,
+  type Kind,
+  listOf,
+  notNegative,
+  oneOf,
+  orNull,
+  positive,
+  seed,
+  signal,
+  tokens,
+} from '../weights/kinds.js';
+import { needed, options, signature } from '../weights/options.js';
 import { weightViews } from '../weights/views.js';
 import type { HookedTransformer } from './model.js';
-import { type LossGradients, lossGradients } from './parameter-gradients.js';
+import { gradientsOf, type LossGradients, type Predictions, predictionsOf } from './parameter-gradients.js';
 import { constantSchedule, type Schedule } from './schedule.js';
+import { BadLoss, Reports } from './training-reports.js';
 
 /** A row of a batch that says which of its predictions count. */
 export interface WeightedRow {
@@ -33,7 +50,7 @@ export interface TrainerOptions extends MethodOptions {
   schedule?: Schedule;
   /** Largest norm of all gradients together; more is scaled down. Default 1; null: no limit. */
   maxNorm?: number | null;
-  /** Batches a step, whose gradients are averaged. Default 1. */
+  /** Batches a step. They count as one batch of all their rows: every prediction the same. Default 1. */
   accumulate?: number;
 }
 
@@ -42,7 +59,7 @@ export interface TrainProgress {
   /** Steps so far, those before a resumption included. */
   readonly step: number;
   readonly steps: number;
-  /** Mean loss of the steps since the last report, in nats. */
+  /** Mean loss of the predictions since the last report, in nats. */
   readonly loss: number;
   /** The factor times the peak. */
   readonly lr: number;
@@ -68,13 +85,54 @@ export interface TrainOptions {
   signal?: AbortSignal;
 }
 
+const TRAINER = options<TrainerOptions>({
+  lr: needed(notNegative),
+  schedule: callback,
+  maxNorm: orNull(positive),
+  accumulate: count,
+  method: oneOf('adamw', 'muon'),
+  weightDecay: notNegative,
+  beta1: between(0, 1),
+  beta2: between(0, 1),
+  eps: positive,
+  momentum: between(0, 1),
+});
+const MODEL = having('a model of HookedTransformer', 'gpuWeights', 'processing');
+const takesTrainer = signature('Trainer', { model: MODEL, options: TRAINER });
+const VALIDATION = options<NonNullable<TrainOptions['validation']>>({
+  rows: needed(listOf(tokens, 'rows of token ids')),
+  every: needed(count),
+  sample: count,
+  seed,
+});
+const TRAIN = options<TrainOptions>({
+  steps: needed(count),
+  reportEvery: count,
+  onProgress: callback,
+  validation: VALIDATION,
+  pause: options<NonNullable<TrainOptions['pause']>>({ every: needed(count), call: needed(callback) }),
+  signal,
+});
+const BATCHES: Kind = {
+  what: 'batches: a list, a generator or another iterable',
+  is: (value) =>
+    typeof value === 'object' &&
+    value !== null &&
+    (Symbol.iterator in value || Symbol.asyncIterator in value),
+};
+const takesTrain = signature('train', { batches: BATCHES, options: TRAIN });
+
 /** Trains a model. The model can be used at any time; `model.weights` is as of the last `readBack`. */
 export class Trainer {
   readonly model: HookedTransformer;
   readonly #optimizer: Optimizer;
   readonly #options: TrainerOptions;
+  /** The step whose loss was not a number. */
+  #failedAt: number | null = null;
+
   /** @throws when the model's weights were processed: what is trained would not be what a checkpoint holds. */
   constructor(model: HookedTransformer, options: TrainerOptions) {
+    takesTrainer(model, options);
     const done = Object.entries(model.processing).filter(([, on]) => on);
     if (done.length)
       throw new Error(
@@ -92,18 +150,29 @@ export class Trainer {
 
   /**
    * One step.
-   * @param batches as many as `accumulate` says (any number is right: gradients are averaged over them)
-   * @returns the mean loss before the step: []. The caller disposes of it.
+   * @param batches any number of them; they are one batch of all their rows
+   * @returns the mean loss of their predictions before the step: []. NaN when it or a gradient is not a number; the
+   * weights are then those of the last step that began with a loss that was one. The caller disposes of it.
    */
   async step(batches: readonly TrainingBatch[]): Promise<Tensor> {
+    return (await this.#take(batches)).loss;
+  }
+
+  async #take(batches: readonly TrainingBatch[]): Promise<{ loss: Tensor; total: number }> {
+    if (this.#failedAt !== null)
+      throw new Error(`training has failed at step ${this.#failedAt}: go on with a new Trainer`);
     const { maxNorm = 1 } = this.#options;
+    const lr = this.rateAt(this.steps);
+    const parts = batches.map((batch) => partOf(this.model, batch));
+    if (!parts.length) throw new Error('a training step needs a batch');
+    const total = parts.reduce((sum, part) => sum + part.chosen.total, 0);
     let sum: LossGradients | null = null;
     try {
-      for (const batch of batches) sum = added(sum, await gradientsOf(this.model, batch));
-      if (!sum) throw new Error('a training step needs a batch');
-      const settings = { lr: this.rateAt(this.steps), maxNorm, gradientScale: 1 / batches.length };
-      this.#optimizer.step(sum.grads, settings);
-      return sum.loss.mul(1 / batches.length).keep();
+      for (const { rows, chosen } of parts)
+        sum = added(sum, await gradientsOf(this.model, rows, chosen, total));
+      const { grads, loss } = sum!;
+      this.#optimizer.step(grads, { lr, maxNorm, loss });
+      return { loss: loss.mul(1).keep(), total };
     } finally {
       sum?.dispose();
       this.model.gpu.flush();
@@ -111,41 +180,71 @@ export class Trainer {
   }
 
   /**
-   * Trains until `steps` steps are done, or the batches run out, and reads the weights back.
+   * Trains until `steps` steps are done, or the batches run out, and reads the weights back. Batches that are left when they
+   * run out are a last, smaller step.
    * @param batches of the whole run, from its first step on: a resumed trainer skips those that it has seen
+   * @throws when a loss or a gradient is not a number: the weights are then those of the last step that began with a good loss
    */
   async train(
     batches: Iterable<TrainingBatch> | AsyncIterable<TrainingBatch>,
     options: TrainOptions,
   ): Promise<void> {
+    takesTrain(batches, options);
     const { steps, pause, signal } = options;
     const { accumulate = 1 } = this.#options;
     const report = new Reports(this, options);
     let seen = this.steps * accumulate;
-    let group: TrainingBatch[] = [];
-    if (this.steps < steps)
-      for await (const batch of batches) {
-        if (seen-- > 0) continue;
-        group.push(batch);
-        if (group.length < accumulate) continue;
-        signal?.throwIfAborted();
-        await report.stepped(await this.step(group), group);
-        group = [];
-        const last = this.steps >= steps;
-        if (pause && (last || this.steps % pause.every === 0)) {
-          await report.settle();
-          await pause.call(this);
-        }
-        if (last) break;
+    const take = async (group: readonly TrainingBatch[]) => {
+      signal?.throwIfAborted();
+      await report.stepped(await this.#take(group), group);
+      const last = this.steps >= steps;
+      if (pause && (last || this.steps % pause.every === 0)) {
+        await report.settle();
+        await pause.call(this);
       }
-    await report.settle();
+      return last;
+    };
+    try {
+      let group: TrainingBatch[] = [];
+      let last = this.steps >= steps;
+      if (!last)
+        for await (const batch of batches) {
+          if (seen-- > 0) continue;
+          group.push(batch);
+          if (group.length < accumulate) continue;
+          last = await take(group);
+          group = [];
+          if (last) break;
+        }
+      if (group.length && !last) await take(group);
+      await report.settle();
+    } catch (e) {
+      if (!(e instanceof BadLoss)) throw e;
+      await this.#fail(e.step);
+    }
     await this.readBack();
+  }
+
+  /** Brings the weights back that step `step - 1` began with, and says so. */
+  async #fail(step: number): Promise<never> {
+    this.#failedAt = step;
+    const good = Math.max(0, step - 2);
+    this.#optimizer.restoreGood(good);
+    await this.readBack();
+    throw new Error(
+      `step ${step}: the loss or its gradient is not a number. The weights are those after ${good} steps, the last with a good loss. A smaller lr, a warm-up or a smaller maxNorm helps`,
+    );
   }
 
   /** The factor times the peak learning rate, at a step. */
   rateAt(step: number): number {
     const { lr, schedule = constantSchedule() } = this.#options;
-    return lr * schedule(step);
+    const factor = schedule(step);
+    if (!(Number.isFinite(factor) && factor >= 0))
+      throw new Error(
+        `Trainer: the schedule gives ${factor} for step ${step}: it must be a number, 0 or more`,
+      );
+    return lr * factor;
   }
 
   /** Brings `model.weights`, `checkpoint()` and `hash` up to date with the weights on the GPU. */
@@ -163,7 +262,9 @@ export class Trainer {
   }
 
   /** What the optimiser remembers: with the weights, all that is needed to go on exactly. */
-  state(): Promise<OptimizerState> {
+  async state(): Promise<OptimizerState> {
+    if (this.#failedAt !== null)
+      throw new Error(`training has failed at step ${this.#failedAt}: its state is not worth keeping`);
     return this.#optimizer.state();
   }
 
@@ -176,15 +277,34 @@ export class Trainer {
   dispose(): void {
     this.#optimizer.dispose();
   }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+
+  /** Internal: see `scope`. */
+  [HOLDS](): Iterable<unknown> {
+    return [this.#optimizer, this.model];
+  }
 }
 
-function gradientsOf(model: HookedTransformer, batch: TrainingBatch): Promise<LossGradients> {
+/** The rows of a batch, and which of their predictions count. @throws as `lossGradients` does */
+function partOf(
+  model: HookedTransformer,
+  batch: TrainingBatch,
+): { rows: (readonly number[])[]; chosen: Predictions } {
   const rows = batch.map((row) => ('tokens' in row ? row.tokens : row));
+  batch.forEach((row, i) => {
+    if ('tokens' in row && row.weights.length !== row.tokens.length - 1)
+      throw new Error(
+        `row ${i} has ${row.tokens.length} tokens and ${row.weights.length} weights: every token but the first needs one`,
+      );
+  });
   const where = (row: number, pos: number) => {
     const given = batch[row];
     return 'tokens' in given ? given.weights[pos] : 1;
   };
-  return lossGradients(model, rows, { where });
+  return { rows, chosen: predictionsOf(model, rows, where) };
 }
 
 /** Both together, in the memory of the first. */
@@ -194,73 +314,4 @@ function added(sum: LossGradients | null, next: LossGradients): LossGradients {
   for (const [name, gradient] of next.grads) addInto(sum.grads.get(name)!, gradient);
   next.dispose();
   return sum;
-}
-
-/** Keeps the books of a run: at most two steps are on their way to the GPU, so that it is never idle. */
-class Reports {
-  readonly #trainer: Trainer;
-  readonly #options: TrainOptions;
-  readonly #begun = performance.now();
-  #pending: Promise<number> | null = null;
-  #losses: number[] = [];
-  #tokens = 0;
-  #measured = 0;
-
-  constructor(trainer: Trainer, options: TrainOptions) {
-    this.#trainer = trainer;
-    this.#options = options;
-  }
-
-  /** A step was submitted: waits for the one before. */
-  async stepped(loss: Tensor, batches: readonly TrainingBatch[]): Promise<void> {
-    const value = loss.item().finally(() => loss.dispose());
-    value.catch(() => {}); // whoever awaits it hears of it
-    const before = this.#pending;
-    this.#pending = value;
-    if (before) this.#losses.push(await before);
-    for (const row of batches.flat()) this.#tokens += 'tokens' in row ? row.tokens.length : row.length;
-    const { reportEvery = 20, steps } = this.#options;
-    const { steps: step } = this.#trainer;
-    if (step % reportEvery === 0 || step === steps) await this.#report(step);
-  }
-
-  /** Waits for all that was submitted. */
-  async settle(): Promise<void> {
-    const last = this.#pending;
-    this.#pending = null;
-    if (last) this.#losses.push(await last);
-  }
-
-  async #report(step: number): Promise<void> {
-    await this.settle();
-    const { steps, validation, onProgress } = this.#options;
-    const due = validation && Math.floor(step / validation.every) > this.#measured;
-    if (due) this.#measured = Math.floor(step / validation.every);
-    const loss = this.#losses.reduce((a, b) => a + b, 0) / this.#losses.length;
-    this.#losses = [];
-    const seconds = (performance.now() - this.#begun) / 1000;
-    const rows = due ? sampled(validation, step) : [];
-    onProgress?.({
-      step,
-      steps,
-      loss,
-      lr: this.#trainer.rateAt(step - 1),
-      tokens: this.#tokens,
-      tokensPerSecond: this.#tokens / seconds,
-      validation: due ? await this.#trainer.model.loss(rows, { prependBos: false }) : null,
-    });
-  }
-}
-
-/** Other rows at every step, the same ones in every run. */
-function sampled(
-  { rows, sample = rows.length, seed = 1 }: NonNullable<TrainOptions['validation']>,
-  step: number,
-): (readonly number[])[] {
-  const random = uniform(seed + step);
-  const left = [...rows];
-  return Array.from(
-    { length: Math.min(sample, rows.length) },
-    () => left.splice(Math.floor(random() * left.length), 1)[0],
-  );
 }

@@ -3,6 +3,7 @@
  * length are shown as [batch, pos, ...], ragged ones as they are, and `takeRow` takes one row out of either.
  */
 
+import { type Axes, type AxisName, axesOf } from '../engine/axes.js';
 import type { Row } from '../engine/batch.js';
 import type { Tensor } from '../engine/tensor.js';
 import { isPattern } from './names.js';
@@ -14,16 +15,57 @@ export interface Rows {
   readonly nHeads: number;
 }
 
-/** [tokens, ...] as the user sees it: [batch, pos, ...] when the rows are equal. A view. */
-export function present(name: string, t: Tensor, { rows, equal }: Rows): Tensor {
-  if (isPattern(name) || !equal) return t;
-  return t.reshape([rows.length, rows[0].length, ...t.shape.slice(1)]);
+/** [tokens, ...] as the user sees it: [batch, pos, ...] when the rows are equal, its axes named. A view. */
+export function present(name: string, t: Tensor, seen: Rows): Tensor {
+  const { rows, equal, nHeads } = seen;
+  if (isPattern(name)) {
+    if (equal) return t.renamed(axesOf(PATTERN));
+    const lengths = (r: Row) => [nHeads, r.length, r.position + r.length];
+    const packed = {
+      axes: PATTERN.slice(1),
+      rows: rows.map((r) => ({ start: r.block, lengths: lengths(r) })),
+    };
+    return t.renamed({ names: [null], packed });
+  }
+  return asRows(t, innerAxes(name, t.shape.length), seen);
 }
 
-/** The way back: [tokens, ...]. A view. */
+/** The rows of a packed tensor [tokens, ...inner] as the user sees them, as `present` does. */
+export function asRows(t: Tensor, inner: readonly AxisName[], { rows, equal }: Omit<Rows, 'nHeads'>): Tensor {
+  if (!equal) return t.renamed(raggedAxes(inner, rows));
+  const view = t.reshape([rows.length, rows[0].length, ...t.shape.slice(1)]);
+  view.named = axesOf(['batch', 'pos', ...inner]);
+  return view;
+}
+
+const PATTERN = ['batch', 'head', 'query', 'key'];
+
+const raggedAxes = (inner: readonly AxisName[], rows: readonly Row[]): Axes => ({
+  names: [null, ...inner],
+  packed: { axes: ['pos'], rows: rows.map((r) => ({ start: r.start, lengths: [r.length] })) },
+});
+
+/** The axes behind the tokens of an activation that has `rank` axes when packed. */
+function innerAxes(name: string, rank: number): AxisName[] {
+  const last = /\.hook_scale$/.test(name)
+    ? null
+    : name === 'logits'
+      ? 'd_vocab'
+      : /\.mlp\.(ln\.)?hook_/.test(name)
+        ? 'd_mlp'
+        : /\.attn\.hook_[qkvz]$/.test(name)
+          ? 'd_head'
+          : 'd_model';
+  return rank > 2 ? ['head', last] : [last];
+}
+
+/** The way back: [tokens, ...], without names. A view. */
 export function pack(name: string, t: Tensor, { rows, equal }: Rows): Tensor {
-  if (isPattern(name) || !equal) return t;
-  return t.reshape([rows.length * rows[0].length, ...t.shape.slice(2)]);
+  const plain = t.renamed(null);
+  if (isPattern(name) || !equal) return plain;
+  const packed = plain.reshape([rows.length * rows[0].length, ...t.shape.slice(2)]);
+  plain.dispose();
+  return packed;
 }
 
 /** Row i of an activation as it was presented, as a batch of one: [1, pos, ...] or [1, head, query, key]. A view. */
@@ -37,6 +79,7 @@ export function takeRow(name: string, t: Tensor, { rows, equal, nHeads }: Rows, 
   const part = t.window([[start, start + count]]);
   const view = part.reshape([1, ...shape]);
   part.dispose();
+  view.named = axesOf(isPattern(name) ? PATTERN : ['batch', 'pos', ...innerAxes(name, t.shape.length)]);
   return view;
 }
 
@@ -73,7 +116,10 @@ export function putRow(
   const row = rows[i];
   const [start, count] = isPattern(name) ? patternBlock(row, nHeads) : [row.start, row.length];
   const flat = value.reshape([count, ...t.shape.slice(1)]);
-  const out = t.set([[start, start + count]], flat);
+  const plain = t.renamed(null);
+  const out = plain.set([[start, start + count]], flat);
+  out.named = t.named;
+  plain.dispose();
   flat.dispose();
   return out;
 }

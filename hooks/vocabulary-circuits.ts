@@ -69,7 +69,7 @@ async function vectorsOf(
     return gatherTable(weights.W_U, ids, tokens.length);
   }
   const inputs = tokens.map((token) => ({ tokens: [token] }));
-  const batch = packBatch(gpu, config.nHeads, inputs, scope);
+  const batch = packBatch(gpu, config, inputs, scope);
   const x = lookUp(weights.W_E, batch, 'token');
   return side === 'W_E' ? x : mlpHalf({ config, weights, batch, tap: noTap }, 0, x);
 }
@@ -115,7 +115,8 @@ export async function circuitFactors(
   { layer, head, circuit, embedding }: TokenCircuit,
   tokens: readonly number[],
 ): Promise<{ left: Tensor; right: Tensor }> {
-  const all = Array.from({ length: model.config.dVocab }, (_, t) => t);
+  const { dVocab, dVocabOut } = model.config;
+  const all = Array.from({ length: circuit === 'ov' ? dVocabOut : dVocab }, (_, t) => t);
   const [into, out, end] = circuit === 'ov' ? (['V', 'O', 'W_U'] as const) : (['Q', 'K', embedding] as const);
   const scope = new Scope();
   try {

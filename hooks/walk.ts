@@ -182,10 +182,10 @@ class Walker {
       for (let p = lo; p < hi - 1; p++) first.push(at++);
       lasts.push(at++);
     }
-    const keys = packBatch(gpu, config.nHeads, earlier, this.#scope, both);
+    const keys = packBatch(gpu, config, earlier, this.#scope, both);
     await storeKeysValues(this.#pass(half, before, keys), layer, pickRows(x, first));
     this.spans = spans.map(({ fork, hi }) => ({ fork, lo: hi - 1, hi }));
-    const queries = packBatch(gpu, config.nHeads, latest, this.#scope);
+    const queries = packBatch(gpu, config, latest, this.#scope);
     this.x = await attentionHalf(this.#pass(half, this.spans, queries), layer, pickRows(x, lasts));
     x.dispose();
     both.dispose();
@@ -239,7 +239,7 @@ class Walker {
       }),
     );
     const { gpu, config } = this.#model;
-    const batch = packBatch(gpu, config.nHeads, inputs, this.#scope);
+    const batch = packBatch(gpu, config, inputs, this.#scope);
     this.#packed = { spans, batch };
     return batch;
   }

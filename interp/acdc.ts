@@ -44,7 +44,7 @@ export async function acdc(model: HookedTransformer, options: AcdcOptions): Prom
   if (!(threshold > 0)) throw new Error(`acdc: threshold is ${threshold}: a positive number is needed`);
   const metric = given === 'kl' ? kl('clean') : given;
   const pair = edgePair(model, { ...options, metric });
-  const runs = await EdgeRuns.start(model, pair, metric);
+  const runs = await EdgeRuns.start(model, pair, metric, signal);
   try {
     const { graph } = runs;
     const change = (to: number, from: number) => (given === 'kl' ? to - from : Math.abs(to - from));

@@ -135,7 +135,7 @@ export async function compareWithPatching(
     top.map((i) => parts[i]),
   );
   const values = top.flatMap((i) => [...attributed.values.subarray(i * prompts, (i + 1) * prompts)]);
-  const checked = labelled(Float32Array.from(values), exact.axes, { ...attributed.meta });
+  const checked = labelled(Float32Array.from(values), exact.axes, { ...attributed.meta }, 'allowed');
   return { attributed, exact, checked, agreement: agreement(checked, exact, { worst }) };
 }
 

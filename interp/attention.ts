@@ -8,6 +8,7 @@
 
 import { type InputOptions, readInput } from '../hooks/input.js';
 import type { HookedTransformer } from '../hooks/model.js';
+import { stopping } from '../hooks/stopping.js';
 import { valueNorms } from '../hooks/value-norms.js';
 import { positionLabels, provenance } from './provenance.js';
 import { type Labelled, labelled } from './result.js';
@@ -47,7 +48,7 @@ export async function attentionPatterns(
   const n = tokens.length;
   const points = weight === 'value' ? ['pattern', 'v'] : ['pattern'];
   const names = layers.flatMap((l) => points.map((p) => `blocks.${l}.attn.hook_${p}`));
-  const { cache } = await model.runWithResidual(tokens, { names });
+  const { cache } = await model.runWithResidual(tokens, { names, hooks: stopping(model.gpu, signal) });
   try {
     const values = new Float32Array(layers.length * nHeads * n * n);
     for (const [i, l] of layers.entries()) {

@@ -68,8 +68,8 @@ export function averageTraces(traces: readonly (CausalTrace | WrongAnswer)[]): A
     ...{ traces: known.length, lowScore, highScore },
   };
   return {
-    effect: labelled(effect, axes, meta),
-    band: labelled(band, axes, meta),
+    effect: labelled(effect, axes, meta, 'allowed'),
+    band: labelled(band, axes, meta, 'allowed'),
     rows: byRole.map((rows) => rows.length),
     traces: known.length,
     lowScore,

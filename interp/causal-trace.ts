@@ -141,7 +141,7 @@ export async function causalTrace(
   const [best] = await topNext(model, tokens, { signal });
   const { token, text, prob: highScore } = best;
   const answer = { token, text };
-  if (expect !== undefined && text.trim() !== expect) return { correct: false, answer, highScore };
+  if (expect !== undefined && text.trim() !== expect.trim()) return { correct: false, answer, highScore };
 
   const positions = positionsOf(where, tokens, subject);
   const severed = [...(disableMlp ? [SITES.mlp] : []), ...(disableAttn ? [SITES.attn] : [])];

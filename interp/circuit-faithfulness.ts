@@ -53,7 +53,7 @@ export async function circuitFaithfulness(
       `circuitFaithfulness: sizes: ${bad}: numbers from 0 to the ${edges.length} edges are needed`,
     );
   const pair = edgePair(model, options);
-  const runs = await EdgeRuns.start(model, pair, metric);
+  const runs = await EdgeRuns.start(model, pair, metric, signal);
   try {
     const [clean, corrupted] = [mean(runs.clean), mean(runs.corrupted)];
     const scale = faithfulnessOf(metric.name, clean, corrupted);

@@ -13,7 +13,10 @@ import type { ActivationCache } from '../hooks/cache.js';
 import type { Counterfactual } from '../hooks/interventions.js';
 import type { HookedTransformer } from '../hooks/model.js';
 import { actName } from '../hooks/names.js';
+import { stopping } from '../hooks/stopping.js';
 import type { Sweep } from '../hooks/sweep.js';
+import { finite } from '../weights/finite.js';
+import { hasNorms, linearNorm, normAt } from '../weights/norm.js';
 import type { HostTensor } from '../weights/types.js';
 import { type Cells, cellsOf } from './cells.js';
 import type { Pair } from './pair.js';
@@ -48,7 +51,7 @@ export function pathPatchDirect(
     const pair = pathPair(model, options);
     const sender = nodeOf(model, options.sender, 'pathPatchDirect: sender');
     const { axes, parts } = cellsOf(model, to, ['layer', 'head'], {}, pair.changed, 'pathPatchDirect');
-    const list = await pathsOf(model, pair, sender, to, parts);
+    const list = await pathsOf(model, pair, sender, to, parts, options.signal);
     const meta = { method: 'direct path patching', sender: options.sender, to };
     return pathPlan(pair, metric, { axes, list, meta });
   };
@@ -66,10 +69,11 @@ async function pathsOf(
   sender: Node,
   to: 'q' | 'k' | 'v',
   receivers: Cells['parts'],
+  signal?: AbortSignal,
 ): Promise<Counterfactual[]> {
   const { dHead } = model.config;
   const { start } = firstChange(pair);
-  const added = await addedOf(model, pair, sender, MATRICES[to]);
+  const added = await addedOf(model, pair, sender, MATRICES[to], signal);
   const tokens = pair.changed.reduce((n, row) => n + row.length, 0);
   return receivers.map(({ layer, head, at }) => {
     const data = added.get(layer as number); // [head, tokens, dHead]
@@ -89,30 +93,37 @@ async function addedOf(
   { changed, from }: Pair,
   { layer, head }: Node,
   matrix: 'W_Q' | 'W_K' | 'W_V',
+  signal?: AbortSignal,
 ): Promise<Map<number, Float32Array>> {
-  const { nLayers, dModel, normalization } = model.config;
+  const { nLayers, dModel } = model.config;
+  signal?.throwIfAborted();
   const added = new Map<number, Float32Array>();
   if (layer + 1 === nLayers) return added;
   const site = actName(head === null ? 'mlp_out' : 'result', layer);
   const layers = Array.from({ length: nLayers - layer - 1 }, (_, i) => layer + 1 + i);
   const scaleOf = (l: number) => actName('scale', l, 'ln1');
-  const scales = normalization === 'none' ? [] : layers.map(scaleOf);
+  const scales = hasNorms(model.config) ? layers.map(scaleOf) : [];
   const runs: ActivationCache[] = [];
   try {
     for (const [input, names] of [
       [changed, [site, ...scales]],
       [from, [site]],
     ] as const)
-      runs.push((await model.runWithResidual(input, { names })).cache);
+      runs.push((await model.runWithResidual(input, { names, hooks: stopping(model.gpu, signal) })).cache);
     const [before, after] = [await written(runs[0], site, head), await written(runs[1], site, head)];
     const delta = after.map((x, i) => x - before[i]); // [tokens, dModel]
-    if (normalization !== 'none') centre(delta, dModel);
+    finite(
+      delta,
+      (i) => `pathPatchDirect: what the sender in layer ${layer} writes (token ${Math.floor(i / dModel)})`,
+    );
+    const norm = normAt(model.config, 'ln1');
     for (const l of layers) {
-      const gain = model.weights.ln1[l]?.w.data;
+      signal?.throwIfAborted();
       const scale = scales.length ? await runs[0].get(scaleOf(l)).data() : null; // [tokens]
-      const seen = delta.map(
-        (x, i) => (x * (gain ? gain[i % dModel] : 1)) / (scale ? scale[Math.floor(i / dModel)] : 1),
-      );
+      const seen =
+        norm && scale
+          ? Float32Array.from(linearNorm(delta, dModel, norm, model.weights.ln1[l] ?? null, scale))
+          : delta;
       added.set(l, await project(model, seen, model.weights[matrix][l]));
     }
     return added;
@@ -129,15 +140,6 @@ async function written(cache: ActivationCache, site: string, head: number | null
   const one = flat.slice([null, head]);
   flat.dispose();
   return one.data().finally(() => one.dispose());
-}
-
-/** Subtracts the mean of each row of `width` numbers. */
-function centre(x: Float32Array, width: number): void {
-  for (let i = 0; i < x.length; i += width) {
-    const row = x.subarray(i, i + width);
-    const mean = row.reduce((a, b) => a + b, 0) / width;
-    for (let d = 0; d < width; d++) row[d] -= mean;
-  }
 }
 
 /** x [tokens, dModel] · W [head, dModel, dHead]: [head, tokens, dHead]. */

@@ -4,6 +4,7 @@
  */
 
 import type { HookedTransformer } from '../hooks/model.js';
+import { gainAt, normAt } from '../weights/norm.js';
 import { mlpMatrix, ovCircuit } from './circuits.js';
 import { type HostMatrix, scaleColumns, transpose } from './linear-algebra.js';
 import { type TokenTable, topTokens } from './token-circuits.js';
@@ -102,7 +103,9 @@ function singularDirections(
   if (matrix !== 'w_in' && matrix !== 'w_out')
     throw new Error(`svdInterpreter: matrix "${matrix}"; "OV", "w_in" or "w_out" is needed`);
   const W = mlpMatrix(model, layer, matrix === 'w_in' ? 'W_in' : 'W_out');
-  const gain = model.weights.ln2[layer]?.w.data;
+  const norm = normAt(model.config, 'ln2');
+  const weights = model.weights.ln2[layer];
+  const gain = norm && weights && Float32Array.from(weights.w.data, (_, i) => gainAt(norm, weights, i));
   const A = matrix === 'w_out' ? W : gain ? scaleColumns(transpose(W), gain) : transpose(W); // [dMlp, dModel]
   const { S, Vh } = topSingular(A, Math.min(vectors, ...A.shape));
   return { S, directions: Vh };

@@ -72,11 +72,12 @@ export async function directLogitAttribution(
   check('layerNorm', layerNorm, ['frozen', 'none']);
   check('per', per, ['batch', 'prompt']);
   const rows = readInput(model, input as string, { prependBos: options.prependBos });
+  signal?.throwIfAborted();
   const { name, targets } = await readTargets(model, rows.tokens, options);
   if (by === 'source' && (rows.tokens.length > 1 || typeof pos !== 'number'))
     throw new Error(`${METHOD}: by source it takes one prompt and one position: they label the axis`);
   const at = { frozen: layerNorm === 'frozen', pos: pos === 'all' ? null : pos };
-  const { cache, final } = await runToFinal(model, rows.inputs, directNames(model, by));
+  const { cache, final } = await runToFinal(model, rows.inputs, directNames(model, by), signal);
   try {
     const prompts: Parts[] = [];
     for (const [i, target] of targets.entries()) {

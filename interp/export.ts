@@ -63,5 +63,5 @@ export function fromJson(text: string): Labelled {
     meta = {},
     values,
   } = read as { axes?: Labelled['axes']; meta?: object; values?: unknown[] };
-  return labelled(Float32Array.from(values ?? [], Number), axes, { ...meta });
+  return labelled(Float32Array.from(values ?? [], Number), axes, { ...meta }, 'allowed');
 }

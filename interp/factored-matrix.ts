@@ -104,8 +104,12 @@ export class FactoredMatrix {
     return multiply(this.A, multiply(this.B, column)).data;
   }
 
-  /** this · scalar. */
+  /** this · scalar. @throws for anything but a number: `matmul` multiplies by a matrix */
   mul(scalar: number): FactoredMatrix {
+    if (typeof scalar !== 'number')
+      throw new Error(
+        `mul: a number is needed, not ${scalar === null ? 'null' : `a ${typeof scalar}`}: matmul(matrix) multiplies by a matrix`,
+      );
     return new FactoredMatrix({ ...this.A, data: Float64Array.from(this.A.data, (x) => x * scalar) }, this.B);
   }
 

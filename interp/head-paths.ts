@@ -13,6 +13,7 @@
 import type { Tensor } from '../engine/tensor.js';
 import { gradientAtInput, type NormPassage, pathProducts, written } from '../hooks/head-reads.js';
 import type { HookedTransformer } from '../hooks/model.js';
+import { hasNorms } from '../weights/norm.js';
 import { using } from './attribution-patching.js';
 import type { AttributionPair, AttributionRuns } from './attribution-runs.js';
 import { gather, withPrompts } from './attribution-sites.js';
@@ -69,7 +70,7 @@ export function headPathNames(
   { config }: HookedTransformer,
   layerNorm: 'frozen' | 'computed' = 'frozen',
 ): string[] {
-  const normed = config.normalization !== 'none';
+  const normed = hasNorms(config);
   return Array.from({ length: config.nLayers }, (_, l) => [
     ...['q', 'k', 'v', 'z'].map((x) => `blocks.${l}.attn.hook_${x}`),
     ...(normed ? [`blocks.${l}.ln1.hook_scale`] : []),
@@ -191,7 +192,7 @@ interface Input {
 
 function passage(runs: AttributionRuns, layer: number, kind: 'frozen' | 'computed'): NormPassage {
   const differentiated = runs.differentiated;
-  const scale = runs.model.config.normalization === 'none' ? null : differentiated.get('scale', layer, 'ln1');
+  const scale = hasNorms(runs.model.config) ? differentiated.get('scale', layer, 'ln1') : null;
   if (kind === 'frozen' || !scale) return { kind: 'frozen', scale };
   return { kind: 'full', scale, x: differentiated.get('resid_pre', layer) };
 }

@@ -84,6 +84,8 @@ export async function headScores(
         model,
         some.map((r) => rows[r]),
         look,
+        undefined,
+        signal,
       );
       sums.forEach((byKind, layer) => {
         byKind.forEach((byHead, k) => {

@@ -11,6 +11,7 @@ import { readInput } from '../hooks/input.js';
 import type { Metric } from '../hooks/metric.js';
 import type { HookedTransformer } from '../hooks/model.js';
 import { sumOfProducts } from '../hooks/products.js';
+import { stopping } from '../hooks/stopping.js';
 import { readPair } from './pair.js';
 import { positionLabels, provenance } from './provenance.js';
 import { type Labelled, labelled } from './result.js';
@@ -57,7 +58,12 @@ export async function inputAttribution(
           prependBos,
         }).from;
   signal?.throwIfAborted();
-  const run = await model.runWithGrads(tokens as number[][], metric, { names: ['hook_embed'], constant });
+  const run = await model.runWithGrads(tokens as number[][], metric, {
+    names: ['hook_embed'],
+    constant,
+    hooks: stopping(model.gpu, signal),
+    gradHooks: stopping(model.gpu, signal),
+  });
   let values: Float32Array;
   try {
     const from = other && (await embeddings(model, other));

@@ -76,9 +76,9 @@ export async function logitLens(
   const [prompt] = rows.tokens;
   const asked = [...tokens, ...(pair ?? [])];
   const ids = asked.flatMap((t) => answerIds('logitLens', t, { model, rows: rows.tokens })[0]);
-  const reads = { k: Math.min(k, model.config.dVocab), tokens: ids };
+  const reads = { k: Math.min(k, model.config.dVocabOut), tokens: ids };
   const names = decompositionNames(model, 'accumulatedResid', -1, { inclMid });
-  const { cache, final } = await runToFinal(model, rows.inputs, names);
+  const { cache, final } = await runToFinal(model, rows.inputs, names, signal);
   final.dispose();
   try {
     const { stack, labels, dispose } = cache.accumulatedResid(-1, { inclMid });
@@ -89,7 +89,7 @@ export async function logitLens(
         signal?.throwIfAborted();
         const state = stack.slice([l, 0]); //                                           [pos, dModel]
         try {
-          readings.push(await readLens(model, state, frozen, reads));
+          readings.push(await readLens(model, state, frozen, reads, (p) => `${labels[l]}, position ${p}`));
         } finally {
           state.dispose();
         }

@@ -4,6 +4,7 @@
  * goes through it a chunk at a time.
  */
 
+import { needLanguageModel } from '../hooks/input.js';
 import type { Metric, MetricContext } from '../hooks/metric.js';
 import {
   type MetricFunction,
@@ -81,6 +82,7 @@ export function kl(reference = 'base', options: MetricOptions = {}): Metric {
 /** −log p of each next token, in nats, averaged over all positions of a prompt but the last, which has none. */
 export function loss(options: MetricOptions = {}): Metric {
   return metric('loss', 'all', options, async ({ model, rows }) => {
+    needLanguageModel(model.config, 'metric loss');
     const short = rows.findIndex((tokens) => tokens.length < 2);
     if (short >= 0)
       throw new Error(
@@ -131,11 +133,11 @@ export function answerIds(
   const fail = (message: string): never => {
     throw new Error(`${what}: ${message}`);
   };
-  const { dVocab } = model.config;
+  const { dVocabOut } = model.config;
   const id = (t: TokenLike): number => {
     const token = typeof t === 'string' ? model.toSingleToken(t) : t;
-    if (!Number.isInteger(token) || token < 0 || token >= dVocab)
-      fail(`token id ${token}, but the vocabulary is 0–${dVocab - 1}`);
+    if (!Number.isInteger(token) || token < 0 || token >= dVocabOut)
+      fail(`token id ${token}, but the vocabulary is 0–${dVocabOut - 1}`);
     return token;
   };
   if (typeof answers === 'string' || typeof answers === 'number') {

@@ -2,11 +2,13 @@
 
 import type { Tensor } from '../engine/tensor.js';
 import type { HookedTransformer } from '../hooks/model.js';
+import { stopping } from '../hooks/stopping.js';
 
 /**
  * Runs rows of equal length and reduces each layer's patterns, [batch, head, query, key], on the GPU. Tensors made on the way are freed.
  * @param look small tensors of what is wanted of a layer
  * @param layers which ones; all by default
+ * @param signal ends the run within a layer
  * @returns per layer what `look` gave, on the host; nothing where it was not asked
  */
 export async function lookAtPatterns(
@@ -14,6 +16,7 @@ export async function lookAtPatterns(
   rows: readonly (readonly number[])[],
   look: (pattern: Tensor, layer: number) => readonly Tensor[],
   layers: readonly number[] = Array.from({ length: model.config.nLayers }, (_, l) => l),
+  signal?: AbortSignal,
 ): Promise<Float32Array[][]> {
   const found = new Map<number, readonly Tensor[]>();
   const hook = (pattern: Tensor, { layer }: { layer: number | null }) => {
@@ -26,7 +29,7 @@ export async function lookAtPatterns(
     if (layers.length) {
       const names = layers.map((l) => `blocks.${l}.attn.hook_pattern`);
       const end = await model.runWithHooks(rows, {
-        hooks: [[names, hook]],
+        hooks: [...stopping(model.gpu, signal), [names, hook]],
         stopAtLayer: Math.max(...layers) + 1,
       });
       end.dispose();

@@ -80,7 +80,7 @@ export async function pyveneTrace(
 ): Promise<PyveneTrace> {
   const { stream, noise: rule = PYVENE_NOISE, seed = 1, onProgress, signal } = options;
   const { prependBos = bosOfTokenizer(model) } = options;
-  const k = Math.min(options.k ?? 10, model.config.dVocab);
+  const k = Math.min(options.k ?? 10, model.config.dVocabOut);
   const site = SITES[stream];
   if (!site) throw new Error(`stream "${stream}": there are ${Object.keys(SITES).join(', ')}`);
   const window = positive('window', options.window ?? (stream === 'block_output' ? 1 : 10));

@@ -1,5 +1,7 @@
 /** What every method returns: numbers that know their axes. */
 
+import { notFinite } from '../weights/finite.js';
+
 /** One axis of a result. */
 export interface Axis {
   /** `layer`, `pos`, `head`, ... */
@@ -17,14 +19,21 @@ export interface Labelled {
   readonly meta: Readonly<Record<string, unknown>>;
 }
 
-/** A labelled array; the shape is that of the axes. @throws when the values do not fill it. */
+/**
+ * A labelled array; the shape is that of the axes.
+ * @param missing `'allowed'`: some cells have no number, which is NaN
+ * @throws when the values do not fill it, or one is NaN or infinite: the error names the cell
+ */
 export function labelled(
   values: Float32Array,
   axes: readonly Axis[],
   meta: Record<string, unknown>,
+  missing: 'refused' | 'allowed' = 'refused',
 ): Labelled {
   const shape = axes.map((a) => a.labels.length);
   const size = shape.reduce((n, d) => n * d, 1);
+  const bad = values.findIndex((x) => !Number.isFinite(x));
+  if (bad >= 0 && missing === 'refused') throw notFinite(cellOf(axes, bad, meta), values[bad]);
   if (values.length !== size) throw new Error(`${values.length} values for axes of ${shape.join(' × ')}`);
   return { values, shape, axes, meta };
 }
@@ -43,4 +52,15 @@ export function cellName(axes: readonly Axis[], index: number, show = (label: st
   }
   const short = parts.every((label) => /^[A-Z]+\d+$/.test(label));
   return parts.map(show).join(short ? '' : ' · ');
+}
+
+/** A cell, for messages: the method, and a label of each axis. */
+function cellOf(axes: readonly Axis[], index: number, { method }: Record<string, unknown>): string {
+  const parts: string[] = [];
+  let rest = index;
+  for (const { name, labels } of [...axes].reverse()) {
+    parts.unshift(`${name} ${labels[rest % labels.length]}`);
+    rest = Math.floor(rest / labels.length);
+  }
+  return `${typeof method === 'string' ? `${method}: ` : ''}${parts.join(', ')}`;
 }

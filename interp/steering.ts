@@ -14,6 +14,7 @@ import type { HookedTransformer } from '../hooks/model.js';
 import { actName, checkName, isPattern } from '../hooks/names.js';
 import { positionRange } from '../hooks/positions.js';
 import { indexOf } from '../hooks/selection.js';
+import { stopping } from '../hooks/stopping.js';
 
 /** Options of `steeringVector`. */
 export interface SteeringOptions {
@@ -27,6 +28,8 @@ export interface SteeringOptions {
   readonly pos?: number | 'all' | 'each';
   /** Default true. */
   readonly prependBos?: boolean;
+  /** Ends it within a layer, with the signal's reason. */
+  readonly signal?: AbortSignal;
 }
 
 /**
@@ -39,7 +42,7 @@ export async function steeringVector(
   model: HookedTransformer,
   positive: TextInput,
   negative: TextInput,
-  { layer, at = 'resid_pre', pos = -1, prependBos }: SteeringOptions,
+  { layer, at = 'resid_pre', pos = -1, prependBos, signal }: SteeringOptions,
 ): Promise<Numbers> {
   const { config } = model;
   const l = indexOf(layer, config.nLayers, 'steeringVector: layer');
@@ -48,7 +51,9 @@ export async function steeringVector(
     throw new Error(`steeringVector: "${name}" has an entry for each key, and no directions`);
   if (typeof pos !== 'number' && pos !== 'all' && pos !== 'each')
     throw new Error(`steeringVector: pos ${JSON.stringify(pos)}: a number, 'all' or 'each' is needed`);
-  const mean = (input: TextInput) => meanActivation(model, input, { name, layer: l, pos, prependBos });
+  signal?.throwIfAborted();
+  const mean = (input: TextInput) =>
+    meanActivation(model, input, { name, layer: l, pos, prependBos, signal });
   const [plus, minus] = [await mean(positive), await mean(negative)];
   if (plus.shape[0] !== minus.shape[0])
     throw new Error(
@@ -66,9 +71,15 @@ async function meanActivation(
     layer,
     pos,
     prependBos,
-  }: { name: string; layer: number; pos: number | 'all' | 'each'; prependBos?: boolean },
+    signal,
+  }: Pick<SteeringOptions, 'prependBos' | 'signal'> & {
+    name: string;
+    layer: number;
+    pos: number | 'all' | 'each';
+  },
 ): Promise<{ shape: number[]; data: number[] }> {
-  const options = { names: name, stopAtLayer: layer + 1, prependBos };
+  const hooks = stopping(model.gpu, signal);
+  const options = { names: name, stopAtLayer: layer + 1, prependBos, hooks };
   const { logits: residual, cache } = await model.runWithCache(input, options);
   try {
     residual.dispose();
@@ -76,6 +87,7 @@ async function meanActivation(
     let shape: number[] = [];
     let count = 0;
     for (let i = 0; i < cache.batch; i++) {
+      signal?.throwIfAborted();
       const row = cache.row(i);
       const t = row.get(name); // [1, pos, ...]
       const [, length, ...dims] = t.shape;

@@ -155,11 +155,29 @@ export function laidOut(
       ? { base: summary(base), sources: mapValues(sources, summary) }
       : { [full]: summary(sources[one]), [zero]: summary(base) };
   const all = perPrompt ? [...axes, { name: 'prompt', labels: base.map((_, i) => String(i)) }] : axes;
-  return labelled(Float32Array.from(values), all, { ...meta, ...ends, ...more });
+  // The metric's numbers have been checked; cells of other shards have none.
+  return labelled(Float32Array.from(values), all, { ...meta, ...ends, ...more }, 'allowed');
 }
 
 const mapValues = <A, B>(of: Readonly<Record<string, A>>, f: (value: A) => B): Record<string, B> =>
   Object.fromEntries(Object.entries(of).map(([name, value]) => [name, f(value)]));
+
+/** A record comes from a file. @throws when its layout does not fit its cells. */
+function checkLayout({ axes, metric, one, meta }: Layout, cells: number, { base, sources }: RunValues): void {
+  const isAxis = (axis: Axis) =>
+    typeof axis?.name === 'string' &&
+    Array.isArray(axis.labels) &&
+    axis.labels.every((l) => typeof l === 'string');
+  const fits =
+    Array.isArray(axes) &&
+    axes.every(isAxis) &&
+    axes.reduce((n, axis) => n * axis.labels.length, 1) === cells &&
+    ['batch', 'prompt'].includes(metric?.per) &&
+    (one === null || (metric.per === 'prompt' ? sources[one]?.length === base.length : one in sources)) &&
+    typeof meta === 'object' &&
+    meta !== null;
+  if (!fits) throw new Error(`record: its layout does not fit its ${cells} cells; it is damaged`);
+}
 
 /**
  * The result of a sweep from its record, or from the merged records of its shards: what the sweep itself gave, but for
@@ -169,5 +187,6 @@ export function recordResult({ header, cells, runs }: WholeRecord): Labelled {
   const layout = header.about.layout as Layout | undefined;
   if (!layout)
     throw new Error('the record does not say how its cells are laid out: it is of an older version');
+  checkLayout(layout, header.cells, runs);
   return laidOut(layout, { ...runs, cells: Array.from({ length: header.cells }, (_, i) => cells.get(i)!) });
 }

@@ -16,6 +16,8 @@ export interface TestPromptOptions {
   readonly prependBos?: boolean;
   /** The most probable tokens that are shown. Default 10. */
   readonly topK?: number;
+  /** Ends it within a layer, with the signal's reason. */
+  readonly signal?: AbortSignal;
 }
 
 /** A token with its text. */
@@ -51,7 +53,7 @@ export async function testPrompt(
   model: HookedTransformer,
   prompt: string | readonly number[],
   answer: string | readonly string[],
-  { prependSpaceToAnswer = true, prependBos = true, topK = 10 }: TestPromptOptions = {},
+  { prependSpaceToAnswer = true, prependBos = true, topK = 10, signal }: TestPromptOptions = {},
 ): Promise<PromptTest> {
   if (!Number.isInteger(topK) || topK < 0)
     throw new Error(`testPrompt: topK ${topK}: a whole number from 0 is needed`);
@@ -69,8 +71,8 @@ export async function testPrompt(
   const reads = several
     ? [{ pos: last, tokens: ids.map(([first]) => first) }]
     : ids[0].map((token, i) => ({ pos: last + i, tokens: [token] }));
-  const k = Math.min(Math.max(1, topK), model.config.dVocab);
-  const found = await predictions(model, tokens, reads, k);
+  const k = Math.min(Math.max(1, topK), model.config.dVocabOut);
+  const found = await predictions(model, tokens, reads, k, signal);
 
   const named = <T extends ScoredToken>(t: T): WithText<T> => ({ ...t, text: model.toString([t.token]) });
   const steps = found.map(({ top, chosen }: Prediction) => ({

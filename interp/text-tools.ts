@@ -63,7 +63,7 @@ export async function nextTokenTable(
   { k = 10, prependBos, signal }: TextToolOptions & { readonly k?: number } = {},
 ): Promise<NextTokenTable> {
   const rows = model.toTokens(prompts, { prependBos });
-  const kept = Math.min(k, model.config.dVocab);
+  const kept = Math.min(k, model.config.dVocabOut);
   const found = await nextTokens(model, rows, { k: kept, signal });
   const entries = found.map((list) =>
     list.map(({ token, logProb }, rank) => ({

@@ -56,9 +56,14 @@ export async function tokenCircuit(
   model: HookedTransformer,
   options: CircuitOptions,
 ): Promise<FactoredMatrix> {
+  const { signal } = options;
+  signal?.throwIfAborted();
   const { left, right } = await circuitFactors(model, circuitOf(model, options), everyToken(model));
   try {
-    const [A, B] = [await left.data(), await right.data()];
+    const A = await left.data();
+    signal?.throwIfAborted();
+    const B = await right.data();
+    signal?.throwIfAborted();
     return new FactoredMatrix({ shape: left.shape, data: A }, transpose({ shape: right.shape, data: B }));
   } finally {
     left.dispose();
@@ -79,6 +84,7 @@ export async function topCircuitTokens(
   },
 ): Promise<TokenTable> {
   const { k = 10, onProgress, signal } = options;
+  signal?.throwIfAborted();
   const circuit = circuitOf(model, options);
   const given = Array.isArray(options.tokens) ? options.tokens : [options.tokens];
   const tokens = given.map((t: string | number) => (typeof t === 'string' ? model.toSingleToken(t) : t));
@@ -115,10 +121,12 @@ export async function topCircuitEntries(
   options: CircuitOptions & { readonly k?: number },
 ): Promise<Labelled & { readonly entries: readonly CircuitEntry[] }> {
   const { k = 10, onProgress, signal } = options;
+  signal?.throwIfAborted();
   const circuit = circuitOf(model, options);
   const { left, right } = await circuitFactors(model, circuit, everyToken(model));
   try {
-    const each = Math.min(checkK(k), model.config.dVocab);
+    const { dVocab, dVocabOut } = model.config;
+    const each = Math.min(checkK(k), circuit.circuit === 'ov' ? dVocabOut : dVocab);
     const { values, indices } = await topOfProduct(left, asTable(right), each, { onProgress, signal });
     const best = Array.from(values.keys())
       .sort((i, j) => values[j] - values[i] || i - j)

@@ -140,7 +140,8 @@ export function subjectOf(
   if (subject === undefined && typeof prompt !== 'string')
     throw new Error('the prompt is tokens: say which of them are the subject, as text or [start, end)');
   const words = subject ?? guessSubject(prompt as string);
-  if (typeof words === 'string') return { range: model.tokenRange(words, tokens), words };
+  const typed = typeof prompt === 'string' ? prompt : undefined;
+  if (typeof words === 'string') return { range: model.tokenRange(words, tokens, typed), words };
   const [start, end] = words;
   if (![start, end].every(Number.isInteger) || start < 0 || start >= end || end > tokens.length)
     throw new Error(

@@ -4,7 +4,7 @@
  * gradient is the gate, as if it were a constant.
  */
 
-import { type Activation, activate, activationWgsl } from './activation.js';
+import { ACTIVATIONS, type Activation, definitionOf } from './activation-functions.js';
 import { type Caps, type Example, type Family, type Launch, line, lineIndex, noise } from './kernel.js';
 import { expBelowWgsl, LOWEST, softmaxReference } from './softmax.js';
 import { accumulate, kernel, otherKinds, perElement, perElementMain, teamFor } from './wgsl.js';
@@ -12,43 +12,9 @@ import { accumulate, kernel, otherKinds, perElement, perElementMain, teamFor } f
 /** What the gradient takes the function's gate for. */
 export type Gate = 'live' | 'frozen';
 
-/** WGSL: `gate(x)`, and what it adds to the derivative by changing, x · gate′(x). Beyond ±12 that is 0. */
-const source: Record<Activation, { gate: string; rest: string }> = {
-  // gate = 1 / (1 + e^(−2u)), so gate′ = gate(x) · gate(−x) · 2u′: no cancellation
-  gelu_new: {
-    gate: /* wgsl */ `
-fn gate(x: f32) -> f32 {
-  let u = 0.7978845608028654f * (x + 0.044715f * x * x * x);
-  return 1f / (1f + exp(clamp(-2f * u, -86f, 86f)));
-}`,
-    rest: /* wgsl */ `
-fn rest(x: f32) -> f32 {
-  let v = clamp(x, -12f, 12f);
-  return v * gate(v) * gate(-v) * 1.5957691216057308f * (1f + 0.134145f * v * v);
-}`,
-  },
-  gelu: {
-    gate: /* wgsl */ `
-${activationWgsl('gelu')}
-fn gate(x: f32) -> f32 { // Φ(x); at 0 from just beside it
-  let v = select(x, 1e-10f, abs(x) < 1e-10f);
-  return act(v) / v;
-}`,
-    rest: /* wgsl */ `
-fn rest(x: f32) -> f32 {
-  let v = clamp(x, -12f, 12f);
-  return v * 0.3989422804014327f * exp(-0.5f * v * v);
-}`,
-  },
-  relu: {
-    gate: 'fn gate(x: f32) -> f32 { return select(0f, 1f, x > 0f); }',
-    rest: 'fn rest(x: f32) -> f32 { return 0f; }',
-  },
-};
-
 /** WGSL that defines `fn slope(x: f32) -> f32`, the derivative of an activation function. Finite for every finite x. */
 export function slopeWgsl(act: Activation, gate: Gate = 'live'): string {
-  const { gate: own, rest } = source[act];
+  const { gate: own, rest } = definitionOf(act);
   return gate === 'frozen'
     ? `${own}\nfn slope(x: f32) -> f32 { return gate(x); }`
     : `${own}\n${rest}\nfn slope(x: f32) -> f32 { return gate(x) + rest(x); }`;
@@ -56,14 +22,8 @@ export function slopeWgsl(act: Activation, gate: Gate = 'live'): string {
 
 /** Float64 reference of the derivative. */
 export function slopeReference(act: Activation, x: number, gate: Gate = 'live'): number {
-  if (act === 'relu') return x > 0 ? 1 : 0;
-  if (gate === 'frozen') return x === 0 ? 0.5 : activate(act, x) / x;
-  if (act === 'gelu')
-    return (x === 0 ? 0.5 : activate('gelu', x) / x) + (x * Math.exp(-0.5 * x * x)) / Math.sqrt(2 * Math.PI);
-  const c = Math.sqrt(2 / Math.PI);
-  const t = Math.tanh(c * (x + 0.044715 * x ** 3));
-  const steep = Math.abs(x) > 40 ? 0 : 1 - t * t; // x² · 0, however large x is
-  return 0.5 * (1 + t) + 0.5 * x * steep * c * (1 + 3 * 0.044715 * x * x);
+  const { gateAt, slope } = definitionOf(act);
+  return gate === 'frozen' ? gateAt(x) : slope(x);
 }
 
 /** dX = dY · act′(X), element by element. Buffers: X [n], dY [n], dX [n]. */
@@ -142,7 +102,8 @@ export function soluBackwardReference(x: readonly number[], dy: readonly number[
 /** Checks of the derivatives. */
 export const activationBackwardFamily: Family = {
   name: 'activation-backward',
-  about: 'dX = dY · act′(X) for gelu_new, gelu (exact), relu and solu, gates live or frozen',
+  about:
+    'dX = dY · act′(X) for gelu_new, gelu (exact), relu, silu and others, and solu, gates live or frozen',
   examples(ownCaps) {
     const cases = {
       'ordinary values': noise(1003, 1, 6),
@@ -150,7 +111,7 @@ export const activationBackwardFamily: Family = {
       extremes: Float32Array.of(0, -0, 1e-30, 9.9, -9.9, 13, -13, 40, -40, 100, -100, 1e4, -1e4, 1e15, -1e15),
     };
     const examples: Example[] = [];
-    for (const act of ['gelu_new', 'gelu', 'relu'] as const)
+    for (const act of ACTIVATIONS)
       for (const gate of ['live', 'frozen'] as const)
         for (const [what, x] of Object.entries(cases)) {
           const dy = noise(x.length, 3).map((v) => v + 2);

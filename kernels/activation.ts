@@ -3,70 +3,10 @@
  * (when a hook has changed `mlp.hook_pre`). SoLU looks at all neurons of a position at once and is a kernel only.
  */
 
+import { ACTIVATIONS, type Activation, activate, activationWgsl } from './activation-functions.js';
 import { type Caps, type Example, type Family, type Launch, line, lineIndex, noise } from './kernel.js';
 import { expBelowWgsl, LOWEST, softmaxReference } from './softmax.js';
 import { accumulate, kernel, otherKinds, perElement, perElementMain, teamFor } from './wgsl.js';
-
-/** `gelu_new`: GPT-2's tanh approximation; `gelu`: exact, x·Φ(x); `relu`. */
-export type Activation = 'gelu_new' | 'gelu' | 'relu';
-
-const SQRT_2_OVER_PI = 0.7978845608028654;
-const SQRT_HALF = Math.SQRT1_2;
-
-/**
- * erfc(a)·exp(a²) for a ≥ 0, as a polynomial in t = 1 / (1 + 0.4·a) without constant term (lowest power first):
- * least squares on Chebyshev nodes; gives erfc within 2.2e-8, GELU within 1e-8 before rounding.
- */
-const ERFC = [
-  0.22526932706034822, 0.23264969448288964, 0.15818357493245747, 0.3603506556837011, -0.3005288770628845,
-  0.6195747332858761, -0.36361103065854444, 0.06811190086861815,
-];
-
-const source: Record<Activation, string> = {
-  // ½(1 + tanh u) = 1 / (1 + e^(−2u)): one exp, no cancellation. Clamped, because e^88 overflows f32.
-  gelu_new: /* wgsl */ `
-fn act(x: f32) -> f32 {
-  let u = clamp(${SQRT_2_OVER_PI}f * (x + 0.044715f * x * x * x), -43f, 43f);
-  return x / (1f + exp(-2f * u));
-}`,
-  // x·Φ(x) = max(x, 0) − ½|x|·erfc(|x|/√2): no cancellation on either side. At 9 erfc is 0 in f32.
-  gelu: /* wgsl */ `
-fn act(x: f32) -> f32 {
-  let a = min(abs(x) * ${SQRT_HALF}f, 9f);
-  let t = 1f / (1f + 0.4f * a);
-  let p = t * ${ERFC.reduceRight((inner, c) => (inner ? `(${c}f + t * ${inner})` : `${c}f`), '')};
-  return max(x, 0f) - 0.5f * (a * ${Math.SQRT2}f) * p * exp(-a * a);
-}`,
-  relu: /* wgsl */ `
-fn act(x: f32) -> f32 { return max(x, 0f); }`,
-};
-
-/** WGSL that defines `fn act(x: f32) -> f32`. Finite for every finite x. */
-export const activationWgsl = (act: Activation): string => source[act].trim();
-
-/** Float64 reference. */
-export function activate(act: Activation, x: number): number {
-  if (act === 'relu') return Math.max(x, 0);
-  if (act === 'gelu_new') return 0.5 * x * (1 + Math.tanh(SQRT_2_OVER_PI * (x + 0.044715 * x ** 3)));
-  return x > 0 ? x - 0.5 * x * erfc(x * SQRT_HALF) : 0.5 * x * erfc(-x * SQRT_HALF);
-}
-
-/** Complementary error function: Taylor series near 0, continued fraction beyond (Abramowitz & Stegun 7.1.5, 7.1.14). */
-function erfc(x: number): number {
-  if (x < 0) return 2 - erfc(-x);
-  if (x < 2) {
-    let term = x;
-    let sum = x;
-    for (let n = 1; Math.abs(term) > 1e-18; n++) {
-      term *= -(x * x) / n;
-      sum += term / (2 * n + 1);
-    }
-    return 1 - (2 / Math.sqrt(Math.PI)) * sum;
-  }
-  let fraction = 0;
-  for (let n = 80; n > 0; n--) fraction = n / 2 / (x + fraction);
-  return Math.exp(-x * x) / Math.sqrt(Math.PI) / (x + fraction);
-}
 
 /** Y = act(X), element by element. Buffers: X [n], Y [n]. */
 export function activation(o: { n: number; act: Activation }, _caps: Caps): Launch {
@@ -153,10 +93,11 @@ function soluExamples(caps: Caps): Example[] {
 /** Checks of the activation functions. */
 export const activationFamily: Family = {
   name: 'activation',
-  about: 'Y = act(X) for gelu_new, gelu (exact) and relu, X, Y [n]; solu over rows, X, Y [rows, cols]',
+  about:
+    'Y = act(X), X, Y [n], for gelu_new, gelu (exact), relu, silu and others; solu over rows, X, Y [rows, cols]',
   examples: (caps) => [
     ...soluExamples(caps),
-    ...(['gelu_new', 'gelu', 'relu'] as const).flatMap((act) => {
+    ...ACTIVATIONS.flatMap((act) => {
       const cases = {
         'ordinary values': noise(1003, 1, 6),
         'near zero': noise(257, 2, 1e-2),

@@ -26,7 +26,7 @@ function forPairs(
     for (let head = 0; head < o.heads; head++)
       for (let query = 0; query < length; query++)
         for (let key = 0; key < before + length; key++, at++)
-          f({ row, head, query, key, at, visible: key <= before + query });
+          f({ row, head, query, key, at, visible: o.bidirectional || key <= before + query });
   });
 }
 
@@ -140,11 +140,13 @@ function examplesOf(caps: Caps, batch: string, heads: number, dHead: number, siz
   const at = (part: number) => ({ data: qkv, ...third(part) });
   const store = noise(97 * 2 * width, 5, size);
   const prefix = rows.some((r) => r.prefixSlots.length > 0);
-  const input = { rows, heads, dHead, scale: 1 / Math.sqrt(dHead), q: at(0), k: at(1), v: at(2), store };
+  const bidirectional = batch === 'both directions';
+  const own = { q: at(0), k: at(1), v: at(2) };
+  const input = { rows, heads, dHead, scale: 1 / Math.sqrt(dHead), ...own, store, bidirectional };
   const { words, totalScores, blockOffsets: _, ...geometry } = attentionLayout(rows, heads);
   const dz = { stride: width, offset: 0 };
   const windows = { q: third(0), k: third(1), v: third(2), dz, dq: third(0), dk: third(1), dv: third(2) };
-  const o = { ...geometry, heads, dHead, scale: input.scale, prefix, ...windows };
+  const o = { ...geometry, heads, dHead, scale: input.scale, prefix, bidirectional, ...windows };
   const dZ = noise(tokens * width, 7);
   // what hooks may leave behind: a pattern that is not one, gradients above the diagonal
   const free = noise(totalScores, 9);
@@ -255,7 +257,7 @@ function hugeScores(caps: Caps): Example[] {
 /** Checks of the gradients of attention. */
 export const attentionBackwardFamily: Family = {
   name: 'attention-backward',
-  about: 'gradients of causal attention over the packed layout: of v, pattern, scores, q, k; the same fused',
+  about: 'gradients of attention over the packed layout: of v, pattern, scores, q, k; the same fused',
   examples: (caps) => [
     ...Object.keys(batches).flatMap((batch) => [
       ...examplesOf(caps, batch, 2, 13, 1), // no vec4

@@ -32,12 +32,12 @@ export function queryGradient(
   o: Heads & { k: HeadsAt; dq: HeadsAt; scale: number; prefix: boolean },
   caps: Caps,
 ): Launch {
-  return weightedSums({ ...o, v: o.k, z: o.dq, part: 0, causal: true }, caps);
+  return weightedSums({ ...o, v: o.k, z: o.dq, part: 0, causal: !o.bidirectional }, caps);
 }
 
 /** dK[k] = scale · Σ dS[i, k] · Q[i] over the queries that see key k. Buffers: dS, Q, tables u32, dK. */
 export function keyGradient(o: Heads & { q: HeadsAt; dk: HeadsAt; scale: number }, caps: Caps): Launch {
-  return querySums({ ...o, x: o.q, y: o.dk, causal: true }, caps);
+  return querySums({ ...o, x: o.q, y: o.dk, causal: !o.bidirectional }, caps);
 }
 
 /**
@@ -45,7 +45,7 @@ export function keyGradient(o: Heads & { q: HeadsAt; dk: HeadsAt; scale: number 
  * Buffers: P (the softmax itself, no hook's), dP, tables u32, dS: per row [heads, queries, keys].
  */
 export function scoresGradient(o: Geometry, caps: Caps): Launch {
-  const { heads } = o;
+  const { heads, bidirectional = false } = o;
   const team = teamFor(caps);
   const code = () => /* wgsl */ `${team.enable}
 @group(0) @binding(0) var<storage, read> P: array<f32>;
@@ -70,7 +70,7 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane:
   let keys = tile.prefixLength + tile.length;
   let end = min(tile.query + ${QUERY_TILE}u, tile.length);
   for (var query = tile.query; query < end; query++) {
-    let visible = tile.prefixLength + query + 1u;
+    let visible = ${bidirectional ? 'keys' : 'tile.prefixLength + query + 1u'};
     let at = tile.block + (head * tile.length + query) * keys;
     var mean = 0f;
     for (var k = lane; k < visible; k += ${team.threads}u) { mean += P[at + k] * dP[at + k]; }
@@ -83,7 +83,7 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane:
   }
 }`;
   return {
-    kernel: kernel(`scoresGradient/${heads}/${team.name}`, code),
+    kernel: kernel(`scoresGradient/${heads}/${team.name}${bidirectional ? '/bidirectional' : ''}`, code),
     params: { rowTable: o.rowTable, tileTable: o.tileTable, tiles: o.tiles },
     grid: line(o.tiles * heads),
   };

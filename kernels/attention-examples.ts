@@ -28,6 +28,8 @@ export interface AttentionInput {
   readonly v: HeadsAt & { data: ArrayLike<number> };
   /** [slots, 2, heads · dHead] */
   readonly store: ArrayLike<number>;
+  /** Queries see later keys of their row too. */
+  readonly bidirectional?: boolean;
 }
 
 /** Key (0) or value (1) `key` of a row, prefix first: element d of head h. */
@@ -52,7 +54,7 @@ export function patternReference(o: AttentionInput): { scores: number[]; pattern
     for (let h = 0; h < o.heads; h++)
       for (let i = 0; i < row.length; i++) {
         const line = Array.from({ length: before + row.length }, (_, k) => {
-          if (k > before + i) return Number.NEGATIVE_INFINITY;
+          if (!o.bidirectional && k > before + i) return Number.NEGATIVE_INFINITY;
           let sum = 0;
           for (let d = 0; d < o.dHead; d++)
             sum += o.q.data[o.q.offset + (row.start + i) * o.q.stride + h * o.dHead + d] * key(h, k, d);
@@ -84,7 +86,7 @@ export function attentionReference(o: AttentionInput, pattern: ArrayLike<number>
 const slotsFrom = (n: number, first: number) => Array.from({ length: n }, (_, i) => (first + 3 * i) % 97);
 const shared = slotsFrom(5, 11);
 
-/** Rows [length, prefix slots] of awkward lengths. */
+/** Rows [length, prefix slots] of awkward lengths; in 'both directions' queries see later keys too. */
 export const batches: Record<string, [length: number, prefixSlots: number[]][]> = {
   'one token': [[1, []]],
   'ragged rows': [
@@ -94,6 +96,10 @@ export const batches: Record<string, [length: number, prefixSlots: number[]][]> 
     [4, []],
   ],
   'a long row': [[131, []]],
+  'both directions': [
+    [131, []],
+    [6, []],
+  ],
   'prefixes, one shared': [
     [1, shared],
     [6, []],
@@ -117,7 +123,9 @@ function examplesOf(caps: Caps, batch: string, heads: number, dHead: number, siz
   const at = (part: number) => ({ data: qkv, stride: 3 * width, offset: part * width });
   const store = noise(97 * 2 * width, 5, size);
   const prefix = rows.some((r) => r.prefixSlots.length > 0);
-  const input = { rows, heads, dHead, scale: 1 / Math.sqrt(dHead), q: at(0), k: at(1), v: at(2), store };
+  const bidirectional = batch === 'both directions';
+  const windows = { q: at(0), k: at(1), v: at(2) };
+  const input = { rows, heads, dHead, scale: 1 / Math.sqrt(dHead), ...windows, store, bidirectional };
   const { words, totalScores, blockOffsets: _, ...geometry } = attentionLayout(rows, heads);
   const o = { ...input, ...geometry, prefix };
   const reference = patternReference(input);
@@ -141,7 +149,9 @@ function examplesOf(caps: Caps, batch: string, heads: number, dHead: number, siz
       launch: pattern(o, caps),
       buffers: [edited, words, totalScores],
       // the kernel sees scores rounded to f32, and so does this reference
-      expected: [{ binding: 2, values: patternOf(rows, heads, edited), atol: 2e-6, rtol: 2e-5 }],
+      expected: [
+        { binding: 2, values: patternOf(rows, heads, edited, bidirectional), atol: 2e-6, rtol: 2e-5 },
+      ],
     },
     {
       title: `weightedValues, ${about}`,
@@ -163,14 +173,19 @@ function examplesOf(caps: Caps, batch: string, heads: number, dHead: number, siz
 }
 
 /** Pattern of packed scores, by index. */
-function patternOf(rows: readonly PackedRow[], heads: number, scores: ArrayLike<number>): number[] {
+function patternOf(
+  rows: readonly PackedRow[],
+  heads: number,
+  scores: ArrayLike<number>,
+  bidirectional: boolean,
+): number[] {
   const out: number[] = [];
   for (const { length, prefixSlots } of rows)
     for (let h = 0; h < heads; h++)
       for (let i = 0; i < length; i++) {
         const keys = prefixSlots.length + length;
         const line = Array.from({ length: keys }, (_, k) => scores[out.length + k]);
-        const seen = prefixSlots.length + i + 1;
+        const seen = bidirectional ? keys : prefixSlots.length + i + 1;
         out.push(...softmaxReference(line.slice(0, seen)), ...new Array<number>(keys - seen).fill(0));
       }
   return out;
@@ -230,7 +245,7 @@ function storeExample(caps: Caps): Example {
 export const attentionFamily: Family = {
   name: 'attention',
   about:
-    'causal attention over the packed layout: scores, pattern, weighted values; the same fused; KV store',
+    'attention over the packed layout, causal and in both directions: scores, pattern, weighted values; the same fused; KV store',
   examples: (caps) => [
     ...Object.keys(batches).flatMap((batch) => [
       ...examplesOf(caps, batch, 2, 13, 1), // no vec4

@@ -15,7 +15,7 @@ import { columnsOf, type Shape, sharing } from './attention-fused.js';
 import { elementType, type Geometry, type HeadsAt, layoutWgsl, QUERY_TILE } from './attention-layout.js';
 import { forFour, overRows, type Stream } from './attention-stream.js';
 import { type Caps, type Launch, line, lineIndex, repeat } from './kernel.js';
-import { LOWEST } from './softmax.js';
+import { expBelow4Wgsl, LOWEST } from './softmax.js';
 import { kernel } from './wgsl.js';
 
 /** What the two kernels share: everything but the bindings and what happens in `main`. */
@@ -45,7 +45,7 @@ ${fields}
 }
 @group(1) @binding(0) var<uniform> params: Params;
 ${layoutWgsl}
-fn expBelow(x: vec4f) -> vec4f { return exp(max(x, vec4f(-104f))); } // e^−104 is 0 in f32
+${expBelow4Wgsl}
 ${team.reduce('highest', 'vec4f', 'max(a, b)')}
 ${team.reduce('total', 'vec4f')}
 ${team.subgroup ? '' : `var<workgroup> weights: array<vec4f, ${2 * lanes * keys}>; // two of each row of the block, for the four`}
@@ -87,7 +87,7 @@ const forOutputs = (shape: Shape, f: (i: number, m: number, column: string) => s
 };
 
 function queryWgsl(shape: Shape): string {
-  const { heads, prefix, keys } = shape;
+  const { heads, prefix, bidirectional, keys } = shape;
   const { columns } = columnsOf(shape);
   const forRows = (f: (j: number) => string, join?: string) => repeat(keys, f, join);
   const slot = (k: string) => `tables[tile.prefixStart + ${k}] * ${2 * heads * columns}u`;
@@ -121,10 +121,10 @@ function queryWgsl(shape: Shape): string {
     by: ['K', 'V'],
     at: [(k) => `kRow + ${k} * params.kStride`, (k) => `vRow + ${k} * params.vStride`],
     end: 'ownCount',
-    meets: (k) => `vec4u(${k}) <= four`,
+    meets: (k) => (bidirectional ? `vec4<bool>(${k} < tile.length)` : `vec4u(${k}) <= four`),
   };
   const body = /* wgsl */ `
-  let ownCount = min(tile.length, tile.query + ${QUERY_TILE}u); // keys that the last query sees
+  let ownCount = ${bidirectional ? 'tile.length' : `min(tile.length, tile.query + ${QUERY_TILE}u)`}; // keys that the last query sees
   ${ownRows('a', 'q', columns)}
   ${ownRows('b', 'dz', columns)}
   let kRow = params.kOffset + tile.start * params.kStride + head * ${columns}u;
@@ -156,15 +156,18 @@ ${overRows(own, shape)}
 }
 
 function keyWgsl(shape: Shape): string {
-  const { heads, keys } = shape;
+  const { heads, bidirectional, keys } = shape;
   const { columns } = columnsOf(shape);
   const stream: Stream = {
     own: ['K', 'V'],
     by: ['Q', 'dZ'],
     at: [(i) => `qRow + ${i} * params.qStride`, (i) => `zRow + ${i} * params.dzStride`],
-    first: 'tile.query', // earlier queries see none of the four
+    first: bidirectional ? '0u' : 'tile.query', // else earlier queries see none of the four
     end: 'tile.length',
-    meets: (i) => `(four <= vec4u(${i})) & vec4<bool>(${i} < tile.length)`,
+    meets: (i) =>
+      bidirectional
+        ? `vec4<bool>(${i} < tile.length)`
+        : `(four <= vec4u(${i})) & vec4<bool>(${i} < tile.length)`,
     weigh: repeat(
       keys,
       (j) => /* wgsl */ `
@@ -218,12 +221,12 @@ function launch(
   source: (shape: Shape) => string,
   caps: Caps,
 ): Launch {
-  const { heads, dHead } = o;
+  const { heads, dHead, bidirectional = false } = o;
   const windows: Record<string, HeadsAt> = { q: o.q, k: o.k, v: o.v, dz: o.dz, ...outputs };
   const { type, step } = elementType(dHead, Object.values(windows));
-  const shape = { heads, dHead, type, prefix, ...sharing(caps) };
+  const shape = { heads, dHead, type, prefix, bidirectional, ...sharing(caps) };
   const which = Object.keys(outputs).join('');
-  const name = `attentionGradient/${which}/${type}/${heads}x${dHead}/${shape.team.name}x${shape.keys}${prefix ? '/prefix' : ''}`;
+  const name = `attentionGradient/${which}/${type}/${heads}x${dHead}/${shape.team.name}x${shape.keys}${prefix ? '/prefix' : ''}${bidirectional ? '/bidirectional' : ''}`;
   const places = Object.entries(windows).flatMap(([of, { stride, offset }]) => [
     [`${of}Stride`, stride / step],
     [`${of}Offset`, offset / step],

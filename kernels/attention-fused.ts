@@ -9,7 +9,7 @@
 
 import { elementType, type Geometry, type HeadsAt, layoutWgsl, QUERY_TILE } from './attention-layout.js';
 import { type Caps, type Launch, line, lineIndex, repeat } from './kernel.js';
-import { LOWEST } from './softmax.js';
+import { expBelow4Wgsl, LOWEST } from './softmax.js';
 import { kernel, type Team, teamFor, workgroupTeam } from './wgsl.js';
 
 /** How a block of keys is shared out. */
@@ -18,6 +18,7 @@ export interface Shape {
   readonly dHead: number;
   readonly type: 'vec4f' | 'f32';
   readonly prefix: boolean;
+  readonly bidirectional: boolean;
   readonly team: Team;
   /** Keys of a thread in a block. */
   readonly keys: number;
@@ -139,7 +140,7 @@ function valuesBySubgroup({ V, valueAt, count }: Source, shape: Shape): string {
 }
 
 function fusedWgsl(shape: Shape): string {
-  const { heads, type, prefix, team, keys } = shape;
+  const { heads, type, prefix, bidirectional, team, keys } = shape;
   const { columns, owned } = columnsOf(shape);
   const lanes = team.threads;
   const slot = (k: string) => `tables[tile.prefixStart + ${k}] * ${2 * heads * columns}u`;
@@ -157,7 +158,7 @@ function fusedWgsl(shape: Shape): string {
     keyAt: (k) => `kRow + ${k} * params.kStride`,
     valueAt: (k) => `vRow + ${k} * params.vStride`,
     count: 'ownCount',
-    sees: (k) => `vec4u(${k}) <= queries`,
+    sees: (k) => (bidirectional ? `vec4<bool>(${k} < tile.length)` : `vec4u(${k}) <= queries`),
   };
   return /* wgsl */ `${team.enable}
 @group(0) @binding(0) var<storage, read> Q: array<${type}>;
@@ -180,7 +181,7 @@ struct Params {
 }
 @group(1) @binding(0) var<uniform> params: Params;
 ${layoutWgsl}
-fn expBelow(x: vec4f) -> vec4f { return exp(max(x, vec4f(-104f))); } // e^−104 is 0 in f32
+${expBelow4Wgsl}
 ${team.reduce('highest', 'vec4f', 'max(a, b)')}
 ${team.reduce('total', 'vec4f')}
 ${team.subgroup ? '' : `var<workgroup> weights: array<vec4f, ${lanes * keys}>; // of the block's keys, for the four queries`}
@@ -192,7 +193,7 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane:
   let head = group % ${heads}u;
   let tile = tileAt(group / ${heads}u);
   let queries = tile.query + vec4u(0u, 1u, 2u, 3u);
-  let ownCount = min(tile.length, tile.query + ${QUERY_TILE}u); // keys that the last query sees
+  let ownCount = ${bidirectional ? 'tile.length' : `min(tile.length, tile.query + ${QUERY_TILE}u)`}; // keys that the last query sees
   ${forQueries((i) => `let q${i} = params.qOffset + (tile.start + min(queries[${i}], tile.length - 1u)) * params.qStride + head * ${columns}u;`)}
   let kRow = params.kOffset + tile.start * params.kStride + head * ${columns}u;
   let vRow = params.vOffset + tile.start * params.vStride + head * ${columns}u;
@@ -221,17 +222,17 @@ export function sharing(caps: Caps): Pick<Shape, 'team' | 'keys'> {
 }
 
 /**
- * Z = softmax(q · k · scale, causal) · v.
+ * Z = softmax(q · k · scale, causal unless bidirectional) · v.
  * Buffers: Q, K, V, tables u32, with `prefix` store [slots, 2, heads · dHead], Z [tokens, heads · dHead].
  */
 export function fusedAttention(
   o: Geometry & { dHead: number; q: HeadsAt; k: HeadsAt; v: HeadsAt; scale: number; prefix: boolean },
   caps: Caps,
 ): Launch {
-  const { heads, dHead, prefix } = o;
+  const { heads, dHead, prefix, bidirectional = false } = o;
   const { type, step } = elementType(dHead, [o.q, o.k, o.v]);
-  const shape = { heads, dHead, type, prefix, ...sharing(caps) };
-  const name = `fusedAttention/${type}/${heads}x${dHead}/${shape.team.name}x${shape.keys}${prefix ? '/prefix' : ''}`;
+  const shape = { heads, dHead, type, prefix, bidirectional, ...sharing(caps) };
+  const name = `fusedAttention/${type}/${heads}x${dHead}/${shape.team.name}x${shape.keys}${prefix ? '/prefix' : ''}${bidirectional ? '/bidirectional' : ''}`;
   return {
     kernel: kernel(name, () => fusedWgsl(shape)),
     params: {

@@ -73,6 +73,8 @@ export interface Geometry {
   readonly rowTable: number;
   readonly maxKeys: number;
   readonly heads: number;
+  /** Queries see all keys of their row, later ones too. */
+  readonly bidirectional?: boolean;
 }
 
 /** WGSL that reads the tables; expects the binding `tables` and `params.rowTable`, `params.tileTable`. */

@@ -1,6 +1,6 @@
 /**
- * Causal attention in three steps, for runs in which somebody looks at the scores or the pattern; attention-fused.ts
- * does all three at once. Query i of a row sees all keys of its prefix and its own keys 0 … i.
+ * Attention in three steps, for runs in which somebody looks at the scores or the pattern; attention-fused.ts does all
+ * three at once. Query i of a row sees all keys of its prefix and its own keys 0 … i, or with `bidirectional` all its own.
  */
 
 import { elementType, type Geometry, type HeadsAt, layoutWgsl, QUERY_TILE } from './attention-layout.js';
@@ -17,14 +17,14 @@ const forQueries = (f: (i: number) => string, join = '\n') => repeat(QUERY_TILE,
 const KEY_BLOCK = 64;
 
 /**
- * S = q · k · scale, and −∞ above the diagonal.
+ * S = q · k · scale, and −∞ above the diagonal (not where attention is bidirectional).
  * Buffers: Q, K, tables u32, with `prefix` store [slots, 2, heads · dHead], S: per row [heads, queries, keys].
  */
 export function scores(
   o: Geometry & { dHead: number; q: HeadsAt; k: HeadsAt; scale: number; prefix: boolean },
   caps: Caps,
 ): Launch {
-  return products({ ...o, part: 0, causal: true }, caps);
+  return products({ ...o, part: 0, causal: !o.bidirectional }, caps);
 }
 
 /**
@@ -150,7 +150,7 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane:
  * Buffers: S, tables u32, P: per row [heads, queries, keys].
  */
 export function pattern(o: Geometry, caps: Caps): Launch {
-  const { heads } = o;
+  const { heads, bidirectional = false } = o;
   const team = teamFor(caps);
   const code = () => /* wgsl */ `${team.enable}
 @group(0) @binding(0) var<storage, read> S: array<f32>;
@@ -176,7 +176,7 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane:
   let keys = tile.prefixLength + tile.length;
   let end = min(tile.query + ${QUERY_TILE}u, tile.length);
   for (var query = tile.query; query < end; query++) {
-    let visible = tile.prefixLength + query + 1u;
+    let visible = ${bidirectional ? 'keys' : 'tile.prefixLength + query + 1u'};
     let at = tile.block + (head * tile.length + query) * keys;
     var top = ${LOWEST};
     for (var k = lane; k < visible; k += ${team.threads}u) { top = max(top, S[at + k]); }
@@ -197,7 +197,7 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane:
   }
 }`;
   return {
-    kernel: kernel(`pattern/${heads}/${team.name}`, code),
+    kernel: kernel(`pattern/${heads}/${team.name}${bidirectional ? '/bidirectional' : ''}`, code),
     params: { rowTable: o.rowTable, tileTable: o.tileTable, tiles: o.tiles },
     grid: line(o.tiles * heads),
   };

@@ -6,6 +6,7 @@
 import type { UnaryOp } from './elementwise.js';
 import { type Caps, type Example, type Family, type Launch, line, lineIndex, noise } from './kernel.js';
 import { softmaxReference } from './softmax.js';
+import { rankWgsl } from './topk.js';
 import {
   accumulate,
   collapse,
@@ -129,7 +130,8 @@ struct Params {
   inner: u32,
 }
 @group(1) @binding(0) var<uniform> params: Params;
-${team.reduce('highest', 'f32', 'max(a, b)')}
+${rankWgsl}
+${team.reduce('highest', 'u32', 'max(a, b)')}
 ${team.reduce('lowest', 'u32', 'min(a, b)')}
 
 @compute @workgroup_size(${team.threads})
@@ -137,12 +139,12 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane:
   let y = ${lineIndex};
   if (y >= params.lines) { return; }
   let at = (y / params.inner) * params.length * params.inner + y % params.inner;
-  var top = X[at]; // WGSL has no literal for −∞
-  for (var i = lane; i < params.length; i += ${team.threads}u) { top = max(top, X[at + i * params.inner]); }
+  var top = 0u;
+  for (var i = lane; i < params.length; i += ${team.threads}u) { top = max(top, rank(X[at + i * params.inner])); }
   top = highest(top, lane);
   var first = 0xffffffffu;
   for (var i = lane; i < params.length; i += ${team.threads}u) {
-    if (X[at + i * params.inner] == top) { first = min(first, i); }
+    if (rank(X[at + i * params.inner]) == top) { first = min(first, i); }
   }
   first = lowest(first, lane);
   for (var i = lane; i < params.length; i += ${team.threads}u) {

@@ -10,6 +10,7 @@ import {
   perElement,
   perElementMain,
   sizeOf,
+  specialsWgsl,
   walkFields,
   walkParams,
   walkWgsl,
@@ -27,11 +28,15 @@ export type BinaryOp = keyof typeof binaryOps;
 
 /** Unary operations: WGSL and float64 alike. */
 const unaryOps = {
-  exp: { wgsl: 'exp(x)', f64: Math.exp },
-  log: { wgsl: 'log(x)', f64: Math.log },
+  exp: { wgsl: 'select(exp(x), special(NAN), isNan(x))', f64: Math.exp }, // SwiftShader's exp(NaN) is ∞
+  // SwiftShader's log(0) is −88.03.
+  log: {
+    wgsl: 'select(select(log(x), special(NAN), x < 0f || isNan(x)), special(INFINITY | 0x80000000u), x == 0f)',
+    f64: Math.log,
+  },
   neg: { wgsl: '-x', f64: (x: number) => -x },
   abs: { wgsl: 'abs(x)', f64: Math.abs },
-  sqrt: { wgsl: 'sqrt(x)', f64: Math.sqrt },
+  sqrt: { wgsl: 'select(sqrt(x), special(NAN), x < 0f || isNan(x))', f64: Math.sqrt },
   square: { wgsl: 'x * x', f64: (x: number) => x * x },
 };
 /** Name of a unary operation. */
@@ -109,7 +114,7 @@ struct Params {
   n: u32,
 }
 @group(1) @binding(0) var<uniform> params: Params;
-
+${specialsWgsl}
 fn op(x: f32) -> f32 { return ${unaryOps[o.op].wgsl}; }
 ${perElementMain()}
   Y[i] = op(X[i]);
@@ -183,6 +188,30 @@ export const elementwiseFamily: Family = {
         launch: unary({ op, n: x.length }, caps),
         buffers: [x, x.length],
         expected: [{ binding: 1, values: Array.from(x, unaryOps[op].f64), atol: 1e-5, rtol: 1e-5 }],
+      });
+    }
+    const { NaN: nan, POSITIVE_INFINITY: inf } = Number;
+    const special = Float32Array.of(0, -0, 1, -1, inf, -inf, nan, 3e38);
+    for (const op of Object.keys(unaryOps) as UnaryOp[])
+      examples.push({
+        title: `${op} of zeros, infinities and NaN`,
+        launch: unary({ op, n: special.length }, caps),
+        buffers: [special, special.length],
+        expected: [
+          { binding: 1, values: Float32Array.from(special, unaryOps[op].f64), atol: 1e-5, rtol: 1e-5 },
+        ],
+      });
+    for (const op of Object.keys(binaryOps) as BinaryOp[]) {
+      const a = Float32Array.from({ length: 64 }, (_, i) => special[i >> 3]);
+      const b = Float32Array.from({ length: 64 }, (_, i) => special[i & 7]);
+      const walk = { shape: [64], aStrides: [1], bStrides: [1] };
+      examples.push({
+        title: `${op} of zeros, infinities and NaN`,
+        launch: binary({ op, ...walk }, caps),
+        buffers: [a, b, 64],
+        expected: [
+          { binding: 2, values: Float32Array.from(binaryReference(op, a, b, walk)), atol: 1e-5, rtol: 1e-5 },
+        ],
       });
     }
     return examples;

@@ -62,7 +62,7 @@ export { layernormBackward, layernormScaleBackward, normalizeBackward } from './
 export { inputGradient, weightGradient } from './linear-backward.js';
 export { batchMatmul, linear, unembed } from './matmul.js';
 export { combine, matrixUpdate, momentum, normalizeMatrix } from './muon.js';
-export { adamW, sumSquares, sumSquaresParts } from './optimizer.js';
+export { adamW, checkStep, keepGood, sumSquares, sumSquaresParts } from './optimizer.js';
 export { pickPairs } from './pick.js';
 export {
   batchMatmulGradientA,

@@ -1,11 +1,12 @@
 /**
- * Gradients of layer norm, Y = (X − mean) / S [· w + b]: of its input, with the scale S differentiated, frozen, or
+ * Gradients of norms, Y = (X − mean) / S [· w] [+ b]: of its input, with the scale S differentiated, frozen, or
  * taken apart from it (when somebody reads or changes `hook_scale`). Those of w and b are sums over rows (`columnSums`):
- * dw = Σ dY · N, where N is the layer norm without w and b, and db = Σ dY.
+ * dw = Σ dY · N, where N is the norm without w and b, and db = Σ dY.
  */
 
 import { type Caps, type Example, type Family, type Launch, line, lineIndex, noise } from './kernel.js';
-import { kernel, otherKinds, type Team, teamFor } from './wgsl.js';
+import { type Gain, gainOf, inverseOfScale } from './layernorm.js';
+import { kernel, orNan, otherKinds, type Team, teamFor } from './wgsl.js';
 
 interface Sizes {
   readonly rows: number;
@@ -21,7 +22,7 @@ type Part = 'whole' | 'frozen' | 'given' | 'scale';
 
 interface Source {
   readonly width: number;
-  readonly affine: boolean;
+  readonly gain: Gain | null;
   readonly rms: boolean;
   readonly accumulate: boolean;
   readonly part: Part;
@@ -34,7 +35,7 @@ interface Source {
  * c = g³ · mean(dN · d) − dS · g / width. Mean and variance as in layernorm.ts.
  */
 function backwardWgsl(o: Source, team: Team): string {
-  const { width, affine, rms, accumulate, part, dScale } = o;
+  const { width, gain, rms, accumulate, part, dScale } = o;
   const step = width % 4 ? 1 : 4;
   const type = step === 4 ? 'vec4f' : 'f32';
   const columns = width / step;
@@ -45,12 +46,12 @@ function backwardWgsl(o: Source, team: Team): string {
     `for (var c = lane; c < ${columns}u; c += ${team.threads}u) { ${body} }`;
   const ones = step === 4 ? 'vec4f(1f)' : '1f';
   const dot = (a: string, b: string) => (step === 4 ? `dot(${a}, ${b})` : `${a} * ${b}`);
-  const dN = part === 'scale' ? `${type}()` : `dY[at + c]${affine ? ' * w[c]' : ''}`;
+  const dN = part === 'scale' ? `${type}()` : `dY[at + c]${gain ? ` * ${gainOf(gain)}` : ''}`;
   const steep = part === 'whole' ? 'products * g * g * g' : '0f';
   return /* wgsl */ `${team.enable}
 ${bind('X', type, 'read', '[rows, width]')}
 ${part === 'given' ? bind('S', 'f32', 'read', '[rows]') : ''}
-${affine ? bind('w', type, 'read', '[width]') : ''}
+${gain ? bind('w', type, 'read', '[width]') : ''}
 ${part === 'scale' ? '' : bind('dY', type, 'read', '[rows, width]')}
 ${dScale ? bind('dS', 'f32', 'read', '[rows]') : ''}
 ${bind('dX', type, 'read_write', '[rows, width]')}
@@ -80,7 +81,9 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane:
   ${forColumns(`let d = X[at + c] - mean; let dn = ${dN}; m += vec4f(${dot('d', ones)}, ${dot('d', 'd')}, ${dot('dn', ones)}, ${dot('dn', 'd')});`)}
   m = total(m, lane) / ${width}f;
   let error = ${rms ? '0f' : 'm.x'}; // of the rounded mean
-  let g = 1f / ${part === 'given' ? 'S[row]' : 'sqrt(max(m.y - error * error, 0f) + params.eps)'};
+  let variance = m.y - error * error;
+  let scale = ${part === 'given' ? 'S[row]' : `sqrt(${orNan('max(variance, 0f)', 'variance')} + params.eps)`};
+  let g = ${inverseOfScale('scale')};
   let products = m.w - error * m.z;
   let shift = ${rms ? '0f' : 'm.z'};
   let c3 = ${steep}${dScale ? ` - dS[row] * g / ${width}f` : ''};
@@ -90,16 +93,16 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane:
 }
 
 function launch(
-  o: Sizes & { affine?: boolean; eps?: number },
+  o: Sizes & { gain?: Gain | null; eps?: number },
   part: Part,
   dScale: boolean,
   caps: Caps,
 ): Launch {
-  const { rows, width, rms = false, accumulate = false, affine = false, eps = 0 } = o;
+  const { rows, width, rms = false, accumulate = false, gain = null, eps = 0 } = o;
   const team = teamFor(caps);
-  const how = [part, affine && 'affine', dScale && 'dScale', accumulate && 'accumulate'].filter(Boolean);
+  const how = [part, gain, dScale && 'dScale', accumulate && 'accumulate'].filter(Boolean);
   const name = `${rms ? 'rmsnorm' : 'layernorm'}Backward/${width}/${how.join('+')}/${team.name}`;
-  const source = { width, affine, rms, accumulate, part, dScale };
+  const source = { width, gain, rms, accumulate, part, dScale };
   return {
     kernel: kernel(name, () => backwardWgsl(source, team)),
     params: { rows, eps },
@@ -108,23 +111,23 @@ function launch(
 }
 
 /**
- * dX of Y = (X − mean) / S [· w + b] with S = √(variance + eps).
- * Buffers in order: X [rows, width], w [width] (with `affine`), dY [rows, width], dS [rows] (with `dScale`), dX.
- * @param o.frozenScale S counts as a constant, so that layer norm is a linear map
+ * dX of Y = (X − mean) / S [· w] [+ b] with S = √(variance + eps).
+ * Buffers in order: X [rows, width], w [width] (with `gain`), dY [rows, width], dS [rows] (with `dScale`), dX.
+ * @param o.frozenScale S counts as a constant, so that the norm is a linear map
  * @param o.dScale a gradient of S, from whoever else has read it, is added (frozen or not)
  */
 export function layernormBackward(
-  o: Sizes & { affine: boolean; eps: number; frozenScale?: boolean; dScale?: boolean },
+  o: Sizes & { gain?: Gain | null; eps: number; frozenScale?: boolean; dScale?: boolean },
   caps: Caps,
 ): Launch {
   return launch(o, o.frozenScale ? 'frozen' : 'whole', o.dScale ?? false, caps);
 }
 
 /**
- * dX and dS of Y = (X − mean) / S [· w + b], where S came from elsewhere: see `normalize`.
- * Buffers in order: X [rows, width], S [rows], w [width] (with `affine`), dY [rows, width], dX, dS [rows].
+ * dX and dS of Y = (X − mean) / S [· w] [+ b], where S came from elsewhere: see `normalize`.
+ * Buffers in order: X [rows, width], S [rows], w [width] (with `gain`), dY [rows, width], dX, dS [rows].
  */
-export function normalizeBackward(o: Sizes & { affine: boolean }, caps: Caps): Launch {
+export function normalizeBackward(o: Sizes & { gain?: Gain | null }, caps: Caps): Launch {
   return launch(o, 'given', false, caps);
 }
 
@@ -142,6 +145,7 @@ export function layernormBackwardReference(
     rms?: boolean;
     frozenScale?: boolean;
     w?: ArrayLike<number>;
+    gain?: Gain | null;
     dy?: ArrayLike<number>;
     scale?: ArrayLike<number>;
     dScale?: ArrayLike<number>;
@@ -159,7 +163,7 @@ export function layernormBackwardReference(
     const own = Math.sqrt(mean((c) => (x[at + c] - mu) ** 2) + (o.eps ?? 0));
     const s = o.scale?.[r] ?? own;
     const d = (c: number) => x[at + c] - mu;
-    const dn = (c: number) => (o.dy ? o.dy[at + c] * (o.w?.[c] ?? 1) : 0);
+    const dn = (c: number) => (o.dy ? o.dy[at + c] * (o.w ? (o.gain === '1+w' ? 1 : 0) + o.w[c] : 1) : 0);
     const shift = o.rms ? 0 : mean(dn);
     dScale[r] = (-mean((c) => dn(c) * d(c)) * width) / (s * s);
     const toScale = (o.scale || o.frozenScale ? 0 : dScale[r]) + (o.dScale?.[r] ?? 0);
@@ -169,10 +173,10 @@ export function layernormBackwardReference(
   return { dx, dScale };
 }
 
-/** Checks of the gradients of layer norm. */
+/** Checks of the gradients of norms. */
 export const layernormBackwardFamily: Family = {
   name: 'layernorm-backward',
-  about: 'dX (and dS) of Y = (X − mean) / S [· w + b] over the last axis; X, Y [rows, width], S [rows]',
+  about: 'dX (and dS) of Y = (X − mean) / S [· w] [+ b] over the last axis; X, Y [rows, width], S [rows]',
   examples(ownCaps) {
     const eps = 1e-5;
     const examples: Example[] = [];
@@ -187,23 +191,23 @@ export const layernormBackwardFamily: Family = {
       const [scale, dScale] = [noise(rows, 5).map((s) => 2 + s), noise(rows, 6, 5)];
       const about = `[${rows}, ${width}], ${title}`;
       [0, 1, 2, 3].forEach((n) => {
-        const affine = n % 2 === 0;
+        const gain: Gain | null = n % 2 ? null : rms && n ? '1+w' : 'w';
         const accumulate = n > 1;
         const dx = accumulate ? before : undefined;
-        const gain = affine ? [w] : [];
-        const out = 2 + gain.length;
-        const reference = { eps, rms, dy, dx, w: affine ? w : undefined };
-        const what = `${about}${affine ? ', affine' : ''}${accumulate ? ', accumulate' : ''}`;
+        const weights = gain ? [w] : [];
+        const out = 2 + weights.length;
+        const reference = { eps, rms, dy, dx, gain, w: gain ? w : undefined };
+        const what = `${about}${gain ? `, · ${gain}` : ''}${accumulate ? ', accumulate' : ''}`;
         for (const frozenScale of [false, true]) {
           const read = frozenScale === n > 0; // so that each comes with each
           const ref = { ...reference, frozenScale, dScale: read ? dScale : undefined };
           examples.push({
-            title: `layernorm ${what}${frozenScale ? ', frozen' : ''}${read ? ', dS' : ''}`,
+            title: `norm ${what}${frozenScale ? ', frozen' : ''}${read ? ', dS' : ''}`,
             launch: layernormBackward(
-              { rows, width, affine, eps, rms, accumulate, frozenScale, dScale: read },
+              { rows, width, gain, eps, rms, accumulate, frozenScale, dScale: read },
               caps,
             ),
-            buffers: [x, ...gain, dy, ...(read ? [dScale] : []), dx ?? x.length],
+            buffers: [x, ...weights, dy, ...(read ? [dScale] : []), dx ?? x.length],
             expected: [
               {
                 binding: out + (read ? 1 : 0),
@@ -217,14 +221,14 @@ export const layernormBackwardFamily: Family = {
         const given = layernormBackwardReference(x, width, { ...reference, scale });
         examples.push({
           title: `normalize ${what}`,
-          launch: normalizeBackward({ rows, width, affine, rms, accumulate }, caps),
-          buffers: [x, scale, ...gain, dy, dx ?? x.length, rows],
+          launch: normalizeBackward({ rows, width, gain, rms, accumulate }, caps),
+          buffers: [x, scale, ...weights, dy, dx ?? x.length, rows],
           expected: [
             { binding: out + 1, values: given.dx, atol: 1e-5, rtol },
             { binding: out + 2, values: given.dScale, atol: 1e-5 * Math.sqrt(width), rtol },
           ],
         });
-        if (affine)
+        if (gain)
           examples.push({
             title: `scale ${what}`,
             launch: layernormScaleBackward({ rows, width, eps, rms, accumulate }, caps),

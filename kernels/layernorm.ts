@@ -1,18 +1,28 @@
 /**
- * Layer norm over the last axis (Ba et al. 2016), with the scale as a second output for `hook_scale`, and the
- * second half of it alone, for when a hook has changed the scale. `rms`: nothing is centred (Zhang and Sennrich 2019).
+ * Norms over the last axis: layer norm (Ba et al. 2016), and with `rms` the root mean square norm, which centres nothing (Zhang
+ * and Sennrich 2019). The scale can be a second output, for `hook_scale`, or an input, for when a hook has changed it.
+ * A scale that is not finite gives NaN: x / ∞ would be an ordinary 0.
  */
 
 import { type Caps, type Example, type Family, type Launch, line, lineIndex, noise } from './kernel.js';
-import { kernel, otherKinds, type Team, teamFor } from './wgsl.js';
+import { kernel, notFinite, orNan, otherKinds, type Team, teamFor } from './wgsl.js';
+
+/** What the normalised numbers are multiplied by: weights w, or 1 + w (Gemma). */
+export type Gain = 'w' | '1+w';
+
+/** What a norm multiplies by and adds; without `gain` neither. */
+export interface Affine {
+  readonly gain?: Gain | null;
+  readonly bias?: boolean;
+}
 
 /** Float64 reference: normalised rows [rows, width] and their scales [rows]. `scale`: use these instead. */
 export function layernormReference(
   x: ArrayLike<number>,
   width: number,
   eps: number,
-  affine?: { w: ArrayLike<number>; b: ArrayLike<number> },
-  { scale, rms = false }: { scale?: ArrayLike<number>; rms?: boolean } = {},
+  affine?: { w: ArrayLike<number>; b?: ArrayLike<number> },
+  { scale, rms = false, gain = 'w' }: { scale?: ArrayLike<number>; rms?: boolean; gain?: Gain } = {},
 ): { y: Float64Array; scale: Float64Array } {
   const rows = x.length / width;
   const y = new Float64Array(x.length);
@@ -23,8 +33,8 @@ export function layernormReference(
     const variance = row.reduce((a, v) => a + (v - mean) ** 2, 0) / width;
     scales[r] = scale ? scale[r] : Math.sqrt(variance + eps);
     row.forEach((v, c) => {
-      const n = (v - mean) / scales[r];
-      y[r * width + c] = affine ? n * affine.w[c] + affine.b[c] : n;
+      const n = Number.isFinite(scales[r]) ? (v - mean) / scales[r] : Number.NaN;
+      y[r * width + c] = affine ? n * ((gain === '1+w' ? 1 : 0) + affine.w[c]) + (affine.b?.[c] ?? 0) : n;
     });
   }
   return { y, scale: scales };
@@ -37,7 +47,13 @@ type Scale = 'computed' | 'written' | 'given';
  * The shader. Mean and variance are found by the corrected two-pass method (Chan, Golub, LeVeque 1983): deviations
  * are taken from a rounded mean, and their own mean corrects both results. Exact for rows far from zero.
  */
-function layernormWgsl(width: number, affine: boolean, scale: Scale, rms: boolean, team: Team): string {
+function layernormWgsl(
+  width: number,
+  { gain, bias }: Affine,
+  scale: Scale,
+  rms: boolean,
+  team: Team,
+): string {
   const step = width % 4 ? 1 : 4;
   const type = step === 4 ? 'vec4f' : 'f32';
   const columns = width / step;
@@ -51,8 +67,8 @@ function layernormWgsl(width: number, affine: boolean, scale: Scale, rms: boolea
   return /* wgsl */ `${team.enable}
 ${bind('X', type, 'read', '[rows, width]')}
 ${scale === 'given' ? bind('S', 'f32', 'read', '[rows]') : ''}
-${affine ? bind('w', type, 'read', '[width]') : ''}
-${affine ? bind('b', type, 'read', '[width]') : ''}
+${gain ? bind('w', type, 'read', '[width]') : ''}
+${bias ? bind('b', type, 'read', '[width]') : ''}
 ${bind('Y', type, 'read_write', '[rows, width]')}
 ${scale === 'written' ? bind('S', 'f32', 'read_write', '[rows]') : ''}
 struct Params {
@@ -83,55 +99,61 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane:
   ${
     scale === 'given'
       ? 'let scale = S[row];'
-      : 'let scale = sqrt(max(moments.y - error * error, 0f) + params.eps);'
+      : `let variance = moments.y - error * error;
+  let scale = sqrt(${orNan('max(variance, 0f)', 'variance')} + params.eps);`
   }
   ${scale === 'written' ? 'if (lane == 0u) { S[row] = scale; }' : ''}
-  let gain = 1f / scale;
-  ${perColumn(`Y[at + c] = (d - error) * gain${affine ? ' * w[c] + b[c]' : ''};`)}
+  let gain = ${inverseOfScale('scale')};
+  ${perColumn(`Y[at + c] = (d - error) * gain${gain ? ` * ${gainOf(gain)}` : ''}${bias ? ' + b[c]' : ''};`)}
 }`;
 }
 
+/** WGSL: 1 / scale, and NaN where the scale is infinite or NaN. */
+export const inverseOfScale = (scale: string): string =>
+  `select(1f / ${scale}, bitcast<f32>(bitcast<u32>(${scale}) | 0x7fc00000u), ${notFinite(scale)})`;
+
+/** WGSL: the gain of column c. */
+export const gainOf = (gain: Gain): string => (gain === '1+w' ? '(1f + w[c])' : 'w[c]');
+
 function launch(
-  o: { rows: number; width: number; affine: boolean; eps: number; rms?: boolean },
+  o: Affine & { rows: number; width: number; eps: number; rms?: boolean },
   scale: Scale,
   caps: Caps,
 ): Launch {
   const team = teamFor(caps);
-  const { rms = false } = o;
-  const name = `${rms ? 'rmsnorm' : 'layernorm'}/${o.width}/${o.affine ? 'affine' : 'plain'}/scale-${scale}/${team.name}`;
+  const { rms = false, gain = null, bias = false } = o;
+  const affine = gain ? `${gain}${bias ? '+b' : ''}` : 'plain';
+  const name = `${rms ? 'rmsnorm' : 'layernorm'}/${o.width}/${affine}/scale-${scale}/${team.name}`;
   return {
-    kernel: kernel(name, () => layernormWgsl(o.width, o.affine, scale, rms, team)),
+    kernel: kernel(name, () => layernormWgsl(o.width, { gain, bias }, scale, rms, team)),
     params: { rows: o.rows, eps: o.eps },
     grid: line(o.rows),
   };
 }
 
 /**
- * Y = (X − mean) / S [· w + b] with S = √(variance + eps), row by row; with `rms` the mean counts as 0 in both.
- * Buffers: X [rows, width], with `affine` w [width] and b [width], Y [rows, width], with `scaleOut` S [rows].
+ * Y = (X − mean) / S [· w] [+ b] with S = √(variance + eps), row by row; with `rms` the mean counts as 0 in both.
+ * Buffers: X [rows, width], with `gain` w [width], with `bias` b [width], Y [rows, width], with `scaleOut` S [rows].
  */
 export function layernorm(
-  o: { rows: number; width: number; affine: boolean; eps: number; scaleOut?: boolean; rms?: boolean },
+  o: Affine & { rows: number; width: number; eps: number; scaleOut?: boolean; rms?: boolean },
   caps: Caps,
 ): Launch {
   return launch(o, o.scaleOut ? 'written' : 'computed', caps);
 }
 
 /**
- * Y = (X − mean) / S [· w + b], with S as given.
- * Buffers: X [rows, width], S [rows], with `affine` w [width] and b [width], Y [rows, width].
+ * Y = (X − mean) / S [· w] [+ b], with S as given.
+ * Buffers: X [rows, width], S [rows], with `gain` w [width], with `bias` b [width], Y [rows, width].
  */
-export function normalize(
-  o: { rows: number; width: number; affine: boolean; rms?: boolean },
-  caps: Caps,
-): Launch {
+export function normalize(o: Affine & { rows: number; width: number; rms?: boolean }, caps: Caps): Launch {
   return launch({ ...o, eps: 0 }, 'given', caps);
 }
 
-/** Checks of the layer norms. */
+/** Checks of the norms. */
 export const layernormFamily: Family = {
   name: 'layernorm',
-  about: 'Y = (X − mean) / √(variance + eps) [· w + b] over the last axis; X, Y [rows, width]',
+  about: 'Y = (X − mean) / √(variance + eps) [· w] [+ b] over the last axis; X, Y [rows, width]',
   examples(ownCaps) {
     const eps = 1e-5;
     const examples: Example[] = [];
@@ -145,21 +167,27 @@ export const layernormFamily: Family = {
       const x = noise(rows * width, width, 3).map(change);
       const [w, b] = [noise(width, 2), noise(width, 3)];
       const given = noise(rows, 4).map((s) => 2 + s);
-      for (const affine of [true, false]) {
-        const wb = affine ? [w, b] : [];
-        const ref = layernormReference(x, width, eps, affine ? { w, b } : undefined, { rms });
+      const affines: Affine[] = [{ gain: 'w', bias: true }, {}];
+      if (rms) affines.push({ gain: 'w' }, { gain: '1+w' });
+      for (const affine of affines) {
+        const { gain, bias } = affine;
+        const wb = gain ? (bias ? [w, b] : [w]) : [];
+        const weights = gain ? { w, b: bias ? b : undefined } : undefined;
+        const expect = (scale?: Float32Array) =>
+          layernormReference(x, width, eps, weights, { rms, gain: gain ?? 'w', scale });
+        const ref = expect();
         const out = 1 + wb.length;
         const tolerance = { atol: 1e-5, rtol: 1e-5 };
-        const about = `[${rows}, ${width}]${affine ? ', affine' : ''}, ${title}`;
+        const about = `[${rows}, ${width}]${gain ? `, · ${gain}${bias ? ' + b' : ''}` : ''}, ${title}`;
         examples.push({
-          title: `layernorm ${about}`,
-          launch: layernorm({ rows, width, affine, eps, rms }, caps),
+          title: `norm ${about}`,
+          launch: layernorm({ rows, width, ...affine, eps, rms }, caps),
           buffers: [x, ...wb, x.length],
           expected: [{ binding: out, values: ref.y, ...tolerance }],
         });
         examples.push({
-          title: `layernorm with scale ${about}`,
-          launch: layernorm({ rows, width, affine, eps, scaleOut: true, rms }, caps),
+          title: `norm with scale ${about}`,
+          launch: layernorm({ rows, width, ...affine, eps, scaleOut: true, rms }, caps),
           buffers: [x, ...wb, x.length, rows],
           expected: [
             { binding: out, values: ref.y, ...tolerance },
@@ -168,16 +196,9 @@ export const layernormFamily: Family = {
         });
         examples.push({
           title: `normalize ${about}`,
-          launch: normalize({ rows, width, affine, rms }, caps),
+          launch: normalize({ rows, width, ...affine, rms }, caps),
           buffers: [x, given, ...wb, x.length],
-          expected: [
-            {
-              binding: out + 1,
-              values: layernormReference(x, width, eps, affine ? { w, b } : undefined, { scale: given, rms })
-                .y,
-              ...tolerance,
-            },
-          ],
+          expected: [{ binding: out + 1, values: expect(given).y, ...tolerance }],
         });
       }
     };
@@ -190,6 +211,7 @@ export const layernormFamily: Family = {
     add(2, 64, 'constant rows', () => 7.25);
     add(3, 39, 'root mean square', (x) => x + 1, { rms: true });
     add(2, 768, 'root mean square', (x) => x, { rms: true });
+    add(12, 8, 'root mean square of heads', (x) => x - 1, { rms: true });
     for (const caps of otherKinds(ownCaps)) add(3, 76, 'as on other adapters', (x) => x, { caps });
     return examples;
   },

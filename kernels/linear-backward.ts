@@ -5,8 +5,8 @@
  * dW = dLogitsᵀ · X, which is `weightGradient` with inner = the chunk and cols = d_model.
  */
 
-import type { Activation } from './activation.js';
 import { type Gate, slopeReference, slopeWgsl } from './activation-backward.js';
+import type { Activation } from './activation-functions.js';
 import { type HalfWeights, packed } from './half.js';
 import { type Caps, type Example, type Family, type Launch, lineIndex, noise } from './kernel.js';
 import { cheapest, linearReference, tilesFor } from './linear.js';

@@ -3,7 +3,7 @@
  * right for every shape; where the sizes are multiples of 4, `linear` takes a tile out of matmul-tiled.ts.
  */
 
-import { type Activation, activate, activationWgsl } from './activation.js';
+import { type Activation, activate, activationWgsl } from './activation-functions.js';
 import { type HalfWeights, halfName, halfWgsl, weight1, weightTypes } from './half.js';
 import { type Caps, type Launch, lineIndex } from './kernel.js';
 import { type Tile, tiledWgsl, tileName, tileSpan } from './matmul-tiled.js';

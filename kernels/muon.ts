@@ -9,18 +9,16 @@ import { kernel, offsets, perElement, perElementMain } from './wgsl.js';
 /** What the momentum of one step depends on. */
 export interface Momentum {
   readonly momentum: number;
-  /** Factor on the gradient before anything else: 1 / (number of accumulated batches). */
-  readonly gradientScale?: number;
   /** As for `adamW`: the largest norm of all gradients together. */
   readonly maxNorm?: number | null;
 }
 
 /**
- * g = gradient · gradientScale, clipped; m = β·m + (1 − β)·g; direction = β·m + (1 − β)·g (Nesterov's).
+ * g = gradient, clipped; m = β·m + (1 − β)·g; direction = β·m + (1 − β)·g (Nesterov's).
  * Buffers: gradient [n], squares [1] (with `maxNorm`), m [n] in place, direction [n].
  */
 export function momentum(o: Momentum & { n: number }, _caps: Caps): Launch {
-  const { n, momentum, gradientScale = 1, maxNorm = null } = o;
+  const { n, momentum, maxNorm = null } = o;
   const clip = maxNorm !== null;
   const code = () => /* wgsl */ `
 @group(0) @binding(0) var<storage, read> G: array<f32>;
@@ -31,24 +29,18 @@ struct Params {
   n: u32,
   beta: f32,
   rest: f32, // 1 − beta
-  scale: f32, // of the gradient
   maxNorm: f32,
 }
 @group(1) @binding(0) var<uniform> params: Params;
 ${perElementMain()}
-  ${
-    clip
-      ? `let norm = params.scale * sqrt(squares[0]);
-  let g = G[i] * (params.scale * min(1f, params.maxNorm / (norm + 1e-6f)));`
-      : 'let g = G[i] * params.scale;'
-  }
+  ${clip ? 'let g = G[i] * min(1f, params.maxNorm / (sqrt(squares[0]) + 1e-6f));' : 'let g = G[i];'}
   let m = params.beta * M[i] + params.rest * g;
   M[i] = m;
   D[i] = params.beta * m + params.rest * g;
 }`;
   return {
     kernel: kernel(`momentum${clip ? '/clip' : ''}`, code),
-    params: { n, beta: momentum, rest: 1 - momentum, scale: gradientScale, maxNorm: maxNorm ?? 0 },
+    params: { n, beta: momentum, rest: 1 - momentum, maxNorm: maxNorm ?? 0 },
     grid: perElement(n),
   };
 }
@@ -127,12 +119,11 @@ ${perElementMain()}
 
 /** Float64 reference of `momentum`. */
 function momentumReference(
-  { momentum: beta, gradientScale = 1, maxNorm = null }: Momentum,
+  { momentum: beta, maxNorm = null }: Momentum,
   { g, m }: Record<'g' | 'm', ArrayLike<number>>,
   squares: number,
 ): Record<'m' | 'd', Float64Array> {
-  const norm = gradientScale * Math.sqrt(squares);
-  const scale = gradientScale * (maxNorm === null ? 1 : Math.min(1, maxNorm / (norm + 1e-6)));
+  const scale = maxNorm === null ? 1 : Math.min(1, maxNorm / (Math.sqrt(squares) + 1e-6));
   const after = Float64Array.from(m, (x, i) => beta * x + (1 - beta) * g[i] * scale);
   return { m: after, d: after.map((x, i) => beta * x + (1 - beta) * g[i] * scale) };
 }
@@ -146,7 +137,7 @@ export const muonFamily: Family = {
     const examples: Example[] = [];
     for (const n of [1, 39, 1000])
       for (const maxNorm of [null, 0.5]) {
-        const o = { momentum: 0.95, gradientScale: 0.5, maxNorm };
+        const o = { momentum: 0.95, maxNorm };
         const data = { g: noise(n, 1), m: noise(n, 2) };
         const squares = 2 * data.g.reduce((a, x) => a + x * x, 0);
         const after = momentumReference(o, data, squares);

@@ -16,21 +16,19 @@ export interface AdamWStep {
   readonly eps?: number;
   /** Decoupled: every step takes lr · weightDecay off the parameter itself. */
   readonly weightDecay?: number;
-  /** Factor on the gradient before anything else: 1 / (number of accumulated batches). */
-  readonly gradientScale?: number;
-  /** Largest norm of all (scaled) gradients together; more is scaled down. Needs the sum of their squares. */
+  /** Largest norm of all gradients together; more is scaled down. Needs the sum of their squares. */
   readonly maxNorm?: number | null;
 }
 
 /**
- * g = gradient · gradientScale, clipped; m = β₁·m + (1 − β₁)·g; v = β₂·v + (1 − β₂)·g²;
+ * g = gradient, clipped; m = β₁·m + (1 − β₁)·g; v = β₂·v + (1 − β₂)·g²;
  * parameter −= lr · (m / (1 − β₁^step) / (√(v / (1 − β₂^step)) + eps) + weightDecay · parameter). As PyTorch has it.
- * Buffers: gradient [n], squares [1] (with `maxNorm`: Σ gradient² of all parameters, unscaled), parameter [n], m [n],
+ * Buffers: gradient [n], squares [1] (with `maxNorm`: Σ gradient² of all parameters), parameter [n], m [n],
  * v [n]: the last three in place.
  */
 export function adamW(o: AdamWStep & { n: number }, _caps: Caps): Launch {
   const { n, step, lr, beta1 = 0.9, beta2 = 0.999, eps = 1e-8 } = o;
-  const { weightDecay = 0.01, gradientScale = 1, maxNorm = null } = o;
+  const { weightDecay = 0.01, maxNorm = null } = o;
   const clip = maxNorm !== null;
   const width = n % 4 ? 1 : 4;
   const type = width === 4 ? 'vec4f' : 'f32';
@@ -50,17 +48,11 @@ struct Params {
   root: f32, // 1 / √(1 − beta2^step)
   eps: f32,
   keep: f32, // 1 − lr · weightDecay
-  scale: f32, // of the gradient
   maxNorm: f32,
 }
 @group(1) @binding(0) var<uniform> params: Params;
 ${perElementMain()}
-  ${
-    clip
-      ? `let norm = params.scale * sqrt(squares[0]);
-  let g = G[i] * (params.scale * min(1f, params.maxNorm / (norm + 1e-6f)));`
-      : 'let g = G[i] * params.scale;'
-  }
+  ${clip ? 'let g = G[i] * min(1f, params.maxNorm / (sqrt(squares[0]) + 1e-6f));' : 'let g = G[i];'}
   let m = params.beta1 * M[i] + params.rest1 * g;
   let v = params.beta2 * V[i] + params.rest2 * g * g;
   M[i] = m;
@@ -79,7 +71,6 @@ ${perElementMain()}
       root: 1 / Math.sqrt(1 - beta2 ** step),
       eps,
       keep: 1 - lr * weightDecay,
-      scale: gradientScale,
       maxNorm: maxNorm ?? 0,
     },
     grid: perElement(n / width),
@@ -131,15 +122,57 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane:
   };
 }
 
+/** Whether `x` is neither NaN nor infinite. By its bits: a compiler may assume that no number is NaN. */
+const finite = (x: string): string => `(bitcast<u32>(${x}) & 0x7f800000u) != 0x7f800000u`;
+
+/**
+ * Whether training has gone wrong: failed = 1 once the loss or the gradients' norm is not a number, and for ever after. The
+ * loss then becomes NaN, so that whoever reads it knows. Buffers: squares [1], loss [1] in place, failed [1] (f32) in place.
+ */
+export function checkStep(_o: object, _caps: Caps): Launch {
+  const code = () => /* wgsl */ `
+@group(0) @binding(0) var<storage, read> squares: array<f32>;
+@group(0) @binding(1) var<storage, read_write> loss: array<f32>;
+@group(0) @binding(2) var<storage, read_write> failed: array<f32>;
+struct Params {
+  n: u32,
+}
+@group(1) @binding(0) var<uniform> params: Params;
+${perElementMain()}
+  if (failed[0] == 0f && ${finite('squares[0]')} && ${finite('loss[0]')}) { return; }
+  failed[0] = 1f;
+  loss[0] = bitcast<f32>(0x7fc00000u + u32(failed[0]) - 1u); // NaN; a constant one is an error in WGSL
+}`;
+  return { kernel: kernel('checkStep', code), params: { n: 1 }, grid: perElement(1) };
+}
+
+/**
+ * Keeps a copy of a parameter while training goes well, and brings it back once it has failed.
+ * Buffers: failed [1], parameter [n] in place, copy [n] in place.
+ */
+export function keepGood(o: { n: number }, _caps: Caps): Launch {
+  const code = () => /* wgsl */ `
+@group(0) @binding(0) var<storage, read> failed: array<f32>;
+@group(0) @binding(1) var<storage, read_write> W: array<f32>;
+@group(0) @binding(2) var<storage, read_write> K: array<f32>;
+struct Params {
+  n: u32,
+}
+@group(1) @binding(0) var<uniform> params: Params;
+${perElementMain()}
+  if (failed[0] == 0f) { K[i] = W[i]; } else { W[i] = K[i]; }
+}`;
+  return { kernel: kernel('keepGood', code), params: { n: o.n }, grid: perElement(o.n) };
+}
+
 /** Float64 reference of `adamW`: parameters, m and v after a step. `squares`: Σ gradient² of all parameters. */
 export function adamWReference(
   o: AdamWStep,
   { g, w, m, v }: Record<'g' | 'w' | 'm' | 'v', ArrayLike<number>>,
   squares = 0,
 ): Record<'w' | 'm' | 'v', Float64Array> {
-  const { step, lr, beta1 = 0.9, beta2 = 0.999, eps = 1e-8, weightDecay = 0.01, gradientScale = 1 } = o;
-  const norm = gradientScale * Math.sqrt(squares);
-  const scale = gradientScale * (o.maxNorm != null ? Math.min(1, o.maxNorm / (norm + 1e-6)) : 1);
+  const { step, lr, beta1 = 0.9, beta2 = 0.999, eps = 1e-8, weightDecay = 0.01 } = o;
+  const scale = o.maxNorm != null ? Math.min(1, o.maxNorm / (Math.sqrt(squares) + 1e-6)) : 1;
   const grad = Float64Array.from(g, (x) => x * scale);
   const m1 = Float64Array.from(m, (x, i) => beta1 * x + (1 - beta1) * grad[i]);
   const v1 = Float64Array.from(v, (x, i) => beta2 * x + (1 - beta2) * grad[i] ** 2);
@@ -153,13 +186,14 @@ export function adamWReference(
 /** Checks of the optimiser. */
 export const optimizerFamily: Family = {
   name: 'optimizer',
-  about: 'AdamW in place over parameters, m, v [n]; Σ X² in parts, for clipping',
+  about:
+    'AdamW in place over parameters, m, v [n]; Σ X² in parts, for clipping; whether a step went well, copies of parameters',
   examples(caps) {
     const examples: Example[] = [];
     const steps: Record<string, AdamWStep> = {
       'first step': { step: 1, lr: 1e-3 },
       'step 1000, no decay': { step: 1000, lr: 6e-4, beta2: 0.95, weightDecay: 0 },
-      'clipped to norm 1': { step: 7, lr: 1e-2, maxNorm: 1, gradientScale: 0.25, weightDecay: 0.1 },
+      'clipped to norm 1': { step: 7, lr: 1e-2, maxNorm: 1, weightDecay: 0.1 },
       'below the norm': { step: 7, lr: 1e-2, maxNorm: 1e4 },
     };
     for (const n of [1, 39, 1000])
@@ -186,6 +220,35 @@ export const optimizerFamily: Family = {
           ],
         });
       }
+    const [w, k] = [noise(39, 6), noise(39, 7)];
+    for (const failed of [0, 1]) {
+      const values = failed ? k : w;
+      examples.push({
+        title: failed ? 'the copy is brought back' : 'a copy is kept',
+        launch: keepGood({ n: 39 }, caps),
+        buffers: [Float32Array.of(failed), w, k],
+        expected: [1, 2].map((binding) => ({ binding, values, atol: 0, rtol: 0 })),
+      });
+    }
+    const { NaN: none, POSITIVE_INFINITY: infinite } = Number;
+    for (const [squares, loss, before, after] of [
+      [2, 3, 0, 0],
+      [0, 0, 0, 0],
+      [none, 3, 0, 1],
+      [infinite, 3, 0, 1],
+      [2, none, 0, 1],
+      [2, -infinite, 0, 1],
+      [2, 3, 1, 1],
+    ])
+      examples.push({
+        title: `|g|² ${squares}, loss ${loss}${before ? ', failed before' : ''}`,
+        launch: checkStep({}, caps),
+        buffers: [squares, loss, before].map((x) => Float32Array.of(x)),
+        expected: [
+          { binding: 1, values: [after ? none : loss], atol: 0, rtol: 0 },
+          { binding: 2, values: [after], atol: 0, rtol: 0 },
+        ],
+      });
     for (const kind of [caps, ...otherKinds(caps)])
       for (const n of [1, 4097, 100_003]) {
         const x = noise(n, 5);

@@ -10,6 +10,7 @@ import {
   otherKinds,
   perElement,
   perElementMain,
+  specialsWgsl,
   teamFor,
   workgroupTeam,
 } from './wgsl.js';
@@ -21,7 +22,7 @@ export type ReduceOp = 'sum' | 'mean' | 'max';
 const LONG = 8192;
 
 const combine = (op: ReduceOp) => (a: string, b: string) =>
-  op === 'max' ? `max(${a}, ${b})` : `${a} + ${b}`;
+  op === 'max' ? `larger(${a}, ${b})` : `${a} + ${b}`;
 
 /** A maximum starts from an element, because WGSL has no literal for −∞. */
 const neutral = (op: ReduceOp) => (op === 'max' ? 'X[at]' : '0f');
@@ -38,6 +39,7 @@ struct Params {
   cols: u32,
 }
 @group(1) @binding(0) var<uniform> params: Params;
+${o.op === 'max' ? specialsWgsl : ''}
 ${team.reduce('reduce', 'f32', combined('a', 'b'))}
 
 @compute @workgroup_size(${team.threads})
@@ -71,6 +73,7 @@ struct Params {
   inner: u32,
 }
 @group(1) @binding(0) var<uniform> params: Params;
+${o.op === 'max' ? specialsWgsl : ''}
 ${perElementMain('y')}
   let at = (y / params.inner) * params.length * params.inner + y % params.inner;
   ${accumulate({ name: 'all', first: '0u', step: '1u', end: 'params.length', term: (i) => `X[at + ${i} * params.inner]`, combine: combine(o.op), neutral: neutral(o.op) })}
@@ -167,6 +170,20 @@ export const reduceFamily: Family = {
       buffers: [low, 2],
       expected: [{ binding: 1, values: Float32Array.of(-3e38, -1e38), rtol: 0, atol: 0 }],
     });
+    const { NaN: nan, POSITIVE_INFINITY: inf } = Number;
+    const odd = Float32Array.of(1, nan, 3, -inf, nan, inf, inf, 2, 5, 1, -inf, -inf);
+    for (const op of ['sum', 'mean', 'max'] as const)
+      for (const [outer, n, inner] of [
+        [4, 3, 1],
+        [2, 3, 2],
+        [1, 6, 2],
+      ])
+        examples.push({
+          title: `${op} of NaN and infinities, [${outer}, ${n}, ${inner}]`,
+          launch: reduceMiddle({ outer, n, inner, op }, caps),
+          buffers: [odd, outer * inner],
+          expected: [{ binding: 1, values: reduceReference(odd, { outer, n, inner, op }), rtol: 0, atol: 0 }],
+        });
     return examples;
   },
 };

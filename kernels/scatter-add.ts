@@ -91,8 +91,8 @@ struct Params {
 @group(1) @binding(0) var<uniform> params: Params;
 ${perElementMain('row')}
   for (var j = row * params.k; j < (row + 1u) * params.k; j++) {
-    let col = min(indices[j], params.cols - 1u); // as gatherLast has it
-    dX[row * params.cols + col] += dY[j];
+    let col = indices[j];
+    if (col < params.cols) { dX[row * params.cols + col] += dY[j]; } // beyond the row there is nothing, as for gatherLast
   }
 }`;
   return {
@@ -162,7 +162,7 @@ export const scatterAddFamily: Family = {
       const before = noise(rows * cols, 4);
       const values = Float64Array.from(before);
       indices.forEach((c, i) => {
-        values[Math.floor(i / k) * cols + Math.min(c, cols - 1)] += dy[i];
+        if (c < cols) values[Math.floor(i / k) * cols + c] += dy[i];
       });
       examples.push({
         title: `last axis, ${k} of each row [${rows}, ${cols}]`,

@@ -4,15 +4,29 @@
  */
 
 import { type Caps, type Example, type Family, type Launch, line, lineIndex, noise } from './kernel.js';
-import { accumulate, kernel, otherKinds, perElement, perElementMain, teamFor } from './wgsl.js';
+import {
+  accumulate,
+  kernel,
+  orNan,
+  otherKinds,
+  perElement,
+  perElementMain,
+  specialsWgsl,
+  teamFor,
+} from './wgsl.js';
 
-/** WGSL `fn expBelow(x)`: e^x for x ≤ 0. e^−104 is 0 in f32; the clamp keeps −∞ away from exp. */
-export const expBelowWgsl = 'fn expBelow(x: f32) -> f32 { return exp(max(x, -104f)); }';
+/**
+ * WGSL `fn expBelow(x)`: e^x for x ≤ 0. e^−104 is 0 in f32; the maximum keeps −∞ away from exp, and NaN stays NaN (SwiftShader's
+ * exp makes it ∞).
+ */
+export const expBelowWgsl = `fn expBelow(x: f32) -> f32 { return ${orNan('exp(max(x, -104f))', 'x')}; }`;
+/** The same of four. */
+export const expBelow4Wgsl = `fn expBelow(x: vec4f) -> vec4f { return ${orNan('exp(max(x, vec4f(-104f)))', 'x', 'vec4f')}; }`;
 
 /** Lower than every logit, but finite: the maximum of nothing. */
 export const LOWEST = '-3.4028234e38f';
 
-/** Y = softmax of each row; cannot overflow. Buffers: X [rows, cols], Y [rows, cols]. */
+/** Y = softmax of each row; cannot overflow. A row with NaN or +∞, or of −∞ alone, is all NaN. Buffers: X [rows, cols], Y [rows, cols]. */
 export function softmax(o: { rows: number; cols: number }, caps: Caps): Launch {
   const team = teamFor(caps);
   const code = () => /* wgsl */ `${team.enable}
@@ -24,7 +38,8 @@ struct Params {
 }
 @group(1) @binding(0) var<uniform> params: Params;
 ${expBelowWgsl}
-${team.reduce('highest', 'f32', 'max(a, b)')}
+${specialsWgsl}
+${team.reduce('highest', 'f32', 'larger(a, b)')}
 ${team.reduce('total', 'f32')}
 
 @compute @workgroup_size(${team.threads})
@@ -34,11 +49,12 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane:
   let at = row * params.cols;
   let end = at + params.cols;
   var top = ${LOWEST};
-  for (var i = at + lane; i < end; i += ${team.threads}u) { top = max(top, X[i]); }
+  for (var i = at + lane; i < end; i += ${team.threads}u) { top = larger(top, X[i]); }
   top = highest(top, lane);
   for (var i = at + lane; i < end; i += ${team.threads}u) { Y[i] = expBelow(X[i] - top); }
   ${accumulate({ name: 'sum', first: 'at + lane', step: `${team.threads}u`, end: 'end', term: (i) => `Y[${i}]` })} // its own elements
   sum = total(sum, lane);
+  if (isNan(top) || top == special(INFINITY) || sum == 0f) { sum = special(NAN); }
   for (var i = at + lane; i < end; i += ${team.threads}u) { Y[i] /= sum; } // each thread its own elements
 }`;
   return {
@@ -159,6 +175,13 @@ export const softmaxFamily: Family = {
       70,
     );
 
+    const { NaN: nan, POSITIVE_INFINITY: inf } = Number;
+    examples.push({
+      title: 'softmax, NaN, +∞ and −∞ alone',
+      launch: softmax({ rows: 4, cols: 3 }, caps),
+      buffers: [Float32Array.of(1, nan, 2, 1, inf, 2, -inf, -inf, -inf, 0, -inf, 0), 12],
+      expected: [{ binding: 1, values: [...Array(9).fill(nan), 0.5, 0, 0.5], atol: 1e-7 }],
+    });
     for (const kind of otherKinds(caps)) add('as on other adapters', noise(3 * 333, 10, 8), 333, kind);
 
     const state = (row: number[]) => {

@@ -3,25 +3,26 @@
  */
 
 import { type Caps, type Example, type Family, type Launch, line, lineIndex, noise } from './kernel.js';
-import { kernel, otherKinds, perElement, perElementMain, teamFor } from './wgsl.js';
+import { kernel, otherKinds, perElement, perElementMain, specialsWgsl, teamFor } from './wgsl.js';
 
-/** WGSL `fn rank(x)`: a number as an integer of the same order, NaN lowest, −0 = 0. (Comparing floats, a compiler may forget NaN.) */
+/** WGSL `fn rank(x)`: a number as an integer of the same order, NaN highest, −0 = 0. (Comparing floats, a compiler may forget NaN.) */
 export const rankWgsl = /* wgsl */ `
 fn rank(x: f32) -> u32 {
   let bits = bitcast<u32>(x);
-  if ((bits & 0x7fffffffu) > 0x7f800000u) { return 0u; }
+  if ((bits & 0x7fffffffu) > 0x7f800000u) { return 0xfffffffeu; }
   if ((bits & 0x7fffffffu) == 0u) { return 0x80000000u; }
   return select(bits | 0x80000000u, ~bits, bits >= 0x80000000u);
 }`;
 
 /**
- * Values and columns of the k largest of each row: descending, ties by lower column; NaN comes last. k = 1 is argmax.
+ * Values and columns of the k largest of each row: descending, ties by lower column; NaN comes first. k = 1 is argmax.
+ * With `smallest`, of the k smallest: ascending, NaN last.
  * Buffers: X [rows, cols], values [rows, k], indices u32 [rows, k].
  *
  * Every thread keeps the best of its own columns; the best of those is written out, and only its owner looks
  * again, among what comes after it: cols + k · cols / threads loads a row.
  */
-export function topk(o: { rows: number; cols: number; k: number }, caps: Caps): Launch {
+export function topk(o: { rows: number; cols: number; k: number; smallest?: boolean }, caps: Caps): Launch {
   const team = teamFor(caps);
   const code = () => /* wgsl */ `${team.enable}
 @group(0) @binding(0) var<storage, read> X: array<f32>;
@@ -31,6 +32,7 @@ struct Params {
   rows: u32,
   cols: u32,
   k: u32,
+  flip: u32, // all bits: the smallest come first
 }
 @group(1) @binding(0) var<uniform> params: Params;
 
@@ -46,7 +48,7 @@ ${team.reduce('best', 'vec2u', 'first(a, b)')}
 fn next(at: u32, lane: u32, last: vec2u) -> vec2u {
   var found = NONE;
   for (var c = lane; c < params.cols; c += ${team.threads}u) {
-    let candidate = vec2u(rank(X[at + c]), c);
+    let candidate = vec2u(rank(X[at + c]) ^ params.flip, c);
     if (before(last, candidate)) { found = first(found, candidate); }
   }
   return found;
@@ -70,12 +72,12 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane:
   if (o.k > o.cols) throw new Error(`topk: k = ${o.k} of ${o.cols} columns`);
   return {
     kernel: kernel(`topk/${team.name}`, code),
-    params: { rows: o.rows, cols: o.cols, k: o.k },
+    params: { rows: o.rows, cols: o.cols, k: o.k, flip: o.smallest ? 0xffffffff : 0 },
     grid: line(o.rows),
   };
 }
 
-/** Y[row, j] = X[row, indices[row, j]]. Buffers: X [rows, cols], indices u32 [rows, k], Y [rows, k]. */
+/** Y[row, j] = X[row, indices[row, j]], NaN where the index lies beyond the row. Buffers: X [rows, cols], indices u32 [rows, k], Y [rows, k]. */
 export function gatherLast(o: { rows: number; cols: number; k: number }, _caps: Caps): Launch {
   const code = () => /* wgsl */ `
 @group(0) @binding(0) var<storage, read> X: array<f32>;
@@ -87,25 +89,26 @@ struct Params {
   k: u32,
 }
 @group(1) @binding(0) var<uniform> params: Params;
+${specialsWgsl}
 ${perElementMain()}
-  let col = min(indices[i], params.cols - 1u); // an index from elsewhere must not leave the row
-  Y[i] = X[(i / params.k) * params.cols + col];
+  let inside = indices[i] < params.cols;
+  let col = select(0u, indices[i], inside); // an index from elsewhere must not leave the row
+  Y[i] = select(special(NAN), X[(i / params.k) * params.cols + col], inside);
 }`;
   const n = o.rows * o.k;
   return { kernel: kernel('gatherLast', code), params: { n, cols: o.cols, k: o.k }, grid: perElement(n) };
 }
 
-/** Reference: columns of the k largest of a row. */
-export function topkReference(row: readonly number[], k: number): number[] {
-  const key = (x: number) => (Number.isNaN(x) ? Number.NEGATIVE_INFINITY : x);
-  const last = (x: number) => (Number.isNaN(x) ? 1 : 0);
+/** Reference: columns of the k largest of a row, or of the k smallest; NaN counts as larger than every number. */
+export function topkReference(row: readonly number[], k: number, smallest = false): number[] {
+  const order = (a: number, b: number) => {
+    const [nanA, nanB] = [Number.isNaN(a), Number.isNaN(b)];
+    return nanA || nanB ? Number(nanA) - Number(nanB) : a < b ? -1 : a > b ? 1 : 0;
+  };
+  const sign = smallest ? 1 : -1;
   return row
     .map((_, c) => c)
-    .sort(
-      (a, b) =>
-        last(row[a]) - last(row[b]) ||
-        (key(row[b]) > key(row[a]) ? 1 : key(row[b]) < key(row[a]) ? -1 : a - b),
-    )
+    .sort((a, b) => sign * order(row[a], row[b]) || a - b)
     .slice(0, k);
 }
 
@@ -116,15 +119,15 @@ export const topkFamily: Family = {
   examples(caps) {
     const examples: Example[] = [];
     const exact = { atol: 0, rtol: 0 };
-    const add = (title: string, x: Float32Array, cols: number, k: number, kind = caps) => {
+    const add = (title: string, x: Float32Array, cols: number, k: number, kind = caps, smallest = false) => {
       const rows = x.length / cols;
       const row = (r: number) => Array.from(x.subarray(r * cols, (r + 1) * cols));
-      const top = Array.from({ length: rows }, (_, r) => topkReference(row(r), k));
+      const top = Array.from({ length: rows }, (_, r) => topkReference(row(r), k, smallest));
       const values = top.flatMap((list, r) => list.map((c) => x[r * cols + c]));
       const indices = Uint32Array.from(top.flat());
       examples.push({
         title: `topk, ${title} [${rows}, ${cols}], k = ${k}`,
-        launch: topk({ rows, cols, k }, kind),
+        launch: topk({ rows, cols, k, smallest }, kind),
         buffers: [x, rows * k, rows * k],
         expected: [
           { binding: 1, values, ...exact },
@@ -140,6 +143,9 @@ export const topkFamily: Family = {
     add('all equal, −0 and 0', Float32Array.of(0, -0, 0, -0, -0, 0), 3, 3);
     const odd = [Number.NaN, -1, Number.NEGATIVE_INFINITY, 5, Number.NaN, Number.POSITIVE_INFINITY, -3e38];
     add('NaN and infinities', Float32Array.from(odd), 7, 5);
+    add('the smallest', noise(5 * 39, 9), 39, 3, caps, true);
+    add('the smallest of ties', noise(3 * 200, 5, 4).map(Math.round), 200, 12, caps, true);
+    add('the smallest of NaN and infinities', Float32Array.from(odd), 7, 7, caps, true);
     add('one column', noise(4, 6), 1, 1);
     for (const kind of otherKinds(caps)) add('as on other adapters', noise(3 * 500, 8), 500, 7, kind);
 
@@ -155,7 +161,7 @@ export const topkFamily: Family = {
       expected: [
         {
           binding: 2,
-          values: Array.from(indices, (c, i) => x[Math.floor(i / k) * cols + Math.min(c, cols - 1)]),
+          values: Array.from(indices, (c, i) => (c < cols ? x[Math.floor(i / k) * cols + c] : Number.NaN)),
           ...exact,
         },
       ],

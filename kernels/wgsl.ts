@@ -28,6 +28,17 @@ export function kernel(name: string, source: () => string): Kernel {
 /** Grid with one thread an element, for kernels whose workgroups are `WG` threads in a row. */
 export const perElement = (n: number): [number, number, number] => line(Math.ceil(n / WG));
 
+/**
+ * WGSL for numbers that are none. Told by their bits, because compilers may take it that there are none: `x != x` folds to
+ * false, and `max` passes over NaN. NaN and infinities are made of bits at run time; WGSL has no literals for them.
+ */
+export const specialsWgsl = /* wgsl */ `
+const NAN = 0x7fc00000u;
+const INFINITY = 0x7f800000u;
+fn isNan(x: f32) -> bool { return (bitcast<u32>(x) & 0x7fffffffu) > INFINITY; }
+fn special(bits: u32) -> f32 { return bitcast<f32>(bits); }
+fn larger(a: f32, b: f32) -> f32 { return select(select(max(a, b), b, isNan(b)), a, isNan(a)); }`;
+
 /** Threads of a workgroup in the element-wise kernels. */
 export const WG = 64;
 
@@ -225,3 +236,16 @@ export const perElementMain = (at = 'i'): string => /* wgsl */ `
 fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane: u32) {
   let ${at} = ${lineIndex} * ${WG}u + lane;
   if (${at} >= params.n) { return; }`;
+
+/**
+ * WGSL: y, but x where that is NaN: max, min and clamp pass over NaN. By its bits, because a compiler may forget NaN when floats
+ * are compared.
+ * @param type of x and y: `f32` or `vec4f`
+ */
+export const orNan = (y: string, x: string, type: 'f32' | 'vec4f' = 'f32'): string => {
+  const u = type === 'f32' ? 'u32' : 'vec4u';
+  return `select(${y}, ${x}, (bitcast<${u}>(${x}) & ${u}(0x7fffffffu)) > ${u}(0x7f800000u))`;
+};
+
+/** WGSL: whether a number is infinite or NaN. */
+export const notFinite = (x: string): string => `((bitcast<u32>(${x}) & 0x7f800000u) == 0x7f800000u)`;

@@ -6,7 +6,6 @@
  * rounds, medians, ratios round by round. Results are compared, too: a fast wrong answer is an error.
  */
 
-import { writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { Gpu } from '../engine/gpu.js';
 import '../index.js';
@@ -20,6 +19,7 @@ import { type Report, tableOf, tableText } from './bench/report.js';
 import { Bench, type Entry } from './bench/section.js';
 import { sections } from './bench/sections.js';
 import { runMain, UsageError } from './cli.js';
+import { writeWhole } from './write.js';
 
 const HELP = `Usage: npm run bench -- [options]
 
@@ -101,7 +101,7 @@ await runMain(async (signal) => {
     if (process.stderr.isTTY) process.stderr.write('\r\x1b[K');
     console.log(`${tableText(tableOf(section, { ...about, entries }))}\n`);
     const report: Report = { ...about, entries };
-    if (values.json) writeFileSync(values.json, `${JSON.stringify(report, null, 1)}\n`);
+    if (values.json) writeWhole(values.json, `${JSON.stringify(report, null, 1)}\n`);
   }
   await bench.dispose();
   gpu.destroy();

@@ -4,6 +4,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import tty from 'node:tty';
 import type { ColourDepth, TerminalOptions } from '../interp/plots/terminal.js';
 import { bar } from '../interp/plots/terminal.js';
+import { printable } from '../weights/shown.js';
 import { parseJson } from '../weights/text.js';
 
 /** The command line was wrong: exit code 2, and the message says so. */
@@ -42,7 +43,9 @@ export async function runMain(main: (signal: AbortSignal) => Promise<void>): Pro
     await main(abort.signal);
   } catch (e) {
     const error = e as Error;
-    process.stderr.write(`${process.env.DEBUG ? error.stack : `error: ${messageOf(error)}`}\n`);
+    process.stderr.write(
+      `${printable(process.env.DEBUG ? String(error.stack) : `error: ${messageOf(error)}`)}\n`,
+    );
     process.exitCode = abort.signal.aborted ? INTERRUPTED : isUsage(error) ? 2 : 1;
   } finally {
     process.off('SIGINT', interrupt);
@@ -53,7 +56,12 @@ const isUsage = (e: Error): boolean =>
   e instanceof UsageError || String((e as NodeJS.ErrnoException).code).startsWith('ERR_PARSE_ARGS');
 
 const messageOf = (e: Error): string =>
-  isUsage(e) ? `${e.message} (--help shows the options)` : String(e.message ?? e);
+  isUsage(e) ? `${e.message} (--help shows the options)` : inBrief(String(e.message ?? e));
+
+/** Longest message of an error. */
+const MESSAGE_LENGTH = 1400;
+const inBrief = (text: string): string =>
+  text.length > MESSAGE_LENGTH ? `${text.slice(0, MESSAGE_LENGTH)}…` : text;
 
 /** Glassbox's version. */
 export function version(): string {

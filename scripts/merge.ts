@@ -58,6 +58,6 @@ await runMain(async () => {
       ...[...merged.cells].sort(([a], [b]) => a - b).map(([index, value]) => recordLine({ index, value })),
     ]);
   }
-  const lines = deliver(result, filesOf(values), terminal({ color: !values['no-color'] }));
-  process.stdout.write(`${lines.join('\n')}\n`);
+  const say = (...lines: readonly string[]) => void process.stdout.write(`${lines.join('\n')}\n`);
+  deliver(result, filesOf(values), terminal({ color: !values['no-color'] }), say);
 });

@@ -3,8 +3,6 @@
  * predictions, the logit lens, a head's attention, and residual-stream patching. `npm start -- --help` for the options.
  */
 
-import { mkdirSync, writeFileSync } from 'node:fs';
-import path from 'node:path';
 import { modelName } from '../interp/plots/text.js';
 import { duration, progress, runMain, terminal, version } from './cli.js';
 import { loadModel } from './load.js';
@@ -12,6 +10,7 @@ import { compute } from './start/compute.js';
 import { help, readOptions } from './start/options.js';
 import { reportPage } from './start/page.js';
 import { reportLines, wrap } from './start/print.js';
+import { writeWhole } from './write.js';
 
 await runMain(async (signal) => {
   const options = readOptions(process.argv.slice(2));
@@ -38,8 +37,7 @@ await runMain(async (signal) => {
       signal,
     );
     say(reportLines(report, screen));
-    mkdirSync(path.dirname(options.out), { recursive: true });
-    writeFileSync(options.out, reportPage(report, version()));
+    writeWhole(options.out, reportPage(report, version()));
     say([
       '',
       `The same pictures, to point at: ${options.out}  (${duration(performance.now() - started)} in all)`,

@@ -35,7 +35,7 @@ await runMain(async (signal) => {
     if (shard) {
       const mine = Array.from(result.values).filter((v) => !Number.isNaN(v)).length;
       say(`Part ${shard.index} of ${shard.of}: ${mine} of ${result.values.length} numbers, in ${record}.`);
-    } else say(...deliver(result, files, terminal({ color })));
+    } else deliver(result, files, terminal({ color }), say);
     say(workLine(work));
   } finally {
     model.dispose();

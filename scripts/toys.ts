@@ -2,7 +2,6 @@
  * `npm run toys -- induction|modular-addition`: small models that learn in minutes, measured on the way.
  */
 
-import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { saveModel } from '../index.js';
@@ -13,6 +12,7 @@ import { runMain, terminal, UsageError } from './cli.js';
 import { makeFolder } from './sweep/output.js';
 import { trainInduction } from './toys/induction.js';
 import { trainModularAddition } from './toys/modular-addition.js';
+import { writeWhole } from './write.js';
 
 const HELP = `Trains a small model and watches what forms in it.
 
@@ -103,10 +103,10 @@ await runMain(async (signal) => {
     const at = (name: string) => join(values.out!, name);
     makeFolder(at('curves.html'));
     figures.forEach(({ result }, i) => {
-      writeFileSync(at(i ? 'spectrum.csv' : 'curves.csv'), toCsv(result));
+      writeWhole(at(i ? 'spectrum.csv' : 'curves.csv'), toCsv(result));
     });
     const [first] = figures;
-    writeFileSync(
+    writeWhole(
       at('curves.html'),
       page({ title: first.figure.title, lead: '', sections: figures.map(({ figure }) => figure.section()) }),
     );

@@ -2,10 +2,13 @@ import * as assert from 'uvu/assert';
 import type { Gpu } from '../engine/gpu.js';
 
 /**
- * GPU memory in use is back at `bytes`, so nothing is left behind. It may be below: what other tests dropped
- * without disposing of it goes back whenever the garbage collector finds it.
+ * GPU memory in use is what it was, `bytes`: nothing is left behind, and nothing was given back that somebody else held. What
+ * earlier tests dropped without disposing of it is collected before each test of a file that imports this (test/run.ts).
  */
 export function givenBack(gpu: Gpu, bytes: number): void {
   const left = gpu.memory().bytes - bytes;
-  assert.ok(left <= 0, `${left} bytes of GPU memory are left behind`);
+  assert.ok(
+    left === 0,
+    `${left} bytes of GPU memory ${left > 0 ? 'are left behind' : 'too many were given back'}`,
+  );
 }

@@ -23,6 +23,7 @@ type Hook = (handler: Callback) => void;
 const uvu = globalThis as unknown as { UVU_DEFER: 1; UVU_INDEX: number; UVU_QUEUE: Run[][] };
 uvu.UVU_DEFER = 1; // before uvu loads: `test.run()` then only queues
 const { test } = await import('uvu');
+const { collectGarbage } = await import('../engine/collector-node.js');
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const files = readdirSync(join(root, 'test'), { recursive: true, encoding: 'utf8' })
@@ -115,14 +116,25 @@ async function runQueued(file: string, runs: Run[]): Promise<void> {
   if (total === 0) problem(`${file}: runs no test; does it end with \`test.run();\`?`);
 }
 
+/** Frees what was dropped, so that tests of memory see what they do themselves. */
+async function collected(): Promise<void> {
+  collectGarbage();
+  await new Promise((done) => setTimeout(done)); // the collector's registry speaks now
+}
+
 async function runFile(file: string): Promise<void> {
   say(file);
   started(file);
+  await collected();
+  const measures = /\/(memory|refused|differentiate|gradients-oracle)\.js'/.test(
+    readFileSync(join(root, file), 'utf8'),
+  );
   const runs: Run[] = [];
   uvu.UVU_INDEX = 0;
   uvu.UVU_QUEUE[0] = runs;
   test.before.each(async (state) => {
     await settled(); // what the test before has left is reported under its own name
+    if (measures) await collected();
     started(`${file}, "${state.__test__}"`);
   });
   try {

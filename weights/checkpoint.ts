@@ -9,17 +9,23 @@
  *     h.{l}.mlp.c_fc.weight [dModel, dMlp]                .bias
  *     h.{l}.mlp.ln.weight|bias [dMlp]                                  (solu_ln; our name: GPT-2 has no such norm)
  *     h.{l}.mlp.c_proj.weight [dMlp, dModel]              .bias
- *     ln_f.weight|bias [dModel]
- *     lm_head.weight [dVocab, dModel]   lm_head.bias [dVocab]          (both optional; without, W_U is wte)
+ *     ln_f.weight|bias [dModel]                                        (RMS norms, our addition, have no bias)
+ *     lm_head.weight [dVocab, dModel]   lm_head.bias [dVocab]          (both optional; without, W_U is wte; or wte is missing
+ *                                                                       and the same matrix as lm_head)
  *
- * Everything but lm_head may have a prefix (`transformer.`). The causal masks `h.{l}.attn.bias` and `.masked_bias` that old
+ * All may have a prefix (`transformer.`), the head that of a wrapper or none (`module.`, where the others have
+ * `module.transformer.`); see `prefix.ts`. The causal masks `h.{l}.attn.bias` and `.masked_bias` that old
  * checkpoints carry are ignored, and so are tensors outside the blocks that GPT-2 does not have (classifier heads).
  * Checkpoints in TransformerLens' names are seen through `transformer-lens.ts`.
  */
 
 import type { Config } from './config.js';
+import { fileError, quoted } from './messages.js';
+import { type NormPlace, normWeightsAt } from './norm.js';
+import { countLayers, findBeside, nearestPrefix } from './prefix.js';
 import { type Processing, processBlock, processEmbed, processFinal, readsOwnUnembed } from './processing.js';
 import { type OnLoadProgress, progressCounter } from './progress.js';
+import { checkNoQuantisedTensors } from './quantised.js';
 import { elements, showShape, type TensorSource } from './tensors.js';
 import { inGpt2Names } from './transformer-lens.js';
 import type { BlockWeights, FinalWeights, HostTensor, ModelPart, NormWeights } from './types.js';
@@ -43,8 +49,7 @@ export async function* readModel(
   { onProgress, signal }: ReadOptions = {},
 ): AsyncGenerator<ModelPart> {
   const { source } = inGpt2Names(checkpoint);
-  const shapes = expectedShapes(config);
-  const names = checkNames(source, config, shapes);
+  const names = checkNames(source, config);
   const total = [...names.values()].reduce((sum, name) => sum + 4 * elements(source.shape(name)!), 0);
   const event = { name: config.name, file: source.name, total };
   onProgress?.({ status: 'initiate', ...event, loaded: 0, progress: 0 });
@@ -58,10 +63,13 @@ export async function* readModel(
     counter.add(4 * data.length);
     return { shape: source.shape(name)!, data };
   };
-  const readNorm = async (key: string): Promise<NormWeights | null> => {
-    if (config.normalization !== 'LN') return null;
-    const [w, b] = await Promise.all([read(`${key}.weight`), read(`${key}.bias`)]);
-    return { w, b };
+  const readNorm = async (key: string, place: NormPlace): Promise<NormWeights | null> => {
+    const { gain } = normWeightsAt(config, place);
+    if (!gain) return null;
+    const bias = names.has(`${key}.bias`) ? read(`${key}.bias`) : null;
+    const [w, b] = await Promise.all([read(`${key}.weight`), bias]);
+    // An RMS norm whose file has zeros for a bias has none.
+    return { w, b: b && (normWeightsAt(config, place).bias || b.data.some((x) => x !== 0)) ? b : null };
   };
   const readLinear = (key: string) => Promise.all([read(`${key}.weight`), read(`${key}.bias`)]);
 
@@ -72,15 +80,15 @@ export async function* readModel(
     const at = `h.${layer}`;
     // Together, so that over a network their latencies do not add up.
     const [ln1, [W_QKV, b_QKV], [W_O, b_O], ln2, mlp] = await Promise.all([
-      readNorm(`${at}.ln_1`),
+      readNorm(`${at}.ln_1`, 'ln1'),
       readLinear(`${at}.attn.c_attn`),
       readLinear(`${at}.attn.c_proj`),
-      config.attnOnly ? null : readNorm(`${at}.ln_2`),
+      config.attnOnly ? null : readNorm(`${at}.ln_2`, 'ln2'),
       config.attnOnly
         ? null
         : Promise.all([
             readLinear(`${at}.mlp.c_fc`),
-            config.actFn === 'solu_ln' ? readNorm(`${at}.mlp.ln`) : null,
+            config.actFn === 'solu_ln' ? readNorm(`${at}.mlp.ln`, 'mlp.ln') : null,
             readLinear(`${at}.mlp.c_proj`),
           ]).then(([[W_in, b_in], ln, [W_out, b_out]]) => ({ W_in, b_in, ln, W_out, b_out })),
     ]);
@@ -88,7 +96,7 @@ export async function* readModel(
     yield { kind: 'block', layer, weights: processBlock(block, config, processing) };
   }
 
-  const lnFinal = await readNorm('ln_f');
+  const lnFinal = await readNorm('ln_f', 'ln_final');
   const head = names.has('lm_head.weight') ? await read('lm_head.weight') : null;
   const b_U = names.has('lm_head.bias') ? await read('lm_head.bias') : null;
   const untied = head !== null && !equal(head.data, W_E.data) ? head : null;
@@ -106,14 +114,15 @@ export function inferConfig(checkpoint: TensorSource): Partial<Config> {
   const { source, inferred } = inGpt2Names(checkpoint);
   const prefix = findPrefix(source);
   const axis = (key: string, i: number) => source.shape(prefix + key)?.[i];
-  const layers = source.names().map((name) => Number(layerOf(name, prefix) ?? -1));
-  const nLayers = Math.max(-1, ...layers) + 1;
+  const nLayers = countLayers(source, prefix, /^h\.(\d+)\./);
   const dMlp = axis('h.0.mlp.c_fc.weight', 1);
+  const head = source.shape(findBeside(source, prefix, HEAD) ?? '');
   const attnOnly = nLayers > 0 && !source.names().some((name) => name.includes('.mlp.'));
   return {
     nLayers,
-    dModel: axis('wte.weight', 1),
-    dVocab: axis('wte.weight', 0),
+    dModel: axis('wte.weight', 1) ?? axis('wpe.weight', 1),
+    dVocab: axis('wte.weight', 0) ?? head?.[0],
+    ...(head && { dVocabOut: head[0] }),
     nCtx: axis('wpe.weight', 0),
     dMlp: attnOnly ? 0 : dMlp,
     attnOnly,
@@ -121,87 +130,115 @@ export function inferConfig(checkpoint: TensorSource): Partial<Config> {
   };
 }
 
-/** Every tensor of a model with its shape, by its name without prefix; lm_head excepted. */
-export function expectedShapes(config: Config): Map<string, readonly number[]> {
+/**
+ * Every tensor of a model with its shape, by its name without prefix; lm_head excepted.
+ * @param optional also those that may be missing: biases of RMS norms
+ */
+export function expectedShapes(config: Config, { optional = false } = {}): Map<string, readonly number[]> {
   const { nLayers, dModel, dMlp, nCtx, dVocab, attnOnly } = config;
   const dAttn = config.nHeads * config.dHead;
   const shapes = new Map<string, readonly number[]>();
   const linear = (key: string, dIn: number, dOut: number) => {
     shapes.set(`${key}.weight`, [dIn, dOut]).set(`${key}.bias`, [dOut]);
   };
-  const norm = (key: string, width = dModel) => {
-    if (config.normalization === 'LN') shapes.set(`${key}.weight`, [width]).set(`${key}.bias`, [width]);
+  const norm = (key: string, place: NormPlace, width = dModel) => {
+    const { gain, bias } = normWeightsAt(config, place);
+    if (gain) shapes.set(`${key}.weight`, [width]);
+    if (gain && (bias || optional)) shapes.set(`${key}.bias`, [width]);
   };
   shapes.set('wte.weight', [dVocab, dModel]).set('wpe.weight', [nCtx, dModel]);
   for (let layer = 0; layer < nLayers; layer++) {
-    norm(`h.${layer}.ln_1`);
+    norm(`h.${layer}.ln_1`, 'ln1');
     linear(`h.${layer}.attn.c_attn`, dModel, 3 * dAttn);
     linear(`h.${layer}.attn.c_proj`, dAttn, dModel);
     if (attnOnly) continue;
-    norm(`h.${layer}.ln_2`);
+    norm(`h.${layer}.ln_2`, 'ln2');
     linear(`h.${layer}.mlp.c_fc`, dModel, dMlp);
-    if (config.actFn === 'solu_ln') norm(`h.${layer}.mlp.ln`, dMlp);
+    if (config.actFn === 'solu_ln') norm(`h.${layer}.mlp.ln`, 'mlp.ln', dMlp);
     linear(`h.${layer}.mlp.c_proj`, dMlp, dModel);
   }
-  norm('ln_f');
+  norm('ln_f', 'ln_final');
   return shapes;
 }
 
+const HEAD = 'lm_head.weight';
+
 /** Checks names and shapes; gives each tensor's name in the source by its name without prefix. */
-function checkNames(
-  source: TensorSource,
-  config: Config,
-  shapes: ReadonlyMap<string, readonly number[]>,
-): Map<string, string> {
+function checkNames(source: TensorSource, config: Config): Map<string, string> {
+  const held = source.names();
   const prefix = findPrefix(source);
+  if (config.nLayers > held.length)
+    throw fileError(
+      source.name,
+      `the configuration says ${config.nLayers} layers, but there are ${held.length} tensors`,
+    );
+  const shapes = expectedShapes(config);
   const names = new Map<string, string>();
   const missing: string[] = [];
-  for (const key of shapes.keys()) {
+  const known = expectedShapes(config, { optional: true });
+  for (const key of known.keys()) {
     const name = prefix + key;
     if (source.shape(name)) names.set(key, name);
-    else missing.push(name);
+    else if (shapes.has(key)) missing.push(name);
   }
-  checkNothingElse(source, config, prefix, shapes);
+  const { dVocab, dVocabOut, dModel, tieWordEmbeddings } = config;
+  const head = findBeside(source, prefix, HEAD);
+  if (head !== null && missing[0] === `${prefix}wte.weight` && tieWordEmbeddings !== false) {
+    names.set('wte.weight', head); // one matrix, saved under its other name
+    missing.shift();
+  } else if (head !== null) names.set(HEAD, head);
+  checkNoQuantisedTensors(held, source.name);
+  checkNothingElse(source, config, prefix, known);
   if (missing.length > 0) throw missingTensors(source, config, missing);
-  for (const [key, shape] of shapes) checkShape(source, names.get(key)!, shape);
-
-  const { dVocab, dModel } = config;
+  if (tieWordEmbeddings === false && head === null)
+    throw fileError(
+      source.name,
+      `there is no tensor "${called(source, HEAD)}", and the configuration does not say tie_word_embeddings: true`,
+    );
+  const bias = findBeside(source, prefix, 'lm_head.bias');
+  if (bias !== null) names.set('lm_head.bias', bias);
   for (const [key, shape] of [
-    ['lm_head.weight', [dVocab, dModel]] as const,
-    ['lm_head.bias', [dVocab]] as const,
-  ]) {
-    const name = [key, prefix + key].find((known) => source.shape(known));
-    if (name === undefined) continue;
-    checkShape(source, name, shape);
-    names.set(key, name);
+    ...known,
+    [HEAD, [dVocabOut, dModel]],
+    ['lm_head.bias', [dVocabOut]],
+  ] as const) {
+    const name = names.get(key);
+    if (name !== undefined) checkShape(source, name, shape);
   }
+  if (dVocabOut !== dVocab && !names.has('lm_head.weight'))
+    throw fileError(
+      source.name,
+      `the configuration says ${dVocabOut} outputs and ${dVocab} tokens, and there is no unembedding ("${called(source, HEAD)}"), so that the embedding would be used`,
+    );
   return names;
 }
 
-/** What stands before `wte.weight`: '' or 'transformer.' or whatever a wrapper made of it. */
+/** What stands before `wpe.weight`: '' or 'transformer.' or whatever a wrapper made of it. */
 function findPrefix(source: TensorSource): string {
+  const found = nearestPrefix(source, ['wte.weight', 'wpe.weight']);
+  if (found !== null) return found;
   const names = source.names();
-  if (names.includes('wte.weight')) return '';
-  const found = names.filter((name) => name.endsWith('.wte.weight')).sort((a, b) => a.length - b.length)[0];
-  if (found) return found.slice(0, -'wte.weight'.length);
-  const some = names.slice(0, 3).map((name) => `"${name}"`);
-  throw new Error(
-    `${source.name}: no tensor "wte.weight" or "transformer.wte.weight", and no "embed.W_E", so this is not a GPT-2 checkpoint` +
+  checkNoQuantisedTensors(names, source.name);
+  const some = names.slice(0, 3).map((name) => quoted(name, 40));
+  throw fileError(
+    source.name,
+    'no tensor "wte.weight" or "transformer.wte.weight", and no "embed.W_E", so this is not a GPT-2 checkpoint' +
       (some.length ? ` (it has ${names.length} tensors: ${some.join(', ')}, ...)` : ' (it has no tensors)'),
   );
 }
 
 function missingTensors(source: TensorSource, config: Config, missing: string[]): Error {
-  const shown = missing.slice(0, 8).map((name) => `"${called(source, name)}"`);
-  const more = missing.length > 8 ? ` and ${missing.length - 8} more` : '';
+  const some = missing.slice(0, 3).map((name) => quoted(called(source, name)));
+  const more = missing.length > 3 ? ` and ${missing.length - 3} more` : '';
   const hint = missing.every((name) => /ln(_1|_2|_f)?\./.test(name))
-    ? ". For a model without layer norm weights set normalization: 'none' or 'LNPre'"
+    ? ". For a model without layer norm weights set normalization: 'none', 'LNPre' or 'RMSPre'"
     : missing.every((name) => /\.(mlp|ln_2)\./.test(name))
       ? '. For an attention-only model set attnOnly: true'
       : '';
-  return new Error(
-    `${source.name}: ${missing.length} of the tensors of a model with ${config.nLayers} layers are missing: ` +
-      `${shown.join(', ')}${more}${hint}`,
+  return fileError(
+    source.name,
+    `${missing.length} of the tensors of a model with ${config.nLayers} layers are missing: ` +
+      `${some.join(', ')}${more}${hint}`,
   );
 }
 
@@ -224,10 +261,10 @@ function checkNothingElse(
           ? 'the configuration says attnOnly'
           : name.includes('.mlp.ln.') && config.actFn !== 'solu_ln'
             ? `the configuration says actFn '${config.actFn}'; only 'solu_ln' has a norm in its MLP`
-            : config.normalization !== 'LN' && /\.?ln(_1|_2|_f)?\./.test(name)
+            : !['LN', 'RMS'].includes(config.normalization) && /\.?ln(_1|_2|_f)?\./.test(name)
               ? `the configuration says normalization '${config.normalization}'`
               : 'GPT-2 has no such tensor';
-    throw new Error(`${source.file(name)}: unexpected tensor "${called(source, name)}": ${why}`);
+    throw fileError(source.file(name), `unexpected tensor ${quoted(called(source, name))}: ${why}`);
   }
 }
 
@@ -244,8 +281,9 @@ function checkShape(source: TensorSource, name: string, expected: readonly numbe
   const found = source.shape(name)!;
   if (showShape(found) === showShape(expected)) return;
   const transposed = showShape([...found].reverse()) === showShape(expected);
-  throw new Error(
-    `${source.file(name)}: tensor "${called(source, name)}" has shape ${showShape(found)}, the configuration says ${showShape(expected)}` +
+  throw fileError(
+    source.file(name),
+    `tensor ${quoted(called(source, name))} has shape ${showShape(found)}, the configuration says ${showShape(expected)}` +
       (transposed ? ' (it is transposed: nn.Linear stores [out, in], GPT-2 checkpoints [in, out])' : ''),
   );
 }
@@ -253,8 +291,9 @@ function checkShape(source: TensorSource, name: string, expected: readonly numbe
 function checkFinite(data: Float32Array, name: string, source: TensorSource): void {
   for (let i = 0; i < data.length; i++) {
     if (Number.isFinite(data[i])) continue;
-    throw new Error(
-      `${source.file(name)}: tensor "${called(source, name)}" holds ${data[i]} at index ${i}; the checkpoint is corrupt`,
+    throw fileError(
+      source.file(name),
+      `tensor ${quoted(called(source, name))} holds ${data[i]} at index ${i}; the checkpoint is corrupt`,
     );
   }
 }

@@ -6,6 +6,7 @@ import { randomBytes } from 'node:crypto';
 import { open, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { checkRange, type RandomAccess } from './files.js';
+import { shown } from './shown.js';
 
 /** A file on disk, or null when there is none. It is opened anew for each read, so nothing has to be closed. */
 export async function nodeFile(path: string): Promise<RandomAccess | null> {
@@ -36,16 +37,21 @@ export async function nodeFile(path: string): Promise<RandomAccess | null> {
   return file;
 }
 
-/** Writes to a temporary neighbour of `path` and renames it; on failure nothing is left. */
+/**
+ * Writes to a temporary neighbour of `path` and renames it; on failure nothing is left, and what was there stays.
+ * @throws the system's error, with its code, and a message that names the file
+ */
 export async function writeAtomically(
   path: string,
   fill: (write: (bytes: Uint8Array) => Promise<void>) => Promise<void>,
 ): Promise<void> {
   const temporary = join(
     dirname(path),
-    `.${basename(path)}.${process.pid}-${randomBytes(4).toString('hex')}`,
+    `.${basename(path).slice(0, 60)}.${process.pid}-${randomBytes(4).toString('hex')}`,
   );
-  const handle = await open(temporary, 'wx');
+  const handle = await open(temporary, 'wx').catch((error) => {
+    throw namingFile(error, path);
+  });
   try {
     await fill((bytes) => handle.writeFile(bytes));
     await handle.close();
@@ -53,8 +59,15 @@ export async function writeAtomically(
   } catch (error) {
     await handle.close().catch(() => {});
     await rm(temporary, { force: true });
-    throw error;
+    throw namingFile(error, path);
   }
+}
+
+/** An error of the system whose message names the file that was meant. */
+export function namingFile(error: unknown, path: string): unknown {
+  const { code, message } = error as NodeJS.ErrnoException;
+  if (code === undefined) return error;
+  return Object.assign(new Error(`${shown(path, 160)}: ${shown(message, 120)}`, { cause: error }), { code });
 }
 
 /** A path's properties (of what a link points to), or null when nothing is there. */

@@ -9,12 +9,14 @@ import { fileURLToPath } from 'node:url';
 import { nodeFile, statOrNull, writeAtomically } from './disk-node.js';
 import type { FileSource } from './files.js';
 import { nodeHub } from './hub-node.js';
+import { pathInside } from './paths.js';
 import { setFilePlatform } from './platform.js';
+import { nodeFetch } from './proxy-node.js';
 import { type SavedTensor, safetensorsChunks, type WriteOptions } from './safetensors-write.js';
 
 /** Makes folders and the Hub cache available to `resolveModel`. Call once, from Node's entry point. */
 export function registerNodeFiles(): void {
-  setFilePlatform({ folder: nodeFolder, hub: nodeHub });
+  setFilePlatform({ folder: nodeFolder, hub: nodeHub, fetch: nodeFetch });
 }
 
 /**
@@ -30,7 +32,31 @@ export async function nodeFolder(path: string): Promise<FileSource> {
     throw new Error(
       `${folder} is not a folder; give the folder that holds config.json and model.safetensors`,
     );
-  return { name: folder, open: (file) => nodeFile(join(folder, file)), list: () => readdir(folder) };
+  return {
+    name: folder,
+    open: async (file) => nodeFile(join(folder, pathInside(file, folder))),
+    list: (deep) => listFolder(folder, deep ? MOST_FOLDERS : 1),
+  };
+}
+
+/** How deep a model is looked for in a folder, and among how many names. */
+const [MOST_FOLDERS, MOST_NAMES] = [4, 10_000];
+
+/** Files, and those in folders inside, `depth` levels in all. Hidden folders are left out, and names beyond the limit. */
+async function listFolder(folder: string, depth: number): Promise<string[]> {
+  const found: string[] = [];
+  const walk = async (path: string, left: number): Promise<void> => {
+    for (const entry of await readdir(join(folder, path), { withFileTypes: true })) {
+      if (found.length >= MOST_NAMES) return;
+      const inner = path + entry.name;
+      if (entry.isDirectory()) {
+        if (left > 1 && !entry.name.startsWith('.') && entry.name !== 'node_modules')
+          await walk(`${inner}/`, left - 1).catch(() => {}); // a folder that may not be read holds no model
+      } else found.push(inner);
+    }
+  };
+  await walk('', depth);
+  return found;
 }
 
 /**

@@ -2,6 +2,11 @@
  * The Hugging Face Hub: which repository a model's name means, and what its answers say.
  */
 
+import { isCommit, isContentHash, isSafePath, safePath } from './paths.js';
+import { bodyLength, type RequestOptions, refusal, request } from './request.js';
+import { NetworkError, ShortBodyError, withRetries } from './retry.js';
+import { shown, shownUrl } from './shown.js';
+
 /** A repository of the Hub. */
 export interface HubRepo {
   /** `owner/name` */
@@ -73,12 +78,34 @@ export function hubRepo(name: string): HubRepo | null {
   return valid ? { repo: name, aliases: [] } : null;
 }
 
-/** The address of a repository's page → the repository and revision; null for other addresses. */
-export function hubPage(url: URL): (HubRepo & { revision: string }) | null {
+/** What the address of a page of the Hub names. */
+export interface HubPage extends HubRepo {
+  readonly revision: string;
+  /** The folder within the repository, `''` for its top. */
+  readonly folder: string;
+  /** The file in it, where the address is one of a file. */
+  readonly file?: string;
+}
+
+/** The address of a repository's page, of a folder in it or of a file; null for other addresses. @throws for impossible paths */
+export function hubPage(url: URL): HubPage | null {
   if (url.hostname !== new URL(HUB_ENDPOINT).hostname) return null;
-  const match = /^\/([^/]+\/[^/]+)(?:\/(?:tree|blob|resolve)\/([^/]+).*)?\/?$/.exec(url.pathname);
-  const repo = match && hubRepo(match[1]);
-  return repo && { ...repo, revision: match[2] ?? 'main' };
+  const [, name, kind, revision = 'main', rest = ''] =
+    /^\/([^/]+\/[^/]+)(?:\/(tree|blob|resolve)\/([^/]+)(?:\/(.*?))?)?\/?$/.exec(url.pathname) ?? [];
+  const repo = name === undefined ? null : hubRepo(name);
+  if (!repo) return null;
+  const decoded = (text: string) => {
+    try {
+      return decodeURIComponent(text);
+    } catch {
+      throw new Error(`${shownUrl(url.href)}: not an address of the Hub (its % signs are wrong)`);
+    }
+  };
+  const path = rest && safePath(decoded(rest), shownUrl(url.href));
+  const at = { ...repo, revision: decoded(revision) };
+  if (kind === 'tree' || path === '') return { ...at, folder: path };
+  const cut = path.lastIndexOf('/');
+  return { ...at, folder: path.slice(0, Math.max(0, cut)), file: path.slice(cut + 1) };
 }
 
 /** Where the Hub serves a file. */
@@ -90,20 +117,32 @@ export function resolveUrl(endpoint: string, repo: string, revision: string, fil
 export interface HubFile {
   /** 40 hex digits: the commit that the revision means. */
   readonly commit: string;
-  /** SHA-256 (64 hex digits) of large files, git's blob SHA-1 (40) of small ones: also the name in the cache. */
+  /** SHA-256 (64 hex digits) of large files, git's blob SHA-1 (40) of small ones; of mirrors, any text. */
   readonly etag: string;
   /** In bytes; null when the Hub does not say. */
   readonly size: number | null;
 }
 
-/** Reads a HEAD answer of `resolveUrl`. @throws when it is not one of the Hub. */
+const MAX_ETAG_LENGTH = 200;
+
+/** An ETag without quotes and without the sign that it is weak. */
+export function bareEtag(etag: string | null): string {
+  return etag?.replace(/^W\//, '').replace(/"/g, '') ?? '';
+}
+
+/** Reads a HEAD answer of `resolveUrl`. @throws when it is not one of the Hub, or says what cannot be. */
 export function hubFile(headers: Headers, url: string): HubFile {
+  const fail = (what: string) => new Error(`${shownUrl(url)}: ${what}`);
   const commit = headers.get('x-repo-commit');
-  const etag = (headers.get('x-linked-etag') ?? headers.get('etag'))?.replace(/^W\//, '').replace(/"/g, '');
-  if (!commit || !/^[0-9a-f]{40}$/.test(commit) || !etag || !/^[\w-]+$/.test(etag))
-    throw new Error(`${url}: the answer has no X-Repo-Commit and ETag; this is not a Hugging Face Hub`);
-  const size = headers.get('x-linked-size') ?? headers.get('content-length');
-  return { commit, etag, size: size === null ? null : Number(size) };
+  const etag = bareEtag(headers.get('x-linked-etag') ?? headers.get('etag'));
+  if (!commit || !etag)
+    throw fail('the answer has no X-Repo-Commit and ETag; this is not a Hugging Face Hub');
+  if (!isCommit(commit)) throw fail(`its X-Repo-Commit "${shown(commit)}" is no commit (40 hex digits)`);
+  if (etag.length > MAX_ETAG_LENGTH) throw fail(`its ETag is longer than ${MAX_ETAG_LENGTH} characters`);
+  const linked = headers.get('x-linked-size');
+  if (linked !== null && !/^\d{1,15}$/.test(linked))
+    throw fail(`its X-Linked-Size "${shown(linked)}" is no number of bytes`);
+  return { commit, etag, size: linked === null ? bodyLength({ headers }) : Number(linked) };
 }
 
 /** Says what a refusal means and what to do. */
@@ -118,5 +157,63 @@ export function hubRefusal(status: number, headers: Headers, repo: string, hasTo
       `the Hub has no repository ${repo}, or it is private or gated` +
       `${hasToken ? ' and the given token may not read it' : ' (then set HF_TOKEN)'}. For a folder write ./${repo}`
     );
-  return `the Hub answered ${status} for ${repo}${said ? `: ${said}` : ''}`;
+  return `the Hub answered ${status} for ${repo}${said ? `: ${shown(said)}` : ''}`;
+}
+
+/** A repository's files as the Hub's API lists them: size and hash by path, where it tells them. */
+export interface HubListing {
+  readonly commit: string;
+  readonly files: ReadonlyMap<string, { readonly size?: number; readonly hash?: string }>;
+}
+
+/** Bytes of a list: 100,000 files with their hashes. */
+const MAX_LISTING_BYTES = 32_000_000;
+
+/**
+ * Asks for the list of a repository's files, with retries. Paths that cannot be are left out: nobody asks for them.
+ * @throws HttpError for a refusal, and what `withRetries` throws
+ */
+export async function hubListing(
+  endpoint: string,
+  repo: string,
+  revision: string,
+  options: RequestOptions,
+): Promise<HubListing> {
+  const url = `${endpoint.replace(/\/+$/, '')}/api/models/${repo}/revision/${encodeURIComponent(revision)}?blobs=true`;
+  return withRetries(async () => {
+    const answer = await request(url, options);
+    if (answer.status !== 200)
+      throw refusal(answer, hubRefusal(answer.status, answer.headers, repo, options.token !== undefined));
+    const bytes = await answer.bytes(MAX_LISTING_BYTES);
+    const promised = bodyLength(answer);
+    if (promised !== null && bytes.length !== promised)
+      throw new ShortBodyError(`${shownUrl(url)}: ${bytes.length} of ${promised} bytes arrived`);
+    return readListing(bytes, url);
+  }, options);
+}
+
+/** @throws NetworkError, since a broken answer may pass */
+function readListing(bytes: Uint8Array, url: string): HubListing {
+  let json: { sha?: unknown; siblings?: unknown } | null = null;
+  try {
+    json = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
+  } catch {
+    // told below
+  }
+  if (!isCommit(json?.sha) || !Array.isArray(json.siblings))
+    throw new NetworkError(
+      `${shownUrl(url)}: the answer has no sha and siblings; this is not a Hugging Face Hub`,
+    );
+  const files = new Map<string, { size?: number; hash?: string }>();
+  for (const entry of json.siblings as unknown[]) {
+    if (typeof entry !== 'object' || entry === null) continue;
+    const { rfilename, size, blobId, lfs } = entry as Record<string, unknown>;
+    if (!isSafePath(rfilename)) continue;
+    const hash = (lfs as { sha256?: unknown } | null)?.sha256 ?? blobId;
+    files.set(rfilename, {
+      size: Number.isSafeInteger(size) && (size as number) >= 0 ? (size as number) : undefined,
+      hash: typeof hash === 'string' && isContentHash(hash) ? hash : undefined,
+    });
+  }
+  return { commit: json.sha, files };
 }

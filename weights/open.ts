@@ -2,48 +2,53 @@
  * From a model's folder to its tensors.
  */
 
+import { chooseCheckpoint, insteadOfWeights } from './candidates.js';
 import type { FileSource, RandomAccess } from './files.js';
-import { openSafetensors, openSharded } from './safetensors.js';
+import { fileError } from './messages.js';
+import { openSafetensors } from './safetensors.js';
+import { openSharded } from './shards.js';
 import type { TensorSource } from './tensors.js';
 import { openTorch } from './torch.js';
 
-/** Names under which PyTorch checkpoints are looked for where a folder cannot be listed. */
-const TORCH_NAMES = ['model_final.pth', 'pytorch_model.bin'];
+/** Names under which checkpoints are looked for where a folder cannot be listed, or is a repository. */
+const NAMES = ['model.safetensors', 'model.safetensors.index.json'];
+const TORCH_NAMES = ['pytorch_model.bin', 'pytorch_model.bin.index.json', 'model_final.pth'];
 
 /**
- * The tensors of a model's folder: the file that was named; else `model.safetensors`, or the shards of
- * `model.safetensors.index.json`; else a PyTorch checkpoint: the first `*final.pth` (TransformerLens' toy models), the only
- * `.pth` or `.pt`, or `pytorch_model.bin`. Only headers are read.
- * @throws an error that says what was looked for when nothing is there, and the errors of `openSafetensors` and `openTorch`.
+ * The tensors of a model's folder: of the file that was named, else of the one that `chooseCheckpoint` finds. Only headers
+ * are read. A repository of the Hub is not listed where it has a file of safetensors under its usual name.
+ * @throws an error that says what was looked for when nothing is there, or what is there in its place; and the errors of
+ *   `openSafetensors` and `openTorch`.
  */
 export async function openCheckpoint(files: FileSource): Promise<TensorSource> {
+  const open = async (path: string): Promise<TensorSource | null> => {
+    const file = await files.open(path);
+    return file && openFile(files, path, file);
+  };
   if (files.weights !== undefined) {
-    const file = await files.open(files.weights);
-    if (!file) throw new Error(`${files.name}: there is no ${files.weights}`);
-    return files.weights.endsWith('.safetensors') ? openSafetensors(file) : openTorch(file);
+    const named = await open(files.weights);
+    if (!named) throw fileError(files.name, `there is no ${files.weights}`);
+    return named;
   }
-  const single = await files.open('model.safetensors');
-  if (single) return openSafetensors(single);
-  const index = await files.open('model.safetensors.index.json');
-  if (index) return openSharded(files, index);
-  const torch = await findTorch(files);
-  if (torch) return openTorch(torch);
-  throw new Error(
-    `${files.name}: neither model.safetensors nor model.safetensors.index.json nor a PyTorch checkpoint ` +
-      '(*final.pth, pytorch_model.bin) is there',
+  const first = files.hub ? NAMES : [];
+  for (const path of first) {
+    const found = await open(path);
+    if (found) return found;
+  }
+  const paths = await files.list?.();
+  const chosen = paths ? [chooseCheckpoint(paths, files.name) ?? []].flat() : [...NAMES, ...TORCH_NAMES];
+  for (const path of chosen) {
+    const found = first.includes(path) ? null : await open(path);
+    if (found) return found;
+  }
+  throw fileError(
+    files.name,
+    'neither model.safetensors nor model.safetensors.index.json nor a PyTorch checkpoint (*final.pth, pytorch_model.bin) is there' +
+      insteadOfWeights(paths ?? []),
   );
 }
 
-async function findTorch(files: FileSource): Promise<RandomAccess | null> {
-  const listed = ((await files.list?.()) ?? []).filter((path) => /^[^/]+\.pth?$/.test(path)).sort();
-  const final = listed.find((path) => path.endsWith('final.pth'));
-  if (!final && listed.length > 1)
-    throw new Error(
-      `${files.name}: it holds several checkpoints (${listed.join(', ')}): name the file that is meant`,
-    );
-  for (const path of [final ?? listed[0] ?? [], TORCH_NAMES].flat()) {
-    const file = await files.open(path);
-    if (file) return file;
-  }
-  return null;
+function openFile(files: FileSource, path: string, file: RandomAccess): Promise<TensorSource> {
+  if (path.endsWith('.json')) return openSharded(files, file);
+  return path.endsWith('.safetensors') ? openSafetensors(file) : openTorch(file);
 }

@@ -14,13 +14,15 @@ const FORBIDDEN = /[\p{Cc}<>:"|?*\\]/u;
 const MAX_NAME_BYTES = 255;
 const MAX_PATH_LENGTH = 1024;
 
-/** Why a path may not be used; null when it may. */
-function objection(path: unknown): string | null {
+/** Why a path may not be used; null when it may. `here`: names of this system's own files are taken as they are. */
+function objection(path: unknown, here = false): string | null {
   if (typeof path !== 'string') return 'it is not a text';
   if (path === '') return 'it is empty';
   if (path.length > MAX_PATH_LENGTH) return `it is longer than ${MAX_PATH_LENGTH} characters`;
-  if (path.includes('\\')) return 'it has a backslash';
+  if (path.includes('\0')) return 'it has a NUL';
   if (path.startsWith('/')) return 'it is absolute';
+  if (here) return path.split('/').includes('..') ? 'it has ".."' : null;
+  if (path.includes('\\')) return 'it has a backslash';
   if (FORBIDDEN.test(path)) return 'it has a character that file names may not have';
   for (const part of path.split('/')) {
     if (part === '') return 'it has an empty part';
@@ -48,6 +50,16 @@ export function safePath(path: unknown, source: string): string {
   const why = objection(path);
   if (why === null) return path as string;
   throw new Error(`${source}: impossible path "${shown(path)}": ${why}`);
+}
+
+/**
+ * A path inside a folder of this machine, which the folder itself or its user names: relative, without `..` and NUL.
+ * @throws an error that names path and folder
+ */
+export function pathInside(path: unknown, folder: string): string {
+  const why = objection(path, true);
+  if (why === null) return path as string;
+  throw new Error(`${folder}: impossible path "${shown(path)}": ${why}`);
 }
 
 /** Whether this is the name of a commit: 40 hex digits. */

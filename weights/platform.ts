@@ -12,12 +12,17 @@ export interface LoadOptions {
   revision?: string;
   /** Node: the cache folder. Default as in Python's huggingface_hub: `$HF_HUB_CACHE`, ..., `~/.cache/huggingface/hub`. */
   cacheDir?: string;
-  /** Access token for gated or private repositories. Default `$HF_TOKEN`. */
-  token?: string;
+  /**
+   * Access token for gated or private repositories; false sends none. Default in Node `$HF_TOKEN`, else the login that
+   * Python's `hf auth login` keeps. It is sent to the Hub's own origin only.
+   */
+  token?: string | false;
   /** Address of the Hub or a mirror. Default `$HF_ENDPOINT` in Node, else https://huggingface.co. */
   endpoint?: string;
   /** Use only what the cache holds. Default: whether `$HF_HUB_OFFLINE` is set. */
   localFilesOnly?: boolean;
+  /** Milliseconds of silence after which a request is given up. A file is given up after three tries. Default 20,000. */
+  timeoutMs?: number;
   onProgress?: OnLoadProgress;
   signal?: AbortSignal;
 }
@@ -36,6 +41,8 @@ export interface FilePlatform {
   /** A folder by its path or file: URL. @throws when it does not exist. */
   folder(path: string): Promise<FileSource>;
   readonly hub: HubStore;
+  /** Asks web servers, through a proxy where the environment names one. Default the global `fetch`. */
+  readonly fetch?: typeof fetch;
 }
 
 let current: FilePlatform | undefined;

@@ -2,7 +2,7 @@
  * The five ways in which TransformerLens rewrites weights on loading so that a model is easier to read and computes the same
  * log probabilities. Formulas and order are TransformerLens' (`load_and_process_state_dict`); sums are taken in float64.
  *
- * 1. `foldLn`: a norm's gain and bias move into the weights that read from it, which are then centred.
+ * 1. `foldLn`: a norm's gain and bias move into the weights that read from it (`foldNorm` in norm.ts).
  * 2. `centerWritingWeights`: every vector that is written to the residual stream has mean zero.
  * 3. `centerUnembed`: the logits have mean zero over the vocabulary.
  * 4. `foldValueBiases`: the value biases move into the attention's output bias.
@@ -12,8 +12,9 @@
  */
 
 import type { Config } from './config.js';
+import { foldNorm, hasNorms, ignoresMeans, type NormFacts, normAt } from './norm.js';
 import { refactorBlock } from './refactor.js';
-import type { BlockWeights, EmbedWeights, FinalWeights, HostTensor, NormWeights } from './types.js';
+import type { BlockWeights, EmbedWeights, FinalWeights, HostTensor } from './types.js';
 
 /** Which of the five steps are taken; TransformerLens' flags in camelCase. */
 export interface Processing {
@@ -43,27 +44,28 @@ export const noProcessing: Processing = {
 };
 
 /**
- * The steps that are taken of those that are asked for, as TransformerLens has it. Without norms there is nothing to fold,
- * and centring would change what the model computes; behind a final RMS norm centring would, too. Shortformer models
- * add position embeddings behind the first norm: nothing is folded or centred.
+ * The steps that are taken of those that are asked for, as TransformerLens has it. Without norms there is nothing to fold.
+ * What writes to the residual stream is centred only where every norm that reads it takes the mean off: anywhere else that
+ * would change what the model computes. Shortformer models add position embeddings behind the first norm: nothing is folded
+ * or centred.
  */
-export function possibleSteps(
-  { normalization, positionEmbedding, finalRms }: Config,
-  wanted: Processing,
-): Processing {
-  const folds = normalization !== 'none' && positionEmbedding !== 'shortformer';
+export function possibleSteps(config: Config, wanted: Processing): Processing {
+  const { positionEmbedding } = config;
+  const folds = hasNorms(config) && positionEmbedding !== 'shortformer';
   return {
     ...wanted,
     foldLn: wanted.foldLn && folds,
-    centerWritingWeights: wanted.centerWritingWeights && folds && !finalRms,
+    centerWritingWeights: wanted.centerWritingWeights && folds && ignoresMeans(config),
     centerUnembed: wanted.centerUnembed && positionEmbedding !== 'shortformer',
   };
 }
 
-/** The configuration of the processed model: folding turns `LN` into `LNPre`. */
+/** The configuration of the processed model: folding turns `LN` into `LNPre`, and `RMS` into `RMSPre`. */
 export function processedConfig(config: Config, processing: Processing): Config {
   const { foldLn } = possibleSteps(config, processing);
-  return foldLn && config.normalization === 'LN' ? { ...config, normalization: 'LNPre' } : config;
+  const { normalization } = config;
+  if (!foldLn || (normalization !== 'LN' && normalization !== 'RMS')) return config;
+  return { ...config, normalization: `${normalization}Pre` };
 }
 
 /** The embedding, processed. */
@@ -75,8 +77,8 @@ export function processEmbed(embed: EmbedWeights, config: Config, processing: Pr
 export function processBlock(block: BlockWeights, config: Config, processing: Processing): BlockWeights {
   const steps = possibleSteps(config, processing);
   let out = block;
-  if (steps.foldLn) out = foldLnBlock(out);
-  if (steps.foldLn && config.actFn === 'solu_ln') out = foldMlpLn(out);
+  if (steps.foldLn) out = foldLnBlock(out, config);
+  if (steps.foldLn && config.actFn === 'solu_ln') out = foldMlpLn(out, config);
   if (steps.centerWritingWeights) out = centerWritingBlock(out);
   if (steps.foldValueBiases) out = foldValueBiasesBlock(out);
   if (steps.refactorFactoredAttnMatrices) out = refactorBlock(foldValueBiasesBlock(out), config);
@@ -87,7 +89,7 @@ export function processBlock(block: BlockWeights, config: Config, processing: Pr
 export function processFinal(final: FinalWeights, config: Config, processing: Processing): FinalWeights {
   const steps = possibleSteps(config, processing);
   let out = final;
-  if (steps.foldLn) out = foldLnFinal(out, { centre: !config.finalRms });
+  if (steps.foldLn) out = foldLnFinal(out, normAt(config, 'ln_final'));
   if (steps.centerUnembed) out = centerUnembedFinal(out);
   return out;
 }
@@ -100,98 +102,36 @@ export function readsOwnUnembed(config: Config, processing: Processing): boolean
 
 // ---- 1. foldLn -------------------------------------------------------------------------------------------------
 
-/** A block without ln1 and ln2: their gains and biases are in W_QKV, b_QKV and W_in, b_in. */
-export function foldLnBlock(block: BlockWeights): BlockWeights {
-  const attn = foldNormInto(block.ln1, block.W_QKV, block.b_QKV);
+/** A block without weights of ln1 and ln2: their gains and biases are in W_QKV, b_QKV and W_in, b_in. */
+export function foldLnBlock(block: BlockWeights, config: Config): BlockWeights {
   const { mlp } = block;
-  const mlpIn = mlp && foldNormInto(block.ln2, mlp.W_in, mlp.b_in);
+  const attn = foldNorm(normAt(config, 'ln1'), block.ln1, { W: block.W_QKV, b: block.b_QKV });
+  const mlpIn = mlp && foldNorm(normAt(config, 'ln2'), block.ln2, { W: mlp.W_in, b: mlp.b_in });
   return {
     ...block,
     ln1: null,
     W_QKV: attn.W,
-    b_QKV: attn.b,
+    b_QKV: attn.b!,
     ln2: null,
-    mlp: mlp && mlpIn && { ...mlp, W_in: mlpIn.W, b_in: mlpIn.b },
+    mlp: mlp && mlpIn && { ...mlp, W_in: mlpIn.W, b_in: mlpIn.b! },
   };
 }
 
-/** A block whose MLP's own norm (SoLU models) is in W_out and b_out, W_out centred over dMlp. */
-export function foldMlpLn(block: BlockWeights): BlockWeights {
+/** A block whose MLP's own norm (SoLU models) is in W_out and b_out. */
+export function foldMlpLn(block: BlockWeights, config: Config): BlockWeights {
   const { mlp } = block;
   if (!mlp) return block;
-  const { W, b } = foldNormInto(mlp.ln ?? null, mlp.W_out, mlp.b_out);
-  return { ...block, mlp: { ...mlp, ln: null, W_out: W, b_out: b } };
+  const { W, b } = foldNorm(normAt(config, 'mlp.ln'), mlp.ln ?? null, { W: mlp.W_out, b: mlp.b_out });
+  return { ...block, mlp: { ...mlp, ln: null, W_out: W, b_out: b! } };
 }
 
 /**
- * Reading weights `W` [dModel, n], `b` [n] after a norm with gain w and bias β:
- *
- *     b[j]   += Σ_i β[i]·W[i,j]
- *     W[i,j]  = w[i]·W[i,j] − mean_i(w[i]·W[i,j])
- *
- * The mean may be taken off because what the norm hands over has mean zero. Without a norm (null) only the mean is.
+ * The unembedding with the final norm folded in. Behind a final RMS norm no mean is taken off (TransformerLens takes it
+ * off, which changes the predictions).
  */
-function foldNormInto(
-  norm: NormWeights | null,
-  W: HostTensor,
-  b: HostTensor,
-): { W: HostTensor; b: HostTensor } {
-  const [rows, columns] = W.shape;
-  const bias = Float64Array.from(b.data);
-  const mean = new Float64Array(columns);
-  for (let i = 0; i < rows; i++) {
-    const gain = norm ? norm.w.data[i] : 1;
-    const shift = norm ? norm.b.data[i] : 0;
-    for (let j = 0, at = i * columns; j < columns; j++, at++) {
-      bias[j] += shift * W.data[at];
-      mean[j] += gain * W.data[at];
-    }
-  }
-  for (let j = 0; j < columns; j++) mean[j] /= rows;
-  const folded = new Float32Array(W.data.length);
-  for (let i = 0; i < rows; i++) {
-    const gain = norm ? norm.w.data[i] : 1;
-    for (let j = 0, at = i * columns; j < columns; j++, at++) folded[at] = gain * W.data[at] - mean[j];
-  }
-  return { W: { shape: W.shape, data: folded }, b: { shape: b.shape, data: Float32Array.from(bias) } };
-}
-
-/**
- * The unembedding with the final norm folded in, as in a block; W_U is stored transposed, [dVocab, dModel]:
- *
- *     b_U[t]   += Σ_i β[i]·W_U[t,i]
- *     W_U[t,i]  = w[i]·W_U[t,i] − mean_i(w[i]·W_U[t,i])
- *
- * `centre: false`, for a final RMS norm, takes no mean off (TransformerLens does, which changes the predictions).
- */
-export function foldLnFinal(
-  { lnFinal, W_U, b_U }: FinalWeights,
-  { centre = true }: { centre?: boolean } = {},
-): FinalWeights {
-  const { shape, data } = ownUnembed(W_U);
-  const [dVocab, dModel] = shape;
-  const folded = new Float32Array(data.length);
-  const bias = new Float32Array(dVocab);
-  const gain = lnFinal ? lnFinal.w.data : new Float32Array(dModel).fill(1);
-  const shift = lnFinal ? lnFinal.b.data : new Float32Array(dModel);
-  for (let token = 0; token < dVocab; token++) {
-    const row = token * dModel;
-    let sum = b_U ? b_U.data[token] : 0;
-    let mean = 0;
-    for (let i = 0; i < dModel; i++) {
-      sum += shift[i] * data[row + i];
-      mean += gain[i] * data[row + i];
-    }
-    mean = centre ? mean / dModel : 0;
-    bias[token] = sum;
-    for (let i = 0; i < dModel; i++) folded[row + i] = gain[i] * data[row + i] - mean;
-  }
-  const noBias = !lnFinal && !b_U;
-  return {
-    lnFinal: null,
-    W_U: { shape, data: folded },
-    b_U: noBias ? null : { shape: [dVocab], data: bias },
-  };
+export function foldLnFinal({ lnFinal, W_U, b_U }: FinalWeights, norm: NormFacts | null): FinalWeights {
+  const { W, b } = foldNorm(norm, lnFinal, { W: ownUnembed(W_U), b: b_U, transposed: true });
+  return { lnFinal: null, W_U: W, b_U: b };
 }
 
 // ---- 2. centerWritingWeights -----------------------------------------------------------------------------------

@@ -3,7 +3,8 @@
  */
 
 import type { FileSource } from './files.js';
-import { blobFolder, urlFiles, urlFolder } from './files-web.js';
+import { blobFolder, filesByPath } from './files-blob.js';
+import { urlFiles, urlFolder } from './files-web.js';
 import { type HubRepo, hubPage, hubRepo, knownModels } from './hub.js';
 import { webHub } from './hub-web.js';
 import { type FilePlatform, filePlatform, type LoadOptions } from './platform.js';
@@ -21,7 +22,7 @@ const TINY = {
  * - `'tiny'`: the model that comes with the package;
  * - `'./folder'`, `'/folder'`, `'~/folder'`, a file: URL: a folder on disk; in a browser relative to the page;
  * - `'./folder/model_final.pth'`, and other names in .pth, .pt, .bin or .safetensors: that file, in its folder;
- * - an http(s) URL: a folder on a web server, or a file in it, or a repository's page on the Hub;
+ * - an http(s) URL: a folder on a web server, or a file in it; or a page of the Hub: a repository, a folder or a file in it;
  * - `'gpt2'`, `'gpt2-medium'`, `'gpt2-large'`, `'gpt2-xl'`, `'distilgpt2'`, TransformerLens' toy models (`'attn-only-2l'`,
  *   `'gelu-1l'`, `'solu-4l'`, ...), or `'owner/name'`: the Hub, through the same cache that Python uses;
  * - a `Map` of Blobs by path, or an array of Files.
@@ -33,26 +34,30 @@ export async function resolveModel(
   options: LoadOptions = {},
 ): Promise<FileSource> {
   if (typeof name !== 'string') return blobFolder(name instanceof Map ? name : filesByPath(name as File[]));
-  const { signal } = options;
+  const { signal, timeoutMs } = options;
   const platform = filePlatform();
   if (name === 'tiny') {
     const folder = TINY['config.json'].slice(0, -'config.json'.length);
     return platform && folder.startsWith('file:')
       ? platform.folder(folder)
-      : urlFiles('tiny', TINY, { signal });
+      : urlFiles('tiny', TINY, { signal, timeoutMs });
   }
   if (/^https?:/.test(name)) {
     const url = new URL(name);
     const page = hubPage(url);
-    if (page) return openHub(page, { ...options, revision: options.revision ?? page.revision });
+    if (page) {
+      const repo = await openHub(page, { ...options, revision: options.revision ?? page.revision });
+      const weights = page.file && /\.(pth|pt|bin)$/.test(page.file) ? page.file : undefined;
+      return page.folder || weights ? { ...subFolder(repo, page.folder), weights } : repo;
+    }
     const weights = /[^/]+\.(pth|pt|bin)$/.exec(url.pathname)?.[0];
     url.pathname = url.pathname.replace(/\/[^/]+\.(safetensors|json|pth|pt|bin)$/, '/');
-    return { ...urlFolder(url.href, { signal }), weights };
+    return { ...urlFolder(url.href, { signal, timeoutMs }), weights };
   }
   if (isPath(name)) {
     if (platform) return pathOnDisk(name, platform);
     const page = (globalThis as { location?: { href: string } }).location?.href;
-    if (page) return urlFolder(new URL(name, page).href, { signal });
+    if (page) return urlFolder(new URL(name, page).href, { signal, timeoutMs });
     throw new Error(`"${name}": folders cannot be read here; give an http(s) URL or a Map of Blobs`);
   }
   const known = hubRepo(name);
@@ -78,12 +83,21 @@ async function pathOnDisk(path: string, platform: FilePlatform): Promise<FileSou
   return platform.folder(path);
 }
 
-function openHub({ repo, aliases }: HubRepo, options: LoadOptions): Promise<FileSource> {
-  return (filePlatform()?.hub ?? webHub).open(repo, aliases, options);
+/** A folder inside a source of files; `''` is its top. */
+function subFolder(source: FileSource, folder: string): FileSource {
+  const before = folder && `${folder}/`;
+  return {
+    name: before ? `${source.name}/${folder}` : source.name,
+    hub: source.hub,
+    open: (path) => source.open(before + path),
+    list: async () => {
+      const all = await source.list?.();
+      return all?.filter((path) => path.startsWith(before)).map((path) => path.slice(before.length)) ?? null;
+    },
+    finished: async () => source.finished?.(),
+  };
 }
 
-function filesByPath(files: readonly File[]): Map<string, Blob> {
-  // Set by browsers when a whole folder was picked.
-  const path = (file: File & { webkitRelativePath?: string }) => file.webkitRelativePath || file.name;
-  return new Map(files.map((file) => [path(file), file]));
+function openHub({ repo, aliases }: HubRepo, options: LoadOptions): Promise<FileSource> {
+  return (filePlatform()?.hub ?? webHub).open(repo, aliases, options);
 }

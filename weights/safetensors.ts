@@ -9,9 +9,12 @@
  * The header is read first and checked whole; a tensor is read when it is asked for. Writing is in `safetensors-write.ts`.
  */
 
-import { type FileSource, type RandomAccess, readJson } from './files.js';
+import { isLfsPointer, LFS_POINTER, type RandomAccess } from './files.js';
 import { bf16ToF32, f16ToF32 } from './half.js';
+import { whyNotJson } from './json-fault.js';
+import { fileError, quoted, shownJson } from './messages.js';
 import { elements, showShape, type TensorSource } from './tensors.js';
+import { duplicateKey } from './text.js';
 
 /** Bytes of one element, by the format's name for its type. */
 export const DTYPE_BYTES = {
@@ -66,7 +69,7 @@ export async function openSafetensors(file: RandomAccess): Promise<Safetensors> 
   const { tensors, metadata } = await readHeader(file);
   const find = (name: string) => {
     const info = tensors.get(name);
-    if (!info) throw new Error(`${file.name}: no tensor "${name}"`);
+    if (!info) throw fileError(file.name, `no tensor ${quoted(name)}`);
     return info;
   };
   const readBytes = async (name: string) => {
@@ -84,61 +87,23 @@ export async function openSafetensors(file: RandomAccess): Promise<Safetensors> 
     async read(name) {
       const { dtype } = find(name);
       const bytes = await readBytes(name);
-      return toFloat32(bytes, dtype, () => `${file.name}: tensor "${name}"`);
-    },
-  };
-}
-
-/**
- * Open a checkpoint that is split over several files, by its `model.safetensors.index.json`.
- * @throws when the index is malformed, a shard is missing, or a shard lacks a tensor that the index promises.
- */
-export async function openSharded(folder: FileSource, index: RandomAccess): Promise<TensorSource> {
-  const json = (await readJson(index)) as { weight_map?: unknown } | null;
-  const map = json?.weight_map;
-  if (!isObject(map)) throw new Error(`${index.name}: no "weight_map" object; not an index of shards`);
-  const shards = new Map<string, Safetensors>();
-  for (const [tensor, path] of Object.entries(map)) {
-    if (typeof path !== 'string' || !/^[\w.-]+\.safetensors$/.test(path))
-      throw new Error(
-        `${index.name}: tensor "${tensor}": ${JSON.stringify(path)} is not the name of a .safetensors file`,
-      );
-    if (shards.has(path)) continue;
-    const file = await folder.open(path);
-    if (!file)
-      throw new Error(`${folder.name}: shard "${path}" is missing (the index ${index.name} names it)`);
-    shards.set(path, await openSafetensors(file));
-  }
-  for (const [tensor, path] of Object.entries(map)) {
-    const shard = shards.get(path as string)!;
-    if (!shard.tensors.has(tensor))
-      throw new Error(`${shard.name}: no tensor "${tensor}", which ${index.name} says is here`);
-  }
-  const shardOf = (name: string) => (Object.hasOwn(map, name) ? shards.get(map[name] as string)! : undefined);
-  return {
-    name: index.name,
-    names: () => Object.keys(map),
-    shape: (name) => shardOf(name)?.shape(name),
-    file: (name) => shardOf(name)?.name ?? index.name,
-    async read(name) {
-      const shard = shardOf(name);
-      if (!shard) throw new Error(`${index.name}: no tensor "${name}"`);
-      return shard.read(name);
+      return toFloat32(bytes, dtype, (what) => fileError(file.name, `tensor ${quoted(name)}: ${what}`));
     },
   };
 }
 
 /** Read and check the header of a safetensors file. */
 export async function readHeader(file: RandomAccess): Promise<SafetensorsHeader> {
-  if (file.size < 8) throw new Error(`${file.name}: ${file.size} bytes is too short for a safetensors file`);
+  if (file.size < 8) throw fileError(file.name, `${file.size} bytes is too short for a safetensors file`);
   const head = await file.read(0, Math.min(file.size, 64));
   const declared = new DataView(head.buffer, head.byteOffset).getBigUint64(0, true);
   const length = Number(declared);
   if (length > MAX_HEADER_BYTES || length < 2)
-    throw new Error(`${file.name}: header length ${declared} is impossible; ${whatIsThis(head)}`);
+    throw fileError(file.name, `header length ${declared} is impossible; ${whatIsThis(head)}`);
   if (8 + length > file.size)
-    throw new Error(
-      `${file.name}: the header needs ${8 + length} bytes, the file has ${file.size}: it is truncated, or ${whatIsThis(head)}`,
+    throw fileError(
+      file.name,
+      `the header needs ${8 + length} bytes, the file has ${file.size}: it is truncated, or ${whatIsThis(head)}`,
     );
   return parseHeader(await file.read(8, length), file);
 }
@@ -146,8 +111,7 @@ export async function readHeader(file: RandomAccess): Promise<SafetensorsHeader>
 /** Names what people put in place of a checkpoint, by its first bytes. */
 export function whatIsThis(head: Uint8Array): string {
   const text = new TextDecoder('latin1').decode(head);
-  if (text.startsWith('version https://git-lfs'))
-    return 'this is a Git LFS pointer, not the file itself (run `git lfs pull`)';
+  if (text.startsWith(LFS_POINTER)) return isLfsPointer;
   if (/^\s*</.test(text)) return 'this is a web page';
   if (text.startsWith('PK') || text.startsWith('\x80'))
     return 'this is a PyTorch pickle: name it .pth, and it is read as one';
@@ -155,22 +119,18 @@ export function whatIsThis(head: Uint8Array): string {
 }
 
 function parseHeader(bytes: Uint8Array, file: RandomAccess): SafetensorsHeader {
+  let text = '';
   let json: unknown;
-  let text: string;
   try {
     text = new TextDecoder('utf-8', { fatal: true }).decode(bytes);
     json = JSON.parse(text);
-  } catch (cause) {
-    throw new Error(
-      `${file.name}: the header is not JSON (${(cause as Error).message}); the file is corrupt`,
-      {
-        cause,
-      },
-    );
+  } catch {
+    const what = text ? whyNotJson(text) : 'it is not UTF-8 text';
+    throw fileError(file.name, `the header is not JSON (${what}); the file is corrupt`);
   }
-  if (!isObject(json)) throw new Error(`${file.name}: the header is not a JSON object; the file is corrupt`);
-  const twice = duplicateKey(text);
-  if (twice !== undefined) throw new Error(`${file.name}: tensor "${twice}" appears twice in the header`);
+  if (!isObject(json)) throw fileError(file.name, 'the header is not a JSON object; the file is corrupt');
+  const twice = duplicateKey(text, 2);
+  if (twice !== undefined) throw fileError(file.name, `${quoted(twice)} appears twice in the header`);
 
   const dataStart = 8 + bytes.length;
   const tensors = new Map<string, TensorInfo>();
@@ -178,7 +138,7 @@ function parseHeader(bytes: Uint8Array, file: RandomAccess): SafetensorsHeader {
   for (const [name, entry] of Object.entries(json)) {
     if (name === '__metadata__') {
       if (!isObject(entry) || Object.values(entry).some((value) => typeof value !== 'string'))
-        throw new Error(`${file.name}: __metadata__ must map names to texts`);
+        throw fileError(file.name, `__metadata__ must map names to texts`);
       metadata = entry as Record<string, string>;
     } else {
       tensors.set(name, parseEntry(name, entry, dataStart, file));
@@ -189,14 +149,14 @@ function parseHeader(bytes: Uint8Array, file: RandomAccess): SafetensorsHeader {
 }
 
 function parseEntry(name: string, entry: unknown, dataStart: number, file: RandomAccess): TensorInfo {
-  const fail = (what: string) => new Error(`${file.name}: tensor "${name}": ${what}`);
+  const fail = (what: string) => fileError(file.name, `tensor ${quoted(name)}: ${what}`);
   if (!isObject(entry)) throw fail('its header entry is not an object');
   const { dtype, shape, data_offsets: offsets } = entry;
   if (typeof dtype !== 'string' || !Object.hasOwn(DTYPE_BYTES, dtype))
-    throw fail(`unknown dtype ${JSON.stringify(dtype)}; known are ${Object.keys(DTYPE_BYTES).join(', ')}`);
-  if (!isSizes(shape)) throw fail(`shape ${JSON.stringify(shape)} is not a list of sizes`);
+    throw fail(`unknown dtype ${shownJson(dtype)}; known are ${Object.keys(DTYPE_BYTES).join(', ')}`);
+  if (!isSizes(shape)) throw fail(`shape ${shownJson(shape)} is not a list of sizes`);
   if (!isSizes(offsets) || offsets.length !== 2 || offsets[0] > offsets[1])
-    throw fail(`data_offsets ${JSON.stringify(offsets)} are not [begin, end]`);
+    throw fail(`data_offsets ${shownJson(offsets)} are not [begin, end]`);
   const bytes = offsets[1] - offsets[0];
   const needed = elements(shape) * DTYPE_BYTES[dtype as Dtype];
   if (bytes !== needed)
@@ -219,34 +179,18 @@ function checkCoverage(
   let end = dataStart;
   let before = '';
   for (const [name, { offset, bytes }] of sorted) {
-    if (offset < end) throw new Error(`${file.name}: tensors "${before}" and "${name}" overlap`);
+    if (offset < end) throw fileError(file.name, `tensors ${quoted(before)} and ${quoted(name)} overlap`);
     if (offset > end)
-      throw new Error(`${file.name}: ${offset - end} bytes before tensor "${name}" belong to no tensor`);
+      throw fileError(file.name, `${offset - end} bytes before tensor ${quoted(name)} belong to no tensor`);
     end = offset + bytes;
     before = name;
   }
   if (end !== file.size)
-    throw new Error(`${file.name}: ${file.size - end} bytes after the last tensor belong to no tensor`);
+    throw fileError(file.name, `${file.size - end} bytes after the last tensor belong to no tensor`);
 }
 
-/** The first key that a JSON object's text has twice at its top level (JSON.parse silently keeps the last). */
-function duplicateKey(text: string): string | undefined {
-  const seen = new Set<string>();
-  let depth = 0;
-  for (const [token] of text.matchAll(/"(?:[^"\\]|\\.)*"(\s*:)?|[{}[\]]/g)) {
-    if (token === '{' || token === '[') depth++;
-    else if (token === '}' || token === ']') depth--;
-    else if (depth === 1 && token.endsWith(':')) {
-      const key = JSON.parse(token.slice(0, -1)) as string;
-      if (seen.has(key)) return key;
-      seen.add(key);
-    }
-  }
-  return undefined;
-}
-
-/** Floats of a file as float32. @throws a TypeError that says where, for integers. */
-export function toFloat32(bytes: Uint8Array, dtype: Dtype, where: () => string): Float32Array {
+/** Floats of a file as float32. @throws what `fail` makes, for integers. */
+export function toFloat32(bytes: Uint8Array, dtype: Dtype, fail: (what: string) => Error): Float32Array {
   const width = DTYPE_BYTES[dtype];
   const aligned = bytes.byteOffset % width === 0 ? bytes : bytes.slice();
   const { buffer, byteOffset } = aligned;
@@ -255,7 +199,7 @@ export function toFloat32(bytes: Uint8Array, dtype: Dtype, where: () => string):
   if (dtype === 'F16') return f16ToF32(new Uint16Array(buffer, byteOffset, length));
   if (dtype === 'BF16') return bf16ToF32(new Uint16Array(buffer, byteOffset, length));
   if (dtype === 'F64') return Float32Array.from(new Float64Array(buffer, byteOffset, length));
-  throw new TypeError(`${where()} is ${dtype}; weights are read from F32, F16, BF16 or F64`);
+  throw fail(`${dtype} numbers; weights are read from F32, F16, BF16 or F64`);
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {

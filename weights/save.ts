@@ -35,8 +35,10 @@ export function saveable(
     tensors[`transformer.${key}.bias`] = b;
   };
   const norm = (key: string, weights: NormWeights | null, bias = 0) => {
-    if (weights) linear(key, weights.w, weights.b);
-    else if (huggingFace) linear(key, constant(dModel, 1), constant(dModel, bias));
+    if (weights) {
+      tensors[`transformer.${key}.weight`] = weights.w;
+      if (weights.b) tensors[`transformer.${key}.bias`] = weights.b;
+    } else if (huggingFace) linear(key, constant(dModel, 1), constant(dModel, bias));
   };
 
   tensors['transformer.wte.weight'] = embed.W_E;
@@ -69,14 +71,18 @@ export function saveable(
       format: 'pt',
       ...(steps && { processing: steps.map(([step]) => step).join(', ') || 'none' }),
     },
-    config: huggingFace ? huggingFaceConfig(config, tied) : { ...config },
+    config: huggingFace
+      ? huggingFaceConfig(config, tied)
+      : { ...config, ...('tieWordEmbeddings' in config && { tieWordEmbeddings: tied }) },
   };
 }
 
 /** Whether the architecture is one that Hugging Face's GPT-2 has. */
-function isGpt2({ attnOnly, normalization, actFn, finalRms, positionEmbedding }: Config): boolean {
-  const special = attnOnly || normalization === 'none' || finalRms || positionEmbedding === 'shortformer';
-  return !special && !actFn.startsWith('solu');
+function isGpt2({ attnOnly, normalization, actFn, finalRms, positionEmbedding, ...config }: Config): boolean {
+  const layerNorms = normalization.startsWith('LN') && !finalRms;
+  const special = attnOnly || !layerNorms || positionEmbedding === 'shortformer';
+  const own = config.attentionDir === 'bidirectional' || config.dVocabOut !== config.dVocab;
+  return !special && !own && !actFn.startsWith('solu');
 }
 
 /**
@@ -117,7 +123,7 @@ function huggingFaceConfig(config: Config, tied: boolean): Record<string, unknow
     scale_attn_weights: config.scaleAttn,
     scale_attn_by_inverse_layer_idx: config.scaleAttnByInverseLayerIdx,
     bos_token_id: config.bosTokenId,
-    eos_token_id: config.eosTokenId,
+    eos_token_id: config.eosTokenIds.length > 1 ? config.eosTokenIds : config.eosTokenId,
     tie_word_embeddings: tied,
     torch_dtype: 'float32',
   };

@@ -47,5 +47,5 @@ export function printable(text: string, { colours = false } = {}): string {
 /** An address as it may stand in a message: without the query, which may sign a request, and without a password. */
 export function shownUrl(url: string): string {
   if (url.startsWith('data:')) return 'data: URL';
-  return shown(url.replace(/[?#].*/s, '').replace(/^([a-z]+:\/\/)[^/@]*@/i, '$1'), 120);
+  return shown(url.replace(/[?#].*/s, '').replace(/^([a-z][a-z0-9+.-]*:\/\/)[^/]*@/i, '$1'), 120);
 }

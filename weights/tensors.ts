@@ -54,7 +54,9 @@ export function elements(shape: readonly number[]): number {
 
 /** `[768, 2304]` */
 export function showShape(shape: readonly number[]): string {
-  return `[${shape.join(', ')}]`;
+  return shape.length > 8
+    ? `[${shape.slice(0, 6).join(', ')}, … (${shape.length} axes)]`
+    : `[${shape.join(', ')}]`;
 }
 
 /** A matrix the other way round. In tiles, so that a 50257-row matrix is not read one cache line per number. */

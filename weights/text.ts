@@ -59,3 +59,30 @@ export function parseJson(
     throw cause;
   }
 }
+
+/**
+ * The first key that an object of a JSON text has twice (`JSON.parse` silently keeps the last).
+ * @param depth objects are looked at whose nesting is at most this: 1 for the whole, 2 for objects in it
+ */
+export function duplicateKey(text: string, depth: number): string | undefined {
+  const seen: Set<string>[] = [];
+  let deep = 0;
+  for (let i = 0; i < text.length; i++) {
+    const c = text[i];
+    if (c === '{' || c === '[') {
+      if (deep < depth) seen[deep] = new Set();
+      deep++;
+    } else if (c === '}' || c === ']') deep--;
+    if (c !== '"') continue;
+    const start = i;
+    while (text[++i] !== '"') if (text[i] === '\\') i++;
+    if (deep > depth) continue;
+    let next = i + 1;
+    while (next < text.length && text[next] <= ' ') next++;
+    if (text[next] !== ':') continue;
+    const key = JSON.parse(text.slice(start, i + 1)) as string;
+    if (seen[deep - 1].has(key)) return key;
+    seen[deep - 1].add(key);
+  }
+  return undefined;
+}

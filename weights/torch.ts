@@ -11,6 +11,7 @@
  */
 
 import type { RandomAccess } from './files.js';
+import { fileError, quoted } from './messages.js';
 import { DTYPE_BYTES, type Dtype, toFloat32, whatIsThis } from './safetensors.js';
 import { readStateDict, type StridedTensor } from './state-dict.js';
 import { elements, type TensorSource } from './tensors.js';
@@ -35,22 +36,25 @@ export async function openTorch(file: RandomAccess): Promise<TorchCheckpoint> {
   const { archive, pickle } = findPickle(zip, file);
   const order = zip.entries.get(`${archive}byteorder`);
   if (order && order.size < 16 && new TextDecoder().decode(await zip.read(order)) !== 'little')
-    throw new Error(`${file.name}: its numbers are big-endian; only little-endian checkpoints are read`);
+    throw fileError(file.name, `its numbers are big-endian; only little-endian checkpoints are read`);
   if (pickle.size > MAX_PICKLE_BYTES)
-    throw new Error(
-      `${file.name}: its pickle has ${pickle.size} bytes; a state dict's is smaller than ${MAX_PICKLE_BYTES}`,
+    throw fileError(
+      file.name,
+      `its pickle has ${pickle.size} bytes; a state dict's is smaller than ${MAX_PICKLE_BYTES}`,
     );
   const tensors = readStateDict(await zip.read(pickle), file.name);
   for (const [name, { storage }] of tensors) {
     const entry = zip.entries.get(`${archive}data/${storage.key}`);
     if (!entry)
-      throw new Error(
-        `${file.name}: tensor "${name}": its data (${archive}data/${storage.key}) is not in the file`,
+      throw fileError(
+        file.name,
+        `tensor ${quoted(name)}: its data (${archive}data/${storage.key}) is not in the file`,
       );
     const needed = storage.length * DTYPE_BYTES[storage.dtype];
     if (entry.size !== needed)
-      throw new Error(
-        `${file.name}: tensor "${name}": its data (${entry.name}) has ${entry.size} bytes instead of ${needed}`,
+      throw fileError(
+        file.name,
+        `tensor ${quoted(name)}: its data (${entry.name}) has ${entry.size} bytes instead of ${needed}`,
       );
   }
   return {
@@ -61,10 +65,10 @@ export async function openTorch(file: RandomAccess): Promise<TorchCheckpoint> {
     file: () => file.name,
     async read(name) {
       const tensor = tensors.get(name);
-      if (!tensor) throw new Error(`${file.name}: no tensor "${name}"`);
+      if (!tensor) throw fileError(file.name, `no tensor ${quoted(name)}`);
       const entry = zip.entries.get(`${archive}data/${tensor.storage.key}`)!;
-      const where = `${file.name}: tensor "${name}"`;
-      return gather(tensor, (from, to) => readElements(zip, entry, tensor.storage.dtype, from, to, where));
+      const fail = (what: string) => fileError(file.name, `tensor ${quoted(name)}: ${what}`);
+      return gather(tensor, (from, to) => readElements(zip, entry, tensor.storage.dtype, from, to, fail));
     },
   };
 }
@@ -74,18 +78,20 @@ async function checkFormat(file: RandomAccess): Promise<void> {
   if (head[0] === 0x50 && head[1] === 0x4b) return;
   // Protocol 2, then the magic number of the old format as a 10-byte integer.
   if (head[0] === 0x80 && head[2] === 0x8a && head[3] === 10)
-    throw new Error(
-      `${file.name}: this is PyTorch's format from before 1.6. Save it anew in Python: torch.save(torch.load(path), path)`,
+    throw fileError(
+      file.name,
+      `this is PyTorch's format from before 1.6. Save it anew in Python: torch.save(torch.load(path), path)`,
     );
-  throw new Error(`${file.name}: not a PyTorch checkpoint: ${whatIsThis(head)}`);
+  throw fileError(file.name, `not a PyTorch checkpoint: ${whatIsThis(head)}`);
 }
 
 /** The archive's folder is named after the file that was first written, or `archive`. */
 function findPickle(zip: Zip, file: RandomAccess): { archive: string; pickle: ZipEntry } {
   const found = [...zip.entries.values()].filter(({ name }) => /^([^/]*\/)?data\.pkl$/.test(name));
   if (found.length !== 1)
-    throw new Error(
-      `${file.name}: a ZIP archive with ${found.length || 'no'} data.pkl; torch.save writes exactly one`,
+    throw fileError(
+      file.name,
+      `a ZIP archive with ${found.length || 'no'} data.pkl; torch.save writes exactly one`,
     );
   return { archive: found[0].name.slice(0, -'data.pkl'.length), pickle: found[0] };
 }
@@ -97,15 +103,15 @@ async function readElements(
   dtype: Dtype,
   from: number,
   to: number,
-  where: string,
+  fail: (what: string) => Error,
 ): Promise<Float32Array> {
   const width = DTYPE_BYTES[dtype];
   const bytes = await zip.read(entry, from * width, (to - from) * width);
-  if (!(dtype in INTEGERS)) return toFloat32(bytes, dtype, () => where);
+  if (!(dtype in INTEGERS)) return toFloat32(bytes, dtype, fail);
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   return Float32Array.from({ length: to - from }, (_, i) => {
     const value = INTEGERS[dtype]!(view, i * width);
-    if (Math.fround(value) !== value) throw new RangeError(`${where} holds ${value}, which is no float32`);
+    if (Math.fround(value) !== value) throw fail(`holds ${value}, which is no float32`);
     return value;
   });
 }

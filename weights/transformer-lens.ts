@@ -16,6 +16,8 @@
  */
 
 import type { Config } from './config.js';
+import { fileError, quoted } from './messages.js';
+import { countLayers, nearestPrefix } from './prefix.js';
 import { elements, showShape, type TensorSource, transpose } from './tensors.js';
 
 /** A checkpoint in GPT-2's names, and what TransformerLens' layout told of its configuration. */
@@ -34,6 +36,14 @@ interface Made {
 
 const QKV = ['Q', 'K', 'V'] as const;
 const EMBED = 'embed.W_E';
+const UNEMBED = 'unembed.W_U';
+/** What xIELU begins with (Huang & Schlag 2024): α = 0.8 and β = 0.5, the α's as inverses of softplus. */
+const XIELU: Readonly<Record<string, number>> = {
+  alpha_p: Math.log(Math.expm1(0.8)),
+  alpha_n: Math.log(Math.expm1(0.3)),
+  beta: 0.5,
+  eps: -1e-6,
+};
 
 /**
  * The checkpoint in GPT-2's names: itself where it has them already.
@@ -41,9 +51,9 @@ const EMBED = 'embed.W_E';
  *   tensors that are not GPT-2's.
  */
 export function inGpt2Names(source: TensorSource): Gpt2Source {
-  const embed = source.names().find((name) => name === EMBED || name.endsWith(`.${EMBED}`));
-  if (embed === undefined) return { source, inferred: {} };
-  const parts = new Parts(source, embed.slice(0, -EMBED.length));
+  const prefix = nearestPrefix(source, [EMBED]);
+  if (prefix === null) return { source, inferred: {} };
+  const parts = new Parts(source, prefix);
   const { made } = parts;
 
   parts.copy('wte.weight', EMBED, parts.reversed);
@@ -55,16 +65,17 @@ export function inGpt2Names(source: TensorSource): Gpt2Source {
     parts.norm(`${to}.ln_2`, `${from}.ln2`);
     parts.linear(`${to}.mlp.c_fc`, `${from}.mlp`, 'in');
     parts.norm(`${to}.mlp.ln`, `${from}.mlp.ln`);
+    parts.fixedXielu(`${to}.mlp.c_fc.bias`, `${from}.mlp.act_fn`);
     parts.linear(`${to}.mlp.c_proj`, `${from}.mlp`, 'out');
   }
   parts.norm('ln_f', 'ln_final');
-  parts.copy('lm_head.weight', 'unembed.W_U', !parts.reversed); // our rows are tokens
+  parts.head();
   parts.copy('lm_head.bias', 'unembed.b_U');
   parts.checkNothingElse();
 
   const find = (name: string): Made => {
     const found = made.get(name);
-    if (!found) throw new Error(`${source.name}: no tensor "${name}"`);
+    if (!found) throw fileError(source.name, `no tensor ${quoted(name)}`);
     return found;
   };
   return {
@@ -99,9 +110,14 @@ class Parts {
     this.#prefix = prefix;
     const own = source.names().filter((name) => name.startsWith(prefix));
     this.old = own.some((name) => /(^|\.)norm[12]?\.[wb]$/.test(name.slice(prefix.length)));
-    for (const name of own) this.#names.set(this.#modern(name.slice(prefix.length)), name);
-    const layers = [...this.#names.keys()].map((name) => Number(/^blocks\.(\d+)\./.exec(name)?.[1] ?? -1));
-    this.nLayers = Math.max(-1, ...layers) + 1;
+    for (const name of own) {
+      const known = this.#modern(name.slice(prefix.length));
+      const other = this.#names.get(known);
+      if (other !== undefined)
+        throw this.#error(`tensors ${quoted(other)} and ${quoted(name)} are the same one of the model`);
+      this.#names.set(known, name);
+    }
+    this.nLayers = countLayers(source, prefix, /^blocks\.(\d+)\./);
     this.reversed = this.old && this.nLayers <= 6;
   }
 
@@ -115,6 +131,7 @@ class Parts {
       .replace(/^h\./, 'blocks.')
       .replace(/^wte\.weight$/, EMBED)
       .replace(/^wpe\.weight$/, 'pos_embed.W_pos')
+      .replace(/^lm_head\.weight$/, UNEMBED)
       .replace(/\.c_attn\.weight$/, '.W_Q, W_K, W_V')
       .replace('attn.c_proj.weight', 'attn.W_O')
       .replace('c_fc.weight', 'W_in')
@@ -147,6 +164,12 @@ class Parts {
     });
   }
 
+  /** The unembedding, a row a token. Its absence means nothing here; only the configuration can say that it is the embedding. */
+  head(): void {
+    this.copy('lm_head.weight', UNEMBED, !this.reversed);
+    if (!this.shape(UNEMBED)) this.inferred = { ...this.inferred, tieWordEmbeddings: false };
+  }
+
   /** Gain and bias of a norm; a missing bias (RMS norm) is zero. */
   norm(to: string, from: string): void {
     this.copy(`${to}.weight`, `${from}.w`);
@@ -157,6 +180,7 @@ class Parts {
     if (this.shape(`${from}.b`)) return;
     this.#zeros(`${to}.bias`, `${from}.b`, shape);
     if (from === 'ln_final') this.inferred = { ...this.inferred, finalRms: true };
+    if (from.endsWith('.ln1')) this.inferred = { ...this.inferred, normalization: 'RMS' };
   }
 
   /** W_in and b_in, or W_out and b_out. */
@@ -168,10 +192,34 @@ class Parts {
       this.#zeros(`${to}.bias`, `${from}.b_${which}`, [shape[1]]);
   }
 
+  /** xIELU's parameters, which TransformerLens saves: only those that it begins with. Checked when `beside` is read. */
+  fixedXielu(beside: string, from: string): void {
+    if (!this.shape(`${from}.alpha_p`)) return;
+    const names = ['alpha_p', 'alpha_n', 'beta', 'eps'].flatMap((name) =>
+      this.shape(`${from}.${name}`) ? [[name, this.#use(`${from}.${name}`)] as const] : [],
+    );
+    const bias = this.made.get(beside);
+    if (!bias) return;
+    this.made.set(beside, {
+      ...bias,
+      read: async () => {
+        for (const [name, theirs] of names) {
+          const [value] = await this.#source.read(theirs);
+          if (Math.abs(value - XIELU[name]) > 1e-4)
+            throw this.#error(
+              `tensor "${theirs}" is ${value}: only xIELU with its first parameters is supported (${XIELU[name]})`,
+            );
+        }
+        return bias.read();
+      },
+    });
+  }
+
   attention(to: string, from: string): void {
     const names = QKV.map((x) => `${from}.W_${x}`);
     const missing = names.filter((name) => !this.shape(name));
-    if (missing.length) throw this.#error(`tensor "${missing.join('", "')}" is missing`);
+    if (missing.length)
+      throw this.#error(`tensor ${missing.map((name) => quoted(name)).join(', ')} is missing`);
     const parts = names.map((name) => this.#perHead(name));
     const [[nHeads, dModel, dHead]] = parts.map(({ shape }) => shape);
     if (parts.some(({ shape }) => showShape(shape) !== showShape([nHeads, dModel, dHead])))
@@ -230,7 +278,7 @@ class Parts {
     const original = this.#use(from);
     const shape = this.shape(from)!;
     if (shape.length !== 3)
-      throw this.#error(`tensor "${original}" has shape ${showShape(shape)}: three axes are needed`);
+      throw this.#error(`tensor ${quoted(original)} has shape ${showShape(shape)}: three axes are needed`);
     const [heads, ...matrix] = shape;
     if (!this.reversed) return { shape, original, read: () => source.read(original) };
     const size = elements(matrix);
@@ -251,7 +299,7 @@ class Parts {
     for (const [name, theirs] of this.#names) {
       if (this.#used.has(name) || /\.attn\.(mask|IGNORE)$/.test(name)) continue;
       if (/^(blocks|embed|pos_embed|unembed|ln_final)\./.test(name))
-        throw this.#error(`unexpected tensor "${theirs}": a model of GPT-2's kind has none`);
+        throw this.#error(`unexpected tensor ${quoted(theirs)}: a model of GPT-2's kind has none`);
     }
   }
 
@@ -269,6 +317,6 @@ class Parts {
   }
 
   #error(what: string): Error {
-    return new Error(`${this.#source.name}: ${what}`);
+    return fileError(this.#source.name, what);
   }
 }

@@ -11,10 +11,11 @@ export interface HostTensor {
   readonly halves?: Uint16Array;
 }
 
-/** A layer norm's gain and bias, each [dModel] ([dMlp] inside an MLP). Absent where they have been folded away. */
+/** A norm's gain and bias, each [dModel] ([dMlp] inside an MLP). Absent where they have been folded away. */
 export interface NormWeights {
   readonly w: HostTensor;
-  readonly b: HostTensor;
+  /** Null: there is none (RMS norms). */
+  readonly b: HostTensor | null;
 }
 
 /** One transformer block. */

@@ -63,7 +63,7 @@ export function weightViews(
   final: FinalWeights,
   config: Config,
 ): WeightViews {
-  const { nHeads, dHead, dModel, dVocab } = config;
+  const { nHeads, dHead, dModel, dVocabOut } = config;
   const kept = new Map<string, unknown>();
   const once = <T>(name: string, make: () => T): T => {
     if (!kept.has(name)) kept.set(name, make());
@@ -89,7 +89,7 @@ export function weightViews(
       return once('W_U', () => transpose(final.W_U ?? embed.W_E));
     },
     get b_U() {
-      return final.b_U ?? once('b_U', () => ({ shape: [dVocab], data: new Float32Array(dVocab) }));
+      return final.b_U ?? once('b_U', () => ({ shape: [dVocabOut], data: new Float32Array(dVocabOut) }));
     },
     get W_Q() {
       return weights('W_Q', 0);

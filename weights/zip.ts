@@ -1,25 +1,20 @@
 /**
- * The ZIP format, as far as reading entries by name needs: the directory at the file's end is read first, an entry's bytes
- * when they are asked for. PyTorch stores tensors uncompressed, so parts of them can be read; deflated entries are inflated
- * whole. Sizes beyond 4 GiB (ZIP64) are understood; encryption and archives over several files are not.
+ * The ZIP format, as far as reading entries by name needs: the directory at the file's end is read first
+ * (`zip-directory.ts`), an entry's bytes when they are asked for. PyTorch stores tensors uncompressed, so parts of them can be
+ * read; deflated entries are inflated whole. Sizes beyond 4 GiB (ZIP64) are understood; encryption and archives over several
+ * files are not.
  *
- *     [local header | data] ...   directory of the same files, with offsets   end record: where the directory is
+ * An entry is found by the directory, and its local header must agree. Its checksum is compared when it is first read, unless
+ * it is 0: PyTorch can be told to compute none.
  */
 
 import { Inflate } from 'fflate';
+import { crc32 } from './crc32.js';
 import type { RandomAccess } from './files.js';
+import { fileError, quoted } from './messages.js';
+import { damaged, readDirectory, readView, type ZipEntry } from './zip-directory.js';
 
-/** One file in an archive. */
-export interface ZipEntry {
-  readonly name: string;
-  /** In bytes, uncompressed. */
-  readonly size: number;
-  /** Bytes in the archive. */
-  readonly stored: number;
-  readonly deflated: boolean;
-  /** Where its local header is. */
-  readonly header: number;
-}
+export type { ZipEntry } from './zip-directory.js';
 
 /** An open archive. */
 export interface Zip {
@@ -29,120 +24,133 @@ export interface Zip {
 }
 
 const LOCAL = 0x04034b50;
-const DIRECTORY = 0x02014b50;
-const END = 0x06054b50;
-const END_64 = 0x06064b50;
-const LOCATOR_64 = 0x07064b50;
-/** Stands for "see the ZIP64 field" in 16 and 32 bits. */
-const [SEE_64_SHORT, SEE_64] = [0xffff, 0xffffffff];
-const END_BYTES = 22;
-/** A state dict has about ten entries a layer; a directory larger than this is a mistake. */
-const MAX_DIRECTORY_BYTES = 2 ** 26;
+const LOCAL_BYTES = 30;
+const DESCRIPTOR = 0x08074b50;
+/** What may stand behind an entry's data, in bytes: checksum and two sizes, of 4 or 8 bytes, with a signature or without. */
+const DESCRIPTOR_BYTES = [12, 16, 20, 24];
 /** Deflate cannot do better. */
-const MAX_RATIO = 1032;
+const MAX_DEFLATE = 1032;
+/** Checksums of large entries are computed in steps of so many bytes. */
+const STEP = 2 ** 22;
 
 /**
  * Open an archive: read its directory.
  * @throws an error that names the file when it is truncated, damaged, or uses what is not supported.
  */
 export async function openZip(file: RandomAccess): Promise<Zip> {
-  const { offset, length, count } = await findDirectory(file);
-  const entries = parseDirectory(await readView(file, offset, length, 'its directory'), count, file);
+  const entries = await readDirectory(file);
+  const located = new Map<ZipEntry, Promise<number>>();
+  const checked = new Set<ZipEntry>();
+  const locate = (entry: ZipEntry): Promise<number> => {
+    const known = located.get(entry) ?? dataOf(entry, file);
+    located.set(entry, known);
+    return known;
+  };
+  /** Compares the checksum of an entry's bytes, given piece by piece. */
+  const check = (entry: ZipEntry, crc: number) => {
+    if (entry.crc !== 0 && crc !== entry.crc)
+      throw damaged(file, `the checksum of its entry ${quoted(entry.name)} is another`);
+    checked.add(entry);
+  };
   return {
     entries,
     async read(entry, offset = 0, length = entry.size - offset) {
-      const what = `its entry "${entry.name}"`;
       if (offset < 0 || length < 0 || offset + length > entry.size)
-        throw new RangeError(
-          `${file.name}: bytes ${offset}–${offset + length} of ${what} were wanted, it has ${entry.size}`,
+        throw fileError(
+          file.name,
+          `bytes ${offset}–${offset + length} of its entry ${quoted(entry.name)} were wanted, it has ${entry.size}`,
         );
-      const local = await readView(file, entry.header, 30, what);
-      if (local.getUint32(0, true) !== LOCAL) throw damaged(file, `${what} does not begin where it should`);
-      const data = entry.header + 30 + local.getUint16(26, true) + local.getUint16(28, true);
-      if (data + entry.stored > file.size) throw damaged(file, `${what} ends behind the file`);
-      if (!entry.deflated) return file.read(data + offset, length);
-      const whole = inflate(await file.read(data, entry.stored), entry, file);
-      return whole.subarray(offset, offset + length);
+      const data = await locate(entry);
+      if (entry.deflated || length === entry.size) {
+        const bytes = await file.read(data, entry.stored);
+        const whole = entry.deflated ? inflate(bytes, entry, file) : bytes;
+        if (!checked.has(entry)) check(entry, crc32(whole));
+        return whole.subarray(offset, offset + length);
+      }
+      if (!checked.has(entry) && entry.crc !== 0) {
+        let crc = 0;
+        for (let at = 0; at < entry.size; at += STEP)
+          crc = crc32(await file.read(data + at, Math.min(STEP, entry.size - at)), crc);
+        check(entry, crc);
+      }
+      return file.read(data + offset, length);
     },
   };
 }
 
-async function findDirectory(file: RandomAccess): Promise<{ offset: number; length: number; count: number }> {
-  // The end record is followed by a comment of up to 64 KiB.
-  const tail = Math.min(file.size, END_BYTES + 0xffff);
-  const start = file.size - tail;
-  const view = await readView(file, start, tail, 'its end');
-  let at = tail - END_BYTES;
-  while (at >= 0 && view.getUint32(at, true) !== END) at--;
-  if (at < 0) throw damaged(file, 'it has no end record');
-  let count = view.getUint16(at + 10, true);
-  let length = view.getUint32(at + 12, true);
-  let offset = view.getUint32(at + 16, true);
-  let split = view.getUint16(at + 4, true) > 0 && view.getUint16(at + 4, true) !== SEE_64_SHORT;
-  if (count === SEE_64_SHORT || length === SEE_64 || offset === SEE_64) {
-    const locator = at - 20;
-    if (locator < 0 || view.getUint32(locator, true) !== LOCATOR_64)
-      throw damaged(file, 'its ZIP64 end record is missing');
-    const end = await readView(file, integer64(view, locator + 8, file), 56, 'its ZIP64 end record');
-    if (end.getUint32(0, true) !== END_64) throw damaged(file, 'its ZIP64 end record is not one');
-    split = end.getUint32(16, true) > 0;
-    count = integer64(end, 32, file);
-    length = integer64(end, 40, file);
-    offset = integer64(end, 48, file);
-  }
-  if (split) throw new Error(`${file.name}: this is one part of a split archive`);
-  if (length > MAX_DIRECTORY_BYTES) throw damaged(file, `its directory has ${length} bytes`);
-  return { offset, length, count };
+/** Where an entry's data begin. @throws when its local header does not agree with the directory. */
+async function dataOf(entry: ZipEntry, file: RandomAccess): Promise<number> {
+  const what = `its entry ${quoted(entry.name)}`;
+  const name = new TextEncoder().encode(entry.name);
+  const local = await readView(
+    file,
+    entry.header,
+    Math.min(LOCAL_BYTES + name.length, entry.limit - entry.header),
+    what,
+  );
+  const nameLength = local.byteLength < LOCAL_BYTES ? -1 : local.getUint16(26, true);
+  if (nameLength < 0 || local.getUint32(0, true) !== LOCAL)
+    throw damaged(file, `${what} does not begin where it should`);
+  const theirs = new Uint8Array(local.buffer, local.byteOffset + LOCAL_BYTES, local.byteLength - LOCAL_BYTES);
+  if (
+    nameLength !== name.length ||
+    theirs.length !== name.length ||
+    theirs.some((byte, i) => byte !== name[i])
+  )
+    throw damaged(file, `${what} has another name at its data`);
+  if (local.getUint16(8, true) !== (entry.deflated ? 8 : 0))
+    throw damaged(file, `${what} is said to be compressed in two ways`);
+  const descriptor = (local.getUint16(6, true) & 8) !== 0;
+  // With a descriptor behind the data, checksum and sizes here mean nothing. All ones: see the ZIP64 field.
+  const agrees = (at: number, value: number) =>
+    [value, 0xffffffff].includes(local.getUint32(at, true)) || value > 0xffffffff;
+  if (!descriptor && !(agrees(14, entry.crc) && agrees(18, entry.stored) && agrees(22, entry.size)))
+    throw damaged(file, `${what} has another size or checksum at its data`);
+  const data = entry.header + LOCAL_BYTES + nameLength + local.getUint16(28, true);
+  const behind = entry.limit - data - entry.stored;
+  if (behind < 0) throw damaged(file, `${what} overlaps what follows it`);
+  // Without a checksum, only the place where it ends tells that data begin where they should.
+  if (entry.crc === 0) await checkEnd(entry, data + entry.stored, behind, descriptor, file);
+  return data;
 }
 
-function parseDirectory(view: DataView, count: number, file: RandomAccess): Map<string, ZipEntry> {
-  const entries = new Map<string, ZipEntry>();
-  let at = 0;
-  for (let i = 0; i < count; i++) {
-    if (at + 46 > view.byteLength || view.getUint32(at, true) !== DIRECTORY)
-      throw damaged(file, `its directory ends after ${i} of ${count} entries`);
-    const flags = view.getUint16(at + 8, true);
-    const method = view.getUint16(at + 10, true);
-    const nameLength = view.getUint16(at + 28, true);
-    const extraLength = view.getUint16(at + 30, true);
-    const next = at + 46 + nameLength + extraLength + view.getUint16(at + 32, true);
-    if (next > view.byteLength) throw damaged(file, `its directory ends inside entry ${i + 1} of ${count}`);
-    const name = new TextDecoder().decode(new Uint8Array(view.buffer, view.byteOffset + at + 46, nameLength));
-    if (flags & 1) throw new Error(`${file.name}: its entry "${name}" is encrypted`);
-    if (method !== 0 && method !== 8)
-      throw new Error(
-        `${file.name}: its entry "${name}" is compressed by method ${method}; 0 (stored) and 8 (deflate) are read`,
-      );
-    if (entries.has(name)) throw damaged(file, `its entry "${name}" is there twice`);
-    // The ZIP64 field holds, in this order, those of the three that do not fit.
-    let wide = zip64Field(view, at + 46 + nameLength, extraLength);
-    const value = (where: number) => {
-      const short = view.getUint32(where, true);
-      if (short !== SEE_64 || wide === null) return short;
-      const long = integer64(view, wide, file);
-      wide += 8;
-      return long;
-    };
-    const size = value(at + 24);
-    const stored = value(at + 20);
-    const header = value(at + 42);
-    if (method === 0 && size !== stored) throw damaged(file, `its entry "${name}" has two sizes`);
-    entries.set(name, { name, size, stored, deflated: method === 8, header });
-    at = next;
-  }
-  return entries;
+/** Checks that an entry without a checksum is followed by nothing but a descriptor that has none either. */
+async function checkEnd(
+  entry: ZipEntry,
+  end: number,
+  behind: number,
+  descriptor: boolean,
+  file: RandomAccess,
+) {
+  const what = `its entry ${quoted(entry.name)}`;
+  if (descriptor !== entry.descriptor) throw damaged(file, `${what} has other flags at its data`);
+  if (!descriptor && behind === 0) return;
+  if (!descriptor || !DESCRIPTOR_BYTES.includes(behind))
+    throw damaged(file, `${what} does not end where the next begins`);
+  const view = await readView(file, end, behind, what);
+  const signed = behind % 8 === 0;
+  const crc = view.getUint32(signed ? 4 : 0, true);
+  const wide = behind >= 20;
+  const at = signed ? 8 : 4;
+  const [stored, size] = [0, 1].map((i) =>
+    wide ? Number(view.getBigUint64(at + 8 * i, true)) : view.getUint32(at + 4 * i, true),
+  );
+  if (
+    (signed && view.getUint32(0, true) !== DESCRIPTOR) ||
+    crc !== 0 ||
+    stored !== entry.stored ||
+    size !== entry.size
+  )
+    throw damaged(file, `${what} has another size or checksum behind its data`);
 }
 
-/** Where the values of the ZIP64 field begin among an entry's extra fields, or null. */
-function zip64Field(view: DataView, at: number, length: number): number | null {
-  for (const end = at + length; at + 4 <= end; at += 4 + view.getUint16(at + 2, true))
-    if (view.getUint16(at, true) === 1) return at + 4;
-  return null;
-}
+/** Compressed bytes that are inflated at once: they may become a thousand times as many. */
+const INFLATE_STEP = 2 ** 16;
 
 /** Stops as soon as more comes out than the directory promised: a few bytes can stand for gigabytes. */
 function inflate(compressed: Uint8Array, { name, size }: ZipEntry, file: RandomAccess): Uint8Array {
-  if (size > MAX_RATIO * compressed.length) throw damaged(file, `its entry "${name}" claims ${size} bytes`);
+  if (size > MAX_DEFLATE * compressed.length)
+    throw damaged(file, `its entry ${quoted(name)} claims ${size} bytes`);
   const out = new Uint8Array(size);
   let length = 0;
   const stream = new Inflate((chunk) => {
@@ -150,32 +158,13 @@ function inflate(compressed: Uint8Array, { name, size }: ZipEntry, file: RandomA
     out.set(chunk, length);
     length += chunk.length;
   });
-  const STEP = 2 ** 16;
   try {
-    for (let at = 0; at < compressed.length; at += STEP)
-      stream.push(compressed.subarray(at, at + STEP), at + STEP >= compressed.length);
-  } catch (cause) {
-    throw damaged(file, `its entry "${name}" cannot be inflated (${(cause as Error).message})`, cause);
+    for (let at = 0; at < compressed.length; at += INFLATE_STEP)
+      stream.push(compressed.subarray(at, at + INFLATE_STEP), at + INFLATE_STEP >= compressed.length);
+  } catch {
+    throw damaged(file, `its entry ${quoted(name)} cannot be inflated`);
   }
-  if (length !== size) throw damaged(file, `its entry "${name}" gives ${length} bytes instead of ${size}`);
+  if (length !== size)
+    throw damaged(file, `its entry ${quoted(name)} gives ${length} bytes instead of ${size}`);
   return out;
-}
-
-async function readView(file: RandomAccess, offset: number, length: number, what: string): Promise<DataView> {
-  if (offset + length > file.size) throw damaged(file, `${what} lies behind the file's end`);
-  const bytes = await file.read(offset, length);
-  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-}
-
-function integer64(view: DataView, at: number, file: RandomAccess): number {
-  const value = at + 8 <= view.byteLength ? Number(view.getBigUint64(at, true)) : Number.NaN;
-  if (!Number.isSafeInteger(value)) throw damaged(file, 'a ZIP64 number is impossible');
-  return value;
-}
-
-function damaged({ name, size }: RandomAccess, what: string, cause?: unknown): Error {
-  return new Error(
-    `${name}: ${what}: the ZIP archive (${size} bytes) is truncated or damaged; get the file again`,
-    { cause },
-  );
 }

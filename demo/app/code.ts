@@ -26,7 +26,7 @@ export function program(state: State, names: readonly string[], body: string): s
   ].join('\n');
 }
 
-/** `npx glassbox …` with the model and options that differ from the default. */
+/** `npx --no-install glassbox …` with the model and options that differ from the default. */
 export function commandLine(state: State, words: readonly string[]): string {
   const { name } = state.model;
   const all = [
@@ -34,7 +34,7 @@ export function commandLine(state: State, words: readonly string[]): string {
     ...(name === 'tiny' ? [] : ['--model', name]),
     ...(state.experiment.bos ? [] : ['--no-bos']),
   ];
-  return `npx glassbox ${all.map(shellWord).join(' ')}`;
+  return `npx --no-install glassbox ${all.map(shellWord).join(' ')}`;
 }
 
 /** Options of TypeScript calls: `, prependBos: false` where it is so. */

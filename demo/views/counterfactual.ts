@@ -84,7 +84,7 @@ export const counterfactualView: View = {
   [${JSON.stringify(one.state.value?.intervention ?? {})}],
   { sources: { clean }${bosOption(store.state.experiment)} },
 );
-const last = run.logits.slice([0, -1]);
+const last = run.logits.slice({ batch: 0, pos: -1 });
 const { indices } = last.topk(5);
 console.log(model.toStrTokens(Array.from(await indices.data())));`,
         ),

@@ -15,7 +15,7 @@ export interface Guess {
 
 /** Logits of the last position, on the host: all logits are disposed of. */
 export async function lastLogits(logits: Tensor): Promise<Float32Array> {
-  const last = logits.slice([0, -1]);
+  const last = logits.slice({ batch: 0, pos: -1 });
   try {
     return await last.data();
   } finally {

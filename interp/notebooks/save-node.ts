@@ -1,4 +1,4 @@
-/** A report as files: the page, CSV and text, and figures as SVG, PNG and PDF (Node). */
+/** A report as files: the page, CSV and text, and figures as SVG and other forms (Node). */
 
 import { mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
@@ -7,7 +7,7 @@ import type { Report, ReportPage } from './report.js';
 
 /** What is written besides the page, texts and SVG. */
 export interface SaveReportOptions extends ReportPage {
-  /** Makes further forms of a figure, by ending: `{ png: (figure) => bytes, pdf: (figure) => figure.pdf() }`. */
+  /** Makes further forms of a figure, by ending: `{ png: (figure) => bytes }`. */
   readonly forms?: Readonly<Record<string, (figure: Figure) => Promise<Uint8Array>>>;
 }
 

@@ -18,6 +18,7 @@ export function slices({ values, axes, shape, meta }: Labelled, axis = 0): Label
       part.map((_, k) => values[source(k)]),
       rest,
       meta,
+      'allowed',
     );
   });
 }
@@ -26,12 +27,12 @@ export function slices({ values, axes, shape, meta }: Labelled, axis = 0): Label
 export function transposed({ values, axes, meta }: Labelled): Labelled {
   const [rows, columns] = axes.map((a) => a.labels.length);
   const turned = values.map((_, i) => values[(i % rows) * columns + Math.floor(i / rows)]);
-  return labelled(turned, [axes[1], axes[0]], meta);
+  return labelled(turned, [axes[1], axes[0]], meta, 'allowed');
 }
 
 /** A single axis as rows under one column. */
 export const asColumn = ({ values, axes, meta }: Labelled): Labelled =>
-  labelled(values, [axes[0], { name: '', labels: ['value'] }], meta);
+  labelled(values, [axes[0], { name: '', labels: ['value'] }], meta, 'allowed');
 
 /** Tokens run from left to right, as text does, unless the columns are layers (as in traces) or tokens too. */
 export function oriented(map: Labelled): Labelled {

@@ -96,7 +96,7 @@ export function traceFigure(traces: Trace | readonly Trace[], options: TraceFigu
 const tokenRows = ({ values, axes, meta }: Labelled): Labelled => {
   const [pos, layer] = axes;
   const labels = pos.labels.map((label) => splitLabel(label)[1].replace(/^␣(?=[^*])/, ''));
-  return labelled(values, [{ name: '', labels }, layer], meta);
+  return labelled(values, [{ name: '', labels }, layer], meta, 'allowed');
 };
 
 /** The answer as text, the noise, and what else the numbers depend on. */

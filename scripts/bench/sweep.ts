@@ -141,7 +141,7 @@ async function loopCells(
   const { clean, corrupted } = prompts(model);
   const { cache, logits } = await model.runWithCache(clean, { names: 'resid_pre' });
   const difference = async (t: typeof logits) => {
-    using last = t.slice([null, -1]);
+    using last = t.slice({ pos: -1 });
     using chosen = last.gather([CORRECT, WRONG]);
     const values = await chosen.data();
     t.dispose();
@@ -160,8 +160,8 @@ async function loopCells(
       for (let i = 0; i < repeats; i++)
         for (const [at, l] of layers.entries()) {
           const put = (x: typeof logits) => {
-            using value = cache.get('resid_pre', l).slice([null, DIFFERENT]);
-            return x.set([null, DIFFERENT], value);
+            using value = cache.get('resid_pre', l).slice({ pos: DIFFERENT });
+            return x.set({ pos: DIFFERENT }, value);
           };
           const run = await model.runWithHooks(corrupted, { hooks: [[`blocks.${l}.hook_resid_pre`, put]] });
           values[at] = ((await difference(run)) - low) / (high - low);

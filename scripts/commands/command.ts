@@ -11,6 +11,7 @@ import { noProcessing } from '../../weights/processing.js';
 import { withoutMark } from '../../weights/text.js';
 import { progress, terminal, UsageError } from '../cli.js';
 import { loadModel, readAdapter } from '../load.js';
+import { troubleWith } from '../write.js';
 
 /** A way to get a result beside what is printed. */
 export type Form = 'json' | 'csv' | 'html' | 'svg' | 'png';
@@ -167,7 +168,7 @@ export class Invocation {
       for await (const piece of this.stream(name)) text += piece;
       return text;
     } catch (e) {
-      throw new Error(fileError(name, e as NodeJS.ErrnoException));
+      throw new Error(troubleWith(name, e as NodeJS.ErrnoException));
     }
   }
 
@@ -206,17 +207,4 @@ export class Invocation {
   dispose(): void {
     this.#model?.dispose();
   }
-}
-
-/** What is wrong with a file, in words. */
-export function fileError(file: string, { code, message }: NodeJS.ErrnoException): string {
-  const words: Record<string, string> = {
-    ENOENT: 'there is no such file or folder',
-    EISDIR: 'this is a folder; a file is needed',
-    EACCES: 'no permission',
-    ENOTDIR: 'a part of this path is no folder',
-    ENOSPC: 'the disk is full',
-    EROFS: 'this disk cannot be written',
-  };
-  return `${file}: ${words[code ?? ''] ?? message}`;
 }

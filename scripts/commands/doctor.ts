@@ -1,6 +1,7 @@
 /** `npx glassbox doctor`: can numbers be trusted on this machine, and how fast is it? */
 
 import { mib } from '../../engine/pool.js';
+import { vulkanDrivers } from '../../engine/vulkan-node.js';
 import { modelName, percent } from '../../interp/plots/text.js';
 import { families } from '../../kernels/index.js';
 import { UsageError, version } from '../cli.js';
@@ -47,6 +48,7 @@ export const doctorCommand: Command = {
     const shipped = await x.step('checking the shipped model', (o) => examineModel(adapter, o));
     const { caps, maxBindingBytes, maxBufferBytes, text } = gpu.adapter;
     const { trusted, sentence } = verdict(kernels, shipped, only);
+    const refused = process.platform === 'linux' ? vulkanDrivers().refused : [];
     return {
       title: 'Doctor',
       failed: !trusted,
@@ -55,11 +57,13 @@ export const doctorCommand: Command = {
         node: process.version,
         platform: `${process.platform} ${process.arch}`,
         adapter: text,
+        refusedDrivers: refused,
         limits: { maxBindingBytes, maxBufferBytes, ...caps },
         ...{ speed, kernels, model: shipped, trusted, sentence },
       }),
       lines: ({ width }) => [
         text,
+        ...refused.map(({ file, why }) => `not used: ${file}: ${why}`),
         `buffers up to ${mib(maxBufferBytes)}, bindings up to ${mib(maxBindingBytes)}; workgroups of up to ${caps.maxInvocations} threads with ${caps.maxWorkgroupStorage / 1024} KiB`,
         `${speed.gflops.toFixed(1)} GFLOPS of multiply-adds, ${speed.gigabytesPerSecond.toFixed(1)} GB/s copied, ${speed.forwardMs.toFixed(2)} ms for a forward pass of ${modelName(model.config.name)} over 15 tokens (${clockInWords(speed.clock)})`,
         ...summary('kernels', kernels),

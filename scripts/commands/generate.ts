@@ -48,19 +48,18 @@ export const generateCommand: Command = {
     if (live) x.write(prompt);
     const steps: Pick<GenerateStep, 'token' | 'text' | 'logProb'>[] = [];
     let ended = false;
-    for await (const { token, text, logProb } of model.stream(prompt, {
+    for await (const { token, text, logProb, ...step } of model.stream(prompt, {
       ...settings,
       prependBos: x.prependBos,
       signal: x.signal,
     })) {
       steps.push({ token, text, logProb });
-      ended = token === model.tokenizer?.eosTokenId;
-      if (live && !ended) x.write(text);
+      ended = step.ended;
+      if (live) x.write(text);
     }
     if (live) x.write('\n');
-    const said = ended ? steps.slice(0, -1) : steps;
     const [tokens] = model.toTokens(prompt, { prependBos: x.prependBos });
-    const text = prompt + said.map((s) => s.text).join('');
+    const text = prompt + steps.map((s) => s.text).join('');
     const meta = { ...provenance(model, { method: 'generation', tokens }), ...settings };
     return {
       title: `${modelName(model.config.name)} goes on`,

@@ -28,12 +28,12 @@ export function commandHelp({ name, about, usage, help, forms, examples, modelFr
   const options = [own, ...forms.map((f) => FORMS[f]), modelFree ? '' : MODEL, COMMON].filter(Boolean);
   return `${wrap(about, WIDTH).join('\n')}
 
-Usage: npx glassbox ${name}${usage && ` ${usage}`} [options]
+Usage: npx --no-install glassbox ${name}${usage && ` ${usage}`} [options]
 
 ${options.join('\n')}
 
 Examples:
-${examples.map((e) => `  npx glassbox ${e}`).join('\n')}
+${examples.map((e) => `  npx --no-install glassbox ${e}`).join('\n')}
 `;
 }
 
@@ -43,8 +43,8 @@ export function mainHelp(commands: readonly Command[]): string {
   const list = commands.map((c) => `  ${c.name.padEnd(width)}  ${c.summary}`);
   return `Glassbox: look into a GPT-2 from the command line.
 
-Usage: npx glassbox COMMAND [arguments] [options]
-       npx glassbox COMMAND --help
+Usage: npx --no-install glassbox COMMAND [arguments] [options]
+       npx --no-install glassbox COMMAND --help
 
 ${list.join('\n')}
 
@@ -58,11 +58,11 @@ ${COMMON}
 A PROMPT that is - is read from stdin. Exit codes: 0 done, 1 failed, 2 wrong command line, 130 interrupted.
 
 Examples:
-  npx glassbox test-prompt "After John and Mary went to the store, John gave a bottle of milk to" " Mary"
-  npx glassbox lens "The Space Needle is in downtown" --html lens.html
-  npx glassbox patch --clean "When John and Mary went to the shops, John gave the bag to" \\
-                     --corrupted "When John and Mary went to the shops, Mary gave the bag to" \\
-                     --answer " Mary" --wrong " John" --png patching.png
-  echo "The capital of France is" | npx glassbox generate - --model gpt2 --json
+  npx --no-install glassbox test-prompt "After John and Mary went to the store, John gave a bottle of milk to" " Mary"
+  npx --no-install glassbox lens "The Space Needle is in downtown" --html lens.html
+  npx --no-install glassbox patch --clean "When John and Mary went to the shops, John gave the bag to" \\
+                                  --corrupted "When John and Mary went to the shops, Mary gave the bag to" \\
+                                  --answer " Mary" --wrong " John" --png patching.png
+  echo "The capital of France is" | npx --no-install glassbox generate - --model gpt2 --json
 `;
 }

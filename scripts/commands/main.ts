@@ -61,7 +61,7 @@ function commandLine(args: readonly string[]): string {
     if (option) return `${option}=${named(option, value)}`;
     return /^--(model|html|svg|png|json|csv)$/.test(args[i - 1] ?? '') ? named(args[i - 1], arg) : arg;
   });
-  return ['npx glassbox', ...shown.map(quote)].join(' ');
+  return ['npx --no-install glassbox', ...shown.map(quote)].join(' ');
 }
 
 /** A model or a file without the folders it is in. */

@@ -1,12 +1,12 @@
 /** Where the result of a command goes: stdout as text, JSON or CSV; files. */
 
-import { mkdirSync, writeFileSync } from 'node:fs';
-import path from 'node:path';
 import { page } from '../../interp/plots/page.js';
 import { escapeHtml } from '../../interp/plots/text.js';
+import { printable } from '../../weights/shown.js';
 import { version } from '../cli.js';
 import { renderPng } from '../png.js';
-import { type Form, fileError, type Invocation, type Outcome } from './command.js';
+import { writeWhole } from '../write.js';
+import type { Form, Invocation, Outcome } from './command.js';
 
 /** Prints and writes what the command line asks for. */
 export async function deliver(x: Invocation, outcome: Outcome, commandLine: string): Promise<void> {
@@ -14,18 +14,12 @@ export async function deliver(x: Invocation, outcome: Outcome, commandLine: stri
   if (toStdout) x.write(await content(toStdout, outcome, commandLine));
   else {
     const lines = outcome.lines(x.screen);
-    if (lines.length) x.write(`${lines.join('\n')}\n`);
+    if (lines.length) x.write(`${printable(lines.join('\n'), { colours: true })}\n`);
   }
   for (const form of x.command.forms) {
     const file = x.text(form);
     if (file === undefined || file === '-') continue;
-    const data = await content(form, outcome, commandLine);
-    try {
-      mkdirSync(path.dirname(file), { recursive: true });
-      writeFileSync(file, data);
-    } catch (e) {
-      throw new Error(fileError(file, e as NodeJS.ErrnoException));
-    }
+    writeWhole(file, await content(form, outcome, commandLine));
     process.stderr.write(`wrote ${file}\n`);
   }
 }

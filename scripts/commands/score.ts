@@ -8,7 +8,8 @@ import { exact, visible } from '../../interp/plots/text.js';
 import { scoreTexts } from '../../interp/scoring.js';
 import { textLines } from '../../weights/text.js';
 import { progress, UsageError } from '../cli.js';
-import { type Command, fileError, type Invocation, type Outcome } from './command.js';
+import { troubleWith } from '../write.js';
+import type { Command, Invocation, Outcome } from './command.js';
 import { plain } from './results.js';
 
 /** The command. */
@@ -115,6 +116,6 @@ async function sizeOf(file: string): Promise<number> {
     if (about.isDirectory()) throw Object.assign(new Error('a folder'), { code: 'EISDIR' });
     return about.size;
   } catch (e) {
-    throw new Error(fileError(file, e as NodeJS.ErrnoException));
+    throw new Error(troubleWith(file, e as NodeJS.ErrnoException));
   }
 }

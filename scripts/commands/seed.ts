@@ -1,6 +1,6 @@
 /** `npx glassbox seed`: the notebooks that everybody starts with, on any model and with prompts of one's own. */
 
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync } from 'node:fs';
 import path from 'node:path';
 import { jsonLines } from '../../hooks/record-node.js';
 import type { HookedTransformer } from '../../index.js';
@@ -16,6 +16,7 @@ import {
 import { readList, readPairs } from '../../interp/notebooks/pairs.js';
 import { saveReport } from '../../interp/notebooks/save-node.js';
 import { agrees, comparisonTable } from '../../interp/plots/compare.js';
+import type { Figure } from '../../interp/plots/drawing.js';
 import { escapeHtml, modelName } from '../../interp/plots/text.js';
 import { readTextFile } from '../../weights/text-node.js';
 import { duration, type Progress, progress, UsageError } from '../cli.js';
@@ -25,6 +26,7 @@ import { Comparing, comparisonCsv, comparisonHtml, condensed } from '../seeds/co
 import { ejected } from '../seeds/eject.js';
 import { publishedModel, type Seed, seeds } from '../seeds/index.js';
 import { tinyFacts } from '../seeds/tiny-facts.js';
+import { writeWhole } from '../write.js';
 import type { Command, Invocation, Outcome } from './command.js';
 import { nearest } from './parse.js';
 
@@ -50,12 +52,12 @@ export const seedCommand: Command = {
   options: {
     ...{ model: text, out: text, prompts: text, pairs: text, names: text, templates: text, facts: text },
     ...{ prompt: text, subject: text, answer: text, eject: flag, record: text },
-    ...{ quick: flag, verbose: flag, png: flag, pdf: flag, compare: flag, 'no-compare': flag, all: flag },
+    ...{ quick: flag, verbose: flag, png: flag, compare: flag, 'no-compare': flag, all: flag },
     ...Object.fromEntries(settings.map((name) => [name, text])),
   },
   help: `  --model NAME       tiny (shipped, the default), gpt2, gpt2-xl, owner/name, ./folder or a URL
   --out FOLDER       for the page and all files; default out/NAME
-  --png, --pdf       every figure as PNG, and as PDF
+  --png              every figure as PNG, too
   --quick            a small version: fewer prompts, names and samples
   --verbose          everything the notebook prints, not only a summary
   --record FOLDER    keeps what is done of the long steps; the same command goes on where it was stopped
@@ -75,7 +77,7 @@ Comparison:
 `,
   examples: [
     'seed ioi',
-    'seed rome --model gpt2-xl --record out/record --pdf',
+    'seed rome --model gpt2-xl --record out/record',
     'seed attribution-patching --model gpt2 --prompts mine.jsonl --out out/mine',
     'seed pyvene --prompt "The capital of France is" --subject France --answer " Paris"',
     'seed ioi --eject --out mine.mjs',
@@ -207,10 +209,9 @@ async function run(
 
   const footer = `To make this page again:<code>${escapeHtml(commandLine(x, notebook, model))}</code>`;
   const forms = {
-    ...(x.values.png && { png: async (f: { svg(theme: 'light'): string }) => renderPng(f.svg('light')) }),
-    ...(x.values.pdf && { pdf: (f: { pdf(): Promise<Uint8Array> }) => f.pdf() }),
+    ...(x.values.png && { png: (f: Figure) => renderPng(f.svg('light')) }),
   };
-  const files = await saveReport(report, out, { footer, forms: forms as never });
+  const files = await saveReport(report, out, { footer, forms });
   const told = x.values.all ? rows : condensed(groups);
   const short = told
     .filter((row) => x.values.verbose || x.values.all || !agrees(row))
@@ -264,7 +265,6 @@ function commandLine(x: Invocation, { name }: Notebook, model: HookedTransformer
 function eject(x: Invocation, notebook: Notebook, inputs: NotebookInputs): Outcome {
   const file = x.text('out') ?? `${notebook.name}.mjs`;
   const program = ejected(notebook.name, inputs, x.text('model') ?? 'tiny');
-  mkdirSync(path.dirname(path.resolve(file)), { recursive: true });
-  writeFileSync(file, program);
+  writeWhole(file, program);
   return { title: file, lines: () => [`wrote ${file}: run it with  node ${file} [MODEL]`] };
 }

@@ -155,7 +155,7 @@ async function compareRun(
   compare('log p of a text', (await model.logProbs([tokens]))[0], logProbs);
   const last = async () => {
     using logits = await model.forward([tokens]);
-    using row = logits.slice([0, -1]);
+    using row = logits.slice({ batch: 0, pos: -1 });
     return row.data();
   };
   const [once, again] = [await last(), await last()];

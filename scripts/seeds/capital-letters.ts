@@ -191,7 +191,7 @@ export const notebook: Notebook = {
     x.section('Tests', 'One prompt again.');
     const single = pairs.find((p) => p.clean === 'David is a really great friend.') ?? pairs[0];
     const row = await model.forward(single.clean);
-    const finalLogits = await row.slice([0, -1]).data(); // [d_vocab]
+    const finalLogits = await row.slice({ batch: 0, pos: -1 }).data(); // [d_vocab]
     row.dispose();
     const [good, bad] = [finalLogits[single.answerToken], finalLogits[single.wrongToken]];
     x.print(`answer_tokens: [[${single.answerToken}, ${single.wrongToken}]]`);

@@ -45,7 +45,7 @@ const mean = (values: readonly number[]) => values.reduce((a, b) => a + b, 0) / 
 /** The last layer norm's scale at the last position of each prompt. */
 async function lastScales(cache: ActivationCache): Promise<number[]> {
   if (!cache.has('ln_final.hook_scale')) return [];
-  return [...(await cache.get('ln_final.hook_scale').slice([null, -1]).data())];
+  return [...(await cache.get('ln_final.hook_scale').slice({ pos: -1 }).data())];
 }
 
 export const notebook: Notebook = {

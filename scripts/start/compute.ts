@@ -145,7 +145,7 @@ async function predict(
   { answer, wrong, prependBos }: { answer: number; wrong: number; prependBos: boolean },
 ): Promise<Guess[]> {
   const all = await model.forward(prompt, { prependBos });
-  const last = all.slice([0, -1]);
+  const last = all.slice({ batch: 0, pos: -1 });
   const logits = await last.data(); // [dVocab]
   all.dispose();
   last.dispose();

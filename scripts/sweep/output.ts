@@ -1,12 +1,14 @@
 /** Where results of sweeps go: files, and the terminal. */
 
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync } from 'node:fs';
 import path from 'node:path';
 import type { Labelled } from '../../index.js';
 import { toCsv, toJson } from '../../interp/export.js';
 import { figure } from '../../interp/plots/figure.js';
 import { exact } from '../../interp/plots/text.js';
+import { printable } from '../../weights/shown.js';
 import type { terminal } from '../cli.js';
+import { writeWhole } from '../write.js';
 
 /** Files that are wanted. */
 export type Files = Readonly<Partial<Record<'csv' | 'json' | 'svg' | 'html', string>>>;
@@ -22,24 +24,26 @@ const MOST_CELLS = 1500;
 const LARGEST = 8;
 
 /**
- * Writes the files: the same result, the same bytes, because what it took to compute it is left out.
- * @returns lines for the terminal
+ * Says the result in lines, then writes the files: the same result, the same bytes, because what it took to compute it is
+ * left out. A file that cannot be written takes nothing from the terminal.
  */
 export function deliver(
   { meta, ...result }: Labelled,
   files: Files,
   screen: ReturnType<typeof terminal>,
-): string[] {
+  say: (...lines: readonly string[]) => void,
+): void {
   const { work: _, ...lasting } = meta;
   const labelled: Labelled = { ...result, meta: lasting };
   const write = (file: string | undefined, text: () => string) => {
     if (file === undefined) return;
-    makeFolder(file);
-    writeFileSync(file, text());
+    writeWhole(file, text());
   };
+  const drawn = labelled.axes.length <= 3 ? figure(labelled) : null;
+  const shown = drawn && labelled.values.length <= MOST_CELLS ? drawn.lines(screen) : largest(labelled);
+  say(...['', ...shown, '', ...endsOf(labelled)].map((line) => printable(line, { colours: true })));
   write(files.csv, () => toCsv(labelled));
   write(files.json, () => toJson(labelled));
-  const drawn = labelled.axes.length <= 3 ? figure(labelled) : null;
   if ((files.svg ?? files.html) !== undefined && !drawn)
     throw new Error(
       `a picture has at most three axes, this result ${labelled.axes.length}: --svg and --html are not written`,
@@ -47,13 +51,7 @@ export function deliver(
   write(files.svg, () => drawn!.svg());
   write(files.html, () => drawn!.html());
   const written = Object.values(files).filter((file) => file !== undefined);
-  return [
-    '',
-    ...(drawn && labelled.values.length <= MOST_CELLS ? drawn.lines(screen) : largest(labelled)),
-    '',
-    ...endsOf(labelled),
-    ...(written.length ? [`Written: ${written.join(', ')}`] : []),
-  ];
+  if (written.length) say(`Written: ${written.join(', ')}`);
 }
 
 /** The cells furthest from zero. */

@@ -1,6 +1,5 @@
 /** What a tiny model can do: the numbers of its model card. Nothing that is asked here was told in training. */
 
-import { Tensor } from '../../engine/tensor.js';
 import type { HookedTransformer } from '../../index.js';
 import {
   heldOut,
@@ -67,14 +66,9 @@ export async function score(model: HookedTransformer, probes: readonly Probe[]):
 async function lastLogits(model: HookedTransformer, prompts: readonly string[]): Promise<Float32Array> {
   const rows = model.toTokens([...prompts]);
   const logits = await model.forward(rows);
-  const flat = logits.reshape([-1, model.config.dVocab]);
-  let end = 0;
-  const longest = Math.max(...rows.map((r) => r.length));
-  const equal = logits.shape.length === 3;
-  const picked = rows.map((row, i) => flat.slice([equal ? (i + 1) * longest - 1 : (end += row.length) - 1]));
-  const last = Tensor.concat(picked.map((t) => t.reshape([1, -1])));
+  const last = logits.slice({ pos: -1 });
   const data = await last.data();
-  for (const t of [logits, flat, last, ...picked]) t.dispose();
+  for (const t of [logits, last]) t.dispose();
   return data;
 }
 

@@ -189,7 +189,7 @@ test('a view is taken away as SVG, PNG, CSV, TypeScript and a command; the page 
   };
   assert.match(
     await copied('command'),
-    /^npx glassbox patch --clean 'When John .* --at resid_pre --by layer,pos$/,
+    /^npx --no-install glassbox patch --clean 'When John .* --at resid_pre --by layer,pos$/,
   );
   assert.match(await copied('code'), /patch\(model, \{[\s\S]*metric: logitDiff\(' Mary', ' John'\)/);
   const [download] = await Promise.all([page.waitForEvent('download'), page.click('#report')]);

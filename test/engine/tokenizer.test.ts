@@ -1,6 +1,6 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { fromUtf8, utf8 } from '../../engine/bytes.js';
+import { bytesOfEntry, fromUtf8, utf8 } from '../../engine/bytes.js';
 import {
   findTokenRange,
   tokenPosition,
@@ -10,6 +10,8 @@ import {
   toTokens,
 } from '../../engine/text.js';
 import { Tokenizer } from '../../engine/tokenizer.js';
+import { pieceOf } from '../../engine/tokens/piece.js';
+import { preTokenizerOf } from '../../engine/tokens/pre-tokenizers.js';
 import { gpt2TokenizerJson, tiktoken } from './gpt2-tokenizer.js';
 
 const json = gpt2TokenizerJson() as { model: { vocab: Record<string, number>; merges: string[] } };
@@ -25,13 +27,11 @@ const NASTY = [
   '👩‍👩‍👧‍👦 🏳️‍🌈 👍🏽',
   'مرحبا بالعالم שלום',
   'e\u0301 a\u030a\u0323 Z\u0351\u036b\u0343',
-  '\u0000\u0001\u0007\u001b[31m\u007f\u0085',
-  'lone \ud800 surrogate \udfff',
+  '\u0000\u0001\u0007\u001b[31m\u007f',
   'a\r\nb\n\n\r\n c\t\td',
   'a'.repeat(300),
   'ĠMary Ġ Ċ ĉ',
   'nbsp\u00a0here\u00a0\u00a0 \u2003em\u3000ideographic',
-  '\ufeffBOM in front, \ufeff and inside',
   '   many     blanks   ',
   ' ',
   '\n',
@@ -49,6 +49,27 @@ test("ids are those of OpenAI's encoder, and decode to the same text", () => {
     assert.equal(ids, tiktoken.encode(text), JSON.stringify(text));
     assert.is(gpt2.decode(ids), fromUtf8(utf8(text)));
   }
+});
+
+test("blanks are Rust's, not JavaScript's: U+0085 is one, U+FEFF is none", () => {
+  // what Hugging Face's tokenizers 0.23 give; js-tiktoken has JavaScript's blanks too
+  const cut = preTokenizerOf({ type: 'ByteLevel', add_prefix_space: false })!;
+  const parts = (text: string) =>
+    cut(pieceOf(text, false)).map((piece) => fromUtf8(bytesOfEntry(piece.text)!));
+  assert.equal(parts('a\u0085\u0085b'), ['a', '\u0085', '\u0085', 'b']);
+  assert.equal(parts('1\u00852!\u0085?'), ['1', '\u0085', '2', '!', '\u0085', '?']);
+  assert.equal(parts('a \ufeffb'), ['a', ' \ufeff', 'b']);
+  assert.equal(parts('\ufeff \ufeff'), ['\ufeff', ' \ufeff']);
+  for (const digit of ['½', 'Ⅷ', '４'])
+    assert.equal(
+      preTokenizerOf({ type: 'Digits' })!(pieceOf(` ${digit}`, false)).map((piece) => piece.text),
+      [' ', digit],
+    );
+});
+
+test('half a surrogate pair is an error with its index', () => {
+  assert.throws(() => gpt2.encode('lone \ud800 surrogate'), 'half a surrogate pair at index 5');
+  assert.throws(() => gpt2.encode('😀\udfff'), 'half a surrogate pair at index 2');
 });
 
 test('a token alone gives the bytes of a part of the text', () => {

@@ -127,7 +127,7 @@ const cases: [what: string, act: () => Promise<unknown>, message: RegExp][] = [
     () => model.runWithCache(prompt, { pos: 4 }),
     /pos of row 0: 4 of 4 positions/,
   ],
-  ['more new tokens than fit', () => model.generate(prompt, { maxNewTokens: 13 }), /maxNewTokens can be 12/],
+  ['more new tokens than fit', () => model.generate(prompt, { maxNewTokens: 14 }), /maxNewTokens can be 13/],
   [
     'a negative temperature',
     () => model.generate(prompt, { temperature: -1 }),
@@ -170,8 +170,8 @@ const cases: [what: string, act: () => Promise<unknown>, message: RegExp][] = [
   ],
   [
     'an unknown activation function',
-    () => HookedTransformer.fromWeights({ ...config, actFn: any('swish') }, weights),
-    /actFn.*swish/,
+    () => HookedTransformer.fromWeights({ ...config, actFn: any('mish') }, weights),
+    /actFn.*mish/,
   ],
   ['zero heads', () => HookedTransformer.fromWeights({ ...config, nHeads: 0 }, weights), /nHeads.*0/],
   [

@@ -1,5 +1,4 @@
 /** Random models, base runs, sources and counterfactuals; all of them are right, and none makes numbers overflow. */
-import { geometryOf } from '../../hooks/geometry.js';
 import {
   type Config,
   type Counterfactual,
@@ -11,6 +10,7 @@ import {
   type Value,
 } from '../../index.js';
 import { type ModelShape, type Rng, randomGpt2 } from '../helpers.js';
+import { shapeOf } from './shapes.js';
 
 /** What counterfactuals leave, with sources of every kind. */
 export interface FuzzBase {
@@ -128,7 +128,7 @@ function randomIntervention(r: Rng, world: World, heads: boolean): Intervention 
   const { config, input } = world;
   const names = hookNames(config).filter((n) => heads || !/attn_in|_input/.test(n));
   const name = pick(r, names);
-  const g = geometryOf(name, config);
+  const g = shapeOf(name, config);
   const part: { -readonly [K in keyof Intervention]?: Intervention[K] } = {};
   if (chance(r, 50)) part.row = selection(r, input.length);
   const rows = chosenRows(part.row, input.length);
@@ -189,7 +189,7 @@ interface Where {
 function randomValue(r: Rng, world: World, where: Where): Value {
   const { name, part, rows, equal, shortest, action } = where;
   const { config } = world;
-  const g = geometryOf(name, config);
+  const g = shapeOf(name, config);
   const positive = /hook_scale$/.test(name);
   const kind = r.int(10);
   const projectOut = action === 'projectOut'; // without itself nothing but rounding errors would be left
@@ -227,12 +227,12 @@ function randomFrom(r: Rng, world: World, where: Where): Value | null {
   const { config, input } = world;
   const run = pick(r, Object.keys(world.runs));
   const lengths = world.runs[run];
-  const g = geometryOf(name, config);
+  const g = shapeOf(name, config);
   const from: Record<string, unknown> = { from: run };
-  if (chance(r, 30) && g.layer !== null) from.layer = r.int(config.nLayers);
+  if (chance(r, 30) && layerOf(name) !== null) from.layer = r.int(config.nLayers);
   else if (chance(r, 20)) {
     const alike = hookNames(config).filter((n) => {
-      const o = geometryOf(n, config);
+      const o = shapeOf(n, config);
       return o.width === g.width && o.pattern === g.pattern;
     });
     from.at = pick(
@@ -257,7 +257,7 @@ function randomFrom(r: Rng, world: World, where: Where): Value | null {
     const others = from.row === undefined ? lengths : [lengths[from.row as number]];
     from.pos = pick(r, [r.int(Math.min(...others)), -1]);
   }
-  const { heads } = geometryOf(point as string, config);
+  const { heads } = shapeOf(point as string, config);
   if (heads && (!g.heads || chance(r, 20))) from.head = r.int(config.nHeads);
   return from as unknown as Value;
 }
@@ -267,7 +267,7 @@ function randomMean(
   world: World,
   { name, rows, part }: Pick<Where, 'name' | 'rows' | 'part'>,
 ): { mean: string; over?: 'rows' | 'all' } | null {
-  const g = geometryOf(name, world.config);
+  const g = shapeOf(name, world.config);
   const run = pick(
     r,
     Object.keys(world.runs).filter((n) => !world.cells[n]),
@@ -297,3 +297,8 @@ function chosenRows(s: Selection | undefined, length: number): number[] {
   const { start = 0, end = length } = (s ?? {}) as { start?: number; end?: number };
   return Array.from({ length: end - start }, (_, i) => start + i);
 }
+
+const layerOf = (name: string): number | null => {
+  const found = /^blocks\.(\d+)\./.exec(name);
+  return found && Number(found[1]);
+};

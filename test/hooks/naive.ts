@@ -3,7 +3,6 @@
  * host, number by number, as the documentation of interventions says. Nothing of the planner's is used here.
  */
 import { RandomState } from '../../engine/numpy-random.js';
-import { geometryOf } from '../../hooks/geometry.js';
 import {
   ActivationCache,
   actName,
@@ -21,6 +20,7 @@ import {
   Tensor,
   type Value,
 } from '../../index.js';
+import { counts, shapeOf } from './shapes.js';
 
 type Rows = readonly (readonly number[])[];
 
@@ -121,7 +121,7 @@ export class Naive {
     { rows: layout }: HookContext,
   ): Promise<void> {
     const { config } = this.#model;
-    const { pattern, heads, width } = geometryOf(name, config);
+    const { pattern, heads, width } = shapeOf(name, config);
     const chosen = select(i.row, rows.length);
     const allHeads = heads ? select(i.head, heads) : [0];
     const positions = chosen.map((row) => select(i.pos, rows[row].length));
@@ -136,7 +136,7 @@ export class Naive {
           const start = pattern
             ? layout[row].block + (head * length + pos) * length
             : layout[row].start * width * (heads ?? 1) + (pos * (heads ?? 1) + head) * width;
-          const entries = [...last[ri].entries()].filter(([, e]) => !pattern || e <= pos);
+          const entries = [...last[ri].entries()].filter(([, e]) => !pattern || counts(name, pos, e));
           const spot = { row, pos, head, name, length };
           const value = async (v: Value) => {
             const read = await this.#reader(v, spot, sizes);
@@ -185,7 +185,7 @@ export class Naive {
     if ('from' in v) {
       const name = otherPoint(v, spot.name, this.#model);
       const activations = (await this.source(v.from, v.cell)).seen.get(name)!;
-      const { pattern, heads, width } = geometryOf(name, config);
+      const { pattern, heads, width } = shapeOf(name, config);
       const row = v.row === undefined ? (activations.length === 1 ? 0 : spot.row) : v.row;
       const { data, length } = activations.at(row)!;
       const pos = v.pos === undefined ? spot.pos : (v.pos + length) % length;
@@ -209,7 +209,7 @@ export class Naive {
     { pos, head, name }: { pos: number; head: number; name: string },
   ): Promise<(entry: number) => number> {
     const activations = (await this.source(mean)).seen.get(name)!;
-    const { pattern, heads, width } = geometryOf(name, this.#model.config);
+    const { pattern, heads, width } = shapeOf(name, this.#model.config);
     const h = heads ?? 1;
     return (entry) => {
       let [sum, n] = [0, 0];

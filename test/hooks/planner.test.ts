@@ -4,6 +4,7 @@
  */
 
 import { test } from 'uvu';
+import * as assert from 'uvu/assert';
 import {
   ActivationCache,
   type Base,
@@ -115,6 +116,61 @@ async function agrees(base: Base & object, list: readonly Counterfactual[]): Pro
     });
   }
 }
+
+test('weights on keys behind the query count: as a callback, as data, and in sweeps', async () => {
+  const at = 'blocks.1.attn.hook_pattern';
+  const later = { at, head: 0, pos: 2, set: 0.5 } as const;
+  const changed = { at: 'blocks.0.hook_resid_mid', pos: 4, set: { from: 'clean' } } as const;
+  const sources = { clean, held: { counterfactuals: [[later], [changed]] } };
+  const cells: Counterfactual[] = [
+    [later],
+    [{ at, head: 0, pos: 2, key: 5, set: 0.5 }],
+    [{ at, pos: 1, key: [3, 4], add: 0.25 }],
+    [later, changed], // position 4 comes to query 2
+    [later, { ...later, zero: true, set: undefined }],
+    [{ at: 'blocks.2.attn.hook_pattern', pos: -1, set: 0.3 }, later],
+    [{ at: 'blocks.2.attn.hook_pattern', pos: 0, key: 3, set: 0.3 }], // the last layer: nothing that is read
+    [{ at, pos: 2, set: { from: 'held', cell: 0 } }],
+    [later, { at, pos: 3, set: { from: 'held', cell: 1 } }],
+    [{ at: 'blocks.1.attn.hook_attn_scores', pos: 2, key: 5, set: 3 }], // masked again
+  ].map((cell) =>
+    cell.map(({ set, ...rest }: { set?: unknown }) => (set === undefined ? rest : { ...rest, set })),
+  ) as never;
+  await agrees({ input, sources }, cells);
+  // A base run whose queries look ahead: what changes behind them comes to them.
+  await agrees({ input, sources, interventions: [later] }, [
+    [changed],
+    [{ at, pos: 2, zero: true }],
+    [{ at, pos: 2, set: { from: 'clean' } }],
+    [{ at: 'blocks.1.attn.hook_v', pos: 5, head: 0, scale: 2 }],
+    [{ at: 'blocks.2.hook_resid_pre', pos: 3, set: { from: 'held', cell: 1 } }],
+  ]);
+
+  // The three ways of the report, on every query of it.
+  const naive = new Naive(model, { input });
+  const { logits: expected } = await naive.run([later]);
+  const data = await runWithInterventions(model, input, [later]);
+  const hook = await model.runWithHooks(input, { hooks: [[at, (p) => p.set([null, 0, 2], 0.5)]] });
+  allClose(await data.logits.data(), [...expected[0]], { atol: 1e-5, rtol: 1e-5 });
+  allClose(await hook.data(), [...expected[0]], { atol: 1e-5, rtol: 1e-5 });
+  for (const t of [data.logits, hook]) t.dispose();
+  const { meta } = await counterfactuals(model, input, [[{ at, head: 0, pos: 2, key: 5, set: 0.5 }]], loss());
+  assert.equal(meta.unchanged, []);
+});
+
+test('a base run may have an intervention of its own, from a source that no cell reads', () =>
+  agrees(
+    {
+      input,
+      sources: { clean },
+      interventions: [{ at: 'blocks.0.hook_resid_mid', pos: 2, set: { from: 'clean' } }],
+    },
+    [
+      [{ at: 'blocks.1.attn.hook_z', pos: 3, head: 1, zero: true }],
+      [{ at: 'blocks.2.hook_mlp_out', pos: -1, scale: 2 }],
+      [],
+    ],
+  ));
 
 test('a cell that edits ln1 runs apart from those that give single heads inputs of their own there', () =>
   agrees({ input, sources: { clean } }, [

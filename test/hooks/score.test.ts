@@ -98,7 +98,7 @@ test('a hook sees whole texts in the order given, the last token too', async () 
             hook.rows.map((r) => r.length),
             [4, 3, 1, 3],
           );
-          return t.set([[3, 5]], 0); // the last token of the first text, the first one of the second
+          return t.set({ batch: 0, pos: -1 }, 0).set({ batch: 1, pos: 0 }, 0); // the last token of the first text, the first one of the second
         },
       ],
     ],

@@ -87,20 +87,90 @@ test('a run that was interrupted and resumed is the run that was not, bit for bi
   }
 });
 
-test('two batches a step are one batch of both, when they have as many predictions', async () => {
-  const rows = [random.tokens(7, 23), random.tokens(7, 23)];
+test('two batches a step are one batch of both, whatever their lengths and weights', async () => {
+  const rows = [
+    random.tokens(3, 23),
+    random.tokens(11, 23),
+    { tokens: random.tokens(9, 23), weights: [1, 0, 0.5, 2, 0, 0, 3, 1] },
+  ];
   const results: Float32Array[] = [];
+  const losses: number[] = [];
   for (const [accumulate, run] of [
     [1, [rows]],
-    [2, rows.map((row) => [row])],
+    [2, [rows.slice(0, 1), rows.slice(1)]],
   ] as const) {
     using model = await randomModel(config, start);
     const trainer = new Trainer(model, { lr: 0.01, accumulate });
-    await trainer.train(run, { steps: 1 });
+    const onProgress = ({ loss }: TrainProgress) => losses.push(loss);
+    await trainer.train(run, { steps: 1, reportEvery: 1, onProgress });
     trainer.dispose();
     results.push(model.weights.W_in[0].data);
   }
   allClose(results[0], results[1], { atol: 1e-5 });
+  allClose([losses[0]], [losses[1]], { atol: 1e-5 });
+});
+
+test('a loss reported over several steps is the mean over their predictions', async () => {
+  using model = await randomModel(config, start);
+  const trainer = new Trainer(model, { lr: 0 });
+  const run = [[random.tokens(2, 23)], [random.tokens(12, 23)]];
+  const reported: number[] = [];
+  const onProgress = ({ loss }: TrainProgress) => reported.push(loss);
+  await trainer.train(run, { steps: 2, reportEvery: 2, onProgress });
+  trainer.dispose();
+  const logProbs = (await model.logProbs(run.flat(), { prependBos: false })).flatMap((row) => [...row]);
+  assert.is(logProbs.length, 12);
+  allClose(reported, [-logProbs.reduce((a, b) => a + b, 0) / 12], { atol: 1e-5 });
+});
+
+test('batches that are left when they run out are a last step', async () => {
+  using model = await randomModel(config, start);
+  const trainer = new Trainer(model, { lr: 0.01, accumulate: 2 });
+  await trainer.train(batches.slice(0, 3), { steps: 10 });
+  assert.is(trainer.steps, 2);
+  trainer.dispose();
+});
+
+test('a loss that is not a number stops training, and the last good weights come back', async () => {
+  using model = await randomModel(config, start);
+  const { bytes } = model.gpu.memory();
+  const row = [random.tokens(8, 23)];
+  const losses: number[] = [];
+  // The third step is one that no weights survive.
+  const trainer = new Trainer(model, {
+    lr: 1,
+    schedule: (step) => (step === 2 ? 1e38 : 0.01),
+    maxNorm: null,
+  });
+  await throws(
+    trainer.train(Array(12).fill(row), { steps: 12, reportEvery: 1, onProgress: (e) => losses.push(e.loss) }),
+    /step 4: the loss or its gradient is not a number.*after 2 steps/,
+  );
+  assert.is(trainer.steps, 2);
+  assert.is(losses.length, 3);
+  allClose([await model.loss(row, { prependBos: false })], [losses[2]], { atol: 1e-5 });
+  await throws(trainer.step([row]), /failed at step 4/);
+  trainer.dispose();
+  givenBack(model.gpu, bytes);
+});
+
+test('a trainer refuses what would train nothing, or everything away', async () => {
+  using model = await randomModel(config, start);
+  const refused: [unknown, RegExp][] = [
+    [{}, /lr is missing/],
+    [{ lr: Number.NaN }, /lr is NaN/],
+    [{ lr: -1 }, /lr is -1/],
+    [{ lr: '0.1' }, /lr is "0.1"/],
+    [{ lr: 0.1, accumulate: 0 }, /accumulate is 0/],
+    [{ lr: 0.1, accumulate: 1.5 }, /accumulate is 1.5/],
+    [{ lr: 0.1, weight_decay: 0.1 }, /weightDecay/],
+  ];
+  for (const [options, message] of refused)
+    assert.throws(() => new Trainer(model, options as TrainerOptions), message);
+  const trainer = new Trainer(model, { lr: 0.1, schedule: () => Number.NaN });
+  await throws(trainer.step([[[1, 2, 3]]]), /schedule gives NaN for step 0/);
+  await throws(trainer.train([], {} as never), /steps is missing/);
+  trainer.dispose();
 });
 
 test('predictions count by their weights', async () => {

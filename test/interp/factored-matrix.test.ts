@@ -160,4 +160,13 @@ test('what cannot be is said', () => {
   throws(() => huge.AB, /20000 × 20000.*row\(i\)/);
 });
 
+test('mul takes a number only', () => {
+  const one = new FactoredMatrix(
+    { shape: [1, 1], data: Float64Array.of(2) },
+    { shape: [1, 1], data: Float64Array.of(3) },
+  );
+  assert.equal([...one.mul(2).AB.data], [12]);
+  throws(() => one.mul(one as never), /mul: a number is needed.*matmul/);
+});
+
 test.run();

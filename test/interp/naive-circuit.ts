@@ -50,7 +50,7 @@ function writings(
     if (config.normalization === 'none') return x;
     const mean = x.reduce((a, b) => a + b) / dModel;
     const scale = Math.sqrt(x.reduce((a, b) => a + (b - mean) ** 2, 0) / dModel + config.eps);
-    return x.map((v, i) => ((v - mean) / scale) * (g?.w.data[i] ?? 1) + (g?.b.data[i] ?? 0));
+    return x.map((v, i) => ((v - mean) / scale) * (g?.w.data[i] ?? 1) + (g?.b?.data[i] ?? 0));
   };
   const times = (x: number[], data: Float32Array, at: number, cols: number, bias?: Float32Array, b0 = 0) =>
     Array.from({ length: cols }, (_, j) =>

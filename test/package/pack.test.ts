@@ -58,4 +58,11 @@ test('a script and a page that use the package get the same prediction from the 
   }
 });
 
+test('worker threads, whose environment is a copy, and the main thread beside them get the same prediction', async () => {
+  const lines = (await project.node('workers.mjs')).split('\n');
+  assert.is(lines.length, 3);
+  assert.is(parse(lines[0]).text, ' Paris');
+  assert.equal(new Set(lines).size, 1, lines.join('\n'));
+});
+
 test.run();

@@ -144,7 +144,7 @@ needsTiny('scores that were stopped go on from their record, with the same numbe
   allClose(resumed.values, whole.values, { atol: 1e-5 });
   await throws(
     scoreTexts(model, names.slice(1), { record: stopping(1e9, lines) }),
-    /record is of something else/,
+    /record is of another sweep/,
   );
   model.dispose();
 });

@@ -14,8 +14,9 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { FileSource, RandomAccess } from '../../weights/files.js';
 import { readJson } from '../../weights/files.js';
+import { blobFolder } from '../../weights/files-blob.js';
 import { nodeFolder, registerNodeFiles, saveSafetensors } from '../../weights/files-node.js';
-import { blobFolder, urlFiles, urlFolder } from '../../weights/files-web.js';
+import { urlFiles, urlFolder } from '../../weights/files-web.js';
 import { openCheckpoint } from '../../weights/open.js';
 import { resolveModel } from '../../weights/resolve.js';
 import { writeSafetensors } from '../../weights/safetensors-write.js';
@@ -186,6 +187,15 @@ test('a name means the shipped model, a folder, a URL, the Hub or picked files',
   assert.is((await resolveModel('distilgpt2')).name, 'distilbert/distilgpt2');
   assert.is((await resolveModel('owner/name')).name, 'owner/name');
   assert.is((await resolveModel('https://huggingface.co/owner/name/tree/main')).name, 'owner/name');
+  const at = async (rest: string) => {
+    const { name, weights } = await resolveModel(`https://huggingface.co/owner/name/${rest}`);
+    return [name, weights];
+  };
+  assert.equal(await at('tree/main/sub/folder'), ['owner/name/sub/folder', undefined]);
+  assert.equal(await at('tree/v1/a%20b/'), ['owner/name/a b', undefined]);
+  assert.equal(await at('blob/main/config.json'), ['owner/name', undefined]);
+  assert.equal(await at('resolve/main/sub/x.pth?download=true'), ['owner/name/sub', 'x.pth']);
+  await throws(at('tree/main/..%2f..%2fx'), /impossible path/);
   const picked = await resolveModel([new File(['{}'], 'config.json')]);
   assert.equal(await readJson((await picked.open('config.json'))!), {});
 });

@@ -24,7 +24,7 @@ export function logits({ embed, blocks, final }: ModelWeights, config: Config, t
     if (config.normalization === 'none') return x;
     const mean = x.reduce((a, b) => a + b) / dModel;
     const scale = Math.sqrt(x.reduce((a, b) => a + (b - mean) ** 2, 0) / dModel + config.eps);
-    return x.map((v, i) => ((v - mean) / scale) * (weights?.w.data[i] ?? 1) + (weights?.b.data[i] ?? 0));
+    return x.map((v, i) => ((v - mean) / scale) * (weights?.w.data[i] ?? 1) + (weights?.b?.data[i] ?? 0));
   };
   const linear = (x: number[], W: HostTensor, b: HostTensor) => {
     const out = Array.from(b.data);

@@ -19,6 +19,9 @@ function memoryCache(quota = Number.POSITIVE_INFINITY): CacheStore & { keys(): s
       const body = kept.get(key);
       return body && new Response(body);
     },
+    async delete(key) {
+      return kept.delete(key);
+    },
     async put(key, response) {
       const body = await response.arrayBuffer();
       if (body.byteLength > quota) throw new DOMException('full', 'QuotaExceededError');
@@ -64,7 +67,8 @@ test('a file is downloaded once, kept under its commit, and there without the Hu
   assert.equal(hub!.requests, ['GET /api/models/o/n/revision/main']);
   await hub!.close();
   assert.equal(await contents(cache, 'model.safetensors', options), model);
-  assert.is(await contents(cache, 'config.json', options), null);
+  await throws(contents(cache, 'config.json', options), /config\.json is not whole in this browser's cache/);
+  assert.is(await contents(cache, 'tokenizer.json', options), null, 'the Hub did not list it');
 });
 
 test('without storage, or with a full one, files are read in ranges', async () => {

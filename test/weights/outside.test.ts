@@ -1,6 +1,6 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { isCommit, isSafePath, safePath, safeRevision } from '../../weights/paths.js';
+import { isCommit, isSafePath, pathInside, safePath, safeRevision } from '../../weights/paths.js';
 import { printable, shown, shownUrl } from '../../weights/shown.js';
 import { throws } from '../helpers.js';
 
@@ -67,6 +67,12 @@ test('a path from outside stays in its folder, on every system', () => {
     assert.not(isSafePath(path), String(path));
   throws(() => safePath('../x', 'index.json'), /^index\.json: impossible path "\.\.\/x": it has "\.\."$/);
   throws(() => safePath(`/${'x'.repeat(9999)}`, 'f'), /^.{1,200}$/);
+});
+
+test("a path in a folder of one's own may have any name that stays there", () => {
+  assert.is(pathInside('a:b "c"?.pth', './x'), 'a:b "c"?.pth');
+  for (const path of ['../x', 'a/../../x', '/etc/passwd', 'a\0', ''])
+    throws(() => pathInside(path, './x'), /^\.\/x: impossible/);
 });
 
 test('a revision is a name or a path of names; a commit is 40 hex digits', () => {

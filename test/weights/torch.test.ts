@@ -40,7 +40,7 @@ for (const level of [0, 6] as const)
   });
 
 test('an integer that float32 cannot hold is an error, not another number', async () => {
-  await throws((await open(fixture('tensors.pth'))).read('odd_i64'), /"odd_i64" holds 16777217/);
+  await throws((await open(fixture('tensors.pth'))).read('odd_i64'), /"odd_i64": holds 16777217/);
 });
 
 test('tensors that share a storage stay one in the file, and only the part that is wanted is read', async () => {
@@ -58,8 +58,11 @@ test('tensors that share a storage stay one in the file, and only the part that 
   const { shared, shared_tail: tail } = Object.fromEntries(checkpoint.tensors);
   assert.is(shared.storage.key, tail.storage.key);
   read = 0;
+  // The first time all of the storage, for its checksum.
   assert.equal([...(await checkpoint.read('shared_tail'))], [6, 7, 8, 9]);
-  assert.ok(read <= 4 * 4 + 30, `${read} bytes`);
+  read = 0;
+  assert.equal([...(await checkpoint.read('shared_tail'))], [6, 7, 8, 9]);
+  assert.is(read, 4 * 4);
 });
 
 test('dictionaries in a training checkpoint give names with dots; numbers and texts are left out', async () => {
@@ -182,7 +185,7 @@ const damaged: [what: string, bytes: () => Uint8Array, message: RegExp][] = [
         'tensors.pth',
         pickleOf(() => '\x80\x02\xff.'),
       ),
-    /Unsupported opcode/,
+    /instruction 0xff at byte 2/,
   ],
   [
     'a tensor that leaves its storage',
@@ -255,13 +258,16 @@ test('a deflated entry that would grow beyond what the directory says is stopped
   const view = new DataView(zeros.buffer);
   const record = lastRecord(view, zeros.length - 22);
   for (const [claimed, message] of [
-    [99_999, /cannot be inflated \(more than 99999 bytes\)/],
+    [99_999, /cannot be inflated/],
     [100_001, /gives 100000 bytes instead of 100001/],
-    [4e9, /claims 4000000000 bytes/],
+    [4e9, /its entries claim 4000000000 bytes/],
   ] as const) {
-    view.setUint32(record + 24, claimed, true);
-    const zip = await openZip(memoryFile('a.zip', zeros));
-    await throws(zip.read(zip.entries.get('a/zeros')!), message);
+    for (const at of [record + 24, 22]) view.setUint32(at, claimed, true); // in the directory, and at the data
+    const read = async () => {
+      const zip = await openZip(memoryFile('a.zip', zeros));
+      return zip.read(zip.entries.get('a/zeros')!);
+    };
+    await throws(read(), message);
   }
 });
 
@@ -270,6 +276,7 @@ test('sizes of ZIP64 are read', async () => {
   const [name, data] = [strToU8('a'), strToU8('hello')];
   const local = new Uint8Array(30 + 1);
   new DataView(local.buffer).setUint32(0, 0x04034b50, true);
+  for (const at of [18, 22]) new DataView(local.buffer).setUint32(at, 0xffffffff, true);
   new DataView(local.buffer).setUint16(26, 1, true);
   local.set(name, 30);
   const record = new Uint8Array(46 + 1 + 4 + 24);

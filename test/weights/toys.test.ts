@@ -9,7 +9,7 @@ import { HookedTransformer } from '../../index.js';
 import { inferConfig, readModel } from '../../weights/checkpoint.js';
 import { parseConfig } from '../../weights/config.js';
 import { memoryFile } from '../../weights/files.js';
-import { blobFolder } from '../../weights/files-web.js';
+import { blobFolder } from '../../weights/files-blob.js';
 import { hubRepo, knownModels } from '../../weights/hub.js';
 import { openCheckpoint } from '../../weights/open.js';
 import { noProcessing } from '../../weights/processing.js';
@@ -66,7 +66,7 @@ const wrong: [what: string, change: (tensors: Record<string, HostTensor>) => voi
     (t) => {
       for (const k of Object.keys(t)) if (/ln/.test(k)) delete t[k];
     },
-    /"blocks\.0\.ln1\.w".*normalization: 'none' or 'LNPre'/,
+    /"blocks\.0\.ln1\.w".*normalization: 'none', 'LNPre' or 'RMSPre'/,
   ],
   [
     'shapes of the three differ',
@@ -149,8 +149,16 @@ test("a toy's configuration is read as TransformerLens reads it", () => {
   throws(() => parseConfig({ ...toy, positional_embedding_type: 'rotary' }), /positionEmbedding is "rotary"/);
   throws(() => parseConfig({ ...toy, gated_mlp: true }), /gated_mlp is true; only false/);
   throws(() => parseConfig({ ...toy, n_key_value_heads: 2 }), /n_key_value_heads is 2; only 8/);
-  throws(() => parseConfig({ ...toy, normalization: 'RMS' }), /normalization is "RMS"/);
-  throws(() => parseConfig({ ...toy, act_fn: 'silu' }), /actFn is "silu"; it must be one of .*solu_ln/);
+  throws(() => parseConfig({ ...toy, normalization: 'BN' }), /normalization is "BN"/);
+  for (const key of ['attn_scores_soft_cap', 'output_logits_soft_cap']) {
+    throws(() => parseConfig({ ...toy, [key]: 30 }), new RegExp(`${key} is 30: soft caps are not supported`));
+    assert.is(parseConfig({ ...toy, [key]: -1 }).dModel, parseConfig(toy).dModel);
+  }
+  throws(
+    () => parseConfig({ model_type: 'gpt2', n_layer: 1, final_logit_softcapping: 30 }),
+    /final_logit_softcapping is 30: soft caps/,
+  );
+  throws(() => parseConfig({ ...toy, act_fn: 'mish' }), /actFn is "mish"; it must be one of .*solu_ln/);
   throws(() => parseConfig({ ...toy, normalization_type: null }), /solu_ln.*normalization is "none"/);
 });
 

@@ -1,0 +1,3 @@
+import { map } from './map.mjs';
+
+console.log(await map());

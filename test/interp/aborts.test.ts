@@ -1,0 +1,101 @@
+/** An aborted signal ends every method that takes one, at once and with its reason. */
+
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import * as glassbox from '../../index.js';
+import { twoLayers as config, fail, randomGpt2, rng } from '../helpers.js';
+import { givenBack } from '../memory.js';
+
+const model = await glassbox.HookedTransformer.fromWeights(config, randomGpt2(config, 3));
+test.after(() => model.dispose());
+
+const [clean, corrupted] = [
+  [1, 2, 3, 4],
+  [1, 2, 9, 4],
+];
+const metric = glassbox.logitDiff(5, 6);
+const pair = { clean, corrupted, metric };
+const edges = await glassbox.edgeAttribution(model, pair);
+type WithSignal = (signal: AbortSignal) => unknown;
+
+const calls: Record<string, WithSignal> = {
+  acdc: (signal) => glassbox.acdc(model, { ...pair, threshold: 1, signal }),
+  circuitFaithfulness: (signal) => glassbox.circuitFaithfulness(model, { ...pair, edges, signal }),
+  pathPatchDirect: (signal) =>
+    glassbox.pathPatchDirect(model, {
+      original: clean,
+      new: corrupted,
+      metric,
+      sender: { layer: 0, head: 0 },
+      to: 'q',
+      signal,
+    } as never),
+  tokenCircuit: (signal) =>
+    glassbox.tokenCircuit(model, { circuit: 'ov', layer: 0, head: 0, signal } as never),
+  topCircuitEntries: (signal) =>
+    glassbox.topCircuitEntries(model, { circuit: 'ov', layer: 0, head: 0, signal } as never),
+  headScores: (signal) => glassbox.headScores(model, { signal }),
+  inputAttribution: (signal) => glassbox.inputAttribution(model, [clean], { metric, signal }),
+  directLogitAttribution: (signal) =>
+    glassbox.directLogitAttribution(model, [clean], { token: 5, by: 'neuron', signal } as never),
+  steeringVector: (signal) => glassbox.steeringVector(model, [clean], [corrupted], { layer: 1, signal }),
+  logitLens: (signal) => glassbox.logitLens(model, [clean], { signal }),
+  attentionPatterns: (signal) => glassbox.attentionPatterns(model, clean, { signal }),
+  patch: (signal) => glassbox.patch(model, { ...pair, signal }),
+  edgeAttribution: (signal) => glassbox.edgeAttribution(model, { ...pair, signal }),
+  attributionPatch: (signal) => glassbox.attributionPatch(model, { ...pair, signal }),
+  generate: (signal) => model.generate(clean, { returnType: 'tokens', maxNewTokens: 2, signal }),
+};
+
+/** What a call is rejected with. */
+const reasonOf = async (call: WithSignal, signal: AbortSignal): Promise<unknown> => {
+  try {
+    await call(signal);
+  } catch (e) {
+    return e;
+  }
+  return fail('it was not aborted');
+};
+
+for (const [name, call] of Object.entries(calls))
+  test(`${name}: a signal that is aborted already runs nothing`, async () => {
+    const reason = new Error('mine');
+    const { dispatches } = model.gpu.stats;
+    const before = model.gpu.memory().bytes;
+    assert.is(await reasonOf(call, AbortSignal.abort(reason)), reason);
+    assert.is(model.gpu.stats.dispatches, dispatches);
+    givenBack(model.gpu, before);
+  });
+
+/** Runs of many rows stop within a layer: aborted in the first block, the second never runs. */
+const long = Array.from({ length: 40 }, (_, i) => rng(i).tokens(12, config.dVocab));
+const onTheWay: Record<string, WithSignal> = {
+  headScores: (signal) => glassbox.headScores(model, { signal }),
+  inputAttribution: (signal) => glassbox.inputAttribution(model, long, { metric, signal }),
+  directLogitAttribution: (signal) =>
+    glassbox.directLogitAttribution(model, long, { token: 5, by: 'neuron', signal } as never),
+  steeringVector: (signal) => glassbox.steeringVector(model, long, long, { layer: 1, signal }),
+};
+
+for (const [name, call] of Object.entries(onTheWay))
+  test(`${name} stops within a layer`, async () => {
+    const { gpu } = model;
+    const before = gpu.memory().bytes;
+    const controller = new AbortController();
+    const reason = new Error('enough');
+    const { finish } = gpu;
+    let waits = 0;
+    gpu.finish = () => {
+      if (++waits === 1) controller.abort(reason);
+      return finish.call(gpu);
+    };
+    try {
+      assert.is(await reasonOf(call, controller.signal), reason);
+    } finally {
+      gpu.finish = finish;
+    }
+    assert.is(waits, 1);
+    givenBack(gpu, before);
+  });
+
+test.run();

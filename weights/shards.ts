@@ -1,0 +1,52 @@
+/** Checkpoints that are split over several files, by the index that names the file of each tensor. */
+
+import { type FileSource, type RandomAccess, readText } from './files.js';
+import { fileError, quoted, shownJson } from './messages.js';
+import { isSafePath } from './paths.js';
+import { openSafetensors } from './safetensors.js';
+import type { TensorSource } from './tensors.js';
+import { duplicateKey, parseJson } from './text.js';
+import { openTorch } from './torch.js';
+
+/**
+ * Open a checkpoint by its `model.safetensors.index.json` or `pytorch_model.bin.index.json`.
+ * @throws when the index is malformed, a shard is missing, or a shard lacks a tensor that the index promises.
+ */
+export async function openSharded(folder: FileSource, index: RandomAccess): Promise<TensorSource> {
+  const text = await readText(index);
+  const map = (parseJson(text, index.name) as { weight_map?: unknown } | null)?.weight_map;
+  if (typeof map !== 'object' || map === null || Array.isArray(map))
+    throw fileError(index.name, 'no "weight_map" object; not an index of shards');
+  const twice = duplicateKey(text, 2);
+  if (twice !== undefined) throw fileError(index.name, `tensor ${quoted(twice)} is there twice`);
+  const places = new Map<string, string>();
+  const shards = new Map<string, TensorSource>();
+  for (const [tensor, path] of Object.entries(map)) {
+    if (!isSafePath(path) || !/^[\w.-]+\.(safetensors|bin)$/.test(path))
+      throw fileError(
+        index.name,
+        `tensor ${quoted(tensor)}: ${shownJson(path)} is not the name of a .safetensors or .bin file`,
+      );
+    places.set(tensor, path);
+    if (shards.has(path)) continue;
+    const file = await folder.open(path);
+    if (!file)
+      throw fileError(folder.name, `shard ${quoted(path)} is missing (the index ${index.name} names it)`);
+    shards.set(path, path.endsWith('.bin') ? await openTorch(file) : await openSafetensors(file));
+  }
+  const shardOf = (name: string) => shards.get(places.get(name) ?? '');
+  for (const tensor of places.keys())
+    if (!shardOf(tensor)!.shape(tensor))
+      throw fileError(shardOf(tensor)!.name, `no tensor ${quoted(tensor)}, which ${index.name} says is here`);
+  return {
+    name: index.name,
+    names: () => [...places.keys()],
+    shape: (name) => shardOf(name)?.shape(name),
+    file: (name) => shardOf(name)?.name ?? index.name,
+    async read(name) {
+      const shard = shardOf(name);
+      if (!shard) throw fileError(index.name, `no tensor ${quoted(name)}`);
+      return shard.read(name);
+    },
+  };
+}
