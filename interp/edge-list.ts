@@ -1,5 +1,6 @@
 /** Edges of a model with a score each: all of them, the best, or a circuit. A compact structure that prints and saves itself. */
 
+import { checkedMethods, is, optional, options, signature } from '../hooks/check.js';
 import { EdgeGraph, type EdgeNode } from '../hooks/edge-graph.js';
 import { quoted, shownJson } from '../weights/messages.js';
 import { eapIgText, edgesText, readEdges } from './edge-json.js';
@@ -43,7 +44,9 @@ export class EdgeList {
     indices: Uint32Array,
     scores: Float32Array,
     meta: Readonly<Record<string, unknown>> = {},
+    ...more: []
   ) {
+    takes({ nLayers, nHeads, attnOnly }, indices, scores, meta, ...more);
     this.shape = { nLayers, nHeads, attnOnly };
     this.graph = new EdgeGraph(this.shape);
     const { count } = this.graph;
@@ -188,6 +191,40 @@ export class EdgeList {
     return new EdgeList(this.shape, indices, scores, this.meta);
   }
 }
+
+const shape = is.having("a model's config", 'nLayers', 'nHeads');
+const takes = signature('EdgeList', {
+  shape,
+  indices: is.tokens,
+  scores: is.either(is.numbers, is.listOf({ what: '', is: (v) => typeof v === 'number' }, '')),
+  meta: optional(is.plainObject),
+});
+const ends = { sender: is.text, receiver: is.text };
+checkedMethods<Pick<typeof EdgeList, 'of' | 'fromJson'>>(
+  EdgeList,
+  {
+    of: { shape, edges: is.iterable },
+    fromJson: { text: is.text, options: options<{ only?: 'circuit' }>({ only: is.oneOf('circuit') }) },
+  },
+  'EdgeList.',
+);
+checkedMethods(
+  EdgeList.prototype,
+  {
+    at: { i: is.whole },
+    score: ends,
+    topEdges: {
+      n: is.whole,
+      options: options<{ by?: 'magnitude' | 'score' }>({ by: is.oneOf('magnitude', 'score') }),
+    },
+    threshold: { least: is.number },
+    connected: {},
+    mask: null,
+    toCsv: {},
+    toJson: { options: options<{ format?: 'eap-ig' }>({ format: is.oneOf('eap-ig') }) },
+  },
+  'EdgeList.',
+);
 
 /** Edges by their names in EAP-IG, `a0.h1->a1.h0<q>`. @throws when the graph has no such edge. */
 function edgeNumbers(graph: EdgeGraph, names: readonly string[]): number[] {

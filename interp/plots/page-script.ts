@@ -130,3 +130,6 @@ function attention(d) {
   drawText();
 }
 `;
+
+/** SHA-256 of the script, by which a page's Content-Security-Policy allows it and no other. A test holds it to the text. */
+export const PAGE_SCRIPT_HASH = 'sha256-9FWMDAKw1WCpV630CBIRCbzaP47g3+E4AFT97wS7TCw=';

@@ -83,7 +83,8 @@ for (const { model: about, edges: named, arrays, cleanValue, corruptedValue, ...
       ['EAP', arrays.eap],
       ['EAP-IG', arrays.eapIg],
     ] as const) {
-      const found = await edgeAttribution(model, { ...oracle, metric, method });
+      const { clean, corrupted } = oracle;
+      const found = await edgeAttribution(model, { clean, corrupted, metric, method });
       assert.is(found.length, named.length);
       const scores = named.map(([from, to]) => found.score(from, to)! / (cleanValue - corruptedValue));
       allClose(scores, values, { atol: 1e-3 * Math.max(...values.map(Math.abs)), rtol: 0, what: method });
@@ -216,7 +217,7 @@ test('what is wrong with edges, circuits and options is said', async () => {
   const { onProgress, seen } = watch();
   await circuitFaithfulness(model, { ...pair, edges: every, sizes: [1, 2], onProgress });
   assert.equal(seen.at(-1), [4, 4]);
-  await throws(acdc(model, { ...pair, threshold: 0 }), /threshold is 0: a positive number/);
+  await throws(acdc(model, { ...pair, threshold: 0 }), /threshold is 0: a number above 0/);
   await throws(edgeAttribution(model, { ...pair, steps: 3 }), /`steps` goes with method: 'EAP-IG'/);
   await throws(circuitFaithfulness(model, { ...pair, edges: every, sizes: [999] }), /sizes: 999/);
   await throws(
