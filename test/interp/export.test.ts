@@ -13,6 +13,7 @@ const result = (values: number[], meta = {}) =>
       { name: 'pos', labels: NASTY },
     ],
     meta,
+    'allowed',
   );
 const some = (n: number): number[] => {
   const { uniform } = rng(5);
