@@ -2,12 +2,13 @@
 
 import type { App } from './app/app.js';
 import { lock } from './app/app.js';
+import { textsOf } from './app/ask.js';
 import { Client } from './app/client.js';
 import { save } from './app/files.js';
+import { judge } from './app/links.js';
 import { hostWeights, whatFits } from './app/models.js';
-import { presets } from './app/presets.js';
 import { report } from './app/report.js';
-import { addressOf, readAddress } from './app/share.js';
+import { addressOf, firstExperiment, readAddress } from './app/share.js';
 import type { State } from './app/state.js';
 import { Store } from './app/store.js';
 import { Sweep } from './app/sweep.js';
@@ -26,18 +27,19 @@ const LOST = /GPU device was lost/;
 
 const shared = readAddress(location.hash);
 const store = new Store<State>({
-  model: { status: 'loading', name: shared?.model ?? 'tiny', info: null, progress: null, error: null },
-  experiment: shared?.experiment ?? {
-    ...presets[0].experiment,
-    ...{ bos: true, site: 'resid_pre', metric: 'logit-diff', how: 'clean' },
+  model: {
+    ...{ status: 'loading', name: shared?.model ?? 'tiny', info: null, progress: null },
+    ...{ error: null, question: null },
   },
+  experiment: shared?.experiment ?? firstExperiment,
   prompts: null,
-  valid: false,
   reading: 'clean',
   locked: shared?.locked ?? null,
   hover: null,
   map: null,
+  next: null,
   stored: shared?.stored ?? null,
+  unread: shared?.unread ?? [],
   theme: readTheme(),
   dark: false,
 });
@@ -75,7 +77,11 @@ function start(root: HTMLElement): void {
   const app: App = { store, client, sweep: new Sweep(store, client), say, load };
   const { button, dialog } = modelPanel(app);
   const cards = views.map((view) => ({ view, ...card(view, app) }));
-  const writeReport = () => save('glassbox.html', report(store.state, cards), 'text/html');
+  const writeReport = () => {
+    const made = report(store.state, cards);
+    if (typeof made === 'string') say(made);
+    else save('glassbox.html', made.html, 'text/html');
+  };
   fill(
     root,
     header(app, button, writeReport),
@@ -84,6 +90,8 @@ function start(root: HTMLElement): void {
     dialog,
     toasts,
   );
+  /** Counts what was asked to be loaded: of several the last one counts. */
+  let loads = 0;
   readPrompts();
   keepAddress();
   document.addEventListener('keydown', (event) => {
@@ -94,28 +102,42 @@ function start(root: HTMLElement): void {
   addEventListener('hashchange', () => {
     const next = readAddress(location.hash);
     if (!next || location.hash.slice(1) === addressOf(store.state)) return;
-    const { experiment, locked, stored, model } = next;
-    store.set({ experiment, locked, stored, valid: false });
-    if (model !== store.state.model.name) load(model);
+    const { experiment, locked, stored, unread, model } = next;
+    store.set({ experiment, locked, stored, unread, hover: null });
+    if (model !== store.state.model.name) loadLinked(model);
   });
-  load(store.state.model.name);
+  loadLinked(store.state.model.name);
+
+  /** Loads the model of an address: what needs a question is asked first. */
+  async function loadLinked(name: string): Promise<void> {
+    const { info } = store.state.model;
+    const begin = { name, progress: null, error: null, question: null, info } as const;
+    const own = ++loads;
+    store.set({ model: { ...begin, status: 'loading' } });
+    const verdict = await judge(name, location.href);
+    if (own !== loads) return; // the reader has chosen something else
+    if (verdict.kind === 'load') return load(verdict.name);
+    if (verdict.kind === 'refuse')
+      return store.set({ model: { ...begin, status: 'failed', error: verdict.why } });
+    store.set({
+      model: { ...begin, name: verdict.name, status: 'asking', question: verdict.question },
+    });
+  }
 
   /** Tokens of what is typed, at once. */
   function readPrompts(): void {
     let controller = new AbortController();
     store.watch(
-      ({ experiment: e, model }) => [e.clean, e.corrupted, e.answer, e.wrong, e.bos, model.info] as const,
-      async ([clean, corrupted, answer, wrong, bos, info]) => {
+      ({ experiment: e, model: { status, info } }) =>
+        [e.clean, e.corrupted, e.answer, e.wrong, e.bos, status === 'ready' ? info : null] as const,
+      async ([, , , , , info], { experiment }) => {
         controller.abort();
         if (!info) return;
         const own = new AbortController();
         controller = own;
         try {
-          const texts = { clean, corrupted, answer, wrong, bos };
-          const prompts = await client.call('readPrompts', texts, { signal: own.signal });
-          const { pairProblem } = prompts;
-          const parts = [prompts.clean, prompts.corrupted, prompts.answer, prompts.wrong];
-          store.set({ prompts, valid: !pairProblem && parts.every((p) => !p.problem) });
+          const texts = textsOf(experiment);
+          store.set({ prompts: await client.call('readPrompts', texts, { signal: own.signal }) });
         } catch (e) {
           if (!own.signal.aborted) fail(e as Error);
         }
@@ -126,20 +148,26 @@ function start(root: HTMLElement): void {
   /** The address follows the experiment, so that a reload finds it again. */
   function keepAddress(): void {
     let timer: ReturnType<typeof setTimeout> | undefined;
+    let first = true;
     store.watch(
-      (s) => [s.experiment, s.locked, s.map?.status, s.model.name, s.valid] as const,
-      ([, , , , valid]) => {
+      (s) => [s.experiment, s.locked, s.map?.status, s.map?.key, s.model.name, s.unread] as const,
+      () => {
         clearTimeout(timer);
-        if (!valid) return;
-        timer = setTimeout(() => history.replaceState(null, '', `#${addressOf(store.state)}`), 400);
+        // An address that was not understood stays as it is until something is changed.
+        if (first || store.state.unread.length) {
+          first = false;
+          return;
+        }
+        timer = setTimeout(() => history.replaceState(null, '', `#${addressOf(store.state)}`), 150);
       },
     );
   }
 
   async function load(source: string | ReadonlyMap<string, Blob>, name = source as string): Promise<void> {
+    const own = ++loads;
     const { model } = store.state;
     const gone = model.status === 'lost' || (typeof source !== 'string' ? false : model.name === name);
-    const begin = { status: 'loading', name, progress: null, error: null } as const;
+    const begin = { status: 'loading', name, progress: null, error: null, question: null } as const;
     store.set({ model: { ...begin, info: gone ? null : model.info } });
     try {
       const info = await client.call(
@@ -147,15 +175,16 @@ function start(root: HTMLElement): void {
         { source, hostWeights: typeof source !== 'string' || hostWeights(name) },
         {
           onEvent({ file, loaded = 0, total = 0 }) {
-            if (!file) return;
+            if (!file || own !== loads) return;
             const progress = { file: file.split('/').at(-1)!, loaded, total };
             store.set({ model: { ...store.state.model, progress } });
           },
         },
       );
-      store.set({ model: { status: 'ready', name, info, progress: null, error: null } });
+      if (own !== loads) return; // another one was chosen since
+      store.set({ model: { status: 'ready', name, info, progress: null, error: null, question: null } });
     } catch (e) {
-      fail(e as Error, name);
+      if (own === loads) fail(e as Error, name);
     }
   }
 
@@ -166,7 +195,7 @@ function start(root: HTMLElement): void {
     const text = `${error.message}${/[.!?]$/.test(error.message) ? '' : '.'}`;
     store.set({
       model: {
-        ...{ name, progress: null, info: lost ? null : model.info },
+        ...{ name, progress: null, question: null, info: lost ? null : model.info },
         status: lost ? 'lost' : 'failed',
         error: lost
           ? 'The browser took the GPU away from this page (the device was lost). Nothing you typed is gone.'

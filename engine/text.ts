@@ -4,6 +4,7 @@
  * token takes most of the attention, so results with and without it differ.
  */
 
+import { isList, shownValue } from '../weights/kinds.js';
 import { indexOfBytes, joinBytes, utf8 } from './bytes.js';
 import type { Tokenizer } from './tokenizer.js';
 
@@ -54,15 +55,17 @@ function textToTokens(tokenizer: Tokenizer | null, text: string, prependBos: boo
   return [known.bosTokenId, ...tokens];
 }
 
-function checkedTokens(tokens: readonly number[]): number[] {
-  if (!tokens.length) throw new Error('empty prompt: give at least one token');
+function checkedTokens(given: ArrayLike<number>): number[] {
+  if (!given.length) throw new Error('empty prompt: give at least one token');
+  const tokens = Array.from(given, (id) => (typeof id === 'bigint' ? Number(id) : id));
   const bad = tokens.findIndex((id) => !Number.isInteger(id) || id < 0);
   if (bad >= 0)
-    throw new Error(`token ids are integers from 0: position ${bad} holds ${String(tokens[bad])}`);
-  return [...tokens];
+    throw new Error(`token ids are integers from 0: position ${bad} holds ${shownValue(tokens[bad])}`);
+  return tokens;
 }
 
-const isTokens = (input: TextInput): input is readonly number[] => typeof input[0] === 'number';
+const isTokens = (input: TextInput): input is readonly number[] =>
+  typeof input[0] === 'number' || typeof input[0] === 'bigint';
 
 /**
  * Token ids, one array a row, of lengths of their own: `toTokens(t, 'a')` is `[[50256, 64]]`. Ids are passed through.
@@ -77,9 +80,12 @@ export function toTokens(
 ): number[][] {
   const rows = typeof input === 'string' || isTokens(input) ? [input] : (input as (string | number[])[]);
   if (!rows.length) throw new Error('empty prompt: the list holds no text');
-  return rows.map((row) =>
-    typeof row === 'string' ? textToTokens(tokenizer, row, prependBos) : checkedTokens(row),
-  );
+  return rows.map((row, i) => {
+    if (typeof row === 'string') return textToTokens(tokenizer, row, prependBos);
+    if (!isList(row))
+      throw new Error(`row ${i} of the input is ${shownValue(row)}: a text or token ids are needed`);
+    return checkedTokens(row);
+  });
 }
 
 /**

@@ -5,6 +5,7 @@ import type { Tokenizer } from '../engine/tokenizer.js';
 import { HOLDS } from '../engine/user-scope.js';
 import type { Config } from '../weights/config.js';
 import type { HostTensor } from '../weights/types.js';
+import { type Argument, checkedMethods, is, optional, signature } from './check.js';
 import {
   accumulatedResid,
   decomposeResid,
@@ -13,10 +14,11 @@ import {
   stackHeadResults,
   stackNeuronResults,
 } from './decompose.js';
-import { type LogitAttrOptions, logitAttrs } from './logit-attrs.js';
+import { LOGIT_ATTRS, type LogitAttrOptions, logitAttrs } from './logit-attrs.js';
 import { actName, checkName } from './names.js';
 import {
   type AccumulatedOptions,
+  DECOMPOSITIONS,
   type DecomposeOptions,
   type FullOptions,
   type HeadOptions,
@@ -25,13 +27,22 @@ import {
   type StreamLayer,
 } from './recipes.js';
 import type { Runnable } from './run.js';
-import { type ApplyLnOptions, type Decomposition, normalizeStack, normOf, type Stack } from './stack.js';
+import {
+  APPLY_LN,
+  type ApplyLnOptions,
+  type Decomposition,
+  normalizeStack,
+  normOf,
+  type Stack,
+} from './stack.js';
 import { type Rows, takeRow } from './view.js';
 
 /** What a cache knows of the model. */
 export interface CacheModel extends Runnable {
   readonly tokenizer?: Tokenizer | null;
 }
+
+const made = signature('ActivationCache', { model: is.model, rows: is.plainObject });
 
 /** What a run kept: `cache.get('resid_post', -1)`. Holds GPU memory until `dispose()`. */
 export class ActivationCache {
@@ -42,7 +53,8 @@ export class ActivationCache {
   readonly #rows: Rows;
 
   /** Made by `runWithCache`. */
-  constructor(model: CacheModel, rows: Rows) {
+  constructor(model: CacheModel, rows: Rows, ...more: []) {
+    made(model, rows, ...more);
     this.model = model;
     this.config = model.config;
     this.#rows = rows;
@@ -196,6 +208,30 @@ export class ActivationCache {
     return actName(name, layer != null && layer < 0 ? layer + nLayers : layer, layerType);
   }
 }
+
+const named = { name: is.text, layer: optional(is.layer), layerType: optional(is.layerType) };
+const layered = (options: Argument) => ({ layer: optional(is.streamLayer), options });
+checkedMethods(
+  ActivationCache.prototype,
+  {
+    names: {},
+    has: named,
+    get: named,
+    row: { i: is.whole },
+    accumulatedResid: layered(DECOMPOSITIONS.accumulatedResid),
+    decomposeResid: layered(DECOMPOSITIONS.decomposeResid),
+    stackHeadResults: layered(DECOMPOSITIONS.stackHeadResults),
+    stackNeuronResults: layered(DECOMPOSITIONS.stackNeuronResults),
+    fullResidDecomposition: layered(DECOMPOSITIONS.fullResidDecomposition),
+    stackActivation: { ...named, layer: optional(is.streamLayer) },
+    applyLnToStack: { stack: is.tensor, ...layered(APPLY_LN) },
+    logitAttrs: { stack: is.tensor, options: LOGIT_ATTRS },
+    tensors: {},
+    dispose: {},
+    put: null,
+  },
+  'cache.',
+);
 
 const summary = (names: string[]): string =>
   names.length <= 6

@@ -10,10 +10,11 @@ import { describeIntervention, interventionsToJson } from './describe.js';
 import { checkNorms, type Edit, editsOf } from './edits.js';
 import { joins } from './fork-run.js';
 import type { Base, Counterfactual } from './interventions.js';
-import { type Metric, mean, type PreparedMetric, type Read } from './metric.js';
+import { type Metric, mean, type PreparedMetric, perPrompt } from './metric.js';
 import { metricValues } from './metric-values.js';
 import type { HookedTransformer } from './model.js';
 import { chunksInTurn, type Fork, planFork, tokensIn } from './plan.js';
+import { remarksOn } from './readout.js';
 import {
   checkRuns,
   type RecordContent,
@@ -24,28 +25,18 @@ import {
   sha256,
 } from './record.js';
 import { Runs } from './runs.js';
+import type { SweepOptions } from './sweep-options.js';
 import { type Span, walk } from './walk.js';
 
-/** Options of a sweep. */
-export interface SweepOptions {
-  /** So much of the work (token-layers) is done. */
-  readonly onProgress?: (done: number, total: number) => void;
-  readonly signal?: AbortSignal;
-  /** Cells are kept here as they come, and cells that are already there are not run again. */
-  readonly record?: RecordStore;
-  /** Runs only cells i with i mod `of` = `index`: one of several machines. */
-  readonly shard?: { readonly index: number; readonly of: number };
-  /** Tokens that run at once. Default: what fits the adapter; on a CPU 1024. */
-  readonly maxTokens?: number;
-  /** Asked whenever more is to run: counterfactuals with smaller numbers come first. Default: as it is fastest. */
-  readonly rank?: (index: number) => number;
-}
+export type { SweepOptions } from './sweep-options.js';
 
 /** The metric of the runs that a sweep rests on, one value a prompt. */
 export interface RunValues {
   readonly base: readonly number[];
   /** Of the sources that have prompts of the same lengths as the base. */
   readonly sources: Readonly<Record<string, readonly number[]>>;
+  /** What is odd about the answers in the run that should give them; left out where nothing is. */
+  readonly remarks?: readonly string[];
 }
 
 /** One counterfactual's result. */
@@ -88,6 +79,8 @@ export type PlannedSweep = Pick<SweepResult, 'tokens' | 'unchanged'>;
 
 /** What a method adds to the options of a sweep. */
 export interface CellOptions extends SweepOptions {
+  /** The source whose answers the metric is about: `remarks` are of it. */
+  readonly answerOf?: string | null;
   /** What the record tells besides, as plain data: all it takes to show the cells without the model. */
   readonly about?: (plan: PlannedSweep) => Record<string, unknown>;
 }
@@ -143,7 +136,11 @@ export async function* sweepCells(
     for (const name of runs.sources)
       if (runs.comparable(name))
         sources[name] = perPrompt(runs.reads, await evaluate(name), runs.rows.length);
-    const values: RunValues = { base: perPrompt(runs.reads, baseReads, runs.rows.length), sources };
+    const values: RunValues = {
+      base: perPrompt(runs.reads, baseReads, runs.rows.length),
+      sources,
+      ...(await remarksOn(prepared, runs, options.answerOf)),
+    };
     if (recorded.runs) checkRuns(values, recorded.runs, 'the record');
     else await record?.append([recordLine({ runs: values })]);
 
@@ -300,17 +297,6 @@ function readsIn(spans: readonly Span[], at: ReadonlyMap<number, number>) {
         rows.push(start);
       }
   return { reads, rows };
-}
-
-/** Mean over each prompt's reads. */
-function perPrompt(reads: readonly Read[], values: readonly number[], prompts: number): number[] {
-  const sum = new Array<number>(prompts).fill(0);
-  const count = new Array<number>(prompts).fill(0);
-  reads.forEach(({ row }, i) => {
-    sum[row] += values[i];
-    count[row]++;
-  });
-  return sum.map((s, row) => s / count[row]);
 }
 
 /** Token-layers of forks, by layer. */

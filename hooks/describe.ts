@@ -3,10 +3,19 @@
 import { Tensor } from '../engine/tensor.js';
 import { fileError, shownJson } from '../weights/messages.js';
 import { parseJson } from '../weights/text.js';
+import { is, signatures } from './check.js';
 import type { Counterfactual, Intervention, Numbers, Selection, Value } from './interventions.js';
 
+const takes = signatures({
+  describeIntervention: { intervention: is.either(is.plainObject, is.interventions) },
+  interventionsToJson: { list: is.either(is.plainObject, is.listOf(is.anything, 'a list')) },
+  interventionsFromJson: { json: is.text },
+});
+
 /** One line: `blocks.7.hook_resid_pre[pos 4] = clean`. Several are joined with `; `. */
-export function describeIntervention(intervention: Intervention | Counterfactual): string {
+export const describeIntervention = takes.describeIntervention(function describeIntervention(
+  intervention: Intervention | Counterfactual,
+): string {
   if (Array.isArray(intervention))
     return intervention.map((i) => describeIntervention(i)).join('; ') || 'nothing';
   const {
@@ -36,21 +45,25 @@ export function describeIntervention(intervention: Intervention | Counterfactual
     freeze && 'frozen',
   ].filter(Boolean);
   return `${place} ${what.join(' and ') || '(no action)'}`;
-}
+});
 
 /**
  * Plain JSON of interventions, numbers of tensors included (they are read back from the GPU).
  * @param list one intervention, a counterfactual, or a list of them
  */
-export async function interventionsToJson(list: unknown): Promise<string> {
+export const interventionsToJson = takes.interventionsToJson(async function interventionsToJson(
+  list: unknown,
+): Promise<string> {
   return JSON.stringify(await plain(list));
-}
+});
 
 /** Lists in lists: counterfactuals are lists of interventions. */
 const MOST_LISTS = 8;
 
 /** The way back. @throws when the text is not JSON, or not interventions. */
-export function interventionsFromJson<T = Counterfactual[]>(json: string): T {
+export const interventionsFromJson = takes.interventionsFromJson(function interventionsFromJson<
+  T = Counterfactual[],
+>(json: string): T {
   const restore = (_: string, x: unknown) => (NOT_IN_JSON.has(x as string) ? Number(x) : x);
   const list = parseJson(json, 'interventions', restore);
   const check = (x: unknown, where: string, depth: number): void => {
@@ -61,7 +74,7 @@ export function interventionsFromJson<T = Counterfactual[]>(json: string): T {
   };
   check(list, 'interventions', 0);
   return list as T;
-}
+});
 
 async function plain(x: unknown): Promise<unknown> {
   if (x instanceof Tensor) return { shape: x.shape, data: numbers(await x.data()) } satisfies Jsonable;

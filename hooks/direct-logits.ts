@@ -46,12 +46,8 @@ export function directNames(model: Runnable, by: DirectBy): string[] {
     component: 'fullResidDecomposition',
     neuron: 'stackNeuronResults',
   } as const;
-  const names = decompositionNames(
-    model,
-    by in kind ? kind[by as keyof typeof kind] : 'stackHeadResults',
-    -1,
-    coarse,
-  );
+  const decomposition = by in kind ? kind[by as keyof typeof kind] : 'stackHeadResults';
+  const names = decompositionNames(model, decomposition, -1, by === 'component' ? coarse : {});
   if (by !== 'source') return names;
   const sources = Array.from({ length: nLayers }, (_, l) => [
     `blocks.${l}.attn.hook_v`,
@@ -191,9 +187,10 @@ function decompose(
   pos: PosSlice | null,
   projectOnto: Tensor,
 ): Decomposition {
-  const o = { pos, projectOnto, applyLn: frozen ? 'frozen' : false, inclRemainder: 'each' } as const;
+  const all = { pos, projectOnto, applyLn: frozen ? 'frozen' : false } as const;
+  if (by === 'component') return cache.fullResidDecomposition(-1, { ...all, ...coarse });
+  const o = { ...all, inclRemainder: 'each' } as const;
   if (by === 'layer') return cache.decomposeResid(-1, o);
-  if (by === 'component') return cache.fullResidDecomposition(-1, { ...o, ...coarse });
   return by === 'neuron' ? cache.stackNeuronResults(-1, o) : cache.stackHeadResults(-1, o);
 }
 

@@ -7,6 +7,7 @@ import { extendPrefix, KvStore, type Prefix } from '../engine/kv.js';
 import { uniform } from '../engine/random.js';
 import { checkSampling, type SamplingOptions, sample } from '../engine/sample.js';
 import { finite } from '../weights/finite.js';
+import { is, type Spec } from './check.js';
 import { GrowingText } from './growing-text.js';
 import { needLanguageModel, readInput } from './input.js';
 import type { HookedTransformer } from './model.js';
@@ -31,6 +32,23 @@ export interface GenerateOptions extends SamplingOptions, SteerOptions {
   readonly onToken?: (step: GenerateStep) => void;
   readonly signal?: AbortSignal;
 }
+
+/** Of `stream`. */
+export const STREAM = {
+  temperature: is.notNegative,
+  topK: is.count,
+  topP: is.between(0, 1),
+  interventions: is.interventions,
+  sources: is.sources,
+  maxNewTokens: is.whole,
+  seed: is.seed,
+  stopAtEos: is.boolean,
+  kvCache: is.boolean,
+  hooks: is.hooks,
+  prependBos: is.boolean,
+  onToken: is.callback,
+  signal: is.signal,
+} satisfies Spec<GenerateOptions>;
 
 /** One new token. */
 export interface GenerateStep {

@@ -5,7 +5,8 @@ import { type Config, parseConfig } from '../weights/config.js';
 import { type NormPlace, normWeightsAt } from '../weights/norm.js';
 import { noProcessing } from '../weights/processing.js';
 import type { HostTensor } from '../weights/types.js';
-import type { LoadOptions } from './load.js';
+import { is, options, type Spec, signatures } from './check.js';
+import { LOAD_SPEC, type LoadOptions } from './load.js';
 import { HookedTransformer } from './model.js';
 
 /** How weights are drawn: normal numbers of mean 0. */
@@ -25,11 +26,30 @@ export interface InitOptions {
   tied?: boolean;
 }
 
+const INIT = {
+  seed: is.seed,
+  std: is.positive,
+  embeddingStd: is.positive,
+  positions: is.oneOf('normal', 'sinusoidal'),
+  tied: is.boolean,
+} satisfies Spec<InitOptions>;
+
+const takes = signatures({
+  randomWeights: { config: is.plainObject, options: options<InitOptions>(INIT) },
+  randomModel: {
+    config: is.plainObject,
+    options: options<InitOptions & LoadOptions>({ ...INIT, ...LOAD_SPEC }),
+  },
+});
+
 /**
  * Random weights as GPT-2 starts with, in Hugging Face's names: what writes into the residual stream is smaller by
  * √(2 · nLayers) (by √nLayers without MLPs), biases are 0 and gains 1. The same seed gives the same weights.
  */
-export function randomWeights(config: Config, options: InitOptions = {}): Record<string, HostTensor> {
+export const randomWeights = takes.randomWeights(function randomWeights(
+  config: Config,
+  options: InitOptions = {},
+): Record<string, HostTensor> {
   const { seed = 1, std = 0.02, embeddingStd = std, positions = 'normal', tied = true } = options;
   const { nLayers, nHeads, dModel, dHead, dMlp, nCtx, dVocab, dVocabOut, attnOnly, actFn } = config;
   const random = new RandomState(seed);
@@ -67,7 +87,7 @@ export function randomWeights(config: Config, options: InitOptions = {}): Record
   norm('ln_f', 'ln_final');
   if (!tied || dVocabOut !== dVocab) normal('lm_head.weight', dVocabOut, dModel, std);
   return tensors;
-}
+});
 
 /** The position code of Vaswani et al. 2017, sines and cosines in turn, of root mean square `rms`. */
 function sinusoids(nCtx: number, dModel: number, rms: number): HostTensor {
@@ -84,11 +104,11 @@ function sinusoids(nCtx: number, dModel: number, rms: number): HostTensor {
  * A model with random weights, unprocessed, ready to be trained (`Trainer`).
  * @param config our names (`nLayers`, `nHeads`, ...), or a `config.json`
  */
-export function randomModel(
+export const randomModel = takes.randomModel(async function randomModel(
   config: Partial<Config> | Record<string, unknown>,
   { seed, std, embeddingStd, positions, tied, ...options }: InitOptions & LoadOptions = {},
 ): Promise<HookedTransformer> {
   const whole = parseConfig(config, { name: (config as { name?: string }).name ?? 'random' });
   const weights = randomWeights(whole, { seed, std, embeddingStd, positions, tied });
   return HookedTransformer.fromWeights({ ...whole }, weights, { ...options, ...noProcessing });
-}
+});

@@ -7,6 +7,7 @@ import { Tensor } from '../engine/tensor.js';
 import { type TextInput, toTokens } from '../engine/text.js';
 import type { Tokenizer } from '../engine/tokenizer.js';
 import type { Config } from '../weights/config.js';
+import { isList, shownValue } from '../weights/kinds.js';
 
 /** Text, texts, token ids, rows of token ids (of any lengths); or a residual stream with `startAtLayer`. */
 export type ModelInput = TextInput | Tensor;
@@ -38,10 +39,8 @@ interface Reader {
 export function readInput(model: Reader, input: ModelInput, { prependBos, prefix }: InputOptions = {}): Rows {
   const { config, tokenizer } = model;
   if (input instanceof Tensor) return readResidual(config, input, prefix);
-  if (input === null || input === undefined || (typeof input !== 'string' && !Array.isArray(input)))
-    throw new Error(
-      `input is ${input === null ? 'null' : typeof input}: give text, texts, token ids or rows of token ids`,
-    );
+  if (typeof input !== 'string' && !isList(input))
+    throw new Error(`input is ${shownValue(input)}: give text, texts, token ids or rows of token ids`);
   const tokens = toTokens(tokenizer, input, { prependBos: prependBos ?? !prefix });
   tokens.forEach((row, i) => {
     checkTokens(row, config, tokens.length > 1 ? `row ${i}` : 'the prompt');

@@ -3,6 +3,7 @@
 import type { TextInput } from '../engine/text.js';
 import { editHooks } from './apply.js';
 import type { ActivationCache } from './cache.js';
+import { is, options, signatures } from './check.js';
 import { describeIntervention } from './describe.js';
 import { type Edit, editsOf } from './edits.js';
 import type { Counterfactual, Source } from './interventions.js';
@@ -24,12 +25,29 @@ export interface IntervenedRun extends Omit<CachedRun, 'cache'>, Holder {
   readonly unchanged: readonly string[];
 }
 
+/** What `InterventionOptions` may be. */
+export const INTERVENED = options<InterventionOptions>({
+  prependBos: is.boolean,
+  hooks: is.hooks,
+  names: is.names,
+  pos: is.pos,
+  sources: is.sources,
+});
+const takes = signatures({
+  runWithInterventions: {
+    model: is.model,
+    input: is.prompts,
+    interventions: is.interventions,
+    options: INTERVENED,
+  },
+});
+
 /**
  * Runs prompts with interventions: logits, and with `names` activations. The plain way, one whole forward pass;
  * `counterfactuals` runs many at a fraction of the cost.
  * @throws before anything runs, when an intervention or a source does not fit.
  */
-export async function runWithInterventions(
+export const runWithInterventions = takes.runWithInterventions(async function runWithInterventions(
   model: HookedTransformer,
   input: TextInput,
   interventions: Counterfactual,
@@ -59,7 +77,7 @@ export async function runWithInterventions(
   } finally {
     runs.dispose();
   }
-}
+});
 
 /** Interventions none of whose edits can change the run: nothing has changed before them, and the values are the same. */
 function idleOnes(interventions: Counterfactual, edits: readonly Edit[], runs: Runs): string[] {

@@ -11,13 +11,20 @@ import { readJson } from '../weights/files.js';
 import { Fingerprint } from '../weights/fingerprint.js';
 import { fileError } from '../weights/messages.js';
 import { openCheckpoint } from '../weights/open.js';
-import type { LoadOptions as FileOptions } from '../weights/platform.js';
-import { defaultProcessing, type Processing, possibleSteps, processedConfig } from '../weights/processing.js';
+import { FILE_OPTIONS, type LoadOptions as FileOptions } from '../weights/platform.js';
+import {
+  defaultProcessing,
+  PROCESSING,
+  type Processing,
+  possibleSteps,
+  processedConfig,
+} from '../weights/processing.js';
 import { resolveModel } from '../weights/resolve.js';
 import { roundToHalf } from '../weights/round-half.js';
 import { memoryTensors, type TensorSource } from '../weights/tensors.js';
 import type { BlockWeights, EmbedWeights, FinalWeights } from '../weights/types.js';
 import { type WeightViews, weightViews } from '../weights/views.js';
+import { is, options, type Spec } from './check.js';
 import { readGeneration, readTokenizer, withTokenizer } from './load-tokenizer.js';
 
 /** Options of `fromPretrained` and `fromWeights`: TransformerLens' processing flags, the adapter, progress. */
@@ -39,6 +46,19 @@ export interface LoadOptions extends Partial<Processing>, FileOptions {
    */
   tokenizer?: string | null;
 }
+
+/** What loading may be told. */
+export const LOAD_SPEC = {
+  ...PROCESSING,
+  ...FILE_OPTIONS,
+  adapter: is.adapter,
+  dtype: is.oneOf('f32', 'f16'),
+  hostWeights: is.boolean,
+  config: is.plainObject,
+  tokenizer: is.orNull(is.path),
+} satisfies Spec<LoadOptions>;
+/** What loading may be told, as a whole. */
+export const LOADING = options<LoadOptions>(LOAD_SPEC);
 
 /** Arrays by name. */
 export type TensorMap = Readonly<

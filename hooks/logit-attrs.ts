@@ -7,6 +7,7 @@ import type { Tensor } from '../engine/tensor.js';
 import { toSingleToken } from '../engine/text.js';
 import { alongDirections, logitDirections } from '../engine/vocabulary.js';
 import type { ActivationCache } from './cache.js';
+import { is, needed, options } from './check.js';
 import { checkOutputs } from './input.js';
 import { Look } from './look.js';
 import type { PosSlice } from './positions.js';
@@ -29,6 +30,14 @@ export interface LogitAttrOptions {
    */
   readonly gain?: boolean;
 }
+
+/** What its options may be. */
+export const LOGIT_ATTRS = options<LogitAttrOptions>({
+  tokens: needed(is.tokensAt),
+  incorrectTokens: is.orNull(is.tokensAt),
+  pos: is.orNull(is.pos),
+  gain: is.boolean,
+});
 
 /**
  * See `ActivationCache.logitAttrs`. The stack is that of a decomposition without a norm; the last one's scale in the run is

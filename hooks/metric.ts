@@ -35,9 +35,20 @@ export interface PreparedMetric {
   evaluate(x: Tensor, reads: readonly Read[]): Tensor | Promise<Tensor>;
   /** The same from logits [n, dVocab] that are there, for gradients at them; metrics without a gradient have none. */
   ofLogits?(logits: Tensor, reads: readonly Read[]): Tensor | Promise<Tensor>;
+  /**
+   * What is odd about the answers in a run, as sentences: that the run prefers other tokens. Metrics of answers have it.
+   * @param x as `evaluate` takes it
+   */
+  remarks?(x: Tensor, reads: readonly Read[]): Promise<readonly string[]>;
   /** Frees what `prepare` made. */
   dispose?(): void;
 }
+
+/**
+ * What a metric is measured in, where more of it means more of the answer: a probability, or logits and log-probabilities
+ * (nats).
+ */
+export type MetricUnit = 'probability' | 'logit';
 
 /** A number, or one a prompt, made from the logits of a run. */
 export interface Metric {
@@ -47,9 +58,22 @@ export interface Metric {
   readonly reads: 'last' | 'all';
   /** Whether a batch of prompts gives their mean, or one number each. */
   readonly per: 'batch' | 'prompt';
+  /** Of metrics that measure an answer. Scales have their floor from it. */
+  readonly unit?: MetricUnit;
   /** Gets ready for some prompts. @throws when a token is not single, or the lists do not fit the prompts. */
   prepare(context: MetricContext): PreparedMetric | Promise<PreparedMetric>;
 }
 
 /** Mean of a metric over prompts, or of anything else. */
 export const mean = (values: readonly number[]): number => values.reduce((a, b) => a + b, 0) / values.length;
+
+/** Mean over each prompt's reads. */
+export function perPrompt(reads: readonly Read[], values: readonly number[], prompts: number): number[] {
+  const sum = new Array<number>(prompts).fill(0);
+  const count = new Array<number>(prompts).fill(0);
+  reads.forEach(({ row }, i) => {
+    sum[row] += values[i];
+    count[row]++;
+  });
+  return sum.map((s, row) => s / count[row]);
+}

@@ -2,6 +2,7 @@
 
 import type { Batch } from '../engine/batch.js';
 import type { Gpu } from '../engine/gpu.js';
+import { type NestedNumbers, numbersOf } from '../engine/numbers.js';
 import { sizeOf } from '../engine/shape.js';
 import { Tensor } from '../engine/tensor.js';
 import {
@@ -22,6 +23,7 @@ import { noProcessing, type Processing } from '../weights/processing.js';
 import { type Saveable, saveable } from '../weights/save.js';
 import type { WeightViews } from '../weights/views.js';
 import { ActivationCache } from './cache.js';
+import { checkedMethods, is, signature } from './check.js';
 import { type GenerateOptions, type GenerateStep, generateAll, generateSteps } from './generate.js';
 import { type GradientOptions, type GradientRun, runWithGrads } from './gradients.js';
 import { type InputOptions, layerRange, type ModelInput, readInput } from './input.js';
@@ -36,40 +38,19 @@ import {
   type TensorMap,
 } from './load.js';
 import type { Differentiable } from './measure.js';
-import type { NameFilter } from './names.js';
-import { type Holder, owning } from './owning.js';
-import { keepPositions, type PosSlice } from './positions.js';
+import { LOADERS, MODEL } from './model-arguments.js';
+import { owning } from './owning.js';
+import { keepPositions } from './positions.js';
 import { type PrefixOptions, type StoredPrefix, storePrefix } from './prefix.js';
 import { residualDirections } from './residual-directions.js';
 import { logitsOfResidual, type RunPlan, runToLogits } from './run.js';
+import type { CachedRun, CacheOptions, RunOptions } from './run-options.js';
 import { logProbs, type ScoreOptions } from './score.js';
 import type { HookEntry } from './tap.js';
 
-/** Options of a run. */
-export interface RunOptions extends InputOptions {
-  /** First block to run (inclusive; negative counts from the end): the input is then a residual stream. */
-  startAtLayer?: number;
-  /** First block not to run: the residual stream is returned instead of logits. 0 = embeddings only. */
-  stopAtLayer?: number;
-  hooks?: readonly HookEntry[];
-}
+export type { CachedRun, CacheOptions, RunOptions } from './run-options.js';
 
-/** Options of `runWithCache`. */
-export interface CacheOptions extends RunOptions {
-  /** Which hook points to keep; all that always exist by default. Naming an on-demand point (`attn.hook_result`) makes it. */
-  names?: NameFilter;
-  /** Keep only these positions (the query axis of scores and pattern); a number keeps an axis of length 1. */
-  pos?: PosSlice;
-}
-
-/** What `runWithCache` gives. */
-export interface CachedRun extends Holder {
-  /** As `forward` gives them. */
-  logits: Tensor;
-  cache: ActivationCache;
-  /** The tokens of each row, with the beginning-of-text token where it was prepended. */
-  tokens: readonly (readonly number[])[];
-}
+const made = signature('HookedTransformer', { loaded: is.model });
 
 /** A GPT-2 on the GPU whose every activation is a hook point. */
 export class HookedTransformer {
@@ -86,7 +67,8 @@ export class HookedTransformer {
   views: WeightViews | null;
 
   /** Use `fromPretrained` or `fromWeights`. */
-  constructor(loaded: Loaded) {
+  constructor(loaded: Loaded, ...more: []) {
+    made(loaded, ...more);
     this.config = loaded.config;
     this.gpu = loaded.gpu;
     this.tokenizer = loaded.tokenizer;
@@ -110,7 +92,7 @@ export class HookedTransformer {
   }
 
   /** `fromPretrained` with the weights as they are (the five processing flags false). */
-  static fromPretrainedNoProcessing(
+  static async fromPretrainedNoProcessing(
     source: ModelSource,
     options: LoadOptions = {},
   ): Promise<HookedTransformer> {
@@ -170,12 +152,13 @@ export class HookedTransformer {
     return toStrTokens(this.tokenizer, input as readonly string[], options);
   }
 
-  /** The exact text of tokens; of several rows, one text each. */
-  toString(tokens?: ArrayLike<number>): string;
+  /** The exact text of tokens, or of one; of several rows, one text each. */
+  toString(tokens?: number | ArrayLike<number>): string;
   toString(tokens: readonly ArrayLike<number>[]): string[];
-  toString(tokens?: ArrayLike<number> | readonly ArrayLike<number>[]): string | string[] {
+  toString(tokens?: number | ArrayLike<number> | readonly ArrayLike<number>[]): string | string[] {
     if (tokens === undefined) return `HookedTransformer(${this.config.name})`;
-    return toText(this.tokenizer, tokens as readonly ArrayLike<number>[]);
+    const list = typeof tokens === 'number' ? [tokens] : tokens;
+    return toText(this.tokenizer, list as readonly ArrayLike<number>[]);
   }
 
   /** The id of a text that is exactly one token, like `' Mary'`. @throws when it is not. */
@@ -203,12 +186,15 @@ export class HookedTransformer {
    * Logits [batch, pos, dVocab]; [tokens, dVocab] where the rows differ in length. The caller disposes of them.
    * With `stopAtLayer`, the residual stream [batch, pos, dModel] instead.
    */
-  forward(input: ModelInput, options: RunOptions = {}): Promise<Tensor> {
+  async forward(input: ModelInput, options: RunOptions = {}): Promise<Tensor> {
     return this.#run(input, options);
   }
 
   /** `forward` with hooks: `[[points, (activation, hook) => replacement or nothing], ...]`, called in order. */
-  runWithHooks(input: ModelInput, options: RunOptions & { hooks: readonly HookEntry[] }): Promise<Tensor> {
+  async runWithHooks(
+    input: ModelInput,
+    options: RunOptions & { hooks: readonly HookEntry[] },
+  ): Promise<Tensor> {
     return this.#run(input, options);
   }
 
@@ -235,7 +221,7 @@ export class HookedTransformer {
    * One run with interventions as data: `[{ at: 'blocks.3.attn.hook_z', head: 5, pos: 10, set: { from: 'clean' } }]`, with
    * `sources: { clean: ... }`. `names` says which activations to keep; what cannot change anything is reported.
    */
-  runWithInterventions(
+  async runWithInterventions(
     input: TextInput,
     interventions: Counterfactual,
     options: InterventionOptions = {},
@@ -244,7 +230,10 @@ export class HookedTransformer {
   }
 
   /** `runWithCache` without the logits: the run ends with the last block. */
-  async runWithResidual(input: ModelInput, options: CacheOptions): Promise<Omit<CachedRun, 'logits'>> {
+  async runWithResidual(
+    input: ModelInput,
+    options: Omit<CacheOptions, 'stopAtLayer'> = {},
+  ): Promise<Omit<CachedRun, 'logits'>> {
     const { logits, cache, tokens } = await this.runWithCache(input, {
       ...options,
       stopAtLayer: this.config.nLayers,
@@ -258,14 +247,18 @@ export class HookedTransformer {
    * @param metric `logitDiff(…)` and the like, or a function of the logits that gives a tensor with one number
    * @example const { grads } = await model.runWithGrads('The cat', loss(), { names: 'resid_pre' })
    */
-  runWithGrads(input: ModelInput, metric: Differentiable, options?: GradientOptions): Promise<GradientRun> {
+  async runWithGrads(
+    input: ModelInput,
+    metric: Differentiable,
+    options?: GradientOptions,
+  ): Promise<GradientRun> {
     return runWithGrads(this, input, metric, options);
   }
 
   /** Per row, the log-probability of each token given those before it: one number less than the row has tokens. */
-  logProbs(input: TextInput, options: InputOptions & ScoreOptions = {}): Promise<Float32Array[]> {
+  async logProbs(input: TextInput, options: InputOptions & ScoreOptions = {}): Promise<Float32Array[]> {
     if (options.prefix) throw new Error('logProbs takes whole texts: put the prefix in front of each');
-    return Promise.resolve().then(() => logProbs(this, readInput(this, input, options).tokens, options));
+    return logProbs(this, readInput(this, input, options).tokens, options);
   }
 
   /** Mean of −log p(next token) over all predictions of all rows. */
@@ -281,7 +274,7 @@ export class HookedTransformer {
    * continue prefixes. Dispose of the first one when done.
    * `room`: tokens that continuations may add to the same store.
    */
-  prefix(input: string | readonly number[], options: PrefixOptions = {}): Promise<StoredPrefix> {
+  async prefix(input: string | readonly number[], options: PrefixOptions = {}): Promise<StoredPrefix> {
     return storePrefix(this, input, options);
   }
 
@@ -322,12 +315,15 @@ export class HookedTransformer {
 
   // ---- tensors -----------------------------------------------------------------------------------------------
 
-  /** Uploads numbers. @param shape default: one axis. The caller disposes of the tensor. */
-  tensor(data: Float32Array | readonly number[], shape: readonly number[] = [data.length]): Tensor {
-    const values = data instanceof Float32Array ? data : Float32Array.from(data);
-    if (sizeOf(shape) !== values.length)
-      throw new Error(`${values.length} numbers cannot fill shape [${shape.join(', ')}]`);
-    return Tensor.from(this.gpu, values, shape);
+  /**
+   * Uploads numbers: a list or typed array of any kind, or lists of lists, `[[1, 2], [3, 4]]`. The caller disposes of the tensor.
+   * @param shape default: that of the lists, or one axis. @throws when lists differ in length, or do not fill the shape.
+   */
+  tensor(data: NestedNumbers, shape?: readonly number[]): Tensor {
+    const { values, shape: own } = numbersOf(data, 'tensor');
+    if (shape && sizeOf(shape) !== values.length)
+      throw new Error(`tensor: ${values.length} numbers cannot fill shape [${shape.join(', ')}]`);
+    return Tensor.from(this.gpu, values, shape ?? own);
   }
 
   /** Columns of W_U: the residual directions that raise the logits of tokens, [tokens, dModel]. */
@@ -346,3 +342,6 @@ export class HookedTransformer {
     return { inputs: rows.inputs, residual: rows.residual, layers, hooks };
   }
 }
+
+checkedMethods<typeof HookedTransformer>(HookedTransformer, LOADERS);
+checkedMethods(HookedTransformer.prototype, MODEL);

@@ -5,6 +5,7 @@
  */
 
 import type { Config } from '../weights/config.js';
+import { is, optional, options, signatures } from './check.js';
 
 /** What a user may say for a set of hook points. */
 export type NameFilter = string | RegExp | ((name: string) => boolean) | readonly (string | RegExp)[];
@@ -37,13 +38,21 @@ function blockHooks({ attnOnly, normalization, actFn }: Config): string[] {
   ];
 }
 
+const takes = signatures({
+  hookNames: { config: is.config, options: options<{ onDemand?: boolean }>({ onDemand: is.boolean }) },
+  actName: { name: is.text, layer: optional(is.layer), layerType: optional(is.layerType) },
+});
+
 /** All hook points of a model in order of execution. GPT-2 small has 208 without the on-demand ones. */
-export function hookNames(config: Config, { onDemand = true } = {}): string[] {
+export const hookNames = takes.hookNames(function hookNames(
+  config: Config,
+  { onDemand = true }: { onDemand?: boolean } = {},
+): string[] {
   const block = blockHooks(config).filter((n) => onDemand || !ON_DEMAND.has(n));
   const layers = Array.from({ length: config.nLayers }, (_, l) => block.map((n) => `blocks.${l}.${n}`));
   const final = config.normalization === 'none' ? [] : ['ln_final.hook_scale', 'ln_final.hook_normalized'];
   return ['hook_embed', 'hook_pos_embed', ...layers.flat(), ...final];
-}
+});
 
 /** The layer in a hook point's name, or null. */
 export function layerOf(name: string): number | null {
@@ -83,7 +92,11 @@ const IN_MLP = new Set(['pre', 'post', 'mid']);
  * @example actName('k6a') // blocks.6.attn.hook_k
  * @example actName('scale', 2, 'ln1') // blocks.2.ln1.hook_scale
  */
-export function actName(name: string, layer?: number | null, layerType?: string | null): string {
+export const actName = takes.actName(function actName(
+  name: string,
+  layer?: number | null,
+  layerType?: string | null,
+): string {
   if (name.includes('.'))
     return layer == null || name.startsWith('blocks.') ? name : `blocks.${layer}.${name}`;
   if (name.startsWith('hook_') && layer == null) return name;
@@ -96,7 +109,7 @@ export function actName(name: string, layer?: number | null, layerType?: string 
   if (layer == null)
     return short === 'scale' || short === 'normalized' ? `ln_final.hook_${short}` : `hook_${short}`;
   return `blocks.${layer}.${type ? `${type}.` : ''}hook_${short}`;
-}
+});
 
 /** `blocks.3.attn.hook_z` if that is a hook point of the model, else an Error that says what is wrong with it. */
 export function checkName(name: string, config: Config): string {

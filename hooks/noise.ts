@@ -4,6 +4,7 @@
  */
 
 import { RandomState } from '../engine/numpy-random.js';
+import { is, needed, options, signatures } from './check.js';
 import type { Numbers } from './interventions.js';
 import type { HookedTransformer } from './model.js';
 
@@ -46,12 +47,23 @@ export interface EmbeddingNoise {
   draw(samples: number, tokens: number): Numbers;
 }
 
+const NOISE = options<NoiseOptions>({
+  seed: is.seed,
+  subjects: is.subjects,
+  gaussian: options<EmbeddingGaussian>({ mean: needed(is.numbers), factor: needed(is.numbers) }),
+});
+
+const takes = signatures({
+  embeddingNoise: { model: is.model, rule: is.noise, options: NOISE },
+  embeddingStd: { model: is.model, subjects: is.subjects },
+});
+
 /**
  * The noise of a rule. It is added to embeddings of the model as it is loaded, whose standard deviation is a little smaller
  * when weights are centred (`centerWritingWeights`): for ROME's levels load the model without processing.
  * @throws when there is no such rule, or what it needs is not given.
  */
-export function embeddingNoise(
+export const embeddingNoise = takes.embeddingNoise(function embeddingNoise(
   model: HookedTransformer,
   rule: NoiseRule,
   { seed = 1, subjects, gaussian }: NoiseOptions = {},
@@ -75,13 +87,13 @@ export function embeddingNoise(
     const factors = new RandomState(2).chisquare(x, n / dModel).map((u) => Math.sqrt((x - 2) / u));
     return noise.map((v, i) => v * factors[Math.floor(i / dModel)]);
   });
-}
+});
 
 /**
  * Standard deviation (unbiased) of all numbers in the embeddings of all tokens of the given texts: ROME's
  * `collect_embedding_std`. Three times it is 0.1346 for gpt2-xl and the subjects of known_1000.json.
  */
-export function embeddingStd(
+export const embeddingStd = takes.embeddingStd(function embeddingStd(
   model: HookedTransformer,
   subjects: readonly (string | readonly number[])[],
 ): number {
@@ -98,7 +110,7 @@ export function embeddingStd(
   };
   const mean = total((x) => x) / n;
   return Math.sqrt(total((x) => (x - mean) ** 2) / (n - 1));
-}
+});
 
 function parse(rule: NoiseRule): { kind: 'plain' | 's' | 'u' | 'm' | 't'; x: number } {
   if (typeof rule === 'number' && Number.isFinite(rule)) return { kind: 'plain', x: rule };

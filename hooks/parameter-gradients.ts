@@ -5,6 +5,7 @@ import { watchWeights } from '../engine/parameters.js';
 import { Tape } from '../engine/tape.js';
 import { Tensor } from '../engine/tensor.js';
 import { targetProbabilities } from '../engine/vocabulary.js';
+import { is, options, signatures } from './check.js';
 import { checkTokens, needLanguageModel } from './input.js';
 import { type Holder, owning } from './owning.js';
 import { type Runnable, run } from './run.js';
@@ -39,19 +40,25 @@ export interface LossGradients extends Holder {
   readonly predictions: number;
 }
 
+const LOSS = options<LossOptions>({ where: is.either(is.oneOf('all', 'last'), is.callback) });
+
+const takes = signatures({
+  lossGradients: { model: is.model, rows: is.rows, options: LOSS },
+});
+
 /**
  * The mean loss over the next tokens of a packed batch, and its gradient for every parameter. Nothing is read back.
  * @param rows token ids of any lengths, with the beginning-of-text token where the model expects one
  * @throws on ids outside the vocabulary, rows longer than the context, and batches without a prediction
  */
-export async function lossGradients(
+export const lossGradients = takes.lossGradients(async function lossGradients(
   model: Runnable,
   rows: readonly (readonly number[])[],
   { where = 'all' }: LossOptions = {},
 ): Promise<LossGradients> {
   const chosen = predictionsOf(model, rows, where);
   return gradientsOf(model, rows, chosen, chosen.total);
-}
+});
 
 /** Which predictions of a batch count, with how much. @throws as `lossGradients` does */
 export function predictionsOf(

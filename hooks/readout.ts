@@ -4,6 +4,7 @@
  */
 
 import { pickRows, unembed } from '../engine/ops.js';
+import { topLogits } from '../engine/score.js';
 import { showShape } from '../engine/shape.js';
 import { Scope } from '../engine/storage.js';
 import { Tensor } from '../engine/tensor.js';
@@ -18,6 +19,7 @@ import {
 import { divergenceOfLogits, probabilityOfLogits, sumsOfLogits } from './logit-readout.js';
 import type { PreparedMetric, Read } from './metric.js';
 import type { Runnable } from './run.js';
+import { logSumExps } from './score.js';
 
 /** Token ids of each prompt. */
 type Lists = readonly (readonly number[])[];
@@ -192,4 +194,35 @@ function targetsOf(reads: readonly Read[], tokens: Lists): Uint32Array<ArrayBuff
 function upload(x: Tensor, targets: Uint32Array<ArrayBuffer>, rows: number): Tensor<'u32'> {
   const shape = [rows, targets.length / rows];
   return Tensor.from<'u32'>(x.gpu, targets, shape, { label: 'targets', scope: x.scope });
+}
+
+/** What a run says at a read: its first choice, and how probable that is. */
+export interface FirstChoice {
+  readonly token: number;
+  readonly prob: number;
+}
+
+/** The first choice of each row of x [n, dModel], what the unembedding reads. */
+export async function firstChoices({ gpuWeights: w }: Runnable, x: Tensor): Promise<FirstChoice[]> {
+  const { values, indices, state } = topLogits(x, 1, w.W_U, w.b_U);
+  try {
+    const [logit, token, sums] = await Promise.all([values.data(), indices.data(), state.data()]);
+    return Array.from(logSumExps(sums as Float32Array), (lse, i) => ({
+      token: token[i],
+      prob: Math.exp(logit[i] - lse),
+    }));
+  } finally {
+    for (const t of [values, indices, state]) t.dispose();
+  }
+}
+
+/** What a metric has to say of the answers in a run, as part of `RunValues`. */
+export async function remarksOn(
+  prepared: PreparedMetric,
+  runs: { comparable(run: string): boolean; final(run: string): Promise<Tensor>; reads: readonly Read[] },
+  run: string | null | undefined,
+): Promise<{ readonly remarks?: readonly string[] }> {
+  if (!run || !prepared.remarks || !runs.comparable(run)) return {};
+  const remarks = await prepared.remarks(await runs.final(run), runs.reads);
+  return remarks.length ? { remarks } : {};
 }

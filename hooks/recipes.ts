@@ -7,6 +7,7 @@ import type { Tensor } from '../engine/tensor.js';
 import type { Config } from '../weights/config.js';
 import { hasNorms } from '../weights/norm.js';
 import type { ActivationCache } from './cache.js';
+import { check, is, optional, options, type Spec, signatures } from './check.js';
 import {
   activation,
   attentionOut,
@@ -91,6 +92,38 @@ export interface FullOptions extends Parts, Projected {
   /** A row a neuron (default), or one an MLP. */
   readonly expandNeurons?: boolean;
 }
+
+const PARTS = { pos: is.orNull(is.pos), applyLn: is.oneOf(false, 'frozen') } satisfies Spec<Parts>;
+const PROJECTED = { projectOnto: is.orNull(is.tensor) } satisfies Spec<Projected>;
+const INCOMPLETE = {
+  ...PARTS,
+  ...PROJECTED,
+  inclRemainder: is.oneOf(true, false, 'each'),
+} satisfies Spec<Incomplete & Projected>;
+
+/** What the options of each decomposition may be. */
+export const DECOMPOSITIONS = {
+  accumulatedResid: options<AccumulatedOptions>({
+    pos: PARTS.pos,
+    inclMid: is.boolean,
+    mlpInput: is.boolean,
+    applyLn: is.oneOf(false, 'frozen', 'recomputed'),
+  }),
+  decomposeResid: options<DecomposeOptions>({
+    ...INCOMPLETE,
+    mlpInput: is.boolean,
+    mode: is.oneOf('all', 'attn', 'mlp'),
+    inclEmbeds: is.boolean,
+  }),
+  stackHeadResults: options<HeadOptions>(INCOMPLETE),
+  stackNeuronResults: options<NeuronOptions>({ ...INCOMPLETE, neurons: is.either(is.integer, is.range) }),
+  fullResidDecomposition: options<FullOptions>({
+    ...PARTS,
+    ...PROJECTED,
+    mlpInput: is.boolean,
+    expandNeurons: is.boolean,
+  }),
+} satisfies Record<keyof DecompositionKinds, object>;
 
 /** What a stack is made of. */
 export interface Recipe {
@@ -189,12 +222,23 @@ export interface DecompositionKinds {
   fullResidDecomposition: FullOptions;
 }
 
+const takes = signatures({
+  decompositionNames: {
+    model: is.having('a model', 'config'),
+    kind: is.text,
+    layer: optional(is.streamLayer),
+    options: optional(is.plainObject),
+  },
+});
+
 /**
  * The hook points that an analysis of a cache reads, for `runWithCache`'s `names`: those of its rows, of what they lack, of
  * the sum, and of the layer norm.
  * @example await model.runWithCache(text, { names: decompositionNames(model, 'stackHeadResults') })
  */
-export function decompositionNames<K extends keyof DecompositionKinds>(
+export const decompositionNames = takes.decompositionNames(function decompositionNames<
+  K extends keyof DecompositionKinds,
+>(
   { config }: { readonly config: Config },
   kind: K,
   layer: StreamLayer = null,
@@ -209,6 +253,7 @@ export function decompositionNames<K extends keyof DecompositionKinds>(
   };
   if (!Object.hasOwn(recipes, kind))
     throw new Error(`decompositionNames: no "${kind}": ${Object.keys(recipes).join(', ')}`);
+  check('decompositionNames', DECOMPOSITIONS[kind], options);
   const recipe = recipes[kind](options);
   return [
     ...new Set([
@@ -217,7 +262,7 @@ export function decompositionNames<K extends keyof DecompositionKinds>(
       ...scaleOf(config, recipe, true),
     ]),
   ];
-}
+});
 
 // ---- inside --------------------------------------------------------------------------------------------------------
 

@@ -4,7 +4,12 @@ import { open, readFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { namingFile, statOrNull } from '../weights/disk-node.js';
 import { textLines } from '../weights/text.js';
+import { is, signatures } from './check.js';
 import type { RecordStore } from './record.js';
+
+const takes = signatures({
+  jsonLines: { path: is.path },
+});
 
 /**
  * A record in a file of JSON lines, made when there is none: `{ record: jsonLines('sweep.jsonl') }`. Each line is on the
@@ -12,7 +17,7 @@ import type { RecordStore } from './record.js';
  * anew.
  * @throws when it is read: the folder does not exist, or the path is one
  */
-export function jsonLines(path: string): RecordStore {
+export const jsonLines = takes.jsonLines(function jsonLines(path: string): RecordStore {
   return {
     async read() {
       const info = await statOrNull(path);
@@ -40,4 +45,4 @@ export function jsonLines(path: string): RecordStore {
       }
     },
   };
-}
+});

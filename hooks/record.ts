@@ -5,6 +5,7 @@
  */
 
 import { fileError, quoted, shownJson } from '../weights/messages.js';
+import { is, needed, options, signatures } from './check.js';
 import type { RunValues } from './counterfactuals.js';
 
 /** Where lines are kept. `jsonLines` (Node) keeps them in a file. */
@@ -129,11 +130,15 @@ function readHeader(entry: Record<string, unknown>, line: string, what: string):
 }
 
 function readRuns(runs: unknown, where: string): RunValues {
-  const { base, sources } = runs as { base?: unknown; sources?: unknown };
+  const { base, sources, remarks } = runs as { base?: unknown; sources?: unknown; remarks?: unknown };
   if (typeof sources !== 'object' || sources === null || Array.isArray(sources))
     throw fileError(where, 'no sources of a sweep: the record is damaged');
   const each = Object.entries(sources).map(([name, v]) => [name, readNumbers(v, where)]);
-  return { base: readNumbers(base, where), sources: Object.fromEntries(each) };
+  const told = Array.isArray(remarks) ? remarks.filter((r) => typeof r === 'string') : [];
+  return {
+    ...{ base: readNumbers(base, where), sources: Object.fromEntries(each) },
+    ...(told.length && { remarks: told }),
+  };
 }
 
 /** What stands in a line, or null. */
@@ -180,12 +185,21 @@ function checkCell(
     throw fileError(where, `cell ${index} is ${shownJson(value)}, and it was ${shownJson(before)} before`);
 }
 
+const RECORDS = is.listOf(
+  options<{ name: string; lines: readonly string[] }>({ name: needed(is.text), lines: needed(is.texts) }),
+  'a list of records, { name, lines }',
+);
+
+const takes = signatures({
+  mergeRecords: { records: RECORDS },
+});
+
 /**
  * Puts the records of shards together.
  * @param records lines of each, by name
  * @throws when they are of different sweeps, disagree, or cells are missing (it says how many, and the first)
  */
-export function mergeRecords(
+export const mergeRecords = takes.mergeRecords(function mergeRecords(
   records: readonly { readonly name: string; readonly lines: readonly string[] }[],
 ): WholeRecord {
   if (!records.length) throw new Error('merge: no records were given');
@@ -221,7 +235,7 @@ export function mergeRecords(
     );
   }
   return { header: header!, cells, runs };
-}
+});
 
 /** Relative difference between adapters that is no sign of another sweep. */
 const SAME = 1e-3;

@@ -4,6 +4,7 @@ import { KvStore } from '../engine/kv.js';
 import { pickRows } from '../engine/ops.js';
 import type { Scope } from '../engine/storage.js';
 import type { Tensor } from '../engine/tensor.js';
+import { is, type Spec } from './check.js';
 import { needLanguageModel } from './input.js';
 import { type Runnable, run } from './run.js';
 import type { HookEntry } from './tap.js';
@@ -33,6 +34,14 @@ export interface ManyTextsOptions {
   /** Called before the first batch with what will be run. */
   readonly onWork?: (work: TextsWork) => void;
 }
+
+/** Of whatever runs many texts. */
+export const MANY_TEXTS = {
+  hooks: is.hooks,
+  signal: is.signal,
+  onProgress: is.callback,
+  onWork: is.callback,
+} satisfies Spec<ManyTextsOptions>;
 
 /** What a batch says of the nodes that are read. */
 export interface NodesRead {

@@ -5,14 +5,22 @@ import { join } from 'node:path';
 import { writeAtomically } from '../weights/disk-node.js';
 import { saveSafetensors } from '../weights/files-node.js';
 import type { ActivationCache } from './cache.js';
+import { is, options, signatures } from './check.js';
 import type { HookedTransformer } from './model.js';
+
+const SAVING = options<{ metadata?: Readonly<Record<string, string>> }>({ metadata: is.plainObject });
+
+const takes = signatures({
+  saveModel: { model: is.model, folder: is.path, options: SAVING },
+  saveCache: { cache: is.cache, path: is.path },
+});
 
 /**
  * Writes a folder that `fromPretrained('./folder')` and Python's `from_pretrained` load: `config.json`,
  * `model.safetensors`, and the tokenizer's files where the model has one. `metadata`: further texts for its header.
  * @throws when the folder cannot be written; no half-written file is left.
  */
-export async function saveModel(
+export const saveModel = takes.saveModel(async function saveModel(
   model: HookedTransformer,
   folder: string,
   { metadata: more = {} }: { metadata?: Readonly<Record<string, string>> } = {},
@@ -24,9 +32,12 @@ export async function saveModel(
     await writeAtomically(join(folder, name), (write) => write(text));
   }
   await saveSafetensors(join(folder, 'model.safetensors'), tensors, { metadata: { ...metadata, ...more } });
-}
+});
 
 /** Writes all activations of a cache to one safetensors file, under their full names. */
-export async function saveCache(cache: ActivationCache, path: string): Promise<void> {
+export const saveCache = takes.saveCache(async function saveCache(
+  cache: ActivationCache,
+  path: string,
+): Promise<void> {
   await saveSafetensors(path, await cache.tensors(), { metadata: { model: cache.config.name } });
-}
+});

@@ -1,5 +1,7 @@
 /** Learning-rate schedules: the factor on the peak rate, by step. */
 
+import { is, needed, options, signatures } from './check.js';
+
 /** The factor for a step; the first is 0. */
 export type Schedule = (step: number) => number;
 
@@ -21,14 +23,31 @@ const scheduleOf =
     return end + (1 - end) * fall(share);
   };
 
+const SCHEDULE = options<ScheduleOptions>({
+  steps: needed(is.count),
+  warmup: is.whole,
+  end: is.notNegative,
+});
+
+const takes = signatures({
+  cosineSchedule: { options: SCHEDULE },
+  linearSchedule: { options: SCHEDULE },
+  constantSchedule: { options: options<{ readonly warmup?: number }>({ warmup: is.whole }) },
+});
+
 /** Half a cosine down. */
-export const cosineSchedule = (options: ScheduleOptions): Schedule =>
-  scheduleOf(options, (share) => 0.5 * (1 + Math.cos(Math.PI * share)));
+export const cosineSchedule = takes.cosineSchedule(
+  (options: ScheduleOptions): Schedule =>
+    scheduleOf(options, (share) => 0.5 * (1 + Math.cos(Math.PI * share))),
+);
 
 /** A straight line down. */
-export const linearSchedule = (options: ScheduleOptions): Schedule =>
-  scheduleOf(options, (share) => 1 - share);
+export const linearSchedule = takes.linearSchedule(
+  (options: ScheduleOptions): Schedule => scheduleOf(options, (share) => 1 - share),
+);
 
 /** The peak rate throughout, after the warm-up. */
-export const constantSchedule = ({ warmup = 0 }: { readonly warmup?: number } = {}): Schedule =>
-  scheduleOf({ steps: Number.POSITIVE_INFINITY, warmup, end: 1 }, () => 1);
+export const constantSchedule = takes.constantSchedule(
+  ({ warmup = 0 }: { readonly warmup?: number } = {}): Schedule =>
+    scheduleOf({ steps: Number.POSITIVE_INFINITY, warmup, end: 1 }, () => 1),
+);

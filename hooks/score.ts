@@ -5,9 +5,10 @@ import { Tensor } from '../engine/tensor.js';
 import type { TextInput } from '../engine/text.js';
 import type { Tokenizer } from '../engine/tokenizer.js';
 import { finite, notFinite } from '../weights/finite.js';
+import { is, options, signatures } from './check.js';
 import { type InputOptions, needLanguageModel, readInput } from './input.js';
 import type { Runnable } from './run.js';
-import { type ManyTextsOptions, runTrie } from './run-trie.js';
+import { MANY_TEXTS, type ManyTextsOptions, runTrie } from './run-trie.js';
 import { readsOf, runApart, shareBeginnings } from './trie.js';
 
 /** Options of scoring texts. */
@@ -78,12 +79,18 @@ export interface NextTokensOptions extends ManyTextsOptions, Pick<InputOptions, 
 /** Bytes of logits that exist at once. */
 const LOGITS_BYTES = 2 ** 26;
 
+const NEXT_TOKENS = options<NextTokensOptions>({ ...MANY_TEXTS, k: is.count, prependBos: is.boolean });
+
+const takes = signatures({
+  nextTokens: { model: is.model, input: is.prompts, options: NEXT_TOKENS },
+});
+
 /**
  * The k most probable next tokens of each prompt, most probable first, ties by lower id. Beginnings that prompts share
  * are run once (not with hooks), so are equal prompts, and logits of a few hundred prompts exist at a time.
  * @throws unless k is between 1 and the size of the vocabulary.
  */
-export async function nextTokens(
+export const nextTokens = takes.nextTokens(async function nextTokens(
   model: Runnable & { readonly tokenizer: Tokenizer | null },
   input: TextInput,
   { k = 1, prependBos, ...options }: NextTokensOptions = {},
@@ -122,7 +129,7 @@ export async function nextTokens(
     }
   });
   return rows.map((_, row) => byNode.get(nodeOf[start[row + 1] - 1])!);
-}
+});
 
 /** log-sum-exp of each row, in float64, from (max, Σ exp(logit − max)). */
 export const logSumExps = (state: Float32Array): Float64Array =>

@@ -9,6 +9,7 @@ import { Tensor } from '../engine/tensor.js';
 import { normNamed } from '../engine/weights.js';
 import { hasNorms } from '../weights/norm.js';
 import type { ActivationCache } from './cache.js';
+import { is, options } from './check.js';
 import { type Component, rowsAPiece } from './components.js';
 import { Look } from './look.js';
 import type { Holder } from './owning.js';
@@ -208,6 +209,13 @@ export interface ApplyLnOptions {
   /** Default `'frozen'`. */
   readonly mode?: LayerNormMode;
 }
+
+/** What its options may be. */
+export const APPLY_LN = options<ApplyLnOptions>({
+  mlpInput: is.boolean,
+  pos: is.orNull(is.pos),
+  mode: is.oneOf('frozen', 'recomputed'),
+});
 
 /** See `ActivationCache.applyLnToStack`. @param norm as `normOf` gives it */
 export function normalizeStack(

@@ -5,11 +5,13 @@ import { Scope } from '../engine/storage.js';
 import { type Constant, Tape } from '../engine/tape.js';
 import type { Tensor } from '../engine/tensor.js';
 import { ActivationCache } from './cache.js';
+import { is, type Spec } from './check.js';
 import { type InputOptions, layerRange, type ModelInput, readInput } from './input.js';
 import { checkMetric, type Differentiable, measure } from './measure.js';
 import type { HookedTransformer } from './model.js';
 import type { NameFilter } from './names.js';
 import { hooksByName, run } from './run.js';
+import { INPUT } from './run-options.js';
 import { type HookEntry, HookTap } from './tap.js';
 import { asRows } from './view.js';
 
@@ -36,6 +38,17 @@ export interface TapedRunOptions extends InputOptions {
   /** Other prompts that the metric compares with: `kl('clean')`. */
   readonly sources?: Readonly<Record<string, ModelInput>>;
 }
+
+/** Of a recorded run and its backward pass; `watch` is internal. */
+export const TAPED_RUN = {
+  ...INPUT,
+  startAtLayer: is.integer,
+  hooks: is.hooks,
+  names: is.names,
+  sources: is.sources,
+  constant: is.constants,
+  gradHooks: is.hooks,
+} satisfies Spec<Omit<TapedRunOptions, 'watch'> & BackwardPassOptions>;
 
 /** A run on a tape. It lasts as long as the function that `tapedRun` calls with it; `cache` is the function's to dispose of. */
 export interface TapedRun {

@@ -10,23 +10,8 @@ import { readWeights } from '../engine/read-weights.js';
 import type { Tensor } from '../engine/tensor.js';
 import { HOLDS } from '../engine/user-scope.js';
 import { Fingerprint } from '../weights/fingerprint.js';
-import {
-  between,
-  callback,
-  count,
-  having,
-  type Kind,
-  listOf,
-  notNegative,
-  oneOf,
-  orNull,
-  positive,
-  seed,
-  signal,
-  tokens,
-} from '../weights/kinds.js';
-import { needed, options, signature } from '../weights/options.js';
 import { weightViews } from '../weights/views.js';
+import { checkedMethods, is, needed, options, signature } from './check.js';
 import type { HookedTransformer } from './model.js';
 import { gradientsOf, type LossGradients, type Predictions, predictionsOf } from './parameter-gradients.js';
 import { constantSchedule, type Schedule } from './schedule.js';
@@ -85,42 +70,41 @@ export interface TrainOptions {
   signal?: AbortSignal;
 }
 
-const TRAINER = options<TrainerOptions>({
-  lr: needed(notNegative),
-  schedule: callback,
-  maxNorm: orNull(positive),
-  accumulate: count,
-  method: oneOf('adamw', 'muon'),
-  weightDecay: notNegative,
-  beta1: between(0, 1),
-  beta2: between(0, 1),
-  eps: positive,
-  momentum: between(0, 1),
-});
-const MODEL = having('a model of HookedTransformer', 'gpuWeights', 'processing');
-const takesTrainer = signature('Trainer', { model: MODEL, options: TRAINER });
-const VALIDATION = options<NonNullable<TrainOptions['validation']>>({
-  rows: needed(listOf(tokens, 'rows of token ids')),
-  every: needed(count),
-  sample: count,
-  seed,
-});
+/** What a run of a trainer is told. */
 const TRAIN = options<TrainOptions>({
-  steps: needed(count),
-  reportEvery: count,
-  onProgress: callback,
-  validation: VALIDATION,
-  pause: options<NonNullable<TrainOptions['pause']>>({ every: needed(count), call: needed(callback) }),
-  signal,
+  steps: needed(is.count),
+  reportEvery: is.count,
+  onProgress: is.callback,
+  validation: options<NonNullable<TrainOptions['validation']>>({
+    rows: needed(is.rows),
+    every: needed(is.count),
+    sample: is.count,
+    seed: is.seed,
+  }),
+  pause: options<NonNullable<TrainOptions['pause']>>({ every: needed(is.count), call: needed(is.callback) }),
+  signal: is.signal,
 });
-const BATCHES: Kind = {
-  what: 'batches: a list, a generator or another iterable',
-  is: (value) =>
-    typeof value === 'object' &&
-    value !== null &&
-    (Symbol.iterator in value || Symbol.asyncIterator in value),
-};
-const takesTrain = signature('train', { batches: BATCHES, options: TRAIN });
+
+/** What a trainer is told. */
+export const TRAINER = options<TrainerOptions>({
+  lr: needed(is.notNegative),
+  schedule: is.callback,
+  maxNorm: is.orNull(is.positive),
+  accumulate: is.count,
+  method: is.oneOf('adamw', 'muon'),
+  weightDecay: is.notNegative,
+  beta1: is.between(0, 1),
+  beta2: is.between(0, 1),
+  eps: is.positive,
+  momentum: is.between(0, 1),
+});
+
+const takes = signature('Trainer', { model: is.model, options: TRAINER });
+const ROW = options<WeightedRow>({ tokens: needed(is.tokens), weights: needed(is.numbers) });
+const BATCH = is.listOf(
+  is.either(is.tokens, ROW),
+  'a batch: a list of rows of token ids, or of { tokens, weights }',
+);
 
 /** Trains a model. The model can be used at any time; `model.weights` is as of the last `readBack`. */
 export class Trainer {
@@ -131,8 +115,8 @@ export class Trainer {
   #failedAt: number | null = null;
 
   /** @throws when the model's weights were processed: what is trained would not be what a checkpoint holds. */
-  constructor(model: HookedTransformer, options: TrainerOptions) {
-    takesTrainer(model, options);
+  constructor(model: HookedTransformer, options: TrainerOptions, ...more: []) {
+    takes(model, options, ...more);
     const done = Object.entries(model.processing).filter(([, on]) => on);
     if (done.length)
       throw new Error(
@@ -189,7 +173,6 @@ export class Trainer {
     batches: Iterable<TrainingBatch> | AsyncIterable<TrainingBatch>,
     options: TrainOptions,
   ): Promise<void> {
-    takesTrain(batches, options);
     const { steps, pause, signal } = options;
     const { accumulate = 1 } = this.#options;
     const report = new Reports(this, options);
@@ -287,6 +270,16 @@ export class Trainer {
     return [this.#optimizer, this.model];
   }
 }
+
+checkedMethods(Trainer.prototype, {
+  step: { batches: is.listOf(BATCH, 'a list of batches, each a list of rows of token ids') },
+  train: { batches: is.iterable, options: TRAIN },
+  rateAt: { step: is.whole },
+  readBack: {},
+  state: {},
+  restore: { state: is.having('a state, as state() gives it', 'steps', 'tensors') },
+  dispose: {},
+});
 
 /** The rows of a batch, and which of their predictions count. @throws as `lossGradients` does */
 function partOf(

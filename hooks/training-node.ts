@@ -6,19 +6,28 @@ import { nodeFile } from '../weights/disk-node.js';
 import { saveSafetensors } from '../weights/files-node.js';
 import { openSafetensors } from '../weights/safetensors.js';
 import type { HostTensor } from '../weights/types.js';
-import type { LoadOptions } from './load.js';
+import { is, signatures } from './check.js';
+import { LOADING, type LoadOptions } from './load.js';
 import { HookedTransformer } from './model.js';
 import { saveModel } from './save-node.js';
-import { Trainer, type TrainerOptions } from './trainer.js';
+import { TRAINER, Trainer, type TrainerOptions } from './trainer.js';
 
 const STATE = /^optimizer-\d+\.safetensors$/;
 const stateName = (steps: number | string): string => `optimizer-${steps}.safetensors`;
+
+const takes = signatures({
+  saveTraining: { trainer: is.trainer, folder: is.path },
+  resumeTraining: { folder: is.path, options: TRAINER, loading: LOADING },
+});
 
 /**
  * Writes a folder that `fromPretrained` loads and `resumeTraining` goes on from, bit for bit. The state is complete before
  * the weights that belong to it appear, so that whatever interrupts it leaves a checkpoint, the old one or the new.
  */
-export async function saveTraining(trainer: Trainer, folder: string): Promise<void> {
+export const saveTraining = takes.saveTraining(async function saveTraining(
+  trainer: Trainer,
+  folder: string,
+): Promise<void> {
   await trainer.readBack();
   const { steps, tensors } = await trainer.state();
   const state = stateName(steps);
@@ -27,14 +36,14 @@ export async function saveTraining(trainer: Trainer, folder: string): Promise<vo
   await saveModel(trainer.model, folder, { metadata: { steps: String(steps) } });
   for (const file of await readdir(folder))
     if (STATE.test(file) && file !== state) await rm(join(folder, file));
-}
+});
 
 /**
  * The trainer of a checkpoint, with its model, which the caller disposes of as well.
  * @param options the same as in the run before: they are not part of the checkpoint
  * @throws when there is no checkpoint, or it is of another method
  */
-export async function resumeTraining(
+export const resumeTraining = takes.resumeTraining(async function resumeTraining(
   folder: string,
   options: TrainerOptions,
   loading: LoadOptions = {},
@@ -60,4 +69,4 @@ export async function resumeTraining(
     model.dispose();
     throw e;
   }
-}
+});

@@ -6,12 +6,14 @@
  */
 
 import type { TextInput } from '../engine/text.js';
+import { is, needed, options, signatures } from '../hooks/check.js';
 import type { SweepOptions } from '../hooks/counterfactuals.js';
 import { readInput } from '../hooks/input.js';
 import type { Intervention, Selection, Source } from '../hooks/interventions.js';
 import type { Metric } from '../hooks/metric.js';
 import type { HookedTransformer } from '../hooks/model.js';
 import type { Sweep } from '../hooks/sweep.js';
+import { SWEEP } from '../hooks/sweep-options.js';
 import { cellsOf, type PartOf, type PatchAxis } from './cells.js';
 import { readPair } from './pair.js';
 import type { Labelled } from './result.js';
@@ -50,6 +52,25 @@ export interface AblateOptions extends SweepOptions {
   readonly prependBos?: boolean;
 }
 
+const ABLATE = options<AblateOptions>({
+  ...SWEEP,
+  of: needed(is.oneOf('heads', 'attention', 'mlps', 'layers', 'neurons')),
+  metric: needed(is.metric),
+  with: is.oneOf('zero', 'mean', 'resample'),
+  dataset: is.prompts,
+  over: is.oneOf('rows', 'all'),
+  from: is.prompts,
+  by: is.texts,
+  only: is.plainObject,
+  pos: is.selection,
+  relative: is.boolean,
+  prependBos: is.boolean,
+});
+
+const takes = signatures({
+  ablate: { model: is.model, input: is.prompts, options: ABLATE },
+});
+
 /**
  * The metric when each unit is ablated, not normalised.
  * @returns axes `by`, and prompt where the metric is `per: 'prompt'`; a sweep: `for await` gives the cells as they are
@@ -58,13 +79,13 @@ export interface AblateOptions extends SweepOptions {
  * @example
  * await ablate(model, prompts, { of: 'heads', with: 'mean', dataset: others, metric: logitDiff(' Mary', ' John') })
  */
-export function ablate(
+export const ablate = takes.ablate(function ablate(
   model: HookedTransformer,
   input: TextInput,
   options: AblateOptions,
 ): Sweep<MapCell, Labelled> {
   return sweepMap(model, () => planOf(model, input, options), options);
-}
+});
 
 const SITES: Readonly<Record<AblatedUnit, readonly string[]>> = {
   heads: ['z'],

@@ -11,6 +11,7 @@
  * whole, its runs begin at its layer.
  */
 
+import { is, needed, options, signatures } from '../hooks/check.js';
 import { EdgeRuns } from '../hooks/edge-runs.js';
 import { type Metric, mean } from '../hooks/metric.js';
 import type { HookedTransformer } from '../hooks/model.js';
@@ -32,6 +33,20 @@ export interface AcdcOptions extends Omit<EdgePair, 'metric'> {
   readonly onProgress?: (done: number, total: number) => void;
 }
 
+const ACDC = options<AcdcOptions>({
+  clean: needed(is.prompts),
+  corrupted: needed(is.prompts),
+  threshold: needed(is.positive),
+  metric: is.either(is.oneOf('kl'), is.metric),
+  prependBos: is.boolean,
+  signal: is.signal,
+  onProgress: is.callback,
+});
+
+const takes = signatures({
+  acdc: { model: is.model, options: ACDC },
+});
+
 /**
  * The circuit that is left, with the change that taking out each edge would have made as its score.
  * @returns edges in the order of the graph, all on a way from the embeddings to the logits. `meta.value`: the metric of the
@@ -39,7 +54,10 @@ export interface AcdcOptions extends Omit<EdgePair, 'metric'> {
  *   their way to the logits or from the embeddings; `meta.work`: circuits that were run
  * @throws when the prompts differ in length, or the threshold is no positive number.
  */
-export async function acdc(model: HookedTransformer, options: AcdcOptions): Promise<EdgeList> {
+export const acdc = takes.acdc(async function acdc(
+  model: HookedTransformer,
+  options: AcdcOptions,
+): Promise<EdgeList> {
   const { threshold, metric: given = 'kl', onProgress, signal } = options;
   if (!(threshold > 0)) throw new Error(`acdc: threshold is ${threshold}: a positive number is needed`);
   const metric = given === 'kl' ? kl('clean') : given;
@@ -114,4 +132,4 @@ export async function acdc(model: HookedTransformer, options: AcdcOptions): Prom
   } finally {
     runs.dispose();
   }
-}
+});

@@ -4,10 +4,11 @@
  * says matter most: "attribute everything, verify the top".
  */
 
+import { is, options, signatures } from '../hooks/check.js';
 import type { SweepOptions } from '../hooks/counterfactuals.js';
 import type { HookedTransformer } from '../hooks/model.js';
 import { type AttributionPatchOptions, attributionPatch } from './attribution-patching.js';
-import { attributionPair } from './attribution-runs.js';
+import { ATTRIBUTION_PAIR, attributionPair } from './attribution-runs.js';
 import { cellsOf, usualAxes } from './cells.js';
 import { pearson, spearman } from './correlation.js';
 import { patch, patchCells } from './patching.js';
@@ -43,12 +44,37 @@ export interface Agreement {
 /** Below this part of the largest value a sign says nothing. */
 const NOTHING = 0.01;
 
+const COMPARE = options<ComparePatchingOptions>({
+  ...ATTRIBUTION_PAIR,
+  record: is.record,
+  maxTokens: is.count,
+  rank: is.callback,
+  at: is.text,
+  by: is.texts,
+  only: is.plainObject,
+  verify: is.count,
+  worst: is.whole,
+});
+
+const takes = signatures({
+  agreement: {
+    attributed: is.labelled,
+    exact: is.labelled,
+    options: options<{ worst?: number }>({ worst: is.whole }),
+  },
+  compareWithPatching: { model: is.model, options: COMPARE },
+});
+
 /**
  * Holds an approximation against what is exact.
  * @param options.worst how many misses are named. Default 8
  * @throws when the axes differ, or no cell has two values.
  */
-export function agreement(attributed: Labelled, exact: Labelled, { worst = 8 } = {}): Agreement {
+export const agreement = takes.agreement(function agreement(
+  attributed: Labelled,
+  exact: Labelled,
+  { worst = 8 }: { worst?: number } = {},
+): Agreement {
   const shape = ({ axes }: Labelled) => axes.map((a) => `${a.name} (${a.labels.length})`).join(' × ');
   if (shape(attributed) !== shape(exact))
     throw new Error(
@@ -80,7 +106,7 @@ export function agreement(attributed: Labelled, exact: Labelled, { worst = 8 } =
     ),
   };
   return { ...found, lines: () => report(found) };
-}
+});
 
 /** Options of `compareWithPatching`. */
 export interface ComparePatchingOptions extends AttributionPatchOptions, Omit<SweepOptions, 'shard'> {
@@ -102,7 +128,7 @@ export interface PatchingComparison {
 }
 
 /** Attribution patching, and the patches themselves. `onProgress`, `record` … are those of the sweep. */
-export async function compareWithPatching(
+export const compareWithPatching = takes.compareWithPatching(async function compareWithPatching(
   model: HookedTransformer,
   options: ComparePatchingOptions,
 ): Promise<PatchingComparison> {
@@ -143,7 +169,7 @@ export async function compareWithPatching(
   const values = top.flatMap((i) => [...attributed.values.subarray(i * prompts, (i + 1) * prompts)]);
   const checked = labelled(Float32Array.from(values), exact.axes, { ...attributed.meta }, 'allowed');
   return { attributed, exact, checked, agreement: agreement(checked, exact, { worst }) };
-}
+});
 
 function report(a: Omit<Agreement, 'lines'>): string[] {
   const number = (x: number) => (Number.isFinite(x) ? x.toFixed(4) : 'none');

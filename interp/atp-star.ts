@@ -14,6 +14,7 @@
 
 import type { Tensor } from '../engine/tensor.js';
 import type { ActivationCache } from '../hooks/cache.js';
+import { is, needed, options, signatures } from '../hooks/check.js';
 import { measuredRun } from '../hooks/measured-run.js';
 import type { HookedTransformer } from '../hooks/model.js';
 import { differenceOf, stacked, sumOfProducts } from '../hooks/products.js';
@@ -52,13 +53,33 @@ export interface AtpStar {
   readonly neurons: Labelled | null;
 }
 
+const ATP_STAR = options<AtpStarOptions>({
+  clean: needed(is.prompts),
+  corrupted: needed(is.prompts),
+  metric: needed(is.metric),
+  prependBos: is.boolean,
+  signal: is.signal,
+  qkFix: is.boolean,
+  gradDrop: is.oneOf(true, false, 'each'),
+  byPos: is.boolean,
+  neurons: is.boolean,
+  onProgress: is.callback,
+});
+
+const takes = signatures({
+  atpStar: { model: is.model, options: ATP_STAR },
+});
+
 /**
  * Attributions of all nodes, normalised: 0 = the corrupted run, 1 = the clean run (magnitudes of such, with GradDrop: of each
  * prompt's share, then added up).
  * @returns maps whose `meta` tells `passes` (forward and backward: as many as there are layers, with GradDrop)
  * @throws when prompts differ in length, the metric has no gradient or is the same for both, or GradDrop has one layer only.
  */
-export async function atpStar(model: HookedTransformer, options: AtpStarOptions): Promise<AtpStar> {
+export const atpStar = takes.atpStar(async function atpStar(
+  model: HookedTransformer,
+  options: AtpStarOptions,
+): Promise<AtpStar> {
   const { qkFix = true, gradDrop = true, byPos = false, neurons = false, onProgress, signal } = options;
   const metric = { ...options.metric, per: 'batch' as const };
   const { nLayers, nHeads, dMlp, attnOnly } = model.config;
@@ -155,7 +176,7 @@ export async function atpStar(model: HookedTransformer, options: AtpStarOptions)
     for (const t of differences.values()) t.dispose();
     high.cache?.dispose();
   }
-}
+});
 
 const VECTORS = ['q', 'k', 'v', 'z'] as const;
 

@@ -6,6 +6,7 @@
  * weight is multiplied by the length of what the head would write if it saw that token alone, ‖v · W_O‖.
  */
 
+import { is, options, signatures } from '../hooks/check.js';
 import { type InputOptions, readInput } from '../hooks/input.js';
 import type { HookedTransformer } from '../hooks/model.js';
 import { stopping } from '../hooks/stopping.js';
@@ -23,12 +24,24 @@ export interface AttentionOptions extends Omit<InputOptions, 'prefix'> {
   readonly signal?: AbortSignal;
 }
 
+const ATTENTION = options<AttentionOptions>({
+  prependBos: is.boolean,
+  layers: is.numbers,
+  weight: is.oneOf('pattern', 'value'),
+  onProgress: is.callback,
+  signal: is.signal,
+});
+
+const takes = signatures({
+  attentionPatterns: { model: is.model, input: is.prompts, options: ATTENTION },
+});
+
 /**
  * Patterns of one prompt.
  * @returns axes layer × head × query × key; 0 where a key comes after its query.
  * @throws when several prompts are given, or a layer does not exist.
  */
-export async function attentionPatterns(
+export const attentionPatterns = takes.attentionPatterns(async function attentionPatterns(
   model: HookedTransformer,
   input: string | readonly number[],
   options: AttentionOptions = {},
@@ -73,4 +86,4 @@ export async function attentionPatterns(
   } finally {
     cache.dispose();
   }
-}
+});

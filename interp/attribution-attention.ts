@@ -4,6 +4,7 @@
  * it, so it also shows what serves the task in general.
  */
 
+import { is, needed, options, signatures } from '../hooks/check.js';
 import { readInput } from '../hooks/input.js';
 import { measuredRun } from '../hooks/measured-run.js';
 import { mean } from '../hooks/metric.js';
@@ -21,12 +22,29 @@ export interface AttentionAttributionOptions
   readonly corrupted?: AttributionPair['corrupted'];
 }
 
+const ATTENTION_ATTRIBUTION = options<AttentionAttributionOptions>({
+  clean: needed(is.prompts),
+  corrupted: is.prompts,
+  metric: needed(is.metric),
+  prependBos: is.boolean,
+  constant: is.constants,
+  signal: is.signal,
+});
+
+const takes = signatures({
+  attentionAttribution: { model: is.model, options: ATTENTION_ATTRIBUTION },
+  signedHeads: {
+    attribution: is.labelled,
+    options: options<SignedHeadsOptions>({ top: is.count, prompt: is.either(is.oneOf('mean'), is.whole) }),
+  },
+});
+
 /**
  * Pattern · gradient: [prompt, layer, head, query, key]. Of a metric that is the mean over the prompts each has its share:
  * their sum is the attribution. Without `corrupted` in units of the metric.
  * @throws when the prompts differ in length among themselves, or the metric has no gradient.
  */
-export async function attentionAttribution(
+export const attentionAttribution = takes.attentionAttribution(async function attentionAttribution(
   model: HookedTransformer,
   options: AttentionAttributionOptions,
 ): Promise<Labelled> {
@@ -87,7 +105,7 @@ export async function attentionAttribution(
       }),
     }),
   );
-}
+});
 
 /** Options of `signedHeads`. */
 export interface SignedHeadsOptions {
@@ -103,7 +121,7 @@ export interface SignedHeadsOptions {
  * @param attribution of `attentionAttribution`
  * @returns [head, query, key], from 0 to 1
  */
-export function signedHeads(
+export const signedHeads = takes.signedHeads(function signedHeads(
   attribution: Labelled,
   { top = 20, prompt = 'mean' }: SignedHeadsOptions = {},
 ): Labelled {
@@ -133,4 +151,4 @@ export function signedHeads(
     [{ name: 'head', labels: chosen.map((c) => c.name) }, axes[3], axes[4]],
     { ...meta, prompt, largest },
   );
-}
+});

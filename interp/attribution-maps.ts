@@ -14,36 +14,52 @@
  * `attributionMaps` has all of them but the attention from one pair of runs.
  */
 
+import { is, signatures } from '../hooks/check.js';
 import type { HookedTransformer } from '../hooks/model.js';
 import { about, blocksOf, headsByPosOf, headsOf, using } from './attribution-patching.js';
-import type { AttributionPair, AttributionRuns } from './attribution-runs.js';
+import { ATTRIBUTION, type AttributionPair, type AttributionRuns } from './attribution-runs.js';
 import { sumsAlong, withPrompts } from './attribution-sites.js';
 import { positionLabels } from './provenance.js';
 import { type Axis, type Labelled, labelled } from './result.js';
 
+const takes = signatures({
+  attributeResidual: { model: is.model, options: ATTRIBUTION },
+  attributeLayerOutputs: { model: is.model, options: ATTRIBUTION },
+  attributeHeadOutputs: { model: is.model, options: ATTRIBUTION },
+  attributeHeadVectors: { model: is.model, options: ATTRIBUTION },
+  attributeHeadPatterns: { model: is.model, options: ATTRIBUTION },
+  attributionMaps: { model: is.model, options: ATTRIBUTION },
+});
+
 /** States of the residual stream by position: TransformerLens' accumulated_resid(-1, incl_mid=True), attributed. */
-export const attributeResidual = (model: HookedTransformer, options: AttributionPair): Promise<Labelled> =>
-  using(model, options, hooksIn(streams(model)), residualOf);
+export const attributeResidual = takes.attributeResidual(
+  async (model: HookedTransformer, options: AttributionPair): Promise<Labelled> =>
+    using(model, options, hooksIn(streams(model)), residualOf),
+);
 
 /** Embeddings, and what attention layers and MLPs write, by position: decompose_resid(-1), attributed. */
-export const attributeLayerOutputs = (
-  model: HookedTransformer,
-  options: AttributionPair,
-): Promise<Labelled> => using(model, options, hooksIn(outputs(model)), layerOutputsOf);
+export const attributeLayerOutputs = takes.attributeLayerOutputs(
+  async (model: HookedTransformer, options: AttributionPair): Promise<Labelled> =>
+    using(model, options, hooksIn(outputs(model)), layerOutputsOf),
+);
 
 /** What heads write, by position: stack_head_results(-1), attributed. It is read off z, of which it is a linear map. */
-export const attributeHeadOutputs = (model: HookedTransformer, options: AttributionPair): Promise<Labelled> =>
-  using(model, options, vectorNames(model, ['z']), headOutputsOf);
+export const attributeHeadOutputs = takes.attributeHeadOutputs(
+  async (model: HookedTransformer, options: AttributionPair): Promise<Labelled> =>
+    using(model, options, vectorNames(model, ['z']), headOutputsOf),
+);
 
 /** Keys, queries, values and z of each head, by position. */
-export const attributeHeadVectors = (model: HookedTransformer, options: AttributionPair): Promise<Labelled> =>
-  using(model, options, vectorNames(model, VECTORS), headVectorsOf);
+export const attributeHeadVectors = takes.attributeHeadVectors(
+  async (model: HookedTransformer, options: AttributionPair): Promise<Labelled> =>
+    using(model, options, vectorNames(model, VECTORS), headVectorsOf),
+);
 
 /** Each number of each head's pattern. */
-export const attributeHeadPatterns = (
-  model: HookedTransformer,
-  options: AttributionPair,
-): Promise<Labelled> => using(model, options, vectorNames(model, ['pattern']), headPatternsOf);
+export const attributeHeadPatterns = takes.attributeHeadPatterns(
+  async (model: HookedTransformer, options: AttributionPair): Promise<Labelled> =>
+    using(model, options, vectorNames(model, ['pattern']), headPatternsOf),
+);
 
 /** All maps of one pair of prompts. */
 export interface AttributionMaps {
@@ -58,10 +74,10 @@ export interface AttributionMaps {
 }
 
 /** All maps of the demo that compare two prompts, from two forward passes and one backward pass. */
-export const attributionMaps = (
-  model: HookedTransformer,
-  options: AttributionPair,
-): Promise<AttributionMaps> => using(model, options, mapNames(model), mapsOf);
+export const attributionMaps = takes.attributionMaps(
+  async (model: HookedTransformer, options: AttributionPair): Promise<AttributionMaps> =>
+    using(model, options, mapNames(model), mapsOf),
+);
 
 /** The hook points that `mapsOf` needs. */
 export const mapNames = (model: HookedTransformer): string[] => [

@@ -15,8 +15,11 @@
  * clean run, and a part that is not named as an axis is summed. TransformerLens' demo is attribution-maps.ts.
  */
 
+import { is, options, signatures } from '../hooks/check.js';
 import type { HookedTransformer } from '../hooks/model.js';
 import {
+  ATTRIBUTION,
+  ATTRIBUTION_PAIR,
   type AttributionPair,
   type AttributionRuns,
   attributionPair,
@@ -46,13 +49,27 @@ export interface AttributionPasses {
   readonly replaced: number;
 }
 
+const ATTRIBUTION_PATCH = options<AttributionPatchOptions>({
+  ...ATTRIBUTION_PAIR,
+  at: is.text,
+  by: is.texts,
+  only: is.plainObject,
+});
+
+const takes = signatures({
+  attributionPatch: { model: is.model, options: ATTRIBUTION_PATCH },
+  attributeBlocks: { model: is.model, options: ATTRIBUTION },
+  attributeHeads: { model: is.model, options: ATTRIBUTION },
+  attributeHeadsByPos: { model: is.model, options: ATTRIBUTION },
+});
+
 /**
  * What `patch` would give with the same options, to first order.
  * @returns axes `by`, and prompt where the metric is `per: 'prompt'`; `meta.passes` (`AttributionPasses`), `meta.peakBytes` (GPU
  *   memory of the backward pass)
  * @throws as `patch` does, and when the metric has no gradient.
  */
-export async function attributionPatch(
+export const attributionPatch = takes.attributionPatch(async function attributionPatch(
   model: HookedTransformer,
   options: AttributionPatchOptions,
 ): Promise<Labelled> {
@@ -63,19 +80,25 @@ export async function attributionPatch(
     const { axes, values } = await siteMap(runs, at, by, { only, what: METHOD });
     return labelled(values, axes, about(runs, { at }, values.length));
   });
-}
+});
 
 /** `patchBlocks`, to first order: resid_pre, attn_out and mlp_out, [site, layer, pos]. */
-export const attributeBlocks = (model: HookedTransformer, options: AttributionPair): Promise<Labelled> =>
-  alone(model, options, blockSites(model), blocksOf);
+export const attributeBlocks = takes.attributeBlocks(
+  async (model: HookedTransformer, options: AttributionPair): Promise<Labelled> =>
+    alone(model, options, blockSites(model), blocksOf),
+);
 
 /** `patchHeads`, to first order: z, q, k, v and pattern at all positions, [site, layer, head]. */
-export const attributeHeads = (model: HookedTransformer, options: AttributionPair): Promise<Labelled> =>
-  alone(model, options, HEAD_SITES, headsOf);
+export const attributeHeads = takes.attributeHeads(
+  async (model: HookedTransformer, options: AttributionPair): Promise<Labelled> =>
+    alone(model, options, HEAD_SITES, headsOf),
+);
 
 /** `patchHeadsByPos`, to first order: z, q, k, v and pattern (by query), [site, layer, pos, head]. */
-export const attributeHeadsByPos = (model: HookedTransformer, options: AttributionPair): Promise<Labelled> =>
-  alone(model, options, HEAD_SITES, headsByPosOf);
+export const attributeHeadsByPos = takes.attributeHeadsByPos(
+  async (model: HookedTransformer, options: AttributionPair): Promise<Labelled> =>
+    alone(model, options, HEAD_SITES, headsByPosOf),
+);
 
 /** `attributeBlocks` of runs that are there. */
 export const blocksOf = (runs: AttributionRuns): Promise<Labelled> =>

@@ -7,10 +7,12 @@ import type { Constant } from '../engine/tape.js';
 import type { Tensor } from '../engine/tensor.js';
 import type { TextInput } from '../engine/text.js';
 import type { ActivationCache } from '../hooks/cache.js';
+import { is, needed, options, type Spec } from '../hooks/check.js';
 import { measuredRun } from '../hooks/measured-run.js';
 import { type Metric, mean } from '../hooks/metric.js';
 import type { HookedTransformer } from '../hooks/model.js';
 import { differenceOf, sumOfProducts } from '../hooks/products.js';
+import { endsProblem, warningsIn } from './ends.js';
 import { type Pair, readPair } from './pair.js';
 import { provenance } from './provenance.js';
 
@@ -35,6 +37,20 @@ export interface AttributionPair {
   readonly onProgress?: (done: number, total: number) => void;
   readonly signal?: AbortSignal;
 }
+
+/** What it may be. */
+export const ATTRIBUTION_PAIR = {
+  clean: needed(is.prompts),
+  corrupted: needed(is.prompts),
+  metric: needed(is.metric),
+  prependBos: is.boolean,
+  constant: is.constants,
+  gradientsOf: is.oneOf('corrupted', 'clean'),
+  onProgress: is.callback,
+  signal: is.signal,
+} satisfies Spec<AttributionPair>;
+/** What takes nothing else. */
+export const ATTRIBUTION = options<AttributionPair>(ATTRIBUTION_PAIR);
 
 /** Both runs and the gradients of one. Dispose of them. */
 export class AttributionRuns {
@@ -105,6 +121,7 @@ export class AttributionRuns {
     return provenance(this.model, {
       method,
       metric: metric.name,
+      ...(metric.unit && { unit: metric.unit }),
       prompts: pair.changed,
       tokens: pair.changed[0],
       unchanged: pair.unchanged,
@@ -113,6 +130,16 @@ export class AttributionRuns {
       ...this.#about,
       clean: summary(values.clean),
       corrupted: summary(values.corrupted),
+      ...warningsIn(
+        ...(metric.per === 'prompt'
+          ? []
+          : [
+              endsProblem({
+                ...{ zero: mean(values.corrupted), one: mean(values.clean) },
+                ...{ unit: metric.unit ?? null, metric: metric.name },
+              }),
+            ]),
+      ),
       ...more,
     });
   }

@@ -1,5 +1,6 @@
 /** Causal traces of many facts, averaged by what each token is to the subject (ROME's `average_causal_effects`). */
 
+import { is, signatures } from '../hooks/check.js';
 import { mean } from '../hooks/metric.js';
 import type { CausalTrace, WrongAnswer } from './causal-trace.js';
 import { type Labelled, labelled } from './result.js';
@@ -24,11 +25,19 @@ export interface AverageTrace {
   readonly totalEffect: number;
 }
 
+const takes = signatures({
+  averageTraces: {
+    traces: is.listOf(is.having('a trace', 'correct'), 'a list of traces, as causalTrace gives them'),
+  },
+});
+
 /**
  * Averages traces by token role. Wrong answers are left out. A row counts once for each role of its token (`tokenRoles`).
  * @throws when no trace is left, or they differ in kind, window or layers, or lack tokens.
  */
-export function averageTraces(traces: readonly (CausalTrace | WrongAnswer)[]): AverageTrace {
+export const averageTraces = takes.averageTraces(function averageTraces(
+  traces: readonly (CausalTrace | WrongAnswer)[],
+): AverageTrace {
   const known = traces.filter((t): t is CausalTrace => t.correct);
   if (!known.length) throw new Error(`averageTraces: none of ${traces.length} traces has the right answer`);
   const [{ scores, kind, window }] = known;
@@ -61,7 +70,7 @@ export function averageTraces(traces: readonly (CausalTrace | WrongAnswer)[]): A
     }
   });
   const axes = [{ name: 'role', labels: tokenRoleNames }, scores.axes[1]];
-  const { tokens, subject, answer, clean, corrupted, unchanged, work, ...shared } = scores.meta;
+  const { tokens, subject, answer, clean, corrupted, unchanged, warnings, work, ...shared } = scores.meta;
   const metric = 'probability of the answer: restored − corrupted'; // each trace has an answer of its own
   const meta = {
     ...{ ...shared, method: 'average indirect effects', metric },
@@ -76,4 +85,4 @@ export function averageTraces(traces: readonly (CausalTrace | WrongAnswer)[]): A
     highScore,
     totalEffect: highScore - lowScore,
   };
-}
+});

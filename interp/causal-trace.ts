@@ -11,16 +11,22 @@
  * not).
  */
 
+import { is, needed, options, type Spec, signature } from '../hooks/check.js';
 import type { HookedTransformer } from '../hooks/model.js';
 import { type EmbeddingGaussian, embeddingNoise, type NoiseRule, ROME_NOISE } from '../hooks/noise.js';
+import { counterfactuals } from './counterfactuals.js';
+import { notFirst, warningsIn } from './ends.js';
+import type { LensToken } from './lens.js';
+import { answerIds, prob } from './metrics.js';
 import { provenance } from './provenance.js';
 import { type Labelled, labelled } from './result.js';
 import {
   bosOfTokenizer,
-  noiseWarnings,
+  noiseWarning,
   positive,
   restoreGrid,
   subjectOf,
+  textOf,
   topNext,
   traceAxes,
 } from './trace-grid.js';
@@ -56,6 +62,8 @@ export interface CausalTraceOptions {
   readonly disableAttn?: boolean;
   /** Restore at all tokens, at the last one of the subject, or at these positions. Default 'all'. */
   readonly tokens?: 'all' | 'subject_last' | readonly number[];
+  /** The token whose probability is measured, as text (`' Mary'`) or id. Default: what the clean run says next. */
+  readonly answer?: string | number;
   /** The right answer, without a blank: if the model gives another, nothing is traced. */
   readonly expect?: string;
   /** Prepend the beginning-of-text token to a text. Default: as the model's tokenizer does in Python (`tokenizer.addsBos`). */
@@ -79,7 +87,7 @@ export interface CausalTrace {
   readonly lowScore: number;
   /** Of the clean run. */
   readonly highScore: number;
-  /** What the clean run says next. */
+  /** The token whose probability is measured: the given one, or what the clean run says next. */
   readonly answer: Answer;
   readonly tokens: readonly number[];
   /** The subject's tokens [start, end). */
@@ -100,6 +108,32 @@ export interface WrongAnswer {
   readonly highScore: number;
 }
 
+/** What `causalTrace` may be told. */
+export const CAUSAL_TRACE = {
+  prompt: needed(is.prompt),
+  subject: is.either(is.text, is.range),
+  kind: is.oneOf(null, 'mlp', 'attn'),
+  window: is.count,
+  noise: is.noise,
+  subjects: is.subjects,
+  gaussian: is.plainObject,
+  replace: is.boolean,
+  samples: is.count,
+  seed: is.seed,
+  disableMlp: is.boolean,
+  disableAttn: is.boolean,
+  tokens: is.either(is.oneOf('all', 'subject_last'), is.tokens),
+  expect: is.text,
+  answer: is.token,
+  prependBos: is.boolean,
+  onProgress: is.callback,
+  signal: is.signal,
+} satisfies Spec<CausalTraceOptions>;
+const takes = signature('causalTrace', {
+  model: is.model,
+  options: options<CausalTraceOptions>(CAUSAL_TRACE),
+});
+
 const SITES = { state: 'resid_post', mlp: 'mlp_out', attn: 'attn_out' } as const;
 
 /**
@@ -118,7 +152,9 @@ export async function causalTrace(
 export async function causalTrace(
   model: HookedTransformer,
   options: CausalTraceOptions,
+  ...more: []
 ): Promise<CausalTrace | WrongAnswer> {
+  takes(model, options, ...more);
   const { kind = null, noise: rule = ROME_NOISE, samples = 10, seed = 1, replace = false } = options;
   const { prependBos = bosOfTokenizer(model) } = options;
   const { disableMlp = false, disableAttn = false, expect, gaussian, onProgress, signal } = options;
@@ -139,9 +175,13 @@ export async function causalTrace(
   const noise = embeddingNoise(model, rule, { seed, subjects, gaussian });
 
   const [best] = await topNext(model, tokens, { signal });
-  const { token, text, prob: highScore } = best;
+  if (expect !== undefined && best.text.trim() !== expect.trim())
+    return {
+      ...{ correct: false, answer: { token: best.token, text: best.text }, highScore: best.prob },
+    };
+  const measured = options.answer === undefined ? best : await measuredAnswer(model, tokens, options.answer);
+  const { token, text, prob: highScore } = measured;
   const answer = { token, text };
-  if (expect !== undefined && text.trim() !== expect) return { correct: false, answer, highScore };
 
   const positions = positionsOf(where, tokens, subject);
   const severed = [...(disableMlp ? [SITES.mlp] : []), ...(disableAttn ? [SITES.attn] : [])];
@@ -156,15 +196,31 @@ export async function causalTrace(
     metric: grid.metric,
     clean: highScore,
     corrupted: grid.lowScore,
+    unit: 'probability',
     unchanged: grid.unchanged,
     work: grid.work,
     tokens,
-    ...noiseWarnings(rule, highScore, grid.lowScore),
+    ...warningsIn(
+      noiseWarning(rule, `p(${JSON.stringify(text)})`, highScore, grid.lowScore),
+      notFirst(`p(${JSON.stringify(text)})`, answer, highScore, best),
+    ),
   });
   const scores = labelled(grid.values, [pos, layer], meta);
   const { lowScore } = grid;
   const result = { scores, lowScore, highScore, answer, tokens, subject, positions, kind, window };
   return { correct: true, ...result, noise: noise.level };
+}
+
+/** An answer that was given, with its probability in the clean run. */
+async function measuredAnswer(
+  model: HookedTransformer,
+  tokens: readonly number[],
+  given: string | number,
+): Promise<LensToken> {
+  const [[token]] = answerIds('causalTrace: answer', given, { model, rows: [tokens] });
+  // A counterfactual that changes nothing: the clean run, read by the metric that reads all others.
+  const { meta } = await counterfactuals(model, { input: [tokens] }, [[]], prob(token));
+  return { token, text: textOf(model, token), prob: meta.base as number };
 }
 
 /** Where clean activations are restored. */

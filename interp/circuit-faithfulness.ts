@@ -11,10 +11,11 @@
  * are no error: what was left out may have worked against the behaviour.
  */
 
+import { is, needed, options, signatures } from '../hooks/check.js';
 import { EdgeRuns } from '../hooks/edge-runs.js';
 import { mean } from '../hooks/metric.js';
 import type { HookedTransformer } from '../hooks/model.js';
-import { type EdgePair, edgePair, promptsOf } from './edge-attribution.js';
+import { EDGE_PAIR, type EdgePair, edgePair, promptsOf } from './edge-attribution.js';
 import type { EdgeList } from './edge-list.js';
 import { provenance } from './provenance.js';
 import { type Labelled, labelled } from './result.js';
@@ -33,6 +34,19 @@ export interface FaithfulnessOptions extends EdgePair {
   readonly onProgress?: (done: number, total: number) => void;
 }
 
+const FAITHFULNESS = options<FaithfulnessOptions>({
+  ...EDGE_PAIR,
+  edges: needed(is.having('an EdgeList', 'topEdges', 'indices', 'scores')),
+  sizes: is.numbers,
+  by: is.oneOf('magnitude', 'score'),
+  complement: is.boolean,
+  onProgress: is.callback,
+});
+
+const takes = signatures({
+  circuitFaithfulness: { model: is.model, options: FAITHFULNESS },
+});
+
 /**
  * Faithfulness of circuits of growing size; of several prompts the metric's mean counts.
  * @returns axes kept (circuit, complement) × edges; `figure(result)` draws the curves. `meta.connected`: how many edges of each
@@ -40,7 +54,7 @@ export interface FaithfulnessOptions extends EdgePair {
  *   metric of the two runs
  * @throws when the edges are of another model, the prompts differ in length, or the metric is the same for both.
  */
-export async function circuitFaithfulness(
+export const circuitFaithfulness = takes.circuitFaithfulness(async function circuitFaithfulness(
   model: HookedTransformer,
   options: FaithfulnessOptions,
 ): Promise<Labelled> {
@@ -84,7 +98,7 @@ export async function circuitFaithfulness(
   } finally {
     runs.dispose();
   }
-}
+});
 
 /** @throws unless the edges are those of a model of this shape. */
 export function checkModel({ config }: HookedTransformer, { shape }: EdgeList, what: string): void {

@@ -9,6 +9,7 @@
 
 import type { Tensor } from '../engine/tensor.js';
 import { blockNorms } from '../hooks/block-norms.js';
+import { is, needed, options, signatures } from '../hooks/check.js';
 import { normals } from '../hooks/draw.js';
 import type { HookedTransformer } from '../hooks/model.js';
 import type { HostTensor } from '../weights/types.js';
@@ -17,22 +18,54 @@ import { type HostMatrix, lengthOf, type Matrix64, transpose } from './linear-al
 import { provenance } from './provenance.js';
 import { type Labelled, labelled } from './result.js';
 
+const HEAD = { layer: needed(is.integer), head: is.integer };
+const WRITER = is.either(is.oneOf('embed', 'pos_embed'), options<{ layer: number; head?: number }>(HEAD));
+const READER = is.either(
+  is.oneOf('unembed'),
+  options<{ layer: number; head?: number; input?: string }>({ ...HEAD, input: is.oneOf('q', 'k', 'v') }),
+);
+const BIAS = options<AccumulatedBiasOptions>({ mlpInput: is.boolean, includeMlpBiases: is.boolean });
+const COMPOSITION = options<CompositionOptions>({
+  baseline: is.either(
+    is.boolean,
+    options<{ samples?: number; seed?: number }>({ samples: is.count, seed: is.seed }),
+  ),
+  onProgress: is.callback,
+  signal: is.signal,
+});
+
+const takes = signatures({
+  ovCircuit: { model: is.model, layer: is.integer, head: is.integer },
+  qkCircuit: { model: is.model, layer: is.integer, head: is.integer },
+  virtualWeights: { model: is.model, from: WRITER, to: READER },
+  accumulatedBias: { model: is.model, layer: is.integer, options: BIAS },
+  compositionScores: { model: is.model, mode: is.oneOf('Q', 'K', 'V'), options: COMPOSITION },
+});
+
 /** W_V · W_O: what the head adds to the stream where it attends, [dModel, dModel]. b_V·W_O and b_O come on top of it. */
-export function ovCircuit(model: HookedTransformer, layer: number, head: number): FactoredMatrix {
+export const ovCircuit = takes.ovCircuit(function ovCircuit(
+  model: HookedTransformer,
+  layer: number,
+  head: number,
+): FactoredMatrix {
   checkHead(model, layer, head);
   const { W_V, W_O } = model.weights;
   return new FactoredMatrix(ofHead(W_V[layer], head), ofHead(W_O[layer], head));
-}
+});
 
 /**
  * W_Q · W_Kᵀ: query · circuit · keyᵀ is the attention score before it is divided by √dHead, [dModel, dModel]. The terms of b_Q and b_K
  * come on top of it.
  */
-export function qkCircuit(model: HookedTransformer, layer: number, head: number): FactoredMatrix {
+export const qkCircuit = takes.qkCircuit(function qkCircuit(
+  model: HookedTransformer,
+  layer: number,
+  head: number,
+): FactoredMatrix {
   checkHead(model, layer, head);
   const { W_Q, W_K } = model.weights;
   return new FactoredMatrix(ofHead(W_Q[layer], head), transpose(ofHead(W_K[layer], head)));
-}
+});
 
 // ---- virtual weights -----------------------------------------------------------------------------------------------
 
@@ -50,7 +83,11 @@ export type Reader =
  * [neurons of layer 3, neurons of layer 7], factored through d_model.
  * @throws when the writer comes after the reader.
  */
-export function virtualWeights(model: HookedTransformer, from: Writer, to: Reader): FactoredMatrix {
+export const virtualWeights = takes.virtualWeights(function virtualWeights(
+  model: HookedTransformer,
+  from: Writer,
+  to: Reader,
+): FactoredMatrix {
   const w = model.weights;
   const writes = (): HostMatrix => {
     if (from === 'embed') return w.W_E;
@@ -77,7 +114,7 @@ export function virtualWeights(model: HookedTransformer, from: Writer, to: Reade
       `virtualWeights from ${JSON.stringify(from)} to ${JSON.stringify(to)}: nothing flows back; the writer must come first`,
     );
   return new FactoredMatrix(A, B);
-}
+});
 
 /** W_in [dModel, dMlp] or W_out [dMlp, dModel] of a layer. @throws when the model has no MLPs. */
 export function mlpMatrix(model: HookedTransformer, layer: number, which: 'W_in' | 'W_out'): HostTensor {
@@ -98,7 +135,7 @@ export interface AccumulatedBiasOptions {
  * The sum of all b_O and b_out before block `layer` (0 … nLayers): the part of the residual stream there that is the same for
  * every input. [dModel]
  */
-export function accumulatedBias(
+export const accumulatedBias = takes.accumulatedBias(function accumulatedBias(
   model: HookedTransformer,
   layer: number,
   { mlpInput = false, includeMlpBiases = true }: AccumulatedBiasOptions = {},
@@ -120,7 +157,7 @@ export function accumulatedBias(
   }
   if (mlpInput) add(b_O[layer]);
   return Float32Array.from(sum);
-}
+});
 
 // ---- composition ---------------------------------------------------------------------------------------------------
 
@@ -141,7 +178,7 @@ export interface CompositionOptions {
  * is left, and of each pair [dHead, dHead], made on the GPU layer by layer.
  * @returns axes source layer × source head × layer × head
  */
-export async function compositionScores(
+export const compositionScores = takes.compositionScores(async function compositionScores(
   model: HookedTransformer,
   mode: 'Q' | 'K' | 'V',
   { baseline = false, onProgress, signal }: CompositionOptions = {},
@@ -199,7 +236,7 @@ export async function compositionScores(
   const metric = `${mode}-composition${random ? ' above random heads' : ''}`;
   const about = { method: 'composition scores', mode, metric, ...(random && { baseline: random }) };
   return labelled(values, axes, provenance(model, about));
-}
+});
 
 /** Circuits of a layer's heads, less their orthonormal parts, one below the other on the GPU; and the norm of each. */
 interface Stacked {

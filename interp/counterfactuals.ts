@@ -3,6 +3,7 @@
  * one forward pass, exactly as a loop of whole runs would.
  */
 
+import { is, options, signatures } from '../hooks/check.js';
 import {
   type PlannedSweep,
   type SweepCell,
@@ -14,8 +15,19 @@ import type { Base, Counterfactual } from '../hooks/interventions.js';
 import type { Metric } from '../hooks/metric.js';
 import type { HookedTransformer } from '../hooks/model.js';
 import { type Sweep, startSweep } from '../hooks/sweep.js';
+import { SWEEP } from '../hooks/sweep-options.js';
 import type { Labelled } from './result.js';
 import { laidOut, layoutOf } from './sweep.js';
+
+const takes = signatures({
+  counterfactuals: {
+    model: is.model,
+    base: is.base,
+    list: is.counterfactuals,
+    metric: is.metric,
+    options: options<SweepOptions>(SWEEP),
+  },
+});
 
 /**
  * The metric of each counterfactual.
@@ -33,7 +45,7 @@ import { laidOut, layoutOf } from './sweep.js';
  * await counterfactuals(model, { input: corrupted, sources: { clean } },
  *   [[{ at: 'blocks.3.attn.hook_z', head: 5, pos: 10, set: { from: 'clean' } }]], logitDiff(' Mary', ' John'))
  */
-export function counterfactuals(
+export const counterfactuals = takes.counterfactuals(function counterfactuals(
   model: HookedTransformer,
   base: Base,
   list: readonly Counterfactual[],
@@ -41,7 +53,7 @@ export function counterfactuals(
   options: SweepOptions = {},
 ): Sweep<SweepCell, Labelled> {
   return startSweep(cells(model, base, list, metric, options));
-}
+});
 
 async function* cells(
   model: HookedTransformer,

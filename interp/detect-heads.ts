@@ -5,6 +5,7 @@
 
 import type { Tensor } from '../engine/tensor.js';
 import type { TextInput } from '../engine/text.js';
+import { is, options, signatures } from '../hooks/check.js';
 import { readInput } from '../hooks/input.js';
 import type { HookedTransformer } from '../hooks/model.js';
 import { type HeadKind, targetsOf } from './attention-targets.js';
@@ -48,13 +49,30 @@ export interface DetectOptions {
   readonly signal?: AbortSignal;
 }
 
+const PATTERN = {
+  ...is.either(is.text, is.nested, is.plainObject),
+  what: "'previous_token_head', 'duplicate_token_head', 'induction_head' or a matrix",
+};
+const DETECT = options<DetectOptions>({
+  heads: is.either(is.listOf(is.range, 'pairs [layer, head]'), is.plainObject),
+  errorMeasure: is.oneOf('mul', 'abs'),
+  excludeBos: is.boolean,
+  excludeCurrentToken: is.boolean,
+  prependBos: is.boolean,
+  signal: is.signal,
+});
+
+const takes = signatures({
+  detectHeads: { model: is.model, input: is.prompts, pattern: PATTERN, options: DETECT },
+});
+
 /**
  * Scores of each head; of several texts their mean (with these options, where TransformerLens forgets them). With `'mul'`, a head
  * whose attention is all left out scores NaN, as there.
  * @returns axes layer × head; `meta.note` says when a pattern is not of zeros and ones though `'mul'` expects it.
  * @throws when a text has a single token, or a matrix does not fit it.
  */
-export async function detectHeads(
+export const detectHeads = takes.detectHeads(async function detectHeads(
   model: HookedTransformer,
   input: TextInput,
   pattern: DetectionPattern,
@@ -96,7 +114,7 @@ export async function detectHeads(
     ...(!plain && errorMeasure === 'mul' && { note: 'the pattern has values other than 0 and 1' }),
   });
   return labelled(values, axes, meta);
-}
+});
 
 /** Scores of one text, [layer · head]; 0 in layers that were not asked for. */
 async function rowScores(

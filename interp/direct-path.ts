@@ -10,6 +10,7 @@
  */
 
 import type { ActivationCache } from '../hooks/cache.js';
+import { is, needed, options, signatures } from '../hooks/check.js';
 import type { Counterfactual } from '../hooks/interventions.js';
 import type { HookedTransformer } from '../hooks/model.js';
 import { actName } from '../hooks/names.js';
@@ -21,7 +22,7 @@ import type { HostTensor } from '../weights/types.js';
 import { type Cells, cellsOf } from './cells.js';
 import type { Pair } from './pair.js';
 import { nodeOf, type PathSender } from './path-nodes.js';
-import { firstChange, type PathPair, pathPair, pathPlan } from './path-patching.js';
+import { firstChange, PATH_PAIR, type PathPair, pathPair, pathPlan } from './path-patching.js';
 import type { Labelled } from './result.js';
 import { type MapCell, sweepMap } from './sweep.js';
 
@@ -33,6 +34,16 @@ export interface DirectPathOptions extends PathPair {
   readonly to: 'q' | 'k' | 'v';
 }
 
+const DIRECT_PATH = options<DirectPathOptions>({
+  ...PATH_PAIR,
+  sender: needed(options<PathSender>({ layer: needed(is.integer), head: is.integer })),
+  to: needed(is.oneOf('q', 'k', 'v')),
+});
+
+const takes = signatures({
+  pathPatchDirect: { model: is.model, options: DIRECT_PATH },
+});
+
 /**
  * The metric when one sender's direct path to each head has its value of the new prompt: 0 is the original run
  * (TransformerLens: corrupted), 1 the run of the new prompt (clean).
@@ -40,7 +51,7 @@ export interface DirectPathOptions extends PathPair {
  *   the sender's layer are 0.
  * @throws when the prompts differ in length or are the same, or the sender is not in the model.
  */
-export function pathPatchDirect(
+export const pathPatchDirect = takes.pathPatchDirect(function pathPatchDirect(
   model: HookedTransformer,
   options: DirectPathOptions,
 ): Sweep<MapCell, Labelled> {
@@ -56,7 +67,7 @@ export function pathPatchDirect(
     return pathPlan(pair, metric, { axes, list, meta });
   };
   return sweepMap(model, plan, options);
-}
+});
 
 const MATRICES = { q: 'W_Q', k: 'W_K', v: 'W_V' } as const;
 

@@ -3,6 +3,7 @@
  * 2022, TransformerLens' SVDInterpreter). They are multiplied with W_U as the model has it, without the last layer norm.
  */
 
+import { is, needed, optional, options, signatures } from '../hooks/check.js';
 import type { HookedTransformer } from '../hooks/model.js';
 import { gainAt, normAt } from '../weights/norm.js';
 import { mlpMatrix, ovCircuit } from './circuits.js';
@@ -10,11 +11,24 @@ import { type HostMatrix, scaleColumns, transpose } from './linear-algebra.js';
 import { type TokenTable, topTokens } from './token-circuits.js';
 import { topSingular } from './top-singular.js';
 
+const SVD = options<SvdInterpreterOptions>({
+  matrix: needed(is.oneOf('OV', 'w_in', 'w_out')),
+  layer: needed(is.integer),
+  head: is.integer,
+  vectors: is.count,
+  k: is.count,
+});
+
+const takes = signatures({
+  neuronToLogits: { model: is.model, layer: is.integer, neuron: is.integer, k: optional(is.count) },
+  svdInterpreter: { model: is.model, options: SVD },
+});
+
 /**
  * The tokens that a neuron's output makes likelier when it is active, and those it makes less likely: its row of W_out · W_U.
  * @returns axes neuron × rank, of one neuron
  */
-export async function neuronToLogits(
+export const neuronToLogits = takes.neuronToLogits(async function neuronToLogits(
   model: HookedTransformer,
   layer: number,
   neuron: number,
@@ -32,7 +46,7 @@ export async function neuronToLogits(
   } finally {
     row.dispose();
   }
-}
+});
 
 /** Options of `svdInterpreter`. */
 export interface SvdInterpreterOptions {
@@ -59,7 +73,7 @@ export interface SvdInterpretation extends TokenTable {
  * other way: it is shown with the sign that makes its largest product positive.
  * @returns axes vector × rank
  */
-export async function svdInterpreter(
+export const svdInterpreter = takes.svdInterpreter(async function svdInterpreter(
   model: HookedTransformer,
   { matrix, layer, head, vectors = 10, k = 10 }: SvdInterpreterOptions,
 ): Promise<SvdInterpretation> {
@@ -83,7 +97,7 @@ export async function svdInterpreter(
   } finally {
     x.dispose();
   }
-}
+});
 
 /** The largest singular values, and their vectors in the residual stream, one a row. */
 function singularDirections(

@@ -10,6 +10,7 @@
 
 import type { Tensor } from '../engine/tensor.js';
 import { runToFinal } from '../hooks/cached-run.js';
+import { is, options, signatures } from '../hooks/check.js';
 import {
   type DirectBy,
   type DirectTarget,
@@ -55,6 +56,23 @@ export interface DlaResult extends Labelled {
   readonly heads?: Labelled;
 }
 
+const DLA = options<DlaOptions>({
+  token: is.answers,
+  tokens: is.listOf(is.answers, 'a pair of tokens, [correct, wrong]'),
+  direction: is.either(is.tensor, is.numbers),
+  by: is.oneOf('layer', 'component', 'head', 'neuron', 'source'),
+  pos: is.either(is.pos, is.oneOf('all')),
+  layerNorm: is.oneOf('frozen', 'none'),
+  per: is.oneOf('batch', 'prompt'),
+  prependBos: is.boolean,
+  onProgress: is.callback,
+  signal: is.signal,
+});
+
+const takes = signatures({
+  directLogitAttribution: { model: is.model, input: is.prompts, options: DLA },
+});
+
 /**
  * Axes: component; prompt, where there are several and `per` is `'prompt'`; pos, unless it is one position. `by: 'source'`, of
  * one prompt and position: component × source, with a last column, `no source`, for what no attention brings.
@@ -62,7 +80,7 @@ export interface DlaResult extends Labelled {
  * `meta.logit` is what is attributed as the model computes it, `meta.sum` the sum of the rows (numbers, or lists over the axes
  * after the first), `meta.error` their largest difference.
  */
-export async function directLogitAttribution(
+export const directLogitAttribution = takes.directLogitAttribution(async function directLogitAttribution(
   model: HookedTransformer,
   input: string | readonly string[] | readonly number[] | readonly (readonly number[])[],
   options: DlaOptions,
@@ -105,7 +123,7 @@ export async function directLogitAttribution(
     cache.dispose();
     final.dispose();
   }
-}
+});
 
 const METHOD = 'direct logit attribution';
 

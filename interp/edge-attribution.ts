@@ -16,6 +16,7 @@
  */
 
 import type { TextInput } from '../engine/text.js';
+import { is, needed, options, type Spec, signatures } from '../hooks/check.js';
 import { edgeScores } from '../hooks/edge-scores.js';
 import type { Metric } from '../hooks/metric.js';
 import type { HookedTransformer } from '../hooks/model.js';
@@ -46,6 +47,25 @@ export interface EdgeAttributionOptions extends EdgePair {
   readonly onProgress?: (done: number, total: number) => void;
 }
 
+/** What `EdgePair` may be. */
+export const EDGE_PAIR = {
+  clean: needed(is.prompts),
+  corrupted: needed(is.prompts),
+  metric: needed(is.metric),
+  prependBos: is.boolean,
+  signal: is.signal,
+} satisfies Spec<EdgePair>;
+const EDGE_ATTRIBUTION = options<EdgeAttributionOptions>({
+  ...EDGE_PAIR,
+  method: is.oneOf('EAP', 'EAP-IG'),
+  steps: is.count,
+  onProgress: is.callback,
+});
+
+const takes = signatures({
+  edgeAttribution: { model: is.model, options: EDGE_ATTRIBUTION },
+});
+
 /**
  * The score of every edge, in the unit of the metric (not normalised).
  * @returns `topEdges(n)` and `threshold(x)` give circuits; `meta.corrupted` is the metric of that run (EAP only),
@@ -55,7 +75,7 @@ export interface EdgeAttributionOptions extends EdgePair {
  * const edges = await edgeAttribution(model, { clean, corrupted, metric: logitDiff(' Mary', ' John'), method: 'EAP-IG' })
  * for (const { sender, receiver, score } of edges.topEdges(10)) console.log(sender, receiver, score)
  */
-export async function edgeAttribution(
+export const edgeAttribution = takes.edgeAttribution(async function edgeAttribution(
   model: HookedTransformer,
   options: EdgeAttributionOptions,
 ): Promise<EdgeList> {
@@ -85,7 +105,7 @@ export async function edgeAttribution(
   } finally {
     endWatch();
   }
-}
+});
 
 /** The tokens of both prompts. @throws when they do not go together. */
 export function edgePair(model: HookedTransformer, { clean, corrupted, prependBos }: EdgePair) {

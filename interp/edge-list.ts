@@ -1,6 +1,9 @@
 /** Edges of a model with a score each: all of them, the best, or a circuit. A compact structure that prints and saves itself. */
 
+import { checkedMethods, is, optional, options, signature } from '../hooks/check.js';
 import { EdgeGraph, type EdgeNode } from '../hooks/edge-graph.js';
+import { quoted, shownJson } from '../weights/messages.js';
+import { eapIgText, edgesText, readEdges } from './edge-json.js';
 import { csvField } from './export.js';
 
 export type { EdgeNode } from '../hooks/edge-graph.js';
@@ -23,8 +26,6 @@ export interface Edge {
   readonly index: number;
 }
 
-const FORMAT = 'glassbox edges';
-
 /** Edges and their scores; `for (const { sender, receiver, score } of edges)`. */
 export class EdgeList {
   /** Internal: the graph whose edges these are. */
@@ -43,7 +44,9 @@ export class EdgeList {
     indices: Uint32Array,
     scores: Float32Array,
     meta: Readonly<Record<string, unknown>> = {},
+    ...more: []
   ) {
+    takes({ nLayers, nHeads, attnOnly }, indices, scores, meta, ...more);
     this.shape = { nLayers, nHeads, attnOnly };
     this.graph = new EdgeGraph(this.shape);
     const { count } = this.graph;
@@ -137,20 +140,44 @@ export class EdgeList {
     return `${['sender,receiver,score', ...lines].join('\n')}\n`;
   }
 
-  /** For `EdgeList.fromJson`. */
-  toJson(): string {
-    const { shape, meta } = this;
-    const [indices, scores] = [Array.from(this.indices), Array.from(this.scores)];
-    return `${JSON.stringify({ format: FORMAT, version: 1, shape, meta, indices, scores })}\n`;
+  /**
+   * For `EdgeList.fromJson`; with `format: 'eap-ig'` as EAP-IG and the MIB benchmark read it. In the circuit are then the edges
+   * that were when the list was read from such a file, else those of this list.
+   */
+  toJson({ format }: { format?: 'eap-ig' } = {}): string {
+    if (format === undefined) return edgesText(this.shape, this.indices, this.scores, this.meta);
+    if (format !== 'eap-ig')
+      throw new Error(`format ${shownJson(format)}: only 'eap-ig' is written besides our own`);
+    if (this.shape.attnOnly)
+      throw new Error("format 'eap-ig': an attention-only model has no MLPs, which EAP-IG expects");
+    const score = new Map(Array.from(this.indices, (e, i) => [e, this.scores[i]]));
+    const { inGraph, dModel } = this.meta as { inGraph?: readonly number[]; dModel?: number };
+    const held = inGraph?.filter((e) => score.has(e)) ?? this.indices;
+    return eapIgText(this.graph, this.shape, score, new Set(held), dModel);
   }
 
-  /** Reads what `toJson` wrote. @throws when it is something else. */
-  static fromJson(text: string): EdgeList {
-    const read = JSON.parse(text);
-    if (read?.format !== FORMAT || read.version !== 1)
-      throw new Error('EdgeList.fromJson: these are no edges that toJson has written');
-    const { shape, indices, scores, meta } = read;
-    return new EdgeList(shape, Uint32Array.from(indices), Float32Array.from(scores), meta);
+  /**
+   * Reads what `toJson` wrote, or a circuit of EAP-IG and the MIB benchmark: all its edges with their scores;
+   * `meta.inGraph` holds the numbers of those in the circuit.
+   * @param only `'circuit'`: only the edges that the file says are in the circuit
+   * @throws when it is something else
+   */
+  static fromJson(text: string, { only }: { only?: 'circuit' } = {}): EdgeList {
+    const { shape, names, inGraph, meta, ...read } = readEdges(text);
+    const graph = new EdgeGraph(shape);
+    const numbers = names ? edgeNumbers(graph, names) : read.indices!;
+    if (only !== undefined && (only !== 'circuit' || !inGraph))
+      throw new Error(
+        `EdgeList.fromJson: only ${shownJson(only)}: 'circuit' is known, and the file must say what is in it`,
+      );
+    const kept = numbers.map((_, i) => i).filter((i) => only === undefined || inGraph![i]);
+    const more = inGraph && { inGraph: numbers.filter((_, i) => inGraph[i]) };
+    return new EdgeList(
+      shape,
+      Uint32Array.from(kept, (i) => numbers[i]),
+      Float32Array.from(kept, (i) => read.scores[i]),
+      { ...meta, ...more },
+    );
   }
 
   #order(compare: ((i: number, j: number) => number) | null): Uint32Array {
@@ -163,6 +190,53 @@ export class EdgeList {
     const scores = Float32Array.from(places, (i) => this.scores[i]);
     return new EdgeList(this.shape, indices, scores, this.meta);
   }
+}
+
+const shape = is.having("a model's config", 'nLayers', 'nHeads');
+const takes = signature('EdgeList', {
+  shape,
+  indices: is.tokens,
+  scores: is.either(is.numbers, is.listOf({ what: '', is: (v) => typeof v === 'number' }, '')),
+  meta: optional(is.plainObject),
+});
+const ends = { sender: is.text, receiver: is.text };
+checkedMethods<Pick<typeof EdgeList, 'of' | 'fromJson'>>(
+  EdgeList,
+  {
+    of: { shape, edges: is.iterable },
+    fromJson: { text: is.text, options: options<{ only?: 'circuit' }>({ only: is.oneOf('circuit') }) },
+  },
+  'EdgeList.',
+);
+checkedMethods(
+  EdgeList.prototype,
+  {
+    at: { i: is.whole },
+    score: ends,
+    topEdges: {
+      n: is.whole,
+      options: options<{ by?: 'magnitude' | 'score' }>({ by: is.oneOf('magnitude', 'score') }),
+    },
+    threshold: { least: is.number },
+    connected: {},
+    mask: null,
+    toCsv: {},
+    toJson: { options: options<{ format?: 'eap-ig' }>({ format: is.oneOf('eap-ig') }) },
+  },
+  'EdgeList.',
+);
+
+/** Edges by their names in EAP-IG, `a0.h1->a1.h0<q>`. @throws when the graph has no such edge. */
+function edgeNumbers(graph: EdgeGraph, names: readonly string[]): number[] {
+  const senders = new Map(graph.senders.map((node, i) => [node.label, i]));
+  const receivers = new Map(graph.receivers.map((node, i) => [node.label, i]));
+  return names.map((name) => {
+    const [from, to] = name.split('->');
+    const [sender, receiver] = [senders.get(from), receivers.get(to)];
+    const edge = sender === undefined || receiver === undefined ? null : graph.edge(sender, receiver);
+    if (edge === null) throw new Error(`EdgeList.fromJson: ${quoted(name)} is no edge of this model's graph`);
+    return edge;
+  });
 }
 
 function edgeNumber(graph: EdgeGraph, from: string, to: string): number {

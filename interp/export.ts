@@ -1,13 +1,20 @@
 /** Results as text, for files: CSV for spreadsheets and data frames, JSON that can be read back. Nothing is written here. */
 
+import { is, signatures } from '../hooks/check.js';
 import { parseJson } from '../weights/text.js';
 import { type Labelled, labelled } from './result.js';
+
+const takes = signatures({
+  toCsv: { result: is.labelled },
+  toJson: { result: is.labelled },
+  fromJson: { text: is.text },
+});
 
 /**
  * A result as CSV (RFC 4180), a line a cell: a column with the label of each axis, then `value`. Values have as many digits
  * as tell one f32 from the next; `NaN`, `Infinity` and `-Infinity` stand as such.
  */
-export function toCsv({ values, axes }: Labelled): string {
+export const toCsv = takes.toCsv(function toCsv({ values, axes }: Labelled): string {
   const labels = axes.map((axis) => axis.labels.map(csvField));
   const lines = [[...axes.map((axis) => csvField(axis.name)), 'value'].join(',')];
   const at = axes.map(() => 0);
@@ -16,7 +23,7 @@ export function toCsv({ values, axes }: Labelled): string {
     for (let axis = axes.length - 1; axis >= 0 && ++at[axis] === labels[axis].length; axis--) at[axis] = 0;
   }
   return `${lines.join('\n')}\n`;
-}
+});
 
 /** A field of CSV: quoted where it must be, and where blanks at an end could get lost. */
 export const csvField = (text: string): string =>
@@ -38,7 +45,7 @@ const FORMAT = 'glassbox result';
  * A result as JSON: axes, values and `meta`, for `fromJson`. Numbers that JSON does not have are strings among the values and
  * `{ "$number": "NaN" }` in `meta`, typed arrays there are lists. What a method adds beside the labelled array is left out.
  */
-export function toJson({ values, axes, meta }: Labelled): string {
+export const toJson = takes.toJson(function toJson({ values, axes, meta }: Labelled): string {
   const plain = (_: string, value: unknown) => {
     if (ArrayBuffer.isView(value)) return Array.from(value as Float32Array);
     return typeof value === 'number' && !Number.isFinite(value) ? { $number: String(value) } : value;
@@ -46,10 +53,10 @@ export function toJson({ values, axes, meta }: Labelled): string {
   const head = JSON.stringify({ format: FORMAT, version: 1, axes, meta }, plain);
   const numbers = Array.from(values, (v) => (Number.isFinite(v) ? shortest(v) : `"${v}"`));
   return `${head.slice(0, -1)},"values":[${numbers.join(',')}]}\n`;
-}
+});
 
 /** Reads what `toJson` wrote. @throws when it is something else, or the values do not fill the axes. */
-export function fromJson(text: string): Labelled {
+export const fromJson = takes.fromJson(function fromJson(text: string): Labelled {
   const number = (_: string, value: unknown) =>
     value !== null && typeof value === 'object' && '$number' in value ? Number(value.$number) : value;
   const read = parseJson(text, 'fromJson', number) as Partial<
@@ -64,4 +71,4 @@ export function fromJson(text: string): Labelled {
     values,
   } = read as { axes?: Labelled['axes']; meta?: object; values?: unknown[] };
   return labelled(Float32Array.from(values ?? [], Number), axes, { ...meta }, 'allowed');
-}
+});

@@ -4,6 +4,7 @@
  * values, eigenvalues) comes from the two thin factors, and from matrices [d_head, d_head] made of them.
  */
 
+import { checkedMethods, is, optional, signature } from '../hooks/check.js';
 import {
   type Complex,
   checkMatrix,
@@ -37,7 +38,8 @@ export class FactoredMatrix {
   #svd: Svd | null = null;
 
   /** @throws when the inner axes differ. */
-  constructor(A: HostMatrix, B: HostMatrix) {
+  constructor(A: HostMatrix, B: HostMatrix, ...more: []) {
+    takes(A, B, ...more);
     checkMatrix(A, 'A of a factored matrix');
     checkMatrix(B, 'B of a factored matrix');
     if (A.shape[1] !== B.shape[0])
@@ -259,6 +261,37 @@ export class FactoredMatrix {
     if (m !== n) throw new Error(`${what} of a matrix of ${m} × ${n}: only square matrices have that`);
   }
 }
+
+const matrix = is.having('a matrix { shape, data }', 'shape', 'data');
+const factor = is.either(matrix, is.having('a FactoredMatrix', 'A', 'B'));
+const span = is.either(is.oneOf(null), is.integer, is.range);
+const spans = { ...span, what: 'null (all), a number or [start, end)' };
+checkedMethods(
+  FactoredMatrix.prototype,
+  {
+    matmul: { other: factor },
+    leftMatmul: { matrix },
+    apply: { x: is.numbers },
+    mul: { scalar: is.number },
+    slice: { rows: spans, columns: optional(spans) },
+    rows: { indices: is.numbers },
+    columns: { indices: is.numbers },
+    row: { i: is.integer },
+    column: { j: is.integer },
+    get: { i: is.integer, j: is.integer },
+    corner: { n: optional(is.count) },
+    svd: {},
+    eigenvalues: {},
+    norm: {},
+    trace: {},
+    makeEven: {},
+    collapseLeft: {},
+    collapseRight: {},
+    toString: {},
+  },
+  'FactoredMatrix.',
+);
+const takes = signature('FactoredMatrix', { A: matrix, B: matrix });
 
 function identity(n: number): Matrix64 {
   const out = zeros(n, n);

@@ -1,5 +1,6 @@
 /** Collections of factual prompts: ROME's `known_1000.json`, facts that GPT-2 XL knows. */
 
+import { is, signatures } from '../hooks/check.js';
 import { fileError, quoted, shownJson } from '../weights/messages.js';
 import { parseJson } from '../weights/text.js';
 
@@ -19,15 +20,19 @@ export interface Fact {
   readonly relationId?: string;
 }
 
+const takes = signatures({
+  readFacts: { json: is.text },
+});
+
 /**
  * Facts from JSON: a list of `{ prompt, subject, attribute, ... }` with ROME's other fields, which may be missing.
  * @throws an Error that names the row and what is wrong with it.
  */
-export function readFacts(json: string): Fact[] {
+export const readFacts = takes.readFacts(function readFacts(json: string): Fact[] {
   const rows = parseJson(json, 'facts');
   if (!Array.isArray(rows)) throw new Error('facts: a list of { prompt, subject, attribute } is needed');
   return rows.map(readFact);
-}
+});
 
 const OPTIONAL = [
   ['template', 'template', 'string'],

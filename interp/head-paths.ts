@@ -11,11 +11,12 @@
  */
 
 import type { Tensor } from '../engine/tensor.js';
+import { is, options, signatures } from '../hooks/check.js';
 import { gradientAtInput, type NormPassage, pathProducts, written } from '../hooks/head-reads.js';
 import type { HookedTransformer } from '../hooks/model.js';
 import { hasNorms } from '../weights/norm.js';
 import { using } from './attribution-patching.js';
-import type { AttributionPair, AttributionRuns } from './attribution-runs.js';
+import { ATTRIBUTION_PAIR, type AttributionPair, type AttributionRuns } from './attribution-runs.js';
 import { gather, withPrompts } from './attribution-sites.js';
 import { nodeOf, type PathReceiver, type PathSender, receiverLabel, receiversOf } from './path-nodes.js';
 import { positionLabels } from './provenance.js';
@@ -39,13 +40,25 @@ export interface HeadPathOptions extends AttributionPair {
   readonly layerNorm?: 'frozen' | 'computed';
 }
 
+const HEAD_PATHS = options<HeadPathOptions>({
+  ...ATTRIBUTION_PAIR,
+  senders: is.listOf(is.plainObject, 'a list of { layer, head }'),
+  receivers: is.listOf(is.plainObject, 'a list of { layer, head, input }'),
+  by: is.texts,
+  layerNorm: is.oneOf('frozen', 'computed'),
+});
+
+const takes = signatures({
+  headPathAttribution: { model: is.model, options: HEAD_PATHS },
+});
+
 /**
  * Attributions of direct paths from heads to heads, normalised: 0 = the corrupted run, 1 = the clean run.
  * @returns axes `by`; receivers are called `L9H6.q`, as in `pathPatch`, senders `L5H5`. 0 where the sender does not come before
  *   the receiver.
  * @throws when the prompts differ in length among themselves, or a head is not in the model.
  */
-export async function headPathAttribution(
+export const headPathAttribution = takes.headPathAttribution(async function headPathAttribution(
   model: HookedTransformer,
   options: HeadPathOptions,
 ): Promise<Labelled> {
@@ -57,7 +70,7 @@ export async function headPathAttribution(
   return using(model, options, headPathNames(model, layerNorm), (runs) =>
     headPathsOf(runs, options, (layer) => passage(runs, layer, layerNorm)),
   );
-}
+});
 
 /** The hook points that the paths need. */
 export function headPathNames(

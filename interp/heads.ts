@@ -5,6 +5,7 @@
 
 import type { Tensor } from '../engine/tensor.js';
 import type { TextInput } from '../engine/text.js';
+import { is, options, signatures } from '../hooks/check.js';
 import { draws } from '../hooks/draw.js';
 import { readInput } from '../hooks/input.js';
 import type { HookedTransformer } from '../hooks/model.js';
@@ -37,6 +38,21 @@ const COMMON_TOKENS = 20_000;
 /** Patterns of a layer that exist at once. */
 const PATTERN_BYTES = 2 ** 26;
 
+const HEAD_SCORES = options<HeadScoreOptions>({
+  kind: is.oneOf(...headKinds),
+  on: is.prompts,
+  batch: is.count,
+  length: is.count,
+  seed: is.seed,
+  prependBos: is.boolean,
+  onProgress: is.callback,
+  signal: is.signal,
+});
+
+const takes = signatures({
+  headScores: { model: is.model, options: HEAD_SCORES },
+});
+
 /**
  * How much each head attends where a head of a kind does: the attention that goes there, averaged over all queries that have such
  * a place. On random tokens those of the second time (of previous-token heads all but the first); TransformerLens' demo averages
@@ -44,7 +60,7 @@ const PATTERN_BYTES = 2 ** 26;
  * @returns axes layer × head, or kind × layer × head
  * @throws when no token of a text occurs twice, and duplicates or induction are asked for.
  */
-export async function headScores(
+export const headScores = takes.headScores(async function headScores(
   model: HookedTransformer,
   options: HeadScoreOptions = {},
 ): Promise<Labelled> {
@@ -109,7 +125,7 @@ export async function headScores(
     ...(on === 'random' && { seed }),
   });
   return labelled(values, kind ? axes : [{ name: 'kind', labels: [...kinds] }, ...axes], meta);
-}
+});
 
 /** Rows, where the heads of each kind should attend in them ([row][kind]), and what is to be told of them. */
 interface Rows {

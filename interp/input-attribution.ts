@@ -6,6 +6,7 @@
 
 import type { Constant } from '../engine/tape.js';
 import type { TextInput } from '../engine/text.js';
+import { is, needed, options, signatures } from '../hooks/check.js';
 import { embeddingMean } from '../hooks/embedding-mean.js';
 import { readInput } from '../hooks/input.js';
 import type { Metric } from '../hooks/metric.js';
@@ -30,12 +31,27 @@ export interface InputAttributionOptions {
   readonly signal?: AbortSignal;
 }
 
+const INPUT_ATTRIBUTION = options<InputAttributionOptions>({
+  metric: needed(is.metric),
+  baseline: is.either(
+    is.oneOf('zero', 'mean'),
+    options<{ prompt: TextInput }>({ prompt: needed(is.prompts) }),
+  ),
+  constant: is.constants,
+  prependBos: is.boolean,
+  signal: is.signal,
+});
+
+const takes = signatures({
+  inputAttribution: { model: is.model, input: is.prompts, options: INPUT_ATTRIBUTION },
+});
+
 /**
  * Attributions of tokens, in units of the metric.
  * @returns axis pos; of several prompts prompt × pos. `tokenFigure` draws one prompt on its text
  * @throws when prompts differ in length among themselves, or the metric has no gradient.
  */
-export async function inputAttribution(
+export const inputAttribution = takes.inputAttribution(async function inputAttribution(
   model: HookedTransformer,
   input: TextInput,
   { metric, baseline = 'zero', constant, prependBos, signal }: InputAttributionOptions,
@@ -96,7 +112,7 @@ export async function inputAttribution(
       ...(constant?.length && { constant }),
     }),
   );
-}
+});
 
 async function embeddings(model: HookedTransformer, tokens: readonly (readonly number[])[]) {
   const { logits, cache } = await model.runWithCache(tokens as number[][], {

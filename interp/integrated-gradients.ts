@@ -14,6 +14,7 @@
 
 import type { Tensor } from '../engine/tensor.js';
 import type { TextInput } from '../engine/text.js';
+import { is, needed, options, signatures } from '../hooks/check.js';
 import { geometryOf } from '../hooks/geometry.js';
 import { readInput } from '../hooks/input.js';
 import { type Metric, mean } from '../hooks/metric.js';
@@ -50,6 +51,23 @@ export interface IntegratedGradientsOptions {
   readonly signal?: AbortSignal;
 }
 
+const INTEGRATED = options<IntegratedGradientsOptions>({
+  clean: needed(is.prompts),
+  corrupted: is.prompts,
+  baseline: is.either(is.oneOf('zero'), is.numbers),
+  metric: needed(is.metric),
+  at: is.text,
+  layer: is.integer,
+  steps: is.count,
+  prependBos: is.boolean,
+  onProgress: is.callback,
+  signal: is.signal,
+});
+
+const takes = signatures({
+  integratedGradients: { model: is.model, options: INTEGRATED },
+});
+
 /**
  * Attributions as shares of the difference: they add up to 1 (of a metric that is the mean over prompts, all prompts together;
  * with `per: 'prompt'`, each).
@@ -58,7 +76,7 @@ export interface IntegratedGradientsOptions {
  *   1; `meta.passes`
  * @throws when there is not exactly one of `corrupted` and `baseline`, prompts do not fit, or the metric is the same at both ends.
  */
-export async function integratedGradients(
+export const integratedGradients = takes.integratedGradients(async function integratedGradients(
   model: HookedTransformer,
   options: IntegratedGradientsOptions,
 ): Promise<Labelled> {
@@ -132,7 +150,7 @@ export async function integratedGradients(
     path.start.dispose();
     path.change.dispose();
   }
-}
+});
 
 /** The clean prompts, and those that are run. @throws when they do not fit. */
 function promptsOf(

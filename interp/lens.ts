@@ -9,10 +9,12 @@
 
 import type { TextInput } from '../engine/text.js';
 import { runToFinal } from '../hooks/cached-run.js';
+import { is, options, signatures } from '../hooks/check.js';
 import { type InputOptions, readInput } from '../hooks/input.js';
 import { type LensReading, readLens } from '../hooks/lens.js';
 import type { HookedTransformer } from '../hooks/model.js';
 import { decompositionNames } from '../hooks/recipes.js';
+import { INPUT } from '../hooks/run-options.js';
 import type { LayerNormMode } from '../hooks/stack.js';
 import { answerIds, showAnswers, type TokenLike } from './metrics.js';
 import { positionLabels, provenance } from './provenance.js';
@@ -56,12 +58,27 @@ export interface LensOptions extends InputOptions {
   readonly signal?: AbortSignal;
 }
 
+const LENS = options<LensOptions>({
+  ...INPUT,
+  k: is.count,
+  layerNorm: is.oneOf('recomputed', 'frozen'),
+  inclMid: is.boolean,
+  tokens: is.listOf(is.token, 'a list of tokens, texts or ids'),
+  pair: is.listOf(is.token, 'a pair of tokens, [correct, wrong]'),
+  onProgress: is.callback,
+  signal: is.signal,
+});
+
+const takes = signatures({
+  logitLens: { model: is.model, input: is.prompts, options: LENS },
+});
+
 /**
  * Rows `0_pre` … `{L-1}_pre`, `final_post`; after the last layer norm, gain and bias included, W_U and b_U are applied, so that the
  * last row is the model.
  * @returns axes layer [nLayers + 1] × pos, of one prompt.
  */
-export async function logitLens(
+export const logitLens = takes.logitLens(async function logitLens(
   model: HookedTransformer,
   input: TextInput,
   options: LensOptions = {},
@@ -115,7 +132,7 @@ export async function logitLens(
   } finally {
     cache.dispose();
   }
-}
+});
 
 /** Per position the top tokens of one state. */
 function tokensOf(

@@ -4,9 +4,11 @@
  * goes through it a chunk at a time.
  */
 
+import { is, optional, options, signatures } from '../hooks/check.js';
 import { needLanguageModel } from '../hooks/input.js';
-import type { Metric, MetricContext } from '../hooks/metric.js';
+import type { Metric, MetricContext, PreparedMetric } from '../hooks/metric.js';
 import {
+  firstChoices,
   type MetricFunction,
   readDifference,
   readDivergence,
@@ -15,6 +17,7 @@ import {
   readProbability,
   readRank,
 } from '../hooks/readout.js';
+import { notFirst } from './ends.js';
 
 export type { Metric } from '../hooks/metric.js';
 export type { MetricFunction } from '../hooks/readout.js';
@@ -31,56 +34,89 @@ export interface MetricOptions {
   readonly per?: 'batch' | 'prompt';
 }
 
+const METRIC = { per: is.oneOf('batch', 'prompt') };
+
+const takes = signatures({
+  logitDiff: { correct: is.answers, wrong: is.answers, options: options<MetricOptions>(METRIC) },
+  logProb: { token: is.answers, options: options<MetricOptions>(METRIC) },
+  prob: { token: is.answers, options: options<MetricOptions>(METRIC) },
+  rank: { token: is.answers, options: options<MetricOptions>(METRIC) },
+  kl: { reference: optional(is.text), options: options<MetricOptions>(METRIC) },
+  loss: { options: options<MetricOptions>(METRIC) },
+  custom: {
+    name: is.text,
+    fn: is.callback,
+    options: options<CustomOptions>({ ...METRIC, reads: is.oneOf('last', 'all') }),
+  },
+});
+
 /**
  * Logit of the correct token minus logit of the wrong one, at the last position: zero when the model prefers neither.
  * Of several correct (or wrong) tokens the mean logit counts.
  */
-export function logitDiff(correct: Answers, wrong: Answers, options: MetricOptions = {}): Metric {
+export const logitDiff = takes.logitDiff(function logitDiff(
+  correct: Answers,
+  wrong: Answers,
+  options: MetricOptions = {},
+): Metric {
   const name = `logit(${showAnswers(correct)}) − logit(${showAnswers(wrong)})`;
-  return metric(name, 'last', options, async (context) =>
-    readDifference(context.model, tokensOf(name, correct, context), tokensOf(name, wrong, context)),
-  );
-}
+  const made = metric(name, 'last', options, async (context) => {
+    const answers = tokensOf(name, correct, context);
+    const read = readDifference(context.model, answers, tokensOf(name, wrong, context));
+    return withRemarks(read, name, answers, context);
+  });
+  return { ...made, unit: 'logit' };
+});
 
 /** Log-probability of a token at the last position, in nats; of several, of any of them. */
-export function logProb(token: Answers, options: MetricOptions = {}): Metric {
+export const logProb = takes.logProb(function logProb(token: Answers, options: MetricOptions = {}): Metric {
   const name = `log p(${showAnswers(token)})`;
-  return metric(name, 'last', options, async (context) =>
-    readProbability(context.model, tokensOf(name, token, context), { log: true }),
-  );
-}
+  const made = metric(name, 'last', options, async (context) => {
+    const answers = tokensOf(name, token, context);
+    return withRemarks(
+      readProbability(context.model, answers, { log: true }),
+      ...([name, answers, context] as const),
+    );
+  });
+  return { ...made, unit: 'logit' };
+});
 
 /** Probability of a token at the last position; of several, their total. */
-export function prob(token: Answers, options: MetricOptions = {}): Metric {
+export const prob = takes.prob(function prob(token: Answers, options: MetricOptions = {}): Metric {
   const name = `p(${showAnswers(token)})`;
-  return metric(name, 'last', options, async (context) =>
-    readProbability(context.model, tokensOf(name, token, context), { log: false }),
-  );
-}
+  const made = metric(name, 'last', options, async (context) => {
+    const answers = tokensOf(name, token, context);
+    return withRemarks(
+      readProbability(context.model, answers, { log: false }),
+      ...([name, answers, context] as const),
+    );
+  });
+  return { ...made, unit: 'probability' };
+});
 
 /**
  * How many tokens have a larger logit at the last position (of equal ones, those of lower id count): 0 is the model's
  * answer. Of several tokens the best rank counts.
  */
-export function rank(token: Answers, options: MetricOptions = {}): Metric {
+export const rank = takes.rank(function rank(token: Answers, options: MetricOptions = {}): Metric {
   const name = `rank(${showAnswers(token)})`;
   return metric(name, 'last', options, async (context) =>
     readRank(context.model, tokensOf(name, token, context)),
   );
-}
+});
 
 /**
  * KL(reference ‖ run) of the predictions at the last position, in nats: how much the run has moved away from another.
  * @param reference name of that run: `'base'`, or a source
  */
-export function kl(reference = 'base', options: MetricOptions = {}): Metric {
+export const kl = takes.kl(function kl(reference = 'base', options: MetricOptions = {}): Metric {
   return metric(`KL(${reference} ‖ run)`, 'last', options, async (context) =>
     readDivergence(context.model, await context.final(reference), context.reads),
   );
-}
+});
 
 /** −log p of each next token, in nats, averaged over all positions of a prompt but the last, which has none. */
-export function loss(options: MetricOptions = {}): Metric {
+export const loss = takes.loss(function loss(options: MetricOptions = {}): Metric {
   return metric('loss', 'all', options, async ({ model, rows }) => {
     needLanguageModel(model.config, 'metric loss');
     const short = rows.findIndex((tokens) => tokens.length < 2);
@@ -90,7 +126,7 @@ export function loss(options: MetricOptions = {}): Metric {
       );
     return readLoss(model, rows);
   });
-}
+});
 
 /** Options of `custom`. */
 export interface CustomOptions extends MetricOptions {
@@ -103,8 +139,10 @@ export interface CustomOptions extends MetricOptions {
  * @param name for titles
  * @param fn called with the logits [n, dVocab] of some reads at a time; it gives a tensor [n] or n numbers
  */
-export const custom = (name: string, fn: MetricFunction, options: CustomOptions = {}): Metric =>
-  metric(name, options.reads ?? 'last', options, async ({ model }) => readLogits(model, fn, name));
+export const custom = takes.custom(
+  (name: string, fn: MetricFunction, options: CustomOptions = {}): Metric =>
+    metric(name, options.reads ?? 'last', options, async ({ model }) => readLogits(model, fn, name)),
+);
 
 // ---- inside ------------------------------------------------------------------------------------------------------
 
@@ -117,6 +155,41 @@ function metric(
   if (per !== 'batch' && per !== 'prompt')
     throw new Error(`metric ${name}: per is ${JSON.stringify(per)}: 'batch' or 'prompt' is needed`);
   return { name, reads, per, prepare };
+}
+
+/** Prompts whose answers are remarked on. */
+const REMARKED = 8;
+
+/** A metric of answers also tells where a run prefers other tokens, of the first prompts. */
+function withRemarks(
+  read: PreparedMetric,
+  name: string,
+  answers: readonly (readonly number[])[],
+  { model }: MetricContext,
+): PreparedMetric {
+  return {
+    ...read,
+    async remarks(x, reads) {
+      const some = reads.slice(0, REMARKED);
+      const text = (id: number) => model.tokenizer?.pieces([id])[0] ?? `#${id}`;
+      const own = readProbability(model, answers, { log: false });
+      const first = x.window([[0, some.length]]);
+      const all = await own.evaluate(first, some);
+      try {
+        const [choices, probs] = [await firstChoices(model, first), await all.data()];
+        return some.flatMap(({ row }, i) => {
+          const best = { ...choices[i], text: text(choices[i].token) };
+          if (answers[row].includes(best.token)) return [];
+          const answer = { token: answers[row][0], text: answers[row].map(text).join(' or ') };
+          const said = notFirst(name, answer, probs[i], best);
+          return said ? [reads.length > 1 ? `prompt ${row}: ${said}` : said] : [];
+        });
+      } finally {
+        for (const t of [first, all]) t.dispose();
+        own.dispose?.();
+      }
+    },
+  };
 }
 
 /** The answers as ids, a list a prompt. @throws when they do not fit the prompts or the vocabulary. */

@@ -1,16 +1,21 @@
 /** Results as NumPy's arrays, for notebooks. Nothing is written here. */
 
+import { is, signatures } from '../hooks/check.js';
 import type { Labelled } from './result.js';
 
 /** The header, with what stands before it, fills a multiple of this many bytes: data can be mapped into memory. */
 const ALIGN = 64;
 const MAGIC = '\x93NUMPY\x01\x00';
 
+const takes = signatures({
+  toNpy: { result: is.labelled },
+});
+
 /**
  * A result as the bytes of a `.npy` file for `numpy.load`: format 1.0, little-endian f32 (`<f4`), in C order, shaped as the
  * axes. Labels and provenance have no place in it: `toJson` keeps them.
  */
-export function toNpy({ values, shape }: Labelled): Uint8Array {
+export const toNpy = takes.toNpy(function toNpy({ values, shape }: Labelled): Uint8Array {
   const tuple = `(${shape.join(', ')}${shape.length === 1 ? ',' : ''})`;
   const fields = `{'descr': '<f4', 'fortran_order': False, 'shape': ${tuple}, }`;
   const before = MAGIC.length + 2;
@@ -23,4 +28,4 @@ export function toNpy({ values, shape }: Labelled): Uint8Array {
   out.set(new TextEncoder().encode(header), before);
   for (let i = 0; i < values.length; i++) view.setFloat32(start + 4 * i, values[i], true);
   return out;
-}
+});

@@ -20,11 +20,13 @@
  */
 
 import type { TextInput } from '../engine/text.js';
+import { is, needed, options, type Spec, signatures } from '../hooks/check.js';
 import type { SweepOptions } from '../hooks/counterfactuals.js';
 import type { Counterfactual } from '../hooks/interventions.js';
 import type { Metric } from '../hooks/metric.js';
 import type { HookedTransformer } from '../hooks/model.js';
 import type { Sweep } from '../hooks/sweep.js';
+import { SWEEP } from '../hooks/sweep-options.js';
 import { type Cells, cellsOf, type PartOf, type PatchAxis, usualAxes } from './cells.js';
 import { type Pair, readPair } from './pair.js';
 import type { Axis, Labelled } from './result.js';
@@ -70,6 +72,23 @@ export interface PatchOptions extends PatchPair {
   readonly only?: PartOf;
 }
 
+/** What `PatchPair` may be. */
+export const PATCH_PAIR = {
+  ...SWEEP,
+  clean: needed(is.prompts),
+  corrupted: needed(is.prompts),
+  metric: needed(is.metric),
+  prependBos: is.boolean,
+} satisfies Spec<PatchPair>;
+const MAP = { at: is.text, by: is.texts, only: is.plainObject };
+
+const takes = signatures({
+  patch: { model: is.model, options: options<PatchOptions>({ ...PATCH_PAIR, ...MAP }) },
+  patchBlocks: { model: is.model, options: options<PatchPair>(PATCH_PAIR) },
+  patchHeads: { model: is.model, options: options<PatchPair>(PATCH_PAIR) },
+  patchHeadsByPos: { model: is.model, options: options<PatchPair>(PATCH_PAIR) },
+});
+
 /**
  * The metric when the clean run's activation is put into the corrupted run, normalised so that the corrupted run is 0
  * and the clean run 1.
@@ -78,7 +97,10 @@ export interface PatchOptions extends PatchPair {
  *   cells are 0 and are not run).
  * @throws when the prompts differ in length, are the same, or the metric is the same for both.
  */
-export function patch(model: HookedTransformer, options: PatchOptions): Sweep<MapCell, Labelled> {
+export const patch = takes.patch(function patch(
+  model: HookedTransformer,
+  options: PatchOptions,
+): Sweep<MapCell, Labelled> {
   const { at = 'resid_pre', by, only = {} } = options;
   return sweepMap(
     model,
@@ -90,7 +112,7 @@ export function patch(model: HookedTransformer, options: PatchOptions): Sweep<Ma
     },
     options,
   );
-}
+});
 
 /** Internal: patches just these parts of a hook point, laid out along the axes. */
 export const patchCells = (
@@ -109,21 +131,27 @@ export const BLOCK_SITES: readonly string[] = ['resid_pre', 'attn_out', 'mlp_out
 export const HEAD_SITES: readonly string[] = ['z', 'q', 'k', 'v', 'pattern'];
 
 /** TransformerLens' get_act_patch_block_every: resid_pre, attn_out and mlp_out, [3, layer, pos]. */
-export const patchBlocks = (model: HookedTransformer, options: PatchPair): Sweep<MapCell, Labelled> =>
-  every(model, options, BLOCK_SITES, (): PatchAxis[] => ['layer', 'pos']);
+export const patchBlocks = takes.patchBlocks(
+  (model: HookedTransformer, options: PatchPair): Sweep<MapCell, Labelled> =>
+    every(model, options, BLOCK_SITES, (): PatchAxis[] => ['layer', 'pos']),
+);
 
 /** TransformerLens' get_act_patch_attn_head_all_pos_every: z, q, k, v and pattern at all positions, [5, layer, head]. */
-export const patchHeads = (model: HookedTransformer, options: PatchPair): Sweep<MapCell, Labelled> =>
-  every(model, options, HEAD_SITES, (): PatchAxis[] => ['layer', 'head']);
+export const patchHeads = takes.patchHeads(
+  (model: HookedTransformer, options: PatchPair): Sweep<MapCell, Labelled> =>
+    every(model, options, HEAD_SITES, (): PatchAxis[] => ['layer', 'head']),
+);
 
 /**
  * TransformerLens' get_act_patch_attn_head_by_pos_every: z, q, k, v and pattern (by query), [5, layer, pos, head].
  * @returns the position axis is called `pos` for all five
  */
-export const patchHeadsByPos = (model: HookedTransformer, options: PatchPair): Sweep<MapCell, Labelled> =>
-  every(model, options, HEAD_SITES, (at): PatchAxis[] =>
-    at === 'pattern' ? ['layer', 'query', 'head'] : ['layer', 'pos', 'head'],
-  );
+export const patchHeadsByPos = takes.patchHeadsByPos(
+  (model: HookedTransformer, options: PatchPair): Sweep<MapCell, Labelled> =>
+    every(model, options, HEAD_SITES, (at): PatchAxis[] =>
+      at === 'pattern' ? ['layer', 'query', 'head'] : ['layer', 'pos', 'head'],
+    ),
+);
 
 const pairOf = (model: HookedTransformer, { clean, corrupted, prependBos }: PatchPair): Pair =>
   readPair(model, {

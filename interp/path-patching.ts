@@ -17,11 +17,13 @@
  */
 
 import type { TextInput } from '../engine/text.js';
+import { is, needed, options, type Spec, signatures } from '../hooks/check.js';
 import type { SweepOptions } from '../hooks/counterfactuals.js';
 import type { Counterfactual, Intervention, Value } from '../hooks/interventions.js';
 import type { Metric } from '../hooks/metric.js';
 import type { HookedTransformer } from '../hooks/model.js';
 import type { Sweep } from '../hooks/sweep.js';
+import { SWEEP } from '../hooks/sweep-options.js';
 import { type Pair, readPair } from './pair.js';
 import {
   type PathReceiver,
@@ -68,6 +70,27 @@ export interface PathPatchOptions extends PathPair {
   readonly freeze?: PathFreeze;
 }
 
+/** What `PathPair` may be. */
+export const PATH_PAIR = {
+  ...SWEEP,
+  original: needed(is.prompts),
+  new: needed(is.prompts),
+  metric: needed(is.metric),
+  prependBos: is.boolean,
+} satisfies Spec<PathPair>;
+const PATH_PATCH = options<PathPatchOptions>({
+  ...PATH_PAIR,
+  senders: is.either(is.oneOf('heads', 'mlps'), is.listOf(is.plainObject, 'a list of { layer, head }')),
+  by: is.texts,
+  receivers: is.either(is.oneOf('logits'), is.listOf(is.plainObject, 'a list of { layer, head, input }')),
+  eachReceiver: is.boolean,
+  freeze: is.oneOf('heads', 'heads+mlps'),
+});
+
+const takes = signatures({
+  pathPatch: { model: is.model, options: PATH_PATCH },
+});
+
 /**
  * The metric when the path from each sender to the receivers has its value of the new prompt.
  * @returns axes receiver (with `eachReceiver`), `by`, and prompt where the metric is `per: 'prompt'`; a sweep: `for await`
@@ -78,9 +101,12 @@ export interface PathPatchOptions extends PathPair {
  * await pathPatch(model, { original: ioi, new: abc, metric: logitDiff(' Mary', ' John'),
  *   receivers: [{ layer: 9, head: 6, input: 'q' }, { layer: 9, head: 9, input: 'q' }] })
  */
-export function pathPatch(model: HookedTransformer, options: PathPatchOptions): Sweep<MapCell, Labelled> {
+export const pathPatch = takes.pathPatch(function pathPatch(
+  model: HookedTransformer,
+  options: PathPatchOptions,
+): Sweep<MapCell, Labelled> {
   return sweepMap(model, () => planOf(model, options), options);
-}
+});
 
 /** Reads the two prompts of a path. @throws when they do not go together. */
 export const pathPair = (model: HookedTransformer, { original, new: other, prependBos }: PathPair): Pair =>

@@ -8,6 +8,7 @@
  * context, at window / stride times the work, as in Hugging Face's recipe for models of fixed length.
  */
 
+import { is, options, signatures } from '../hooks/check.js';
 import type { HookedTransformer } from '../hooks/model.js';
 import { type EncodedPiece, encodeStream, type TextStream } from '../hooks/token-stream.js';
 import { provenance } from './provenance.js';
@@ -63,11 +64,23 @@ interface Window {
   readonly characters: number;
 }
 
+const PERPLEXITY = options<PerplexityOptions>({
+  prependBos: is.boolean,
+  window: is.count,
+  stride: is.count,
+  onProgress: is.callback,
+  signal: is.signal,
+});
+
+const takes = signatures({
+  perplexity: { model: is.model, text: is.either(is.text, is.iterable), options: PERPLEXITY },
+});
+
 /**
  * The perplexity of a text, or of what a stream of strings gives one after another (`fs.createReadStream(file, 'utf8')`).
  * @throws without a tokenizer, when window or stride do not fit, or when there is nothing to predict.
  */
-export async function perplexity(
+export const perplexity = takes.perplexity(async function perplexity(
   model: HookedTransformer,
   text: TextStream,
   options: PerplexityOptions = {},
@@ -111,7 +124,7 @@ export async function perplexity(
   const loss = sum / tokens;
   const meta = provenance(model, { method: 'perplexity', bos: prependBos, window, stride });
   return { tokens, characters, loss, perplexity: Math.exp(loss), window, stride, meta };
-}
+});
 
 /** Windows of `room` tokens of the text, `stride` of them new but for the first, whose tokens are all new. */
 async function* windows(

@@ -4,15 +4,17 @@
  * ROME restores, the output of the MLP, so the numbers are those of a ROME trace with one sample.
  */
 
+import { is, needed, options, signatures } from '../hooks/check.js';
 import type { HookedTransformer } from '../hooks/model.js';
 import { embeddingNoise, type NoiseRule } from '../hooks/noise.js';
+import { warningsIn } from './ends.js';
 import type { LensToken } from './lens.js';
 import type { TokenLike } from './metrics.js';
 import { provenance } from './provenance.js';
 import { type Labelled, labelled } from './result.js';
 import {
   bosOfTokenizer,
-  noiseWarnings,
+  noiseWarning,
   positive,
   restoreGrid,
   subjectOf,
@@ -73,8 +75,27 @@ export interface PyveneTrace {
   readonly window: number;
 }
 
+const PYVENE = options<PyveneTraceOptions>({
+  prompt: needed(is.prompt),
+  subject: is.either(is.text, is.range),
+  stream: needed(is.oneOf('block_output', 'mlp_activation', 'attention_output')),
+  answer: is.token,
+  window: is.count,
+  noise: is.noise,
+  seed: is.seed,
+  k: is.count,
+  prependBos: is.boolean,
+  onProgress: is.callback,
+  signal: is.signal,
+});
+
+const takes = signatures({
+  pyveneTrace: { model: is.model, options: PYVENE },
+  pyveneCsv: { trace: is.having('a trace, as pyveneTrace gives it', 'prob') },
+});
+
 /** Traces one stream. @throws when the subject does not occur in the prompt or the answer is not one token. */
-export async function pyveneTrace(
+export const pyveneTrace = takes.pyveneTrace(async function pyveneTrace(
   model: HookedTransformer,
   options: PyveneTraceOptions,
 ): Promise<PyveneTrace> {
@@ -105,12 +126,12 @@ export async function pyveneTrace(
   const { metric, highScore, lowScore, work, unchanged } = grid;
   const meta = provenance(model, {
     method: "causal tracing, pyvene's",
-    ...{ stream, window, subject, answer, seed, metric },
+    ...{ stream, window, subject, answer, seed, metric, unit: 'probability' },
     noise: { rule, level },
     clean: highScore,
     corrupted: lowScore,
     ...{ unchanged, work, tokens },
-    ...noiseWarnings(rule, highScore, lowScore),
+    ...warningsIn(noiseWarning(rule, `p(${JSON.stringify(answer.text)})`, highScore, lowScore)),
   });
   return {
     prob: labelled(values, [layer, pos], meta),
@@ -123,11 +144,11 @@ export async function pyveneTrace(
     subject,
     window,
   };
-}
+});
 
 /** The trace as the tutorial writes it, a line a run: `layer,pos,prob`. */
-export function pyveneCsv({ prob }: Pick<PyveneTrace, 'prob'>): string {
+export const pyveneCsv = takes.pyveneCsv(function pyveneCsv({ prob }: Pick<PyveneTrace, 'prob'>): string {
   const n = prob.shape[1];
   const lines = Array.from(prob.values, (p, i) => `${Math.floor(i / n)},${i % n},${p}`);
   return `${['layer,pos,prob', ...lines].join('\n')}\n`;
-}
+});

@@ -6,8 +6,9 @@
  * ". LeBron James, the well-known"? Thousands of such texts share their beginnings, which are run once.
  */
 
+import { is, options, signatures } from '../hooks/check.js';
 import type { HookedTransformer } from '../hooks/model.js';
-import type { ManyTextsOptions, TextsWork } from '../hooks/run-trie.js';
+import { MANY_TEXTS, type ManyTextsOptions, type TextsWork } from '../hooks/run-trie.js';
 import { nextTokens } from '../hooks/score.js';
 import { provenance } from './provenance.js';
 import { type Labelled, labelled } from './result.js';
@@ -39,12 +40,20 @@ export interface TextScores extends Labelled {
   readonly entries: readonly TextScore[];
 }
 
+const SCORE_TEXTS = options<ScoreTextsOptions>({ ...MANY_TEXTS, prefix: is.text, prependBos: is.boolean });
+const CONSISTENCY = options<ConsistencyOptions>({ ...MANY_TEXTS, prependBos: is.boolean });
+
+const takes = signatures({
+  scoreTexts: { model: is.model, texts: is.texts, options: SCORE_TEXTS },
+  consistency: { model: is.model, names: is.texts, templates: is.texts, options: CONSISTENCY },
+});
+
 /**
  * Scores texts and sorts them, the most probable first, equal scores by text. The very first token (of the beginning of
  * text, or of the prefix) is given, not predicted; a prefix of more tokens adds the same to every score.
  * @returns axis text; `meta.work` tells how many tokens were run.
  */
-export async function scoreTexts(
+export const scoreTexts = takes.scoreTexts(async function scoreTexts(
   model: HookedTransformer,
   texts: readonly string[],
   { prefix = '', prependBos = bosOfTokenizer(model), onWork, ...options }: ScoreTextsOptions = {},
@@ -61,7 +70,7 @@ export async function scoreTexts(
   const axes = [{ name: 'text', labels: entries.map((e) => e.text) }];
   const meta = provenance(model, { method: 'scoring texts', prefix, bos: prependBos, work });
   return { ...labelled(values, axes, meta), entries };
-}
+});
 
 /** Options of `consistency`. */
 export interface ConsistencyOptions extends ManyTextsOptions {
@@ -90,7 +99,7 @@ export interface Consistency extends Labelled {
  * @returns axes name × template; `meta.work` tells how many tokens were run.
  * @throws when a template has no `{}`.
  */
-export async function consistency(
+export const consistency = takes.consistency(async function consistency(
   model: HookedTransformer,
   names: readonly string[],
   templates: readonly string[],
@@ -114,7 +123,7 @@ export async function consistency(
   ];
   const meta = provenance(model, { method: 'consistency over templates', bos: prependBos, work });
   return { ...labelled(values, axes, meta), entries };
-}
+});
 
 /** The work, as far as it was reported, and whom to report it to. */
 function watch(onWork: ManyTextsOptions['onWork']) {

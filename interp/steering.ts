@@ -9,6 +9,7 @@
  */
 
 import type { TextInput } from '../engine/text.js';
+import { is, needed, options, signatures } from '../hooks/check.js';
 import type { Numbers } from '../hooks/interventions.js';
 import type { HookedTransformer } from '../hooks/model.js';
 import { actName, checkName, isPattern } from '../hooks/names.js';
@@ -32,13 +33,25 @@ export interface SteeringOptions {
   readonly signal?: AbortSignal;
 }
 
+const STEERING = options<SteeringOptions>({
+  layer: needed(is.integer),
+  at: is.text,
+  pos: is.either(is.integer, is.oneOf('all', 'each')),
+  prependBos: is.boolean,
+  signal: is.signal,
+});
+
+const takes = signatures({
+  steeringVector: { model: is.model, positive: is.prompts, negative: is.prompts, options: STEERING },
+});
+
 /**
  * Mean activation of the positive texts less that of the negative ones.
  * @returns numbers that serve as `add` at the same hook point: [dModel] (of heads [head, dHead]), with `pos: 'each'`
  *   [pos, …], which fit interventions at as many positions.
  * @throws when the hook point or a position does not exist, or texts differ in length where they must not.
  */
-export async function steeringVector(
+export const steeringVector = takes.steeringVector(async function steeringVector(
   model: HookedTransformer,
   positive: TextInput,
   negative: TextInput,
@@ -60,7 +73,7 @@ export async function steeringVector(
       `steeringVector: the positive texts have ${plus.shape[0]} tokens, the negative ones ${minus.shape[0]}: \`pos: 'each'\` needs texts of one length`,
     );
   return { shape: plus.shape, data: plus.data.map((x, i) => x - minus.data[i]) };
-}
+});
 
 /** Mean over texts (and positions), [...], or with `'each'` [pos, ...]. */
 async function meanActivation(

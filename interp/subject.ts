@@ -1,5 +1,7 @@
 /** Subjects of factual prompts, as ROME (Meng et al. 2022) finds them and names their tokens. */
 
+import { is, signatures } from '../hooks/check.js';
+
 /** What a token is to the subject. */
 export const tokenRoleNames = [
   'First subject token',
@@ -10,6 +12,11 @@ export const tokenRoleNames = [
   'Last token',
 ] as const;
 
+const takes = signatures({
+  guessSubject: { prompt: is.text },
+  tokenRoles: { subject: is.range, length: is.count },
+});
+
 /**
  * The subject of a prompt, by ROME's rule: the first run of capitalised words that does not begin with `Who `, `What `,
  * `Where `, `When `, `Which ` or `Why `. Its first word goes up to the next blank, punctuation included; further words are a
@@ -17,14 +24,14 @@ export const tokenRoleNames = [
  * @example guessSubject('Martha Stewart, the well-known') // 'Martha Stewart'
  * @throws when no word is capitalised.
  */
-export function guessSubject(prompt: string): string {
+export const guessSubject = takes.guessSubject(function guessSubject(prompt: string): string {
   const found = /(?!Wh(?:o|at|ere|en|ich|y) )[A-Z]\S*(?:\s[A-Z][a-z']*)*/.exec(prompt);
   if (!found)
     throw new Error(
       `no capitalised word in ${JSON.stringify(prompt)}: say what the subject is, as text or [start, end)`,
     );
   return found[0].trim();
-}
+});
 
 /**
  * The positions of each role, in the order of `tokenRoleNames`, as ROME's averages take them: a subject of one token is both
@@ -33,7 +40,10 @@ export function guessSubject(prompt: string): string {
  * @param subject the subject's tokens [start, end)
  * @param length tokens of the prompt
  */
-export function tokenRoles([start, end]: readonly [start: number, end: number], length: number): number[][] {
+export const tokenRoles = takes.tokenRoles(function tokenRoles(
+  [start, end]: readonly [start: number, end: number],
+  length: number,
+): number[][] {
   if (!(0 <= start && start < end && end <= length))
     throw new Error(
       `subject [${start}, ${end}): a range within the ${length} tokens of the prompt is needed`,
@@ -49,4 +59,4 @@ export function tokenRoles([start, end]: readonly [start: number, end: number], 
     range(end + 1, last),
     [last],
   ];
-}
+});

@@ -3,6 +3,7 @@
  * (patching, path patching, ...) only say which counterfactuals they mean, and how the cells are laid out.
  */
 
+import { is, signatures } from '../hooks/check.js';
 import {
   type PlannedSweep,
   type RunValues,
@@ -15,6 +16,7 @@ import { type Metric, mean } from '../hooks/metric.js';
 import type { HookedTransformer } from '../hooks/model.js';
 import type { WholeRecord } from '../hooks/record.js';
 import { type Sweep, startSweep } from '../hooks/sweep.js';
+import { endsProblem, warningsIn } from './ends.js';
 import { provenance } from './provenance.js';
 import { type Axis, type Labelled, labelled } from './result.js';
 
@@ -67,7 +69,7 @@ async function* cells(
   const { base, list, axes, metric } = plan;
   const shape = axes.map((a) => a.labels.length);
   const about = (planned: PlannedSweep) => ({ layout: layoutOf(model, plan, planned) });
-  const run = sweepCells(model, base, list, metric, { ...options, about });
+  const run = sweepCells(model, base, list, metric, { ...options, about, answerOf: answerRun(plan) });
   let scale: Scale | null = null;
   try {
     for (;;) {
@@ -87,6 +89,9 @@ async function* cells(
     await run.return(undefined as never); // it frees what it holds when the map ends early
   }
 }
+
+/** The run that the answer is of: the one at 1, where it is called clean. */
+const answerRun = ({ one, ends }: Pick<MapPlan, 'one' | 'ends'>): string | null => (ends ? null : one);
 
 /** From the metric to what is shown. */
 interface Scale {
@@ -117,7 +122,7 @@ function scaleOf({ metric, one, relative }: Scaled, { base: low, sources }: RunV
 
 /** From what to what values are scaled. */
 interface Scaled extends Pick<MapPlan, 'one' | 'ends' | 'relative'> {
-  readonly metric: Pick<Metric, 'name' | 'per'>;
+  readonly metric: Pick<Metric, 'name' | 'per' | 'unit'>;
 }
 
 /** How the numbers of a sweep become a labelled array: plain data, which a record keeps. */
@@ -129,12 +134,13 @@ interface Layout extends Scaled {
 /** The layout of a sweep that has been planned. */
 export function layoutOf(
   model: HookedTransformer,
-  { axes, metric: { name, per }, one, ends, relative, meta }: Omit<MapPlan, 'base' | 'list'>,
+  { axes, metric: { name, per, unit }, one, ends, relative, meta }: Omit<MapPlan, 'base' | 'list'>,
   { tokens, unchanged }: PlannedSweep,
 ): Layout {
   const idle = unchanged.map((u) => u.index);
-  const all = { metric: name, idle, prompts: tokens, tokens: tokens[0], ...meta };
-  return { axes, metric: { name, per }, one, ends, relative, meta: provenance(model, all) };
+  const all = { metric: name, ...(unit && { unit }), idle, prompts: tokens, tokens: tokens[0], ...meta };
+  const told = { name, per, ...(unit && { unit }) };
+  return { axes, metric: told, one, ends, relative, meta: provenance(model, all) };
 }
 
 /** Lays out the numbers of a sweep. @param more goes into `meta` */
@@ -156,7 +162,22 @@ export function laidOut(
       : { [full]: summary(sources[one]), [zero]: summary(base) };
   const all = perPrompt ? [...axes, { name: 'prompt', labels: base.map((_, i) => String(i)) }] : axes;
   // The metric's numbers have been checked; cells of other shards have none.
-  return labelled(Float32Array.from(values), all, { ...meta, ...ends, ...more }, 'allowed');
+  const told = [...(runs.remarks ?? []), ...(one === null ? [] : endsWarnings(layout, runs))];
+  const about = { ...meta, ...ends, ...warningsIn(...told), ...more };
+  return labelled(Float32Array.from(values), all, about, 'allowed');
+}
+
+/** What is odd about the two runs between which the numbers are shares. */
+function endsWarnings({ metric, one, ends }: Layout, { base, sources }: RunValues): (string | null)[] {
+  const names = ends ?? (['corrupted', 'clean'] as const);
+  const between = (zero: number, full: number) =>
+    endsProblem({ zero, one: full, unit: metric.unit ?? null, names, metric: metric.name });
+  const high = sources[one!];
+  if (metric.per !== 'prompt') return [between(mean(base), mean(high))];
+  return base.map((zero, i) => {
+    const said = between(zero, high[i]);
+    return said && `prompt ${i}: ${said}`;
+  });
 }
 
 const mapValues = <A, B>(of: Readonly<Record<string, A>>, f: (value: A) => B): Record<string, B> =>
@@ -179,14 +200,22 @@ function checkLayout({ axes, metric, one, meta }: Layout, cells: number, { base,
   if (!fits) throw new Error(`record: its layout does not fit its ${cells} cells; it is damaged`);
 }
 
+const takes = signatures({
+  recordResult: { record: is.having('a whole record, as mergeRecords gives it', 'header', 'cells', 'runs') },
+});
+
 /**
  * The result of a sweep from its record, or from the merged records of its shards: what the sweep itself gave, but for
  * `meta.work`.
  */
-export function recordResult({ header, cells, runs }: WholeRecord): Labelled {
+export const recordResult = takes.recordResult(function recordResult({
+  header,
+  cells,
+  runs,
+}: WholeRecord): Labelled {
   const layout = header.about.layout as Layout | undefined;
   if (!layout)
     throw new Error('the record does not say how its cells are laid out: it is of an older version');
   checkLayout(layout, header.cells, runs);
   return laidOut(layout, { ...runs, cells: Array.from({ length: header.cells }, (_, i) => cells.get(i)!) });
-}
+});

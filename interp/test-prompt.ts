@@ -4,6 +4,7 @@
  */
 
 import { type Prediction, predictions, type RankedToken, type ScoredToken } from '../hooks/answers.js';
+import { is, options, signatures } from '../hooks/check.js';
 import { readInput } from '../hooks/input.js';
 import type { HookedTransformer } from '../hooks/model.js';
 import { provenance } from './provenance.js';
@@ -44,12 +45,28 @@ export interface PromptTest {
   toString(): string;
 }
 
+const TEST_PROMPT = options<TestPromptOptions>({
+  prependSpaceToAnswer: is.boolean,
+  prependBos: is.boolean,
+  topK: is.whole,
+  signal: is.signal,
+});
+
+const takes = signatures({
+  testPrompt: {
+    model: is.model,
+    prompt: is.prompt,
+    answer: is.either(is.text, is.texts),
+    options: TEST_PROMPT,
+  },
+});
+
 /**
  * Tests a prompt. A single answer may be several tokens: each is predicted from the prompt and the right tokens before it.
  * Of several answers only the first tokens are compared.
  * @throws when there is no answer, or it has no token.
  */
-export async function testPrompt(
+export const testPrompt = takes.testPrompt(async function testPrompt(
   model: HookedTransformer,
   prompt: string | readonly number[],
   answer: string | readonly string[],
@@ -87,7 +104,7 @@ export async function testPrompt(
   const lines = () => printout(shown);
   const meta = provenance(model, { method: 'test prompt', tokens: start });
   return { ...shown, meta, lines, toString: () => lines().join('\n') };
-}
+});
 
 function printout({ prompt, answers, steps }: Pick<PromptTest, 'prompt' | 'answers' | 'steps'>): string[] {
   const several = answers.length > 1;

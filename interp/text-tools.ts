@@ -1,6 +1,7 @@
 /** What a model makes of texts, as tables: the loss of each token, what comes next, how probable a continuation is. */
 
 import type { TextInput } from '../engine/text.js';
+import { is, options, type Spec, signatures } from '../hooks/check.js';
 import type { InputOptions } from '../hooks/input.js';
 import type { HookedTransformer } from '../hooks/model.js';
 import { nextTokens } from '../hooks/score.js';
@@ -13,13 +14,30 @@ export interface TextToolOptions extends Pick<InputOptions, 'prependBos'> {
   readonly signal?: AbortSignal;
 }
 
+const TEXT_TOOL = { prependBos: is.boolean, signal: is.signal } satisfies Spec<TextToolOptions>;
+
+const takes = signatures({
+  lossPerToken: { model: is.model, text: is.prompt, options: options<TextToolOptions>(TEXT_TOOL) },
+  nextTokenTable: {
+    model: is.model,
+    prompts: is.prompts,
+    options: options<TextToolOptions & { readonly k?: number }>({ ...TEXT_TOOL, k: is.count }),
+  },
+  probabilityOf: {
+    model: is.model,
+    prompt: is.text,
+    continuation: is.text,
+    options: options<TextToolOptions>(TEXT_TOOL),
+  },
+});
+
 /**
  * −log p of each token of a text given those before it, in nats. The first token (with `prependBos`, of the beginning of
  * text) is given, not predicted, and has no entry.
  * @returns axis pos, labelled with the predicted tokens; `meta.loss` is the mean.
  * @throws when the text has a single token.
  */
-export async function lossPerToken(
+export const lossPerToken = takes.lossPerToken(async function lossPerToken(
   model: HookedTransformer,
   text: string | readonly number[],
   { prependBos, signal }: TextToolOptions = {},
@@ -35,7 +53,7 @@ export async function lossPerToken(
     axes,
     meta,
   );
-}
+});
 
 /** A token that may come next. */
 export type NextTokenRow = WithText<{
@@ -57,7 +75,7 @@ export interface NextTokenTable extends Labelled {
  * @param options `k`: default 10, at most the size of the vocabulary
  * @returns axes prompt × rank
  */
-export async function nextTokenTable(
+export const nextTokenTable = takes.nextTokenTable(async function nextTokenTable(
   model: HookedTransformer,
   prompts: TextInput,
   { k = 10, prependBos, signal }: TextToolOptions & { readonly k?: number } = {},
@@ -79,7 +97,7 @@ export async function nextTokenTable(
   const values = Float32Array.from(entries.flat().map((e) => e.prob));
   const meta = provenance(model, { method: 'next tokens', metric: 'p', prompts: rows, tokens: rows[0] });
   return { ...labelled(values, axes, meta), entries };
-}
+});
 
 /** How probable a continuation is. */
 export interface ContinuationScore {
@@ -100,7 +118,7 @@ export interface ContinuationScore {
  * before it, so that ` Mary` and `Mary` differ.
  * @throws when the continuation is empty.
  */
-export async function probabilityOf(
+export const probabilityOf = takes.probabilityOf(async function probabilityOf(
   model: HookedTransformer,
   prompt: string,
   continuation: string,
@@ -119,4 +137,4 @@ export async function probabilityOf(
   const meta = provenance(model, { method: 'probability of a continuation', metric: 'log p', tokens });
   const perToken = labelled(own, [{ name: 'pos', labels }], meta);
   return { logProb, prob: Math.exp(logProb), perToken, sameTokens };
-}
+});

@@ -4,6 +4,7 @@
  * are read as they are, without biases and layer norms; [dVocab, dVocab] numbers never exist.
  */
 
+import { is, needed, options, type Spec, signatures } from '../hooks/check.js';
 import { draws } from '../hooks/draw.js';
 import { checkTokens } from '../hooks/input.js';
 import type { HookedTransformer } from '../hooks/model.js';
@@ -51,8 +52,43 @@ export interface CircuitOptions {
   readonly signal?: AbortSignal;
 }
 
+const EMBEDDING = is.oneOf('W_E', 'W_E+MLP0');
+const CIRCUIT = {
+  layer: needed(is.integer),
+  head: needed(is.integer),
+  circuit: is.oneOf('ov', 'qk'),
+  embedding: EMBEDDING,
+  onProgress: is.callback,
+  signal: is.signal,
+} satisfies Spec<CircuitOptions>;
+const TOP_TOKENS = options<CircuitOptions & { tokens: unknown; k?: number }>({
+  ...CIRCUIT,
+  tokens: needed(is.either(is.token, is.listOf(is.token, 'a list of tokens, texts or ids'))),
+  k: is.count,
+});
+const COPYING = options<CopyingOptions>({
+  kind: is.oneOf('top', 'eigenvalues'),
+  k: is.count,
+  tokens: is.either(is.oneOf('all'), is.count, is.tokens),
+  seed: is.seed,
+  embedding: EMBEDDING,
+  layers: is.numbers,
+  onProgress: is.callback,
+  signal: is.signal,
+});
+
+const takes = signatures({
+  tokenCircuit: { model: is.model, options: options<CircuitOptions>(CIRCUIT) },
+  topCircuitTokens: { model: is.model, options: TOP_TOKENS },
+  topCircuitEntries: {
+    model: is.model,
+    options: options<CircuitOptions & { k?: number }>({ ...CIRCUIT, k: is.count }),
+  },
+  copyingScores: { model: is.model, options: COPYING },
+});
+
 /** A whole circuit between tokens, [dVocab, dVocab], factored through dHead: rows are source (or query) tokens. */
-export async function tokenCircuit(
+export const tokenCircuit = takes.tokenCircuit(async function tokenCircuit(
   model: HookedTransformer,
   options: CircuitOptions,
 ): Promise<FactoredMatrix> {
@@ -69,14 +105,14 @@ export async function tokenCircuit(
     left.dispose();
     right.dispose();
   }
-}
+});
 
 /**
  * The strongest outputs (`'ov'`) or keys (`'qk'`) of some tokens, and the weakest, computed on the GPU some rows at a time.
  * @param options.tokens text of one token each, or ids
  * @returns axes token × rank
  */
-export async function topCircuitTokens(
+export const topCircuitTokens = takes.topCircuitTokens(async function topCircuitTokens(
   model: HookedTransformer,
   options: CircuitOptions & {
     readonly tokens: string | number | readonly (string | number)[];
@@ -102,7 +138,7 @@ export async function topCircuitTokens(
     left.dispose();
     right.dispose();
   }
-}
+});
 
 /** An entry of a circuit. */
 export interface CircuitEntry {
@@ -116,7 +152,7 @@ export interface CircuitEntry {
  * The largest entries of a whole circuit. GPT-2 has 2.5 billion: some seconds on a GPU, minutes on a CPU.
  * @returns axis entry, labelled `from → to`
  */
-export async function topCircuitEntries(
+export const topCircuitEntries = takes.topCircuitEntries(async function topCircuitEntries(
   model: HookedTransformer,
   options: CircuitOptions & { readonly k?: number },
 ): Promise<Labelled & { readonly entries: readonly CircuitEntry[] }> {
@@ -147,7 +183,7 @@ export async function topCircuitEntries(
     left.dispose();
     right.dispose();
   }
-}
+});
 
 /** Options of `copyingScores`. */
 export interface CopyingOptions {
@@ -171,7 +207,7 @@ export interface CopyingOptions {
 }
 
 /** Which heads copy what they attend to? @returns axes layer × head */
-export async function copyingScores(
+export const copyingScores = takes.copyingScores(async function copyingScores(
   model: HookedTransformer,
   options: CopyingOptions = {},
 ): Promise<Labelled> {
@@ -211,7 +247,7 @@ export async function copyingScores(
   const metric = kind === 'top' ? `fraction of tokens among their own top ${k}` : 'Σλ / Σ|λ|';
   const about = { method: 'copying scores', metric, embedding, nTokens: tokens.length, seed };
   return labelled(values, axes, provenance(model, about));
-}
+});
 
 /** The fraction of tokens that are among the k largest outputs of their own. */
 async function copied(model: HookedTransformer, circuit: TokenCircuit, tokens: readonly number[], k: number) {

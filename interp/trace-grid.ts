@@ -8,6 +8,7 @@ import type { EmbeddingNoise, NoiseRule } from '../hooks/noise.js';
 import { nextTokens } from '../hooks/score.js';
 import type { HookEntry } from '../hooks/tap.js';
 import { counterfactuals } from './counterfactuals.js';
+import { endsProblem } from './ends.js';
 import type { LensToken } from './lens.js';
 import { prob } from './metrics.js';
 import { positionLabels } from './provenance.js';
@@ -154,15 +155,18 @@ export function subjectOf(
 export const bosOfTokenizer = ({ tokenizer }: { readonly tokenizer: Tokenizer | null }): boolean =>
   tokenizer?.addsBos ?? false;
 
-/** `{ warnings }` where the noise hardly changes the answer's probability: then there is nothing to bring back. */
-export function noiseWarnings(rule: NoiseRule, clean: number, corrupted: number): { warnings?: string[] } {
-  if (Math.abs(clean - corrupted) >= 0.01 * Math.max(clean, corrupted)) return {};
-  const more = rule === 's3' ? 'give a larger number' : "try noise: 's3', or a larger number";
-  return {
-    warnings: [
-      `noise ${rule} hardly changes the answer's probability (${clean.toPrecision(3)} clean, ${corrupted.toPrecision(3)} corrupted): ${more}`,
-    ],
-  };
+/** Says where the noise hardly changes the answer's probability, so that there is nothing to bring back; else null. */
+export function noiseWarning(
+  rule: NoiseRule,
+  metric: string,
+  clean: number,
+  corrupted: number,
+): string | null {
+  const ends = { zero: corrupted, one: clean, unit: 'probability', metric } as const;
+  const problem = endsProblem({ ...ends, names: ['noised', 'clean'] });
+  if (!problem) return null;
+  const more = rule === 's3' ? 'Give a larger number' : "Try noise: 's3', or a larger number";
+  return `noise ${rule} hardly takes the answer away: ${problem} ${more}, or another subject.`;
 }
 
 /** Options of `topNext`. */

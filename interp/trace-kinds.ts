@@ -1,17 +1,36 @@
 /** The three traces that ROME draws of a prompt (`plot_all_flow`): states, MLPs and attention restored. */
 
+import { is, options, signatures } from '../hooks/check.js';
 import type { HookedTransformer } from '../hooks/model.js';
-import { type CausalTrace, type CausalTraceOptions, causalTrace, type TraceKind } from './causal-trace.js';
+import {
+  CAUSAL_TRACE,
+  type CausalTrace,
+  type CausalTraceOptions,
+  causalTrace,
+  type TraceKind,
+} from './causal-trace.js';
 import { type Labelled, labelled } from './result.js';
 
 /** In the order of ROME's notebooks. */
 export const traceKinds: readonly TraceKind[] = [null, 'mlp', 'attn'];
 
+const { kind: _kind, expect: _expect, ...EVERY_KIND } = CAUSAL_TRACE;
+
+const takes = signatures({
+  traceAll: {
+    model: is.model,
+    options: options<Omit<CausalTraceOptions, 'kind' | 'expect'>>(EVERY_KIND),
+  },
+  joinTraces: {
+    traces: is.several(is.having('a trace', 'scores', 'window'), 'a list of traces, as traceAll gives them'),
+  },
+});
+
 /**
  * `causalTrace` of each kind, with the same noise. `traceFigure` draws them side by side, `joinTraces` makes them one result.
  * @throws what `causalTrace` throws
  */
-export async function traceAll(
+export const traceAll = takes.traceAll(async function traceAll(
   model: HookedTransformer,
   options: Omit<CausalTraceOptions, 'kind' | 'expect'>,
 ): Promise<CausalTrace[]> {
@@ -26,13 +45,13 @@ export async function traceAll(
       }),
     );
   return traces;
-}
+});
 
 /** Traces of one prompt as one result: kind × pos × layer. `meta.windows` has the window of each. */
-export function joinTraces(traces: readonly CausalTrace[]): Labelled {
+export const joinTraces = takes.joinTraces(function joinTraces(traces: readonly CausalTrace[]): Labelled {
   const [{ scores }] = traces;
   const values = Float32Array.from(traces.flatMap((t) => [...t.scores.values]));
   const kinds = { name: 'kind', labels: traces.map((t) => t.kind ?? 'state') };
   const { kind, window, unchanged, work, ...meta } = scores.meta;
   return labelled(values, [kinds, ...scores.axes], { ...meta, windows: traces.map((t) => t.window) });
-}
+});

@@ -9,10 +9,18 @@ import { fileURLToPath } from 'node:url';
 import { nodeFile, statOrNull, writeAtomically } from './disk-node.js';
 import type { FileSource } from './files.js';
 import { nodeHub } from './hub-node.js';
+import { path } from './kinds.js';
+import { signatures } from './options.js';
 import { pathInside } from './paths.js';
 import { setFilePlatform } from './platform.js';
 import { nodeFetch } from './proxy-node.js';
-import { type SavedTensor, safetensorsChunks, type WriteOptions } from './safetensors-write.js';
+import {
+  type SavedTensor,
+  safetensorsChunks,
+  TENSORS,
+  WRITING,
+  type WriteOptions,
+} from './safetensors-write.js';
 
 /** Makes folders and the Hub cache available to `resolveModel`. Call once, from Node's entry point. */
 export function registerNodeFiles(): void {
@@ -59,11 +67,15 @@ async function listFolder(folder: string, depth: number): Promise<string[]> {
   return found;
 }
 
+const takes = signatures({
+  saveSafetensors: { path, tensors: TENSORS, options: WRITING },
+});
+
 /**
  * Writes a safetensors file tensor by tensor. The file appears under its name only when it is complete.
  * @throws when an array's length does not match its shape, or the folder cannot be written.
  */
-export async function saveSafetensors(
+export const saveSafetensors = takes.saveSafetensors(async function saveSafetensors(
   path: string,
   tensors: Readonly<Record<string, SavedTensor>>,
   options: WriteOptions = {},
@@ -74,4 +86,4 @@ export async function saveSafetensors(
     await write(header);
     for (const chunk of chunks) await write(chunk);
   });
-}
+});

@@ -1,5 +1,7 @@
 /** Kinds of values that arguments and options may have. Values are told by what they are, not by the realm that made them. */
 
+import { shown } from './shown.js';
+
 /** What a value may be, and whether one is that. */
 export interface Kind {
   /** What is needed, with its article: `a number from 0 to 1`. */
@@ -20,11 +22,11 @@ const isObject = (value: unknown): value is Record<string, unknown> =>
 export const isPromise = (value: unknown): boolean => isObject(value) && typeof value.then === 'function';
 
 /** A value in a message: its type, its length and its first entries; at most about 80 characters. */
-export function shown(value: unknown): string {
+export function shownValue(value: unknown): string {
   if (typeof value === 'string')
     return value.length > 24
-      ? `"${value.slice(0, 20)}…" (${value.length} characters)`
-      : JSON.stringify(value);
+      ? `"${shown(value.slice(0, 20))}…" (${value.length} characters)`
+      : `"${shown(value)}"`;
   if (typeof value === 'function')
     return /^class\b/.test(Function.prototype.toString.call(value)) ? 'a class' : 'a function';
   if (typeof value === 'bigint' || typeof value === 'symbol') return `a ${typeof value}`;
@@ -133,9 +135,20 @@ export const listOf = (one: Kind, what: string): Kind =>
           name,
         );
       const bad = Array.prototype.findIndex.call(v, (x: unknown) => !one.is(x));
+      if (bad < 0)
+        return problemOf(
+          kind(what, () => false),
+          v,
+          name,
+        );
       return problemOf(one, v[bad], `${name}[${bad}]`);
     },
   );
+/** A list of one or more values of a kind. */
+export const several = (one: Kind, what: string): Kind => {
+  const list = listOf(one, what);
+  return { ...list, is: (v) => list.is(v) && (v as ArrayLike<unknown>).length > 0 };
+};
 /** [start, end). */
 export const range = kind(
   '[start, end): two whole numbers',
@@ -161,10 +174,14 @@ export const tokens = kind('token ids: a list of whole numbers', (v) => isList(v
 const allIds = (list: ArrayLike<unknown>): boolean =>
   Array.prototype.every.call(list, (x) => isWhole(x, 0) || (typeof x === 'bigint' && x >= 0n));
 
+/** Which of them is no token id is said where they are read. */
+const isNumbers = (v: unknown): boolean =>
+  isList(v) && Array.prototype.every.call(v, (x) => typeof x === 'number' || typeof x === 'bigint');
+
 /** One text, or the token ids of one. */
 export const prompt = kind(
   'a text or token ids',
-  (v) => typeof v === 'string' || tokens.is(v),
+  (v) => typeof v === 'string' || isNumbers(v),
   (v, name) =>
     isList(v) && v.length && (typeof v[0] === 'string' || isList(v[0]))
       ? `${name} is a list of ${v.length} prompts: this takes one, a text or token ids; call it once for each`
@@ -179,10 +196,19 @@ export const prompts = kind(
   'text, texts, token ids or rows of token ids',
   (v) =>
     typeof v === 'string' ||
-    (isList(v) && (allIds(v) || Array.prototype.every.call(v, (x) => typeof x === 'string' || isList(x)))),
+    isNumbers(v) ||
+    (isList(v) && Array.prototype.every.call(v, (x) => typeof x === 'string' || isNumbers(x))),
+  (v, name) => {
+    const bad = isList(v)
+      ? Array.prototype.findIndex.call(v, (x) => typeof x !== 'string' && !isNumbers(x))
+      : -1;
+    const mixed = bad >= 0 && isList(v) && v.length > 1 && Array.prototype.some.call(v, (x) => prompt.is(x));
+    return mixed ? problemOf(prompt, v[bad], `${name}[${bad}]`) : problemOf(PROMPTS, v, name);
+  },
 );
+const PROMPTS = kind(prompts.what, () => false);
 
 /** What is wrong with a value that is not of a kind: `temperature is "hot": a number, 0 or more is needed`. */
 export function problemOf(one: Kind, value: unknown, name: string): string {
-  return one.problem?.(value, name) ?? `${name} is ${shown(value)}: ${one.what} is needed`;
+  return one.problem?.(value, name) ?? `${name} is ${shownValue(value)}: ${one.what} is needed`;
 }

@@ -1,18 +1,21 @@
 /**
  * The one mechanism that checks arguments and options: names, kinds of values, what is missing, what is too much.
  *
- *     const LENS = options<LensOptions>({ topK: count, pos: …, signal });
- *     const takes = signature('logitLens', { model, input: prompts, options: LENS });
+ *     const LENS = options<LensOptions>({ k: is.count, inclMid: is.boolean, … });
+ *     const takes = signatures({ logitLens: { model: is.model, input: is.prompts, options: LENS } });
  *
- *     export async function logitLens(model: Model, input: TextInput, options: LensOptions = {}, ...more: []) {
- *       takes(model, input, options, ...more);
+ *     export const logitLens = takes.logitLens(async function logitLens(model: Model, …, options: LensOptions = {}) {
  *
- * The type of `options` makes a key that is missing in the specification, or too much, an error of the compiler. Every check
- * is made once a call, before anything runs; a message names the function, the option and what it may be, in 300 characters.
+ *     checkedMethods(ActivationCache.prototype, { row: { i: is.integer }, names: {}, … }, 'cache.');
+ *
+ * A key that is missing in the specification of options, or too much, is an error of the compiler, and so is a public method
+ * that the table of a class lacks. Every check is made once a call, before anything runs. A message names the function,
+ * the option and what it may be, in 300 characters.
  */
 
-import { isList, isPromise, type Kind, problemOf, shown } from './kinds.js';
-import { suggestion } from './spellings.js';
+import { isList, isPromise, type Kind, problemOf, shownValue } from './kinds.js';
+import { shown } from './shown.js';
+import { adviceOn, suggestion } from './spellings.js';
 
 /** A kind of option that must be given. */
 export interface Needed extends Kind {
@@ -32,6 +35,9 @@ export interface Argument extends Kind {
   /** What to say when it is left out and must not be. */
   readonly missing?: string;
 }
+
+/** Arguments by the names that they have in the function's signature, in order. */
+export type Arguments = Readonly<Record<string, Argument>>;
 
 /** Checks the arguments of a call, in order. @throws an Error that names the function, the argument and what it may be. */
 export type Signature = (...given: readonly unknown[]) => void;
@@ -59,7 +65,7 @@ export function options<O extends object>(spec: Spec<O>): Argument {
     return must.every((name) => value[name] !== undefined);
   };
   const problem = (value: unknown, name: string): string => {
-    if (!isOptions(value)) return `${name || 'options'} is ${shown(value)}: ${what} is needed`;
+    if (!isOptions(value)) return `${name || 'options'} is ${shownValue(value)}: ${what} is needed`;
     const of = (key: string) => (name ? `${name}.${key}` : key);
     for (const key of Object.keys(value)) if (!kinds.has(key)) return unknownOption(of(key), key, names);
     for (const key of must) if (value[key] === undefined) return missing(of(key), kinds.get(key)!);
@@ -76,7 +82,7 @@ export function options<O extends object>(spec: Spec<O>): Argument {
 }
 
 /** The check of a function's arguments: for each its kind, by the name it has in the function's signature. */
-export function signature(name: string, args: Readonly<Record<string, Argument>>): Signature {
+export function signature(name: string, args: Arguments): Signature {
   const kinds = Object.entries(args);
   return (...given) => {
     if (given.length > kinds.length)
@@ -100,6 +106,62 @@ export function signature(name: string, args: Readonly<Record<string, Argument>>
   };
 }
 
+type Callable = (...given: never[]) => unknown;
+
+/**
+ * For every function of a file its arguments, as something that makes the function check them first. One that is `async`
+ * rejects, where another one throws.
+ */
+export function signatures<Names extends string>(
+  functions: Readonly<Record<Names, Arguments>>,
+): Readonly<Record<Names, <F extends Callable>(f: F) => F>> {
+  const of = (name: string, args: Arguments) => {
+    const takes = signature(name, args);
+    return <F extends Callable>(f: F): F => withCheck(takes, f, name);
+  };
+  const made = Object.entries<Arguments>(functions).map(([name, args]) => [name, of(name, args)]);
+  return Object.fromEntries(made);
+}
+
+/** For every public method its arguments; null: it is internal, and is not checked. */
+export type Methods<C> = {
+  readonly [K in keyof C as K extends string ? (C[K] extends Callable ? K : never) : never]: Arguments | null;
+};
+
+/** Makes the methods of a class (of its prototype, or static ones) check their arguments first. */
+export function checkedMethods<C extends object>(of: C, methods: Methods<C>, prefix = ''): void {
+  for (const [name, args] of Object.entries<Arguments | null>(methods)) {
+    if (!args) continue;
+    const method = (of as Record<string, Callable>)[name];
+    const value = withCheck(signature(prefix + name, args), method, name);
+    Object.defineProperty(of, name, { value, writable: true, configurable: true });
+  }
+}
+
+function withCheck<F extends Callable>(takes: Signature, f: F, name: string): F {
+  const call = f as unknown as (...given: unknown[]) => unknown;
+  const isAsync = Object.prototype.toString.call(f) === '[object AsyncFunction]';
+  const check = isAsync
+    ? async function (this: unknown, ...given: unknown[]) {
+        const meant = withoutIndex(given);
+        takes(...meant);
+        return call.apply(this, meant);
+      }
+    : function (this: unknown, ...given: unknown[]) {
+        const meant = withoutIndex(given);
+        takes(...meant);
+        return call.apply(this, meant);
+      };
+  Object.defineProperty(check, 'name', { value: name });
+  return check as unknown as F;
+}
+
+/** `list.map(f)` calls f(entry, index, list): the entry is meant, not the index. */
+const withoutIndex = (given: unknown[]): unknown[] =>
+  given.length === 3 && Array.isArray(given[2]) && given[2][given[1] as number] === given[0]
+    ? given.slice(0, 1)
+    : given;
+
 /** Checks one options object or value by itself. @throws an Error that begins with `name`. */
 export function check(name: string, kind: Argument, value: unknown, arg = ''): void {
   if (value === undefined ? !kind.optional : !kind.is(value))
@@ -122,12 +184,13 @@ const missing = (name: string, kind: Kind): string => `${name} is missing: ${kin
 export function unknownOption(shownName: string, key: string, names: readonly string[]): string {
   const meant = suggestion(key, names);
   const all = names.length ? `it takes ${names.join(', ')}` : 'it takes none';
-  return `there is no option "${shownName.slice(0, 60)}"${meant ? `: did you mean "${meant}"?` : `; ${all}`}`;
+  const advice = meant ? `: did you mean "${meant}"?` : (adviceOn(key) ?? `; ${all}`);
+  return `there is no option "${shown(shownName, 60)}"${advice}`;
 }
 
 function tooMany(name: string, given: readonly unknown[], args: readonly string[]): string {
   const takes = args.length ? `${name}(${args.join(', ')})` : `${name}() takes none`;
-  return `argument ${args.length + 1} is too many (${shown(given[args.length])}): ${takes}`;
+  return `argument ${args.length + 1} is too many (${shownValue(given[args.length])}): ${takes}`;
 }
 
 function failure(name: string, problem: string): Error {

@@ -4,6 +4,8 @@
  */
 
 import type { FileSource } from './files.js';
+import { boolean, callback, either, oneOf, path, positive, signal, text } from './kinds.js';
+import type { Spec } from './options.js';
 import type { OnLoadProgress } from './progress.js';
 
 /** Options of everything that loads a model. */
@@ -26,6 +28,18 @@ export interface LoadOptions {
   onProgress?: OnLoadProgress;
   signal?: AbortSignal;
 }
+
+/** What these options may be. */
+export const FILE_OPTIONS = {
+  revision: text,
+  cacheDir: path,
+  token: either(text, oneOf(false)),
+  endpoint: path,
+  localFilesOnly: boolean,
+  timeoutMs: positive,
+  onProgress: callback,
+  signal,
+} satisfies Spec<LoadOptions>;
 
 /** A local copy of Hub repositories. */
 export interface HubStore {

@@ -12,6 +12,7 @@
  */
 
 import type { Config } from './config.js';
+import { boolean, type Kind } from './kinds.js';
 import { foldNorm, hasNorms, ignoresMeans, type NormFacts, normAt } from './norm.js';
 import { refactorBlock } from './refactor.js';
 import type { BlockWeights, EmbedWeights, FinalWeights, HostTensor } from './types.js';
@@ -24,6 +25,15 @@ export interface Processing {
   readonly foldValueBiases: boolean;
   readonly refactorFactoredAttnMatrices: boolean;
 }
+
+/** What these flags may be. */
+export const PROCESSING = {
+  foldLn: boolean,
+  centerWritingWeights: boolean,
+  centerUnembed: boolean,
+  foldValueBiases: boolean,
+  refactorFactoredAttnMatrices: boolean,
+} satisfies Record<keyof Processing, Kind>;
 
 /** TransformerLens' defaults: all but the refactoring. */
 export const defaultProcessing: Processing = {

@@ -4,6 +4,8 @@
  */
 
 import { f32ToBf16, f32ToF16 } from './half.js';
+import { type Kind, oneOf, plainObject } from './kinds.js';
+import { options, signatures } from './options.js';
 import { DTYPE_BYTES, type Dtype } from './safetensors.js';
 import { elements, showShape } from './tensors.js';
 
@@ -21,11 +23,20 @@ export interface WriteOptions {
   dtype?: 'F32' | 'F16' | 'BF16';
 }
 
+/** Arrays by name. */
+export const TENSORS: Kind = { ...plainObject, what: 'arrays by name, { name: { shape, data } }' };
+/** What `WriteOptions` may be. */
+export const WRITING = options<WriteOptions>({ metadata: plainObject, dtype: oneOf('F32', 'F16', 'BF16') });
+
+const takes = signatures({
+  writeSafetensors: { tensors: TENSORS, options: WRITING },
+});
+
 /**
  * A safetensors file in memory. Readable by Python's `safetensors.numpy.load` and `safetensors.torch.load`.
  * @throws when an array's length does not match its shape.
  */
-export function writeSafetensors(
+export const writeSafetensors = takes.writeSafetensors(function writeSafetensors(
   tensors: Readonly<Record<string, SavedTensor>>,
   options: WriteOptions = {},
 ): Uint8Array<ArrayBuffer> {
@@ -37,7 +48,7 @@ export function writeSafetensors(
     offset += chunk.length;
   }
   return file;
-}
+});
 
 /** The same file piece by piece (header, then one tensor each), for writers that stream. */
 export function* safetensorsChunks(

@@ -12,7 +12,9 @@
 import { isLfsPointer, LFS_POINTER, type RandomAccess } from './files.js';
 import { bf16ToF32, f16ToF32 } from './half.js';
 import { whyNotJson } from './json-fault.js';
+import { having } from './kinds.js';
 import { fileError, quoted, shownJson } from './messages.js';
+import { signatures } from './options.js';
 import { elements, showShape, type TensorSource } from './tensors.js';
 import { duplicateKey } from './text.js';
 
@@ -61,11 +63,17 @@ export interface Safetensors extends TensorSource, SafetensorsHeader {
 /** As in the reference implementation. */
 const MAX_HEADER_BYTES = 100_000_000;
 
+const takes = signatures({
+  openSafetensors: { file: having('a file of the library (with its name, size and read)', 'size', 'read') },
+});
+
 /**
  * Open a safetensors file: read and check its header.
  * @throws an error that names the file, and the tensor where there is one, for anything the format forbids.
  */
-export async function openSafetensors(file: RandomAccess): Promise<Safetensors> {
+export const openSafetensors = takes.openSafetensors(async function openSafetensors(
+  file: RandomAccess,
+): Promise<Safetensors> {
   const { tensors, metadata } = await readHeader(file);
   const find = (name: string) => {
     const info = tensors.get(name);
@@ -90,7 +98,7 @@ export async function openSafetensors(file: RandomAccess): Promise<Safetensors> 
       return toFloat32(bytes, dtype, (what) => fileError(file.name, `tensor ${quoted(name)}: ${what}`));
     },
   };
-}
+});
 
 /** Read and check the header of a safetensors file. */
 export async function readHeader(file: RandomAccess): Promise<SafetensorsHeader> {

@@ -6,6 +6,7 @@ const SPELLINGS: Readonly<Record<string, readonly string[]>> = {
   actname: ['at', 'name'],
   answertokens: ['token', 'answer', 'tokens'],
   batch: ['batchSize'],
+  bwdhooks: ['gradHooks'],
   beta1: ['betas'],
   beta2: ['betas'],
   cleancache: ['clean'],
@@ -53,6 +54,24 @@ const SPELLINGS: Readonly<Record<string, readonly string[]>> = {
   usepastkvcache: ['kvCache'],
   windowsize: ['window'],
 };
+
+/** What to do instead, of options that other libraries have and nothing here is called like. */
+const ADVICE: Readonly<Record<string, string>> = {
+  freqpenalty: 'repetitions are not penalised; temperature, topK and topP choose among tokens',
+  hooks:
+    'this reads the model as it is, without hooks; runWithHooks, runWithCache, runWithGrads and generate take them',
+  paddingside: 'rows are never padded',
+  removebatchdim: 'cache.row(i) is one row',
+  repetitionpenalty: 'repetitions are not penalised; temperature, topK and topP choose among tokens',
+  returntype: 'forward gives logits; model.loss(…) and model.logProbs(…) give losses',
+  losspertoken: 'model.logProbs(…) and lossPerToken(…) have a number for each token',
+};
+
+/** What to say of an option that does not exist, beside its name; null where there is nothing to say. */
+export function adviceOn(word: string): string | null {
+  const bare = plain(word);
+  return Object.hasOwn(ADVICE, bare) ? `: ${ADVICE[bare]}` : null;
+}
 
 const plain = (word: string): string => word.replace(/[_\-\s]/g, '').toLowerCase();
 

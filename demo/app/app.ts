@@ -1,6 +1,7 @@
 /** What views and panels are given: the state, the worker, and what a reader can do. */
 
 import type { Client } from './client.js';
+import { presets } from './presets.js';
 import { type Experiment, type Place, type State, samePlace } from './state.js';
 import type { Store } from './store.js';
 import type { Sweep } from './sweep.js';
@@ -26,17 +27,22 @@ export function lock({ store }: Pick<App, 'store'>, at: Place | null): void {
   store.set({ locked: samePlace(store.state.locked, at) ? null : at });
 }
 
-/** Changes the experiment. Numbers that came with an address belong to it as it was. */
+/**
+ * Changes the experiment. Numbers that came with an address belong to it as it was; the subject of an example, to the
+ * example's prompt.
+ */
 export function edit({ store }: Pick<App, 'store'>, change: Partial<Experiment>): void {
   const { experiment } = store.state;
   const next = { ...experiment, ...change };
+  const given = presets.some((p) => p.experiment.subject === next.subject);
+  if (change.subject === undefined && given && !next.clean.includes(next.subject)) next.subject = '';
   if (JSON.stringify(next) === JSON.stringify(experiment)) return;
   const texts = ['clean', 'corrupted', 'answer', 'wrong', 'bos'] as const;
   const typed = texts.some((name) => next[name] !== experiment[name]);
   const other = typed || next.site !== experiment.site || next.metric !== experiment.metric;
   store.set({
     experiment: next,
-    ...(other && { stored: null }),
-    ...(typed && { valid: false, hover: null }),
+    ...(other && { stored: null, unread: [] }),
+    ...(typed && { hover: null }),
   });
 }

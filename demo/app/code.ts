@@ -1,17 +1,17 @@
 /** Experiments as code: TypeScript and command lines that compute the same. */
 
-import type { Experiment, State } from './state.js';
+import type { Asked, Experiment } from './state.js';
 import { AXES } from './sweep.js';
 
 const quote = (text: string): string =>
-  `'${text.replaceAll('\\', '\\\\').replaceAll("'", "\\'").replaceAll('\n', '\\n')}'`;
+  `'${text.replaceAll('\\', '\\\\').replaceAll("'", "\\'").replaceAll('\n', '\\n').replaceAll('\r', '\\r')}'`;
 
 /** A word of a POSIX shell. */
 export const shellWord = (text: string): string =>
   /^[\w./:=,-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`;
 
 /** A program: the model, the prompts, and `body`. */
-export function program(state: State, names: readonly string[], body: string): string {
+export function program(state: Asked, names: readonly string[], body: string): string {
   const { clean, corrupted } = state.experiment;
   const uses = (name: string) => new RegExp(`\\b${name}\\b`).test(body);
   return [
@@ -27,7 +27,7 @@ export function program(state: State, names: readonly string[], body: string): s
 }
 
 /** `npx --no-install glassbox …` with the model and options that differ from the default. */
-export function commandLine(state: State, words: readonly string[]): string {
+export function commandLine(state: Asked, words: readonly string[]): string {
   const { name } = state.model;
   const all = [
     ...words,
@@ -52,7 +52,7 @@ export function metricCode({ metric, answer, wrong }: Experiment): {
 }
 
 /** The patching map in TypeScript. */
-export function patchCode(state: State): string {
+export function patchCode(state: Asked): string {
   const { experiment } = state;
   const { name, code } = metricCode(experiment);
   const by = AXES[experiment.site].map((axis) => `'${axis}'`).join(', ');
@@ -72,7 +72,7 @@ console.log(toCsv(map));`,
 }
 
 /** The patching map on the command line. */
-export function patchCommand(state: State): string {
+export function patchCommand(state: Asked): string {
   const { clean, corrupted, answer, wrong, site, metric } = state.experiment;
   return commandLine(state, [
     ...['patch', '--clean', clean, '--corrupted', corrupted, '--answer', answer],

@@ -45,6 +45,16 @@ export async function keptModels(): Promise<string[]> {
     .filter((name) => urls.some((url) => belongs(url, name) && url.endsWith('.safetensors')));
 }
 
+/** Whether the browser keeps weights of a repository of the Hub. */
+export async function isKept(repo: string): Promise<boolean> {
+  const keys = (await (await storage())?.keys()) ?? [];
+  const own = `/${repo}/`;
+  return keys.some(({ url }) => {
+    const { pathname } = new URL(url);
+    return pathname.includes(own) && /\.(safetensors|pth|pt|bin)$/.test(pathname);
+  });
+}
+
 /** Takes a model out of the browser's storage. */
 export async function forget(name: string): Promise<void> {
   const cache = await storage();

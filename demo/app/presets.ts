@@ -19,7 +19,7 @@ export const presets: readonly Preset[] = [
       corrupted: 'When John and Mary went to the shops, Mary gave the bag to',
       answer: ' Mary',
       wrong: ' John',
-      subject: '',
+      subject: 'John and Mary', // noise on one name alone takes nothing away
     },
   },
   {

@@ -1,13 +1,20 @@
-/** A result that follows the state: computed anew when what it depends on changes, and given up when it is not wanted. */
+/**
+ * A result that follows the state: computed anew when what it depends on changes, and given up when it is not wanted. It is
+ * held together with the experiment that it belongs to, and only as long as it is the result of what is asked now.
+ */
 
-import type { State } from './state.js';
+import { type Ask, frozen } from './ask.js';
+import type { Asked, Found, State } from './state.js';
 import type { Store } from './store.js';
 
-/** What is known of a result. While a new one is computed, the old one stays. */
+/** What is known of a result. */
 export interface ResourceState<T> {
-  readonly status: 'idle' | 'busy' | 'done' | 'failed';
-  readonly value: T | null;
-  readonly error: string | null;
+  /** `empty`: there can be none; `waiting`: nothing is computed yet, but will be; `busy`: it is being computed. */
+  readonly status: 'empty' | 'waiting' | 'busy' | 'done' | 'failed';
+  /** With the experiment that it belongs to; null unless `done`. */
+  readonly found: Found<T> | null;
+  /** Why it is empty or failed. */
+  readonly why: string | null;
   /** 0–1 while busy, where it is known. */
   readonly progress: number | null;
 }
@@ -20,9 +27,9 @@ export interface Task {
 
 /** How a result is made. */
 export interface ResourceOptions<T> {
-  /** Tells states apart that have different results; null: there is none. */
-  key(state: State): string | null;
-  run(state: State, task: Task): Promise<T>;
+  /** What it needs. */
+  ask(state: State): Ask;
+  run(of: Asked, task: Task): Promise<T>;
   /** Called on every change. */
   see(state: ResourceState<T>): void;
   /** Nothing is computed before `start` is called. Default false. */
@@ -32,51 +39,62 @@ export interface ResourceOptions<T> {
 /** A result that follows the state. */
 export interface Resource<T> {
   readonly state: ResourceState<T>;
+  /** Whether that is of what is asked in this very moment: a change is told to resources only after the current task. */
+  readonly fresh: boolean;
   /** Of a lazy one: begins. */
   start(): void;
 }
 
 /** Makes a result follow the state. */
 export function resource<T>(store: Store<State>, options: ResourceOptions<T>): Resource<T> {
-  const { key, run, see, lazy = false } = options;
-  let state: ResourceState<T> = { status: 'idle', value: null, error: null, progress: null };
+  const { run, see, lazy = false } = options;
+  let state: ResourceState<T> = { status: 'waiting', found: null, why: null, progress: null };
   let started = !lazy;
   let controller: AbortController | null = null;
-  let current: string | null = null;
-  const change = (next: Partial<ResourceState<T>>) => {
-    state = { ...state, ...next };
+  let current = '';
+  const change = (status: ResourceState<T>['status'], more: Partial<ResourceState<T>> = {}) => {
+    state = { status, found: null, why: null, progress: null, ...more };
     see(state);
   };
-  const update = async () => {
-    const wanted = started ? key(store.state) : null;
-    if (wanted === current) return;
-    current = wanted;
+  const ask = (of: State) => {
+    const { key, why } = options.ask(of);
+    return JSON.stringify([started || key === null, key, why]);
+  };
+  const update = async (asked: string) => {
+    if (asked === current) return;
+    current = asked;
+    const [begin, key, why] = JSON.parse(asked) as [boolean, string | null, string | null];
     controller?.abort(new DOMException('not wanted any more', 'AbortError'));
     controller = null;
-    if (wanted === null) return change({ status: 'idle', error: null, progress: null });
+    if (key === null) return change(why === null ? 'waiting' : 'empty', { why });
+    if (!begin) return change('waiting');
     const own = new AbortController();
     controller = own;
-    change({ status: 'busy', error: null, progress: null });
+    const of = frozen(store.state);
+    change('busy');
     try {
-      const value = await run(store.state, {
+      const value = await run(of, {
         signal: own.signal,
         progress: (done, total) => {
-          if (controller === own) change({ progress: total ? done / total : null });
+          if (controller === own) change('busy', { progress: total ? done / total : null });
         },
       });
-      if (controller === own) change({ status: 'done', value, progress: null });
+      if (controller === own) change('done', { found: { value, of } });
     } catch (e) {
-      if (controller === own) change({ status: 'failed', value: null, error: (e as Error).message });
+      if (controller === own) change('failed', { why: (e as Error).message });
     }
   };
-  store.watch(key, update);
+  store.watch(ask, update);
   return {
     get state() {
       return state;
     },
+    get fresh() {
+      return ask(store.state) === current;
+    },
     start() {
       started = true;
-      update();
+      update(ask(store.state));
     },
   };
 }

@@ -3,7 +3,9 @@
  * whoever opens it sees whether their GPU finds the same.
  */
 
+import { presets } from './presets.js';
 import { type Experiment, type MapState, type Place, place, type Site, type State } from './state.js';
+import { mapAsk } from './sweep.js';
 
 /** Numbers that came with an address. */
 export interface StoredNumbers {
@@ -22,8 +24,14 @@ export interface Shared {
   readonly experiment: Experiment;
   readonly locked: Place | null;
   readonly stored: StoredNumbers | null;
+  /** What of it was not understood, in sentences. Where there is something, its numbers are not compared. */
+  readonly unread: readonly string[];
 }
 
+/** Of addresses that this page writes. Addresses without a number are older, and read the same. */
+const FORMAT = '1';
+/** Longer addresses are not read. */
+const MOST_CHARACTERS = 100_000;
 const UNIT = 4096;
 const LIMIT = 32767;
 /** Of values in an address: two bytes each. */
@@ -32,48 +40,117 @@ const SITES: readonly Site[] = ['resid_pre', 'attn_out', 'mlp_out', 'z'];
 const HOWS = ['clean', 'zero', 'mean'] as const;
 const METRICS = ['logit-diff', 'log-prob', 'prob'] as const;
 
-/** The part of the address after `#`. */
-export function addressOf({ model, experiment, locked, map }: State): string {
+const FIELDS = [
+  ...['format', 'model', 'clean', 'corrupted', 'answer', 'wrong', 'bos', 'subject', 'at', 'metric', 'how'],
+  ...['select', 'hash', 'ends', 'numbers'],
+];
+
+/** The part of the address after `#`: the fields as they are, and the map's numbers if the map is of these very fields. */
+export function addressOf(state: State): string {
+  const { model, experiment, locked, map } = state;
   const { clean, corrupted, answer, wrong, bos, site, metric, how, subject } = experiment;
-  const fields = new URLSearchParams({ model: model.name, clean, corrupted, answer, wrong });
+  const fields = new URLSearchParams({ format: FORMAT, model: model.name, clean, corrupted, answer, wrong });
   if (!bos) fields.set('bos', '0');
   if (subject) fields.set('subject', subject);
   fields.set('at', site);
   fields.set('metric', metric);
   if (how !== 'clean') fields.set('how', how);
   if (locked) fields.set('select', placeText(locked));
-  if (map?.status === 'done' && map.ends && map.site === site && model.info) {
-    const { clean: one, corrupted: zero } = map.ends;
-    fields.set('hash', model.info.hash);
+  if (map && hasNumbers(state)) {
+    const { clean: one, corrupted: zero } = map.ends!;
+    fields.set('hash', map.of.model.info!.hash);
     fields.set('ends', [one, zero].map((x) => x.toPrecision(7)).join(','));
     fields.set('numbers', packed(map.values));
   }
   return fields.toString();
 }
 
-/** Reads an address; null when it holds no experiment. */
+/** Whether an address would hold the map's numbers: it is whole, and of what the fields say. */
+export function hasNumbers(state: State): boolean {
+  const { map } = state;
+  return map?.status === 'done' && map.ends !== null && map.key === mapAsk(state).key;
+}
+
+/** Reads an address; null when there is none. */
 export function readAddress(text: string): Shared | null {
-  const fields = new URLSearchParams(text.replace(/^#/, ''));
-  const [clean, corrupted] = [fields.get('clean'), fields.get('corrupted')];
-  if (clean === null || corrupted === null) return null;
-  const site = SITES.find((s) => s === fields.get('at')) ?? 'resid_pre';
-  const metric = METRICS.find((m) => m === fields.get('metric')) ?? 'logit-diff';
+  const code = text.replace(/^#/, '');
+  if (code === '') return null;
+  const unread: string[] = [];
+  if (code.length > MOST_CHARACTERS)
+    return nothing(`This address has ${code.length} characters, of which it may have ${MOST_CHARACTERS}`);
+  const fields = new URLSearchParams(code);
+  const format = fields.get('format') ?? FORMAT;
+  if (format !== FORMAT)
+    return nothing(`This address has the format ${quoted(format)}; this page reads format ${FORMAT}`);
+  const names = [...new Set(fields.keys())];
+  const unknown = names.filter((name) => !FIELDS.includes(name));
+  if (unknown.length === names.length)
+    return nothing(`This address holds no experiment, only ${list(unknown)}`);
+  if (unknown.length) unread.push(`it has ${list(unknown)}, which this page does not know`);
+  const twice = names.filter((name) => fields.getAll(name).length > 1);
+  if (twice.length) unread.push(`${list(twice)} stands in it more than once; the first was taken`);
+  const one = <T extends string>(name: string, all: readonly T[], usual: T): T => {
+    const value = fields.get(name);
+    const found = value === null ? usual : all.find((v) => v === value);
+    if (found !== undefined) return found;
+    unread.push(`${name}=${quoted(value!)} is none of ${all.join(', ')}; ${usual} is shown`);
+    return usual;
+  };
   const experiment = {
-    ...{ clean, corrupted, site, metric },
-    how: HOWS.find((w) => w === fields.get('how')) ?? 'clean',
+    clean: fields.get('clean') ?? '',
+    corrupted: fields.get('corrupted') ?? '',
     answer: fields.get('answer') ?? '',
     wrong: fields.get('wrong') ?? '',
-    bos: fields.get('bos') !== '0',
+    bos: one('bos', ['1', '0'], '1') === '1',
     subject: fields.get('subject') ?? '',
+    site: one('at', SITES, 'resid_pre'),
+    metric: one('metric', METRICS, 'logit-diff'),
+    how: one('how', HOWS, 'clean'),
   };
-  const ends = (fields.get('ends') ?? '').split(',').map(Number);
-  const numbers = fields.get('numbers');
-  const stored =
-    numbers && ends.length === 2 && ends.every(Number.isFinite)
-      ? { hash: fields.get('hash') ?? '', ends: ends as [number, number], ...unpacked(numbers) }
-      : null;
-  const model = fields.get('model') || 'tiny';
-  return { model, experiment, locked: readPlace(fields.get('select') ?? ''), stored };
+  for (const name of ['clean', 'corrupted'] as const)
+    if (!fields.has(name)) unread.push(`it has no ${name} prompt`);
+  const select = fields.get('select');
+  const locked = select === null ? null : readPlace(select);
+  if (select !== null && locked === null)
+    unread.push(`select=${quoted(select)} is no place; nothing is selected`);
+  const stored = readNumbers(fields);
+  if (typeof stored === 'string') unread.push(stored);
+  return {
+    ...{ model: fields.get('model') || 'tiny', experiment, locked },
+    stored: typeof stored === 'string' || unread.length ? null : stored,
+    unread: unread.length ? [`Not all of this address was understood: ${unread.join('; ')}.`] : [],
+  };
+}
+
+/** An address of which nothing is used: the page shows its first example. */
+const nothing = (why: string): Shared => ({
+  ...{ model: 'tiny', locked: null, stored: null },
+  experiment: firstExperiment,
+  unread: [`${why}. Nothing of it was used: this is the first example.`],
+});
+
+/** What is shown when no address says anything else. */
+export const firstExperiment: Experiment = {
+  ...presets[0].experiment,
+  ...{ bos: true, site: 'resid_pre', metric: 'logit-diff', how: 'clean' },
+};
+
+const quoted = (text: string): string =>
+  JSON.stringify(text.length > 40 ? `${text.slice(0, 39)}…` : text).replace(/[\p{Cf}]/gu, '·');
+
+const list = (names: readonly string[]): string =>
+  `${names.slice(0, 3).map(quoted).join(', ')}${names.length > 3 ? ` and ${names.length - 3} more` : ''}`;
+
+/** The numbers of an address; null: it has none; a sentence: what is wrong with them. */
+function readNumbers(fields: URLSearchParams): StoredNumbers | string | null {
+  const [numbers, told] = [fields.get('numbers'), fields.get('ends')];
+  if (numbers === null && told === null) return null;
+  const ends = (told ?? '').split(',').map((x) => (x.trim() === '' ? Number.NaN : Number(x)));
+  const hash = fields.get('hash') ?? '';
+  const values = unpacked(numbers ?? '');
+  if (!values || ends.length !== 2 || !ends.every(Number.isFinite) || !/^[0-9a-f]{16}$/.test(hash))
+    return 'its numbers are damaged or were cut off, so they are not compared; what is computed here does not rest on them';
+  return { hash, ends: ends as [number, number], ...values };
 }
 
 /** `L3H1P10K4` */
@@ -103,15 +180,18 @@ function packed(values: Float32Array): string {
   return `${step}.${btoa(bytes).replaceAll('+', '-').replaceAll('/', '_').replace(/=+$/, '')}`;
 }
 
-function unpacked(text: string): Pick<StoredNumbers, 'values' | 'step'> {
-  const [step, code = ''] = text.split('.');
+/** Null when it is not what `packed` writes. */
+function unpacked(text: string): Pick<StoredNumbers, 'values' | 'step'> | null {
+  const [, step, code] = /^([1-9]\d{0,5})\.([\w-]+)$/.exec(text) ?? [];
+  if (code === undefined) return null;
   try {
     const bytes = atob(code.replaceAll('-', '+').replaceAll('_', '/'));
+    if (bytes.length % 2 || bytes.length > 2 * MOST) return null;
     const all = Uint8Array.from(bytes, (c) => c.charCodeAt(0));
-    const numbers = new Int16Array(all.buffer, 0, all.length >> 1);
-    return { step: Number(step) || 1, values: Array.from(numbers, (n) => n / UNIT) };
+    const numbers = new Int16Array(all.buffer);
+    return { step: Number(step), values: Array.from(numbers, (n) => n / UNIT) };
   } catch {
-    return { step: 1, values: [] };
+    return null;
   }
 }
 
@@ -134,7 +214,10 @@ export function compare(stored: StoredNumbers, map: MapState, hash: string): Agr
     };
   const n = Math.ceil(map.values.length / step);
   if (values.length !== n)
-    return { agrees: false, text: `The address holds ${values.length} numbers, this map has ${n}.` };
+    return {
+      agrees: false,
+      text: `The address is damaged: it holds ${values.length} numbers, and this map has ${n}. They were not compared; the map is what this page computes.`,
+    };
   const limit = LIMIT / UNIT;
   const apart = values.map((v, i) => {
     const own = Math.max(-limit, Math.min(limit, map.values[i * step]));

@@ -3,14 +3,16 @@
 import type { Labelled } from '../../interp/result.js';
 import type { How } from '../worker/handlers/counterfactual.js';
 import type { ModelInfo } from '../worker/handlers/model.js';
+import type { NextTokens } from '../worker/handlers/next-tokens.js';
 import type { MetricName } from '../worker/handlers/patch-map.js';
 import type { ReadPrompts } from '../worker/handlers/prompts.js';
 import type { StoredNumbers } from './share.js';
 
 /** The model, and what happens to it. */
 export interface ModelState {
-  readonly status: 'loading' | 'ready' | 'failed' | 'lost';
-  /** As `fromPretrained` was asked for it; of files their folder. */
+  /** `asking`: an address wants it, and the reader has not yet said yes. */
+  readonly status: 'asking' | 'loading' | 'ready' | 'failed' | 'lost';
+  /** As `fromPretrained` was asked for it; of files their folder, `./folder`. */
   readonly name: string;
   /** The model that can be used; while another loads, the one before it. */
   readonly info: ModelInfo | null;
@@ -18,6 +20,15 @@ export interface ModelState {
   readonly progress: { readonly file: string; readonly loaded: number; readonly total: number } | null;
   /** A sentence, when it failed or was lost. */
   readonly error: string | null;
+  /** What is asked before an address may load it. */
+  readonly question: Question | null;
+}
+
+/** What a reader is asked before a model is loaded that an address names. */
+export interface Question {
+  readonly text: string;
+  /** On the button that loads it. */
+  readonly yes: string;
 }
 
 /** What kind of map is shown. */
@@ -54,10 +65,20 @@ export interface Place {
 /** Of the two runs. */
 export type Reading = 'clean' | 'corrupted';
 
+/** The experiment that a result belongs to, as it was when the result was asked for. */
+export type Asked = Pick<State, 'model' | 'experiment' | 'prompts' | 'reading'>;
+
+/** A result, and its experiment. */
+export interface Found<T> {
+  readonly value: T;
+  readonly of: Asked;
+}
+
 /** The patching map, as far as it has been filled. */
 export interface MapState {
-  /** `JSON` of the experiment and model that it is of. */
-  readonly of: string;
+  /** Tells maps apart, see `mapAsk`. */
+  readonly key: string;
+  readonly of: Asked;
   readonly site: Site;
   readonly status: 'running' | 'paused' | 'cancelled' | 'done' | 'failed';
   readonly rows: readonly string[];
@@ -80,19 +101,22 @@ export interface MapState {
 export interface State {
   readonly model: ModelState;
   readonly experiment: Experiment;
-  /** The experiment's prompts as tokens; null until they have been read. */
+  /** Prompts as tokens, with the texts and the model that they belong to; null until some have been read. */
   readonly prompts: ReadPrompts | null;
-  /** True when `prompts` belongs to what is typed now and nothing is wrong with it. */
-  readonly valid: boolean;
   /** Whose activations are shown by the views that read one run. */
   readonly reading: Reading;
   /** Clicked. */
   readonly locked: Place | null;
   /** Under the cursor or the keyboard's focus. */
   readonly hover: Place | null;
+  /** The map of this experiment; null while there is none. */
   readonly map: MapState | null;
+  /** What comes next after the prompts; null while it is not known. */
+  readonly next: Found<NextTokens> | null;
   /** Numbers that came with the address. */
   readonly stored: StoredNumbers | null;
+  /** What of the address was not understood, in sentences. */
+  readonly unread: readonly string[];
   readonly theme: 'auto' | 'light' | 'dark';
   /** The theme in effect. */
   readonly dark: boolean;
@@ -119,10 +143,3 @@ export const samePlace = (a: Place | null, b: Place | null): boolean =>
     a.head === b.head &&
     a.pos === b.pos &&
     a.key === b.key);
-
-/** Tells apart what would be computed differently, but for the kind of map. Null: nothing can be computed. */
-export function experimentKey({ model, experiment, valid }: State): string | null {
-  if (!valid || model.status !== 'ready' || !model.info) return null;
-  const { clean, corrupted, answer, wrong, bos } = experiment;
-  return JSON.stringify([model.info.hash, clean, corrupted, answer, wrong, bos]);
-}

@@ -1,8 +1,9 @@
 /** The patching map that is shown: started when the experiment changes, paused, cancelled, turned to the cell under the cursor. */
 
 import type { PatchAxis } from '../../interp/cells.js';
+import { type Ask, ask, frozen } from './ask.js';
 import type { Client } from './client.js';
-import { experimentKey, type MapState, type Site, type State } from './state.js';
+import type { MapState, Site, State } from './state.js';
 import type { Store } from './store.js';
 
 /** The axes of each kind of map. */
@@ -29,36 +30,48 @@ export class Sweep {
   constructor(store: Store<State>, client: Client) {
     this.#store = store;
     this.#client = client;
-    store.watch(mapKey, (key) => {
-      this.cancel(); // of another experiment
-      this.#stop();
-      clearTimeout(this.#timer);
-      if (key === null) return;
-      const kept = this.#finished.get(key);
-      if (kept) return store.set({ map: kept });
-      const again = store.state.map?.of.split('\n')[0] === key.split('\n')[0]; // only another kind of map
-      this.#timer = setTimeout(() => this.start(), again || !store.state.map ? 0 : REST_MS);
-    });
+    let last = '';
+    store.watch(
+      (state) => mapAsk(state).key,
+      (key) => {
+        this.#stop();
+        clearTimeout(this.#timer);
+        const kept = key === null ? null : (this.#finished.get(key) ?? null);
+        if (store.state.map !== kept) store.set({ map: kept });
+        const again = last === '' || last === store.state.prompts?.clean.ids.join(); // only another kind of map
+        if (key !== null) last = store.state.prompts!.clean.ids.join();
+        if (key !== null && !kept) this.#timer = setTimeout(() => this.start(), again ? 0 : REST_MS);
+      },
+    );
   }
 
   /** Starts the map, again if it was there. */
   async start(): Promise<void> {
     this.#stop();
-    const { state } = this.#store;
-    const of = mapKey(state);
-    if (of === null || !state.prompts) return;
-    const { site, metric, answer, wrong } = state.experiment;
+    const { key } = mapAsk(this.#store.state);
+    if (key === null) return;
+    const of = frozen(this.#store.state);
+    const { site, metric, answer, wrong } = of.experiment;
     const own = new AbortController();
     this.#running = own;
     let began = performance.now();
     let map: MapState = {
-      ...{ of, site, status: 'running', rows: [], columns: [], values: new Float32Array(), preview: null },
+      ...{
+        key,
+        of,
+        site,
+        status: 'running',
+        rows: [],
+        columns: [],
+        values: new Float32Array(),
+        preview: null,
+      },
       ...{ done: 0, ends: null, ms: 0, first: null, result: null, error: null },
     };
     const change = (next: Partial<MapState>) => {
       if (this.#running !== own) return;
       // Only this method knows the map as it grows; others may have paused it.
-      const status = this.#store.state.map?.of === of ? this.#store.state.map.status : map.status;
+      const status = this.#store.state.map?.key === key ? this.#store.state.map.status : map.status;
       map = { ...map, status, ...next };
       this.#store.set({ map });
     };
@@ -66,7 +79,7 @@ export class Sweep {
       const result = await this.#client.call(
         'patchMap',
         {
-          ...{ clean: state.prompts.clean.ids, corrupted: state.prompts.corrupted.ids },
+          ...{ clean: of.prompts!.clean.ids, corrupted: of.prompts!.corrupted.ids },
           ...{ at: site, by: AXES[site], metric, answer, wrong },
         },
         {
@@ -88,7 +101,7 @@ export class Sweep {
         },
       );
       change({ status: 'done', result, values: result.values });
-      this.#finished.set(of, map);
+      this.#finished.set(key, map);
       if (this.#finished.size > KEPT) this.#finished.delete(this.#finished.keys().next().value!);
     } catch (e) {
       if (!own.signal.aborted) change({ status: 'failed', error: (e as Error).message });
@@ -122,8 +135,9 @@ export class Sweep {
   }
 }
 
-/** Tells maps apart. Null: none can be computed. */
-export function mapKey(state: State): string | null {
-  const key = experimentKey(state);
-  return key && `${key}\n${state.experiment.site}\n${state.experiment.metric}`;
+/** What a map needs: the pair, the answer, and the wrong one where the metric reads it. */
+export function mapAsk(state: State): Ask {
+  const { site, metric } = state.experiment;
+  const answers = metric === 'logit-diff' ? (['answer', 'wrong'] as const) : (['answer'] as const);
+  return ask(state, ['pair', ...answers], site, metric);
 }

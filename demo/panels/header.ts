@@ -2,8 +2,9 @@
 
 import type { App } from '../app/app.js';
 import { copy } from '../app/files.js';
-import { addressOf } from '../app/share.js';
+import { addressOf, hasNumbers } from '../app/share.js';
 import type { State } from '../app/state.js';
+import { mapAsk } from '../app/sweep.js';
 import { h, segmented } from '../ui/dom.js';
 import { views } from '../views/index.js';
 
@@ -46,14 +47,19 @@ export function header(app: App, model: HTMLElement, report: () => void): HTMLEl
         title: 'Copies an address that holds the whole experiment and its numbers',
       },
       onclick: async () => {
-        const address = addressOf(store.state);
-        history.replaceState(null, '', `#${address}`);
+        const { state } = store;
+        if (state.model.status !== 'ready')
+          return app.say('Not shared: no model is loaded that would compute it.');
+        const numbers = hasNumbers(state);
+        const { why } = mapAsk(state);
+        history.replaceState(null, '', `#${addressOf(state)}`);
         const done = await copy(location.href);
-        app.say(
-          done
-            ? 'Address copied: it holds the whole experiment.'
-            : 'The address bar holds the whole experiment.',
-        );
+        const what = numbers
+          ? 'the whole experiment and the map’s numbers.'
+          : why
+            ? `what the fields say, without a map: ${why}`
+            : 'what the fields say, without numbers: the map is not whole yet.';
+        app.say(`${done ? 'Address copied: it holds' : 'The address bar holds'} ${what}`);
       },
     },
     'Share',

@@ -61,8 +61,8 @@ export function modelPanel(app: App): { readonly button: HTMLElement; readonly d
     if (files.length) openFiles(files.map((file) => [file.webkitRelativePath || file.name, file]));
   });
   const openFiles = (files: readonly (readonly [string, File])[]) => {
-    const folder = files[0][0].includes('/') ? files[0][0].split('/')[0] : 'the given files';
-    return choose(new Map(files), folder);
+    const folder = files[0][0].includes('/') ? files[0][0].split('/')[0] : '';
+    return choose(new Map(files), `./${folder}`); // as `fromPretrained` and commands name a folder
   };
   for (const target of [drop, document.body]) {
     target.addEventListener('dragover', (event) => {

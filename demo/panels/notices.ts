@@ -3,6 +3,7 @@
 import type { App } from '../app/app.js';
 import { compare } from '../app/share.js';
 import type { State } from '../app/state.js';
+import { mapAsk } from '../app/sweep.js';
 import { fill, h } from '../ui/dom.js';
 
 /** Below the top bar. */
@@ -10,10 +11,33 @@ export function notices(app: Pick<App, 'store' | 'load'>): HTMLElement {
   const { store } = app;
   const element = h('div', { class: 'notices' });
   store.watch(
-    (s) => [s.model.status, s.model.error, s.stored, s.map?.status, s.map?.of] as const,
-    () => fill(element, modelNotice(app), agreement(store.state)),
+    (s) =>
+      [
+        ...[s.model.status, s.model.error, s.model.question, s.stored, s.unread],
+        ...[s.map?.status, s.map?.key, mapAsk(s).why],
+      ] as const,
+    () =>
+      fill(element, questionNotice(app), modelNotice(app), unreadNotice(store.state), agreement(store.state)),
   );
   return element;
+}
+
+/** What an address may do only when the reader says yes. */
+function questionNotice({ store, load }: Pick<App, 'store' | 'load'>): HTMLElement | null {
+  const { status, question, name } = store.state.model;
+  if (status !== 'asking' || !question) return null;
+  return h(
+    'div',
+    { class: 'notice', role: 'alert', id: 'model-question' },
+    h('p', {}, question.text),
+    h('button', { type: 'button', onclick: () => load('tiny') }, 'Use the shipped model'),
+    h('button', { type: 'button', id: 'model-yes', onclick: () => load(name) }, question.yes),
+  );
+}
+
+function unreadNotice({ unread }: State): HTMLElement | null {
+  if (!unread.length) return null;
+  return h('div', { class: 'notice bad', role: 'alert', id: 'unread' }, h('p', {}, unread.join(' ')));
 }
 
 function modelNotice({ store, load }: Pick<App, 'store' | 'load'>): HTMLElement | null {
@@ -36,14 +60,26 @@ function modelNotice({ store, load }: Pick<App, 'store' | 'load'>): HTMLElement 
   );
 }
 
-function agreement({ stored, map, model }: State): HTMLElement | null {
+function agreement(state: State): HTMLElement | null {
+  const { stored, map, model } = state;
   if (!stored) return null;
-  if (map?.status !== 'done' || !model.info)
+  if (map?.status !== 'done' || !model.info) {
+    const { why } = mapAsk(state);
+    const error = map?.status === 'failed' ? map.error : why;
+    const stopped = map?.status === 'cancelled' ? 'The map was cancelled.' : null;
+    const reason = model.status === 'loading' ? null : (error ?? stopped);
     return h(
       'div',
-      { class: 'notice', id: 'agreement' },
-      h('p', {}, 'This address holds numbers: computing them here …'),
+      { class: `notice${reason ? ' bad' : ''}`, role: 'status', id: 'agreement' },
+      h(
+        'p',
+        {},
+        reason
+          ? `This address holds numbers of a map. They are not compared, because there is no such map here: ${reason}`
+          : 'This address holds numbers: computing them here …',
+      ),
     );
+  }
   const { agrees, text } = compare(stored, map, model.info.hash);
   return h(
     'div',

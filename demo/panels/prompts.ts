@@ -2,6 +2,7 @@
 
 import { visible } from '../../interp/plots/text.js';
 import { type App, edit, hover, lock } from '../app/app.js';
+import { answerHint, type Hint, pairHint } from '../app/premises.js';
 import { presets } from '../app/presets.js';
 import { place, type State, shownPlace } from '../app/state.js';
 import { fill, h } from '../ui/dom.js';
@@ -45,7 +46,10 @@ export function promptsPanel(app: App): HTMLElement {
     prompt(app, 'clean', 'Clean prompt'),
     prompt(app, 'corrupted', 'Corrupted prompt'),
     pairProblem(app),
+    hintLine(app, 'pair', pairHint),
     h('div', { class: 'answers' }, answer(app, 'answer', 'Answer'), answer(app, 'wrong', 'Wrong answer')),
+    hintLine(app, 'answer', (state) => answerHint(state, 'answer')),
+    hintLine(app, 'wrong', (state) => answerHint(state, 'wrong')),
     h('label', { class: 'check', for: 'bos' }, bos, h('span', {}, 'Begin with the beginning-of-text token')),
     tokens(app),
   );
@@ -131,6 +135,30 @@ function answer(app: App, name: 'answer' | 'wrong', title: string): HTMLElement 
   return h('div', { class: `field ${name}` }, h('label', { for: name }, title, chip), box, problem);
 }
 
+/** What is odd about a field, once both runs are known, and a click that mends it. */
+function hintLine(app: App, name: string, hintOf: (state: State) => Hint | null): HTMLElement {
+  const line = h('p', { class: 'hint-line', id: `${name}-hint`, role: 'status', hidden: true });
+  app.store.watch(
+    (s) => JSON.stringify(hintOf(s)),
+    (_, state) => {
+      const hint = hintOf(state);
+      line.hidden = hint === null;
+      fill(
+        line,
+        hint?.text ?? '',
+        hint !== null &&
+          hint.fix !== null &&
+          h(
+            'button',
+            { type: 'button', class: 'fix', onclick: () => edit(app, hint.fix!.change) },
+            hint.fix.label,
+          ),
+      );
+    },
+  );
+  return line;
+}
+
 /** Both prompts as tokens: one over the other where they differ. */
 function tokens(app: App): HTMLElement {
   const { store } = app;
@@ -140,8 +168,9 @@ function tokens(app: App): HTMLElement {
     (s) => s.prompts,
     (read) => {
       if (!read) return;
-      fill(title, summary(read));
-      fill(strip, chips(app, read));
+      const tooLong = read.clean.problem !== null || read.corrupted.problem !== null;
+      fill(title, tooLong ? '' : summary(read));
+      fill(strip, tooLong ? [] : chips(app, read));
       mark(app, strip);
     },
   );

@@ -11,8 +11,8 @@ export interface BarOptions {
   readonly label: string;
   readonly rows: readonly string[];
   readonly values: ArrayLike<number>;
-  /** The end of the scale; default: the largest |value|. */
-  readonly max?: number;
+  /** The scale ends at the largest |value|, and no earlier than here. */
+  readonly least: number;
   tip(row: number): Tip;
   preview(row: number | null): void;
   lock(row: number): void;
@@ -25,9 +25,9 @@ export interface Bars {
 }
 
 /** Draws bars. */
-export function bars({ label, rows, values, max, tip, preview, lock }: BarOptions): Bars {
+export function bars({ label, rows, values, least, tip, preview, lock }: BarOptions): Bars {
   const all = Array.from(values);
-  const end = max ?? Math.max(...all.map(Math.abs), 1e-9);
+  const end = Math.max(...all.map(Math.abs), least);
   const low = Math.max(0, ...all.map((v) => -v)) / end;
   const high = Math.max(0, ...all) / end;
   const zero = low / (low + high || 1);

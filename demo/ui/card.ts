@@ -3,8 +3,17 @@
 import { toCsv, toJson } from '../../interp/export.js';
 import type { App } from '../app/app.js';
 import { copy, save, toPng } from '../app/files.js';
-import type { Takeaway, View } from '../views/view.js';
-import { h } from './dom.js';
+import type { Takeaway, TakeForm, View } from '../views/view.js';
+import { fill, h } from './dom.js';
+
+/** Where a result is; of `ResourceState`, or of the patching map. */
+export interface Followed {
+  readonly status: 'empty' | 'waiting' | 'busy' | 'live' | 'done' | 'failed';
+  /** Why it is empty, or failed. */
+  readonly why?: string | null;
+  /** 0–1, where it is known. */
+  readonly progress?: number | null;
+}
 
 /** A view's place on the page. */
 export interface Card {
@@ -14,16 +23,17 @@ export interface Card {
   readonly body: HTMLElement;
   /** A line below: where numbers come from. */
   readonly foot: HTMLElement;
-  /** Shows that something is computed: 0–1, or null for an unknown part; undefined: nothing is. */
-  busy(progress?: number | null): void;
-  /** Shows a sentence in place of a result; null takes it away. */
-  problem(text: string | null): void;
+  /**
+   * Shows where a result is. What is drawn of another experiment is greyed, says that it is being computed and cannot be
+   * used; where there can be no result, one sentence stands in place of it.
+   */
+  follow(status: Followed): void;
   /** Calls `f` when the card first comes near the screen. */
   whenSeen(f: () => void): void;
 }
 
 /** A card for a view, filled. */
-export function card(view: View, app: App): { readonly card: Card; readonly takeaway: Takeaway | null } {
+export function card(view: View, app: App): { readonly card: Card; readonly takeaway: Takeaway } {
   const controls = h('div', { class: 'controls' });
   const body = h('div', { class: 'body' });
   const foot = h('p', { class: 'foot' });
@@ -36,18 +46,28 @@ export function card(view: View, app: App): { readonly card: Card; readonly take
     { class: 'card', id: view.id, 'aria-labelledby': titleId },
     ...[bar, head, controls, sentence, body, foot],
   );
+  let refresh = () => {};
   const own: Card = {
     ...{ element, controls, body, foot },
-    busy(progress) {
-      bar.hidden = progress === undefined;
+    follow({ status, why = null, progress = null }) {
+      const computing = status === 'busy' || status === 'live';
+      bar.hidden = !computing;
       bar.classList.toggle('unknown', progress === null);
       bar.style.setProperty('--done', String(progress ?? 0));
-      body.setAttribute('aria-busy', String(progress !== undefined));
-    },
-    problem(text) {
-      sentence.hidden = text === null;
-      sentence.textContent = text ?? '';
-      element.classList.toggle('failed', text !== null);
+      body.setAttribute('aria-busy', String(computing || status === 'waiting'));
+      if (status === 'empty' || status === 'failed') {
+        fill(body);
+        fill(foot);
+      }
+      const old = (status === 'busy' || status === 'waiting') && body.childElementCount > 0;
+      if (old) fill(foot);
+      element.classList.toggle('stale', old);
+      const said = old ? 'Being computed: what is greyed is of what was there before.' : why;
+      element.classList.toggle('failed', status === 'failed');
+      sentence.hidden = said === null;
+      sentence.setAttribute('role', status === 'failed' ? 'alert' : 'status');
+      if (sentence.textContent !== said) sentence.textContent = said ?? '';
+      refresh();
     },
     whenSeen(f) {
       const observer = new IntersectionObserver(
@@ -62,71 +82,66 @@ export function card(view: View, app: App): { readonly card: Card; readonly take
     },
   };
   const takeaway = view.mount(own, app);
-  if (takeaway) head.append(takeMenu(view, takeaway, app));
+  const menu = takeMenu(view, takeaway, app);
+  refresh = menu.refresh;
+  head.append(menu.element);
   return { card: own, takeaway };
 }
 
-/** What can be taken away, behind a button. */
-function takeMenu(view: View, take: Takeaway, app: App): HTMLElement {
-  const name = `glassbox-${view.id}`;
-  const theme = () => (app.store.state.dark ? 'dark' : 'light');
-  const copied = async (what: string, text: string) =>
-    app.say((await copy(text)) ? `${what} copied.` : 'The browser does not let this page copy.');
-  const svg = () => take.figure?.()?.svg(theme()) ?? null;
-  const items: readonly (readonly [name: string, text: string, run: (() => unknown) | null])[] = [
-    ['svg', 'Picture (SVG)', take.figure ? () => saveText(svg(), 'svg', 'image/svg+xml') : null],
-    [
-      'png',
-      'Picture (PNG)',
-      take.figure
-        ? async () => {
-            const picture = svg();
-            if (picture) save(`${name}.png`, await toPng(picture));
-            else nothing();
-          }
-        : null,
-    ],
-    ['csv', 'Numbers (CSV)', () => saveText(text(toCsv), 'csv', 'text/csv')],
-    ['json', 'Numbers (JSON)', () => saveText(text(toJson), 'json', 'application/json')],
-    ['code', 'Copy as TypeScript', take.code ? () => copied('TypeScript', take.code!()) : null],
-    [
-      'command',
-      'Copy as a command line',
-      take.command ? () => copied('Command line', take.command!()) : null,
-    ],
-  ];
-  const text = (write: typeof toCsv) => {
-    const result = take.result();
-    return result && write(result);
+const LABELS: Readonly<Record<TakeForm, string>> = {
+  svg: 'Picture (SVG)',
+  png: 'Picture (PNG)',
+  csv: 'Numbers (CSV)',
+  json: 'Numbers (JSON)',
+  code: 'Copy as TypeScript',
+  command: 'Copy as a command line',
+};
+
+/** What can be taken away, behind a button. `refresh` says again whether anything can be. */
+function takeMenu(view: View, take: Takeaway, app: App): { readonly element: HTMLElement; refresh(): void } {
+  const run = async (form: TakeForm): Promise<void> => {
+    const taken = take(); // all of one experiment, also where the clipboard or a picture takes a while
+    if (typeof taken === 'string') return app.say(taken);
+    const name = `glassbox-${view.id}`;
+    const copied = async (what: string, text: string) =>
+      app.say((await copy(text)) ? `${what} copied.` : 'The browser does not let this page copy.');
+    const svg = () => taken.figure!().svg(app.store.state.dark ? 'dark' : 'light');
+    if (form === 'svg') save(`${name}.svg`, svg(), 'image/svg+xml');
+    else if (form === 'png') save(`${name}.png`, await toPng(svg()));
+    else if (form === 'csv') save(`${name}.csv`, toCsv(taken.result), 'text/csv');
+    else if (form === 'json') save(`${name}.json`, toJson(taken.result), 'application/json');
+    else if (form === 'code') await copied('TypeScript', taken.code());
+    else await copied('Command line', taken.command!());
   };
-  const nothing = () => app.say('There are no numbers yet.');
-  const saveText = (content: string | null, ending: string, type: string) =>
-    content === null ? nothing() : save(`${name}.${ending}`, content, type);
+  const why = h('p', { class: 'menu-why', hidden: true });
+  const buttons = view.takes.map((form) =>
+    h(
+      'button',
+      {
+        ...{ type: 'button', 'data-take': form },
+        onclick: () => {
+          menu.open = false;
+          run(form);
+        },
+      },
+      LABELS[form],
+    ),
+  );
   const menu = h(
     'details',
     { class: 'menu' },
     h('summary', { 'aria-label': `Take away: ${view.title}`, title: 'Take it with you' }, 'Export'),
-    h(
-      'div',
-      { class: 'menu-list' },
-      items.map(
-        ([id, label, run]) =>
-          run &&
-          h(
-            'button',
-            {
-              type: 'button',
-              'data-take': id,
-              onclick: () => {
-                menu.open = false;
-                run();
-              },
-            },
-            label,
-          ),
-      ),
-    ),
+    h('div', { class: 'menu-list' }, why, buttons),
   );
+  const refresh = () => {
+    if (!menu.open) return;
+    const taken = take();
+    why.hidden = typeof taken !== 'string';
+    why.textContent = typeof taken === 'string' ? taken : '';
+    for (const button of buttons) button.setAttribute('aria-disabled', String(typeof taken === 'string'));
+  };
+  menu.addEventListener('toggle', refresh);
+  app.store.watch((s) => s, refresh);
   menu.addEventListener('focusout', (event) => {
     if (!menu.contains((event as FocusEvent).relatedTarget as Node | null)) menu.open = false;
   });
@@ -136,5 +151,5 @@ function takeMenu(view: View, take: Takeaway, app: App): HTMLElement {
     menu.querySelector('summary')!.focus();
     event.stopPropagation();
   });
-  return menu;
+  return { element: menu, refresh };
 }

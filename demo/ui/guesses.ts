@@ -1,20 +1,20 @@
-/** A table of tokens with two bars each: their probabilities in two runs. */
+/** A table of tokens with a bar for each run: their probabilities. */
 
 import { percent, visible } from '../../interp/plots/text.js';
 import { h } from './dom.js';
 
-/** A token in two runs. */
-export interface PairRow {
+/** A token in each run. */
+export interface GuessRow {
   readonly text: string;
   /** `answer`, `wrong` or neither. */
   readonly role: string;
   /** Probabilities. */
-  readonly values: readonly [number, number];
+  readonly values: readonly number[];
   readonly title: string;
 }
 
 /** The table; bars are as long as probabilities. */
-export function barPair(rows: readonly PairRow[], heads: readonly [string, string]): HTMLElement {
+export function barTable(rows: readonly GuessRow[], heads: readonly string[]): HTMLElement {
   return h(
     'table',
     { class: 'pair-table' },

@@ -1,7 +1,7 @@
 /** Which of the two runs is read: one choice for all views that read one. */
 
 import type { App } from '../app/app.js';
-import { experimentKey, type Reading, type State } from '../app/state.js';
+import type { Asked, Reading } from '../app/state.js';
 import { segmented } from './dom.js';
 
 /** The switch. */
@@ -19,13 +19,7 @@ export function readingSwitch({ store }: App): HTMLElement {
 }
 
 /** The tokens that are read. */
-export const readIds = ({ prompts, reading }: State): readonly number[] => prompts![reading].ids;
+export const readIds = ({ prompts, reading }: Asked): readonly number[] => prompts![reading].ids;
 
 /** The prompt that is read, as it was typed. */
-export const readText = ({ experiment, reading }: State): string => experiment[reading];
-
-/** Tells apart what is read. Null: nothing can be. */
-export function readingKey(state: State): string | null {
-  const key = experimentKey(state);
-  return key && `${key}\n${state.reading}`;
-}
+export const readText = ({ experiment, reading }: Asked): string => experiment[reading];

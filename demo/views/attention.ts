@@ -6,16 +6,17 @@ import { figure } from '../../interp/plots/figure.js';
 import { exact, percent, visibleLabel } from '../../interp/plots/text.js';
 import type { Labelled } from '../../interp/result.js';
 import { hover, lock } from '../app/app.js';
+import { ask } from '../app/ask.js';
 import { bosOption, commandLine, program } from '../app/code.js';
 import { resource } from '../app/resource.js';
 import { type Place, place, type State, shownPlace } from '../app/state.js';
 import { attendedText, type Direction } from '../ui/attended-text.js';
 import { fill, h, segmented } from '../ui/dom.js';
-import { readIds, readingKey, readingSwitch, readText } from '../ui/reading.js';
+import { readIds, readingSwitch, readText } from '../ui/reading.js';
 import { headGrid } from './attention-heads.js';
 import { headZoom } from './attention-zoom.js';
 import { type Head, type Patterns, patternsOf } from './patterns.js';
-import type { View } from './view.js';
+import { takeaway, type View } from './view.js';
 
 type Weight = 'pattern' | 'value';
 const ATTENTION = { scale: 'sequential', hue: hues.attention } as const;
@@ -28,6 +29,7 @@ export const attentionView: View = {
   about:
     'Where each head looks. Click a head to see it large and on the text; its cell lights up in the other views, too.',
   span: 12,
+  takes: ['svg', 'png', 'csv', 'json', 'code', 'command'],
   mount(card, app) {
     const { store, client } = app;
     let weight: Weight = 'pattern';
@@ -92,21 +94,20 @@ export const attentionView: View = {
     };
     const all = resource<Labelled>(store, {
       lazy: true,
-      key: (state) => {
-        const key = readingKey(state);
-        return key && `${key}\n${weight}`;
-      },
-      run: (state, { signal, progress }) =>
+      ask: (state) => ask(state, [state.reading], weight),
+      run: (of, { signal, progress }) =>
         client.call(
           'attention',
-          { prompt: readIds(state), weight },
+          { prompt: readIds(of), weight },
           { signal, onEvent: ({ done, total }) => progress(done, total) },
         ),
-      see({ status, value, error, progress }) {
-        card.busy(status === 'busy' ? progress : undefined);
-        card.problem(error);
-        card.element.classList.toggle('stale', status === 'idle');
-        if (!value || status !== 'done') return;
+      see(state) {
+        card.follow(state);
+        if (!state.found) {
+          if (!card.body.childElementCount) patterns = null;
+          return;
+        }
+        const { value } = state.found;
         const first = !patterns || patterns.layers !== value.shape[0] || patterns.heads !== value.shape[1];
         patterns = patternsOf(value);
         if (first) chosen = patterns.striking();
@@ -119,6 +120,7 @@ export const attentionView: View = {
       if (!patterns) return;
       const { locked, hover } = store.state;
       const one = shownHead(store.state);
+      const weight = weightOf(patterns);
       if (locked?.head != null) chosen = shownHead({ ...store.state, hover: null });
       heads.mark(locked, hover, chosen);
       zoom.draw(patterns, one);
@@ -155,49 +157,51 @@ export const attentionView: View = {
       },
     );
     card.whenSeen(all.start);
-    return {
-      result: () => (patterns ? patterns.one(shownHead({ ...store.state, hover: null })) : null),
-      figure: () => {
-        if (!patterns) return null;
-        const one = shownHead({ ...store.state, hover: null });
-        const max = patterns.unit(one);
-        const name = `Attention of head ${one.layer}.${one.head}`;
-        return figure(patterns.one(one), {
-          ...{ ...ATTENTION, max, title: name, meaning: 'from the row’s token to the column’s' },
-        });
-      },
-      section: () => {
-        if (patterns?.all.meta.metric !== 'attention') return null; // the page's script reads attention from 0 to 1
-        const one = shownHead({ ...store.state, hover: null });
-        const { layers, heads, all } = patterns;
-        const drawn = attentionFigure({
-          pattern: patterns.one(one),
-          ...{ ...one, layers, heads, all: all.values },
-        });
-        return { ...figure(patterns.one(one), { ...ATTENTION, max: 1 }).section(), figure: drawn };
-      },
-      code: () => {
-        const { layer, head } = shownHead({ ...store.state, hover: null });
-        const { experiment, reading } = store.state;
-        const weighted = weight === 'value' ? `, weight: 'value'` : '';
-        return program(
-          store.state,
-          ['attentionPatterns', 'figure', 'slices'],
-          `const patterns = await attentionPatterns(model, ${reading}, { layers: [${layer}]${weighted}${bosOption(experiment)} });
+    return takeaway(all, ({ of, value }) => {
+      const found = patternsOf(value);
+      const { layer, head } = shownHead({ ...store.state, hover: null });
+      const one = found.one({ layer, head });
+      const weighted = weightOf(found) === 'value';
+      return {
+        ...{ of, result: one },
+        figure: () =>
+          figure(one, {
+            ...{ ...ATTENTION, max: found.unit({ layer, head }) },
+            ...{
+              title: `Attention of head ${layer}.${head}`,
+              meaning: 'from the row’s token to the column’s',
+            },
+          }),
+        section: () => {
+          if (weighted) return null; // the page's script reads attention from 0 to 1
+          const { layers, heads, all } = found;
+          const drawn = attentionFigure({
+            pattern: one,
+            ...{ layer, head, layers, heads, all: all.values },
+          });
+          return { ...figure(one, { ...ATTENTION, max: 1 }).section(), figure: drawn };
+        },
+        code: () => {
+          const option = weighted ? `, weight: 'value'` : '';
+          return program(
+            of,
+            ['attentionPatterns', 'figure', 'slices'],
+            `const patterns = await attentionPatterns(model, ${of.reading}, { layers: [${layer}]${option}${bosOption(of.experiment)} });
 const head = slices(slices(patterns)[0])[${head}];
-console.log(figure(head, { scale: 'sequential' }).lines().join('\\n'));`,
-        );
-      },
-      command: () => {
-        const { layer, head } = shownHead({ ...store.state, hover: null });
-        const line = commandLine(store.state, [
-          ...['attn', readText(store.state), '--head', `${layer}.${head}`],
-        ]);
-        return weight === 'value' ? `# attention as it is, not times the values\n${line}` : line;
-      },
-    };
+console.log(figure(head, { scale: 'sequential' }).lines().join('\n'));`,
+          );
+        },
+        command: () => {
+          const line = commandLine(of, ['attn', readText(of), '--head', `${layer}.${head}`]);
+          return weighted ? `# attention as it is, not times the values\n${line}` : line;
+        },
+      };
+    });
   },
 };
+
+/** What patterns show: attention, or attention times values. */
+const weightOf = ({ all }: Patterns): Weight => (all.meta.metric === 'attention' ? 'pattern' : 'value');
 
 /** The token whose attention is drawn: the one that is pointed at, locked, or the last. */
 function focusOf(hover: Place | null, locked: Place | null, n: number, direction: Direction): number {

@@ -1,19 +1,21 @@
 /** Direct logit attribution: what each part of the model says to the answer directly, summing to the logit difference. */
 
+import { leastOf } from '../../interp/ends.js';
 import { diverging } from '../../interp/plots/colour.js';
 import { figure } from '../../interp/plots/figure.js';
 import { compact, exact, visible } from '../../interp/plots/text.js';
 import type { Labelled } from '../../interp/result.js';
 import { hover, lock } from '../app/app.js';
+import { ask } from '../app/ask.js';
 import { bosOption, commandLine, program } from '../app/code.js';
 import { resource } from '../app/resource.js';
 import { type Place, place, shownPlace } from '../app/state.js';
 import { type Bars, bars } from '../ui/bars.js';
 import { fill, h } from '../ui/dom.js';
 import { type Cell, type Grid, grid } from '../ui/grid.js';
-import { readIds, readingKey, readingSwitch, readText } from '../ui/reading.js';
+import { readIds, readingSwitch, readText } from '../ui/reading.js';
 import type { Attribution } from '../worker/handlers/attribution.js';
-import type { View } from './view.js';
+import { takeaway, type View } from './view.js';
 
 /** Bars of heads; the others are one bar. */
 const MOST = 10;
@@ -27,30 +29,31 @@ export const attributionView: View = {
   about:
     'The logit difference as a sum over what each part of the model writes at the last token. Blue speaks for the answer, red for the wrong one.',
   span: 8,
+  takes: ['svg', 'png', 'csv', 'json', 'code', 'command'],
   mount(card, app) {
     const { store, client } = app;
     card.controls.append(readingSwitch(app));
     let drawn: Drawn | null = null;
     const both = resource<Attribution>(store, {
       lazy: true,
-      key: readingKey,
-      run: (state, { signal }) => {
-        const { answer, wrong } = state.experiment;
-        return client.call('attribution', { prompt: readIds(state), answer, wrong }, { signal });
+      ask: (state) => ask(state, [state.reading, 'answer', 'wrong']),
+      run: (of, { signal }) => {
+        const { answer, wrong } = of.experiment;
+        return client.call('attribution', { prompt: readIds(of), answer, wrong }, { signal });
       },
-      see({ status, value, error }) {
-        card.busy(status === 'busy' ? null : undefined);
-        card.problem(error);
-        card.element.classList.toggle('stale', status === 'idle');
-        if (!value || status !== 'done') return;
-        drawn = draw(value, readIds(store.state).length - 1, {
+      see(state) {
+        card.follow(state);
+        if (!card.body.childElementCount) drawn = null;
+        if (!state.found) return;
+        const { value, of } = state.found;
+        drawn = draw(value, readIds(of).length - 1, {
           preview: (at) => hover(app, at),
           lock: (at) => lock(app, at),
         });
         fill(card.body, drawn.element);
         show();
         const { sum, logit, error: off } = value.layers.meta as Record<'sum' | 'logit' | 'error', number>;
-        const { answer, wrong } = store.state.experiment;
+        const { answer, wrong } = of.experiment;
         fill(
           card.foot,
           `logit(${visible(answer)}) − logit(${visible(wrong)}) = ${exact(logit, { sign: true })} as the model computes it; the bars sum to ${exact(sum, { sign: true })}, which is ${off.toExponential(0)} away. The last layer norm has its scale of the run; biases and b_U are rows, too.`,
@@ -63,34 +66,27 @@ export const attributionView: View = {
     };
     store.watch((s) => [s.locked, shownPlace(s)], show);
     card.whenSeen(both.start);
-    const call = (by: string) => {
-      const { experiment, reading } = store.state;
-      const tokens = JSON.stringify([experiment.answer, experiment.wrong]);
-      return `await directLogitAttribution(model, ${reading}, { tokens: ${tokens}, by: '${by}'${bosOption(experiment)} })`;
-    };
-    return {
-      result: () => both.state.value?.layers ?? null,
-      figure: () => {
-        const { value } = both.state;
-        return value ? figure(value.layers, { title: 'Direct logit attribution' }) : null;
-      },
-      code: () =>
-        program(
-          store.state,
-          ['directLogitAttribution', 'figure'],
-          `const layers = ${call('layer')};
+    return takeaway(both, ({ value, of }) => {
+      const { experiment, reading } = of;
+      const { answer, wrong } = experiment;
+      const call = (by: string) =>
+        `await directLogitAttribution(model, ${reading}, { tokens: ${JSON.stringify([answer, wrong])}, by: '${by}'${bosOption(experiment)} })`;
+      return {
+        ...{ of, result: value.layers },
+        figure: () => figure(value.layers, { title: 'Direct logit attribution' }),
+        code: () =>
+          program(
+            of,
+            ['directLogitAttribution', 'figure'],
+            `const layers = ${call('layer')};
 const { heads } = ${call('head')};
-console.log(figure(layers).lines().join('\\n'));
-console.log(figure(heads!).lines().join('\\n'));
+console.log(figure(layers).lines().join('\n'));
+console.log(figure(heads!).lines().join('\n'));
 console.log(layers.meta.sum, layers.meta.logit, layers.meta.error);`,
-        ),
-      command: () => {
-        const { answer, wrong } = store.state.experiment;
-        return commandLine(store.state, [
-          ...['dla', readText(store.state), '--answer', answer, '--wrong', wrong],
-        ]);
-      },
-    };
+          ),
+        command: () => commandLine(of, ['dla', readText(of), '--answer', answer, '--wrong', wrong]),
+      };
+    });
   },
 };
 
@@ -108,7 +104,9 @@ interface React {
 
 function draw({ layers, heads }: Attribution, last: number, react: React): Drawn {
   const { sum } = layers.meta as { sum: number };
-  const share = (v: number) => [`of ${exact(sum)}`, `${((100 * v) / sum).toFixed(1)} %`] as const;
+  // A sum of (almost) nothing has no shares: 0.05 is the least difference of logits that counts.
+  const share: Share = (v) =>
+    Math.abs(sum) < 0.05 ? ['of', exact(sum)] : [`of ${exact(sum)}`, `${((100 * v) / sum).toFixed(1)} %`];
   const part = layerBars(layers, last, react, share);
   const map = headMap(heads.heads!, react, share);
   const some = headBars(heads, react, share);
@@ -144,7 +142,7 @@ function layerBars(result: Labelled, last: number, react: React, share: Share): 
     return found ? place({ layer: Number(found[1]), pos: last }) : null;
   });
   const drawn: Bars = bars({
-    ...{ label: 'Attribution by layer', rows: labels, values: result.values },
+    ...{ label: 'Attribution by layer', rows: labels, values: result.values, least: leastOf(result) },
     tip: (r) => ({
       title: labels[r],
       lines: [['logit difference', exact(result.values[r], { sign: true })], share(result.values[r])],
@@ -161,7 +159,7 @@ function layerBars(result: Labelled, last: number, react: React, share: Share): 
 
 function headMap(result: Labelled, react: React, share: Share): Grid {
   const [rows, columns] = result.axes.map((a) => a.labels);
-  const end = Math.max(...result.values.map(Math.abs), 1e-9);
+  const end = Math.max(...result.values.map(Math.abs), leastOf(result));
   const value = (r: number, c: number) => result.values[r * columns.length + c];
   const map = grid({
     ...{
@@ -213,6 +211,7 @@ function headBars(result: Labelled, react: React, share: Share): Drawn {
   const drawn = bars({
     ...{ label: 'Attribution by head, the largest first', rows: rows.map(([label]) => label) },
     values: rows.map(([, v]) => v),
+    least: leastOf(result),
     tip: (r) => ({
       title: rows[r][0],
       lines: [['logit difference', exact(rows[r][1], { sign: true })], share(rows[r][1])],

@@ -1,15 +1,17 @@
 /** One counterfactual, looked at closely: what the locked (or pointed at) cell of the map does to the next token. */
 
+import { endsProblem } from '../../interp/ends.js';
 import { exact, percent, visible } from '../../interp/plots/text.js';
 import { type Labelled, labelled } from '../../interp/result.js';
 import { edit } from '../app/app.js';
+import { ask } from '../app/ask.js';
 import { bosOption, program } from '../app/code.js';
 import { resource } from '../app/resource.js';
-import { experimentKey, type Place, type Site, type State } from '../app/state.js';
+import type { Asked, Place, Site, State } from '../app/state.js';
 import { fill, h, segmented } from '../ui/dom.js';
-import { barPair } from '../ui/guesses.js';
+import { barTable } from '../ui/guesses.js';
 import type { CounterfactualResult } from '../worker/handlers/counterfactual.js';
-import type { View } from './view.js';
+import { takeaway, type View } from './view.js';
 
 const KINDS = [
   ['clean', 'Clean', 'Put in what the clean run has there'],
@@ -24,48 +26,42 @@ export const counterfactualView: View = {
   nav: 'Counterfactual',
   about: 'Click a cell: what that one change makes of the answer.',
   span: 4,
+  takes: ['csv', 'json', 'code'],
   mount(card, app) {
     const { store, client } = app;
     const kinds = segmented('What is put in', KINDS, (how) => edit(app, { how }));
     store.watch((s) => s.experiment.how, kinds.show);
     card.controls.append(kinds.element);
-    const one = resource<CounterfactualResult>(store, {
-      key: (state) => {
+    const one = resource<OneCell>(store, {
+      ask: (state) => {
+        const { site, how } = state.experiment;
+        const needed = ask(state, ['pair', 'answer', 'wrong?']);
+        if (needed.key === null) return needed;
         const at = cellAt(state);
-        const key = experimentKey(state);
-        return at && key && JSON.stringify([key, state.experiment.site, state.experiment.how, at]);
+        return at ? ask(state, ['pair', 'answer', 'wrong?'], site, how, at) : { key: null, why: hint(state) };
       },
-      run: (state, { signal }) => {
-        const { clean, corrupted, answer, wrong } = state.prompts!;
-        const { how } = state.experiment;
-        const at = cellAt(state)!;
-        return client.call(
-          'counterfactual',
-          {
-            ...{ clean: clean.ids, corrupted: corrupted.ids, at: state.experiment.site },
-            ...{ layer: at.layer!, pos: at.pos, head: at.head, how },
-            ...{ answer: answer.id!, wrong: wrong.id!, k: 4 },
-          },
-          { signal },
-        );
+      run: async (of, { signal }) => {
+        const { clean, corrupted, answer, wrong } = of.prompts!;
+        const { site, how } = of.experiment;
+        const at = cellAt({ ...store.state, ...of })!;
+        const { layer, pos, head } = at;
+        const also = [answer.id!, ...(wrong.id === null ? [] : [wrong.id])];
+        const runs = { clean: clean.ids, corrupted: corrupted.ids, also, k: 4 };
+        const place = { at: site, layer: layer!, pos, head, how };
+        return { at, ...(await client.call('counterfactual', { ...runs, ...place }, { signal })) };
       },
-      see({ status, value, error }) {
-        card.busy(status === 'busy' ? null : undefined);
-        card.problem(error);
-        kinds.element.hidden = status === 'idle';
-        if (status === 'idle') {
-          fill(card.body, hint());
-          fill(card.foot);
-        }
-        if (status !== 'done' || !value) return;
-        const { state } = store;
+      see(state) {
+        card.follow(state);
+        const { found } = state;
+        if (!found) return;
+        const { value, of } = found;
         fill(
           card.body,
-          h('p', { class: 'what' }, inWords(state)),
-          said(state, value),
-          tableOf(state, value),
+          h('p', { class: 'what' }, inWords(of, value.at)),
+          said(of, value),
+          tableOf(of, value),
           lensOf(value),
-          looksOf(state, value),
+          looksOf(of, value),
         );
         fill(
           card.foot,
@@ -73,24 +69,29 @@ export const counterfactualView: View = {
         );
       },
     });
-    return {
-      result: () => (one.state.value ? result(store.state, one.state.value) : null),
+    return takeaway(one, ({ value, of }) => ({
+      ...{ of, result: result(of, value) },
       code: () =>
         program(
-          store.state,
+          of,
           [],
           `const run = await model.runWithInterventions(
   corrupted,
-  [${JSON.stringify(one.state.value?.intervention ?? {})}],
-  { sources: { clean }${bosOption(store.state.experiment)} },
+  [${JSON.stringify(value.intervention)}],
+  { sources: { clean }${bosOption(of.experiment)} },
 );
 const last = run.logits.slice({ batch: 0, pos: -1 });
 const { indices } = last.topk(5);
 console.log(model.toStrTokens(Array.from(await indices.data())));`,
         ),
-    };
+    }));
   },
 };
+
+/** A counterfactual, and its cell. */
+interface OneCell extends CounterfactualResult {
+  readonly at: Place;
+}
 
 /** The cell that is looked at: the locked one, if this kind of map has it. */
 function cellAt({ locked, experiment, model, prompts }: State): Place | null {
@@ -103,12 +104,11 @@ function cellAt({ locked, experiment, model, prompts }: State): Place | null {
   return pos !== null && pos < prompts.corrupted.ids.length ? { ...locked, head: null, key: null } : null;
 }
 
-const hint = (): HTMLElement =>
-  h(
-    'p',
-    { class: 'hint' },
-    'Nothing is selected. Point at a cell of the map to preview it, click it to lock it, press Esc to let go.',
-  );
+/** Why there is none. */
+const hint = ({ locked }: State): string =>
+  locked
+    ? 'What is selected is no cell of this map. Click a cell of the map, or press Esc to let go.'
+    : 'Nothing is selected. Point at a cell of the map to preview it, click it to lock it, press Esc to let go.';
 
 const NAMES: Readonly<Record<Site, string>> = {
   resid_pre: 'the residual stream before',
@@ -117,9 +117,8 @@ const NAMES: Readonly<Record<Site, string>> = {
   z: 'the output of head',
 };
 
-function inWords(state: State): string {
+function inWords(state: Asked, { layer, head, pos }: Place): string {
   const { site, how } = state.experiment;
-  const { layer, head, pos } = cellAt(state)!;
   const where =
     site === 'z'
       ? `${NAMES.z} ${layer}.${head}`
@@ -128,36 +127,48 @@ function inWords(state: State): string {
   return `The corrupted run, but with ${where} ${how === 'zero' ? 'set to zero' : 'set to its mean over the clean prompt'}.`;
 }
 
-/** The logit difference before, after, and in the clean run. */
-function said(state: State, { clean, corrupted, patched }: CounterfactualResult): HTMLElement {
-  const { answer, wrong } = state.prompts!;
-  const diff = (list: CounterfactualResult['clean']) => {
-    const logit = (id: number | null) => list.find((g) => g.token === id)!.logit;
-    return logit(answer.id) - logit(wrong.id);
+/** What a counterfactual is judged by: the logit difference, or without a wrong answer the answer's logarithm of p. */
+function judged({ prompts, experiment }: Asked): {
+  readonly name: string;
+  readonly of: (run: CounterfactualResult['clean']) => number;
+} {
+  const { answer, wrong } = prompts!;
+  const guess = (run: CounterfactualResult['clean'], id: number | null) => run.find((g) => g.token === id)!;
+  if (wrong.id === null)
+    return {
+      name: `log p(${visible(experiment.answer)})`,
+      of: (run) => Math.log(guess(run, answer.id).prob),
+    };
+  return {
+    name: `${visible(experiment.answer)} − ${visible(experiment.wrong)}`,
+    of: (run) => guess(run, answer.id).logit - guess(run, wrong.id).logit,
   };
-  const [from, to, full] = [corrupted, patched, clean].map(diff);
+}
+
+/** The metric before, after, and in the clean run, and how far that is where there is a way to go. */
+function said(state: Asked, { clean, corrupted, patched }: CounterfactualResult): HTMLElement {
+  const metric = judged(state);
+  const [from, to, full] = [corrupted, patched, clean].map(metric.of);
+  const problem = endsProblem({ zero: from, one: full, unit: 'logit', metric: metric.name });
   const share = (to - from) / (full - from);
+  const numbers = h(
+    'small',
+    {},
+    `${metric.name}: ${exact(from, { sign: true })} → ${exact(to, { sign: true })} (clean ${exact(full, { sign: true })})`,
+  );
+  if (problem || !Number.isFinite(share))
+    return h('div', {}, h('p', { class: 'problem premise' }, problem ?? ''), numbers);
   return h(
     'div',
     { class: 'shift' },
-    h('span', { class: 'big' }, Number.isFinite(share) ? `${Math.round(100 * share)} %` : '–'),
-    h(
-      'span',
-      {},
-      'of the way from corrupted to clean',
-      h('br'),
-      h(
-        'small',
-        {},
-        `${visible(state.experiment.answer)} − ${visible(state.experiment.wrong)}: ${exact(from, { sign: true })} → ${exact(to, { sign: true })} (clean ${exact(full, { sign: true })})`,
-      ),
-    ),
+    h('span', { class: 'big' }, `${Math.round(100 * share)} %`.replace('-', '−')),
+    h('span', {}, 'of the way from corrupted to clean', h('br'), numbers),
   );
 }
 
-function tableOf(state: State, { corrupted, patched, clean }: CounterfactualResult): HTMLElement {
+function tableOf(state: Asked, { corrupted, patched, clean }: CounterfactualResult): HTMLElement {
   const { answer, wrong } = state.prompts!;
-  return barPair(
+  return barTable(
     patched.map((after, i) => ({
       text: after.text,
       role: after.token === answer.id ? 'answer' : after.token === wrong.id ? 'wrong' : '',
@@ -215,7 +226,7 @@ function lensOf({ lens }: CounterfactualResult): HTMLElement {
 }
 
 /** Heads that look elsewhere from the last token. */
-function looksOf({ prompts }: State, { looks }: CounterfactualResult): HTMLElement | null {
+function looksOf({ prompts }: Asked, { looks }: CounterfactualResult): HTMLElement | null {
   if (!looks.length) return null;
   const at = ([pos, weight]: readonly [number, number]) =>
     `${pos}:${visible(prompts!.corrupted.pieces[pos])} ${percent(weight)}`;
@@ -240,14 +251,17 @@ function looksOf({ prompts }: State, { looks }: CounterfactualResult): HTMLEleme
   );
 }
 
-function result({ model }: State, { clean, corrupted, patched, what }: CounterfactualResult): Labelled {
+function result({ model, prompts, experiment }: Asked, found: CounterfactualResult): Labelled {
+  const { clean, corrupted, patched, what } = found;
   const runs = [corrupted, patched, clean];
   const axes = [
     { name: 'run', labels: ['corrupted', 'patched', 'clean'] },
     { name: 'token', labels: patched.map((g) => g.text) },
   ];
   return labelled(Float32Array.from(runs.flat().map((g) => g.prob)), axes, {
-    ...{ method: 'one counterfactual', metric: 'p', intervention: what, model: model.name },
-    ...{ hash: model.info?.hash, adapter: model.info?.adapter },
+    ...{ method: 'one counterfactual', metric: 'p', unit: 'probability', intervention: what },
+    ...{ model: model.name, hash: model.info?.hash, adapter: model.info?.adapter, bos: experiment.bos },
+    ...{ tokens: prompts!.corrupted.ids, cleanTokens: prompts!.clean.ids },
+    ...{ answer: prompts!.answer.id, wrong: prompts!.wrong.id },
   });
 }

@@ -6,16 +6,17 @@ import { figure } from '../../interp/plots/figure.js';
 import { heatmap } from '../../interp/plots/heatmap.js';
 import { lensTable } from '../../interp/plots/html.js';
 import { exact, percent, shorten, visible, visibleLabel } from '../../interp/plots/text.js';
-import { type App, hover, lock } from '../app/app.js';
-import { bosOption, commandLine, program } from '../app/code.js';
+import { hover, lock } from '../app/app.js';
+import { ask } from '../app/ask.js';
+import { commandLine, program } from '../app/code.js';
 import { resource } from '../app/resource.js';
-import { type Place, place, shownPlace } from '../app/state.js';
+import { type Asked, type Place, place, type State, shownPlace } from '../app/state.js';
 import { fill, h, segmented } from '../ui/dom.js';
 import { type Cell, type Grid, grid } from '../ui/grid.js';
 import { legend } from '../ui/legend.js';
-import { readIds, readingKey, readingSwitch, readText } from '../ui/reading.js';
+import { readIds, readingSwitch, readText } from '../ui/reading.js';
 import { type Pin, type PinMeasure, pinBoard } from './lens-pins.js';
-import type { View } from './view.js';
+import { takeaway, type View } from './view.js';
 
 /** Tokens in a tooltip. */
 const TOP = 6;
@@ -33,11 +34,12 @@ export const lensView: View = {
   about:
     'The residual stream at every layer, read as if it were the last: each cell is the token that the model would say next. Click one to follow it through the layers.',
   span: 12,
+  takes: ['svg', 'png', 'csv', 'json', 'code', 'command'],
   mount(card, app) {
     const { store, client } = app;
     let inclMid = true;
     let pins: readonly Pin[] = [];
-    let of = ''; // what the pins belong to
+    let pinsOf = ''; // what the pins belong to
     let drawn: Drawn | null = null;
     const half = h('input', {
       ...{ type: 'checkbox', id: 'lens-half', checked: true },
@@ -70,43 +72,42 @@ export const lensView: View = {
       h('label', { class: 'check', for: 'lens-half' }, half, h('span', {}, 'Half layers')),
       measures.element,
     );
-    const layersOf = () => store.state.model.info!.nLayers;
+    let nLayers = 0;
     const placeOf = (row: number, pos: number): Place => {
       const found = /^(\d+)_/.exec(drawn!.lens.axes[0].labels[row]);
-      return place({ layer: found ? Number(found[1]) : layersOf() - 1, pos });
+      return place({ layer: found ? Number(found[1]) : nLayers - 1, pos });
     };
-    const chosen = (): number[] => {
-      const { answer, wrong } = store.state.prompts!;
-      return [
-        ...new Set([
-          answer.id!,
-          wrong.id!,
-          ...(of === readingKey(store.state) ? pins.map((p) => p.token) : []),
-        ]),
-      ];
+    /** What pins follow: a prompt and its answers. */
+    const needs = (state: State) => [state.reading, 'answer?', 'wrong?'] as const;
+    const chosen = (state: Asked): number[] => {
+      const { answer, wrong } = state.prompts!;
+      const own = pinsOf === ask({ ...store.state, ...state }, needs(store.state)).key ? pins : [];
+      const ids = [answer.id, wrong.id].filter((id) => id !== null);
+      return [...new Set([...ids, ...own.map((p) => p.token)])];
     };
     const lens = resource<LensResult>(store, {
       lazy: true,
-      key: (state) => {
-        const key = readingKey(state);
-        return key && `${key}\n${inclMid}\n${chosen()}`;
+      ask: (state) => {
+        const asked = ask(state, needs(state));
+        return asked.key === null ? asked : ask(state, needs(state), inclMid, chosen(state));
       },
-      run: (state, { signal, progress }) =>
+      run: (of, { signal, progress }) =>
         client.call(
           'lens',
-          { prompt: readIds(state), inclMid, k: TOP, chosen: chosen() },
+          { prompt: readIds(of), inclMid, k: TOP, chosen: chosen(of) },
           { signal, onEvent: ({ done, total }) => progress(done, total) },
         ),
-      see({ status, value, error, progress }) {
-        card.busy(status === 'busy' ? progress : undefined);
-        card.problem(error);
-        card.element.classList.toggle('stale', status === 'idle');
-        if (!value || status !== 'done') return;
-        const key = readingKey(store.state)!;
-        if (of !== key) {
-          of = key;
-          pins = answersOf(app);
+      see(state) {
+        card.follow(state);
+        if (!card.body.childElementCount) drawn = null;
+        if (!state.found) return;
+        const { value, of } = state.found;
+        const { key } = ask(store.state, needs(store.state));
+        if (pinsOf !== key) {
+          pinsOf = key!;
+          pins = answersOf(of);
         }
+        nLayers = of.model.info!.nLayers;
         const { labels } = value.axes[0];
         const same = drawn?.lens.axes.every(
           (a, i) => a.labels.join('\n') === value.axes[i].labels.join('\n'),
@@ -130,11 +131,12 @@ export const lensView: View = {
           );
         }
         update(drawn);
+        drawn.grid.markColumns(of.prompts!.differ);
         show();
         const last = value.top.at(-1)!.at(-1)![0];
         fill(
           card.foot,
-          `After layer ${labels.length > 1 ? layersOf() - 1 : 0} the last token says ${visible(last.text)}, ${percent(last.prob)}. Every state is divided by a norm of its own.`,
+          `After layer ${labels.length > 1 ? nLayers - 1 : 0} the last token says ${visible(last.text)}, ${percent(last.prob)}. Every state is divided by a norm of its own.`,
         );
       },
     });
@@ -150,54 +152,52 @@ export const lensView: View = {
       if (!drawn) return;
       const { state } = store;
       const at = shownPlace(state);
-      drawn.grid.mark(cellsOf(drawn, state.locked, layersOf()), cellsOf(drawn, state.hover, layersOf()));
+      drawn.grid.mark(cellsOf(drawn, state.locked, nLayers), cellsOf(drawn, state.hover, nLayers));
       markPins(drawn, pins);
-      const row = at && cellsOf(drawn, at, layersOf())[0]?.[0];
+      const row = at && cellsOf(drawn, at, nLayers)[0]?.[0];
       board.show(drawn.lens, pins, row ?? null);
     };
     store.watch((s) => [s.locked, shownPlace(s)], show);
-    store.watch(
-      (s) => [s.prompts, s.reading] as const,
-      ([prompts]) => drawn && prompts && drawn.grid.markColumns(prompts.differ),
-    );
     card.whenSeen(lens.start);
-    return {
-      result: () => lens.state.value,
-      figure: () => {
-        const { value } = lens.state;
-        const meaning = 'probability of the top token';
-        return value ? figure(value, { ...PROBABILITY, title: 'Logit lens', meaning }) : null;
-      },
-      section: () => {
-        const { value } = lens.state;
-        if (!value) return null;
-        const top = value.top.map((row) =>
-          row.map((cell) => cell.map((t) => ({ ...t, text: visible(t.text) }))),
-        );
-        const target = visible(store.state.experiment.answer);
-        const table = lensTable(heatmap(value, PROBABILITY), top, { target });
-        return { ...figure(value, PROBABILITY).section(), figure: table };
-      },
-      code: () => {
-        const { answer, wrong } = store.state.experiment;
-        return program(
-          store.state,
-          ['logitLens'],
-          `const lens = await logitLens(model, ${store.state.reading}, {
-  inclMid: ${inclMid},
-  tokens: ${JSON.stringify([answer, wrong])}${bosOption(store.state.experiment).replace(', ', ',\n  ')},
+    return takeaway(lens, ({ value, of }) => {
+      const { answer, wrong } = of.experiment;
+      const { prompts } = of;
+      const tokens = [
+        ...(prompts!.answer.id === null ? [] : [answer]),
+        ...(prompts!.wrong.id === null ? [] : [wrong]),
+      ];
+      const halves = value.axes[0].labels.some((label) => label.endsWith('_mid'));
+      const meaning = 'probability of the top token';
+      return {
+        ...{ of, result: value },
+        figure: () => figure(value, { ...PROBABILITY, title: 'Logit lens', meaning }),
+        section: () => {
+          const top = value.top.map((row) =>
+            row.map((cell) => cell.map((t) => ({ ...t, text: visible(t.text) }))),
+          );
+          const table = lensTable(heatmap(value, PROBABILITY), top, { target: visible(answer) });
+          return { ...figure(value, PROBABILITY).section(), figure: table };
+        },
+        code: () => {
+          const option = tokens.length ? `\n  tokens: ${JSON.stringify(tokens)},` : '';
+          const bos = of.experiment.bos ? '' : '\n  prependBos: false,';
+          const curves = tokens.length ? '\nconsole.log(lens.chosen?.prob.values);' : '';
+          return program(
+            of,
+            ['logitLens'],
+            `const lens = await logitLens(model, ${of.reading}, {
+  inclMid: ${halves},${option}${bos}
 });
 for (const [l, row] of lens.top.entries())
-  console.log(lens.axes[0].labels[l], row.map(([best]) => best.text).join('|'));
-console.log(lens.chosen?.prob.values);`,
-        );
-      },
-      command: () => {
-        const { answer } = store.state.experiment;
-        const more = ['--answer', answer, ...(inclMid ? ['--incl-mid'] : [])];
-        return commandLine(store.state, ['lens', readText(store.state), ...more]);
-      },
-    };
+  console.log(lens.axes[0].labels[l], row.map(([best]) => best.text).join('|'));${curves}`,
+          );
+        },
+        command: () => {
+          const followed = prompts!.answer.id === null ? [] : ['--answer', answer];
+          return commandLine(of, ['lens', readText(of), ...followed, ...(halves ? ['--incl-mid'] : [])]);
+        },
+      };
+    });
   },
 };
 
@@ -255,15 +255,16 @@ function markPins({ grid, lens }: Drawn, pins: readonly Pin[]): void {
   }
 }
 
-/** The answer and the wrong one, after the last token. */
-function answersOf({ store }: App): Pin[] {
-  const { prompts, experiment } = store.state;
-  const pos = readIds(store.state).length - 1;
-  const both: Pin[] = [
-    { token: prompts!.answer.id!, text: experiment.answer, pos, colour: 0 },
-    { token: prompts!.wrong.id!, text: experiment.wrong, pos, colour: 6 },
-  ];
-  return both[0].token === both[1].token ? both.slice(0, 1) : both;
+/** The answers that there are, after the last token. */
+function answersOf(of: Asked): Pin[] {
+  const pos = readIds(of).length - 1;
+  const { answer, wrong } = of.prompts!;
+  const colours = { answer: 0, wrong: 6 };
+  const both = (['answer', 'wrong'] as const).flatMap((name): Pin[] => {
+    const token = { answer, wrong }[name].id;
+    return token === null ? [] : [{ token, text: of.experiment[name], pos, colour: colours[name] }];
+  });
+  return both[0]?.token === both[1]?.token ? both.slice(0, 1) : both;
 }
 
 /** The cells that a place means: the state before its layer, and after the last one. */

@@ -2,13 +2,15 @@
 
 import { percent, visible } from '../../interp/plots/text.js';
 import { type Labelled, labelled } from '../../interp/result.js';
+import { ask } from '../app/ask.js';
 import { bosOption, commandLine, program } from '../app/code.js';
 import { resource } from '../app/resource.js';
-import { experimentKey, type State } from '../app/state.js';
+import type { Asked } from '../app/state.js';
 import { fill } from '../ui/dom.js';
-import { barPair } from '../ui/guesses.js';
+import { barTable } from '../ui/guesses.js';
 import type { NextTokens } from '../worker/handlers/next-tokens.js';
-import type { View } from './view.js';
+import type { Guess } from '../worker/predictions.js';
+import { takeaway, type View } from './view.js';
 
 /** Rows besides the answers. */
 const TOP = 8;
@@ -24,76 +26,77 @@ export const nextTokensView: View = {
   nav: 'Next token',
   about: 'What the model says after each prompt.',
   span: 4,
+  takes: ['csv', 'json', 'code', 'command'],
   mount(card, app) {
     const { store, client } = app;
     const guesses = resource<NextTokens>(store, {
-      key: experimentKey,
-      run: ({ prompts }, { signal }) =>
-        client.call(
-          'nextTokens',
-          {
-            clean: prompts!.clean.ids,
-            corrupted: prompts!.corrupted.ids,
-            also: [prompts!.answer.id!, prompts!.wrong.id!],
-            k: TOP,
-          },
-          { signal },
-        ),
-      see({ status, value, error }) {
-        card.busy(status === 'busy' ? null : undefined);
-        card.problem(error);
-        card.element.classList.toggle('stale', status === 'idle');
-        if (!value || status !== 'done') return;
-        const { answer, wrong } = store.state.prompts!;
-        const rows = value.clean
-          .map((clean, i) => ({ clean, other: value.corrupted![i] }))
+      ask: (state) => ask(state, ['clean', 'corrupted?', 'answer?', 'wrong?']),
+      run: ({ prompts }, { signal }) => {
+        const { clean, corrupted, answer, wrong } = prompts!;
+        const also = [answer.id, wrong.id].filter((id) => id !== null);
+        const other = corrupted.problem === null ? corrupted.ids : null;
+        return client.call('nextTokens', { clean: clean.ids, corrupted: other, also, k: TOP }, { signal });
+      },
+      see(state) {
+        card.follow(state);
+        const { found } = state;
+        store.set({ next: found });
+        if (!found) return;
+        const { answer, wrong } = found.of.prompts!;
+        const { clean, corrupted } = found.value;
+        const role = (token: number) => (token === answer.id ? 'answer' : token === wrong.id ? 'wrong' : '');
+        const told = (name: string, { rank, logit }: Guess) =>
+          `${name}: rank ${rank}, logit ${logit.toFixed(2)}`;
+        const rows = clean
+          .map((one, i) => ({ one, other: corrupted?.[i] }))
           .filter(
-            ({ clean, other }, i) =>
-              i < LEAST ||
-              Math.max(clean.prob, other.prob) >= WORTH ||
-              [answer.id, wrong.id].includes(clean.token),
+            ({ one, other }, i) =>
+              i < LEAST || Math.max(one.prob, other?.prob ?? 0) >= WORTH || role(one.token) !== '',
           );
         fill(
           card.body,
-          barPair(
-            rows.map(({ clean, other }) => ({
-              text: clean.text,
-              role: clean.token === answer.id ? 'answer' : clean.token === wrong.id ? 'wrong' : '',
-              values: [clean.prob, other.prob],
-              title: `clean: rank ${clean.rank}, logit ${clean.logit.toFixed(2)} · corrupted: rank ${other.rank}, logit ${other.logit.toFixed(2)}`,
+          barTable(
+            rows.map(({ one, other }) => ({
+              ...{ text: one.text, role: role(one.token) },
+              values: [one.prob, ...(other ? [other.prob] : [])],
+              title: [told('clean', one), ...(other ? [told('corrupted', other)] : [])].join(' · '),
             })),
-            ['clean', 'corrupted'],
+            corrupted ? ['clean', 'corrupted'] : ['clean'],
           ),
         );
-        const [best] = value.clean;
+        const [best] = clean;
         fill(card.foot, `After the clean prompt: ${visible(best.text)}, ${percent(best.prob)}.`);
       },
     });
-    return {
-      result: () => (guesses.state.value ? table(store.state, guesses.state.value) : null),
-      code: () =>
-        program(
-          store.state,
+    return takeaway(guesses, ({ value, of }) => ({
+      ...{ of, result: table(of, value) },
+      code: () => {
+        const prompts = value.corrupted ? '[clean, corrupted]' : '[clean]';
+        return program(
+          of,
           ['nextTokenTable'],
-          `const table = await nextTokenTable(model, [clean, corrupted], { k: ${TOP}${bosOption(store.state.experiment)} });
+          `const table = await nextTokenTable(model, ${prompts}, { k: ${TOP}${bosOption(of.experiment)} });
 for (const rows of table.entries) console.table(rows);`,
-        ),
-      command: () => {
-        const { clean, answer } = store.state.experiment;
-        return commandLine(store.state, ['test-prompt', clean, answer]);
+        );
       },
-    };
+      command: () => {
+        const { clean, answer } = of.experiment;
+        const expected = of.prompts!.answer.id === null ? value.clean[0].text : answer;
+        return commandLine(of, ['test-prompt', clean, expected]);
+      },
+    }));
   },
 };
 
-function table({ model }: State, { clean, corrupted }: NextTokens): Labelled {
-  const values = Float32Array.from([...clean, ...corrupted!].map((g) => g.prob));
+function table({ model, prompts, experiment }: Asked, { clean, corrupted }: NextTokens): Labelled {
+  const values = Float32Array.from([...clean, ...(corrupted ?? [])].map((g) => g.prob));
   const axes = [
-    { name: 'prompt', labels: ['clean', 'corrupted'] },
+    { name: 'prompt', labels: corrupted ? ['clean', 'corrupted'] : ['clean'] },
     { name: 'token', labels: clean.map((g) => g.text) },
   ];
   return labelled(values, axes, {
-    ...{ method: 'next tokens', metric: 'p', model: model.name },
-    ...{ hash: model.info?.hash, adapter: model.info?.adapter },
+    ...{ method: 'next tokens', metric: 'p', unit: 'probability', model: model.name },
+    ...{ hash: model.info?.hash, adapter: model.info?.adapter, bos: experiment.bos },
+    prompts: [prompts!.clean.ids, ...(corrupted ? [prompts!.corrupted.ids] : [])],
   });
 }

@@ -1,18 +1,21 @@
 /** The patching map: which activation of the clean run brings its answer back into the corrupted run. */
 
 import { pearson } from '../../interp/correlation.js';
+import { endsProblem, fullScale, LEAST_SHARE } from '../../interp/ends.js';
 import { diverging } from '../../interp/plots/colour.js';
 import { figure } from '../../interp/plots/figure.js';
 import { compact, exact, visible, visibleLabel } from '../../interp/plots/text.js';
+import type { Labelled } from '../../interp/result.js';
 import { type App, edit, hover, lock } from '../app/app.js';
 import { patchCode, patchCommand } from '../app/code.js';
+import { endsOfMap } from '../app/premises.js';
 import { type MapState, type Place, place, type Site, shownPlace } from '../app/state.js';
-import { mapKey } from '../app/sweep.js';
-import type { Card } from '../ui/card.js';
+import { mapAsk } from '../app/sweep.js';
+import type { Card, Followed } from '../ui/card.js';
 import { fill, h, segmented } from '../ui/dom.js';
 import { type Cell, type Grid, grid } from '../ui/grid.js';
 import { legend } from '../ui/legend.js';
-import type { View } from './view.js';
+import { BEING_COMPUTED, type Taken, type View } from './view.js';
 
 /** How each kind of map is called. */
 export const SITES: readonly (readonly [Site, string, string])[] = [
@@ -38,6 +41,7 @@ export const patchingView: View = {
   about:
     'The corrupted prompt, run once for every cell with one activation taken from the clean run. Blue: this activation alone brings the clean answer back.',
   span: 8,
+  takes: ['svg', 'png', 'csv', 'json', 'code', 'command'],
   mount(card, app) {
     const { store } = app;
     const sites = segmented('What is patched', SITES, (site) => edit(app, { site }));
@@ -62,20 +66,14 @@ export const patchingView: View = {
 
     let drawn: Drawn | null = null;
     store.watch(
-      (s) => [s.map, mapKey(s)] as const,
-      ([map, key]) => {
-        const running = map?.status === 'running';
-        card.busy(running ? map.done / Math.max(1, map.values.length) : undefined);
-        card.problem(map?.error ?? null);
-        card.element.classList.toggle('stale', !map || map.of !== key);
-        if (!map?.rows.length) return;
-        if (drawn?.map.of !== map.of || drawn.map.columns !== map.columns) {
+      (s) => [s.map, mapAsk(s).key, mapAsk(s).why] as const,
+      ([map, key, why]) => {
+        card.follow(followed(map, key, why));
+        if (!card.body.childElementCount) drawn = null;
+        if (!map?.rows.length || map.status === 'failed') return;
+        if (drawn?.map.key !== map.key || drawn.map.columns !== map.columns) {
           drawn = draw(app, map);
-          fill(
-            card.body,
-            h('div', { class: 'scroll' }, drawn.grid.element),
-            legend(COLOURS, '0: as the corrupted run · 1: as the clean run'),
-          );
+          fill(card.body, drawn.premise, h('div', { class: 'scroll' }, drawn.grid.element), drawn.legend);
           show(app, drawn);
         }
         drawn.map = map;
@@ -87,31 +85,51 @@ export const patchingView: View = {
       (s) => [s.locked, shownPlace(s)],
       () => drawn && show(app, drawn),
     );
-    store.watch(
-      (s) => s.prompts,
-      (prompts) => drawn && prompts && markDiffering(drawn, prompts.differ),
-    );
-    return {
-      result: () => store.state.map?.result ?? null,
-      figure: () => {
-        const result = store.state.map?.result;
-        return result ? figure(result, { title: `Patching: ${nameOf(store.state.map!.site)}` }) : null;
-      },
-      code: () => patchCode(store.state),
-      command: () => patchCommand(store.state),
+    return () => {
+      const { map } = store.state;
+      const { key, why } = mapAsk(store.state);
+      if (map?.key !== key || !map) return why ?? BEING_COMPUTED;
+      return map.result ? taken(map, map.result) : (map.error ?? PARTLY[map.status] ?? BEING_COMPUTED);
     };
-    function markDiffering(of: Drawn, differ: readonly number[]) {
-      of.grid.markColumns(of.map.site === 'z' ? [] : differ);
-    }
   },
 };
+
+/** Said of a map that is not whole. */
+const PARTLY: Readonly<Record<string, string>> = {
+  paused: 'The map is paused: let it go on, then take it.',
+  cancelled: 'The map was cancelled before it was whole: run it again, then take it.',
+};
+
+function taken(map: MapState, result: Labelled): Taken {
+  return {
+    ...{ of: map.of, result },
+    figure: () => figure(result, { title: `Patching: ${nameOf(map.site)}` }),
+    code: () => patchCode(map.of),
+    command: () => patchCommand(map.of),
+  };
+}
+
+/** Where the map is. */
+function followed(map: MapState | null, key: string | null, why: string | null): Followed {
+  if (!map) return key === null && why !== null ? { status: 'empty', why } : { status: 'waiting' };
+  const { status, error, done, values, rows } = map;
+  if (status === 'failed') return { status, why: error };
+  if (status !== 'running') return { status: 'done' };
+  return rows.length ? { status: 'live', progress: done / Math.max(1, values.length) } : { status: 'busy' };
+}
 
 const nameOf = (site: Site): string => SITES.find(([s]) => s === site)![1];
 
 /** A map on the page. */
 interface Drawn {
   readonly grid: Grid;
+  /** Said before anything else: that the two ends are no scale. */
+  readonly premise: HTMLElement;
+  readonly legend: HTMLElement;
   map: MapState;
+  /** What is said of the ends now, and where the scale ends. */
+  problem: string | null;
+  most: number;
   /** Values that the cells show. */
   readonly shown: Float32Array;
   /** Which of them are no estimates. */
@@ -119,13 +137,15 @@ interface Drawn {
 }
 
 function draw(app: App, map: MapState): Drawn {
-  const { store, sweep } = app;
+  const { sweep } = app;
   const heads = map.site === 'z';
   const width = map.columns.length;
   const at = (layer: number, column: number): Place =>
     place({ layer, ...(heads ? { head: column } : { pos: column }) });
   const drawn: Drawn = {
-    map,
+    ...{ map, problem: null, most: 0 },
+    premise: h('p', { class: 'problem premise', role: 'alert', hidden: true }),
+    legend: h('div', {}),
     shown: new Float32Array(map.values.length).fill(Number.POSITIVE_INFINITY),
     exactly: [],
     grid: grid({
@@ -136,10 +156,11 @@ function draw(app: App, map: MapState): Drawn {
         const { values, preview, ends, rows, columns } = drawn.map;
         const value = values[r * width + c];
         const known = !Number.isNaN(value);
-        const lines: [string, string][] = [['restored', known ? exact(value) : 'not yet computed']];
+        const share = known && drawn.problem ? 'no scale to restore on' : exact(value);
+        const lines: [string, string][] = [['restored', known ? share : 'not yet computed']];
         if (ends) {
           const metric = ends.corrupted + value * (ends.clean - ends.corrupted);
-          if (preview) lines.push(['estimated', exact(preview[r * width + c])]);
+          if (preview && !drawn.problem) lines.push(['estimated', exact(preview[r * width + c])]);
           if (known) lines.push(['metric', exact(metric)]);
           lines.push(['corrupted', exact(ends.corrupted)], ['clean', exact(ends.clean)]);
         }
@@ -152,13 +173,29 @@ function draw(app: App, map: MapState): Drawn {
       lock: (r, c) => lock(app, at(r, c)),
     }),
   };
-  const { prompts } = store.state;
-  if (prompts && !heads) drawn.grid.markColumns(prompts.differ);
+  if (!heads) drawn.grid.markColumns(map.of.prompts!.differ);
   return drawn;
 }
 
-function update({ grid, map, shown, exactly }: Drawn): void {
+/** What the colours of shares mean. */
+const SHARES = '0: as the corrupted run · 1: as the clean run';
+
+function update(drawn: Drawn): void {
+  const { grid, map, shown, exactly } = drawn;
   const { values, preview, columns } = map;
+  const ends = endsOfMap(map);
+  const problem = ends && endsProblem(ends);
+  // Without a scale there is no share: cells say how far they move the metric.
+  const unit = problem && ends ? ends.one - ends.zero : 1;
+  const most = problem && ends ? fullScale(ends) : mostOf(map);
+  if (problem !== drawn.problem || most !== drawn.most) {
+    Object.assign(drawn, { problem, most });
+    shown.fill(Number.POSITIVE_INFINITY);
+    drawn.premise.hidden = problem === null;
+    drawn.premise.textContent = problem && `${problem} ${INSTEAD}`;
+    const meaning = problem ? 'change of the metric from the corrupted run' : SHARES;
+    fill(drawn.legend, legend(COLOURS, meaning, { ends: [`−${exact(most)}`, exact(most)] }));
+  }
   const room = columns.length <= 24;
   for (let i = 0; i < values.length; i++) {
     const known = !Number.isNaN(values[i]);
@@ -166,16 +203,27 @@ function update({ grid, map, shown, exactly }: Drawn): void {
     if (Object.is(value, shown[i]) && known === exactly[i]) continue;
     shown[i] = value;
     exactly[i] = known;
-    const t = Number.isNaN(value) ? 0 : value;
+    const said = value * unit;
+    const t = Number.isNaN(value) ? 0 : said / most;
     grid.set(Math.floor(i / columns.length), i % columns.length, {
       light: COLOURS.light(t),
       dark: COLOURS.dark(t),
-      text: known && room ? compact(value).replace('·', '') : '',
-      label: Number.isNaN(value) ? 'not yet computed' : `${known ? '' : 'about '}${exact(value)}`,
+      text: known && room ? compact(said).replace('·', '') : '',
+      label: Number.isNaN(value) ? 'not yet computed' : `${known ? '' : 'about '}${exact(said)}`,
       state: known ? undefined : preview ? 'estimate' : 'empty',
     });
   }
 }
+
+/** The end of the scale, as in the figure of the result: its largest value. Until the map is whole at least 1. */
+function mostOf({ values, status }: MapState): number {
+  let most = status === 'done' ? LEAST_SHARE : 1;
+  for (const v of values) if (Math.abs(v) > most) most = Math.abs(v);
+  return most;
+}
+
+/** What is drawn where shares mean nothing. */
+const INSTEAD = 'Cells show how far each activation moves the metric, on the full scale.';
 
 function show(app: App, { grid, map }: Drawn): void {
   const { locked, hover } = app.store.state;
@@ -198,7 +246,7 @@ function lookAtStrongest({ store }: App): void {
     (s) => [s.map, s.locked] as const,
     ([map, locked]) => {
       if (locked) return end();
-      if (map?.status !== 'done') return;
+      if (map?.status !== 'done' || !map.values.length) return;
       end();
       const best = map.values.reduce((b, v, i) => (v > map.values[b] ? i : b), 0);
       const [layer, column] = [Math.floor(best / map.columns.length), best % map.columns.length];

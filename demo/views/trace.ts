@@ -1,19 +1,21 @@
 /** Causal tracing as ROME draws it: three maps, of states, MLPs and attention, that fill while one looks. */
 
 import type { CausalTrace, TraceKind } from '../../interp/causal-trace.js';
+import { type Ends, endsProblem, leastSpan } from '../../interp/ends.js';
 import { hues, type Scale, sequential } from '../../interp/plots/colour.js';
 import { compact, exact, percent, visible, visibleLabel } from '../../interp/plots/text.js';
 import { traceFigure } from '../../interp/plots/trace.js';
 import { guessSubject } from '../../interp/subject.js';
 import { joinTraces, traceKinds as KINDS } from '../../interp/trace-kinds.js';
 import { edit, hover, lock } from '../app/app.js';
+import { type Ask, ask } from '../app/ask.js';
 import { commandLine, program } from '../app/code.js';
 import { resource } from '../app/resource.js';
-import { experimentKey, type Place, place, type State, shownPlace } from '../app/state.js';
+import { type Asked, type Place, place, type State, shownPlace } from '../app/state.js';
 import { fill, h } from '../ui/dom.js';
 import { type Cell, type Grid, grid } from '../ui/grid.js';
 import { legend } from '../ui/legend.js';
-import type { View } from './view.js';
+import { takeaway, type View } from './view.js';
 
 /** ROME's. */
 const SAMPLES = 10;
@@ -29,54 +31,56 @@ export const traceView: View = {
   about:
     'Noise on the subject’s tokens (*) of the clean prompt takes the answer away; each cell puts back the clean run’s activation at one token, around one layer. The stronger the colour, the more of the answer is back.',
   span: 12,
+  takes: ['svg', 'png', 'csv', 'json', 'code', 'command'],
   mount(card, app) {
     const { store, client } = app;
     let window_: number | null = null; // null: as the model's depth suggests
     let wanted: string | null = null; // what was asked for with the button
     let refused: string | null = null; // what was cancelled
     let maps: readonly Map_[] = [];
-    const windowOf = ({ model }: State) => {
+    let tell = () => {}; // until there are buttons
+    const windowOf = ({ model }: Asked) => {
       const { nLayers } = model.info!;
       return Math.min(nLayers, window_ ?? (nLayers >= 24 ? 10 : Math.max(1, Math.round(nLayers / 4))));
     };
-    const keyOf = (state: State) => {
-      const key = experimentKey(state);
-      if (!key || subjectProblem(state)) return null;
-      return `${key}\n${subjectText(state)}\n${windowOf(state)}`;
+    /** What a trace needs, if nobody had to be asked. */
+    const traceAsk = (state: State): Ask => {
+      const needed = ask(state, ['clean', 'answer?']);
+      if (needed.key === null) return needed;
+      const why = subjectProblem(state);
+      return why ? { key: null, why } : ask(state, ['clean', 'answer?'], subjectText(state), windowOf(state));
     };
     const traces = resource<readonly CausalTrace[]>(store, {
       lazy: true,
-      key: (state) => {
-        const key = keyOf(state);
-        const quick = (state.model.info?.nLayers ?? 0) <= QUICK;
-        return key !== null && key !== refused && (quick || key === wanted) ? key : null;
+      ask: (state) => {
+        const asked = traceAsk(state);
+        if (asked.key === null) return asked;
+        if (asked.key === refused) return { key: null, why: 'The trace was cancelled: run it again.' };
+        const { nLayers } = state.model.info!;
+        if (nLayers <= QUICK || asked.key === wanted) return asked;
+        return { key: null, why: `A model of ${nLayers} layers takes a while: press Trace.` };
       },
-      async run(state, { signal, progress }) {
-        const ids = state.prompts!.clean.ids.slice(skipped(state));
-        const [subject, window] = [subjectText(state), windowOf(state)];
+      async run(of, { signal, progress }) {
+        const { clean, answer } = of.prompts!;
+        const ids = clean.ids.slice(skipped(of));
+        const [subject, window] = [subjectText(of), windowOf(of)];
         let done = 0;
         maps = [];
         progress(0, 1);
         return client.call(
           'trace',
-          { prompt: ids, subject, window, samples: SAMPLES },
+          { prompt: ids, subject, window, samples: SAMPLES, answer: answer.id },
           {
             signal,
             onEvent({ kind, trace }) {
               if (signal.aborted) return;
               if (!maps.length) {
-                maps = emptyMaps(state, trace, window, {
+                maps = emptyMaps(of, trace, window, {
                   preview: (at) => hover(app, at),
                   lock: (at) => lock(app, at),
                 });
-                fill(
-                  card.body,
-                  h(
-                    'div',
-                    { class: 'traces' },
-                    maps.map((m) => m.element),
-                  ),
-                );
+                const elements = maps.map((m) => m.element);
+                fill(card.body, premise(trace), h('div', { class: 'traces' }, elements));
                 show();
               }
               maps[KINDS.indexOf(kind)].add(trace);
@@ -87,10 +91,12 @@ export const traceView: View = {
           },
         );
       },
-      see({ status, value, progress }) {
-        card.busy(status === 'busy' ? progress : undefined);
+      see(state) {
+        const live = state.status === 'busy' && maps.length > 0;
+        card.follow(live ? { ...state, status: 'live' } : state);
+        if (!card.body.childElementCount) maps = [];
+        if (state.found) fill(card.foot, footText(state.found.value));
         tell();
-        if (status === 'done' && value) fill(card.foot, footText(value));
       },
     });
     const subject = h('input', {
@@ -109,12 +115,12 @@ export const traceView: View = {
     const button = (name: string, onclick: () => void) =>
       h('button', { type: 'button', class: 'quiet', hidden: true, onclick }, name);
     const run = button('Trace', () => {
-      wanted = keyOf(store.state);
+      wanted = traceAsk(store.state).key;
       refused = null;
       store.set({});
     });
     const cancel = button('Cancel', () => {
-      refused = keyOf(store.state);
+      refused = traceAsk(store.state).key;
       store.set({});
     });
     card.controls.append(
@@ -141,12 +147,10 @@ export const traceView: View = {
       for (const map of maps) map.grid.mark(map.cellsOf(locked), map.cellsOf(hover));
     };
     store.watch((s) => [s.locked, shownPlace(s)], show);
-    /** What can be done now, and why nothing can. */
-    const tell = () => {
-      const { status, error, progress } = traces.state;
-      const key = keyOf(store.state);
-      card.problem(error ?? (status === 'idle' ? subjectProblem(store.state) : null));
-      card.element.classList.toggle('stale', status === 'idle' && maps.length > 0 && refused === null);
+    /** What can be done now. */
+    tell = () => {
+      const { status, progress } = traces.state;
+      const { key } = traceAsk(store.state);
       run.hidden = status === 'busy' || key === null || (status === 'done' && key !== refused);
       cancel.hidden = status !== 'busy';
       run.textContent = refused === key ? 'Run again' : 'Trace';
@@ -157,40 +161,41 @@ export const traceView: View = {
             ? 'cancelled'
             : '';
     };
-    store.watch((s) => [keyOf(s), subjectProblem(s), refused], tell);
+    store.watch((s) => [traceAsk(s).key, refused], tell);
     card.whenSeen(() => {
       traces.start();
       store.set({});
     });
-    const options = () => {
-      const { bos } = store.state.experiment;
-      return { subject: subjectText(store.state), window: windowOf(store.state), bos };
-    };
-    return {
-      result: () => (traces.state.value ? joinTraces([...traces.state.value]) : null),
-      figure: () => (traces.state.value ? traceFigure(traces.state.value) : null),
-      code: () => {
-        const { subject, window, bos } = options();
-        return program(
-          store.state,
-          ['traceAll', 'traceFigure'],
-          `const options = { prompt: clean, subject: ${JSON.stringify(subject)}, window: ${window}${bos ? '' : ', prependBos: false'} };
+    return takeaway(traces, ({ value, of }) => {
+      const { clean, bos } = of.experiment;
+      const [subject, window] = [subjectText(of), windowFound(value)];
+      const { answer } = value[0];
+      const own = of.prompts!.answer.id !== null;
+      return {
+        ...{ of, result: joinTraces([...value]) },
+        figure: () => traceFigure(value),
+        code: () =>
+          program(
+            of,
+            ['traceAll', 'traceFigure'],
+            `const options = { prompt: clean, subject: ${JSON.stringify(subject)}, window: ${window}${own ? `, answer: ${JSON.stringify(answer.text)}` : ''}${bos ? '' : ', prependBos: false'} };
 const traces = await traceAll(model, options);
 console.log(traceFigure(traces).lines().join('\\n'));`,
-        );
-      },
-      command: () => {
-        const { subject, window } = options();
-        const { clean } = store.state.experiment;
-        return commandLine(store.state, [
-          ...['trace', clean, '--subject', subject, '--kind', 'all', '--window', String(window)],
-        ]);
-      },
-    };
+          ),
+        command: () =>
+          commandLine(of, [
+            ...['trace', clean, '--subject', subject, '--kind', 'all', '--window', String(window)],
+            ...(own ? ['--answer', answer.text] : []),
+          ]),
+      };
+    });
   },
 };
 
-function guessed({ experiment }: State): string | null {
+/** Layers of MLPs or attention that were restored together. */
+const windowFound = (traces: readonly CausalTrace[]): number => traces[1].window;
+
+function guessed({ experiment }: Asked): string | null {
   try {
     return guessSubject(experiment.clean);
   } catch {
@@ -202,14 +207,13 @@ function guessed({ experiment }: State): string | null {
  * How many of the clean prompt's tokens the trace leaves out: the beginning-of-text token where the model's tokenizer does not add
  * it, as in ROME's notebook. The other views have it unless it is switched off.
  */
-const skipped = ({ experiment, model }: State): number => (experiment.bos && !model.info?.addsBos ? 1 : 0);
+const skipped = ({ experiment, model }: Asked): number => (experiment.bos && !model.info?.addsBos ? 1 : 0);
 
-const subjectText = (state: State): string => state.experiment.subject || (guessed(state) ?? '');
+const subjectText = (state: Asked): string => state.experiment.subject || (guessed(state) ?? '');
 
 /** Why nothing can be traced. */
-function subjectProblem(state: State): string | null {
+function subjectProblem(state: Asked): string | null {
   const subject = subjectText(state);
-  if (!state.valid) return null; // said elsewhere
   if (!subject) return 'Say what the subject is: words of the clean prompt.';
   return state.experiment.clean.includes(subject) ? null : `“${subject}” does not occur in the clean prompt.`;
 }
@@ -233,7 +237,7 @@ interface React {
   lock(at: Place): void;
 }
 
-function emptyMaps(state: State, trace: CausalTrace, window: number, react: React): Map_[] {
+function emptyMaps(state: Asked, trace: CausalTrace, window: number, react: React): Map_[] {
   const before = skipped(state);
   const pieces = state.prompts!.clean.pieces.slice(before);
   const [start, end] = trace.subject;
@@ -298,29 +302,43 @@ const heading = (kind: TraceKind, window: number): string =>
       ? `${NAMES[kind]} of a layer`
       : `${NAMES[kind]}, ${window} layers together`;
 
-/** One scale for all maps: from the corrupted run to the largest value that is known. */
+/** The two ends of a trace. */
+const endsOfTrace = ({ lowScore, highScore, answer }: CausalTrace): Ends => ({
+  ...{ zero: lowScore, one: highScore, unit: 'probability', names: ['noised', 'clean'] },
+  metric: `p(${JSON.stringify(answer.text)})`,
+});
+
+/** Said before anything else: that the noise takes nothing away that could be restored. */
+function premise(trace: CausalTrace): HTMLElement | null {
+  const problem = endsProblem(endsOfTrace(trace));
+  if (!problem) return null;
+  const more = 'Colours run over the full scale, 0 to 1. Try another subject.';
+  return h('p', { class: 'problem premise', role: 'alert' }, `${problem} ${more}`);
+}
+
+/** A scale for each map: from nothing restored to its largest value that is known; without a scale, from 0 to 1. */
 function colour(maps: readonly Map_[]): void {
-  const low = maps[0].trace.lowScore;
-  let high = low;
-  for (const { values } of maps) for (const v of values) if (v > high) high = v;
   for (const { grid, kind, values, trace, foot } of maps) {
+    const ends = endsOfTrace(trace);
+    const full = endsProblem(ends) !== null;
+    const low = full ? 0 : trace.lowScore;
+    let high = full ? 1 : low + leastSpan(ends);
+    if (!full) for (const v of values) if (v > high) high = v;
     const width = trace.scores.shape[1];
     const scales = scalesOf(kind);
     values.forEach((value, i) => {
       const known = !Number.isNaN(value);
-      const t = known && high > low ? (value - low) / (high - low) : 0;
+      const t = known ? (value - low) / (high - low) : 0;
       grid.set(Math.floor(i / width), i % width, {
         ...{ light: scales.light(t), dark: scales.dark(t) },
-        text: known && width <= 12 && value - low > 0.15 * (high - low) ? compact(value) : '',
+        text: known && width <= 12 && t > 0.15 ? compact(value) : '',
         label: known ? exact(value) : 'not yet computed',
         state: known ? undefined : 'empty',
       });
     });
-    const ends = [exact(low), exact(high)] as const;
-    fill(
-      foot,
-      legend(scales, `p(${visible(trace.answer.text)}), from the corrupted run on`, { from: 0, ends }),
-    );
+    const from = full ? '' : ', from the noised run on';
+    const meaning = `p(${visible(trace.answer.text)})${from}`;
+    fill(foot, legend(scales, meaning, { from: 0, ends: [exact(low), exact(high)] }));
   }
 }
 

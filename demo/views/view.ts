@@ -4,21 +4,42 @@ import type { Figure } from '../../interp/plots/drawing.js';
 import type { Section } from '../../interp/plots/page.js';
 import type { Labelled } from '../../interp/result.js';
 import type { App } from '../app/app.js';
+import type { Resource } from '../app/resource.js';
+import type { Asked, Found } from '../app/state.js';
 import type { Card } from '../ui/card.js';
 
-/** What a reader can take away of a view. Whatever is null now is greyed out. */
-export interface Takeaway {
+/** What a reader can take away of a view: all of it of one experiment, the one that the view shows. */
+export interface Taken {
+  readonly of: Asked;
   /** The numbers: CSV, JSON. */
-  result(): Labelled | null;
+  readonly result: Labelled;
   /** SVG, PNG. */
-  figure?(): Figure | null;
-  /** For the report; default: the figure's. */
+  figure?(): Figure;
+  /** For the report; default: the figure's. Null: nothing. */
   section?(): Section | null;
   /** TypeScript that computes the same. */
-  code?(): string;
+  code(): string;
   /** A command line that does. */
   command?(): string;
 }
+
+/** What can be taken away now, or a sentence that says why nothing can. */
+export type Takeaway = () => Taken | string;
+
+/** Said of numbers that are not there yet. */
+export const BEING_COMPUTED = 'Being computed: there is nothing to take away yet.';
+
+/** What can be taken away of a resource's result. */
+export function takeaway<T>(resource: Resource<T>, taken: (found: Found<T>) => Taken | string): Takeaway {
+  return () => {
+    if (!resource.fresh) return BEING_COMPUTED;
+    const { found, why } = resource.state;
+    return found ? taken(found) : (why ?? BEING_COMPUTED);
+  };
+}
+
+/** A way to take something away. */
+export type TakeForm = 'svg' | 'png' | 'csv' | 'json' | 'code' | 'command';
 
 /** A view on the experiment. */
 export interface View {
@@ -34,6 +55,8 @@ export interface View {
    * both.
    */
   readonly span: number;
+  /** What its menu offers. */
+  readonly takes: readonly TakeForm[];
   /** Fills its card and keeps it up to date with the store. */
-  mount(card: Card, app: App): Takeaway | null;
+  mount(card: Card, app: App): Takeaway;
 }

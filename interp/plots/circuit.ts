@@ -3,11 +3,12 @@
  * magnitude of the score, its colour the sign; queries, keys and values of a head are told in the tooltip and the table.
  */
 
+import { is, options, signatures } from '../../hooks/check.js';
 import type { EdgeList } from '../edge-list.js';
 import { lineColour } from './colour.js';
 import { drawnFigure, type Figure } from './drawing.js';
 import { type FrameOptions, frame, round, type SvgTheme, tint } from './svg-parts.js';
-import type { TerminalOptions } from './terminal.js';
+import { TERMINAL, type TerminalOptions } from './terminal.js';
 import { escapeHtml, exact, fit } from './text.js';
 
 /** Options of `circuitFigure`. */
@@ -20,11 +21,21 @@ export interface CircuitFigureOptions {
 const MAX_EDGES = 500;
 const [STEP, ROW, RADIUS, MARGIN] = [120, 44, 13, 40];
 
+const EDGES = is.having('an EdgeList', 'topEdges', 'indices', 'scores');
+
+const takes = signatures({
+  circuitFigure: { edges: EDGES, options: options<CircuitFigureOptions>({ title: is.text }) },
+  edgeLines: { edges: EDGES, options: TERMINAL },
+});
+
 /**
  * A figure of the edges in a list, and in a terminal their table, the largest first.
  * @throws when there are none, or so many that nobody could see them: take `topEdges(n)`.
  */
-export function circuitFigure(edges: EdgeList, { title }: CircuitFigureOptions = {}): Figure {
+export const circuitFigure = takes.circuitFigure(function circuitFigure(
+  edges: EdgeList,
+  { title }: CircuitFigureOptions = {},
+): Figure {
   if (!edges.length) throw new Error('a figure of no edges');
   if (edges.length > MAX_EDGES)
     throw new Error(
@@ -39,10 +50,13 @@ export function circuitFigure(edges: EdgeList, { title }: CircuitFigureOptions =
     svg: (options) => circuitSvg(edges, heading, options),
     lines: (options) => edgeLines(edges, options),
   });
-}
+});
 
 /** The edges as a table, the largest first: writer, reader, score. */
-export function edgeLines(edges: EdgeList, { width = 80 }: TerminalOptions = {}): string[] {
+export const edgeLines = takes.edgeLines(function edgeLines(
+  edges: EdgeList,
+  { width = 80 }: TerminalOptions = {},
+): string[] {
   const all = [...edges.topEdges(edges.length)];
   const side = (key: 'sender' | 'receiver') =>
     Math.min(Math.floor(width / 3), Math.max(...all.map((e) => e[key].length)));
@@ -50,7 +64,7 @@ export function edgeLines(edges: EdgeList, { width = 80 }: TerminalOptions = {})
   return all.map(
     (e) => `${fit(e.sender, from)} → ${fit(e.receiver, to)}  ${exact(e.score, { sign: true }).padStart(10)}`,
   );
-}
+});
 
 function circuitSvg(edges: EdgeList, heading: string, { theme, ...options }: FrameOptions): string {
   const { nLayers, nHeads, attnOnly } = edges.shape;

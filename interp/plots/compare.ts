@@ -1,6 +1,7 @@
 /** Published numbers against computed ones, as a table. */
 
-import { paint, type TerminalOptions } from './terminal.js';
+import { is, needed, options, signatures } from '../../hooks/check.js';
+import { paint, TERMINAL_SPEC, type TerminalOptions } from './terminal.js';
 import { displayWidth, fit, visibleLabel } from './text.js';
 
 /** A number, or a text such as a token, that is known, and what came out. */
@@ -12,11 +13,27 @@ export interface Comparison {
   readonly tolerance?: number;
 }
 
+const VALUE = is.either(is.text, { what: 'a number', is: (v) => typeof v === 'number' });
+const COMPARISON = options<Comparison>({
+  name: needed(is.text),
+  expected: needed(VALUE),
+  got: needed(VALUE),
+  tolerance: is.notNegative,
+});
+
+const takes = signatures({
+  agrees: { comparison: COMPARISON },
+  comparisonTable: {
+    rows: is.listOf(COMPARISON, 'a list of { name, expected, got }'),
+    options: options<ComparisonOptions>({ ...TERMINAL_SPEC, markdown: is.boolean }),
+  },
+});
+
 /** Whether both agree. NaN agrees with nothing. */
-export function agrees({ expected, got, tolerance = 0 }: Comparison): boolean {
+export const agrees = takes.agrees(function agrees({ expected, got, tolerance = 0 }: Comparison): boolean {
   if (typeof expected !== 'number' || typeof got !== 'number' || expected === got) return expected === got;
   return Math.abs(got - expected) <= tolerance;
-}
+});
 
 /** How a comparison is laid out. */
 export interface ComparisonOptions extends TerminalOptions {
@@ -27,7 +44,10 @@ export interface ComparisonOptions extends TerminalOptions {
 const HEADS = ['', 'expected', 'got', 'difference', 'tolerance', ''] as const;
 
 /** A table of expected, got, difference, tolerance and ✓ or ✗, a line each, and how many agree. */
-export function comparisonTable(rows: readonly Comparison[], options: ComparisonOptions = {}): string[] {
+export const comparisonTable = takes.comparisonTable(function comparisonTable(
+  rows: readonly Comparison[],
+  options: ComparisonOptions = {},
+): string[] {
   const { width = 100, depth = 1, markdown = false } = options;
   const table = rows.map((row) => {
     const { name, expected, got, tolerance = 0 } = row;
@@ -62,7 +82,7 @@ export function comparisonTable(rows: readonly Comparison[], options: Comparison
     ...table.map((cells, i) => paint(line(cells), colour(agrees(rows[i])), depth)),
     paint(summary, { bold: true, ...colour(passed === rows.length) }, depth),
   ];
-}
+});
 
 /** Seven digits: what an f32 holds. */
 const show = (value: number | string): string =>

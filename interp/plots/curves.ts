@@ -1,5 +1,6 @@
 /** A figure of curves: one a series, with bands. */
 
+import { is, needed, options, signatures } from '../../hooks/check.js';
 import type { Labelled } from '../result.js';
 import { drawnFigure, type Figure } from './drawing.js';
 import { type LinesOptions, lineLines, lines } from './lines.js';
@@ -14,11 +15,27 @@ export interface CurveOptions extends LinesOptions {
   readonly note?: string;
 }
 
+const CURVE = options<CurveOptions>({
+  title: needed(is.text),
+  about: is.text,
+  note: is.text,
+  band: is.labelled,
+  y: is.text,
+  x: is.text,
+});
+
+const takes = signatures({
+  curveFigure: { result: is.labelled, options: CURVE },
+});
+
 /**
  * Curves of a result of axes [x] or [series, x], e.g. average effects by token role, or the logit lens over half layers.
  * @throws when the result has more axes, or the band another shape.
  */
-export function curveFigure(result: Labelled, { title, about, note, ...options }: CurveOptions): Figure {
+export const curveFigure = takes.curveFigure(function curveFigure(
+  result: Labelled,
+  { title, about, note, ...options }: CurveOptions,
+): Figure {
   const plot = lines(result, options);
   return drawnFigure({
     title,
@@ -27,4 +44,4 @@ export function curveFigure(result: Labelled, { title, about, note, ...options }
     svg: (frame) => linesSvg(plot, { ...frame, heading: title, note }),
     lines: (terminal) => lineLines(plot, terminal),
   });
-}
+});

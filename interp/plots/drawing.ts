@@ -1,10 +1,11 @@
 /** A figure in all its forms: SVG, part of a page, a page of its own, lines of a terminal. */
 
+import { warningsOf } from '../ends.js';
 import type { Labelled } from '../result.js';
 import { page, type Section } from './page.js';
 import type { FrameOptions, SvgTheme } from './svg-parts.js';
-import type { TerminalOptions } from './terminal.js';
-import { escapeHtml, exact, modelName } from './text.js';
+import { paint, type TerminalOptions } from './terminal.js';
+import { displayWidth, escapeHtml, exact, modelName, shorten, wrapped } from './text.js';
 
 /** A picture, not yet drawn. Nothing is written or printed here. */
 export interface Figure {
@@ -27,6 +28,8 @@ export interface Drawing {
   readonly title: string;
   /** How to read it, a sentence or two of plain text. */
   readonly about?: string;
+  /** Said first, on the picture, on the page and in the terminal. Default: those of the result. */
+  readonly warnings?: readonly string[];
   /** Of the result: where the numbers come from. */
   readonly meta: Labelled['meta'];
   svg(frame: FrameOptions): string;
@@ -34,26 +37,42 @@ export interface Drawing {
 }
 
 /** The figure of a drawing. */
-export function drawnFigure({ title, about = '', meta, svg, lines }: Drawing): Figure {
+export function drawnFigure({ title, about = '', meta, svg, lines, ...more }: Drawing): Figure {
+  const { warnings = warningsOf(meta) } = more;
+  const lead = [
+    ...warnings.map((text) => `<strong class="warning">${escapeHtml(text)}</strong>`),
+    escapeHtml(about),
+  ];
   const section = (): Section => ({
     title,
-    about: escapeHtml(about),
+    about: lead.filter(Boolean).join(' '),
     figure: `<div class="scroll">${svg({ width: PAGE })}</div>`,
     source: facts(meta),
   });
   return {
     title,
-    svg: (theme = 'auto') => svg({ standalone: true, theme }),
+    svg: (theme = 'auto') => svg({ standalone: true, theme, warnings }),
     section,
-    html: () => page({ title, lead: escapeHtml(about), sections: [{ ...section(), title: '', about: '' }] }),
-    lines: (options = {}) => lines(options),
+    html: () =>
+      page({
+        title,
+        lead: lead.filter(Boolean).join(' '),
+        sections: [{ ...section(), title: '', about: '' }],
+      }),
+    lines: (options = {}) => [...warnings.flatMap((text) => warningLines(text, options)), ...lines(options)],
   };
+}
+
+function warningLines(text: string, { width = 80, depth = 1 }: TerminalOptions): string[] {
+  const lines = wrapped(text, (line) => displayWidth(line) <= width);
+  return lines.map((line) => paint(shorten(line, width), { bold: true }, depth));
 }
 
 /** What of a result's provenance is short enough for a line below its figure. */
 function facts(meta: Labelled['meta']): Record<string, string> {
   const out: Record<string, string> = {};
   for (const [name, value] of Object.entries(meta)) {
+    if (name === 'warnings') continue; // said above
     if (name === 'model' && typeof value === 'string') out[name] = modelName(value);
     else if (typeof value === 'number') out[name] = exact(value);
     else if (typeof value === 'boolean') out[name] = value ? 'yes' : 'no';

@@ -4,10 +4,12 @@
  * this file.
  */
 
+import { is, options, signatures } from '../../hooks/check.js';
+import { endNames, endsOf, endsProblem, fullScale, leastOf, shownMetric } from '../ends.js';
 import type { Labelled } from '../result.js';
 import { curveFigure } from './curves.js';
 import { drawnFigure, type Figure } from './drawing.js';
-import { type Heatmap, type HeatmapOptions, heatmaps } from './heatmap.js';
+import { HEATMAP, type Heatmap, type HeatmapOptions, heatmaps, largest } from './heatmap.js';
 import { asColumn, fitted, oriented, slices } from './layout.js';
 import { facetsSvg } from './svg.js';
 import { denseLines, legendLine, paint, type TerminalOptions } from './terminal.js';
@@ -27,13 +29,20 @@ export interface FigureOptions extends HeatmapOptions {
   readonly meaning?: string;
 }
 
+const FIGURE = options<FigureOptions>({ ...HEATMAP, title: is.text, meaning: is.text });
+
+const takes = signatures({
+  figure: { result: is.labelled, options: FIGURE },
+});
+
 /**
  * A figure of a result. Axes beyond two make facets, of the prompts or else of what comes first.
  * @throws when it has no values, or so many that nobody could see them: take a slice.
  */
-export function figure(result: Labelled, options: FigureOptions = {}): Figure {
-  const trace = asTrace(result);
+export const figure = takes.figure(function figure(given: Labelled, options: FigureOptions = {}): Figure {
+  const trace = asTrace(given);
   if (trace) return traceFigure(trace);
+  const { result, full, told } = shown(given);
   const { axes, shape, values, meta } = result;
   if (!values.length || !shape.length)
     throw new Error(`a figure of nothing: the result is ${shape.join(' × ') || 'empty'}`);
@@ -44,12 +53,15 @@ export function figure(result: Labelled, options: FigureOptions = {}): Figure {
   const names = axes.map((a) => a.name);
   const method = String(meta.method || 'result');
   const title = options.title ?? `${method[0].toUpperCase()}${method.slice(1)}: ${names.join(' × ')}`;
-  const meaning = options.meaning ?? meaningOf(meta);
+  const meaning = options.meaning ?? told ?? meaningOf(meta);
   if (CURVES.has(names.join())) return curveFigure(result, { title, y: meaning });
   const parts = axes.length === 1 ? [{ heading: '', map: asColumn(result) }] : facets(result);
+  const signed = options.scale !== 'sequential';
+  const least = (signed ? 0 : (options.min ?? 0)) + leastOf(result);
+  const max = options.max ?? full ?? Math.max(largest([result], signed), least);
   const maps = heatmaps(
     parts.map(({ map }) => oriented(map)),
-    options,
+    { ...options, max },
   );
   const each = parts.map(({ heading }) => ({ heading }));
   const { rows, columns } = maps[0];
@@ -72,6 +84,22 @@ export function figure(result: Labelled, options: FigureOptions = {}): Figure {
       legendLine(maps[0], meaning, terminal),
     ],
   });
+});
+
+/**
+ * What is drawn of a result. Shares of a difference that is none, or that goes the wrong way, mean nothing: what is drawn
+ * then is the change of the metric, on the full scale.
+ */
+function shown(result: Labelled): { result: Labelled; full?: number; told?: string } {
+  const ends = endsOf(result.meta);
+  if (!ends || !endsProblem(ends)) return { result };
+  const way = ends.one - ends.zero;
+  const metric = shownMetric(ends.metric);
+  return {
+    result: { ...result, values: result.values.map((v) => v * way) },
+    full: fullScale(ends),
+    told: `change of ${metric} from the ${ends.names?.[0]} run (${exact(ends.zero)})`,
+  };
 }
 
 /** The maps of a result, each with what it is called. */
@@ -101,15 +129,9 @@ function list(map: Heatmap, { width = 80, depth = 1, theme = 'dark' }: TerminalO
   });
 }
 
-/** What methods call the two runs between which they normalise. */
-const ENDS = [
-  ['corrupted', 'clean'],
-  ['original', 'new'],
-];
-
 /** Between which runs a normalised result lies, or its metric. */
 function meaningOf(meta: Labelled['meta']): string {
-  const ends = ENDS.find((names) => names.every((name) => meta[name] !== undefined));
+  const ends = endNames.find((names) => names.every((name) => meta[name] !== undefined));
   if (ends) return `0 = ${ends[0]} run, 1 = ${ends[1]} run`;
   return typeof meta.metric === 'string' ? meta.metric : '';
 }

@@ -1,5 +1,6 @@
 /** What a heat map shows, before anybody draws it: rows, columns, values, and a colour scale pinned at zero. */
 
+import { is, type Spec } from '../../hooks/check.js';
 import type { Labelled } from '../result.js';
 import { diverging, hues, type Rgb, type Scale, sequential, type Theme } from './colour.js';
 import { visibleLabel } from './text.js';
@@ -15,6 +16,14 @@ export interface HeatmapOptions {
   /** The value with the strongest colour. Default: the largest; on a diverging scale, which is symmetric, the largest |value|. */
   readonly max?: number;
 }
+
+/** What they may be. */
+export const HEATMAP = {
+  scale: is.oneOf('diverging', 'sequential'),
+  hue: is.number,
+  min: is.number,
+  max: is.number,
+} satisfies Spec<HeatmapOptions>;
 
 /** A matrix with labels and colours. */
 export interface Heatmap {

@@ -1,13 +1,21 @@
 /** How results are turned and cut for drawing. */
 
+import { is, optional, signatures } from '../../hooks/check.js';
 import { type Labelled, labelled } from '../result.js';
 
 /** A number within bounds, whole: sizes of cells in pixels. */
 export const fitted = (x: number, least: number, most: number): number =>
   Math.floor(Math.min(most, Math.max(least, x)));
 
+const takes = signatures({
+  slices: { result: is.labelled, axis: optional(is.whole) },
+});
+
 /** The entries along an axis, each without it. */
-export function slices({ values, axes, shape, meta }: Labelled, axis = 0): Labelled[] {
+export const slices = takes.slices(function slices(
+  { values, axes, shape, meta }: Labelled,
+  axis = 0,
+): Labelled[] {
   const rest = axes.filter((_, a) => a !== axis);
   const n = shape[axis];
   const inner = shape.slice(axis + 1).reduce((product, d) => product * d, 1);
@@ -21,7 +29,7 @@ export function slices({ values, axes, shape, meta }: Labelled, axis = 0): Label
       'allowed',
     );
   });
-}
+});
 
 /** A result of two axes with rows and columns exchanged. */
 export function transposed({ values, axes, meta }: Labelled): Labelled {

@@ -116,3 +116,6 @@ function attention(d) {
   drawText();
 }
 `;
+
+/** SHA-256 of the script, by which a page's Content-Security-Policy allows it and no other. A test holds it to the text. */
+export const PAGE_SCRIPT_HASH = 'sha256-j+KdHKp4SYE8dRen9hfBi9Bixt6uZZbOE3QVjXVT+BY=';

@@ -23,6 +23,7 @@ code,.strip,.lens,.mono{font-family:"JetBrains Mono","SFMono-Regular",Menlo,Cons
 .brand{display:flex;align-items:center;gap:10px;margin:0 0 28px;font-size:13px;font-weight:600;letter-spacing:.09em;text-transform:uppercase;color:var(--soft)}
 .brand svg{width:22px;height:22px}
 h1{margin:0 0 8px;font-size:33px;line-height:1.22;font-weight:650;letter-spacing:-.018em;text-wrap:balance}
+.warning{display:block;color:var(--red);font-weight:600}
 .lead{margin:0 0 26px;max-width:68ch;color:var(--soft);font-size:17px}
 h2{margin:0 0 4px;font-size:21px;line-height:1.3;font-weight:650;letter-spacing:-.01em}
 h2 .no{margin-right:10px;color:var(--faint);font-weight:500}

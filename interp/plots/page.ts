@@ -1,6 +1,7 @@
 /** One self-contained page: figures with titles, explanations and where their numbers come from. */
 
-import { pageScript } from './page-script.js';
+import { is, needed, options, signatures } from '../../hooks/check.js';
+import { PAGE_SCRIPT_HASH, pageScript } from './page-script.js';
 import { pageStyle } from './page-style.js';
 import { escapeHtml } from './text.js';
 
@@ -29,13 +30,38 @@ export interface Page {
 /** Three panes behind one another, and light going through them. */
 const LOGO = `<svg viewBox="0 0 22 22" fill="none" stroke-width="1.5" aria-hidden="true"><rect x="1" y="5" width="12" height="16" rx="2.5" stroke="var(--faint)"/><rect x="5" y="3" width="12" height="16" rx="2.5" stroke="var(--soft)"/><rect x="9" y="1" width="12" height="16" rx="2.5" stroke="var(--blue)"/></svg>`;
 
+/** Nothing is loaded, nothing is sent, and no script runs but the page's own. */
+const POLICY = `default-src 'none'; script-src '${PAGE_SCRIPT_HASH}'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'`;
+
+const PAGE = options<Page>({
+  title: needed(is.text),
+  lead: needed(is.text),
+  intro: is.text,
+  sections: needed(
+    is.listOf(is.having('a section', 'title', 'figure'), 'a list of sections, figure(…).section()'),
+  ),
+  footer: is.text,
+});
+
+const takes = signatures({
+  page: { page: PAGE },
+});
+
 /** The page as HTML. It loads nothing: style, script and figures are inside. */
-export function page({ title, lead, intro = '', sections, footer = '' }: Page): string {
+export const page = takes.page(function page({
+  title,
+  lead,
+  intro = '',
+  sections,
+  footer = '',
+}: Page): string {
   const body = sections.map((section, i) => sectionHtml(section, i + 1)).join('\n');
   return `<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="${POLICY}">
+<meta name="referrer" content="no-referrer">
 <meta name="viewport" content="width=device-width,initial-scale=1">
 <meta name="color-scheme" content="light dark">
 <title>${escapeHtml(title)} – Glassbox</title>
@@ -54,7 +80,7 @@ ${body}
 </body>
 </html>
 `;
-}
+});
 
 function sectionHtml({ title, about, figure, source }: Section, number: number): string {
   const facts = Object.entries(source)

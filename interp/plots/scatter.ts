@@ -1,5 +1,6 @@
 /** Two results of the same axes against each other, e.g. two methods, or two models: a point a cell, and the line y = x. */
 
+import { is, needed, options, signatures } from '../../hooks/check.js';
 import { pearson } from '../correlation.js';
 import { cellName, type Labelled } from '../result.js';
 import { drawnFigure, type Figure } from './drawing.js';
@@ -38,12 +39,27 @@ export interface Scatter {
   readonly note: string;
 }
 
+const SCATTER = options<ScatterOptions>({
+  title: needed(is.text),
+  outliers: is.whole,
+  captions: is.listOf(is.text, 'a pair of texts, [x, y]'),
+  about: is.text,
+});
+
+const takes = signatures({
+  scatterFigure: { x: is.labelled, y: is.labelled, options: SCATTER },
+});
+
 /**
  * A point a cell, x from one result and y from the other, on the same scale; those farthest from y = x have their names
  * (`L9H9`). The note tells Pearson's correlation. Cells without a finite value in both are left out, and counted.
  * @throws when the axes differ, when no cell has two values, or when there are more than 40 000.
  */
-export function scatterFigure(x: Labelled, y: Labelled, options: ScatterOptions): Figure {
+export const scatterFigure = takes.scatterFigure(function scatterFigure(
+  x: Labelled,
+  y: Labelled,
+  options: ScatterOptions,
+): Figure {
   const { title, about, outliers = 8 } = options;
   checkAxes(x, y);
   if (x.values.length > MAX_CELLS)
@@ -71,7 +87,7 @@ export function scatterFigure(x: Labelled, y: Labelled, options: ScatterOptions)
     svg: (frame) => scatterSvg(plot, { ...frame, heading: title }),
     lines: (terminal) => scatterLines(plot, terminal),
   });
-}
+});
 
 function checkAxes(x: Labelled, y: Labelled): void {
   const shape = ({ axes }: Labelled) => axes.map((a) => `${a.name} (${a.labels.length})`).join(' × ');

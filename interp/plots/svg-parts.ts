@@ -5,7 +5,7 @@
  */
 
 import { hex, type Rgb, type Theme } from './colour.js';
-import { displayWidth, escapeHtml } from './text.js';
+import { displayWidth, escapeHtml, wrapped } from './text.js';
 
 /** `auto` follows the reader's theme, where the program that shows the picture knows it. */
 export type SvgTheme = Theme | 'auto';
@@ -18,6 +18,8 @@ export interface FrameOptions {
   readonly theme?: SvgTheme;
   /** Room for the picture, in pixels: facets go on below. Default 1600. */
   readonly width?: number;
+  /** Said above the picture. Default: nothing. */
+  readonly warnings?: readonly string[];
 }
 
 const FONTS = `"Inter","Open Sans","Segoe UI","DejaVu Sans",system-ui,sans-serif`;
@@ -47,19 +49,30 @@ export const svgStyle = `${LIGHT}
 
 const STYLES: Record<SvgTheme, string> = { auto: svgStyle, light: LIGHT, dark: LIGHT + DARK };
 
-/** The `<svg>` around a drawing. */
+const WARNING_LINE = 15;
+
+/** The `<svg>` around a drawing, with its warnings above it. */
 export function frame(
   body: string,
   [width, height]: readonly [width: number, height: number],
   name: string,
-  { standalone = false, theme = 'auto' }: FrameOptions = {},
+  { standalone = false, theme = 'auto', warnings = [] }: FrameOptions = {},
 ): string {
   const head = standalone ? ' xmlns="http://www.w3.org/2000/svg"' : '';
   const style = standalone
     ? `<style>${STYLES[theme]}</style><rect class="paper" width="100%" height="100%" rx="8" fill="${theme === 'dark' ? '#16181d' : '#fff'}"/>`
     : '';
-  const [w, h] = [Math.ceil(width), Math.ceil(height)];
-  return `<svg${head} class="gb-map" width="${w}" height="${h}" viewBox="0 0 ${w} ${h}" role="img" aria-label="${escapeHtml(name)}">${style}${body}</svg>`;
+  const lines = warnings.flatMap((text) =>
+    wrapped(text, (line) => textWidth(line, 13) <= Math.max(320, width - 16)),
+  );
+  const above = lines.length && lines.length * WARNING_LINE + 6;
+  const said = lines.map(
+    (line, i) => `<text class="mark" x="8" y="${WARNING_LINE * (i + 1)}">${escapeHtml(line)}</text>`,
+  );
+  const wide = Math.max(width, ...lines.map((line) => textWidth(line, 13) + 16));
+  const [w, h] = [Math.ceil(wide), Math.ceil(height + above)];
+  const drawn = above ? `${said.join('')}<g transform="translate(0 ${above})">${body}</g>` : body;
+  return `<svg${head} class="gb-map" width="${w}" height="${h}" viewBox="0 0 ${w} ${h}" role="img" aria-label="${escapeHtml([...warnings, name].join(' '))}">${style}${drawn}</svg>`;
 }
 
 /** Attributes that fill (class `c` or `f`) or stroke (class `s`) a shape with a colour, in the theme of the picture. */

@@ -34,7 +34,7 @@ export const heatmapSvg = (map: Heatmap, options: SvgOptions = {}): string => fa
  */
 export function facetsSvg(maps: readonly Heatmap[], options: FacetOptions = {}): string {
   const { each = [], width: most = 1600, meaning = '', title = '', notes = [] } = options;
-  const { theme, standalone, ownScales = false } = options;
+  const { theme, standalone, warnings, ownScales = false } = options;
   const [{ rows, min, max }] = maps;
   if (!ownScales && maps.some((m) => m.min !== min || m.max !== max))
     throw new Error('facets have one colour bar: give their maps one scale, see heatmaps()');
@@ -100,7 +100,8 @@ export function facetsSvg(maps: readonly Heatmap[], options: FacetOptions = {}):
     right = Math.max(right, PAD + textWidth(note, 10));
   }
   const size = [right + PAD, y + 4] as const;
-  return frame(out.join(''), size, title || each.map((p) => p.heading).join(', '), { standalone, theme });
+  const name = title || each.map((p) => p.heading).join(', ');
+  return frame(out.join(''), size, name, { standalone, theme, warnings });
 }
 
 /** The scale of a heat map alone, for figures that are not SVG. */

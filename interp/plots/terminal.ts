@@ -3,6 +3,7 @@
  * functions give lines of at most `width` columns; nothing is printed here.
  */
 
+import { is, options, type Spec } from '../../hooks/check.js';
 import { ansi256, type Theme as ColourTheme, fixedColour, inkOn, type Rgb } from './colour.js';
 import type { Heatmap } from './heatmap.js';
 import { compact, displayWidth, exact, fit, shorten, splitLabel, visible } from './text.js';
@@ -19,6 +20,15 @@ export interface TerminalOptions {
   /** Of the terminal: zero takes the colour of its paper. Default 'dark'. */
   readonly theme?: ColourTheme;
 }
+
+/** What `TerminalOptions` may be. */
+export const TERMINAL_SPEC = {
+  width: is.count,
+  depth: is.oneOf(1, 8, 24),
+  theme: is.oneOf('light', 'dark'),
+} satisfies Spec<TerminalOptions>;
+/** The same as a whole. */
+export const TERMINAL = options<TerminalOptions>(TERMINAL_SPEC);
 
 /** How a piece of text looks. */
 export interface Look {

@@ -49,6 +49,17 @@ export function shorten(text: string, width: number, end = '…'): string {
   return room >= 0 ? out + end : '';
 }
 
+/** A text in lines that fit; a word that does not is a line of its own. */
+export function wrapped(text: string, fits: (line: string) => boolean): string[] {
+  const lines = [''];
+  for (const word of text.split(' ')) {
+    const longer = `${lines.at(-1)} ${word}`.trim();
+    if (lines.at(-1) === '' || fits(longer)) lines[lines.length - 1] = longer;
+    else lines.push(word);
+  }
+  return lines;
+}
+
 /** Shortened and filled up with blanks to exactly `width` columns. */
 export function fit(text: string, width: number, align: 'left' | 'right' | 'centre' = 'left'): string {
   const short = shorten(text, width);

@@ -1,10 +1,11 @@
 /** A prompt as text, each token tinted by a number: what attribution says of the input. */
 
+import { is, options, signatures } from '../../hooks/check.js';
 import type { Labelled } from '../result.js';
 import { inkOn } from './colour.js';
 import { colourBar } from './colour-bar.js';
 import { drawnFigure, type Figure } from './drawing.js';
-import { type Heatmap, type HeatmapOptions, heatmap } from './heatmap.js';
+import { HEATMAP, type Heatmap, type HeatmapOptions, heatmap } from './heatmap.js';
 import { cellStyle, tokenStrip } from './html.js';
 import { asColumn } from './layout.js';
 import { scaleSvg } from './svg.js';
@@ -21,11 +22,25 @@ export interface TokenFigureOptions extends HeatmapOptions {
   readonly about?: string;
 }
 
+const TOKENS = options<TokenFigureOptions>({
+  ...HEATMAP,
+  title: is.text,
+  meaning: is.text,
+  about: is.text,
+});
+
+const takes = signatures({
+  tokenFigure: { result: is.labelled, options: TOKENS },
+});
+
 /**
  * The tokens of a result with the one axis `pos`, one after another, blue above zero and red below.
  * @throws when it has other axes: take one of its slices.
  */
-export function tokenFigure(result: Labelled, options: TokenFigureOptions = {}): Figure {
+export const tokenFigure = takes.tokenFigure(function tokenFigure(
+  result: Labelled,
+  options: TokenFigureOptions = {},
+): Figure {
   const { axes, meta } = result;
   if (axes.length !== 1)
     throw new Error(
@@ -52,7 +67,7 @@ export function tokenFigure(result: Labelled, options: TokenFigureOptions = {}):
     return `<div class="scroll">${tokenStrip(tokens, () => 'cell', style)}</div>${scaleSvg(map, meaning)}`;
   };
   return { ...drawn, section: () => ({ ...drawn.section(), figure: html() }) };
-}
+});
 
 const LINE = 26;
 const BOX = 20;

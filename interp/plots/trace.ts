@@ -3,6 +3,8 @@
  * for single states, green for MLPs and red for attention. The colour begins at the probability with nothing restored.
  */
 
+import { is, options, signatures } from '../../hooks/check.js';
+import { endsProblem, leastSpan, warningsOf } from '../ends.js';
 import { type Labelled, labelled } from '../result.js';
 import { hues } from './colour.js';
 import { curveFigure } from './curves.js';
@@ -34,12 +36,29 @@ export interface TraceFigureOptions {
 
 const NAMES = { state: 'state', mlp: 'MLP', attn: 'Attn' } as const;
 
+const TRACE = is.having('a trace, as causalTrace gives it', 'scores', 'lowScore', 'answer');
+const TRACE_FIGURE = options<TraceFigureOptions>({ model: is.text });
+
+const takes = signatures({
+  traceFigure: {
+    traces: is.either(TRACE, is.several(TRACE, 'a list of traces')),
+    options: TRACE_FIGURE,
+  },
+  averageFigure: {
+    average: is.having('an average, as averageTraces gives it', 'effect', 'band'),
+    options: TRACE_FIGURE,
+  },
+});
+
 /**
  * ROME's figure of a trace; of several traces of one prompt, side by side, each kind in its colour and with a scale of its own,
  * from the score with nothing restored to its largest.
  * @throws when scores are not by pos × layer.
  */
-export function traceFigure(traces: Trace | readonly Trace[], options: TraceFigureOptions = {}): Figure {
+export const traceFigure = takes.traceFigure(function traceFigure(
+  traces: Trace | readonly Trace[],
+  options: TraceFigureOptions = {},
+): Figure {
   const list = 'scores' in traces ? [traces] : traces;
   for (const { scores } of list)
     if (scores.axes.map((a) => a.name).join() !== 'pos,layer')
@@ -50,7 +69,7 @@ export function traceFigure(traces: Trace | readonly Trace[], options: TraceFigu
   const maps = list.map((t) =>
     heatmap(tokenRows(t.scores), {
       ...{ scale: 'sequential', hue: hues[t.kind ?? 'state'] },
-      ...{ min: t.lowScore, max: largest([t.scores]) },
+      ...scaleOf(t),
     }),
   );
   const model = options.model ?? modelCaption(scores.meta.model);
@@ -65,6 +84,7 @@ export function traceFigure(traces: Trace | readonly Trace[], options: TraceFigu
   const title = list.length === 1 ? each[0].heading : 'Impact of restoring after corrupted input';
   return drawnFigure({
     title,
+    warnings: [...new Set(list.flatMap((t) => warningsOf(t.scores.meta)))],
     about: `Noise on the subject’s tokens (*) takes the answer away; each cell restores the clean run’s activation at one token, around one layer. Paper: as probable as with nothing restored; the stronger the colour, the more of the answer is back.`,
     meta: scores.meta,
     svg: (frame) =>
@@ -90,7 +110,7 @@ export function traceFigure(traces: Trace | readonly Trace[], options: TraceFigu
       ...broken(notes, terminal.width ?? 80),
     ],
   });
-}
+});
 
 /** Rows that say the token only, as ROME's: its position is in the tooltip of no cell, but in the CSV. */
 const tokenRows = ({ values, axes, meta }: Labelled): Labelled => {
@@ -102,18 +122,11 @@ const tokenRows = ({ values, axes, meta }: Labelled): Labelled => {
 /** The answer as text, the noise, and what else the numbers depend on. */
 function notesOf(list: readonly Trace[]): string[] {
   const [{ scores, answer, lowScore }] = list;
-  const {
-    clean,
-    noise,
-    samples,
-    bos,
-    warnings = [],
-  } = scores.meta as {
+  const { clean, noise, samples, bos } = scores.meta as {
     clean?: number;
     noise?: { rule: unknown; level: number | null };
     samples?: number;
     bos?: boolean;
-    warnings?: readonly string[];
   };
   const windows = list.filter((t) => t.kind !== null && t.window > 1);
   const each = windows.map((t) => `${NAMES[t.kind ?? 'state']} ${t.window}`);
@@ -127,7 +140,7 @@ function notesOf(list: readonly Trace[]): string[] {
     ...(each.length ? [`layers restored together: ${each.join(', ')}`] : []),
     ...(bos === undefined ? [] : [`beginning-of-text token ${bos ? 'prepended' : 'not prepended'}`]),
   ];
-  return [...(about.length ? [about.join(SEPARATOR)] : []), ...warnings];
+  return about.length ? [about.join(SEPARATOR)] : [];
 }
 
 const SEPARATOR = ' · ';
@@ -143,6 +156,15 @@ function broken(notes: readonly string[], width: number): string[] {
     }
     return lines;
   });
+}
+
+/** From nothing restored to the most restored; from 0 to 1 where nothing was taken away that could be. */
+function scaleOf({ scores, lowScore }: Trace): { min: number; max: number } {
+  const { clean } = scores.meta;
+  const one = typeof clean === 'number' ? clean : Number.NaN;
+  const ends = { zero: lowScore, one, unit: 'probability', metric: '' } as const;
+  if (endsProblem(ends) !== null) return { min: 0, max: 1 };
+  return { min: lowScore, max: Math.max(largest([scores]), lowScore + (leastSpan(ends) || 0)) };
 }
 
 const layerCaption = (kind: Trace['kind'], window: number, model: string): string =>
@@ -190,7 +212,7 @@ export interface AverageEffects {
 }
 
 /** Average indirect effects as curves over layers, one a role, with their bands. */
-export function averageFigure(
+export const averageFigure = takes.averageFigure(function averageFigure(
   { effect, band, traces }: AverageEffects,
   options: TraceFigureOptions = {},
 ): Figure {
@@ -206,4 +228,4 @@ export function averageFigure(
     x,
     y: 'probability of the answer: restored − corrupted',
   });
-}
+});

@@ -49,6 +49,8 @@ export interface Outcome {
   csv?(): string;
   sections?(): readonly Section[];
   svg?(theme: SvgTheme): string;
+  /** Said on stderr, a line each. */
+  readonly warnings?: readonly string[];
   /** The program ends with exit code 1. */
   readonly failed?: boolean;
 }

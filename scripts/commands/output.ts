@@ -10,6 +10,7 @@ import type { Form, Invocation, Outcome } from './command.js';
 
 /** Prints and writes what the command line asks for. */
 export async function deliver(x: Invocation, outcome: Outcome, commandLine: string): Promise<void> {
+  for (const text of outcome.warnings ?? []) process.stderr.write(`warning: ${printable(text)}\n`);
   const toStdout = (['json', 'csv'] as const).find((form) => x.values[form] === '-');
   if (toStdout) x.write(await content(toStdout, outcome, commandLine));
   else {

@@ -1,5 +1,6 @@
 /** Labelled results as the commands give them away. */
 
+import { warningsOf } from '../../interp/ends.js';
 import { toCsv, toJson } from '../../interp/export.js';
 import type { Figure } from '../../interp/plots/drawing.js';
 import type { Labelled } from '../../interp/result.js';
@@ -19,4 +20,5 @@ export const shown = (result: Labelled, picture: Figure, title = picture.title):
   csv: () => toCsv(result),
   sections: () => [picture.section()],
   svg: (theme) => picture.svg(theme),
+  warnings: warningsOf(result.meta),
 });

@@ -17,6 +17,7 @@ export const traceCommand: Command = {
     'Causal tracing (Meng et al. 2022, ROME): noise on the subject of a factual prompt takes the answer away; restoring the clean run’s activation at one token and layer brings it back, or not. The scores are probabilities of the answer.',
   options: {
     subject: { type: 'string' },
+    answer: { type: 'string' },
     kind: { type: 'string' },
     window: { type: 'string' },
     noise: { type: 'string' },
@@ -25,6 +26,7 @@ export const traceCommand: Command = {
     bos: { type: 'boolean' },
   },
   help: `  --subject TEXT     what is corrupted; default: the first capitalised words
+  --answer TOKEN     the token whose probability is traced, with its blank: " Seattle"; default: the model's first choice
   --kind NAME        state (the residual stream, the default), mlp, attn, or all: the three side by side
   --window N         layers of MLP or attention that are restored together; default 10
   --noise X          standard deviation, default 0.1; s3: three times that of the subject’s embeddings
@@ -47,6 +49,7 @@ export const traceCommand: Command = {
       seed: x.count('seed', undefined, 0),
       noise: (noise?.trim() && Number.isFinite(Number(noise)) ? Number(noise) : noise) as NoiseRule,
       subject: x.text('subject'),
+      answer: x.text('answer'),
       prependBos: x.ownBos,
     };
     const prompt = await x.prompt();

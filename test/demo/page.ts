@@ -53,6 +53,15 @@ export async function openDemo(first = ''): Promise<Demo> {
   };
 }
 
+/** Waits until an expression is true in the page; its Content-Security-Policy does not let `waitForFunction` evaluate one. */
+export async function until(page: Page, expression: string): Promise<void> {
+  const end = Date.now() + LIMIT_MS;
+  while (!(await page.evaluate(expression))) {
+    if (Date.now() > end) throw new Error(`never came true: ${expression}`);
+    await page.waitForTimeout(50);
+  }
+}
+
 /** Waits until the patching map is whole, and says what stands beside it. */
 export async function mapDone(page: Page): Promise<string> {
   const done = page.locator('#patching .run-text', { hasText: / cells in / });

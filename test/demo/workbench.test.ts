@@ -2,6 +2,9 @@
  * The workbench, driven as a reader drives it, in Chromium on its own WebGPU: one browser, one page. Where a machine cannot
  * run Chromium, the tests are skipped and the reason is printed.
  */
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
 import type { Page } from 'playwright-core';
 import { test as uvu } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -9,7 +12,7 @@ import { HookedTransformer, logitDiff, patch } from '../../index.js';
 import { fromJson } from '../../interp/export.js';
 import { NoBrowserError } from '../../scripts/chromium.js';
 import { allClose } from '../helpers.js';
-import { type Demo, fakeHub, mapDone, openDemo, take } from './page.js';
+import { type Demo, fakeHub, mapDone, openDemo, take, until } from './page.js';
 
 const CLEAN = 'When John and Mary went to the shops, John gave the bag to';
 const CORRUPTED = 'When John and Mary went to the shops, Mary gave the bag to';
@@ -73,7 +76,7 @@ test('pointing previews, a click locks, Esc unlocks; the counterfactual is the o
   await page.click('#counterfactual [data-value="zero"]');
   await page.locator('#counterfactual .what', { hasText: 'set to zero' }).waitFor();
   await page.keyboard.press('Escape');
-  await visible('#counterfactual .hint');
+  await page.locator('#counterfactual .problem', { hasText: 'Nothing is selected' }).waitFor();
   assert.is(await page.locator('#patching .cell.locked').count(), 0);
   assert.is(await page.locator('.token.locked').count(), 0);
 });
@@ -115,6 +118,7 @@ test('what is typed is read at once: lengths, differing tokens, tokens that are 
   await page.fill('#answer', ' John');
   await page.fill('#wrong', ' John');
   await page.locator('#patching .problem', { hasText: 'there is no difference to restore' }).waitFor();
+  assert.is(await page.locator('#patching .cell').count(), 0, 'no cell of another map is left');
 });
 
 test('every example can be patched: as many tokens in both prompts, answers of one token', async () => {
@@ -159,7 +163,7 @@ test('the address holds the experiment: opened again it computes, and says wheth
   await cell(3, 14).click();
   await page.click('#share');
   const hash = new URL(page.url()).hash;
-  assert.match(hash, /clean=When\+John.*select=L3P14.*numbers=/);
+  assert.match(hash, /^#format=1&model=tiny&clean=When\+John.*select=L3P14.*numbers=/);
   await page.goto('about:blank');
   await page.goto(demo!.url + hash);
   await page.locator('#agreement[data-agrees=true]').waitFor();
@@ -261,9 +265,34 @@ test('a model for which the GPU has no room is a sentence that names one that fi
 });
 
 test('a folder of one’s own is read where it is', async () => {
+  // Another folder's name and other weights: nothing of the shipped model that is loaded answers for them.
+  const folder = path.join(mkdtempSync(path.join(tmpdir(), 'glassbox-own-')), 'mine');
+  cpSync('weights/tiny', folder, { recursive: true });
+  const file = path.join(folder, 'model.safetensors');
+  const bytes = readFileSync(file);
+  bytes.fill(0, bytes.length - 64);
+  writeFileSync(file, bytes);
+  const hashOf = async () => /[0-9a-f]{16}/.exec(await text('.facts'))?.[0];
   await page.click('.model-button');
-  await page.locator('input[webkitdirectory]').setInputFiles('weights/tiny');
-  await page.locator('.model-button:not(.loading) strong', { hasText: 'tiny' }).waitFor();
+  await page.locator('.facts dd', { hasText: /hash [0-9a-f]{16}/ }).waitFor();
+  const shipped = await hashOf();
+  await page.locator('input[webkitdirectory]').setInputFiles(folder);
+  await page.locator('.models li.used').waitFor({ state: 'detached' }); // none of the list: a model of one's own
+  await until(
+    page,
+    `!document.querySelector('.facts').innerText.includes('${shipped}') && /hash [0-9a-f]{16}/.test(document.querySelector('.facts').innerText)`,
+  );
+  await page.keyboard.press('Escape');
+  assert.match(await mapDone(page), /^60 cells in/);
+  const there = fromJson((await take(page, 'patching', 'json')).toString());
+  const own = await HookedTransformer.fromPretrained(folder);
+  assert.is(there.meta.hash, own.hash);
+  assert.is.not(there.meta.hash, shipped);
+  own.dispose();
+  rmSync(path.dirname(folder), { recursive: true });
+  await page.click('.model-button');
+  await page.click('[data-model=tiny]');
+  await page.locator('.used [data-model=tiny]').waitFor();
   await page.keyboard.press('Escape');
   assert.match(await mapDone(page), /^60 cells in/);
 });
@@ -277,10 +306,10 @@ test('light and dark follow the system, and the reader’s choice', async () => 
   assert.is.not(light, dark);
   await page.click('.tools [data-value=auto]');
   await page.emulateMedia({ colorScheme: 'dark' });
-  await page.waitForFunction(`document.documentElement.dataset.theme === 'dark'`);
+  await until(page, `document.documentElement.dataset.theme === 'dark'`);
   assert.is(await paper(), dark);
   await page.emulateMedia({ colorScheme: 'light' });
-  await page.waitForFunction(`document.documentElement.dataset.theme === 'light'`);
+  await until(page, `document.documentElement.dataset.theme === 'light'`);
 });
 
 test('without WebGPU the page says which browsers have it', async () => {

@@ -92,7 +92,7 @@ test('prompts that are missing, superfluous or of other lengths are refused befo
   await throws(run({ dataset }), /`dataset` has no meaning with 'zero'/);
   await throws(run({ with: 'resample', from: [resample[0]] }), /1 resampled prompts and 2 input ones/);
   await throws(run({ with: 'mean', dataset: [dataset[0], dataset[1].slice(1)] }), /differ in length/);
-  await throws(run({ of: 'head' as 'heads' }), /heads, attention, mlps, layers, neurons can be ablated/);
+  await throws(run({ of: 'head' as 'heads' }), /of is "head": 'heads', 'attention'/);
   await throws(run({ by: ['neuron', 'layer', 'key'] }), /no axis "key"/);
 });
 

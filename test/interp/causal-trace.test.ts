@@ -18,14 +18,15 @@ const [L, d]: number[] = [config.nLayers, config.dModel];
 const samples = 3;
 const prompt = rng(11).tokens(7, config.dVocab);
 const subject = [2, 4] as const;
-const common = { prompt, subject, samples, noise: 0.3 } satisfies CausalTraceOptions;
+const corruption = { prompt, subject, noise: 0.3 };
+const common = { ...corruption, samples } satisfies CausalTraceOptions;
 const close = { atol: 2e-6, rtol: 1e-5 };
 
 // ---- against float64 -----------------------------------------------------------------------------------------
 
 const { rome, pyvene } = oracle('tracing');
 
-rome.forEach(({ model: about, traces, ...fact }, i) => {
+rome.forEach(({ model: about, traces, noiseValue, answer, lowScore, highScore, ...fact }, i) => {
   for (const { scores, ...options } of traces) {
     const { kind, window, disableMlp, disableAttn } = options;
     const severed = [disableMlp && 'MLPs', disableAttn && 'attention'].filter(Boolean).join(' and ');
@@ -35,12 +36,12 @@ rome.forEach(({ model: about, traces, ...fact }, i) => {
       const before = traced.gpu.memory().bytes;
       const trace = await causalTrace(traced, { ...fact, ...options });
       allClose(trace.scores.values, scores, { atol: 2e-5, rtol: 1e-4 });
-      allClose([trace.lowScore, trace.highScore], [fact.lowScore, fact.highScore], {
+      allClose([trace.lowScore, trace.highScore], [lowScore, highScore], {
         atol: 2e-5,
         rtol: 1e-4,
       });
-      allClose([trace.noise!], [fact.noiseValue], { atol: 0, rtol: 1e-6 });
-      assert.is(trace.answer.token, fact.answer);
+      allClose([trace.noise!], [noiseValue], { atol: 0, rtol: 1e-6 });
+      assert.is(trace.answer.token, answer);
       givenBack(traced.gpu, before);
     });
   }
@@ -203,7 +204,10 @@ test('noise that hardly changes the answer is reported, with what to try', async
     noise: 1e-4,
     tokens: [3],
   });
-  assert.match((quiet.scores.meta.warnings as string[])[0], /noise 0.0001 hardly changes .* try noise: 's3'/);
+  assert.match(
+    (quiet.scores.meta.warnings as string[])[0],
+    /noise 0.0001 hardly takes the answer away: p\(.* Try noise: 's3'/,
+  );
   const loud = await causalTrace(tiny, { prompt: 'The Space Needle is in downtown', tokens: [3] });
   assert.is(loud.scores.meta.warnings, undefined);
 });
@@ -243,7 +247,7 @@ test('a window of one is the single layer; windows as wide as the model are all 
 
 test('restoring all neurons of an MLP is restoring its output', async () => {
   const mlp = await causalTrace(model, { ...common, samples: 1, kind: 'mlp', window: 2 });
-  const neurons = await pyveneTrace(model, { ...common, stream: 'mlp_activation', window: 2 });
+  const neurons = await pyveneTrace(model, { ...corruption, stream: 'mlp_activation', window: 2 });
   const n = prompt.length;
   const turned = mlp.scores.values.map((_, i) => mlp.scores.values[(i % n) * L + Math.floor(i / n)]);
   allClose(neurons.prob.values, turned, close);
@@ -304,7 +308,7 @@ test('a fact that the model does not know is not traced', async () => {
 });
 
 test("the tutorial's table has a line a run, layer by layer", async () => {
-  const trace = await pyveneTrace(model, { ...common, stream: 'block_output' });
+  const trace = await pyveneTrace(model, { ...corruption, stream: 'block_output' });
   const lines = pyveneCsv(trace).split('\n');
   assert.is(lines.length, 1 + L * prompt.length + 1);
   assert.is(lines[0], 'layer,pos,prob');
@@ -320,7 +324,7 @@ test('tracing can be cancelled, and leaves no memory behind', async () => {
   const before = model.gpu.memory().bytes;
   const signal = AbortSignal.abort(new Error('stop'));
   await throws(causalTrace(model, { ...common, signal }), /^stop$/);
-  await throws(pyveneTrace(model, { ...common, stream: 'block_output', signal }), /^stop$/);
+  await throws(pyveneTrace(model, { ...corruption, stream: 'block_output', signal }), /^stop$/);
   const later = new AbortController();
   const onProgress = () => later.abort(new Error('enough'));
   await throws(causalTrace(model, { ...common, signal: later.signal, onProgress }), /^enough$/);
@@ -332,20 +336,20 @@ test('what cannot be traced is refused before anything runs', async () => {
     throws(causalTrace(model, { ...common, ...options }), message);
   await refuse({ subject: [3, 3] }, /subject \[3, 3\): a range within the 7 tokens/);
   await refuse({ subject: undefined }, /the prompt is tokens: say which of them are the subject/);
-  await refuse({ samples: 0 }, /samples: 0; a whole number from 1 is needed/);
-  await refuse({ kind: 'mlp', window: 1.5 }, /window: 1.5/);
+  await refuse({ samples: 0 }, /samples is 0: a whole number, 1 or more/);
+  await refuse({ kind: 'mlp', window: 1.5 }, /window is 1.5/);
   await refuse({ kind: 'mlp', disableMlp: true }, /what is severed cannot be restored/);
   await refuse({ noise: 'loud' as 's3' }, /noise "loud": a number is needed/);
-  await refuse({ kind: 'state' as 'mlp' }, /kind "state": there are null/);
-  await refuse({ tokens: 'last' as 'all' }, /tokens "last": there are 'all', 'subject_last'/);
-  await refuse({ kind: 'MLP' as 'mlp' }, /kind "MLP": there are null, 'mlp', 'attn'/);
+  await refuse({ kind: 'state' as 'mlp' }, /kind is "state": null/);
+  await refuse({ tokens: 'last' as 'all' }, /tokens is "last": 'all' or 'subject_last'/);
+  await refuse({ kind: 'MLP' as 'mlp' }, /kind is "MLP": null, 'mlp' or 'attn'/);
   await throws(
     causalTrace(tiny, { prompt: 'The Space Needle is in downtown', subject: 'Eiffel' }),
     /"Eiffel" does not occur/,
   );
   await throws(
-    pyveneTrace(model, { ...common, stream: 'resid' as PyveneStream }),
-    /stream "resid": there are block_output, mlp_activation, attention_output/,
+    pyveneTrace(model, { ...corruption, stream: 'resid' as PyveneStream }),
+    /stream is "resid": 'block_output', 'mlp_activation' or 'attention_output'/,
   );
 });
 

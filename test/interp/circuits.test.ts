@@ -173,9 +173,9 @@ test('wrong arguments are told what would be right', async () => {
   throws(() => virtualWeights(model, { layer: 1 }, { layer: 1, head: 0, input: 'q' }), /nothing flows back/);
   throws(() => virtualWeights(bare, { layer: 0 }, 'unembed'), /no MLPs/);
   throws(() => accumulatedBias(model, 3, { mlpInput: true }), /layer 3; 0 to 2/);
-  await throws(compositionScores(model, 'X' as 'Q'), /mode "X"; "Q", "K" or "V"/);
+  await throws(compositionScores(model, 'X' as 'Q'), /mode is "X": 'Q', 'K' or 'V'/);
   await throws(topCircuitTokens(model, { layer: 0, head: 0, tokens: [101] }), /token id 101/);
-  await throws(topCircuitTokens(model, { layer: 0, head: 0, tokens: [1], k: 0 }), /k = 0/);
+  await throws(topCircuitTokens(model, { layer: 0, head: 0, tokens: [1], k: 0 }), /k is 0/);
   await throws(copyingScores(bare, { embedding: 'W_E+MLP0' }), /no MLPs; take "W_E"/);
   await throws(neuronToLogits(model, 0, 96), /neuron 96: this model has 96 neurons/);
   await throws(svdInterpreter(model, { matrix: 'OV', layer: 0 }), /which `head`/);

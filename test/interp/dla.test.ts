@@ -103,7 +103,7 @@ test('a question that is none is an error', async () => {
   await throws(ask({}), /say what is attributed/);
   await throws(ask({ token: 3, tokens: [3, 4] }), /say what is attributed/);
   await throws(ask({ token: 101 }), /token id 101, but the vocabulary is 0–100/);
-  await throws(ask({ token: 3, by: 'heads' }), /by "heads": one of layer, component/);
+  await throws(ask({ token: 3, by: 'heads' }), /by is "heads": 'layer', 'component'/);
   await throws(ask({ direction: [1, 2] }), /a direction of 2 numbers: 36/);
   await throws(ask({ token: 3, by: 'source', pos: [0, 2] }), /one prompt and one position/);
 });

@@ -83,7 +83,8 @@ for (const { model: about, edges: named, arrays, cleanValue, corruptedValue, ...
       ['EAP', arrays.eap],
       ['EAP-IG', arrays.eapIg],
     ] as const) {
-      const found = await edgeAttribution(model, { ...oracle, metric, method });
+      const { clean, corrupted } = oracle;
+      const found = await edgeAttribution(model, { clean, corrupted, metric, method });
       assert.is(found.length, named.length);
       const scores = named.map(([from, to]) => found.score(from, to)! / (cleanValue - corruptedValue));
       agreesWith(scores, values, method);
@@ -212,11 +213,11 @@ test('what is wrong with edges, circuits and options is said', async () => {
     () => new EdgeList(twoLayers, Uint32Array.of(1000), new Float32Array(1)),
     /edge 1000: this model has/,
   );
-  throws(() => EdgeList.fromJson('{}'), /no edges that toJson has written/);
+  throws(() => EdgeList.fromJson('{}'), /neither edges that toJson has written nor a circuit of EAP-IG/);
   const { onProgress, seen } = watch();
   await circuitFaithfulness(model, { ...pair, edges: every, sizes: [1, 2], onProgress });
   assert.equal(seen.at(-1), [4, 4]);
-  await throws(acdc(model, { ...pair, threshold: 0 }), /threshold is 0: a positive number/);
+  await throws(acdc(model, { ...pair, threshold: 0 }), /threshold is 0: a number above 0/);
   await throws(edgeAttribution(model, { ...pair, steps: 3 }), /`steps` goes with method: 'EAP-IG'/);
   await throws(circuitFaithfulness(model, { ...pair, edges: every, sizes: [999] }), /sizes: 999/);
   await throws(
@@ -243,4 +244,40 @@ function watch() {
 }
 
 test.after(() => model.dispose());
+test("EAP-IG's circuits are read and written", () => {
+  const shape = { nLayers: 1, nHeads: 2, attnOnly: false };
+  const cfg = { n_layers: 1, n_heads: 2, parallel_attn_mlp: false, d_model: 8 };
+  const edges = {
+    'input->a0.h1<k>': { score: -0.5, in_graph: true },
+    'a0.h1->m0': { score: 0.25, in_graph: false },
+    'm0->logits': { score: 2, in_graph: true },
+  };
+  const text = JSON.stringify({ cfg, nodes: {}, edges });
+  const all = EdgeList.fromJson(text);
+  assert.equal(all.shape, shape);
+  assert.equal(
+    [...all].map((e) => [e.sender, e.receiver, e.score]),
+    [
+      ['input', 'a0.h1<k>', -0.5],
+      ['a0.h1', 'm0', 0.25],
+      ['m0', 'logits', 2],
+    ],
+  );
+  assert.is(EdgeList.fromJson(text, { only: 'circuit' }).length, 2);
+  const written = JSON.parse(all.toJson({ format: 'eap-ig' }));
+  assert.equal(written.cfg, cfg);
+  assert.is(Object.keys(written.edges).length, all.graph.count);
+  for (const [name, edge] of Object.entries(edges)) assert.equal(written.edges[name], edge);
+  assert.equal(written.edges['input->m0'], { score: 0, in_graph: false });
+  assert.equal(written.nodes['a0.h1'], { in_graph: true });
+  assert.equal(written.nodes['a0.h0'], { in_graph: false });
+  for (const [change, message] of [
+    [{ cfg: { ...cfg, n_layers: 1e9 } }, /1000000000 layers of 2 heads are no model/],
+    [{ edges: { 'm0->a0.h0<q>': { score: 1, in_graph: true } } }, /"m0->a0\.h0<q>" is no edge/],
+    [{ edges: { 'm0->logits': { score: [1], in_graph: true } } }, /"m0->logits" is \{"score": \[1\]/],
+    [{ cfg: { ...cfg, parallel_attn_mlp: true } }, /parallel_attn_mlp is true/],
+  ] as const)
+    throws(() => EdgeList.fromJson(JSON.stringify({ cfg, nodes: {}, edges, ...change })), message);
+});
+
 test.run();

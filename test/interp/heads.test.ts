@@ -84,7 +84,7 @@ test('the shipped model has induction heads behind a previous-token head, whatev
 test('wrong arguments are told what would be right', async () => {
   const model = await oracleModel(circuitsCases[0].model);
   await throws(headScores(model, { on: [1, 2, 3] }), /repeats nothing; ask for kind "previous"/);
-  await throws(headScores(model, { kind: 'mover' as 'previous' }), /previous, duplicate, induction/);
+  await throws(headScores(model, { kind: 'mover' as 'previous' }), /'previous', 'duplicate' or 'induction'/);
   await throws(headScores(model, { length: 13 }), /takes 2 to 12 random tokens/);
   await throws(detectHeads(model, [4], 'induction_head'), /single token/);
   await throws(detectHeads(model, [4, 5], [[1, 0]]), /pattern is 1 × 2, but the text has 2 tokens/);

@@ -13,7 +13,7 @@ import {
   prompt,
   prompts,
   seed,
-  shown,
+  shownValue,
   signal,
   text,
   tokens,
@@ -74,8 +74,8 @@ test('an unknown option is named, with the one that is probably meant', () => {
       `example: there is no option "${given}": did you mean "${right}"?`,
     );
   assert.is(
-    said(() => call('a', { clean: 'x', hooks: [] })),
-    'example: there is no option "hooks"; it takes clean, names, topK, kind, prependBos, noise, signal',
+    said(() => call('a', { clean: 'x', sizes: [] })),
+    'example: there is no option "sizes"; it takes clean, names, topK, kind, prependBos, noise, signal',
   );
   assert.match(
     said(() => call('a', { clean: 'x', noise: { seeds: 1 } })),
@@ -183,13 +183,13 @@ test('lists are told by what they are: other realms, typed arrays, buffers', () 
 
 test('a message shows of a value its type, its length and a few numbers', () => {
   const big = new Float32Array(100_000).fill(0.123456789);
-  assert.is(shown(big), 'a Float32Array of 100000 (0.123457, 0.123457, 0.123457, …)');
-  assert.is(shown([1, 2, 3]), 'a list of 3 (1, 2, 3)');
-  assert.is(shown('a'.repeat(5000)), `"${'a'.repeat(20)}…" (5000 characters)`);
-  assert.is(shown(new DataView(new ArrayBuffer(8))), 'a DataView');
-  assert.is(shown(new Error('x')), 'an Error');
-  assert.is(shown(class A {}), 'a class');
-  assert.is(shown({ a: 1, b: 2 }), 'an object { a, b }');
+  assert.is(shownValue(big), 'a Float32Array of 100000 (0.123457, 0.123457, 0.123457, …)');
+  assert.is(shownValue([1, 2, 3]), 'a list of 3 (1, 2, 3)');
+  assert.is(shownValue('a'.repeat(5000)), `"${'a'.repeat(20)}…" (5000 characters)`);
+  assert.is(shownValue(new DataView(new ArrayBuffer(8))), 'a DataView');
+  assert.is(shownValue(new Error('x')), 'an Error');
+  assert.is(shownValue(class A {}), 'a class');
+  assert.is(shownValue({ a: 1, b: 2 }), 'an object { a, b }');
   const long = Object.fromEntries(Array.from({ length: 500 }, (_, i) => [`option${i}`, 1]));
   for (const value of [
     big,

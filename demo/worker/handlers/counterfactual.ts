@@ -22,8 +22,8 @@ export interface CounterfactualParams {
   readonly head: number | null;
   /** The clean run's value, zero, or the mean over the positions of the clean prompt. */
   readonly how: How;
-  readonly answer: number;
-  readonly wrong: number;
+  /** Tokens that are told in any case: the answers. */
+  readonly also: readonly number[];
   readonly k: number;
 }
 
@@ -66,7 +66,7 @@ export const counterfactual: Handler<CounterfactualParams, CounterfactualResult>
   context.engine.turn(async () => {
     context.signal.throwIfAborted();
     const { model } = context.engine;
-    const { clean, corrupted, answer, wrong, k } = params;
+    const { clean, corrupted, also, k } = params;
     const intervention = interventionOf(params);
     const kept = { names: ['resid_post', 'pattern'], pos: -1 };
     const run = await model.runWithInterventions(corrupted, [intervention], { sources: { clean }, ...kept });
@@ -76,7 +76,7 @@ export const counterfactual: Handler<CounterfactualParams, CounterfactualResult>
     const looks = [await lastPatterns(model, plain.cache), await lastPatterns(model, run.cache!)];
     for (const { cache } of [plain, run]) cache!.dispose();
     const good = await lastLogits(await model.forward(clean));
-    const tokens = [...new Set([answer, wrong, ...largest(before, k), ...largest(patched, k)])];
+    const tokens = [...new Set([...also, ...largest(before, k), ...largest(patched, k)])];
     const order = tokens.sort((a, b) => patched[b] - patched[a]);
     return {
       clean: guesses(model, good, order),

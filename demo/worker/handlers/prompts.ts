@@ -32,6 +32,10 @@ export interface ReadAnswer {
 
 /** What the worker makes of prompts. */
 export interface ReadPrompts {
+  /** The texts that were read. */
+  readonly of: PromptTexts;
+  /** Of the model that read them. */
+  readonly hash: string;
   readonly clean: ReadPrompt;
   readonly corrupted: ReadPrompt;
   readonly answer: ReadAnswer;
@@ -43,14 +47,13 @@ export interface ReadPrompts {
 }
 
 /** Reads prompts; nothing runs on the GPU. */
-export const readPrompts: Handler<PromptTexts, ReadPrompts> = async (
-  { clean, corrupted, answer, wrong, bos },
-  { engine: { model } },
-) => {
+export const readPrompts: Handler<PromptTexts, ReadPrompts> = async (of, { engine: { model } }) => {
+  const { clean, corrupted, answer, wrong, bos } = of;
   const [one, other] = [clean, corrupted].map((text) => readPrompt(model, text, bos));
   const n = Math.min(one.ids.length, other.ids.length);
   const differ = Array.from({ length: n }, (_, i) => i).filter((i) => one.ids[i] !== other.ids[i]);
   return {
+    ...{ of, hash: model.hash },
     clean: one,
     corrupted: other,
     answer: readAnswer(model, answer),

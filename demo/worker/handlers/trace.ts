@@ -18,6 +18,8 @@ export interface TraceParams {
   /** Layers of MLPs and attention that are restored together. */
   readonly window: number;
   readonly samples: number;
+  /** The token whose probability is measured; null: what the clean run says next. */
+  readonly answer: number | null;
 }
 
 /** Some rows of a map. */
@@ -31,7 +33,7 @@ const BATCH_MS = 600;
 
 /** `causalTrace` of each kind. */
 export const trace: Handler<TraceParams, readonly CausalTrace[], TraceRows> = async (
-  { prompt, subject, window, samples },
+  { prompt, subject, window, samples, answer },
   { engine, signal, emit },
 ) => {
   const { model } = engine;
@@ -48,6 +50,7 @@ export const trace: Handler<TraceParams, readonly CausalTrace[], TraceRows> = as
           if (engine.current !== model) throw new Error('the model was changed: the trace was given up');
           return causalTrace(model, {
             ...{ prompt, subject, kind, window, samples, tokens, signal },
+            ...(answer !== null && { answer }),
           });
         },
         { patient: true },
