@@ -40,7 +40,7 @@ export const MODEL: Methods<HookedTransformer> = {
       mode: is.oneOf('first', 'last'),
     }),
   },
-  tokenRange: { text: is.text, tokens: is.tokens },
+  tokenRange: { text: is.text, tokens: is.tokens, typed: optional(is.text) },
   forward: { input: is.input, options: RUN_OPTIONS },
   runWithHooks: {
     input: is.input,

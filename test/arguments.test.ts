@@ -238,4 +238,31 @@ test('every function checks what it is given', async () => {
   assert.is(model.gpu.stats.dispatches, dispatches, 'something ran');
 });
 
+/** Methods that are internal, or that the types of results declare and objects have as their own. */
+const UNCHECKED = new Set(['put', 'mask']);
+
+test('every method takes as many arguments as its type says, and no more', async () => {
+  const instances: Readonly<Record<string, object>> = {
+    HookedTransformer: model,
+    ActivationCache: cache,
+    EdgeList: edges,
+    FactoredMatrix: glassbox.ovCircuit(model, 0, 0),
+    Trainer: new glassbox.Trainer(model, { lr: 0.1 }),
+  };
+  const out: string[] = [];
+  for (const symbol of exported.filter((s) => s.flags & ts.SymbolFlags.Class && s.name in instances))
+    for (const method of checker.getPropertiesOfType(checker.getDeclaredTypeOfSymbol(symbol))) {
+      const signatures = checker.getTypeOfSymbol(method).getCallSignatures();
+      if (!signatures.length || UNCHECKED.has(method.name) || /^(__|#)/.test(method.name)) continue;
+      const most = Math.max(...signatures.map((s) => s.getParameters().length));
+      const call = (instances[symbol.name] as Record<string, (...given: unknown[]) => unknown>)[method.name];
+      const answer = await answerOf(() =>
+        call.apply(instances[symbol.name], new Array(most + 1).fill(undefined)),
+      );
+      if (!answer.includes(`argument ${most + 1} is too many`))
+        out.push(`${symbol.name}.${method.name}: ${answer}`);
+    }
+  expectNone(out, 'methods take another number of arguments');
+});
+
 test.run();
