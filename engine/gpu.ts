@@ -13,6 +13,7 @@ import {
   requestDevice,
 } from './adapter.js';
 import { Pressure } from './collector.js';
+import { ErrorScopes } from './error-scopes.js';
 import { type Binding, type GpuStats, Pipelines } from './pipelines.js';
 import { type Guard, type MemoryReport, mib, Pool, type PoolBuffer } from './pool.js';
 
@@ -52,9 +53,8 @@ export class Gpu {
   readonly #slots = new DataView(new ArrayBuffer(SLOT * SLOTS));
   #slot = 0;
   #readers = new Map<number, GPUBuffer[]>(); // idle staging buffers by size
-  readonly #checks = new Set<Promise<void>>(); // error scopes whose answer has not come
   readonly #waiting = new Set<(lost: Error) => void>();
-  #failure: Error | null = null;
+  readonly #errors: ErrorScopes;
   #lost: Error | null = null;
   #autoFlush = false;
 
@@ -90,7 +90,8 @@ export class Gpu {
     this.#device = device;
     this.adapter = adapter;
     this.caps = adapter.caps;
-    const guard: Guard = (doing, f) => this.#guard(doing, f);
+    this.#errors = new ErrorScopes(device, () => this.memory());
+    const guard: Guard = (doing, f) => this.#errors.guard(doing, f);
     this.#pool = new Pool(device, adapter.maxBufferBytes, guard, (b) => this.#pipelines.forget(b));
     this.#uniforms = device.createBuffer({ label: 'parameters', size: SLOT * SLOTS, usage: 0x40 | 0x8 }); // UNIFORM | COPY_DST
     this.#uniformLayout = device.createBindGroupLayout({
@@ -113,7 +114,7 @@ export class Gpu {
     });
     device.addEventListener?.('uncapturederror', (e) => {
       (e as Event).preventDefault?.();
-      this.#failure ??= new Error(`GPU error: ${(e as GPUUncapturedErrorEvent).error.message}`);
+      this.#errors.note(new Error(`GPU error: ${(e as GPUUncapturedErrorEvent).error.message}`));
     });
   }
 
@@ -219,7 +220,7 @@ export class Gpu {
       );
     this.#slot = 0;
     this.#batch++;
-    this.#guard('running GPU commands', () => this.#device.queue.submit([encoder.finish()]));
+    this.#errors.guard('running GPU commands', () => this.#device.queue.submit([encoder.finish()]));
     this.stats.submits++;
     this.#trim();
   }
@@ -240,7 +241,7 @@ export class Gpu {
     const size = 2 ** Math.ceil(Math.log2(Math.max(256, bytes)));
     const staging =
       this.#readers.get(size)?.pop() ??
-      this.#guard(`reading ${mib(bytes)} back`, () =>
+      this.#errors.guard(`reading ${mib(bytes)} back`, () =>
         this.#device.createBuffer({ label: 'read-back', size, usage: GPU_MAP_READ | 0x8 }),
       );
     const encoder = this.#begin();
@@ -273,29 +274,8 @@ export class Gpu {
     if (this.#lost) throw this.#lost;
   }
 
-  /** Runs a creation or submission and remembers its GPU errors, with what was being done, for the next wait. */
-  #guard<T>(doing: string, f: () => T): T {
-    const device = this.#device;
-    const kinds = ['validation', 'out-of-memory', 'internal'] as const;
-    for (const kind of kinds) device.pushErrorScope(kind);
-    try {
-      return f();
-    } finally {
-      for (let i = kinds.length - 1; i >= 0; i--) {
-        const check: Promise<void> = device.popErrorScope().then(
-          (error) => {
-            this.#checks.delete(check);
-            if (error) this.#failure ??= gpuError(kinds[i], doing, error.message, this.memory());
-          },
-          () => void this.#checks.delete(check), // the device is lost: whoever waits hears of that
-        );
-        this.#checks.add(check);
-      }
-    }
-  }
-
   async #wait<T>(promise: Promise<T>): Promise<T> {
-    const all = Promise.all([promise.catch((e: Error) => e), ...this.#checks]);
+    const all = Promise.all([promise.catch((e: Error) => e), ...this.#errors.pending]);
     // Not a race against one promise of the lost device: that would keep every read's reactions for ever.
     const [value] = await gpuProvider().wait(
       new Promise<Awaited<typeof all>>((resolve, reject) => {
@@ -305,11 +285,7 @@ export class Gpu {
         if (this.#lost) reject(this.#lost);
       }),
     );
-    if (this.#failure) {
-      const failure = this.#failure;
-      this.#failure = null;
-      throw failure;
-    }
+    this.#errors.throwFirst();
     if (value instanceof Error) throw this.#lost ?? value;
     return value as T;
   }
@@ -344,12 +320,4 @@ export class Gpu {
       this.#readers.set(size, idle);
     } else staging.destroy();
   }
-}
-
-function gpuError(kind: string, doing: string, message: string, memory: MemoryReport): Error {
-  if (kind === 'out-of-memory')
-    return new Error(
-      `out of GPU memory while ${doing} (${mib(memory.bytes)} in use): dispose of tensors and caches, ask for fewer hook points, or run fewer rows at once`,
-    );
-  return new Error(`GPU ${kind} error while ${doing}: ${message}`);
 }

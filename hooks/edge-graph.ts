@@ -7,6 +7,9 @@
 
 import type { Config } from '../weights/config.js';
 
+/** A circuit: 1 for each edge that is in it, 0 for the others, in the order of the graph. */
+export type EdgeMask = Float32Array;
+
 /** A component that writes to the residual stream, or something that reads it. */
 export interface EdgeNode {
   /** `input`, `a0.h1` (a head), `m0` (an MLP); readers: `a1.h0<q>` (`<k>`, `<v>`), `m1`, `logits`. */

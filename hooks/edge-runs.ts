@@ -19,8 +19,16 @@ import { multiplyInto } from '../engine/products.js';
 import { Scope } from '../engine/storage.js';
 import { Tensor } from '../engine/tensor.js';
 import { readsOf } from './base.js';
-import { type EdgeGraph, edgeGraph, type ReaderGroup } from './edge-graph.js';
-import { addSender, addSenders, senderNames, sendersAt, senderTable, streamOf } from './edge-senders.js';
+import { type EdgeGraph, type EdgeMask, edgeGraph, type ReaderGroup } from './edge-graph.js';
+import {
+  addSender,
+  addSenders,
+  emptyStream,
+  senderNames,
+  sendersAt,
+  senderTable,
+  streamOf,
+} from './edge-senders.js';
 import type { Metric, PreparedMetric, Read } from './metric.js';
 import { metricValues } from './metric-values.js';
 import type { HookedTransformer } from './model.js';
@@ -29,12 +37,8 @@ import type { HookEntry } from './tap.js';
 
 type Prompts = readonly (readonly number[])[];
 
-/** A circuit: 1 for each edge that is in it, 0 for the others, in the order of the graph. */
-export type EdgeMask = Float32Array;
-
 /** Memory that the streams of one batch may take, and tokens that a CPU is given at once. */
-const BATCH_BYTES = 2 ** 30;
-const SOFTWARE_TOKENS = 1024;
+const [BATCH_BYTES, SOFTWARE_TOKENS] = [2 ** 30, 1024];
 
 /** Two runs of as many tokens, between which edges choose. Dispose of it. */
 export class EdgeRuns {
@@ -343,11 +347,4 @@ export class EdgeRuns {
     this.#scope.add(t);
     return t;
   }
-}
-
-/** Zeros [tokens, dModel]. */
-function emptyStream({ gpu, config }: HookedTransformer, tokens: number): Tensor {
-  return Tensor.from(gpu, new Float32Array(tokens * config.dModel), [tokens, config.dModel], {
-    label: 'stream',
-  });
 }

@@ -5,6 +5,7 @@ import type { RowInput } from '../engine/batch.js';
 import { Tensor } from '../engine/tensor.js';
 import type { Config } from '../weights/config.js';
 import { type EdgeGraph, edgeGraph, type ReaderGroup } from './edge-graph.js';
+import type { HookedTransformer } from './model.js';
 import { type Ended, type Runnable, run } from './run.js';
 import { stopping } from './stopping.js';
 
@@ -90,4 +91,11 @@ export function addSenders<T = void>(
     { inputs, layers, capture, hooks: stopping(model.gpu, signal) },
     (ended) => end?.(ended) as T,
   );
+}
+
+/** Zeros [tokens, dModel]. */
+export function emptyStream({ gpu, config }: HookedTransformer, tokens: number): Tensor {
+  return Tensor.from(gpu, new Float32Array(tokens * config.dModel), [tokens, config.dModel], {
+    label: 'stream',
+  });
 }
