@@ -18,7 +18,7 @@ test('an arc for each edge: its width is the size of the score, its colour the s
   const drawn = circuitFigure(circuit);
   const arcs = [
     ...drawn
-      .svg({ theme: 'light' })
+      .svg('light')
       .matchAll(/<path class="s"[^>]*stroke-width="([\d.]+)"[^>]*?stroke="(#\w+)"[^>]*><title>([^<]*)</g),
   ];
   const tips = new Map(arcs.map(([, width, colour, tip]) => [tip, [Number(width), colour] as const]));
