@@ -193,7 +193,10 @@ test('mul takes a number only', () => {
     { shape: [1, 1], data: Float64Array.of(3) },
   );
   assert.equal([...one.mul(2).AB.data], [12]);
-  throws(() => one.mul(one as never), /mul: .*a finite number is needed/);
+  throws(
+    () => one.mul(one as never),
+    /mul: scalar is a FactoredMatrix.*a finite number \(matmul takes a matrix\) is needed/,
+  );
 });
 
 test.run();
