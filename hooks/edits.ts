@@ -6,6 +6,7 @@
  */
 
 import type { Config } from '../weights/config.js';
+import { shown } from '../weights/shown.js';
 import { describeIntervention } from './describe.js';
 import { type Geometry, geometryOf, isHeadInput } from './geometry.js';
 import type { Counterfactual, Intervention, Selection } from './interventions.js';
@@ -62,8 +63,9 @@ export function editsOf(
       const [own, within] = read(intervention);
       return pointsOf(own, setting.config).flatMap((name) => editsAt(name, own, within, later));
     } catch (e) {
-      const shown = typeof intervention?.at === 'string' ? ` (${describeIntervention(intervention)})` : '';
-      throw new Error(`${what}, intervention ${i}${shown}: ${(e as Error).message}`);
+      const which =
+        typeof intervention?.at === 'string' ? ` (${shown(describeIntervention(intervention), 160)})` : '';
+      throw new Error(`${what}, intervention ${i}${which}: ${(e as Error).message}`);
     }
   });
   edits.sort((a, b) => a.order - b.order);

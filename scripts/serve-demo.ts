@@ -31,7 +31,10 @@ export async function serveDemo(): Promise<ServedDemo> {
     build: { outDir, emptyOutDir: true },
   } as const;
   await build(options);
-  const server = await preview({ ...options, preview: { host: '127.0.0.1', port: 0, headers: policy(root) } });
+  const server = await preview({
+    ...options,
+    preview: { host: '127.0.0.1', port: 0, headers: policy(root) },
+  });
   const { port } = server.httpServer.address() as { port: number };
   return {
     url: `http://127.0.0.1:${port}/`,
