@@ -15,5 +15,6 @@ registerNodeCollector();
 export { jsonLines } from './hooks/record-node.js';
 export { saveCache, saveModel } from './hooks/save-node.js';
 export { resumeTraining, saveTraining } from './hooks/training-node.js';
+export { type SaveReportOptions, saveReport } from './interp/notebooks/save-node.js';
 export * from './library.js';
 export { saveSafetensors } from './weights/files-node.js';

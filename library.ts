@@ -55,6 +55,7 @@ export {
   type StreamLayer,
 } from './hooks/recipes.js';
 export { mergeRecords, type RecordStore, type WholeRecord } from './hooks/record.js';
+export type { NestedTokens } from './hooks/residual-directions.js';
 export type { TextsWork } from './hooks/run-trie.js';
 export {
   constantSchedule,
@@ -102,6 +103,7 @@ export {
   attributeLayerOutputs,
   attributeResidual,
   attributionMaps,
+  headNames,
 } from './interp/attribution-maps.js';
 export {
   type AttributionPair,
@@ -159,6 +161,7 @@ export {
   logitLens,
 } from './interp/lens.js';
 export type { HostMatrix } from './interp/linear-algebra.js';
+export { type Measured, measure } from './interp/measure.js';
 export {
   type Answers,
   type CustomOptions,
@@ -174,6 +177,51 @@ export {
   rank,
   type TokenLike,
 } from './interp/metrics.js';
+export {
+  type Notebook,
+  type NotebookFigure,
+  type NotebookInputs,
+  type NotebookOptions,
+  type NotebookResult,
+  NotebookRun,
+  type PlanStep,
+  runNotebook,
+  type Setting,
+  type StepOptions,
+} from './interp/notebooks/notebook.js';
+export {
+  type FirstToken,
+  type FitOptions,
+  type FittedPair,
+  type FittedPairs,
+  firstToken,
+  fitPairs,
+  namedPositions,
+  type PromptPair,
+  readList,
+  readPairs,
+} from './interp/notebooks/pairs.js';
+export { pathsOfHead } from './interp/notebooks/paths.js';
+export { type FigureWords, Report, type ReportHead, type ReportPage } from './interp/notebooks/report.js';
+export {
+  averaged,
+  byLayerAndHead,
+  type Entry,
+  oneAxisOfHeads,
+  picked,
+  strongest,
+  summed,
+} from './interp/notebooks/select.js';
+export {
+  type FinalProjection,
+  finalProjection,
+  type ResidualAttribution,
+  residualAttribution,
+  residualAttributionNames,
+  type StackLogitDiffOptions,
+  stackLogitDiff,
+} from './interp/notebooks/stacks.js';
+export type { TableCell } from './interp/notebooks/tables.js';
 export { toNpy } from './interp/npy.js';
 export {
   type PatchAxis,
@@ -188,7 +236,9 @@ export {
 export type { PathReceiver, PathSender } from './interp/path-nodes.js';
 export { type PathFreeze, type PathPair, type PathPatchOptions, pathPatch } from './interp/path-patching.js';
 export { type Perplexity, type PerplexityOptions, perplexity } from './interp/perplexity.js';
+export { type AttentionFigure, attentionFigure } from './interp/plots/attention.js';
 export { type CircuitFigureOptions, circuitFigure, edgeLines } from './interp/plots/circuit.js';
+export { hues } from './interp/plots/colour.js';
 export { agrees, type Comparison, type ComparisonOptions, comparisonTable } from './interp/plots/compare.js';
 export { type CurveOptions, curveFigure } from './interp/plots/curves.js';
 export type { Figure } from './interp/plots/drawing.js';
@@ -202,6 +252,8 @@ export { type TokenFigureOptions, tokenFigure } from './interp/plots/tokens.js';
 export {
   type AverageEffects,
   averageFigure,
+  pyveneFigure,
+  type StreamTrace,
   type Trace,
   type TraceFigureOptions,
   traceFigure,
@@ -212,9 +264,10 @@ export {
   type PyveneTrace,
   type PyveneTraceOptions,
   pyveneCsv,
+  pyveneTopVals,
   pyveneTrace,
 } from './interp/pyvene-trace.js';
-export type { Axis, Labelled } from './interp/result.js';
+export { type Axis, type Labelled, labelled } from './interp/result.js';
 export {
   type Consistency,
   type ConsistencyOptions,
@@ -248,6 +301,7 @@ export {
   topCircuitEntries,
   topCircuitTokens,
 } from './interp/token-circuits.js';
+export { type TraceFactsOptions, traceFacts } from './interp/trace-facts.js';
 export { joinTraces, traceAll, traceKinds } from './interp/trace-kinds.js';
 export type { Config } from './weights/config.js';
 export type { Processing } from './weights/processing.js';

@@ -3,6 +3,7 @@
  * library follows them; and what tools need besides: the exact bytes of every token, and where in the text it stands.
  */
 
+import { parseJson } from '../weights/text.js';
 import { bytesOfEntry, entryOfText, fromUtf8, joinBytes, showBytes, utf8 } from './bytes.js';
 import { type AddedToken, addedTokensOf } from './tokens/added.js';
 import { byteOf, type Decoder, decoderOf } from './tokens/decoders.js';
@@ -46,12 +47,7 @@ const hasStep = (decoder: unknown, type: string): boolean => {
 
 function parse(json: object | string): Record<string, unknown> {
   let parsed: unknown = json;
-  if (typeof json === 'string')
-    try {
-      parsed = JSON.parse(json);
-    } catch (e) {
-      throw new Error(`tokenizer.json is not JSON: ${(e as Error).message.slice(0, 120)}`);
-    }
+  if (typeof json === 'string') parsed = parseJson(json, 'tokenizer.json');
   const { model } = (parsed ?? {}) as { model?: { vocab?: unknown } };
   if (!model?.vocab)
     throw new Error(
@@ -89,7 +85,7 @@ const tokensById = (value: unknown): unknown =>
     : Object.entries(value).map(([id, token]) => ({
         normalized: false,
         ...(token as object),
-        id: Number(id),
+        id: /^\d+$/.test(id) ? Number(id) : id,
       }));
 
 /** The names of all special tokens that a configuration lists (`pad_token`, `additional_special_tokens`, …). */
@@ -129,9 +125,10 @@ export class Tokenizer {
   private constructor(json: Record<string, unknown>, config: TokenizerSettings) {
     const names = [...specialNames(config), ...WELL_KNOWN.flat()];
     const listed = addedTokensOf(json.added_tokens);
-    const further = addedTokensOf(tokensById(config.added_tokens_decoder)).filter(
-      ({ id, content }) => !listed.some((token) => token.id === id || token.content === content),
-    );
+    const further = addedTokensOf(
+      tokensById(config.added_tokens_decoder),
+      'added_tokens_decoder (tokenizer_config.json)',
+    ).filter(({ id, content }) => !listed.some((token) => token.id === id || token.content === content));
     const added = withSpecial([...listed, ...further], (json.model as { vocab: unknown }).vocab, names);
     this.#encoding = new Encoding(json, added);
     this.#decode = decoderOf(json.decoder) ?? ((entries) => [entries.join(' ')]);

@@ -148,7 +148,7 @@ export class ActivationCache {
   }
 
   /**
-   * A stack [component, ..., dModel] as the layer norm that reads the stream before block `layer` makes it: each row less its
+   * A stack [component, ..., dModel], or one component without that axis (`[batch, dModel]` with `pos: -1`), as the layer norm that reads the stream before block `layer` makes it: each row less its
    * mean, divided by the norm's scale in the run (or, `mode: 'recomputed'`, by the row's own). No gain, no bias.
    */
   applyLnToStack(stack: Tensor, layer?: StreamLayer, options: ApplyLnOptions = {}): Tensor {

@@ -6,7 +6,7 @@
 import { pickRows } from '../engine/ops.js';
 import { tokensThatFit } from './budget.js';
 import { ActivationCache } from './cache.js';
-import { describeIntervention, interventionsToJson } from './describe.js';
+import { describeIntervention, interventionsText } from './describe.js';
 import { checkNorms, type Edit, editsOf } from './edits.js';
 import { joins } from './fork-run.js';
 import type { Base, Counterfactual } from './interventions.js';
@@ -279,7 +279,7 @@ async function openRecord(
   const sources = Object.entries(changed?.sources ?? {}).map(([name, source]) =>
     source instanceof ActivationCache ? name : [name, source],
   );
-  const given = await interventionsToJson([list, { ...changed, sources }]);
+  const given = await interventionsText([list, { ...changed, sources }]);
   const text = JSON.stringify([config, hash, metric.reads, about]) + given;
   const fingerprint = await sha256(text);
   return resumeRecord(record, recordHeader(fingerprint, list.length, { ...about, ...more }));

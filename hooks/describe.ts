@@ -48,25 +48,55 @@ export const describeIntervention = takes.describeIntervention(function describe
   return `${place} ${what.join(' and ') || '(no action)'}`;
 });
 
+const FORMAT = 'glassbox interventions';
+/** Of what is written now. */
+const VERSION = 1;
+
 /**
- * Plain JSON of interventions, numbers of tensors included (they are read back from the GPU).
+ * JSON of interventions, numbers of tensors included (they are read back from the GPU):
+ * `{ "format": "glassbox interventions", "version": 1, "interventions": … }`.
  * @param list one intervention, a counterfactual, or a list of them
  */
 export const interventionsToJson = takes.interventionsToJson(async function interventionsToJson(
   list: unknown,
 ): Promise<string> {
-  return JSON.stringify(await plain(list));
+  return JSON.stringify({ format: FORMAT, version: VERSION, interventions: await plain(list) });
 });
+
+/** Internal: the same without format and version, for fingerprints of sweeps. */
+export const interventionsText = async (list: unknown): Promise<string> => JSON.stringify(await plain(list));
 
 /** Lists in lists: counterfactuals are lists of interventions. */
 const MOST_LISTS = 8;
 
-/** The way back. @throws when the text is not JSON, or not interventions. */
+/** Texts that are names, whatever they look like. */
+const NAMES = new Set(['at', 'from', 'mean', 'over']);
+
+/**
+ * The way back. Plain lists, as Glassbox wrote them before they said their format, are read too.
+ * @throws when the text is not JSON, not interventions, or of a later version.
+ */
 export const interventionsFromJson = takes.interventionsFromJson(function interventionsFromJson<
   T = Counterfactual[],
 >(json: string): T {
-  const restore = (_: string, x: unknown) => (NOT_IN_JSON.has(x as string) ? Number(x) : x);
-  const list = parseJson(json, 'interventions', restore);
+  return listOf(json) as T;
+});
+
+function listOf(json: string): unknown {
+  const restore = (key: string, x: unknown) =>
+    NOT_IN_JSON.has(x as string) && !NAMES.has(key) ? Number(x) : x;
+  const read = parseJson(json, 'interventions', restore) as Record<string, unknown> | null;
+  let list: unknown = read;
+  if (typeof read === 'object' && read !== null && 'format' in read) {
+    if (read.format !== FORMAT)
+      throw fileError('interventions', `a file of format ${shownJson(read.format)}, not "${FORMAT}"`);
+    if (read.version !== VERSION)
+      throw fileError(
+        'interventions',
+        `version ${shownJson(read.version)}, and this Glassbox reads version ${VERSION}`,
+      );
+    list = read.interventions;
+  }
   const check = (x: unknown, where: string, depth: number): void => {
     if (Array.isArray(x) && depth < MOST_LISTS)
       for (const [i, y] of x.entries()) check(y, `${where}[${i}]`, depth + 1);
@@ -74,8 +104,8 @@ export const interventionsFromJson = takes.interventionsFromJson(function interv
       throw fileError(where, `not an intervention { at: hook point, … }: ${shownJson(x)}`);
   };
   check(list, 'interventions', 0);
-  return list as T;
-});
+  return list;
+}
 
 async function plain(x: unknown): Promise<unknown> {
   if (x instanceof Tensor) return { shape: x.shape, data: numbers(await x.data()) } satisfies Jsonable;

@@ -7,6 +7,7 @@ import { hubRepo } from '../weights/hub.js';
 import type { LoadOptions as FileOptions } from '../weights/platform.js';
 import { resolveModel } from '../weights/resolve.js';
 import { shown } from '../weights/shown.js';
+import { textLines } from '../weights/text.js';
 
 /** Files that say something about the tokenizer besides its rules. */
 const BESIDE = ['tokenizer_config.json', 'special_tokens_map.json'];
@@ -94,8 +95,8 @@ function byteLevelTokenizer(
   added: Record<string, unknown>,
   { add_prefix_space }: Record<string, unknown>,
 ): object {
-  const lines = merges.split(/\r?\n/);
-  if (lines[0].startsWith('#version')) lines.shift();
+  const lines = textLines(merges);
+  if (lines[0]?.startsWith('#version')) lines.shift();
   const byteLevel = { type: 'ByteLevel', add_prefix_space: add_prefix_space === true, trim_offsets: true };
   return {
     version: '1.0',

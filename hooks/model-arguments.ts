@@ -80,5 +80,10 @@ export const MODEL: Methods<HookedTransformer> = {
   stream: { prompt: is.prompt, options: options<GenerateOptions>(STREAM) },
   logitsOfResidual: { residual: is.tensor },
   tensor: { data: is.nested, shape: optional(is.shape) },
-  tokensToResidualDirections: { tokens: is.either(is.token, is.tokens) },
+  tokensToResidualDirections: {
+    tokens: is.either(
+      is.token,
+      is.listOf(is.either(is.token, is.tokens, is.texts, is.rows), 'a list of tokens, or of such lists'),
+    ),
+  },
 };

@@ -42,7 +42,7 @@ import { LOADERS, MODEL } from './model-arguments.js';
 import { owning } from './owning.js';
 import { keepPositions } from './positions.js';
 import { type PrefixOptions, type StoredPrefix, storePrefix } from './prefix.js';
-import { residualDirections } from './residual-directions.js';
+import { type NestedTokens, residualDirections } from './residual-directions.js';
 import { logitsOfResidual, type RunPlan, runToLogits } from './run.js';
 import type { CachedRun, CacheOptions, RunOptions } from './run-options.js';
 import { logProbs, type ScoreOptions } from './score.js';
@@ -326,9 +326,9 @@ export class HookedTransformer {
     return Tensor.from(this.gpu, values, shape ?? own);
   }
 
-  /** Columns of W_U: the residual directions that raise the logits of tokens, [tokens, dModel]. */
-  tokensToResidualDirections(tokens: readonly number[] | string): Tensor {
-    return residualDirections(this, typeof tokens === 'string' ? [this.toSingleToken(tokens)] : tokens);
+  /** Columns of W_U, [1, dModel] of one token, as text or id; of nested lists [..., dModel], of pairs of answers [prompts, 2, dModel]. */
+  tokensToResidualDirections(tokens: NestedTokens): Tensor {
+    return residualDirections(this, typeof tokens === 'object' ? tokens : [tokens]);
   }
 
   // ---- inside ------------------------------------------------------------------------------------------------

@@ -65,13 +65,14 @@ export const recordLine = (entry: RecordHeader | RecordCell | { readonly runs: R
 /**
  * Reads lines of a record. Lines that were cut off are dropped: such a cell runs again.
  * @param what names the record in messages
- * @throws when it is not a record, or something else than a cut damaged it: a value that is no number, a cell that is there
- *   twice with different values. The message names the line.
+ * @throws when it is not a record, or something else than a cut damaged it: a value that is no number, a cell or the runs
+ *   twice with different values, cells with more values than others. The message names the line.
  */
 export function readRecord(lines: readonly string[], what = 'record'): RecordContent {
   const cells = new Map<number, readonly number[]>();
   let header: RecordHeader | null = null;
   let runs: RunValues | null = null;
+  let width: number | undefined;
   for (const [i, line] of lines.entries()) {
     if (!line.trim()) continue;
     const where = `${what}, line ${i + 1}`;
@@ -82,14 +83,20 @@ export function readRecord(lines: readonly string[], what = 'record'): RecordCon
     }
     if (!header) header = readHeader(entry, line, what);
     else if (entry.glassbox === 'sweep') {
-      if (entry.fingerprint !== header.fingerprint)
+      if (entry.fingerprint !== header.fingerprint || entry.cells !== header.cells)
         throw fileError(where, 'another sweep begins here: records are merged with mergeRecords');
-    } else if (entry.runs) runs = readRuns(entry.runs, where);
-    else {
+    } else if (Object.hasOwn(entry, 'runs')) {
+      const found = readRuns(entry.runs, where);
+      if (runs) checkRuns(found, runs, where, 'the lines before');
+      runs = found;
+    } else {
       const { index, value } = entry as unknown as RecordCell;
       if (!Number.isInteger(index) || index < 0 || index >= header.cells)
         throw fileError(where, `no cell of a sweep with ${header.cells}: ${quoted(line)}`);
       const numbers = readNumbers(value, where);
+      width ??= numbers.length;
+      if (numbers.length !== width)
+        throw fileError(where, `cell ${index} has ${numbers.length} values, and others have ${width}`);
       checkCell(cells, index, numbers, where);
       cells.set(index, numbers);
     }
@@ -130,7 +137,7 @@ function readHeader(entry: Record<string, unknown>, line: string, what: string):
 }
 
 function readRuns(runs: unknown, where: string): RunValues {
-  const { base, sources, remarks } = runs as { base?: unknown; sources?: unknown; remarks?: unknown };
+  const { base, sources, remarks } = (runs ?? {}) as { base?: unknown; sources?: unknown; remarks?: unknown };
   if (typeof sources !== 'object' || sources === null || Array.isArray(sources))
     throw fileError(where, 'no sources of a sweep: the record is damaged');
   const each = Object.entries(sources).map(([name, v]) => [name, readNumbers(v, where)]);

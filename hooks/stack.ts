@@ -228,9 +228,10 @@ export function normalizeStack(
   const scope = new Scope();
   try {
     const look = new Look(cache, { pos }, what, scope);
-    checkStack(stack, look, what);
+    const single = sameShape(stack.shape, [...look.lead, look.cache.config.dModel]);
+    if (!single) checkStack(stack, look, what);
     const normalize = normalizer(look, norm, mode, scope, what);
-    const rows = stack.alias(scope).reshape([stack.shape[0], look.tokens, look.width]);
+    const rows = stack.alias(scope).reshape([single ? 1 : stack.shape[0], look.tokens, look.width]);
     const out = Tensor.result(stack.gpu, stack.shape, [], stack.label);
     out.named = stack.named;
     const step = rowsAPiece(look);

@@ -143,14 +143,8 @@ export const compareWithPatching = takes.compareWithPatching(async function comp
     const exact = await patch(model, { ...pair, at, by, only });
     return { attributed, exact, checked: attributed, agreement: agreement(attributed, exact, { worst }) };
   }
-  const { axes, parts } = cellsOf(
-    model,
-    at,
-    by,
-    only,
-    attributionPair(model, o).changed,
-    'compareWithPatching',
-  );
+  const { changed, from } = attributionPair(model, o);
+  const { axes, parts } = cellsOf(model, at, by, only, changed, 'compareWithPatching', from);
   const prompts = attributed.values.length / parts.length;
   const size = (cell: number) => {
     let sum = 0;

@@ -107,6 +107,21 @@ export const attentionAttribution = takes.attentionAttribution(async function at
   );
 });
 
+/** [head, query, key] with labels `L0H0`, … as [prompt, layer, head, query, key]. */
+function onePrompt({ values, axes: [head, ...rest], meta }: Labelled): Labelled {
+  const heads = head.labels.filter((label) => label.startsWith('L0H')).length;
+  const numbered = (name: string, n: number) => ({
+    name,
+    labels: Array.from({ length: n }, (_, i) => String(i)),
+  });
+  const lead = [
+    numbered('prompt', 1),
+    numbered('layer', head.labels.length / heads),
+    numbered('head', heads),
+  ];
+  return labelled(values, [...lead, ...rest], { ...meta });
+}
+
 /** Options of `signedHeads`. */
 export interface SignedHeadsOptions {
   /** How many. Default 20. */
@@ -118,14 +133,14 @@ export interface SignedHeadsOptions {
 /**
  * The heads that say the most for and against the answer, as the demo shows them: each head is split into its positive part
  * (`L9H9+`) and its negative one (`L9H9-`), divided by the largest number of all, and sorted by the largest number in it.
- * @param attribution of `attentionAttribution`
+ * @param attribution of `attentionAttribution`, or `headPatterns` of `attributionMaps`, [head, query, key]
  * @returns [head, query, key], from 0 to 1
  */
 export const signedHeads = takes.signedHeads(function signedHeads(
   attribution: Labelled,
   { top = 20, prompt = 'mean' }: SignedHeadsOptions = {},
 ): Labelled {
-  const { values, shape, axes, meta } = attribution;
+  const { values, shape, axes, meta } = attribution.shape.length === 3 ? onePrompt(attribution) : attribution;
   const [prompts, layers, heads, queries, keys] = shape;
   if (shape.length !== 5) throw new Error('signedHeads: a result of attentionAttribution is needed');
   if (prompt !== 'mean' && !(Number.isInteger(prompt) && prompt >= 0 && prompt < prompts))

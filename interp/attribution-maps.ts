@@ -178,5 +178,5 @@ function positions({ model, pair }: AttributionRuns, name: string): Axis {
     throw new Error(
       'attribution: prompts of different lengths have no common positions: take prompts of one length',
     );
-  return { name, labels: positionLabels(model, pair.changed[0]) };
+  return { name, labels: positionLabels(model, pair.changed[0], pair.from[0]) };
 }

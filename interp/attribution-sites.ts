@@ -35,7 +35,7 @@ export async function siteMap(
   { only = {}, what }: { only?: PartOf; what: string },
 ): Promise<SiteMap> {
   const { model, pair } = runs;
-  const { axes, entries } = cellsOf(model, at, by, only, pair.changed, what);
+  const { axes, entries } = cellsOf(model, at, by, only, pair.changed, what, pair.from);
   const layers = indices(only.layer, model.config.nLayers, 'layer');
   const values = await sumsAlong(
     runs,

@@ -27,6 +27,7 @@ export interface Cells {
  * The cells of a map over the axes `by`; what is not named is taken as a whole.
  * @param only leaves entries out, of axes of the map and of others
  * @param what the method, for messages
+ * @param clean the prompts that values come from, for labels of positions
  * @throws when the hook point does not have an axis, or prompts of different lengths no common positions.
  */
 export function cellsOf(
@@ -36,6 +37,7 @@ export function cellsOf(
   only: PartOf,
   prompts: readonly (readonly number[])[],
   what: string,
+  clean: readonly (readonly number[])[] = prompts,
 ): Cells {
   const { config } = model;
   const { pattern, heads, width } = siteOf(model, at, what);
@@ -60,7 +62,7 @@ export function cellsOf(
     if (axis === 'layer') return entries.map((l) => `L${l}`);
     if (axis === 'head') return entries.map((h) => `H${h}`);
     if (axis === 'neuron') return entries.map((n) => `N${n}`);
-    const all = positionLabels(model, prompts[0]);
+    const all = positionLabels(model, prompts[0], clean[0]);
     return entries.map((p) => all[p]);
   };
   const entries = by.map((axis) => indices(only[axis], lengths[axis]!, axis));

@@ -5,7 +5,7 @@
 
 import type { EdgeGraph } from '../hooks/edge-graph.js';
 import { fileError, quoted, shownJson } from '../weights/messages.js';
-import { parseJson } from '../weights/text.js';
+import { duplicateKey, parseJson } from '../weights/text.js';
 
 /** What a file says of edges: by number (ours) or by name (EAP-IG's). */
 export interface ReadEdges {
@@ -27,6 +27,8 @@ const MOST_HEADS = 100_000;
 /** Reads either format. @throws when it is neither, or damaged. */
 export function readEdges(text: string): ReadEdges {
   const read = parseJson(text, WHAT) as Record<string, unknown> | null;
+  const twice = duplicateKey(text, 2);
+  if (twice !== undefined) throw fileError(WHAT, `${quoted(twice)} is there twice`);
   if (isObject(read) && isObject(read.cfg) && isObject(read.edges)) return readEapIg(read.cfg, read.edges);
   if (!isObject(read) || read.format !== FORMAT)
     throw fileError(
@@ -43,6 +45,8 @@ export function readEdges(text: string): ReadEdges {
     ...scores.filter((s) => !isScore(s)),
   ];
   if (bad.length) throw fileError(WHAT, `${shownJson(bad[0])} is no edge or score; the file is damaged`);
+  if (indices.length !== scores.length)
+    throw fileError(WHAT, `${scores.length} scores for ${indices.length} edges; the file is damaged`);
   return {
     shape: shapeOf(shape.nLayers, shape.nHeads, shape.attnOnly === true),
     indices,
@@ -107,7 +111,10 @@ export function eapIgText(
   for (let e = 0; e < graph.count; e++) {
     const [from, to] = graph.ends(e);
     const [sender, receiver] = [graph.senders[from].label, graph.receivers[to].label];
-    edges[`${sender}->${receiver}`] = { score: score.get(e) ?? 0, in_graph: inGraph.has(e) };
+    const value = score.get(e) ?? 0;
+    if (!Number.isFinite(value))
+      throw new Error(`edge ${sender}->${receiver} has the score ${value}, which JSON does not have`);
+    edges[`${sender}->${receiver}`] = { score: value, in_graph: inGraph.has(e) };
     if (inGraph.has(e)) for (const label of [sender, receiver]) used.add(label.replace(/<.>$/, ''));
   }
   const labels = [...graph.senders.map((node) => node.label), 'logits'];

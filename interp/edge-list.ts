@@ -166,6 +166,9 @@ export class EdgeList {
     const { shape, names, inGraph, meta, ...read } = readEdges(text);
     const graph = new EdgeGraph(shape);
     const numbers = names ? edgeNumbers(graph, names) : read.indices!;
+    const seen = new Set<number>();
+    const twice = numbers.find((e) => seen.size === seen.add(e).size);
+    if (twice !== undefined) throw new Error(`EdgeList.fromJson: edge ${twice} is there twice`);
     if (only !== undefined && (only !== 'circuit' || !inGraph))
       throw new Error(
         `EdgeList.fromJson: only ${shownJson(only)}: 'circuit' is known, and the file must say what is in it`,
@@ -231,9 +234,12 @@ function edgeNumbers(graph: EdgeGraph, names: readonly string[]): number[] {
   const senders = new Map(graph.senders.map((node, i) => [node.label, i]));
   const receivers = new Map(graph.receivers.map((node, i) => [node.label, i]));
   return names.map((name) => {
-    const [from, to] = name.split('->');
+    const [from, to, more] = name.split('->');
     const [sender, receiver] = [senders.get(from), receivers.get(to)];
-    const edge = sender === undefined || receiver === undefined ? null : graph.edge(sender, receiver);
+    const edge =
+      sender === undefined || receiver === undefined || more !== undefined
+        ? null
+        : graph.edge(sender, receiver);
     if (edge === null) throw new Error(`EdgeList.fromJson: ${quoted(name)} is no edge of this model's graph`);
     return edge;
   });

@@ -1,6 +1,7 @@
 /** Results as text, for files: CSV for spreadsheets and data frames, JSON that can be read back. Nothing is written here. */
 
 import { is, signatures } from '../hooks/check.js';
+import { fileError, shownJson } from '../weights/messages.js';
 import { parseJson } from '../weights/text.js';
 import { type Labelled, labelled } from './result.js';
 
@@ -59,16 +60,29 @@ export const toJson = takes.toJson(function toJson({ values, axes, meta }: Label
 export const fromJson = takes.fromJson(function fromJson(text: string): Labelled {
   const number = (_: string, value: unknown) =>
     value !== null && typeof value === 'object' && '$number' in value ? Number(value.$number) : value;
-  const read = parseJson(text, 'fromJson', number) as Partial<
-    Labelled & { format: string; version: number }
-  > | null;
-  if (read?.format !== FORMAT) throw new Error('fromJson: this is no result that toJson has written');
-  if (read.version !== 1)
-    throw new Error(`fromJson: version ${read.version}, but this Glassbox reads version 1`);
-  const {
-    axes = [],
-    meta = {},
-    values,
-  } = read as { axes?: Labelled['axes']; meta?: object; values?: unknown[] };
-  return labelled(Float32Array.from(values ?? [], Number), axes, { ...meta }, 'allowed');
+  const read = parseJson(text, 'fromJson', number) as Record<string, unknown> | null;
+  return readLabelled(read);
 });
+
+/** Numbers that JSON does not have, as `toJson` writes them. */
+const NOT_IN_JSON = ['NaN', 'Infinity', '-Infinity'];
+
+function readLabelled(read: Record<string, unknown> | null): Labelled {
+  const fail = (what: string) => fileError('fromJson', what);
+  if (read?.format !== FORMAT) throw fail('this is no result that toJson has written');
+  if (read.version !== 1) throw fail(`version ${shownJson(read.version)}, and this Glassbox reads version 1`);
+  const { axes, meta, values } = read;
+  if (!Array.isArray(values)) throw fail('it has no list of values: the file is damaged');
+  const bad = values.findIndex((v) => typeof v !== 'number' && !NOT_IN_JSON.includes(v as string));
+  if (bad >= 0)
+    throw fail(`value ${bad} is ${shownJson(values[bad])}, which is no number: the file is damaged`);
+  const isAxis = (axis: Partial<Labelled['axes'][number]> | null) =>
+    typeof axis?.name === 'string' &&
+    Array.isArray(axis.labels) &&
+    axis.labels.every((label) => typeof label === 'string');
+  if (!Array.isArray(axes) || !axes.every(isAxis))
+    throw fail('its axes are no list of { name, labels }: the file is damaged');
+  if (typeof meta !== 'object' || meta === null || Array.isArray(meta))
+    throw fail('its meta is no object: the file is damaged');
+  return labelled(Float32Array.from(values as unknown[], Number), axes, { ...meta }, 'allowed');
+}

@@ -108,10 +108,6 @@ export class FactoredMatrix {
 
   /** this · scalar. @throws for anything but a number: `matmul` multiplies by a matrix */
   mul(scalar: number): FactoredMatrix {
-    if (typeof scalar !== 'number')
-      throw new Error(
-        `mul: a number is needed, not ${scalar === null ? 'null' : `a ${typeof scalar}`}: matmul(matrix) multiplies by a matrix`,
-      );
     return new FactoredMatrix({ ...this.A, data: Float64Array.from(this.A.data, (x) => x * scalar) }, this.B);
   }
 
@@ -272,7 +268,7 @@ checkedMethods(
     matmul: { other: factor },
     leftMatmul: { matrix },
     apply: { x: is.numbers },
-    mul: { scalar: is.number },
+    mul: { scalar: { ...is.number, what: 'a finite number (matmul takes a matrix)' } },
     slice: { rows: spans, columns: optional(spans) },
     rows: { indices: is.numbers },
     columns: { indices: is.numbers },

@@ -35,9 +35,11 @@ export interface HeadPathOptions extends AttributionPair {
   readonly by?: readonly HeadPathAxis[];
   /**
    * The layer norm that the receiver reads through: `'frozen'`, the default, has the scale of the run (as path patching in
-   * TransformerLens does), `'computed'` a scale that changes with the stream. Norms behind the receiver: see `constant`.
+   * TransformerLens does), `'computed'` a scale that changes with the stream. Norms behind the receiver: see `constant`. `'demo'` is
+   * what TransformerLens' Attribution_Patching_Demo computes, to compare with what it plotted: it multiplies by the gradient of the
+   * scale, and does not take off the mean, which is no derivative of the norm.
    */
-  readonly layerNorm?: 'frozen' | 'computed';
+  readonly layerNorm?: 'frozen' | 'computed' | 'demo';
 }
 
 const HEAD_PATHS = options<HeadPathOptions>({
@@ -45,7 +47,7 @@ const HEAD_PATHS = options<HeadPathOptions>({
   senders: is.listOf(is.plainObject, 'a list of { layer, head }'),
   receivers: is.listOf(is.plainObject, 'a list of { layer, head, input }'),
   by: is.texts,
-  layerNorm: is.oneOf('frozen', 'computed'),
+  layerNorm: is.oneOf('frozen', 'computed', 'demo'),
 });
 
 const takes = signatures({
@@ -63,12 +65,16 @@ export const headPathAttribution = takes.headPathAttribution(async function head
   options: HeadPathOptions,
 ): Promise<Labelled> {
   const { layerNorm = 'frozen' } = options;
-  if (layerNorm !== 'frozen' && layerNorm !== 'computed')
+  if (!['frozen', 'computed', 'demo'].includes(layerNorm))
     throw new Error(
-      `headPathAttribution: layerNorm ${JSON.stringify(layerNorm)}: 'frozen' or 'computed' is needed`,
+      `headPathAttribution: layerNorm ${JSON.stringify(layerNorm)}: 'frozen', 'computed' or 'demo' is needed`,
     );
-  return using(model, options, headPathNames(model, layerNorm), (runs) =>
-    headPathsOf(runs, options, (layer) => passage(runs, layer, layerNorm)),
+  const asDemo = layerNorm === 'demo' && model.config.normalization !== 'none';
+  const norm = layerNorm === 'demo' ? 'frozen' : layerNorm;
+  return using(model, options, headPathNames(model, norm), (runs) =>
+    headPathsOf(runs, options, (layer) =>
+      asDemo ? { kind: 'times', factor: runs.grads.get('scale', layer, 'ln1') } : passage(runs, layer, norm),
+    ),
   );
 });
 
@@ -175,7 +181,7 @@ export async function headPathsOf(
   const axes: Record<HeadPathAxis, Axis> = {
     receiver: { name: 'receiver', labels: to.map(receiverLabel) },
     sender: { name: 'sender', labels: from.map(({ layer, head }) => `L${layer}H${head}`) },
-    pos: { name: 'pos', labels: positionLabels(model, pair.changed[0]) },
+    pos: { name: 'pos', labels: positionLabels(model, pair.changed[0], pair.from[0]) },
   };
   return labelled(
     values,

@@ -86,6 +86,7 @@ export const integratedGradients = takes.integratedGradients(async function inte
   const { tokens, runs } = promptsOf(model, options);
   const [first] = runs;
   const { pattern, heads } = geometryOf(name, model.config);
+  signal?.throwIfAborted();
   const path = await pathOf(model, name, tokens, runs, options.baseline);
   try {
     const along = <T>(a: number, use: Parameters<typeof tapedRun<T>>[4]) => {
@@ -98,7 +99,6 @@ export const integratedGradients = takes.integratedGradients(async function inte
         cache.dispose();
         return [...prompts];
       });
-    signal?.throwIfAborted();
     const [low, high] = [await valuesAt(0), await valuesAt(1)];
     const gaps = gapsOf(metric, low, high);
     const keep = pattern ? [0, 1, 2, 3] : heads ? [0, 1, 2] : [0, 1];

@@ -107,7 +107,7 @@ export const patch = takes.patch(function patch(
     () => {
       const pair = pairOf(model, options);
       const axes = by ?? usualAxes(model, at, 'patch');
-      const map = cellsOf(model, at, axes, only, pair.changed, 'patch');
+      const map = cellsOf(model, at, axes, only, pair.changed, 'patch', pair.from);
       return planOf(pair, options, map.axes, patched(map), at);
     },
     options,
@@ -127,13 +127,17 @@ export const patchCells = (
 /** What `patchBlocks` patches. */
 export const BLOCK_SITES: readonly string[] = ['resid_pre', 'attn_out', 'mlp_out'];
 
+/** Those of a model: one of attention alone has no MLPs. */
+const blockSites = ({ config }: HookedTransformer): readonly string[] =>
+  BLOCK_SITES.filter((at) => at !== 'mlp_out' || !config.attnOnly);
+
 /** What `patchHeads` patches. */
 export const HEAD_SITES: readonly string[] = ['z', 'q', 'k', 'v', 'pattern'];
 
-/** TransformerLens' get_act_patch_block_every: resid_pre, attn_out and mlp_out, [3, layer, pos]. */
+/** TransformerLens' get_act_patch_block_every: resid_pre, attn_out and (where there are MLPs) mlp_out, [3, layer, pos]. */
 export const patchBlocks = takes.patchBlocks(
   (model: HookedTransformer, options: PatchPair): Sweep<MapCell, Labelled> =>
-    every(model, options, BLOCK_SITES, (): PatchAxis[] => ['layer', 'pos']),
+    every(model, options, blockSites(model), (): PatchAxis[] => ['layer', 'pos']),
 );
 
 /** TransformerLens' get_act_patch_attn_head_all_pos_every: z, q, k, v and pattern at all positions, [5, layer, head]. */
@@ -184,7 +188,7 @@ function every(
     model,
     () => {
       const pair = pairOf(model, options);
-      const maps = sites.map((at) => cellsOf(model, at, by(at), {}, pair.changed, 'patch'));
+      const maps = sites.map((at) => cellsOf(model, at, by(at), {}, pair.changed, 'patch', pair.from));
       const axes = [{ name: 'site', labels: sites }, ...maps[0].axes];
       return planOf(pair, options, axes, maps.flatMap(patched), sites);
     },

@@ -17,8 +17,19 @@ export function provenance(model: HookedTransformer, more: Record<string, unknow
   };
 }
 
-/** `0:<|endoftext|>`, `1:When`, `2:␣John`: the labels of a position axis, with blanks made visible. */
-export function positionLabels(model: HookedTransformer, tokens: readonly number[]): string[] {
-  const pieces = model.tokenizer?.pieces(tokens) ?? tokens.map((t) => `#${t}`);
-  return pieces.map((p, i) => `${i}:${p.replace(/ /g, '␣').replace(/\n/g, '⏎')}`);
+/**
+ * `0:<|endoftext|>`, `1:When`, `2:␣John`: the labels of a position axis, with blanks made visible.
+ * @param clean of a pair, the prompt that values come from: where it differs from `tokens`, labels have both, `7:. | ;`
+ */
+export function positionLabels(
+  model: HookedTransformer,
+  tokens: readonly number[],
+  clean: readonly number[] = tokens,
+): string[] {
+  const pieces = (ids: readonly number[]) =>
+    (model.tokenizer?.pieces(ids) ?? ids.map((t) => `#${t}`)).map((p) =>
+      p.replace(/ /g, '␣').replace(/\n/g, '⏎'),
+    );
+  const [own, other] = [pieces(tokens), clean === tokens ? null : pieces(clean)];
+  return own.map((p, i) => (other && clean[i] !== tokens[i] ? `${i}:${other[i]} | ${p}` : `${i}:${p}`));
 }

@@ -146,9 +146,30 @@ export const pyveneTrace = takes.pyveneTrace(async function pyveneTrace(
   };
 });
 
-/** The trace as the tutorial writes it, a line a run: `layer,pos,prob`. */
+/**
+ * The trace as the tutorial writes it with pandas, `tutorial_data/pyvene_rome_{stream}.csv`: an index, then layer, pos and prob, a line a
+ * run, numbers as Python writes them.
+ */
 export const pyveneCsv = takes.pyveneCsv(function pyveneCsv({ prob }: Pick<PyveneTrace, 'prob'>): string {
   const n = prob.shape[1];
-  const lines = Array.from(prob.values, (p, i) => `${Math.floor(i / n)},${i % n},${p}`);
-  return `${['layer,pos,prob', ...lines].join('\n')}\n`;
+  const lines = Array.from(prob.values, (p, i) => `${i},${Math.floor(i / n)},${i % n},${pythonFloat(p)}`);
+  return `${[',layer,pos,prob', ...lines].join('\n')}\n`;
 });
+
+/** The most probable tokens as pyvene's `top_vals` prints them: every blank as `_`, line feeds as `\n`, padded to 20, p in full. */
+export const pyveneTopVals = (list: readonly Pick<LensToken, 'text' | 'prob'>[]): string[] =>
+  list.map(({ text, prob }) => {
+    const token = text.replaceAll(' ', '_').replaceAll('\n', '\\n');
+    return `${token.padEnd(20)} ${pythonFloat(Math.fround(prob))}`;
+  });
+
+/** A number as Python's `repr` writes it. */
+function pythonFloat(x: number): string {
+  if (!Number.isFinite(x)) return Number.isNaN(x) ? 'nan' : x > 0 ? 'inf' : '-inf';
+  if (Number.isInteger(x) && Math.abs(x) < 1e16) return `${x}.0`;
+  if (x !== 0 && Math.abs(x) < 1e-4) {
+    const [digits, exponent] = x.toExponential().split('e');
+    return `${digits}e-${exponent.slice(1).padStart(2, '0')}`;
+  }
+  return String(x);
+}

@@ -8,14 +8,21 @@
 
 import { is, options, signatures } from '../hooks/check.js';
 import type { HookedTransformer } from '../hooks/model.js';
+import type { RecordStore } from '../hooks/record.js';
+import { recordedItems } from '../hooks/record-cells.js';
 import { MANY_TEXTS, type ManyTextsOptions, type TextsWork } from '../hooks/run-trie.js';
-import { nextTokens } from '../hooks/score.js';
+import { type NextToken, nextTokens } from '../hooks/score.js';
 import { provenance } from './provenance.js';
 import { type Labelled, labelled } from './result.js';
 import { bosOfTokenizer } from './trace-grid.js';
 
+/** Texts that are run, and recorded, at once. */
+const RECORDED = 512;
+
 /** Options of `scoreTexts`. */
 export interface ScoreTextsOptions extends ManyTextsOptions {
+  /** Keeps what is scored as it comes: a run that was stopped goes on from there (`jsonLines` in Node). */
+  readonly record?: RecordStore;
   /** Goes before every text, as `'About '`. Default none. */
   readonly prefix?: string;
   /** Prepend the beginning-of-text token. Default: as the model's tokenizer does in Python (`tokenizer.addsBos`). */
@@ -40,8 +47,13 @@ export interface TextScores extends Labelled {
   readonly entries: readonly TextScore[];
 }
 
-const SCORE_TEXTS = options<ScoreTextsOptions>({ ...MANY_TEXTS, prefix: is.text, prependBos: is.boolean });
-const CONSISTENCY = options<ConsistencyOptions>({ ...MANY_TEXTS, prependBos: is.boolean });
+const SCORE_TEXTS = options<ScoreTextsOptions>({
+  ...MANY_TEXTS,
+  prefix: is.text,
+  prependBos: is.boolean,
+  record: is.record,
+});
+const CONSISTENCY = options<ConsistencyOptions>({ ...MANY_TEXTS, prependBos: is.boolean, record: is.record });
 
 const takes = signatures({
   scoreTexts: { model: is.model, texts: is.texts, options: SCORE_TEXTS },
@@ -56,11 +68,28 @@ const takes = signatures({
 export const scoreTexts = takes.scoreTexts(async function scoreTexts(
   model: HookedTransformer,
   texts: readonly string[],
-  { prefix = '', prependBos = bosOfTokenizer(model), onWork, ...options }: ScoreTextsOptions = {},
+  { prefix = '', prependBos = bosOfTokenizer(model), onWork, record, ...options }: ScoreTextsOptions = {},
 ): Promise<TextScores> {
   const rows = texts.map((text) => model.toTokens(prefix + text, { prependBos })[0]);
   const { work, see } = watch(onWork);
-  const logProbs = rows.length ? await model.logProbs(rows, { ...options, onWork: see }) : [];
+  const { onProgress, signal } = options;
+  const of = { method: 'scoring texts', model: model.hash, rows };
+  const logProbs = !rows.length
+    ? []
+    : record
+      ? (
+          (await recordedItems(
+            { of, count: rows.length, batch: RECORDED, record, onProgress, signal },
+            async (items) =>
+              (
+                await model.logProbs(
+                  items.map((i) => rows[i]),
+                  { ...options, onProgress: undefined, onWork: see },
+                )
+              ).map((lp) => [...lp]),
+          )) as number[][]
+        ).map((lp) => Float32Array.from(lp))
+      : await model.logProbs(rows, { ...options, onWork: see });
   const entries = texts.map((text, i) => {
     const score = logProbs[i].reduce((sum, x) => sum - x, 0);
     return { text, score, perToken: logProbs[i], tokens: rows[i] };
@@ -74,6 +103,8 @@ export const scoreTexts = takes.scoreTexts(async function scoreTexts(
 
 /** Options of `consistency`. */
 export interface ConsistencyOptions extends ManyTextsOptions {
+  /** Keeps answers as they come: a run that was stopped goes on from there (`jsonLines` in Node). */
+  readonly record?: RecordStore;
   /** Prepend the beginning-of-text token. Default: as the model's tokenizer does in Python (`tokenizer.addsBos`). */
   readonly prependBos?: boolean;
 }
@@ -103,15 +134,32 @@ export const consistency = takes.consistency(async function consistency(
   model: HookedTransformer,
   names: readonly string[],
   templates: readonly string[],
-  { prependBos = bosOfTokenizer(model), onWork, ...options }: ConsistencyOptions = {},
+  { prependBos = bosOfTokenizer(model), onWork, record, ...options }: ConsistencyOptions = {},
 ): Promise<Consistency> {
   for (const t of templates)
     if (!t.includes('{}')) throw new Error(`template ${JSON.stringify(t)}: write {} where the name goes`);
   const prompts = names.flatMap((name) => templates.map((t) => t.split('{}').join(name)));
   const { work, see } = watch(onWork);
-  const next = prompts.length
-    ? await nextTokens(model, prompts, { ...options, prependBos, onWork: see })
-    : [];
+  const { onProgress, signal } = options;
+  const of = { method: 'consistency over templates', model: model.hash, prompts, prependBos };
+  const ask = (texts: readonly string[], more = {}) =>
+    nextTokens(model, texts, { ...options, ...more, prependBos, onWork: see });
+  const next: (readonly NextToken[])[] = !prompts.length
+    ? []
+    : record
+      ? (
+          await recordedItems(
+            { of, count: prompts.length, batch: RECORDED, record, onProgress, signal },
+            async (items) =>
+              (
+                await ask(
+                  items.map((i) => prompts[i]),
+                  { onProgress: undefined },
+                )
+              ).map(([best]) => [best.token, best.logProb]),
+          )
+        ).map((v) => [{ token: v![0], logProb: v![1] }])
+      : await ask(prompts);
   const entries = names.map((name, n) => {
     const words = templates.map((_, t) => model.toString([next[n * templates.length + t][0].token]));
     return { name, words, text: words.join(' ') };

@@ -27,7 +27,7 @@ const takes = signatures({
 });
 
 /**
- * `causalTrace` of each kind, with the same noise. `traceFigure` draws them side by side, `joinTraces` makes them one result.
+ * `causalTrace` of each kind, with the same noise; of a model without MLPs, states and attention. `traceFigure` draws them side by side, `joinTraces` makes them one result.
  * @throws what `causalTrace` throws
  */
 export const traceAll = takes.traceAll(async function traceAll(
@@ -35,13 +35,14 @@ export const traceAll = takes.traceAll(async function traceAll(
   options: Omit<CausalTraceOptions, 'kind' | 'expect'>,
 ): Promise<CausalTrace[]> {
   const { onProgress } = options;
+  const kinds = traceKinds.filter((kind) => kind !== 'mlp' || !model.config.attnOnly);
   const traces: CausalTrace[] = [];
-  for (const [i, kind] of traceKinds.entries())
+  for (const [i, kind] of kinds.entries())
     traces.push(
       await causalTrace(model, {
         ...options,
         kind,
-        onProgress: (done, total) => onProgress?.(i * total + done, traceKinds.length * total),
+        onProgress: (done, total) => onProgress?.(i * total + done, kinds.length * total),
       }),
     );
   return traces;

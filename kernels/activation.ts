@@ -86,7 +86,7 @@ function soluExamples(caps: Caps): Example[] {
     add('one neuron', 4, 1, 3),
     add('toy models', 3, 2048, 6),
     add('pre-activations of ±1e4', 3, 77, 1e4),
-    ...otherKinds(caps).map((kind) => add('as on other adapters', 3, 333, 3, kind)),
+    ...otherKinds(caps).map((kind) => add('as on other adapters', 3, 2121, 3, kind)),
   ];
 }
 

@@ -266,7 +266,11 @@ export const attentionBackwardFamily: Family = {
     ...examplesOf(caps, 'ragged rows', 12, 64, 1),
     ...examplesOf(caps, 'prefixes, one shared', 2, 64, 2),
     ...examplesOf(caps, 'ragged rows', 2, 140, 1), // more columns than threads
-    ...otherKinds(caps).flatMap((kind) => examplesOf(kind, 'prefixes, one shared', 2, 20, 1)),
+    ...otherKinds(caps).flatMap((kind) => [
+      ...examplesOf(kind, 'prefixes, one shared', 2, 20, 1),
+      ...examplesOf(kind, 'a long row', 2, 20, 1), // several blocks of keys and of queries
+      ...examplesOf(kind, 'both directions', 1, 140, 1), // and more columns than threads
+    ]),
     ...hugeScores(caps),
   ],
 };

@@ -255,7 +255,11 @@ export const attentionFamily: Family = {
     ...examplesOf(caps, 'prefixes, one shared', 2, 64, 2),
     ...examplesOf(caps, 'ragged rows', 2, 140, 1), // more columns than threads
     ...examplesOf(caps, 'prefixes, one shared', 1, 8, 200),
-    ...otherKinds(caps).flatMap((kind) => examplesOf(kind, 'prefixes, one shared', 2, 20, 1)),
+    ...otherKinds(caps).flatMap((kind) => [
+      ...examplesOf(kind, 'prefixes, one shared', 2, 20, 1),
+      ...examplesOf(kind, 'a long row', 2, 20, 1), // several blocks of keys
+      ...examplesOf(kind, 'both directions', 1, 140, 1), // and more columns than threads
+    ]),
     hugeScores(caps),
     storeExample(caps),
   ],

@@ -123,7 +123,7 @@ export const divergenceFamily: Family = {
       1000,
     );
     for (const caps of otherKinds(ownCaps))
-      divergence('as on other adapters', noise(2 * 333, 8, 4), noise(3 * 333, 9, 4), 333, caps);
+      divergence('as on other adapters', noise(2 * 2121, 8, 4), noise(3 * 2121, 9, 4), 2121, caps);
 
     // The second chunk of two, after a first whose logits are far above, among and far below its own.
     const [cols, levels] = [50, [40, 0, -40]];

@@ -18,7 +18,7 @@ import {
   unembedTilesFor,
   unembedWith,
 } from './unembed.js';
-import { kernel, perElement, WG } from './wgsl.js';
+import { kernel, otherKinds, perElement, WG } from './wgsl.js';
 
 /** Sizes of a layer Y [rows, cols] = X [rows, inner] · W [inner, cols]. */
 interface Layer extends HalfWeights {
@@ -231,6 +231,11 @@ export const linearBackwardFamily: Family = {
     for (const o of chosen) {
       examples.push(inputExample(o, inputGradient(o, caps), 'as chosen'));
       examples.push(weightExample(o, weightGradient(o, caps), 'as chosen'));
+    }
+    for (const kind of otherKinds(caps)) {
+      const o = { rows: 37, inner: 132, cols: 140 };
+      examples.push(inputExample(o, inputGradient(o, kind), 'as chosen on other adapters'));
+      examples.push(weightExample(o, weightGradient(o, kind), 'as chosen on other adapters'));
     }
     // a chunk of the vocabulary
     const o = { rows: 6, inner: 1105, cols: 64, accumulate: true };

@@ -8,7 +8,7 @@ import { type Caps, type Example, type Family, type Launch, lineIndex, noise } f
 import { type Linear, linear, linearReference, linearWith, tilesFor } from './linear.js';
 import { tileName } from './matmul-tiled.js';
 import { type Unembed, unembed, unembedReference, unembedTilesFor, unembedWith } from './unembed.js';
-import { kernel, perElement, WG } from './wgsl.js';
+import { kernel, otherKinds, perElement, WG } from './wgsl.js';
 
 export { linear, unembed };
 
@@ -135,6 +135,12 @@ function linearExamples(caps: Caps): Example[] {
     { rows: 9, inner: 1105, cols: 64, accumulate: true, half: true },
   ];
   for (const o of chosen) examples.push(linearExample(o, linear(o, caps), 'as chosen'));
+  // More terms, rows and columns than one block of any tile.
+  for (const kind of otherKinds(caps))
+    for (const rows of [1, 9, 70]) {
+      const o = { rows, inner: 132, cols: 140, bias: true };
+      examples.push(linearExample(o, linear(o, kind), 'as chosen on other adapters'));
+    }
   return examples;
 }
 

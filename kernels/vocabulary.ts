@@ -168,7 +168,8 @@ export const vocabularyFamily: Family = {
     rank('ties', noise(4 * 100, 2, 3).map(Math.round), 100, 3, 4096);
     rank('all equal, −0 and 0', Float32Array.of(0, -0, 0, -0), 4, 2, 7);
     rank('NaN', Float32Array.of(1, Number.NaN, -1, Number.NaN, 0, Number.NEGATIVE_INFINITY), 3, 3, 0);
-    for (const caps of otherKinds(ownCaps)) rank('as on other adapters', noise(3 * 500, 3), 500, 2, 10, caps);
+    for (const caps of otherKinds(ownCaps))
+      rank('as on other adapters', noise(3 * 2121, 3), 2121, 2, 10, caps);
     examples.push({
       title: 'rankChunk, targets in other chunks',
       launch: rankChunk({ rows: 2, cols: 3, col0: 10, k: 1, first: true }, ownCaps),
@@ -215,7 +216,7 @@ export const vocabularyFamily: Family = {
     dot(5, 39);
     dot(4, 768);
     dot(33_000, 3); // more workgroups than fit a line
-    for (const caps of otherKinds(ownCaps)) dot(3, 333, caps);
+    for (const caps of otherKinds(ownCaps)) dot(3, 2121, caps);
     return examples;
   },
 };

@@ -9,11 +9,22 @@ import { hookNames } from '../index.js';
 import { launchChromium, NoBrowserError } from '../scripts/chromium.js';
 import { readOptions } from '../scripts/start/options.js';
 import { parseConfig } from '../weights/config.js';
-import { codeBlocks, root, runModule } from './examples.js';
+import { codeBlocks, keepsPromises, promised, root, runModule } from './examples.js';
 
 const readme = readFileSync(path.join(root, 'README.md'), 'utf8');
 const contributing = readFileSync(path.join(root, 'CONTRIBUTING.md'), 'utf8');
 const needsTiny = existsSync(path.join(root, 'weights/tiny/model.safetensors')) ? test : test.skip;
+
+/** Runs an example, which must print what its comments say. */
+async function runExample(code: string): Promise<unknown[][]> {
+  assert.ok(
+    promised(code).some((text) => /\d/.test(text)),
+    'it says what it prints: // → …',
+  );
+  const printed = await runModule(code);
+  keepsPromises(code, printed);
+  return printed;
+}
 
 /** The code blocks of a language. */
 const blocks = (language: string): string[] => codeBlocks(readme, language);
@@ -27,7 +38,7 @@ test('there are examples for Node and for a page', () => {
 });
 
 needsTiny('the first example prints the shape of a pattern and a labelled map', async () => {
-  const [[shape], [layers, tokens, values]] = (await runModule(forNode[0])) as [
+  const [[shape], [layers, tokens, values]] = (await runExample(forNode[0])) as [
     [number[]],
     [string[], string[], Float32Array],
   ];
@@ -38,14 +49,14 @@ needsTiny('the first example prints the shape of a pattern and a labelled map', 
 });
 
 needsTiny('the example with hooks sees every layer, and the prediction', async () => {
-  const printed = await runModule(forNode[1]);
+  const printed = await runExample(forNode[1]);
   assert.is(printed[0][0], 'blocks.0.mlp.hook_post');
   assert.ok(printed.slice(0, -1).every(([, mean]) => Number.isFinite(mean)));
   assert.type(printed.at(-1)![0], 'number');
 });
 
 needsTiny('the example of counterfactuals prints values, work, a trace and two maps', async () => {
-  const [[labels, values, work], [answer, high, low, shape], [map, bytes]] = (await runModule(
+  const [[labels, values, work], [answer, high, low, shape], [map, bytes]] = (await runExample(
     forNode[2],
   )) as [
     [string[], Float32Array, { tokenLayers: number; naiveTokenLayers: number }],
@@ -63,14 +74,14 @@ needsTiny('the example of counterfactuals prints values, work, a trace and two m
 });
 
 needsTiny('the example of attribution patching draws a map, and tells how far it is off', async () => {
-  const [[map], [pearson, worst]] = (await runModule(forNode[3])) as [[string], [number, object]];
+  const [[map], [pearson, worst]] = (await runExample(forNode[3])) as [[string], [number, object]];
   assert.match(map, /L3/);
   assert.ok(pearson > 0.5 && pearson <= 1);
   assert.type(worst, 'object');
 });
 
 needsTiny('the example of a run taken apart adds up', async () => {
-  const [[, , sum, logit], [labels, error], [next]] = (await runModule(forNode[4])) as [
+  const [[, , sum, logit], [labels, error], [next]] = (await runExample(forNode[4])) as [
     [string[], Float32Array, number, number],
     [string[], number],
     [string],

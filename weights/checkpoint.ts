@@ -187,6 +187,7 @@ function checkNames(source: TensorSource, config: Config): Map<string, string> {
     names.set('wte.weight', head); // one matrix, saved under its other name
     missing.shift();
   } else if (head !== null) names.set(HEAD, head);
+  else if (tieWordEmbeddings !== true) checkNoOtherHead(source, config, prefix, known);
   checkNoQuantisedTensors(held, source.name);
   checkNothingElse(source, config, prefix, known);
   if (missing.length > 0) throw missingTensors(source, config, missing);
@@ -266,6 +267,35 @@ function checkNothingElse(
               : 'GPT-2 has no such tensor';
     throw fileError(source.file(name), `unexpected tensor ${quoted(called(source, name))}: ${why}`);
   }
+}
+
+/** A head under another name must not be lost: the embedding would be used in its place. */
+function checkNoOtherHead(
+  source: TensorSource,
+  { dVocabOut, dModel }: Config,
+  prefix: string,
+  known: ReadonlyMap<string, unknown>,
+): void {
+  const shapes = [
+    [dVocabOut, dModel],
+    [dModel, dVocabOut],
+  ].map(showShape);
+  const other = source.names().find((name) => {
+    const ours = name.startsWith(prefix) && known.has(name.slice(prefix.length));
+    const embedding = name.endsWith('wte.weight'); // of another model deeper down
+    return (
+      !ours &&
+      !embedding &&
+      layerOf(name, prefix) === undefined &&
+      shapes.includes(showShape(source.shape(name)!))
+    );
+  });
+  if (other !== undefined)
+    throw fileError(
+      source.file(other),
+      `tensor ${quoted(called(source, other))} has the shape of an unembedding, and there is no "${HEAD}": ` +
+        'rename it if it is the head, else remove it or set tie_word_embeddings: true',
+    );
 }
 
 /** The file's own name for a tensor. */

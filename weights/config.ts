@@ -120,8 +120,9 @@ export function parseConfig(
   checkNotQuantised(given, file);
   for (const key of SOFT_CAPS)
     if (given[key] != null && !((given[key] as number) <= 0))
-      throw new Error(
-        `${file}: ${key} is ${JSON.stringify(given[key])}: soft caps are not supported, and without it the numbers would differ; leave it out (or -1) only if the model was trained without`,
+      throw fileError(
+        file,
+        `${key} is ${shownJson(given[key])}: soft caps are not supported, and without it the numbers would differ; leave it out (or -1) only if the model was trained without`,
       );
   const known = isHuggingFace(given)
     ? fromHuggingFace(given, file)

@@ -5,8 +5,8 @@
  * first and then tensor by tensor, without ever being whole in memory.
  */
 
-import { fileError } from './messages.js';
-import { decodeText, parseJson } from './text.js';
+import { fileError, quoted } from './messages.js';
+import { contradiction, decodeText, parseJson } from './text.js';
 
 /** A file of known size which can be read in pieces. */
 export interface RandomAccess {
@@ -58,9 +58,13 @@ export async function readText(file: RandomAccess): Promise<string> {
   return text;
 }
 
-/** A whole JSON file. @throws an error that names the file when it is not JSON. */
+/** A whole JSON file. @throws an error that names the file when it is not JSON, or has a key twice with two values. */
 export async function readJson(file: RandomAccess): Promise<unknown> {
-  return parseJson(await readText(file), file.name);
+  const text = await readText(file);
+  const json = parseJson(text, file.name);
+  const twice = contradiction(text);
+  if (twice !== undefined) throw fileError(file.name, `${quoted(twice)} is there twice, with two values`);
+  return json;
 }
 
 /** What stands in place of a file of a repository that was cloned without Git LFS. */

@@ -25,6 +25,7 @@ export function shownJson(value: unknown, most = 60): string {
 
 function show(value: unknown, most: number, depth: number): string {
   if (typeof value === 'string') return quoted(value, most);
+  if (value === undefined) return 'nothing';
   if (value instanceof Map) return `a dictionary of ${value.size}`;
   if (typeof value !== 'object' || value === null) return shown(String(value), most);
   const list = Array.isArray(value);

@@ -10,7 +10,9 @@ import { openTorch } from './torch.js';
 
 /**
  * Open a checkpoint by its `model.safetensors.index.json` or `pytorch_model.bin.index.json`.
- * @throws when the index is malformed, a shard is missing, or a shard lacks a tensor that the index promises.
+ * Tensors of its shards that the index does not name are there too.
+ * @throws when the index is malformed, a shard is missing, a shard lacks a tensor that the index promises, or two hold one that
+ *   it does not name.
  */
 export async function openSharded(folder: FileSource, index: RandomAccess): Promise<TensorSource> {
   const text = await readText(index);
@@ -34,8 +36,20 @@ export async function openSharded(folder: FileSource, index: RandomAccess): Prom
       throw fileError(folder.name, `shard ${quoted(path)} is missing (the index ${index.name} names it)`);
     shards.set(path, path.endsWith('.bin') ? await openTorch(file) : await openSafetensors(file));
   }
+  const named = new Set(places.keys());
+  // What the index does not name counts too: it may be a head, without which the embedding would be used.
+  for (const [path, shard] of shards)
+    for (const tensor of shard.names()) {
+      const other = places.get(tensor) ?? path;
+      if (other !== path && !named.has(tensor))
+        throw fileError(
+          index.name,
+          `tensor ${quoted(tensor)} is in ${other} and in ${path}, and the index names neither`,
+        );
+      places.set(tensor, other);
+    }
   const shardOf = (name: string) => shards.get(places.get(name) ?? '');
-  for (const tensor of places.keys())
+  for (const tensor of named)
     if (!shardOf(tensor)!.shape(tensor))
       throw fileError(shardOf(tensor)!.name, `no tensor ${quoted(tensor)}, which ${index.name} says is here`);
   return {

@@ -86,3 +86,35 @@ export function duplicateKey(text: string, depth: number): string | undefined {
   }
   return undefined;
 }
+
+/**
+ * The first key of the outermost object that has two values which differ; the same value twice is no harm.
+ * @param text JSON that has been parsed
+ */
+export function contradiction(text: string): string | undefined {
+  const values = new Map<string, string>();
+  let [deep, start] = [0, 0];
+  let key: string | undefined;
+  for (let i = 0; i < text.length; i++) {
+    const c = text[i];
+    if (c === '"') {
+      const from = i;
+      while (text[++i] !== '"') if (text[i] === '\\') i++;
+      if (deep === 1 && key === undefined) key = JSON.parse(text.slice(from, i + 1));
+    } else if (c === '{' || c === '[') {
+      if (deep === 0 && c === '[') return undefined;
+      deep++;
+    } else if (deep === 1 && c === ':') start = i + 1;
+    else if (deep === 1 && (c === ',' || c === '}') && key !== undefined) {
+      const value = text.slice(start, i);
+      if (values.has(key) && !sameJson(values.get(key)!, value)) return key;
+      values.set(key, value);
+      key = undefined;
+    }
+    if (c === '}' || c === ']') deep--;
+  }
+  return undefined;
+}
+
+const sameJson = (a: string, b: string): boolean =>
+  JSON.stringify(JSON.parse(a)) === JSON.stringify(JSON.parse(b));

@@ -19,9 +19,9 @@ export interface AddedToken {
 }
 
 /** The added tokens of a file, checked. */
-export const addedTokensOf = (value: unknown): AddedToken[] =>
-  list(value, 'added_tokens').map((entry, i) => {
-    const where = `added_tokens, entry ${i}`;
+export const addedTokensOf = (value: unknown, what = 'added_tokens'): AddedToken[] =>
+  list(value, what).map((entry, i) => {
+    const where = `${what}, entry ${i}`;
     const json = record(entry, where);
     const content = text(json.content, `${where}, content,`);
     if (content === '') throw new Error(`tokenizer.json: ${where}, content is empty`);

@@ -12,7 +12,9 @@ export function quoted(value: unknown, limit = 60): string {
 }
 
 const wrong = (value: unknown, where: string, wanted: string) =>
-  new Error(`tokenizer.json: ${where} is ${quoted(value)}; it must be ${wanted}`);
+  new Error(
+    `tokenizer.json: ${where} is ${value === undefined ? 'missing' : quoted(value)}; it must be ${wanted}`,
+  );
 
 /** An object. */
 export function record(value: unknown, where: string): Record<string, unknown> {

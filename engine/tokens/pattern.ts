@@ -43,13 +43,12 @@ export function patternOf(json: unknown, where: string): Pattern {
 }
 
 function compile(regex: string, where: string): RegExp | LinearRegExp {
-  let expression: RegExp;
   try {
-    expression = new SplitPreTokenizer({ type: 'Split', pattern: { Regex: regex }, invert: false }).pattern;
+    const { pattern } = new SplitPreTokenizer({ type: 'Split', pattern: { Regex: regex }, invert: false });
+    return mayNeverEnd(pattern.source) ? new LinearRegExp(pattern.source) : pattern;
   } catch (e) {
-    throw new Error(
-      `tokenizer.json: ${where}, the expression ${quoted(regex)}: ${(e as Error).message.slice(0, 120)}`,
-    );
+    // Engines repeat the expression before they say what is wrong with it.
+    const why = (e as Error).message.split(': ').at(-1)!.slice(0, 80);
+    throw new Error(`tokenizer.json: ${where}, the expression ${quoted(regex)} cannot be used: ${why}`);
   }
-  return mayNeverEnd(expression.source) ? new LinearRegExp(expression.source) : expression;
 }

@@ -31,6 +31,20 @@ addEventListener('scroll', () => (tip.hidden = true), { passive: true, capture: 
 // What is too wide begins at its right end, at the last token.
 for (const box of document.querySelectorAll('.scroll')) if (!box.closest('#attention')) box.scrollLeft = box.scrollWidth;
 
+// A link to a section that is folded unfolds it.
+const unfold = () => {
+  const section = location.hash && document.getElementById(location.hash.slice(1));
+  const fold = section && section.querySelector('details');
+  if (fold) fold.open = true;
+};
+addEventListener('hashchange', unfold);
+unfold();
+for (const link of document.querySelectorAll('.contents a'))
+  link.addEventListener('click', () => {
+    const fold = document.querySelector(link.getAttribute('href') + '>details');
+    if (fold) fold.open = true;
+  });
+
 const holder = document.getElementById('attention-data');
 if (holder) attention(JSON.parse(holder.textContent));
 
@@ -118,4 +132,4 @@ function attention(d) {
 `;
 
 /** SHA-256 of the script, by which a page's Content-Security-Policy allows it and no other. A test holds it to the text. */
-export const PAGE_SCRIPT_HASH = 'sha256-j+KdHKp4SYE8dRen9hfBi9Bixt6uZZbOE3QVjXVT+BY=';
+export const PAGE_SCRIPT_HASH = 'sha256-9FWMDAKw1WCpV630CBIRCbzaP47g3+E4AFT97wS7TCw=';

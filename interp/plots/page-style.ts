@@ -30,6 +30,16 @@ h2 .no{margin-right:10px;color:var(--faint);font-weight:500}
 section{margin-top:34px;padding:26px 28px 20px;border:1px solid var(--line);border-radius:14px;background:var(--card)}
 section>p:not([class]){margin:0 0 18px;max-width:74ch;color:var(--soft);font-size:15px}
 b,strong{font-weight:650}
+section p:not([class]){max-width:74ch;color:var(--soft);font-size:15px}
+section h3{margin:22px 0 4px;font-size:15.5px;font-weight:650}
+section pre{margin:8px 0 14px;padding:10px 14px;border-radius:8px;background:var(--paper);font:12.5px/1.5 "JetBrains Mono",Menlo,Consolas,"DejaVu Sans Mono",monospace;overflow-x:auto}
+summary{cursor:pointer}summary h2{display:inline}details[open]>summary{margin-bottom:8px}
+.contents{margin:0 0 10px}.contents ol{margin:0;padding-left:22px;columns:2;column-gap:36px;font-size:14.5px;line-height:1.75}
+.contents a{color:var(--blue);text-decoration:none}.contents a:hover{text-decoration:underline}
+.findings{margin:0 0 22px;padding:16px 22px 16px 40px;border:1px solid var(--line);border-radius:14px;background:var(--card)}
+.findings.quiet{color:var(--soft);font-size:14px}
+.beside{display:flex;flex-wrap:wrap;gap:8px 28px;align-items:flex-start}.beside>div{min-width:0}
+.source.own{margin:4px 0 14px;padding:0;border:0}
 .scroll{overflow-x:auto}.scroll .gb-map{max-width:none}
 .pair{display:grid;grid-template-columns:auto 1fr auto;gap:10px 16px;align-items:baseline;padding:18px 22px;border:1px solid var(--line);border-radius:14px;background:var(--card)}
 .pair dt{margin:0;font-size:13px;color:var(--faint)}

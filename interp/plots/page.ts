@@ -14,6 +14,8 @@ export interface Section {
   readonly figure: string;
   /** Facts for the line below: model, prompts, metric, adapter, ... */
   readonly source: Readonly<Record<string, string>>;
+  /** On a page with a list of contents: whether it is unfolded as the page opens. Default true. */
+  readonly open?: boolean;
 }
 
 /** Everything on a page. */
@@ -23,6 +25,8 @@ export interface Page {
   /** HTML between the title and the first figure. */
   readonly intro?: string;
   readonly sections: readonly Section[];
+  /** A list of contents after the intro, and sections that fold. Default false. */
+  readonly contents?: boolean;
   /** HTML at the end. */
   readonly footer?: string;
 }
@@ -40,6 +44,7 @@ const PAGE = options<Page>({
   sections: needed(
     is.listOf(is.having('a section', 'title', 'figure'), 'a list of sections, figure(…).section()'),
   ),
+  contents: is.boolean,
   footer: is.text,
 });
 
@@ -53,9 +58,11 @@ export const page = takes.page(function page({
   lead,
   intro = '',
   sections,
+  contents = false,
   footer = '',
 }: Page): string {
-  const body = sections.map((section, i) => sectionHtml(section, i + 1)).join('\n');
+  const body = sections.map((section, i) => sectionHtml(section, i + 1, contents)).join('\n');
+  const list = contents ? contentsHtml(sections) : '';
   return `<!doctype html>
 <html lang="en">
 <head>
@@ -73,7 +80,7 @@ export const page = takes.page(function page({
 <h1>${escapeHtml(title)}</h1>
 <p class="lead">${lead}</p>
 ${intro}
-${body}
+${list}${body}
 <footer>${footer}</footer>
 </main>
 <script>${pageScript}</script>
@@ -82,11 +89,22 @@ ${body}
 `;
 });
 
-function sectionHtml({ title, about, figure, source }: Section, number: number): string {
+/** Links to the sections; the page's script unfolds the one that is gone to. */
+function contentsHtml(sections: readonly Section[]): string {
+  const items = sections.map(({ title }, i) => `<li><a href="#s${i + 1}">${escapeHtml(title)}</a></li>`);
+  return `<nav class="contents" aria-label="Contents"><ol>${items.join('')}</ol></nav>\n`;
+}
+
+function sectionHtml(section: Section, number: number, folds: boolean): string {
+  const { title, about, figure, source, open = true } = section;
   const facts = Object.entries(source)
     .map(([name, value]) => `<span><b>${escapeHtml(name)}</b>${escapeHtml(value)}</span>`)
     .join('');
   const head = title && `<h2><span class="no">${number}</span>${escapeHtml(title)}</h2>\n`;
+  if (folds)
+    return `<section id="s${number}"><details${open ? ' open' : ''}><summary>${head}</summary>
+${about && `<p>${about}</p>\n`}${figure}
+${facts && `<p class="source">${facts}</p>`}</details></section>`;
   return `<section>${head}${about && `<p>${about}</p>\n`}${figure}
 <p class="source">${facts}</p></section>`;
 }

@@ -201,6 +201,48 @@ export function asTrace(result: Labelled): Trace | null {
   return { scores, lowScore: corrupted, answer, kind, window };
 }
 
+/** What of a trace of pyvene's is drawn; `pyveneTrace` gives it. */
+export interface StreamTrace {
+  /** Probability of the answer by layer × pos. */
+  readonly prob: Labelled;
+  readonly answer: { readonly text: string };
+}
+
+/**
+ * The tutorial's picture of one stream: its colours, over the range of the data, tokens down, layers across, its captions, no title. Row
+ * labels are upright where the tutorial turns them by 90°.
+ */
+export function pyveneFigure({ prob, answer }: StreamTrace): Figure {
+  const { stream, window, model } = prob.meta as { stream: string; window: number; model?: unknown };
+  const kind = STREAMS[stream];
+  const name = modelCaption(model).replace('GPT-2 ', 'GPT2-').replace('GPT-2', 'GPT2');
+  const part = kind === 'mlp' ? 'mlp' : 'attn';
+  const caption =
+    kind === null
+      ? `single restored layer in ${name}`
+      : `center of interval of ${window} patched ${part} layer`;
+  const scores = tokenRows(transposed(prob));
+  const min = scores.values.reduce((low, v) => Math.min(low, v), Infinity);
+  const range = { min, max: largest([scores]) };
+  const map = heatmap(scores, { scale: 'sequential', hue: hues[kind ?? 'state'], ...range });
+  const meaning = `p(${visible(answer.text.trim())})`;
+  const [tokens, layers] = scores.shape;
+  const cell = [fitted(400 / layers, 8, 56), fitted(480 / tokens, 12, 26)] as const;
+  const notes = notesOf([{ scores: prob, lowScore: prob.meta.corrupted as number, answer, kind, window }]);
+  const captions = ['', caption] as const;
+  return drawnFigure({
+    title: caption,
+    meta: prob.meta,
+    svg: (frame) =>
+      facetsSvg([map], { ...frame, meaning, notes, cell, captions, labels: 'below', numbers: false }),
+    lines: (terminal) => [
+      ...denseLines(map, terminal),
+      legendLine(map, meaning, terminal),
+      ...broken(notes, terminal.width ?? 80),
+    ],
+  });
+}
+
 /** What of averaged traces is drawn; `averageTraces` gives it. */
 export interface AverageEffects {
   /** Average indirect effect by role × layer. */

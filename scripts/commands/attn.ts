@@ -2,6 +2,7 @@
 
 import { attentionPatterns } from '../../interp/attention.js';
 import { toCsv } from '../../interp/export.js';
+import { columns } from '../../interp/notebooks/tables.js';
 import { attentionFigure } from '../../interp/plots/attention.js';
 import { hues } from '../../interp/plots/colour.js';
 import { figure } from '../../interp/plots/figure.js';
@@ -10,7 +11,6 @@ import { columnsThatFit, heatmapLines, legendLine } from '../../interp/plots/ter
 import { percent, visibleLabel } from '../../interp/plots/text.js';
 import { type Labelled, labelled } from '../../interp/result.js';
 import { UsageError } from '../cli.js';
-import { columns } from '../seeds/tables.js';
 import { chooseHead } from '../start/compute.js';
 import type { Command } from './command.js';
 import { plain } from './results.js';

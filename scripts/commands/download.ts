@@ -2,10 +2,10 @@
 
 import { mib } from '../../engine/pool.js';
 import { openPretrained } from '../../hooks/load.js';
+import { csvText } from '../../interp/notebooks/tables.js';
 import { modelName } from '../../interp/plots/text.js';
 import type { LoadProgress } from '../../weights/progress.js';
 import { progress, UsageError } from '../cli.js';
-import { csvText } from '../seeds/tables.js';
 import type { Command } from './command.js';
 
 /** What is said of a model. */

@@ -10,6 +10,7 @@ import { headsCommand } from './heads.js';
 import { lensCommand } from './lens.js';
 import { patchCommand } from './patch.js';
 import { scoreCommand } from './score.js';
+import { seedCommand } from './seed.js';
 import { testPromptCommand } from './test-prompt.js';
 import { traceCommand } from './trace.js';
 
@@ -24,6 +25,7 @@ export const commands: readonly Command[] = [
   traceCommand,
   generateCommand,
   scoreCommand,
+  seedCommand,
   downloadCommand,
   doctorCommand,
 ];

@@ -2,12 +2,12 @@
 
 import { toCsv } from '../../interp/export.js';
 import { logitLens } from '../../interp/lens.js';
+import { columns } from '../../interp/notebooks/tables.js';
 import { hues } from '../../interp/plots/colour.js';
 import { figure } from '../../interp/plots/figure.js';
 import { heatmap } from '../../interp/plots/heatmap.js';
 import { lensTable } from '../../interp/plots/html.js';
 import { exact, percent, visible } from '../../interp/plots/text.js';
-import { columns } from '../seeds/tables.js';
 import { lensLines } from '../start/print.js';
 import type { Command } from './command.js';
 import { plain } from './results.js';

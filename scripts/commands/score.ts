@@ -2,12 +2,12 @@
 
 import { stat } from 'node:fs/promises';
 import { toCsv } from '../../interp/export.js';
+import { columns, csvText } from '../../interp/notebooks/tables.js';
 import { type PerplexityProgress, perplexity } from '../../interp/perplexity.js';
 import { exact, visible } from '../../interp/plots/text.js';
 import { scoreTexts } from '../../interp/scoring.js';
 import { textLines } from '../../weights/text.js';
 import { progress, UsageError } from '../cli.js';
-import { columns, csvText } from '../seeds/tables.js';
 import { troubleWith } from '../write.js';
 import type { Command, Invocation, Outcome } from './command.js';
 import { plain } from './results.js';

@@ -1,134 +1,205 @@
 /**
- * `npm run seed:capital-letters`: why is a full stop followed by " He" and not " he"? The notebook "Learning Capital Letters"
- * (tinuademargaret/Capital-Letters-Circuit). Its first half reads the residual stream: logit lens, layers, heads, where they look.
- * The second half patches: twenty names in five sentences, the same with ";" for ".", and the clean run's activations put
- * into the corrupted one. The shipped model knows all of it: it has the same names, sentences and answers in its vocabulary.
+ * `glassbox seed capital-letters`: why is a full stop followed by " He" and not " he"? The notebook "Learning Capital Letters"
+ * (tinuademargaret/Capital-Letters-Circuit), section by section. Its first half reads the residual stream; the second patches:
+ * twenty names in five sentences, the same with ";" for ".", and the clean run's activations put into the corrupted one.
  */
+// biome-ignore-all format: cells are kept as short as in the notebook
 
-import { type Labelled, logitDiff, patch } from '../../index.js';
-import type { Comparison } from '../../interp/plots/compare.js';
-import { figure } from '../../interp/plots/figure.js';
-import { exact, visible } from '../../interp/plots/text.js';
-import { defaultProcessing } from '../../weights/processing.js';
-import { allPatterns, drawPatterns, patternsOf, type ShownHead } from './attention.js';
-import { attribute, headName, named, strongest } from './attribution.js';
-import { MAPS, prompts, task } from './capital-letters-data.js';
-import { comparePublished, published } from './capital-letters-published.js';
-import { type Experiment, runSeed, shapes } from './experiment.js';
-import { columns, htmlTable } from './tables.js';
-import { logitDifferences, testOnePrompt } from './task.js';
+import {
+  attentionPatterns, curveFigure, type Entry, finalProjection, fitPairs, HookedTransformer, type Labelled,
+  logitDiff, measure, type Notebook, type NotebookRun, namedPositions, type PatchAxis, type PromptPair, patch,
+  residualAttribution, residualAttributionNames, strongest, testPrompt,
+} from '../../index.js';
 
-/** Heads of each sign whose patterns are drawn, and heads that patching finds. */
-const SAYING = 3;
-const PATCHED = 10;
+const TEMPLATES = [
+  '{} is a really great friend.', '{} is such a good cook.', '{} is a very good athlete.',
+  '{} is a really nice person.', '{} is such a funny person.',
+];
+const MALE = 'John David Mark Paul Ryan Gary Jack Sean Carl Joe'.split(' ').map((name) => `${name}, He`);
+const FEMALE = 'Mary Lisa Anna Sarah Amy Jane Joy Susan Victoria Laura'
+  .split(' ')
+  .map((name) => `${name}, She`);
 
-async function run(x: Experiment): Promise<void> {
-  const { model } = x;
-  const { prompts: clean, correct, wrong } = task;
-  const corrupted = prompts.map((p) => p.corrupted);
-  const metric = logitDiff(correct, wrong);
-
-  await testOnePrompt(x, published.testPrompt, x.compares ? published.testPrompt : null);
-  const [tokens] = model.toTokens(clean[0]);
-  x.heading(`${prompts.length} prompts of ${tokens.length} tokens`);
-  x.say(`  clean      ${model.toStrTokens(tokens).map(visible).join('|')} → ${visible(correct[0])}`);
-  x.say(
-    `  corrupted  ${model.toStrTokens(model.toTokens(corrupted[0])[0]).map(visible).join('|')} → ${visible(wrong[0])}`,
-  );
-  const attribution = await attribute(x, task, await logitDifferences(x, task));
-  const patterns = await patternsOf(x, clean[0]);
-  const saying = ([1, -1] as const).flatMap((sign) =>
-    strongest(attribution.heads, SAYING, sign).map((h) => ({ ...h, name: named(h) })),
-  );
-  drawPatterns(x, 'attention', patterns, saying, {
-    title: 'Where the heads look that say the most',
-    about: `The ${SAYING} heads that say the most for the capital letter, then those that say the most against it, on “${clean[0]}”.`,
-  });
-
-  const maps = new Map<string, Labelled>();
-  for (const { at, by, title, about } of MAPS) {
-    const map = await x.step(`patching ${at}`, (options) =>
-      patch(model, { clean, corrupted, at, by, metric, ...options }),
-    );
-    if (!maps.size) summary(x, map);
-    maps.set(at, map);
-    x.heading(title);
-    x.figure(at, figure(map, { title }), {
-      title,
-      about: `${about} 0: as in the corrupted run; 1: as in the clean run.`,
+/** Every name in every sentence. A line of names may have its pronoun behind a comma; without one it is He. */
+const sentences = (names: readonly string[], templates: readonly string[]): PromptPair[] =>
+  names.flatMap((line) => {
+    const [name, pronoun = 'He'] = line.split(/\s*[,\t]\s*/);
+    return templates.map((template) => {
+      const clean = template.replaceAll(/\{(name)?\}/g, name);
+      const answer = ` ${pronoun}`;
+      return { clean, corrupted: clean.replaceAll('.', ';'), answer, wrong: answer.toLowerCase() };
     });
-    x.csv(at, map);
+  });
+
+/** What is patched, and what the notebook calls the picture. */
+const MAPS: readonly (readonly [at: string, by: readonly PatchAxis[], heading: string, title: string])[] = [
+  ['resid_pre', ['layer', 'pos'], 'Residual stream', 'Logit Difference From Patched Residual Stream'],
+  ['attn_out', ['layer', 'pos'], 'Layers: attention', 'Logit Difference From Patched Attention Layer'],
+  ['mlp_out', ['layer', 'pos'], 'Layers: MLP', 'Logit Difference From Patched MLP Layer'],
+  ['z', ['layer', 'head'], 'Head', 'Logit Difference From Patched Head Output'],
+];
+const mean = (values: readonly number[]) => values.reduce((a, b) => a + b, 0) / values.length;
+
+/** "A 1L attention only model can perform this task. 4.36 for 15 sentences." */
+async function oneLayer(x: NotebookRun, pairs: readonly PromptPair[]): Promise<number | null> {
+  const name = String(x.setting('one-layer'));
+  x.section('An attention-only model', 'Can a model of attention layers alone do it?');
+  if (!name && !x.model.config.attnOnly) {
+    x.note(
+      'attn-only-1l, of which the notebook says “4.36 for 15 sentences”, is left out: --one-layer attn-only-1l',
+    );
+    return null;
   }
-  const found = patchedHeads(maps.get('z')!);
-  drawPatterns(x, 'attention-patched', patterns, found, {
-    title: 'Where the heads look that patching finds',
-    about: `The ${found.length} heads whose output carries the most from run to run, in order of their layers, on “${clean[0]}”.`,
-  });
-  allPatterns(
-    x,
-    patterns,
-    found.reduce((a, b) => (b.value > a.value ? b : a)),
-  );
-  x.compare('exactness', exactness(maps));
-  if (x.compares) await comparePublished(x, attribution, maps);
+  const model = name
+    ? await HookedTransformer.fromPretrained(name, { refactorFactoredAttnMatrices: true, signal: x.signal })
+    : x.model;
+  try {
+    const test = await testPrompt(model, 'Daniel is a great friend.', 'he');
+    const { clean, correct, wrong } = fitPairs(model, pairs.slice(0, 15), { patching: false });
+    const { value } = await measure(model, clean, logitDiff(correct, wrong));
+    x.print(...test.lines());
+    x.found(`${model.config.name}: ${value.toFixed(2)} for ${clean.length} sentences.`);
+    return value;
+  } finally {
+    if (model !== x.model) model.dispose();
+  }
 }
 
-/** The heads with the largest effects, early ones first: below 7 of GPT-2's 12 layers, 7 and 8, from 9 on, as in the notebook. */
-function patchedHeads(z: Labelled): (ShownHead & { readonly value: number })[] {
-  const [layers] = z.shape;
-  const part = (layer: number) =>
-    layer < (7 / 12) * layers ? 'early' : layer < (9 / 12) * layers ? 'middle' : 'late';
-  return strongest(z, PATCHED)
-    .sort((a, b) => a.layer - b.layer || a.head - b.head)
-    .map((h) => ({ ...h, name: `${part(h.layer)}: ${headName(h)} ${exact(h.value, { sign: true })}` }));
-}
+export const notebook: Notebook = {
+  name: 'capital-letters', title: 'Learning Capital Letters', about:
+    'After “John is a really great friend.” comes “ He”, after “John is a really great friend;” comes “ he”. What do layers and heads say to that, and which activations carry the full stop to the answer?',
+  load: { refactorFactoredAttnMatrices: true }, inputs: ['pairs', 'names', 'templates', 'prompt', 'answer'],
+  settings: {
+    top: { usual: 3, help: 'heads of each sign whose attention is drawn' },
+    patched: { usual: 10, help: 'heads that patching finds, whose attention is drawn' },
+    'one-layer': {
+      usual: '', help: 'an attention-only model for the section on attn-only-1l: its name or folder',
+    },
+  },
+  plan: ({ model: { config }, quick }) => [
+    {
+      what: 'cells of four maps', runs: (quick ? 20 : 100) * config.nLayers * (24 + config.nHeads), tokens: 8,
+    },
+  ],
 
-function summary(x: Experiment, { meta }: Labelled): void {
-  const { clean, corrupted } = meta as { clean: number; corrupted: number };
-  x.say(
-    ...columns([
-      ['average logit difference', exact(clean, { sign: true })],
-      ['corrupted', exact(corrupted, { sign: true })],
-    ]),
-  );
-  x.section(
-    'The task',
-    `“${prompts[0].clean}” is followed by “ He”, “${prompts[0].corrupted}” by “ he”. Logit of the capitalised pronoun minus that of the other, over ${prompts.length} prompts.`,
-    htmlTable(
-      ['', 'prompts', 'average logit difference'],
+  async run(x) {
+    const { model } = x;
+    x.section('Task');
+    const test = await testPrompt(model, x.inputs.prompt ?? '.', x.inputs.answer ?? 'He');
+    x.print(...test.lines());
+
+    x.section('Create Dataset');
+    x.print(`to_str_tokens(["Sarah"]): ${JSON.stringify(model.toStrTokens(['Sarah']))}`);
+    const names =
+      x.inputs.names ?? (x.quick ? [...MALE.slice(0, 2), ...FEMALE.slice(0, 2)] : [...MALE, ...FEMALE]);
+    const given = x.inputs.pairs ?? sentences(names, x.inputs.templates ?? TEMPLATES);
+    const fitted = fitPairs(model, given, { sameLength: true });
+    const { pairs, clean, corrupted, correct, wrong, notes } = fitted;
+    x.note(...notes);
+    const tokens = model.toTokens(clean[0])[0];
+    x.print(
+      `${clean.length} prompts of ${tokens.length} tokens; answers [[${correct[0]}, ${wrong[0]}], …], ${wrong[0]}`,
+    );
+    const each = (await measure(model, clean, logitDiff(correct, wrong, { per: 'prompt' }))).prompts;
+    const average = mean(each);
+    const rows = pairs.map((p, i) => [p.clean, p.answer, p.wrong, each[i]]);
+    x.table(['prompt', 'answer', 'wrong', 'logit difference'], rows, { file: 'prompts', show: 10 });
+    x.found(`Average logit difference of ${clean.length} prompts: ${average.toFixed(4)}.`);
+    const one = await oneLayer(x, given);
+
+    x.section('Direct Logit attribution');
+    const { logits, cache } = await model.runWithCache(clean, { names: residualAttributionNames(model) });
+    logits.dispose();
+    const { average: projected, bias, shapes } = await finalProjection(model, cache, fitted);
+    x.print(`Answer residual directions shape: [${shapes.directions}]`);
+    x.print(`Logit difference directions shape: [${shapes.difference}]`);
+    x.print(`Final residual stream shape: [${shapes.final}]`);
+    x.print(`Calculated average logit diff: ${projected}`, `Original logit difference: ${average}`);
+    x.print(`The gap is b_U, which no component writes: ${bias.toFixed(4)}`);
+
+    x.section('Logit Lens', 'Means over the prompts, read with the last layer norm’s scale in the run.');
+    const said = await residualAttribution(cache, fitted);
+    cache.dispose();
+    const lens = 'Logit Difference From Accumulate Residual Stream';
+    x.figure('logit-lens', curveFigure(said.lens, { title: lens, x: 'layer' }));
+    x.csv('logit-lens', said.lens);
+    x.figure('layers', curveFigure(said.layers, { title: 'Logit Difference From Each Layer' }));
+    x.csv('layers', said.layers);
+    x.figure('heads', said.heads, 'Logit Difference From Each Head');
+
+    x.section('Attention Analysis', `On “${clean[0]}”.`);
+    const patterns = await x.step('attention', (o) => attentionPatterns(model, clean[0], o));
+    const k = x.count('top');
+    for (const [sign, word] of [[1, 'Positive'], [-1, 'Negative']] as const) {
+      const title = `Top ${k} ${word} Logit Attribution Heads`;
+      x.attention(`attention-${word.toLowerCase()}`, patterns, strongest(said.heads, k, { sign }), { title });
+    }
+
+    x.section('Make Position Labels');
+    x.print(
+      model
+        .toStrTokens(tokens)
+        .map((token, i) => `${i} ${token}`)
+        .join('\n'),
+    );
+    const own = x.inputs.pairs || x.inputs.templates || tokens.length !== 8;
+    if (!own)
+      x.print(
+        `positions: ${JSON.stringify(namedPositions(model, clean[0], { name: 1, is: ' is', person: -2, '.': -1 }))}`,
+      );
+
+    x.section(
+      'Make corrupted dataset', 'The same prompts with ; for . (or the counterparts that were given).',
+    );
+    const metric = logitDiff(correct, wrong);
+    const low = (await measure(model, corrupted, metric)).value;
+    x.print(
+      `Corrupted Average Logit Diff ${low.toFixed(2)}`, `Clean Average Logit Diff ${average.toFixed(2)}`,
+    );
+    x.found(`Corrupted, the average logit difference is ${low.toFixed(2)}.`);
+
+    const maps: Record<string, Labelled> = {};
+    for (const [at, by, heading, title] of MAPS) {
+      x.section(`Activation Patching: ${heading}`, '0: as in the corrupted run; 1: as in the clean run.');
+      if (at === 'mlp_out' && model.config.attnOnly) {
+        x.note('Patched MLPs: this model has none.');
+        continue;
+      }
+      const record = x.record(`patching-${at}`);
+      const pair = { clean, corrupted, at, by, metric, ...record };
+      maps[at] = await x.step(`patching ${at}`, (o) => patch(model, { ...pair, ...o }));
+      x.figure(at, maps[at], title);
+    }
+    const [best] = strongest(maps.z, 1);
+    x.found(`The head that carries the most from run to run: ${best.name} ${best.value.toFixed(4)}.`);
+
+    x.section('Attention of the patched heads', 'By the size of their effect.');
+    const found = strongest(maps.z, x.count('patched'));
+    const [mid, late] = [7, 9].map((l) => Math.round((l / 12) * model.config.nLayers)); // 7 and 9 of GPT-2's 12
+    const groups: [string, Entry[]][] = [
+      [`Top Early Heads (layers below ${mid})`, found.filter((h) => h.at[0] < mid)],
       [
-        ['1', 'clean', exact(clean)],
-        ['2', 'corrupted', exact(corrupted)],
+        `Top Middle Heads (layers ${mid} to ${late - 1})`,
+        found.filter((h) => h.at[0] >= mid && h.at[0] < late),
       ],
-    ),
-  );
-}
+      [`Top Late Heads (layers from ${late})`, found.filter((h) => h.at[0] >= late)],
+    ];
+    groups.forEach(([title, heads], i) => {
+      x.attention(`attention-${['early', 'middle', 'late'][i]}`, patterns, heads, { title, all: i === 2 });
+    });
 
-/** Only the last token differs, and nothing attends to it but itself: there it is all, elsewhere nothing. */
-function exactness(maps: ReadonlyMap<string, Labelled>): Comparison[] {
-  const furthest = (at: string, last: boolean) => {
-    const { values, shape } = maps.get(at)!;
-    const expected = last && at === 'resid_pre' ? 1 : 0;
-    const chosen = Array.from(values).filter((_, i) => (i % shape[1] === shape[1] - 1) === last);
-    return chosen.reduce((far, v) => (Math.abs(v - expected) > Math.abs(far - expected) ? v : far), expected);
-  };
-  const row = (at: string, last: boolean): Comparison => ({
-    name: `${at}: ${last ? 'last' : 'others'}, furthest`,
-    expected: last ? 1 : 0,
-    got: furthest(at, last),
-    tolerance: 1e-5,
-  });
-  return [row('resid_pre', true), ...['resid_pre', 'attn_out', 'mlp_out'].map((at) => row(at, false))];
-}
-
-await runSeed({
-  name: 'capital-letters',
-  title: 'A capital letter after a full stop',
-  about:
-    'After “John is a really great friend.” comes “ He”, after “John is a really great friend;” comes “ he”. What do layers and heads say to that, and which activations carry the full stop to the answer? The clean run’s are put into the corrupted run, one at a time.',
-  help: '',
-  examples: ['', '--model gpt2', '--model gpt2 --all --out out/capitals'],
-  load: { ...defaultProcessing, refactorFactoredAttnMatrices: true },
-  published: { name: 'gpt2', shape: shapes.gpt2 },
-  run,
-});
+    x.section('Tests', 'One prompt again.');
+    const single = pairs.find((p) => p.clean === 'David is a really great friend.') ?? pairs[0];
+    const row = await model.forward(single.clean);
+    const finalLogits = await row.slice({ batch: 0, pos: -1 }).data(); // [d_vocab]
+    row.dispose();
+    const [good, bad] = [finalLogits[single.answerToken], finalLogits[single.wrongToken]];
+    x.print(`answer_tokens: [[${single.answerToken}, ${single.wrongToken}]]`);
+    const ends = [...finalLogits.slice(0, 3), ...finalLogits.slice(-3)].map((v) => v.toFixed(4));
+    x.print(
+      `final_logits of “${single.clean}”: [${ends.slice(0, 3).join(', ')}, …, ${ends.slice(3).join(', ')}]`,
+    );
+    x.print(`final_logits[:, 0] - final_logits[:, 1]: ${(good - bad).toFixed(4)}`);
+    return { pairs, each, average, low, one, projected, bias, said, patterns, maps, finalLogits, test };
+  },
+};

@@ -1,14 +1,85 @@
 /** Groups of known numbers against what came out: shortened for a terminal, and in full for files. */
 
+import type { HookedTransformer, PromptTest } from '../../index.js';
+import { csvText, htmlTable } from '../../interp/notebooks/tables.js';
 import { agrees, type Comparison } from '../../interp/plots/compare.js';
-import { escapeHtml } from '../../interp/plots/text.js';
-import { csvText, htmlTable } from './tables.js';
+import { escapeHtml, visible } from '../../interp/plots/text.js';
 
 /** Numbers of one kind. */
 export interface Group {
   readonly title: string;
   readonly rows: Comparison[];
 }
+
+/** Gathers known numbers and what came out. */
+export class Comparing {
+  readonly model: HookedTransformer;
+  /** Of which published model numbers are compared; null: only what must hold for any. */
+  readonly published: string | null;
+  readonly groups: Group[] = [];
+
+  constructor(model: HookedTransformer, published: string | null) {
+    this.model = model;
+    this.published = published;
+  }
+
+  /** Notes numbers that are known, and what came out. */
+  compare(title: string, rows: readonly Comparison[]): void {
+    const group = this.groups.find((g) => g.title === title);
+    if (group) group.rows.push(...rows);
+    else this.groups.push({ title, rows: [...rows] });
+  }
+}
+
+/** Two decimals were printed. */
+export const PRINTED = 0.0051;
+
+/** What TransformerLens' `test_prompt` printed: logits and probabilities in percent, two decimals. */
+export interface PublishedTest {
+  readonly prompt: string;
+  readonly answer: string;
+  readonly rank: number;
+  readonly logit: number;
+  readonly percent: number;
+  readonly top: readonly (readonly [text: string, logit?: number, percent?: number])[];
+}
+
+/** A tested prompt against what was printed: logits too, so that the centred unembedding counts. */
+export function testRows(published: PublishedTest, { steps: [{ top, answers }] }: PromptTest): Comparison[] {
+  const [found] = answers;
+  const numbers = (
+    name: string,
+    [logit, percent]: readonly [number?, number?],
+    got = { logit: Number.NaN, prob: Number.NaN },
+  ): Comparison[] => [
+    ...(logit === undefined
+      ? []
+      : [{ name: `${name}: logit`, expected: logit, got: got.logit, tolerance: PRINTED }]),
+    ...(percent === undefined
+      ? []
+      : [{ name: `${name}: percent`, expected: percent, got: 100 * got.prob, tolerance: PRINTED }]),
+  ];
+  return [
+    { name: `rank of “${published.answer}”`, expected: published.rank, got: found.rank },
+    ...numbers(`“${published.answer}”`, [published.logit, published.percent], found),
+    ...published.top.flatMap(([text, logit, percent], i): Comparison[] => [
+      { name: `top ${i}`, expected: visible(text.trim()), got: visible((top[i]?.text ?? '').trim()) },
+      ...numbers(`top ${i}`, [logit, percent], top[i]),
+    ]),
+  ];
+}
+
+/** A number that is known within a tolerance. */
+export const near = (name: string, expected: number, got: number, tolerance: number): Comparison => ({
+  ...{ name, expected, got, tolerance },
+});
+
+/** The number furthest from zero. */
+export const furthest = (values: Iterable<number>): number => {
+  let far = 0;
+  for (const v of values) if (Math.abs(v) > Math.abs(far)) far = v;
+  return far;
+};
 
 /** More rows than this are told by their worst one, and by those that differ. */
 const SHORT = 24;

@@ -1,12 +1,16 @@
 /** Every number that the notebooks on indirect objects printed or plotted of GPT-2 small, short of their patching. */
 
 import { readFileSync } from 'node:fs';
-import type { Labelled } from '../../index.js';
-import type { Attribution } from './attribution.js';
-import type { Experiment } from './experiment.js';
-import { kindOf, type SelfRepair } from './ioi-heads.js';
+import {
+  type Entry,
+  headScores,
+  type Labelled,
+  type PromptTest,
+  type ResidualAttribution,
+  slices,
+} from '../../index.js';
+import { type Comparing, near, PRINTED, type PublishedTest, testRows } from './comparison.js';
 import { attributionRows, type Grid, gridRows, type PublishedAttribution } from './published-rows.js';
-import { PRINTED, type PublishedTest, type Task } from './task.js';
 
 /** See `source` in the file. */
 export const published = JSON.parse(
@@ -37,68 +41,78 @@ export const published = JSON.parse(
  */
 const INDUCTION = 0.011;
 
-/** Compares all of them. */
-export function comparePublished(
-  x: Experiment,
-  task: Task,
-  { attribution, scores, repair }: { attribution: Attribution; scores: Labelled; repair: SelfRepair },
-): void {
-  const { each, average, finalResidual } = attribution;
+/** What the notebook gives back. */
+export interface IoiComputed {
+  readonly prompts: readonly string[];
+  readonly test: PromptTest;
+  readonly each: readonly number[];
+  readonly average: number;
+  readonly projected: number;
+  readonly bias: number;
+  readonly said: ResidualAttribution;
+  readonly repair: {
+    readonly head: Entry;
+    readonly average: number;
+    readonly heads: Labelled;
+    readonly scales: readonly (readonly number[])[];
+  };
+}
+
+/** What must hold for any model, and of GPT-2 small every published number. */
+export async function compare(x: Comparing, got: IoiComputed): Promise<void> {
+  const { said, average, projected, bias, repair } = got;
+  x.compare('exactness', [
+    near('last state + b_U − mean logit difference', 0, projected + bias - average, 1e-4),
+    near('last state of the lens − by hand', 0, said.lens.values.at(-1)! - projected, 1e-4),
+    near(
+      'layers add up to the last state',
+      0,
+      said.layers.values.reduce((a, b) => a + b, 0) - projected,
+      1e-4,
+    ),
+    near(`${repair.head.name} without its z`, 0, repair.heads.values[repair.head.index], 1e-6),
+  ]);
+  if (!x.published) return;
+  x.compare(`test prompt “${published.testPrompt.prompt}”`, testRows(published.testPrompt, got.test));
   x.compare(
     'tokens',
-    task.prompts.map((prompt) => ({
+    got.prompts.map((prompt) => ({
       name: `tokens of “${prompt}”`,
       expected: published.tokens,
       got: x.model.toTokens(prompt)[0].length,
     })),
   );
   x.compare('averages', [
-    { name: 'mean logit difference', expected: published.average, got: average, tolerance: 5e-4 },
-    {
-      name: 'from the residual stream − mean logit difference',
-      expected: 0,
-      got: finalResidual - average,
-      tolerance: 2e-5,
-    },
+    near('mean logit difference', published.average, average, 5e-4),
+    near('from the residual stream − mean logit difference', 0, projected - average, 2e-5),
   ]);
   x.compare(
     'logit differences',
-    published.perPrompt.map((expected, i) => ({
-      name: task.prompts[i],
-      expected,
-      got: each[i],
-      tolerance: 2e-3,
-    })),
+    published.perPrompt.map((expected, i) => near(got.prompts[i], expected, got.each[i], 2e-3)),
   );
-  for (const [title, rows] of attributionRows(published, attribution)) x.compare(title, rows);
+  for (const [title, rows] of attributionRows(published, said)) x.compare(title, rows);
+  const twice = published.randomTokens.map((row) => [...row, ...row]);
+  const scores = slices(await headScores(x.model, { on: twice, prependBos: false }), 0);
   for (const [i, kind] of (['previous', 'duplicate', 'induction'] as const).entries())
     x.compare(
       `${kind}-token scores`,
-      gridRows(kind, published[kind], kindOf(scores, i), () => (kind === 'induction' ? INDUCTION : 2e-3)),
+      gridRows(kind, published[kind], scores[i], () => (kind === 'induction' ? INDUCTION : 2e-3)),
     );
   selfRepair(x, repair);
 }
 
-function selfRepair(x: Experiment, repair: SelfRepair): void {
+function selfRepair(x: Comparing, repair: IoiComputed['repair']): void {
   const { head, average, heads, scaleRatio, scales, scalesAfter } = published.ablated;
+  const [intact, after] = repair.scales;
   const scale = (name: string, expected: readonly number[], got: readonly number[]) =>
-    expected.map((value, i) => ({
-      name: `scale ${name}, prompt ${i}`,
-      expected: value,
-      got: got[i],
-      tolerance: PRINTED,
-    }));
+    expected.map((value, i) => near(`scale ${name}, prompt ${i}`, value, got[i] ?? Number.NaN, PRINTED));
+  const ratio = intact.reduce((sum, v, i) => sum + v / after[i], 0) / intact.length;
   x.compare('without the strongest head', [
-    { name: 'strongest head', expected: head, got: repair.name },
-    { name: `average without ${head}`, expected: average, got: repair.average, tolerance: PRINTED },
-    {
-      name: 'ratio of the layer norm’s scales',
-      expected: scaleRatio,
-      got: repair.scaleRatio,
-      tolerance: 6e-4,
-    },
-    ...scale('intact', scales, repair.scales),
-    ...scale('without', scalesAfter, repair.scalesAfter),
+    { name: 'strongest head', expected: head, got: repair.head.name },
+    near(`average without ${head}`, average, repair.average, PRINTED),
+    near('ratio of the layer norm’s scales', scaleRatio, ratio, 6e-4),
+    ...scale('intact', scales, intact),
+    ...scale('without', scalesAfter, after),
   ]);
   x.compare(
     'heads without the strongest',

@@ -16,8 +16,8 @@ import {
   prob,
   rank,
 } from '../../index.js';
-import { fileError } from '../../weights/messages.js';
-import { parseJson, textLines } from '../../weights/text.js';
+import { readPairs } from '../../interp/notebooks/pairs.js';
+import { parseJson } from '../../weights/text.js';
 import { readTextFile } from '../../weights/text-node.js';
 import { jsonOption, UsageError } from '../cli.js';
 import { readAdapter } from '../load.js';
@@ -175,13 +175,7 @@ function pairsOf({ clean = [], corrupted = [], pairs, list }: Given): Pair[] | n
       );
     return clean.map((text, i) => ({ clean: text, corrupted: corrupted[i] }));
   }
-  return textLines(readTextFile(pairs)).flatMap((line, i) => {
-    if (!line.trim()) return [];
-    const where = `${pairs}, line ${i + 1}`;
-    const row = parseJson(line, where) as Pair;
-    if (typeof row?.clean === 'string' && typeof row.corrupted === 'string') return [row];
-    throw fileError(where, '{"clean": text, "corrupted": text} is needed');
-  });
+  return readPairs(readTextFile(pairs), pairs, ['corrupted']) as Pair[];
 }
 
 function listOf({ list, base }: Given): { list: Counterfactual[]; base: Base } {

@@ -56,6 +56,21 @@ test('ids, merges, rules and nesting that a file states are checked before they 
     () => make({ pre_tokenizer: { type: 'Split', pattern: { Regex: '(' }, behavior: 'Isolated' } }),
     'pattern',
   );
+  const split = (Regex: string) => () =>
+    make({ pre_tokenizer: { type: 'Split', pattern: { Regex }, behavior: 'Isolated' } });
+  refused(split('(((a)'), 'expression "(((a)" cannot be used: Unterminated group');
+  refused(split('(a|aa)+\\1$'), 'cannot be used: a back-reference');
+  for (const [id, entry] of [
+    ['abc', { content: 'x' }],
+    ['', { content: 'x' }],
+    ['5', {}],
+    ['5', null],
+  ] as const)
+    refused(
+      () => make({}, {}, { added_tokens_decoder: { [id]: entry } }),
+      'tokenizer_config.json',
+      'entry 0',
+    );
   refused(() => make({ pre_tokenizer: { type: 'FixedLength', length: 0 } }), 'length');
   let nested: object = { type: 'Lowercase' };
   for (let i = 0; i < 20000; i++) nested = { type: 'Sequence', normalizers: [nested] };

@@ -123,7 +123,7 @@ test('a piece is found by its text, blank included', () => {
 });
 
 test('a file that is not a tokenizer is refused in words', () => {
-  assert.throws(() => Tokenizer.fromJson('{'), 'tokenizer.json is not JSON');
+  assert.throws(() => Tokenizer.fromJson('{'), /^tokenizer\.json: not JSON: it ends too early/);
   assert.throws(() => Tokenizer.fromJson({ model_type: 'gpt2' }), 'no model.vocab');
 });
 

@@ -14,7 +14,7 @@ import {
 import { allClose } from '../helpers.js';
 import { oracleModel } from '../interp/oracle.js';
 import { givenBack } from '../memory.js';
-import { gradientsOracle, type Held } from './gradients-oracle.js';
+import { agreesWith, gradientsOracle, type Held } from './gradients-oracle.js';
 
 type Arrays = ReadonlyMap<string, { readonly shape: readonly number[]; readonly data: Float32Array }>;
 
@@ -63,11 +63,9 @@ for (const oracle of gradientsOracle('attribution')) {
     return found;
   };
   const expect = (name: string, values: ArrayLike<number>) => {
-    const expected = arrays[name].values;
-    const largest = expected.reduce((m, x) => Math.max(m, Math.abs(x)), 0);
     // Metrics are normalised, and so are gradients.
     const normalised = Array.from(values, (x) => x / gap);
-    allClose(normalised, expected, { atol: 1e-3 * largest, rtol: 0, what: name });
+    agreesWith(normalised, arrays[name].values, name);
   };
   const always = [
     ...['hook_embed', 'hook_pos_embed'],

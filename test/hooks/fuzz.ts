@@ -106,7 +106,13 @@ export async function randomBase(
   const edited = corrupt(r, input, config.dVocab);
   const list = (w: World) => randomCounterfactual(r, w, 1 + r.int(2), { norms: false });
   if (chance(r, 60)) add('edited', { input: edited, interventions: list(world) }, lengths);
-  const interventions = chance(r, 40) ? list(world) : [];
+  const interventions = chance(r, 40) ? [...list(world)] : [];
+  if (chance(r, 40)) {
+    // A run that the base run alone takes values from: the world of the cells does not know it.
+    sources.unread = corrupt(r, input, config.dVocab);
+    const at = `blocks.${r.int(config.nLayers)}.${pick(r, ['hook_resid_pre', 'attn.hook_z', 'attn.hook_k', 'hook_attn_out'])}`;
+    interventions.push({ at, pos: r.int(Math.min(...lengths)), set: { from: 'unread' } });
+  }
   world.norms = interventions.some((i) => /ln1/.test(i.at));
   world.runs.base = lengths;
   for (const name of ['forks', 'forksOfForks'])

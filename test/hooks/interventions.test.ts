@@ -306,6 +306,21 @@ test('numbers that are not finite do not become others in JSON', async () => {
   assert.ok(Number.isNaN(set[0]) && set[1] === Infinity);
 });
 
+test('interventions in JSON say their format; a later one is refused, lists from before it are read', async () => {
+  const list = [[{ at: 'resid_pre', layer: 1, set: { from: 'NaN' } }]];
+  const { format, version, interventions } = JSON.parse(await interventionsToJson(list));
+  assert.equal([format, version, interventions], ['glassbox interventions', 1, list]);
+  assert.equal(interventionsFromJson(JSON.stringify(list)), list);
+  const told = (more: object) => JSON.stringify({ format, version, interventions, ...more });
+  assert.equal(interventionsFromJson(told({})), list);
+  await throws(
+    () => interventionsFromJson(told({ version: 2 })),
+    /^interventions: version 2, and .* version 1$/,
+  );
+  await throws(() => interventionsFromJson(told({ format: 'x' })), /^interventions: a file of format "x"/);
+  await throws(() => interventionsFromJson(told({ interventions: undefined })), /not an intervention/);
+});
+
 test('what is no list of interventions is not read', async () => {
   await throws(() => interventionsFromJson('[{'), /^interventions: not JSON: it ends too early/);
   await throws(

@@ -260,4 +260,29 @@ test('a file of JSON lines takes up after a line that was cut', async () => {
   assert.equal(await file.read(), ['1', '2', '{"index":', '3']);
 });
 
+test('what a record says twice must agree, and every cell has as many values', async () => {
+  const head = (cells: number) =>
+    JSON.stringify({ glassbox: 'sweep', format: 1, fingerprint: 'f', cells, about: {} });
+  const runs = (base: number) => JSON.stringify({ runs: { base: [base], sources: {} } });
+  const cell = (index: number, ...value: number[]) => JSON.stringify({ index, value });
+  const lines = [head(2), runs(0.5), cell(0, 1), cell(1, 2)];
+  assert.equal(
+    [...readRecord([...lines, ...lines]).cells],
+    [
+      [0, [1]],
+      [1, [2]],
+    ],
+  );
+  await throws(
+    () => readRecord([...lines, runs(0.9)], 'a'),
+    /^a, line 5: .*the metric of the base run is 0\.9 and 0\.5/,
+  );
+  await throws(() => readRecord([...lines, head(3)], 'a'), /^a, line 5: another sweep begins here/);
+  await throws(
+    () => readRecord([...lines.slice(0, 3), cell(1, 2, 3)], 'a'),
+    /^a, line 4: cell 1 has 2 values, and others have 1/,
+  );
+  await throws(() => readRecord([head(2), '{"runs":null}'], 'a'), /^a, line 2: no sources/);
+});
+
 test.run();

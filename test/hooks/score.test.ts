@@ -2,7 +2,6 @@
 
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { logSumExp } from '../../engine/sample.js';
 import { logProbs } from '../../hooks/score.js';
 import { HookedTransformer, nextTokens, type TextsWork } from '../../index.js';
 import { allClose, twoLayers as config, randomGpt2, rng, throws } from '../helpers.js';
@@ -36,6 +35,13 @@ async function logitsOf(row: readonly number[]): Promise<Float32Array[]> {
   const data = await logits.data();
   logits.dispose();
   return row.map((_, p) => data.subarray(p * dVocab, (p + 1) * dVocab));
+}
+
+/** In float64, the smallest terms first. */
+function logSumExp(logits: ArrayLike<number>): number {
+  const sorted = Float64Array.from(logits).sort();
+  const top = sorted[sorted.length - 1];
+  return top + Math.log(sorted.reduce((sum, x) => sum + Math.exp(x - top), 0));
 }
 
 async function alone(row: readonly number[]): Promise<number[]> {

@@ -7,7 +7,12 @@ import { twoLayers as config, fail, randomGpt2, rng } from '../helpers.js';
 import { givenBack } from '../memory.js';
 
 const model = await glassbox.HookedTransformer.fromWeights(config, randomGpt2(config, 3));
-test.after(() => model.dispose());
+const tiny = await glassbox.HookedTransformer.fromPretrained('tiny');
+const untrained = await glassbox.randomModel({ nLayers: 1, nHeads: 1, dModel: 8, nCtx: 8, dVocab: 12 });
+const trainer = new glassbox.Trainer(untrained, { lr: 0.01 });
+test.after(() => {
+  for (const held of [trainer, untrained, tiny, model]) held.dispose();
+});
 
 const [clean, corrupted] = [
   [1, 2, 3, 4],
@@ -45,6 +50,50 @@ const calls: Record<string, WithSignal> = {
   edgeAttribution: (signal) => glassbox.edgeAttribution(model, { ...pair, signal }),
   attributionPatch: (signal) => glassbox.attributionPatch(model, { ...pair, signal }),
   generate: (signal) => model.generate(clean, { returnType: 'tokens', maxNewTokens: 2, signal }),
+  stream: async (signal) => {
+    for await (const step of model.stream(clean, { maxNewTokens: 2, signal })) void step;
+  },
+  logProbs: (signal) => model.logProbs([clean], { signal }),
+  nextTokens: (signal) => glassbox.nextTokens(model, [clean], { k: 2, signal }),
+  counterfactuals: (signal) =>
+    glassbox.counterfactuals(
+      model,
+      { input: [corrupted], sources: { clean: [clean] } },
+      [[{ at: 'blocks.1.hook_resid_pre', pos: 2, set: { from: 'clean' } }]],
+      metric,
+      { signal },
+    ),
+  ablate: (signal) => glassbox.ablate(model, [clean], { of: 'heads', metric, signal }),
+  causalTrace: (signal) =>
+    glassbox.causalTrace(model, { prompt: clean, subject: [1, 2], samples: 2, signal }),
+  pyveneTrace: (signal) =>
+    glassbox.pyveneTrace(model, { prompt: clean, subject: [1, 2], stream: 'block_output', signal }),
+  patchBlocks: (signal) => glassbox.patchBlocks(model, { ...pair, signal }),
+  pathPatch: (signal) =>
+    glassbox.pathPatch(model, {
+      original: clean,
+      new: corrupted,
+      receivers: 'logits',
+      metric,
+      signal,
+    } as never),
+  compareWithPatching: (signal) => glassbox.compareWithPatching(model, { ...pair, signal }),
+  attributionMaps: (signal) => glassbox.attributionMaps(model, { ...pair, signal }),
+  attentionAttribution: (signal) => glassbox.attentionAttribution(model, { clean, metric, signal } as never),
+  headPathAttribution: (signal) => glassbox.headPathAttribution(model, { ...pair, signal }),
+  atpStar: (signal) => glassbox.atpStar(model, { ...pair, signal }),
+  integratedGradients: (signal) => glassbox.integratedGradients(model, { ...pair, signal } as never),
+  compositionScores: (signal) => glassbox.compositionScores(model, 'Q', { signal }),
+  topCircuitTokens: (signal) =>
+    glassbox.topCircuitTokens(model, { circuit: 'ov', layer: 0, head: 0, tokens: [1], signal } as never),
+  copyingScores: (signal) => glassbox.copyingScores(model, { signal }),
+  detectHeads: (signal) => glassbox.detectHeads(model, clean, 'previous_token_head', { signal } as never),
+  perplexity: (signal) => glassbox.perplexity(tiny, 'When John and Mary', { signal }),
+  testPrompt: (signal) => glassbox.testPrompt(tiny, 'When John and', 'Mary', { signal }),
+  lossPerToken: (signal) => glassbox.lossPerToken(tiny, 'When John and Mary', { signal }),
+  nextTokenTable: (signal) => glassbox.nextTokenTable(model, [clean] as never, { signal }),
+  probabilityOf: (signal) => glassbox.probabilityOf(tiny, 'When John and', ' Mary', { signal }),
+  train: (signal) => trainer.train([[clean]], { steps: 1, signal }),
 };
 
 /** What a call is rejected with. */

@@ -13,7 +13,7 @@ import {
 } from '../../index.js';
 import { noProcessing } from '../../weights/processing.js';
 import { allClose, randomGpt2, throws, twoLayers } from '../helpers.js';
-import { gradientsOracle } from '../hooks/gradients-oracle.js';
+import { agreesWith, gradientsOracle } from '../hooks/gradients-oracle.js';
 import { givenBack } from '../memory.js';
 import { oracleModel } from './oracle.js';
 
@@ -30,10 +30,7 @@ for (const { model: about, arrays, ...oracle } of gradientsOracle('attribution')
   const { clean, corrupted, correct, wrong, cleanValue, corruptedValue } = oracle;
   const metric = logitDiff(correct, wrong);
   const pair = { clean, corrupted, metric };
-  const expect = (values: readonly number[], name: string) => {
-    const { values: expected } = arrays[name];
-    allClose(values, expected, { atol: 1e-3 * Math.max(...expected.map(Math.abs)), rtol: 0, what: name });
-  };
+  const expect = (values: readonly number[], name: string) => agreesWith(values, arrays[name].values, name);
   const { nLayers, nHeads } = about.config;
   const size = nLayers * nHeads * clean[0].length;
 
@@ -48,7 +45,7 @@ for (const { model: about, arrays, ...oracle } of gradientsOracle('attribution')
     expect(found.slice(0, 2 * size), 'qkFix');
     // Values and outputs stay what attribution patching says.
     const [, , v, z] = [1, 0, 2, 3].map((i) => arrays.headVectors.values.slice(i * size, (i + 1) * size));
-    allClose(found.slice(2 * size), [...v, ...z], { atol: 1e-3 });
+    agreesWith(found.slice(2 * size), [...v, ...z], 'values and outputs');
   });
 
   test(`${about.config.name}: gradients that drop a layer`, async () => {

@@ -14,7 +14,7 @@ import {
 } from '../../index.js';
 import { noProcessing } from '../../weights/processing.js';
 import { allClose, randomGpt2, rng, throws, twoLayers } from '../helpers.js';
-import { gradientsOracle } from '../hooks/gradients-oracle.js';
+import { agreesWith, gradientsOracle } from '../hooks/gradients-oracle.js';
 import { givenBack } from '../memory.js';
 import { naiveCircuit } from './naive-circuit.js';
 import { oracleModel } from './oracle.js';
@@ -87,7 +87,7 @@ for (const { model: about, edges: named, arrays, cleanValue, corruptedValue, ...
       const found = await edgeAttribution(model, { clean, corrupted, metric, method });
       assert.is(found.length, named.length);
       const scores = named.map(([from, to]) => found.score(from, to)! / (cleanValue - corruptedValue));
-      allClose(scores, values, { atol: 1e-3 * Math.max(...values.map(Math.abs)), rtol: 0, what: method });
+      agreesWith(scores, values, method);
     }
     givenBack(model.gpu, bytes);
   });
@@ -276,8 +276,28 @@ test("EAP-IG's circuits are read and written", () => {
     [{ edges: { 'm0->a0.h0<q>': { score: 1, in_graph: true } } }, /"m0->a0\.h0<q>" is no edge/],
     [{ edges: { 'm0->logits': { score: [1], in_graph: true } } }, /"m0->logits" is \{"score": \[1\]/],
     [{ cfg: { ...cfg, parallel_attn_mlp: true } }, /parallel_attn_mlp is true/],
+    [{ edges: { 'm0->logits->x': { score: 1, in_graph: true } } }, /"m0->logits->x" is no edge/],
+    [{ cfg: {} }, /nothing layers of nothing heads are no model/],
   ] as const)
     throws(() => EdgeList.fromJson(JSON.stringify({ cfg, nodes: {}, edges, ...change })), message);
+  const twice = text.replace('"m0->logits"', '"m0->logits":{"score":1,"in_graph":true},"m0->logits"');
+  throws(() => EdgeList.fromJson(twice), /^EdgeList\.fromJson: "m0->logits" is there twice$/);
+  const nan = EdgeList.fromJson(text.replace('"score":2', '"score":"NaN"'));
+  assert.ok(Number.isNaN(nan.score('m0', 'logits')));
+  throws(() => nan.toJson({ format: 'eap-ig' }), /^edge m0->logits has the score NaN/);
+});
+
+test('edges in our own format are not read where one is there twice or has no score', () => {
+  const read = JSON.parse(
+    EdgeList.of(twoLayers, [
+      ['input', 'logits'],
+      ['m0', 'logits'],
+    ]).toJson(),
+  );
+  const [first] = read.indices;
+  const damaged = (more: object) => () => EdgeList.fromJson(JSON.stringify({ ...read, ...more }));
+  throws(damaged({ indices: [first, first] }), new RegExp(`edge ${first} is there twice`));
+  throws(damaged({ scores: [1] }), /1 scores for 2 edges/);
 });
 
 test.run();

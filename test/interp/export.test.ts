@@ -13,6 +13,7 @@ const result = (values: number[], meta = {}) =>
       { name: 'pos', labels: NASTY },
     ],
     meta,
+    'allowed',
   );
 const some = (n: number): number[] => {
   const { uniform } = rng(5);
@@ -72,7 +73,26 @@ test('what is no result is refused', () => {
     throws(() => fromJson(text), /toJson has written/);
   const text = toJson(result(some(6)));
   throws(() => fromJson(text.replace('"version":1', '"version":2')), /version 2/);
+  throws(() => fromJson(text.replace('"version":1', '"version":"\\u001b[2J"')), /version "\\x1b\[2J"/);
   throws(() => fromJson(text.replace('"L0"', '"L0","L1"')), /6 values for axes of 2 × 6/);
+});
+
+test('JSON whose values are no numbers is not read', () => {
+  const damaged = (more: object) => () =>
+    fromJson(JSON.stringify({ ...JSON.parse(toJson(result(some(6)))), ...more }));
+  for (const value of [null, 'abc', true, [7], '1', '', {}])
+    throws(damaged({ values: [1, value, 3, 4, 5, 6] }), /^fromJson: value 1 is .*, which is no number/);
+  throws(damaged({ values: undefined }), /no list of values/);
+  for (const axes of [
+    undefined,
+    {},
+    [null],
+    [{ name: 'layer' }],
+    [{ name: 5, labels: [] }],
+    [{ name: 'a', labels: [5] }],
+  ])
+    throws(damaged({ axes }), /^fromJson: its axes are no list/);
+  throws(damaged({ meta: [1] }), /its meta is no object/);
 });
 
 test.run();

@@ -3,7 +3,12 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { FactoredMatrix } from '../../interp/factored-matrix.js';
-import { type HostMatrix, multiply, svd, transpose } from '../../interp/linear-algebra.js';
+import {
+  type HostMatrix,
+  multiply as product,
+  svd,
+  transpose as turned,
+} from '../../interp/linear-algebra.js';
 import { topSingular } from '../../interp/top-singular.js';
 import { allClose, rng, throws } from '../helpers.js';
 
@@ -14,11 +19,33 @@ const random = (rows: number, columns: number, seed: number): HostMatrix => ({
   data: Float64Array.from(rng(seed).array(rows * columns)),
 });
 
+// The tests multiply and transpose by themselves.
+const entry = ({ shape, data }: HostMatrix, i: number, j: number) => data[i * shape[1] + j];
+const matrix = (rows: number, columns: number, f: (i: number, j: number) => number): HostMatrix => ({
+  shape: [rows, columns],
+  data: Float64Array.from({ length: rows * columns }, (_, n) => f(Math.floor(n / columns), n % columns)),
+});
+const transpose = (a: HostMatrix) => matrix(a.shape[1], a.shape[0], (i, j) => entry(a, j, i));
+const multiply = (a: HostMatrix, b: HostMatrix) =>
+  matrix(a.shape[0], b.shape[1], (i, j) =>
+    Array.from({ length: a.shape[1] }, (_, k) => entry(a, i, k) * entry(b, k, j)).reduce((x, y) => x + y, 0),
+  );
+
+test('products and transposes are what they are by hand', () => {
+  const a = { shape: [2, 3], data: [1, 2, 3, 4, 5, 6] } as const;
+  const b = { shape: [3, 2], data: [7, 8, 9, 10, 11, 12] } as const;
+  const of = ({ shape, data }: HostMatrix) => ({ shape: [...shape], data: [...(data as Float64Array)] });
+  const f = (m: { shape: readonly number[]; data: readonly number[] }) =>
+    ({ shape: m.shape, data: Float64Array.from(m.data) }) as unknown as HostMatrix;
+  assert.equal(of(product(f(a), f(b))), { shape: [2, 2], data: [58, 64, 139, 154] });
+  assert.equal(of(turned(f(a))), { shape: [3, 2], data: [1, 4, 2, 5, 3, 6] });
+});
+
 const low = new FactoredMatrix(random(9, 3, 1), random(3, 7, 2));
 const square = new FactoredMatrix(random(8, 3, 3), random(3, 8, 4));
 
 /** U · diag(S) · Vh. */
-const together = ({ U, S, Vh }: ReturnType<typeof svd>): Float64Array =>
+const together = ({ U, S, Vh }: ReturnType<typeof svd>): HostMatrix['data'] =>
   multiply({ shape: U.shape, data: U.data.map((x, i) => x * S[i % S.length]) }, Vh).data;
 
 const isIdentity = ({ shape: [n], data }: HostMatrix) =>
@@ -166,7 +193,10 @@ test('mul takes a number only', () => {
     { shape: [1, 1], data: Float64Array.of(3) },
   );
   assert.equal([...one.mul(2).AB.data], [12]);
-  throws(() => one.mul(one as never), /mul: a number is needed.*matmul/);
+  throws(
+    () => one.mul(one as never),
+    /mul: scalar is a FactoredMatrix.*a finite number \(matmul takes a matrix\) is needed/,
+  );
 });
 
 test.run();

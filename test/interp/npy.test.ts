@@ -9,6 +9,7 @@ const counted = (shape: number[], value: (i: number) => number): Labelled =>
     Float32Array.from({ length: shape.reduce((n, d) => n * d, 1) }, (_, i) => value(i)),
     shape.map((n, a) => ({ name: `axis ${a}`, labels: Array.from({ length: n }, (_, i) => `${i}:␣`) })),
     {},
+    'allowed',
   );
 
 test('.npy files are, byte for byte, those of numpy.save', () => {

@@ -12,7 +12,7 @@ const numbered = (name: string, n: number, letter: string) => ({
 });
 const heads = [numbered('layer', 12, 'L'), numbered('head', 12, 'H')];
 const result = (values: ArrayLike<number>, axes: Labelled['axes'] = heads, meta = {}) =>
-  labelled(Float32Array.from(values), axes, meta);
+  labelled(Float32Array.from(values), axes, meta, 'allowed');
 
 /** Effects of 144 heads, and a second method that agrees but for noise, and for L9H9. */
 const { uniform } = rng(3);

@@ -319,7 +319,7 @@ test('curves stand at their layers, and at half layers', () => {
 
 test('a band reaches as far above the curve as below, and what has no value leaves a gap', () => {
   const axes = [axis('role', ['a']), numbered('layer', 5)];
-  const effect = labelled(Float32Array.from([0.5, 0.5, NaN, 0.5, 0.5]), axes, {});
+  const effect = labelled(Float32Array.from([0.5, 0.5, NaN, 0.5, 0.5]), axes, {}, 'allowed');
   const band = labelled(new Float32Array(5).fill(0.5), axes, {});
   const svg = linesSvg(lines(effect, { band }), { size: [400, 104] });
   const areas = [...svg.matchAll(/<path class="f" d="M([^"]+)Z"/g)].map((m) =>

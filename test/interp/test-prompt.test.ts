@@ -102,7 +102,7 @@ test('a blank is put before an answer unless it has one, or is not wanted', asyn
 test('what cannot be tested is said', async () => {
   await throws(testPrompt(model, PROMPT, []), /there is no answer; nextTokenTable/);
   await throws(testPrompt(model, PROMPT, '', { prependSpaceToAnswer: false }), /empty answer/);
-  await throws(testPrompt(model, PROMPT, 'a', { topK: -1 }), /topK -1/);
+  await throws(testPrompt(model, PROMPT, 'a', { topK: -1 }), /topK is -1: a whole number, 0 or more/);
   await throws(testPrompt(model, 'a '.repeat(200), 'a'), /this model reads at most 128/);
 });
 

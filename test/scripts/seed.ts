@@ -1,8 +1,9 @@
-/** Runs seeds as programs, on the shipped model or on a random one. */
+/** Models for the notebooks: random ones with GPT-2's vocabulary, of attention alone, and with a vocabulary that splits names. */
 
-import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import os from 'node:os';
 import path from 'node:path';
-import { writeSafetensors } from '../../index.js';
+import { HookedTransformer, type Notebook, writeSafetensors } from '../../index.js';
 import { gpt2TokenizerJson } from '../engine/gpt2-tokenizer.js';
 import { randomGpt2 } from '../helpers.js';
 import { inFolder, root, runScript } from './command.js';
@@ -21,7 +22,7 @@ export interface Output {
   readonly files: readonly string[];
 }
 
-/** Runs a seed and reads what it wrote. */
+/** Runs `glassbox seed` as a program and reads what it wrote. */
 export const seed = (
   name: string,
   args: readonly string[],
@@ -30,7 +31,7 @@ export const seed = (
 ): Promise<void> =>
   inFolder(async (folder) => {
     const out = path.join(folder, 'out');
-    const done = await runScript(`scripts/seeds/${name}.ts`, ['--out', out, ...args], folder, env);
+    const done = await runScript('scripts/glassbox.ts', ['seed', name, '--out', out, ...args], folder, env);
     const text = (file: string) => readFileSync(path.join(out, file), 'utf8');
     const rows = (file: string) =>
       text(file)
@@ -38,34 +39,60 @@ export const seed = (
         .split('\n')
         .slice(1)
         .map((l) => l.split(','));
-    check({ ...done, text, rows, files: existsSync(out) ? readdirSync(out) : [] });
+    const files = existsSync(out) ? readdirSync(out, { recursive: true }).map(String) : [];
+    check({ ...done, text, rows, files });
   });
 
-/** A model of two small layers with GPT-2's vocabulary, as a folder. */
-export function writeRandomGpt2(folder: string, nCtx = 32): string {
-  const shape = {
-    nLayers: 2,
-    nHeads: 2,
-    dModel: 8,
-    dHead: 4,
-    dMlp: 16,
-    nCtx,
-    dVocab: 50257,
-    attnOnly: false,
-    normalization: 'LN',
-  } as const;
-  const sizes = {
-    n_layer: 2,
-    n_head: 2,
-    n_embd: 8,
-    n_inner: 16,
-    n_positions: nCtx,
-    vocab_size: 50257,
-    bos_token_id: 50256,
+/** Which words a vocabulary splits. */
+export type Vocabulary = 'gpt2' | 'letters';
+
+/** Bytes, and each letter with a blank before it: " Mary" is " M", "a", "r", "y". */
+function lettersJson(): object {
+  const gpt2 = gpt2TokenizerJson() as { model: { vocab: Record<string, number>; merges: unknown[] } };
+  const bytes = Object.keys(gpt2.model.vocab).filter((entry) => Array.from(entry).length === 1);
+  const letters = [...'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz'];
+  const entries = [...bytes, ...letters.map((letter) => `Ġ${letter}`), '<|endoftext|>'];
+  const vocab = Object.fromEntries(entries.map((entry, i) => [entry, i]));
+  const model = { ...gpt2.model, vocab, merges: letters.map((letter) => `Ġ ${letter}`) };
+  const special = { id: entries.length - 1, content: '<|endoftext|>', special: true };
+  return {
+    ...gpt2,
+    model,
+    added_tokens: [{ ...special, single_word: false, lstrip: false, rstrip: false, normalized: false }],
   };
+}
+
+/** A model of two small layers, as a folder. */
+export function writeRandomModel(
+  folder: string,
+  { attnOnly = false, vocabulary = 'gpt2' as Vocabulary, nCtx = 32 } = {},
+): string {
+  const json = vocabulary === 'gpt2' ? gpt2TokenizerJson() : lettersJson();
+  const dVocab =
+    vocabulary === 'gpt2' ? 50257 : Object.keys((json as { model: { vocab: object } }).model.vocab).length;
+  const sizes = { nLayers: 2, nHeads: 2, dModel: 8, dHead: 4, dMlp: attnOnly ? 0 : 16, nCtx, dVocab };
+  const config = { ...sizes, attnOnly, normalization: 'LN' as const };
   const write = (file: string, data: string | Uint8Array) => writeFileSync(path.join(folder, file), data);
-  write('config.json', JSON.stringify(sizes));
-  write('tokenizer.json', JSON.stringify(gpt2TokenizerJson()));
-  write('model.safetensors', writeSafetensors(randomGpt2(shape, 11)));
+  write('config.json', JSON.stringify({ ...config, bosTokenId: dVocab - 1 }));
+  write('tokenizer.json', JSON.stringify(json));
+  write('model.safetensors', writeSafetensors(randomGpt2(config, 11)));
   return folder;
+}
+
+/** A model of two small layers with GPT-2's vocabulary, as a folder. */
+export const writeRandomGpt2 = (folder: string, nCtx = 32): string => writeRandomModel(folder, { nCtx });
+
+/** A random model, loaded as a notebook wants it; its folder is gone. */
+export async function randomModelFor(
+  notebook: Notebook,
+  options: Parameters<typeof writeRandomModel>[1] = {},
+): Promise<HookedTransformer> {
+  const folder = mkdtempSync(path.join(os.tmpdir(), 'glassbox-model-'));
+  try {
+    writeRandomModel(folder, options);
+    const load = typeof notebook.load === 'function' ? notebook.load('random') : notebook.load;
+    return await HookedTransformer.fromPretrained(folder, load);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
 }

@@ -67,6 +67,17 @@ test('a tied model may have its matrix under either name; an untied one needs it
   );
 });
 
+test('a head under another name is not lost', async () => {
+  const named = { ...tensors, 'embed_out.weight': head };
+  await throws(unembedding(named), /^m: tensor "embed_out\.weight" has the shape of an unembedding/);
+  await throws(unembedding({ ...tensors, 'out.W': { ...head, shape: [4, 7] } }), /"out\.W" has the shape/);
+  const wte = [...tensors['wte.weight'].data];
+  assert.equal(await unembedding(named, { tieWordEmbeddings: true }), wte);
+  assert.equal(await unembedding({ ...named, 'lm_head.weight': head }), [...head.data]);
+  const scores = { shape: [2, 4], data: new Float32Array(8) };
+  assert.equal(await unembedding({ ...tensors, 'score.weight': scores }), wte);
+});
+
 test('numbers of layers beyond what a file can hold are refused at once', async () => {
   await throws(unembedding(tensors, { nLayers: 1e9 }), /says 1000000000 layers, but there are \d+ tensors/);
   await throws(unembedding({ ...tensors, 'h.999999999.ln_1.weight': head }), /cannot be so many layers/);

@@ -144,7 +144,7 @@ const malformed: [what: string, bytes: Uint8Array, error: RegExp][] = [
     file({ x: { ...good.x, dtype: 'F31' } }, 8),
     /tensor "x": unknown dtype "F31"; known are/,
   ],
-  ['no dtype', file({ x: { shape: [2], data_offsets: [0, 8] } }, 8), /tensor "x": unknown dtype undefined/],
+  ['no dtype', file({ x: { shape: [2], data_offsets: [0, 8] } }, 8), /tensor "x": unknown dtype nothing/],
   ['a negative size', file({ x: f32([-2], 0, 8) }, 8), /tensor "x": shape \[-2\] is not a list of sizes/],
   ['a fractional size', file({ x: f32([0.5], 0, 2) }, 2), /tensor "x": shape \[0\.5\]/],
   ['a shape that is text', file({ x: f32('2', 0, 8) }, 8), /tensor "x": shape "2"/],
@@ -228,6 +228,29 @@ test('a checkpoint in shards is one set of tensors', async () => {
   assert.equal([...(await tensors.read('a')), ...(await tensors.read('b'))], [1, 2]);
   assert.is(tensors.file('b'), '2.safetensors');
   assert.is(tensors.shape('c'), undefined);
+});
+
+test('tensors of a shard that the index does not name are there too', async () => {
+  const two = writeSafetensors({
+    b: { shape: [1], data: Float32Array.of(2) },
+    head: { shape: [1], data: Float32Array.of(3) },
+  });
+  const index = (map: object) => JSON.stringify({ weight_map: map });
+  const shards = { '1.safetensors': one('a', 1), '2.safetensors': two, '3.safetensors': one('head', 4) };
+  const all = { a: '1.safetensors', b: '2.safetensors' };
+  const tensors = await openCheckpoint(blobs({ ...shards, [INDEX]: index(all) }));
+  assert.equal(tensors.names(), ['a', 'b', 'head']);
+  assert.equal([...(await tensors.read('head'))], [3]);
+  const third = {
+    '3.safetensors': writeSafetensors({
+      c: { shape: [1], data: Float32Array.of(5) },
+      head: { shape: [1], data: Float32Array.of(4) },
+    }),
+  };
+  await throws(
+    openCheckpoint(blobs({ ...shards, ...third, [INDEX]: index({ ...all, c: '3.safetensors' }) })),
+    /tensor "head" is in 2\.safetensors and in 3\.safetensors, and the index names neither/,
+  );
 });
 
 test('shards that do not fit their index are refused by name', async () => {

@@ -77,4 +77,24 @@ test('messages are one short line, whatever a file holds', () => {
   assert.is(shownJson([1, 'a', null, { b: [2] }]), '[1, "a", null, {"b": […]}]');
 });
 
+test('a key with two values is an error; the same value twice is none', async () => {
+  const read = (text: string) => readJson(memoryFile('config.json', new TextEncoder().encode(text)));
+  for (const text of [
+    '{"a":1,"b":[{"x":1},"}"],"a":2}',
+    '{"a":{"b":1},"\\u0061":{"b":2}}',
+    '{"a":"x,y","c":1,"a":"x"}',
+  ])
+    await throws(read(text), /^config\.json: "a" is there twice, with two values$/);
+  for (const text of [
+    '{"a":1,"a": 1}',
+    '{"a":{"b":1, "c":2},"a":{"b":1,"c":2} }',
+    '[{"a":1},{"a":2}]',
+    '{"x":{"a":1},"y":{"a":2},"z":["a","a"]}',
+    '{}',
+    '"a"',
+    '{"a":"\\"","b":"a"}',
+  ])
+    assert.equal(await read(text), JSON.parse(text));
+});
+
 test.run();

@@ -1,11 +1,14 @@
 /** Tables as text, CSV and HTML. */
 
-import { csvField } from '../../interp/export.js';
-import { barTable } from '../../interp/plots/html.js';
-import { displayWidth, escapeHtml, fit, percent, visible } from '../../interp/plots/text.js';
+import { csvField } from '../export.js';
+import { barTable } from '../plots/html.js';
+import { displayWidth, escapeHtml, fit, percent, visible } from '../plots/text.js';
+
+/** A cell of a table. */
+export type TableCell = string | number;
 
 /** CSV (RFC 4180). */
-export const csvText = (heads: readonly string[], rows: readonly (readonly (string | number)[])[]): string =>
+export const csvText = (heads: readonly string[], rows: readonly (readonly TableCell[])[]): string =>
   `${[heads, ...rows].map((row) => row.map((cell) => csvField(String(cell))).join(',')).join('\n')}\n`;
 
 /** A table of a page: the second column is text, what follows are numbers. */

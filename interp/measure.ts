@@ -1,0 +1,30 @@
+/** A metric on prompts as they are. */
+
+import type { TextInput } from '../engine/text.js';
+import { readInput } from '../hooks/input.js';
+import { measuredRun } from '../hooks/measured-run.js';
+import type { Metric } from '../hooks/metric.js';
+import type { HookedTransformer } from '../hooks/model.js';
+
+/** A metric's values. */
+export interface Measured {
+  /** The mean over the prompts. */
+  readonly value: number;
+  /** Of each prompt. */
+  readonly prompts: readonly number[];
+}
+
+/**
+ * Evaluates a metric, such as `logitDiff(' Mary', ' John')`, on a prompt or several.
+ * @throws when a prompt cannot be read, or the metric compares with other runs (`kl`)
+ */
+export async function measure(
+  model: HookedTransformer,
+  input: TextInput,
+  metric: Metric,
+  { prependBos }: { readonly prependBos?: boolean } = {},
+): Promise<Measured> {
+  const { tokens } = readInput(model, input, { prependBos });
+  const { value, prompts } = await measuredRun(model, tokens, metric, []);
+  return { value, prompts: Array.from(prompts) };
+}

@@ -1,0 +1,337 @@
+/**
+ * Notebooks: an experiment in one file, section by section, which runs on any model and with prompts of one's own.
+ *
+ *     export const mine: Notebook = { name: 'mine', title: '…', about: '…', async run(x) { x.section('Task'); … } };
+ *     const report = await runNotebook(mine, model, { inputs: { pairs } });
+ *     report.lines();  report.page();  await saveReport(report, 'out');        // Node
+ *
+ * `glassbox seed NAME` runs the five that are shipped, and `--eject` writes one of them as a program of one's own.
+ */
+
+import type { LoadOptions } from '../../hooks/load.js';
+import type { HookedTransformer } from '../../hooks/model.js';
+import type { RecordStore } from '../../hooks/record.js';
+import { agreement } from '../agreement.js';
+import { toCsv } from '../export.js';
+import type { Fact } from '../facts.js';
+import { attentionFigure } from '../plots/attention.js';
+import { hues } from '../plots/colour.js';
+import type { Figure } from '../plots/drawing.js';
+import { type FigureOptions, figure } from '../plots/figure.js';
+import { slices } from '../plots/layout.js';
+import { scatterFigure } from '../plots/scatter.js';
+import { exact, modelName } from '../plots/text.js';
+import { type Labelled, labelled } from '../result.js';
+import type { PromptPair } from './pairs.js';
+import { type FigureWords, Report } from './report.js';
+import { type Entry, oneAxisOfHeads, picked } from './select.js';
+import { csvText, type TableCell } from './tables.js';
+
+/** What a researcher brings along instead of a notebook's own prompts. */
+export interface NotebookInputs {
+  readonly pairs?: readonly PromptPair[];
+  readonly names?: readonly string[];
+  /** Texts with `{}` where the name goes. */
+  readonly templates?: readonly string[];
+  readonly facts?: readonly Fact[];
+  readonly prompt?: string;
+  readonly subject?: string;
+  readonly answer?: string;
+}
+
+/** A number, or a word, that a notebook may be told. */
+export interface Setting {
+  /** Without it. */
+  readonly usual: number | string;
+  /** In a quick run. Default `usual`. */
+  readonly quick?: number | string;
+  /** For the shipped model of four layers. Default `usual`. */
+  readonly tiny?: number | string;
+  /** A line of the help. */
+  readonly help: string;
+}
+
+/** A part of what a notebook is going to do. */
+export interface PlanStep {
+  readonly what: string;
+  /** Forward passes, and how many tokens each has. A backward pass counts as two. */
+  readonly runs: number;
+  readonly tokens: number;
+}
+
+/** An experiment. */
+export interface Notebook {
+  /** Of its file and command. */
+  readonly name: string;
+  readonly title: string;
+  /** What it does, in a paragraph. */
+  readonly about: string;
+  /** How weights are processed, for a model of a name. Default: as `fromPretrained` does. */
+  readonly load?: LoadOptions | ((model: string) => LoadOptions);
+  /** Which inputs of one's own it reads. */
+  readonly inputs?: readonly (keyof NotebookInputs)[];
+  readonly settings?: Readonly<Record<string, Setting>>;
+  /** What it is going to run. */
+  plan?(x: NotebookRun): readonly PlanStep[];
+  /** @returns what was computed, for whoever compares it */
+  run(x: NotebookRun): Promise<unknown>;
+}
+
+/** Options of `runNotebook`. */
+export interface NotebookOptions {
+  readonly inputs?: NotebookInputs;
+  readonly settings?: Readonly<Record<string, number | string>>;
+  /** A small version: fewer prompts, names and samples. Default false. */
+  readonly quick?: boolean;
+  /** A store for each long step, by its name: a run that was stopped goes on from there. */
+  readonly record?: (step: string) => RecordStore;
+  /** Steps with how much of them is done. */
+  readonly onProgress?: (step: string, done: number, total: number) => void;
+  /** Every step once it is over. */
+  readonly onStep?: (step: string) => void;
+  readonly signal?: AbortSignal;
+}
+
+/** Options of something long, as a step hands them on. */
+export interface StepOptions {
+  readonly onProgress: (done: number, total: number) => void;
+  readonly signal?: AbortSignal;
+}
+
+/** A figure of a result, with its CSV. */
+export interface NotebookFigure extends FigureWords, FigureOptions {
+  /** Write the result as CSV. Default true. */
+  readonly csv?: boolean;
+}
+
+/** A running notebook: what its steps need, and what it says. */
+export class NotebookRun {
+  readonly notebook: Notebook;
+  readonly model: HookedTransformer;
+  readonly inputs: NotebookInputs;
+  readonly quick: boolean;
+  readonly signal?: AbortSignal;
+  readonly report: Report;
+  readonly #options: NotebookOptions;
+
+  constructor(notebook: Notebook, model: HookedTransformer, options: NotebookOptions = {}) {
+    const { inputs = {}, settings = {}, quick = false, signal } = options;
+    for (const name of Object.keys(inputs) as (keyof NotebookInputs)[])
+      if (inputs[name] !== undefined && !notebook.inputs?.includes(name))
+        throw new Error(
+          `notebook "${notebook.name}" reads no ${name}; it reads ${notebook.inputs?.join(', ') || 'no inputs'}`,
+        );
+    for (const name of Object.keys(settings))
+      if (!notebook.settings || !Object.hasOwn(notebook.settings, name))
+        throw new Error(
+          `notebook "${notebook.name}" has no setting "${name}"; it has ${Object.keys(notebook.settings ?? {}).join(', ') || 'none'}`,
+        );
+    this.notebook = notebook;
+    this.model = model;
+    this.inputs = inputs;
+    this.quick = quick;
+    this.signal = signal;
+    this.#options = options;
+    const { config, gpu, processing } = model;
+    const flags = Object.entries(processing).flatMap(([flag, on]) => (on ? [flag] : []));
+    this.report = new Report({
+      title: notebook.title,
+      about: notebook.about,
+      facts: {
+        model: `${modelName(config.name)}, ${config.nLayers} layers × ${config.nHeads} heads`,
+        processing: flags.join(', ') || 'none: raw weights',
+        adapter: gpu.adapter.text,
+        ...(quick && { version: 'quick' }),
+      },
+    });
+  }
+
+  /** Whether the model is the shipped one, which has four layers. */
+  get tiny(): boolean {
+    return modelName(this.model.config.name) === 'tiny';
+  }
+
+  /** A setting that is a whole number from 1. @throws when it is none */
+  count(name: string): number {
+    const value = this.setting(name);
+    const n = Number(value);
+    if (Number.isInteger(n) && n >= 1) return n;
+    throw new Error(`${this.notebook.name}: ${name} ${value}: a whole number from 1 is needed`);
+  }
+
+  /** A setting, as it was given or as the notebook has it. */
+  setting(name: string): number | string {
+    const { usual, quick = usual, tiny = usual } = this.notebook.settings![name];
+    return this.#options.settings?.[name] ?? (this.quick ? quick : this.tiny ? tiny : usual);
+  }
+
+  /** Begins a section, called as in the notebook. */
+  section(title: string, about = ''): void {
+    this.signal?.throwIfAborted();
+    this.report.section(title, about);
+  }
+
+  /** Lines of text. */
+  print(...lines: readonly string[]): void {
+    this.report.text(lines.flatMap((line) => line.split('\n')));
+  }
+
+  /** A sentence for the head of the page. */
+  found(sentence: string): void {
+    this.report.findings.push(sentence);
+  }
+
+  /** A sentence about what is left out, or is not as in the published notebook, and why. */
+  note(...sentences: readonly string[]): void {
+    this.report.notes.push(...sentences);
+  }
+
+  /** A table; with `file`, also as CSV, with numbers as they are. */
+  table(
+    heads: readonly string[],
+    rows: readonly (readonly TableCell[])[],
+    { file, show = rows.length, digits = 4 }: { file?: string; show?: number; digits?: number } = {},
+  ): void {
+    const cell = (value: TableCell) =>
+      typeof value === 'number' && !Number.isInteger(value) ? value.toFixed(digits) : String(value);
+    const shown = rows.slice(0, show).map((row) => row.map(cell));
+    if (rows.length > show) shown.push(heads.map((_, i) => (i ? '' : `… ${rows.length - show} more`)));
+    this.report.table(heads, shown);
+    if (file) this.report.file(`${file}.csv`, csvText(heads, rows));
+  }
+
+  /** A figure, or a result that is drawn by its axes and written as CSV; with its title, or all options. */
+  figure(file: string, drawn: Figure | Labelled, options: NotebookFigure | string = {}): void {
+    const given: NotebookFigure = typeof options === 'string' ? { title: options } : options;
+    const { csv = true, title, about, beside, lines, ...how } = given;
+    if (!('values' in drawn)) {
+      this.report.figure(file, drawn, { title, about, beside, lines });
+      return;
+    }
+    const picture = figure(drawn, { title, ...how });
+    const small = drawn.shape.length <= 2 && drawn.values.length <= 390;
+    this.report.figure(file, picture, { title, about, beside, lines: lines ?? small });
+    if (csv) this.csv(file, drawn);
+  }
+
+  /**
+   * Attention of some heads side by side, on a prompt; with `all`, on the page also that of every head, to choose from.
+   * @param patterns as `attentionPatterns` gives them
+   * @param heads `L9H9`, and what is said of it
+   */
+  attention(
+    file: string,
+    patterns: Labelled,
+    heads: readonly Pick<Entry, 'name' | 'value'>[],
+    { title, about = '', all = false }: { title: string; about?: string; all?: boolean },
+  ): void {
+    if (!heads.length) {
+      this.print(`${title}: none`);
+      return;
+    }
+    const one = picked(
+      oneAxisOfHeads(patterns),
+      'head',
+      heads.map((h) => h.name),
+    );
+    const labels = heads.map((h) => `${h.name} ${exact(h.value, { sign: true })}`);
+    const shown = labelled(one.values, [{ name: 'head', labels }, ...one.axes.slice(1)], { ...one.meta });
+    const how = { scale: 'sequential', hue: hues.attention, max: 1, lines: false } as const;
+    this.figure(file, shown, {
+      title,
+      about,
+      meaning: 'attention from the row’s token to the column’s',
+      ...how,
+    });
+    if (!all) return;
+    const [layers, count, n] = patterns.shape;
+    const [layer, head] = heads[0].name.match(/\d+/g)!.map(Number);
+    const pattern = labelled(one.values.slice(0, n * n), patterns.axes.slice(2), { ...patterns.meta });
+    const html = attentionFigure({ pattern, layer, head, layers, heads: count, all: patterns.values });
+    this.html(
+      'Attention of all heads',
+      'Point at a token to see where the head looks; click a head to see another.',
+      html,
+    );
+  }
+
+  /**
+   * Attribution beside what patching gives, site by site: both maps on one scale, how well they agree, and a scatter plot each.
+   * @param attributed site × …, as `exact`; maps of more than three axes are CSV only
+   */
+  agreement(file: string, title: string, attributed: Labelled, exact: Labelled): void {
+    const max = Math.max(1, ...exact.values.map(Math.abs));
+    for (const [name, word, map] of [
+      ['exact', 'Activation', exact],
+      ['attributed', 'Attribution', attributed],
+    ] as const)
+      if (map.shape.length > 3) this.csv(`${file}-${name}`, map);
+      else this.figure(`${file}-${name}`, map, { title: `${word} Patching: ${title}`, max });
+    const [a, e] = [slices(attributed, 0), slices(exact, 0)];
+    const rows = exact.axes[0].labels.map((site, i) => {
+      const { pearson, spearman, signs, maxError, worst } = agreement(a[i], e[i], { worst: 1 });
+      return [site, pearson, spearman, signs, maxError, worst[0]?.name ?? '–'];
+    });
+    const heads = ['site', 'correlation', 'of ranks', 'same sign', 'largest error', 'at'];
+    this.table(heads, rows, { digits: 3, file: `${file}-agreement` });
+    exact.axes[0].labels.forEach((site, i) => {
+      const words = { title: `Attribution vs Activation Patching: ${title}, ${site}` };
+      const drawn = scatterFigure(e[i], a[i], { ...words, captions: ['patching', 'attribution'] });
+      this.figure(`${file}-${site}`, drawn, { ...words, lines: false, beside: true });
+    });
+  }
+
+  /** A result as CSV. */
+  csv(file: string, result: Labelled): void {
+    this.report.file(`${file}.csv`, toCsv(result));
+  }
+
+  /** Any other file. */
+  file(name: string, text: string): void {
+    this.report.file(name, text);
+  }
+
+  /** HTML for the page, and nothing for the terminal. */
+  html(title: string, about: string, html: string): void {
+    this.report.html(title, about, html);
+  }
+
+  /** Runs something long. */
+  async step<T>(name: string, run: (options: StepOptions) => T | Promise<T>): Promise<T> {
+    const { onProgress, onStep, signal } = this.#options;
+    signal?.throwIfAborted();
+    onProgress?.(name, 0, 1);
+    try {
+      return await run({ onProgress: (done, total) => onProgress?.(name, done, total), signal });
+    } finally {
+      onStep?.(name);
+    }
+  }
+
+  /** The record of a long step; undefined where nothing is recorded. */
+  record(step: string): { readonly record?: RecordStore } {
+    const store = this.#options.record?.(step);
+    return store ? { record: store } : {};
+  }
+}
+
+/** A notebook's report, and what it computed. */
+export interface NotebookResult {
+  readonly report: Report;
+  /** As its `run` returned it. */
+  readonly computed: unknown;
+}
+
+/**
+ * Runs a notebook on a model that was loaded with its `load`.
+ * @throws for inputs and settings that it does not have, and what its steps throw
+ */
+export async function runNotebook(
+  notebook: Notebook,
+  model: HookedTransformer,
+  options: NotebookOptions = {},
+): Promise<NotebookResult> {
+  const x = new NotebookRun(notebook, model, options);
+  const computed = await notebook.run(x);
+  return { report: x.report, computed };
+}

@@ -1,0 +1,255 @@
+/**
+ * What a notebook says: sections of text, tables and figures, with findings at the head. Nothing is written or printed here: a report
+ * gives lines for a terminal (a summary, or everything), a page that loads nothing, and files by name.
+ */
+
+import type { Figure } from '../plots/drawing.js';
+import { page as pageHtml, type Section } from '../plots/page.js';
+import { paint, type TerminalOptions } from '../plots/terminal.js';
+import { displayWidth, escapeHtml } from '../plots/text.js';
+import { columns, htmlTable } from './tables.js';
+
+/** Of a section. */
+type Block =
+  | { readonly kind: 'text'; readonly lines: readonly string[] }
+  | {
+      readonly kind: 'table';
+      readonly heads: readonly string[];
+      readonly rows: readonly (readonly string[])[];
+    }
+  | { readonly kind: 'html'; readonly title: string; readonly about: string; readonly html: string }
+  | {
+      readonly kind: 'figure';
+      readonly file: string;
+      readonly figure: Figure;
+      readonly title: string;
+      readonly about: string;
+      readonly beside: boolean;
+      readonly lines: boolean;
+    };
+
+/** A part of a report. */
+interface Part {
+  readonly title: string;
+  readonly about: string;
+  readonly blocks: Block[];
+  readonly files: string[];
+}
+
+/** What a report is told at its beginning. */
+export interface ReportHead {
+  readonly title: string;
+  readonly about: string;
+  /** Model, processing, adapter and prompts, by name. */
+  readonly facts: Readonly<Record<string, string>>;
+}
+
+/** How a report is drawn. */
+export interface ReportPage {
+  /** HTML at the end: how the page is made again. */
+  readonly footer?: string;
+  /** Pixels, at 1280 wide, that sections may take as the page opens; those below are folded. Default 9000. */
+  readonly height?: number;
+}
+
+/** Sections of a terminal's summary show this many lines of text at most. */
+const FEW = 2;
+
+/** Gathers what a notebook says. */
+export class Report {
+  readonly head: ReportHead;
+  readonly findings: string[] = [];
+  /** What is left out, or differs from the published notebook, and why. */
+  readonly notes: string[] = [];
+  readonly #parts: Part[] = [];
+  readonly #texts = new Map<string, string>();
+  readonly #figures = new Map<string, Figure>();
+
+  constructor(head: ReportHead) {
+    this.head = head;
+  }
+
+  /** Begins a section. */
+  section(title: string, about = ''): void {
+    this.#parts.push({ title, about, blocks: [], files: [] });
+  }
+
+  /** Text as it is, in a fixed-width type. */
+  text(lines: readonly string[]): void {
+    this.#part.blocks.push({ kind: 'text', lines });
+  }
+
+  /** A table; the first column is numbers or names, the second text. */
+  table(heads: readonly string[], rows: readonly (readonly string[])[]): void {
+    this.#part.blocks.push({ kind: 'table', heads, rows });
+  }
+
+  /** HTML that is a page's only, such as attention of all heads. */
+  html(title: string, about: string, html: string): void {
+    this.#part.blocks.push({ kind: 'html', title, about, html });
+  }
+
+  /** A figure, which becomes files of that name. @throws when another figure has the name */
+  figure(
+    file: string,
+    figure: Figure,
+    { title = figure.title, about = '', beside = widthOf(figure) <= BESIDE, lines = true }: FigureWords = {},
+  ): void {
+    if (this.#figures.has(file))
+      throw new Error(`two figures are called "${file}": one would overwrite the other`);
+    this.#figures.set(file, figure);
+    this.#part.files.push(`${file}.svg`);
+    this.#part.blocks.push({ kind: 'figure', file, figure, title, about, beside, lines });
+  }
+
+  /** A file. @throws when another has the name */
+  file(name: string, text: string): void {
+    if (this.#texts.has(name))
+      throw new Error(`two files are called "${name}": one would overwrite the other`);
+    this.#texts.set(name, text);
+    this.#part.files.push(name);
+  }
+
+  get #part(): Part {
+    if (!this.#parts.length) this.section(this.head.title);
+    return this.#parts.at(-1)!;
+  }
+
+  /** Texts by file name. */
+  get texts(): ReadonlyMap<string, string> {
+    return this.#texts;
+  }
+
+  /** Figures by file name without ending. */
+  get figures(): ReadonlyMap<string, Figure> {
+    return this.#figures;
+  }
+
+  /** Lines for a terminal: a summary with findings, what is left out, and what each section has; or everything. */
+  lines(screen: TerminalOptions = {}, { verbose = false } = {}): string[] {
+    const { width = 80, depth = 1 } = screen;
+    const bold = (text: string) => paint(text, { bold: true }, depth);
+    const list = (items: readonly string[]) =>
+      items.flatMap((item) => wrapped(item, width - 4).map((line, i) => `${i ? '    ' : '  • '}${line}`));
+    const facts = Object.entries(this.head.facts).map(([name, value]) => `${name}: ${value}`);
+    const out = [bold(this.head.title), ...facts.flatMap((fact) => wrapped(fact, width))];
+    if (verbose) for (const part of this.#parts) out.push('', bold(part.title), ...linesOf(part, screen));
+    if (this.findings.length) out.push('', bold('Found'), ...list(this.findings));
+    if (this.notes.length) out.push('', bold('Left out, or not as published'), ...list(this.notes));
+    if (!verbose) {
+      out.push('', bold('Sections'));
+      this.#parts.forEach((part, i) => {
+        const files =
+          part.files.length > 6
+            ? [...part.files.slice(0, 5), `and ${part.files.length - 5} more files`]
+            : part.files;
+        const text = [part.title, ...(files.length ? [`→ ${files.join(', ')}`] : [])].join('  ');
+        wrapped(text, width - 5).forEach((line, k) => {
+          out.push(`${k ? '    ' : `${i + 1}`.padStart(3)} ${line}`);
+        });
+        const texts = part.blocks.flatMap((b) => (b.kind === 'text' && b.lines.length <= FEW ? b.lines : []));
+        for (const line of texts.slice(0, FEW)) out.push(...wrapped(line, width - 5).map((l) => `     ${l}`));
+      });
+    }
+    return out;
+  }
+
+  /** A page of its own, with contents and sections that fold. */
+  page({ footer = '', height = 9000 }: ReportPage = {}): string {
+    const { title, about, facts } = this.head;
+    const items = (list: readonly string[], more = '') =>
+      list.length
+        ? `<ul class="findings${more}">${list.map((x) => `<li>${escapeHtml(x)}</li>`).join('')}</ul>`
+        : '';
+    const line = Object.entries(facts)
+      .map(([name, value]) => `<span><b>${escapeHtml(name)}</b>${escapeHtml(value)}</span>`)
+      .join('');
+    let used = 0;
+    const sections = this.#parts.map((part): Section => {
+      const figure = partHtml(part);
+      used += heightOf(figure);
+      return { title: part.title, about: escapeHtml(part.about), figure, source: {}, open: used <= height };
+    });
+    const intro = `<p class="source own">${line}</p>${items(this.findings)}${items(this.notes, ' quiet')}`;
+    return pageHtml({ title, lead: escapeHtml(about), intro, sections, contents: true, footer });
+  }
+}
+
+/** A figure's words, and where it stands. */
+export interface FigureWords {
+  readonly title?: string;
+  readonly about?: string;
+  /** Beside the figure before it, if that is beside too. Default: where it is narrow. */
+  readonly beside?: boolean;
+  /** Drawn in a terminal's full output. Default true. */
+  readonly lines?: boolean;
+}
+
+function linesOf(part: Part, screen: TerminalOptions): string[] {
+  return part.blocks.flatMap((block) => {
+    if (block.kind === 'text') return [...block.lines];
+    if (block.kind === 'table') return columns([block.heads, ...block.rows]);
+    if (block.kind === 'html') return [];
+    return ['', block.title, ...(block.lines ? block.figure.lines(screen) : [`(${block.file}.svg)`])];
+  });
+}
+
+function partHtml(part: Part): string {
+  const out: string[] = [];
+  let row: string[] = [];
+  const close = () => {
+    if (row.length) out.push(`<div class="beside">${row.join('')}</div>`);
+    row = [];
+  };
+  for (const block of part.blocks) {
+    if (block.kind !== 'figure' || !block.beside) close();
+    if (block.kind === 'text') out.push(`<pre>${escapeHtml(block.lines.join('\n'))}</pre>`);
+    else if (block.kind === 'table') out.push(htmlTable(block.heads, block.rows));
+    else {
+      const { title, about } = block;
+      const drawn = block.kind === 'html' ? block.html : block.figure.section().figure;
+      const source = block.kind === 'html' ? {} : block.figure.section().source;
+      const facts = Object.entries(source)
+        .filter(([name]) => !SHARED.has(name))
+        .map(([name, value]) => `<span><b>${escapeHtml(name)}</b>${escapeHtml(value)}</span>`)
+        .join('');
+      const head = title && title !== part.title ? `<h3>${escapeHtml(title)}</h3>` : '';
+      const words = `${head}${about && `<p>${escapeHtml(about)}</p>`}${drawn}<p class="source own">${facts}</p>`;
+      if (block.kind === 'figure' && block.beside) row.push(`<div>${words}</div>`);
+      else out.push(words);
+    }
+  }
+  close();
+  return out.join('\n');
+}
+
+/** Facts that the head of the page has, of all figures. */
+const SHARED = new Set(['model', 'hash', 'processing', 'adapter']);
+
+/** About how many pixels a section takes: pictures, rows of tables, lines of text. */
+function heightOf(html: string): number {
+  const pictures = [...html.matchAll(/<svg[^>]* height="(\d+)"/g)].reduce(
+    (sum, [, h]) => sum + Number(h) + 70,
+    0,
+  );
+  const count = (pattern: RegExp) => html.match(pattern)?.length ?? 0;
+  return 110 + pictures + 30 * count(/<tr>/g) + 20 * count(/<br>|\n/g) + 60 * count(/<p>|<h3>/g);
+}
+
+/** Pictures up to this width stand beside each other. */
+const BESIDE = 520;
+
+/** Pixels of a picture. */
+const widthOf = (figure: Figure): number =>
+  Number(/<svg[^>]* width="(\d+)"/.exec(figure.section().figure)?.[1] ?? Infinity);
+
+/** Words in lines of a width. */
+function wrapped(text: string, width: number): string[] {
+  const lines: string[] = [];
+  for (const word of text.split(' ')) {
+    const longer = lines.length ? `${lines.at(-1)} ${word}` : word;
+    if (lines.length && displayWidth(longer) <= width) lines[lines.length - 1] = longer;
+    else lines.push(word);
+  }
+  return lines;
+}
