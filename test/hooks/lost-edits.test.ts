@@ -29,7 +29,14 @@ const runs: [string, (at: string, hook: Hook) => Promise<unknown>][] = [
 const lost: [string, string, Hook][] = [
   ['mul', 'blocks.0.hook_mlp_out', (x) => void x.mul(0)],
   ['set by name', 'blocks.0.attn.hook_z', (z) => void z.set({ head: 1 }, 0)],
-  ['set, and the activation itself returned', 'blocks.0.attn.hook_z', (z) => void z.set({ head: 1 }, 0) ?? z],
+  [
+    'set, and the activation itself returned',
+    'blocks.0.attn.hook_z',
+    (z) => {
+      z.set({ head: 1 }, 0);
+      return z;
+    },
+  ],
   ['a chain', 'blocks.0.hook_resid_pre', (x) => void x.mul(2).add(1)],
   ['a function', 'blocks.0.hook_resid_pre', (x) => void x.map('exp')],
   [
