@@ -64,7 +64,7 @@ export function editsOf(
       return pointsOf(own, setting.config).flatMap((name) => editsAt(name, own, within, later));
     } catch (e) {
       const told = typeof intervention?.at === 'string' ? describeIntervention(intervention) : '';
-      const which = told && ` (${shown(told, 80)})`;
+      const which = told && ` (${shown(told, 100)})`;
       throw new Error(brief(`${what}, intervention ${i}${which}: ${(e as Error).message}`));
     }
   });

@@ -5,6 +5,7 @@
  */
 
 import { fileError, quoted, shownJson } from '../weights/messages.js';
+import { duplicateKey } from '../weights/text.js';
 import { is, needed, options, signatures } from './check.js';
 import type { RunValues } from './counterfactuals.js';
 
@@ -27,7 +28,7 @@ export interface RecordHeader {
   /** Tells sweeps apart: model, prompts, interventions, metric. */
   readonly fingerprint: string;
   readonly cells: number;
-  /** What the cells need to be shown: labels, axes, provenance. */
+  /** What the cells need to be shown: labels, axes, provenance. `lengths: 'differ'`: cells have as many values as they need. */
   readonly about: Readonly<Record<string, unknown>>;
 }
 
@@ -66,7 +67,7 @@ export const recordLine = (entry: RecordHeader | RecordCell | { readonly runs: R
  * Reads lines of a record. Lines that were cut off are dropped: such a cell runs again.
  * @param what names the record in messages
  * @throws when it is not a record, or something else than a cut damaged it: a value that is no number, a cell or the runs
- *   twice with different values, cells with more values than others. The message names the line.
+ *   twice with different values, cells with more values than others where all must have as many. The message names the line.
  */
 export function readRecord(lines: readonly string[], what = 'record'): RecordContent {
   const cells = new Map<number, readonly number[]>();
@@ -81,6 +82,7 @@ export function readRecord(lines: readonly string[], what = 'record'): RecordCon
       if (isCut(line)) continue;
       throw fileError(where, `no line of a record: ${quoted(line)}`);
     }
+    if (duplicateKey(line, 1) !== undefined) throw fileError(where, `a key is there twice: ${quoted(line)}`);
     if (!header) header = readHeader(entry, line, what);
     else if (entry.glassbox === 'sweep') {
       if (entry.fingerprint !== header.fingerprint || entry.cells !== header.cells)
@@ -95,7 +97,7 @@ export function readRecord(lines: readonly string[], what = 'record'): RecordCon
         throw fileError(where, `no cell of a sweep with ${header.cells}: ${quoted(line)}`);
       const numbers = readNumbers(value, where);
       width ??= numbers.length;
-      if (numbers.length !== width)
+      if (numbers.length !== width && header.about.lengths !== 'differ')
         throw fileError(where, `cell ${index} has ${numbers.length} values, and others have ${width}`);
       checkCell(cells, index, numbers, where);
       cells.set(index, numbers);

@@ -23,6 +23,7 @@ import { positionLabels } from './provenance.js';
 import { type Axis, type Labelled, labelled } from './result.js';
 
 const takes = signatures({
+  headNames: { config: is.config },
   attributeResidual: { model: is.model, options: ATTRIBUTION },
   attributeLayerOutputs: { model: is.model, options: ATTRIBUTION },
   attributeHeadOutputs: { model: is.model, options: ATTRIBUTION },
@@ -168,8 +169,10 @@ const map = (runs: AttributionRuns, values: Float32Array, axes: readonly Axis[],
 const heads = (model: HookedTransformer): Axis => ({ name: 'head', labels: headNames(model.config) });
 
 /** `L0H0`, `L0H1`, … */
-export const headNames = ({ nLayers, nHeads }: { nLayers: number; nHeads: number }): string[] =>
-  Array.from({ length: nLayers * nHeads }, (_, i) => `L${Math.floor(i / nHeads)}H${i % nHeads}`);
+export const headNames = takes.headNames(
+  ({ nLayers, nHeads }: { nLayers: number; nHeads: number }): string[] =>
+    Array.from({ length: nLayers * nHeads }, (_, i) => `L${Math.floor(i / nHeads)}H${i % nHeads}`),
+);
 
 /** @throws where prompts have no common positions. */
 function positions({ model, pair }: AttributionRuns, name: string): Axis {

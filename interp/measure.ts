@@ -1,10 +1,20 @@
 /** A metric on prompts as they are. */
 
 import type { TextInput } from '../engine/text.js';
+import { is, options, signatures } from '../hooks/check.js';
 import { readInput } from '../hooks/input.js';
 import { measuredRun } from '../hooks/measured-run.js';
 import type { Metric } from '../hooks/metric.js';
 import type { HookedTransformer } from '../hooks/model.js';
+
+const takes = signatures({
+  measure: {
+    model: is.model,
+    input: is.prompts,
+    metric: is.metric,
+    options: options<{ readonly prependBos?: boolean }>({ prependBos: is.boolean }),
+  },
+});
 
 /** A metric's values. */
 export interface Measured {
@@ -18,7 +28,7 @@ export interface Measured {
  * Evaluates a metric, such as `logitDiff(' Mary', ' John')`, on a prompt or several.
  * @throws when a prompt cannot be read, or the metric compares with other runs (`kl`)
  */
-export async function measure(
+export const measure = takes.measure(async function measure(
   model: HookedTransformer,
   input: TextInput,
   metric: Metric,
@@ -27,4 +37,4 @@ export async function measure(
   const { tokens } = readInput(model, input, { prependBos });
   const { value, prompts } = await measuredRun(model, tokens, metric, []);
   return { value, prompts: Array.from(prompts) };
-}
+});

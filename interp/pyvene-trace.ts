@@ -91,6 +91,7 @@ const PYVENE = options<PyveneTraceOptions>({
 
 const takes = signatures({
   pyveneTrace: { model: is.model, options: PYVENE },
+  pyveneTopVals: { list: is.listOf(is.having('a token', 'text', 'prob'), 'tokens, [{ text, prob }]') },
   pyveneCsv: { trace: is.having('a trace, as pyveneTrace gives it', 'prob') },
 });
 
@@ -157,11 +158,13 @@ export const pyveneCsv = takes.pyveneCsv(function pyveneCsv({ prob }: Pick<Pyven
 });
 
 /** The most probable tokens as pyvene's `top_vals` prints them: every blank as `_`, line feeds as `\n`, padded to 20, p in full. */
-export const pyveneTopVals = (list: readonly Pick<LensToken, 'text' | 'prob'>[]): string[] =>
-  list.map(({ text, prob }) => {
-    const token = text.replaceAll(' ', '_').replaceAll('\n', '\\n');
-    return `${token.padEnd(20)} ${pythonFloat(Math.fround(prob))}`;
-  });
+export const pyveneTopVals = takes.pyveneTopVals(
+  (list: readonly Pick<LensToken, 'text' | 'prob'>[]): string[] =>
+    list.map(({ text, prob }) => {
+      const token = text.replaceAll(' ', '_').replaceAll('\n', '\\n');
+      return `${token.padEnd(20)} ${pythonFloat(Math.fround(prob))}`;
+    }),
+);
 
 /** A number as Python's `repr` writes it. */
 function pythonFloat(x: number): string {

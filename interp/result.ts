@@ -1,6 +1,19 @@
 /** What every method returns: numbers that know their axes. */
 
+import { is, optional, signatures } from '../hooks/check.js';
 import { notFinite } from '../weights/finite.js';
+
+const takes = signatures({
+  labelled: {
+    values: {
+      what: 'a Float32Array',
+      is: (v) => Object.prototype.toString.call(v) === '[object Float32Array]',
+    },
+    axes: is.listOf(is.having('an axis, { name, labels }', 'name', 'labels'), 'axes, [{ name, labels }]'),
+    meta: is.plainObject,
+    missing: optional(is.oneOf('refused', 'allowed')),
+  },
+});
 
 /** One axis of a result. */
 export interface Axis {
@@ -24,7 +37,7 @@ export interface Labelled {
  * @param missing `'allowed'`: some cells have no number, which is NaN
  * @throws when the values do not fill it, or one is NaN or infinite: the error names the cell
  */
-export function labelled(
+export const labelled = takes.labelled(function labelled(
   values: Float32Array,
   axes: readonly Axis[],
   meta: Record<string, unknown>,
@@ -36,7 +49,7 @@ export function labelled(
   if (bad >= 0 && missing === 'refused') throw notFinite(cellOf(axes, bad, meta), values[bad]);
   if (values.length !== size) throw new Error(`${values.length} values for axes of ${shape.join(' × ')}`);
   return { values, shape, axes, meta };
-}
+});
 
 /**
  * What a cell is called: `L9H9`, `L0 · 10:␣Mary`.

@@ -1,13 +1,32 @@
 /** Causal traces of many facts, with a record: hours on a large model, which may be stopped and go on. */
 
+import { is, options, signatures } from '../hooks/check.js';
 import type { HookedTransformer } from '../hooks/model.js';
 import type { RecordStore } from '../hooks/record.js';
 import { recordedItems } from '../hooks/record-cells.js';
-import { type CausalTrace, type CausalTraceOptions, causalTrace, type WrongAnswer } from './causal-trace.js';
+import {
+  CAUSAL_TRACE,
+  type CausalTrace,
+  type CausalTraceOptions,
+  causalTrace,
+  type WrongAnswer,
+} from './causal-trace.js';
 import type { Fact } from './facts.js';
 import { provenance } from './provenance.js';
 import { labelled } from './result.js';
 import { textOf, traceAxes } from './trace-grid.js';
+
+const { prompt: _p, subject: _s, expect: _e, gaussian: _g, ...OF_EACH } = CAUSAL_TRACE;
+const takes = signatures({
+  traceFacts: {
+    model: is.model,
+    facts: is.listOf(
+      is.having('a fact', 'prompt', 'subject', 'attribute'),
+      'facts, [{ prompt, subject, attribute }]',
+    ),
+    options: options<TraceFactsOptions>({ ...OF_EACH, record: is.record }),
+  },
+});
 
 /** Options of `traceFacts`: those of each trace, but for what the facts say. */
 export interface TraceFactsOptions
@@ -23,7 +42,7 @@ export interface TraceFactsOptions
  * @returns a trace a fact, or the wrong answer that the model gives
  * @throws what `causalTrace` throws, and when the record is of something else
  */
-export async function traceFacts(
+export const traceFacts = takes.traceFacts(async function traceFacts(
   model: HookedTransformer,
   facts: readonly Fact[],
   { record, onProgress, signal, ...options }: TraceFactsOptions = {},
@@ -44,7 +63,7 @@ export async function traceFacts(
     trace(facts[i]).then((found) => [numbersOf(found)]),
   );
   return rows.map((row, i) => traceOf(model, facts[i], options, row!));
-}
+});
 
 /** Correct, answer, p(answer); of a trace also the low score, noise, subject, window, positions, and the scores. */
 function numbersOf(found: CausalTrace | WrongAnswer): number[] {

@@ -4,7 +4,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import tty from 'node:tty';
 import type { ColourDepth, TerminalOptions } from '../interp/plots/terminal.js';
 import { bar } from '../interp/plots/terminal.js';
-import { printable } from '../weights/shown.js';
+import { printable, shown } from '../weights/shown.js';
 import { parseJson } from '../weights/text.js';
 
 /** The command line was wrong: exit code 2, and the message says so. */
@@ -117,8 +117,12 @@ export function timeLeft(elapsedMs: number, done: number, total: number): string
   return `${duration((elapsedMs * (total - done)) / done)} left`;
 }
 
-/** A bar on stderr with the time left; without a terminal a plain line, every ten seconds. */
-export function progress(label: string, stream: ProgressStream = process.stderr): Progress {
+/**
+ * A bar on stderr with the time left; without a terminal a plain line, every ten seconds.
+ * @param what is done; a name from outside may be in it
+ */
+export function progress(what: string, stream: ProgressStream = process.stderr): Progress {
+  const label = shown(what);
   const started = performance.now();
   let drawn = started;
   let visible = false;

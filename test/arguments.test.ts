@@ -88,6 +88,7 @@ const { cache } = await model.runWithCache(T);
 const tensor = cache.get('resid_post', 1);
 const metric = glassbox.logitDiff(1, 2);
 const edges = glassbox.EdgeList.of(model.config, [['input', 'logits']]);
+const report = new glassbox.Report({ title: '', about: '', facts: {} });
 const result = await glassbox.headScores(model, { kind: 'previous', batch: 1, length: 3, prependBos: false });
 
 /** Right arguments before the options, of every function that has options. */
@@ -111,6 +112,7 @@ const BEFORE: Readonly<Record<string, readonly unknown[]>> = {
   edgeLines: [edges],
   embeddingNoise: [model, 0.1],
   figure: [result],
+  fitPairs: [model, [{ clean: 'a' }]],
   hookNames: [model.config],
   inputAttribution: [model, T],
   kl: ['base'],
@@ -121,6 +123,8 @@ const BEFORE: Readonly<Record<string, readonly unknown[]>> = {
   loss: [],
   lossGradients: [model, [T]],
   lossPerToken: [model, T],
+  measure: [model, T, metric],
+  namedPositions: [model, T, {}],
   nextTokenTable: [model, T],
   nextTokens: [model, T],
   perplexity: [model, 'text'],
@@ -130,15 +134,20 @@ const BEFORE: Readonly<Record<string, readonly unknown[]>> = {
   randomWeights: [model.config],
   rank: [1],
   resumeTraining: ['folder'],
+  runNotebook: [{ name: 'a', title: '', about: '', run: async () => {} }, model],
   saveModel: [model, 'folder'],
+  saveReport: [report, 'folder'],
   saveSafetensors: ['file', {}],
   runWithInterventions: [model, T, []],
   scatterFigure: [result, result],
   scoreTexts: [model, []],
   signedHeads: [result],
+  stackLogitDiff: [cache, { stack: tensor, labels: [] }],
   steeringVector: [model, T, T],
+  strongest: [result, 1],
   testPrompt: [model, T, 'a'],
   tokenFigure: [result],
+  traceFacts: [model, []],
   traceFigure: [{ scores: result, lowScore: 0, answer: {} }],
   averageFigure: [{ effect: result, band: result }],
   writeSafetensors: [{}],

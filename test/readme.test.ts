@@ -44,7 +44,7 @@ needsTiny('the first example prints the shape of a pattern and a labelled map', 
   ];
   assert.is(shape.length, 4);
   assert.is(shape[2], 15);
-  assert.is(tokens[10], '10:␣Mary');
+  assert.is(tokens[10], '10:␣John | ␣Mary');
   assert.is(values.length, layers.length * tokens.length);
 });
 

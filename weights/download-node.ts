@@ -16,13 +16,13 @@ import { bareEtag } from './hub.js';
 import { isContentHash } from './paths.js';
 import { type OnLoadProgress, progressCounter } from './progress.js';
 import { type Answer, bodyLength, type RequestOptions, refusal, request } from './request.js';
-import { NetworkError, ShortBodyError, withRetries } from './retry.js';
+import { NetworkError, type RetryOptions, ShortBodyError, withRetries } from './retry.js';
 import { shown, shownUrl } from './shown.js';
 
 /** What to fetch, where to put it, and what it must be. */
 export interface Download {
   url: string;
-  how: RequestOptions;
+  how: RequestOptions & RetryOptions;
   /** Where the file shall be. */
   blob: string;
   /** SHA-256 or git blob SHA-1 of the contents, in hex; otherwise it is not checked. */

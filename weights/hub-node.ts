@@ -17,7 +17,7 @@ import { accessToken, isSet } from './login-node.js';
 import { isCommit, safePath, safeRevision } from './paths.js';
 import type { HubStore, LoadOptions } from './platform.js';
 import { type Answer, parseUrl, type RequestOptions, refusal, request } from './request.js';
-import { HttpError, isPassing, withRetries } from './retry.js';
+import { HttpError, isPassing, type RetryOptions, withRetries } from './retry.js';
 import { shown, shownUrl } from './shown.js';
 
 /** The Hub with Python's cache folder. */
@@ -26,7 +26,8 @@ export const nodeHub: HubStore = {
     const endpoint = options.endpoint ?? (process.env.HF_ENDPOINT || HUB_ENDPOINT);
     const { origin } = parseUrl(endpoint);
     const value = await accessToken(options.token);
-    const how: RequestOptions = {
+    const how: RequestOptions & RetryOptions = {
+      delay: options.delay,
       token: value === undefined ? undefined : { value, origin },
       timeoutMs: options.timeoutMs,
       signal: options.signal,
@@ -50,7 +51,7 @@ class CachedRepo implements FileSource {
   readonly #repo: string;
   readonly #cache: RepoCache;
   readonly #endpoint: string;
-  readonly #how: RequestOptions;
+  readonly #how: RequestOptions & RetryOptions;
   readonly #options: LoadOptions;
   readonly #revision: string;
   /** Fixed by the first file, so that all files are of one commit. */
@@ -61,7 +62,13 @@ class CachedRepo implements FileSource {
   #offline: string | undefined;
   #offlineCause: unknown;
 
-  constructor(repo: string, cache: RepoCache, endpoint: string, how: RequestOptions, options: LoadOptions) {
+  constructor(
+    repo: string,
+    cache: RepoCache,
+    endpoint: string,
+    how: RequestOptions & RetryOptions,
+    options: LoadOptions,
+  ) {
     this.name = repo;
     this.#repo = repo;
     this.#cache = cache;

@@ -11,7 +11,7 @@ import { blobFile } from './files-blob.js';
 import { openUrl, type UrlOptions } from './files-web.js';
 import { HUB_ENDPOINT, type HubListing, hubListing, resolveUrl } from './hub.js';
 import { isCommit, isContentHash, isSafePath, safePath, safeRevision } from './paths.js';
-import type { HubStore, LoadOptions } from './platform.js';
+import type { HubStore, LoadOptions, StoreOptions } from './platform.js';
 import { progressCounter } from './progress.js';
 import { parseUrl } from './request.js';
 import { isPassing } from './retry.js';
@@ -54,11 +54,16 @@ interface Snapshot extends HubListing {
 export async function openRepo(
   repo: string,
   cache: CacheStore | null,
-  options: LoadOptions,
+  options: StoreOptions,
 ): Promise<FileSource> {
-  const { endpoint = HUB_ENDPOINT, token, onProgress, signal, timeoutMs } = options;
+  const { endpoint = HUB_ENDPOINT, token, onProgress, signal, timeoutMs, delay } = options;
   const { origin } = parseUrl(endpoint);
-  const how: UrlOptions = { signal, timeoutMs, token: token ? { value: token, origin } : undefined };
+  const how: UrlOptions = {
+    signal,
+    timeoutMs,
+    token: token ? { value: token, origin } : undefined,
+    retry: delay === undefined ? undefined : { delay },
+  };
   const { commit, files, offline } = await findSnapshot(repo, cache, endpoint, how, options);
 
   const open = async (file: string): Promise<RandomAccess | null> => {
@@ -115,7 +120,7 @@ async function findSnapshot(
   let offline = 'localFilesOnly is set';
   if (!localFilesOnly) {
     try {
-      const listing = await hubListing(endpoint, repo, revision, how);
+      const listing = await hubListing(endpoint, repo, revision, { ...how, ...how.retry });
       const entry = { commit: listing.commit, files: [...listing.files] };
       await cache?.put(key, new Response(JSON.stringify(entry))).catch(() => {}); // a full storage keeps nothing
       return listing;

@@ -4,7 +4,7 @@
 
 import { isCommit, isContentHash, isSafePath, safePath } from './paths.js';
 import { bodyLength, type RequestOptions, refusal, request } from './request.js';
-import { NetworkError, ShortBodyError, withRetries } from './retry.js';
+import { NetworkError, type RetryOptions, ShortBodyError, withRetries } from './retry.js';
 import { shown, shownUrl } from './shown.js';
 
 /** A repository of the Hub. */
@@ -177,7 +177,7 @@ export async function hubListing(
   endpoint: string,
   repo: string,
   revision: string,
-  options: RequestOptions,
+  options: RequestOptions & RetryOptions,
 ): Promise<HubListing> {
   const url = `${endpoint.replace(/\/+$/, '')}/api/models/${repo}/revision/${encodeURIComponent(revision)}?blobs=true`;
   return withRetries(async () => {

@@ -41,13 +41,19 @@ export const FILE_OPTIONS = {
   signal,
 } satisfies Spec<LoadOptions>;
 
+/** What a store takes besides what its users may give. */
+export interface StoreOptions extends LoadOptions {
+  /** Milliseconds before a second try, doubling. Default 500; tests wait less. */
+  readonly delay?: number;
+}
+
 /** A local copy of Hub repositories. */
 export interface HubStore {
   /**
    * A repository as a folder; its files are downloaded when they are opened, unless the store already has them.
    * `repo` is `owner/name`, `aliases` are older names under which the store may hold the same model.
    */
-  open(repo: string, aliases: readonly string[], options: LoadOptions): Promise<FileSource>;
+  open(repo: string, aliases: readonly string[], options: StoreOptions): Promise<FileSource>;
 }
 
 /** What `setFilePlatform` registers. */

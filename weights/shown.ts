@@ -44,6 +44,12 @@ export function printable(text: string, { colours = false } = {}): string {
   });
 }
 
+/** JSON of the same meaning without what a terminal would obey: `JSON.stringify` leaves U+007F–U+009F and others as they are. */
+export const printableJson = (json: string): string =>
+  json.replace(UNSEEN, (char) =>
+    char === '\n' ? char : `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  );
+
 /** An address as it may stand in a message: without the query, which may sign a request, and without a password. */
 export function shownUrl(url: string): string {
   if (url.startsWith('data:')) return 'data: URL';

@@ -8,6 +8,7 @@
  * `glassbox seed NAME` runs the five that are shipped, and `--eject` writes one of them as a program of one's own.
  */
 
+import { is, options, signatures } from '../../hooks/check.js';
 import type { LoadOptions } from '../../hooks/load.js';
 import type { HookedTransformer } from '../../hooks/model.js';
 import type { RecordStore } from '../../hooks/record.js';
@@ -26,6 +27,23 @@ import type { PromptPair } from './pairs.js';
 import { type FigureWords, Report } from './report.js';
 import { type Entry, oneAxisOfHeads, picked } from './select.js';
 import { csvText, type TableCell } from './tables.js';
+
+const RUN = options<NotebookOptions>({
+  inputs: is.plainObject,
+  settings: is.plainObject,
+  quick: is.boolean,
+  record: is.callback,
+  onProgress: is.callback,
+  onStep: is.callback,
+  signal: is.signal,
+});
+const takes = signatures({
+  runNotebook: {
+    notebook: is.having('a notebook, { name, title, about, run }', 'name', 'title', 'about', 'run'),
+    model: is.model,
+    options: RUN,
+  },
+});
 
 /** What a researcher brings along instead of a notebook's own prompts. */
 export interface NotebookInputs {
@@ -326,7 +344,7 @@ export interface NotebookResult {
  * Runs a notebook on a model that was loaded with its `load`.
  * @throws for inputs and settings that it does not have, and what its steps throw
  */
-export async function runNotebook(
+export const runNotebook = takes.runNotebook(async function runNotebook(
   notebook: Notebook,
   model: HookedTransformer,
   options: NotebookOptions = {},
@@ -334,4 +352,4 @@ export async function runNotebook(
   const x = new NotebookRun(notebook, model, options);
   const computed = await notebook.run(x);
   return { report: x.report, computed };
-}
+});

@@ -4,9 +4,35 @@
  * out by name.
  */
 
+import { is, optional, options, signatures } from '../../hooks/check.js';
 import type { HookedTransformer } from '../../hooks/model.js';
 import { fileError, quoted } from '../../weights/messages.js';
 import { parseJson, textLines } from '../../weights/text.js';
+
+const FIT = options<FitOptions>({
+  sameLength: is.boolean,
+  none: is.oneOf('throw', 'empty'),
+  patching: is.boolean,
+  prependBos: is.boolean,
+});
+
+const pair = is.having('{ clean, corrupted, answer, wrong }', 'clean');
+const takes = signatures({
+  readPairs: { text: is.text, name: is.text, needs: optional(is.texts) },
+  readList: { text: is.text, name: is.text },
+  firstToken: { model: is.model, text: is.text },
+  fitPairs: {
+    model: is.model,
+    pairs: is.listOf(pair, 'a list of pairs, [{ clean, corrupted, answer, wrong }]'),
+    options: FIT,
+  },
+  namedPositions: {
+    model: is.model,
+    prompt: is.prompt,
+    words: { ...is.plainObject, what: 'words or positions by name, { name: 1, is: " is" }' },
+    options: options<{ readonly prependBos?: boolean }>({ prependBos: is.boolean }),
+  },
+});
 
 /** A prompt with its counterpart and both answers. */
 export interface PromptPair {
@@ -27,7 +53,7 @@ const FIELDS = ['corrupted', 'answer', 'wrong'] as const;
  * @param needs fields besides `clean` that every line must have
  * @throws when a line is no JSON, lacks a text, or there is no line
  */
-export function readPairs(
+export const readPairs = takes.readPairs(function readPairs(
   text: string,
   name: string,
   needs: readonly (typeof FIELDS)[number][] = [],
@@ -44,14 +70,14 @@ export function readPairs(
   });
   if (!pairs.length) throw fileError(name, 'it has no prompts; one JSON object a line is needed');
   return pairs;
-}
+});
 
 /** The lines of a text that are not empty. @param name of the file, for messages @throws when there is none */
-export function readList(text: string, name: string): string[] {
+export const readList = takes.readList(function readList(text: string, name: string): string[] {
   const lines = textLines(text).filter((line) => line.trim());
   if (!lines.length) throw fileError(name, 'it has no line; one text a line is needed');
   return lines;
-}
+});
 
 /** A token that stands for a text. */
 export interface FirstToken {
@@ -63,11 +89,14 @@ export interface FirstToken {
 }
 
 /** The first token of a text, which may be more than one in a model's vocabulary. @throws when it has none */
-export function firstToken(model: HookedTransformer, text: string): FirstToken {
+export const firstToken = takes.firstToken(function firstToken(
+  model: HookedTransformer,
+  text: string,
+): FirstToken {
   const [tokens] = model.toTokens(text, { prependBos: false });
   const [token] = tokens;
   return { token, text: model.toStrTokens([token])[0], whole: tokens.length === 1 };
-}
+});
 
 /** A pair as a model can use it. */
 export interface FittedPair extends Required<PromptPair> {
@@ -106,7 +135,7 @@ export interface FitOptions {
  * @param pairs with both answers; a missing `corrupted` is taken to be the clean prompt, where nothing is patched
  * @throws when nothing is left: the message says what was tried
  */
-export function fitPairs(
+export const fitPairs = takes.fitPairs(function fitPairs(
   model: HookedTransformer,
   pairs: readonly PromptPair[],
   { sameLength = false, patching = true, none = 'throw', prependBos = true }: FitOptions = {},
@@ -171,7 +200,7 @@ export function fitPairs(
     wrong: kept.map((p) => p.wrongToken),
     notes,
   };
-}
+});
 
 /** What was left out, and of many how many more. */
 function listOf(left: readonly { readonly clean: string; readonly why: string }[], most: number): string[] {
@@ -186,7 +215,7 @@ function listOf(left: readonly { readonly clean: string; readonly why: string }[
  * @param words by name, a text in the prompt or a position, negative ones from the end
  * @throws when a text does not occur, or a position is not in the prompt
  */
-export function namedPositions<Name extends string>(
+export const namedPositions = takes.namedPositions(function namedPositions<Name extends string>(
   model: HookedTransformer,
   prompt: string | readonly number[],
   words: Readonly<Record<Name, string | number>>,
@@ -203,4 +232,4 @@ export function namedPositions<Name extends string>(
   };
   const entries = Object.entries<string | number>(words).map(([name, word]) => [name, at(name, word)]);
   return Object.fromEntries(entries) as Record<Name, number>;
-}
+});

@@ -1,7 +1,10 @@
 /** Paths of one head, in and out, from a map of all paths. */
 
+import { is, signatures } from '../../hooks/check.js';
 import { type Labelled, labelled } from '../result.js';
 import { picked } from './select.js';
+
+const takes = signatures({ pathsOfHead: { paths: is.labelled, head: is.text } });
 
 const INPUTS = ['q', 'k', 'v'] as const;
 
@@ -12,7 +15,7 @@ const INPUTS = ['q', 'k', 'v'] as const;
  * @returns path (`query in`, …, `value out`) × layer × head
  * @throws when the map lacks a head
  */
-export function pathsOfHead(paths: Labelled, head: string): Labelled {
+export const pathsOfHead = takes.pathsOfHead(function pathsOfHead(paths: Labelled, head: string): Labelled {
   const heads = paths.axes[1].labels;
   const into = picked(
     paths,
@@ -39,4 +42,4 @@ export function pathsOfHead(paths: Labelled, head: string): Labelled {
   return labelled(values, [{ name: 'path', labels: words }, axis('layer', 1), axis('head', 2)], {
     ...paths.meta,
   });
-}
+});

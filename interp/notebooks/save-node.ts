@@ -1,9 +1,19 @@
 /** A report as files: the page, CSV and text, and figures as SVG and other forms (Node). */
 
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
+import { is, options, signatures } from '../../hooks/check.js';
+import { writeAtomically } from '../../weights/disk-node.js';
 import type { Figure } from '../plots/drawing.js';
 import type { Report, ReportPage } from './report.js';
+
+const takes = signatures({
+  saveReport: {
+    report: is.having('a report, as runNotebook gives it', 'page', 'texts', 'figures'),
+    folder: is.text,
+    options: options<SaveReportOptions>({ footer: is.text, height: is.notNegative, forms: is.plainObject }),
+  },
+});
 
 /** What is written besides the page, texts and SVG. */
 export interface SaveReportOptions extends ReportPage {
@@ -12,26 +22,29 @@ export interface SaveReportOptions extends ReportPage {
 }
 
 /**
- * Writes a report into a folder, which is made if it is missing: `index.html`, its texts, and its figures.
+ * Writes a report into a folder, which is made if it is missing: `index.html`, its texts, and its figures. Each file is written whole or
+ * not at all.
  * @returns paths of the files
  */
-export async function saveReport(
+export const saveReport = takes.saveReport(async function saveReport(
   report: Report,
   folder: string,
   { forms = {}, ...how }: SaveReportOptions = {},
 ): Promise<string[]> {
   const files: string[] = [];
-  const write = (name: string, data: string | Uint8Array) => {
+  const write = async (name: string, data: string | Uint8Array) => {
     const file = path.join(folder, name);
-    mkdirSync(path.dirname(file), { recursive: true });
-    writeFileSync(file, data);
+    await mkdir(path.dirname(file), { recursive: true });
+    await writeAtomically(file, (into) =>
+      into(typeof data === 'string' ? new TextEncoder().encode(data) : data),
+    );
     files.push(file);
   };
-  for (const [name, text] of report.texts) write(name, text);
+  for (const [name, text] of report.texts) await write(name, text);
   for (const [name, figure] of report.figures) {
-    write(`${name}.svg`, figure.svg());
-    for (const [ending, make] of Object.entries(forms)) write(`${name}.${ending}`, await make(figure));
+    await write(`${name}.svg`, figure.svg());
+    for (const [ending, make] of Object.entries(forms)) await write(`${name}.${ending}`, await make(figure));
   }
-  write('index.html', report.page(how));
+  await write('index.html', report.page(how));
   return files;
-}
+});

@@ -1,6 +1,21 @@
 /** Parts and sums of labelled results: means over prompts, the largest entries, chosen labels, lists as grids. */
 
+import { is, optional, options, signatures } from '../../hooks/check.js';
 import { cellName, type Labelled, labelled } from '../result.js';
+
+const reduces = { result: is.labelled, axis: is.text };
+const takes = signatures({
+  averaged: reduces,
+  summed: reduces,
+  picked: { result: is.labelled, axis: is.text, labels: is.texts },
+  byLayerAndHead: { result: is.labelled, axis: optional(is.text) },
+  oneAxisOfHeads: { result: is.labelled },
+  strongest: {
+    result: is.labelled,
+    n: is.whole,
+    options: options<{ readonly sign?: 1 | -1 | 0 }>({ sign: is.oneOf(1, -1, 0) }),
+  },
+});
 
 /** The axis of a name. @throws when there is none */
 function axisOf({ axes }: Labelled, name: string, what: string): number {
@@ -24,13 +39,21 @@ function reduced(result: Labelled, name: string, divide: boolean, what: string):
 }
 
 /** Means over an axis, which goes away. @throws when there is no such axis */
-export const averaged = (result: Labelled, axis: string): Labelled => reduced(result, axis, true, 'averaged');
+export const averaged = takes.averaged(
+  (result: Labelled, axis: string): Labelled => reduced(result, axis, true, 'averaged'),
+);
 
 /** Sums over an axis, which goes away. @throws when there is no such axis */
-export const summed = (result: Labelled, axis: string): Labelled => reduced(result, axis, false, 'summed');
+export const summed = takes.summed(
+  (result: Labelled, axis: string): Labelled => reduced(result, axis, false, 'summed'),
+);
 
 /** Entries of an axis by their labels, in the order given. @throws when a label is not there */
-export function picked(result: Labelled, axis: string, labels: readonly string[]): Labelled {
+export const picked = takes.picked(function picked(
+  result: Labelled,
+  axis: string,
+  labels: readonly string[],
+): Labelled {
   const a = axisOf(result, axis, 'picked');
   const { values, shape, axes, meta } = result;
   const places = labels.map((label) => {
@@ -51,13 +74,16 @@ export function picked(result: Labelled, axis: string, labels: readonly string[]
     axes.map((axis, i) => (i === a ? { name: axis.name, labels } : axis)),
     meta,
   );
-}
+});
 
 /**
  * An axis of labels such as `L0H0`, `L0H1`, … as two, layer × head. Labels of one axis that are no such pair are refused.
  * @throws when the labels do not fill a grid
  */
-export function byLayerAndHead(result: Labelled, axis = result.axes[0]?.name ?? ''): Labelled {
+export const byLayerAndHead = takes.byLayerAndHead(function byLayerAndHead(
+  result: Labelled,
+  axis = result.axes[0]?.name ?? '',
+): Labelled {
   const a = axisOf(result, axis, 'byLayerAndHead');
   const { values, axes, meta } = result;
   const parts = axes[a].labels.map((label) => /^(L\d+)(H\d+)$/.exec(label));
@@ -70,16 +96,20 @@ export function byLayerAndHead(result: Labelled, axis = result.axes[0]?.name ?? 
     { name: 'head', labels: heads },
   ];
   return labelled(values, [...axes.slice(0, a), ...two, ...axes.slice(a + 1)], meta);
-}
+});
 
 /** layer × head as one axis, `head`, with labels `L0H0`, `L0H1`, …: the other way round. @throws when the first axes are others */
-export function oneAxisOfHeads({ values, axes, meta }: Labelled): Labelled {
+export const oneAxisOfHeads = takes.oneAxisOfHeads(function oneAxisOfHeads({
+  values,
+  axes,
+  meta,
+}: Labelled): Labelled {
   const [layer, head, ...rest] = axes;
   if (layer?.name !== 'layer' || head?.name !== 'head')
     throw new Error(`oneAxisOfHeads: layer × head come first, not ${axes.map((a) => a.name).join(' × ')}`);
   const labels = layer.labels.flatMap((l) => head.labels.map((h) => l + h));
   return labelled(values, [{ name: 'head', labels }, ...rest], { ...meta });
-}
+});
 
 /** One entry of a result. */
 export interface Entry {
@@ -96,7 +126,7 @@ export interface Entry {
  * The n largest entries, by size unless `sign` is 1 (the most positive) or −1 (the most negative).
  * NaN comes last.
  */
-export function strongest(
+export const strongest = takes.strongest(function strongest(
   result: Labelled,
   n: number,
   { sign = 0 }: { readonly sign?: 1 | -1 | 0 } = {},
@@ -113,4 +143,4 @@ export function strongest(
     }
     return { name: cellName(axes, index), value: values[index], index, at };
   });
-}
+});

@@ -1,6 +1,7 @@
 /** What components of the residual stream say: the notebooks' `residual_stack_to_logit_diff`. */
 
 import type { ActivationCache } from '../../hooks/cache.js';
+import { is, needed, options, signatures } from '../../hooks/check.js';
 import type { AttrTokens } from '../../hooks/logit-attrs.js';
 import type { HookedTransformer } from '../../hooks/model.js';
 import type { PosSlice } from '../../hooks/positions.js';
@@ -9,6 +10,23 @@ import type { Stack } from '../../hooks/stack.js';
 import { provenance } from '../provenance.js';
 import { type Labelled, labelled } from '../result.js';
 import { averaged, byLayerAndHead } from './select.js';
+
+const ANSWERS = is.having("answers' tokens, { correct, wrong }", 'correct', 'wrong');
+const takes = signatures({
+  stackLogitDiff: {
+    cache: is.cache,
+    stack: is.having('a stack, as cache.decomposeResid gives it', 'stack', 'labels'),
+    options: options<StackLogitDiffOptions>({
+      correct: needed(is.answers),
+      wrong: needed(is.answers),
+      pos: is.pos,
+      axis: is.text,
+    }),
+  },
+  residualAttribution: { cache: is.cache, answers: ANSWERS },
+  residualAttributionNames: { model: is.model },
+  finalProjection: { model: is.model, cache: is.cache, answers: ANSWERS },
+});
 
 /** Options of `stackLogitDiff`. */
 export interface StackLogitDiffOptions {
@@ -28,7 +46,7 @@ export interface StackLogitDiffOptions {
  * @returns axes component × prompt; `averaged(result, 'prompt')` is what the notebooks plot
  * @throws what `cache.logitAttrs` throws
  */
-export async function stackLogitDiff(
+export const stackLogitDiff = takes.stackLogitDiff(async function stackLogitDiff(
   cache: ActivationCache,
   stack: Stack,
   { correct, wrong, pos = -1, axis = 'component' }: StackLogitDiffOptions,
@@ -51,7 +69,7 @@ export async function stackLogitDiff(
     ],
     provenance(cache.model as HookedTransformer, about),
   );
-}
+});
 
 /** What the residual stream, its layers and its heads say: means over the prompts. */
 export interface ResidualAttribution {
@@ -64,29 +82,32 @@ export interface ResidualAttribution {
 }
 
 /** The hook points that a cache must hold for `residualAttribution`. */
-export const residualAttributionNames = (model: HookedTransformer): string[] => [
-  ...new Set([
-    ...(model.config.normalization === 'none' ? [] : ['ln_final.hook_scale']),
-    `blocks.${model.config.nLayers - 1}.hook_resid_post`,
-    ...decompositionNames(model, 'accumulatedResid', -1, { inclMid: true }),
-    ...decompositionNames(model, 'decomposeResid', -1),
-    ...decompositionNames(model, 'stackHeadResults', -1),
-  ]),
-];
+export const residualAttributionNames = takes.residualAttributionNames(
+  (model: HookedTransformer): string[] => [
+    ...new Set([
+      ...(model.config.normalization === 'none' ? [] : ['ln_final.hook_scale']),
+      `blocks.${model.config.nLayers - 1}.hook_resid_post`,
+      ...decompositionNames(model, 'accumulatedResid', -1, { inclMid: true }),
+      ...decompositionNames(model, 'decomposeResid', -1),
+      ...decompositionNames(model, 'stackHeadResults', -1),
+    ]),
+  ],
+);
 
 /** The notebooks' three plots of direct logit attribution at the last position, from the cache of a run. */
-export async function residualAttribution(
+export const residualAttribution = takes.residualAttribution(async function residualAttribution(
   cache: ActivationCache,
   answers: Pick<StackLogitDiffOptions, 'correct' | 'wrong'>,
 ): Promise<ResidualAttribution> {
   const each = async (axis: string, stack: Stack) =>
-    averaged(await stackLogitDiff(cache, stack, { ...answers, axis }), 'prompt');
+    averaged(await stackLogitDiff(cache, stack, { correct, wrong, axis }), 'prompt');
+  const { correct, wrong } = answers;
   const pos = -1;
   const lens = await each('layer', cache.accumulatedResid(-1, { inclMid: true, pos }));
   const layers = await each('component', cache.decomposeResid(-1, { pos }));
   const heads = byLayerAndHead(await each('head', cache.stackHeadResults(-1, { pos })));
   return { lens, layers, heads };
-}
+});
 
 /** The last state of the residual stream, projected onto the answers' directions by hand. */
 export interface FinalProjection {
@@ -102,11 +123,12 @@ export interface FinalProjection {
  * The notebooks' check of direct logit attribution: `apply_ln_to_stack` of the final residual stream at the last position, times
  * `tokens_to_residual_directions` of the answers, summed. With b_U it is the logit difference.
  */
-export async function finalProjection(
+export const finalProjection = takes.finalProjection(async function finalProjection(
   model: HookedTransformer,
   cache: ActivationCache,
-  { correct, wrong }: { readonly correct: readonly number[]; readonly wrong: readonly number[] },
+  answers: { readonly correct: readonly number[]; readonly wrong: readonly number[] },
 ): Promise<FinalProjection> {
+  const { correct, wrong } = answers;
   const directions = model.tokensToResidualDirections(correct.map((id, i) => [id, wrong[i]])); // [batch, 2, d_model]
   const difference = directions.slice([null, 0]).sub(directions.slice([null, 1])); // [batch, d_model]
   const final = cache.get('resid_post', -1);
@@ -129,4 +151,4 @@ export async function finalProjection(
     states.dispose();
     for (const t of [directions, difference, last, scaled, products]) t.dispose();
   }
-}
+});

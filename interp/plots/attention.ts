@@ -3,12 +3,27 @@
  * The figure is drawn by the page's script (page-script.ts) from the numbers in it; the heat map is there without.
  */
 
+import { is, signatures } from '../../hooks/check.js';
 import type { Labelled } from '../result.js';
 import { hex, hues, inkOn, sequential } from './colour.js';
 import { heatmap } from './heatmap.js';
 import { tokenStrip } from './html.js';
 import { heatmapSvg } from './svg.js';
 import { escapeHtml, jsonForScript, splitLabel } from './text.js';
+
+const takes = signatures({
+  attentionFigure: {
+    value: is.having(
+      '{ pattern, layer, head, layers, heads, all }',
+      'pattern',
+      'layer',
+      'head',
+      'layers',
+      'heads',
+      'all',
+    ),
+  },
+});
 
 /** What `attentionFigure` draws. */
 export interface AttentionFigure {
@@ -26,7 +41,14 @@ export interface AttentionFigure {
 const STEPS = 65;
 
 /** The figure; a page holds one. */
-export function attentionFigure({ pattern, layer, head, layers, heads, all }: AttentionFigure): string {
+export const attentionFigure = takes.attentionFigure(function attentionFigure({
+  pattern,
+  layer,
+  head,
+  layers,
+  heads,
+  all,
+}: AttentionFigure): string {
   const map = heatmap(pattern, { scale: 'sequential', hue: hues.attention, max: 1 });
   const n = map.rows.length;
   const side = Math.max(6, Math.min(23, Math.floor(360 / n)));
@@ -53,7 +75,7 @@ export function attentionFigure({ pattern, layer, head, layers, heads, all }: At
 <div class="side"><div><h3>Head ${name}: from each token (row) to each earlier one</h3><div class="scroll">${svg}</div></div>
 ${all ? `<div><h3>All heads: click one</h3><div class="scroll">${headGrid(layers, heads)}</div></div>` : ''}</div>
 <script type="application/json" id="attention-data">${jsonForScript(data)}</script></div>`;
-}
+});
 
 function colours(): Record<'light' | 'dark' | 'inkLight' | 'inkDark', string[]> {
   const ramp = (theme: 'light' | 'dark') => {

@@ -40,6 +40,7 @@ const TRACE = is.having('a trace, as causalTrace gives it', 'scores', 'lowScore'
 const TRACE_FIGURE = options<TraceFigureOptions>({ model: is.text });
 
 const takes = signatures({
+  pyveneFigure: { value: is.having('a trace, as pyveneTrace gives it', 'prob', 'answer') },
   traceFigure: {
     traces: is.either(TRACE, is.several(TRACE, 'a list of traces')),
     options: TRACE_FIGURE,
@@ -212,7 +213,7 @@ export interface StreamTrace {
  * The tutorial's picture of one stream: its colours, over the range of the data, tokens down, layers across, its captions, no title. Row
  * labels are upright where the tutorial turns them by 90°.
  */
-export function pyveneFigure({ prob, answer }: StreamTrace): Figure {
+export const pyveneFigure = takes.pyveneFigure(function pyveneFigure({ prob, answer }: StreamTrace): Figure {
   const { stream, window, model } = prob.meta as { stream: string; window: number; model?: unknown };
   const kind = STREAMS[stream];
   const name = modelCaption(model).replace('GPT-2 ', 'GPT2-').replace('GPT-2', 'GPT2');
@@ -241,7 +242,7 @@ export function pyveneFigure({ prob, answer }: StreamTrace): Figure {
       ...broken(notes, terminal.width ?? 80),
     ],
   });
-}
+});
 
 /** What of averaged traces is drawn; `averageTraces` gives it. */
 export interface AverageEffects {

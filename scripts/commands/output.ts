@@ -2,7 +2,7 @@
 
 import { page } from '../../interp/plots/page.js';
 import { escapeHtml } from '../../interp/plots/text.js';
-import { printable } from '../../weights/shown.js';
+import { printable, printableJson } from '../../weights/shown.js';
 import { version } from '../cli.js';
 import { renderPng } from '../png.js';
 import { writeWhole } from '../write.js';
@@ -12,8 +12,10 @@ import type { Form, Invocation, Outcome } from './command.js';
 export async function deliver(x: Invocation, outcome: Outcome, commandLine: string): Promise<void> {
   for (const text of outcome.warnings ?? []) process.stderr.write(`warning: ${printable(text)}\n`);
   const toStdout = (['json', 'csv'] as const).find((form) => x.values[form] === '-');
-  if (toStdout) x.write(await content(toStdout, outcome, commandLine));
-  else {
+  if (toStdout) {
+    const text = (await content(toStdout, outcome, commandLine)) as string;
+    x.write(process.stdout.isTTY ? printable(text) : text);
+  } else {
     const lines = outcome.lines(x.screen);
     if (lines.length) x.write(`${printable(lines.join('\n'), { colours: true })}\n`);
   }
@@ -34,7 +36,7 @@ async function content(form: Form, outcome: Outcome, commandLine: string): Promi
   const footer = `To make this page again:<code>${escapeHtml(commandLine)}</code>`;
   switch (form) {
     case 'json':
-      return `${JSON.stringify(outcome.json!())}\n`;
+      return `${printableJson(JSON.stringify(outcome.json!()))}\n`;
     case 'csv':
       return outcome.csv!();
     case 'html':

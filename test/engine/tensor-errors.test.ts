@@ -70,7 +70,10 @@ const refused: Record<string, readonly [call: () => unknown, message: RegExp]> =
   ],
   'a name that is not there': [() => named.slice({ heads: 1 }), /slice.*: there is no axis "heads".*head/],
   'a name where there are none': [() => t.set({ pos: 1 }, 0), /set.*: axis "pos" of a tensor without names/],
-  'a value that does not fit': [() => t.set([0], f32([5])), /set.*: .*\[5\].*\[3, 4\]/],
+  'a value that does not fit': [
+    () => t.set([0], f32([5])),
+    /set.*: shapes \[3, 4\] and \[5\] do not go together/,
+  ],
   'a value of more axes than the part': [() => t.set([0, 0], f32([2, 4])), /set.*: .*\[2, 4\].*\[4\]/],
   'a list as value': [() => t.set([0], never([1])), /set.*: .*a number or a tensor/],
   'nothing to take': [() => named.take({}), /take.*: name an axis/],
@@ -113,9 +116,9 @@ const refused: Record<string, readonly [call: () => unknown, message: RegExp]> =
     /rows differ in length.*\{ batch: 0, pos: -1 \}/,
   ],
   'an axis number where rows differ': [() => ragged.sum(1), /sum: axis 1 of rows of unequal length.*sum\('/],
-  'a softmax along positions of unequal rows': [
-    () => ragged.softmax('pos'),
-    /softmax: the rows differ in length along "pos".*batch: 0/,
+  'joining rows of unequal length along positions': [
+    () => Tensor.concat([ragged, ragged], 'pos'),
+    /concat: the rows differ in length along "pos".*batch: 0/,
   ],
   'a position that a row has not': [() => logits.slice({ pos: 1 }), /row 2/],
   'a row that is not there': [() => logits.slice({ batch: 3 }), /3/],

@@ -341,4 +341,11 @@ test('what is no list of interventions is not read', async () => {
   await throws(() => interventionsFromJson('{"zero":true}'), /interventions: not an intervention/);
 });
 
+test('a name of a file that no hook point has is shown short, without what a terminal obeys', async () => {
+  const at = '\x1b[2J'.repeat(900);
+  const run = counterfactuals(model, input, [[{ at, zero: true }]], logitDiff(4, 9));
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: they must not be there
+  await throws(run, /^[^\x00-\x1f]{100,1499}$/);
+});
+
 test.run();

@@ -147,4 +147,41 @@ for (const [name, call] of Object.entries(onTheWay))
     givenBack(gpu, before);
   });
 
+/** Methods that report progress: aborted at the first report, there is no second. */
+type Reporting = { signal: AbortSignal; onProgress: () => void };
+const reporting: Record<string, (options: Reporting) => unknown> = {
+  attentionPatterns: (o) => glassbox.attentionPatterns(model, clean, o),
+  logitLens: (o) => glassbox.logitLens(model, [clean], o),
+  compositionScores: (o) => glassbox.compositionScores(model, 'Q', o),
+  copyingScores: (o) => glassbox.copyingScores(model, o),
+  integratedGradients: (o) =>
+    glassbox.integratedGradients(model, { clean, corrupted, metric, steps: 4, ...o } as never),
+  atpStar: (o) => glassbox.atpStar(model, { ...pair, ...o }),
+  edgeAttribution: (o) => glassbox.edgeAttribution(model, { ...pair, method: 'EAP-IG', ...o } as never),
+  attributionPatch: (o) => glassbox.attributionPatch(model, { ...pair, ...o }),
+  patch: (o) => glassbox.patch(model, { ...pair, ...o, maxTokens: 8 }),
+  ablate: (o) => glassbox.ablate(model, [clean], { of: 'heads', metric, ...o, maxTokens: 8 }),
+  logProbs: (o) => model.logProbs(many, o),
+  nextTokens: (o) => glassbox.nextTokens(model, many, { k: 2, ...o }),
+  train: (o) => trainer.train([[clean], [clean], [clean]], { steps: 3, reportEvery: 1, ...o }),
+};
+/** More than one batch of texts. */
+const many = Array.from({ length: 1500 }, (_, i) => rng(i).tokens(9, config.dVocab));
+
+for (const [name, call] of Object.entries(reporting))
+  test(`${name}: aborted at its first report of progress, it makes no second`, async () => {
+    await trainer.readBack();
+    const { bytes } = model.gpu.memory();
+    const controller = new AbortController();
+    const reason = new Error('seen enough');
+    let reports = 0;
+    const onProgress = () => {
+      reports++;
+      controller.abort(reason);
+    };
+    assert.is(await reasonOf((signal) => call({ signal, onProgress }), controller.signal), reason);
+    assert.is(reports, 1);
+    givenBack(model.gpu, bytes);
+  });
+
 test.run();

@@ -14,6 +14,8 @@ import { join } from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { jsonLines } from '../../hooks/record-node.js';
+import type { Invocation, Outcome } from '../../scripts/commands/command.js';
+import { deliver } from '../../scripts/commands/output.js';
 import { writeWhole } from '../../scripts/write.js';
 import { throws } from '../helpers.js';
 
@@ -73,6 +75,25 @@ test('what cannot be written is named', async () => {
   throws(() => writeWhole(join(root, 'file', 'x.csv'), 'x'), /x\.csv: a part of this path is no folder/);
   throws(() => writeWhole(join(root, 'y'.repeat(300)), 'x'), /y…y+: the name is too long/);
   await throws(jsonLines('/dev/full').append(['{}']), /^record \/dev\/full: ENOSPC/);
+});
+
+test('CSV and JSON on a terminal hold nothing that it obeys; a pipe gets CSV as it is', async () => {
+  const outcome = { csv: () => 'token\n\x1b[2J\u202e\n', json: () => ['\x9b2J'] } as unknown as Outcome;
+  const { isTTY } = process.stdout;
+  const given = async (form: string, terminal: boolean) => {
+    process.stdout.isTTY = terminal;
+    const texts: string[] = [];
+    const x = { values: { [form]: '-' }, command: { forms: [] }, write: (text: string) => texts.push(text) };
+    try {
+      await deliver(x as unknown as Invocation, outcome, '');
+    } finally {
+      process.stdout.isTTY = isTTY;
+    }
+    return texts.join('');
+  };
+  assert.is(await given('csv', true), 'token\n\\x1b[2J\\u202e\n');
+  assert.is(await given('csv', false), outcome.csv!());
+  for (const terminal of [true, false]) assert.is(await given('json', terminal), '["\\u009b2J"]\n');
 });
 
 test.run();

@@ -15,7 +15,7 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { nodeHub } from '../../weights/hub-node.js';
 import { openRepo } from '../../weights/hub-web.js';
-import type { LoadOptions } from '../../weights/platform.js';
+import type { LoadOptions, StoreOptions } from '../../weights/platform.js';
 import { retryAfterMs } from '../../weights/retry.js';
 import { throws } from '../helpers.js';
 import { type Act, COMMIT, gitSha, type Hub, type Rule, sha256, startHub } from './hub-server.js';
@@ -44,7 +44,8 @@ test.after.each(async () => {
   Object.assign(process.env, saved);
 });
 
-const options = (more: LoadOptions = {}, { url } = hub!, folder = root): LoadOptions => ({
+const options = (more: LoadOptions = {}, { url } = hub!, folder = root): StoreOptions => ({
+  delay: 20,
   endpoint: url,
   cacheDir: join(folder, 'hub'),
   token: 'hf_secret',
@@ -311,7 +312,7 @@ test('in a page: passing failures pass, and a file that the Hub lists is never t
   const read = async (mine: Hub, cache = memoryCache()) => {
     const folder = await openRepo('owner/name', cache, options({}, mine));
     const file = await folder.open('tokenizer.json');
-    return file && file.read(0, file.size);
+    return file?.read(0, file.size);
   };
   const acts: [Act, RegExp][] = [
     [{ status: 503 }, /503/],

@@ -73,8 +73,14 @@ test('a file is downloaded once, kept under its commit, and there without the Hu
 
 test('without storage, or with a full one, files are read in ranges', async () => {
   const options = await startHub();
-  for (const cache of [null, memoryCache(1000)])
+  const address = `/o/n/resolve/${COMMIT}/model.safetensors`;
+  for (const cache of [null, memoryCache(1000)]) {
     assert.equal(await contents(cache, 'model.safetensors', options), model);
+    const file = await (await openRepo('o/n', cache, options)).open('model.safetensors');
+    hub!.requests.length = 0;
+    assert.equal(await file!.read(70_000, 1000), model.subarray(70_000, 71_000));
+    assert.equal(hub!.requests, [`GET ${address} bytes=70000-70999`]);
+  }
 });
 
 test('a file that the repository does not list is not asked for', async () => {

@@ -1,7 +1,7 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { isCommit, isSafePath, pathInside, safePath, safeRevision } from '../../weights/paths.js';
-import { printable, shown, shownUrl } from '../../weights/shown.js';
+import { printable, printableJson, shown, shownUrl } from '../../weights/shown.js';
 import { throws } from '../helpers.js';
 
 test('what a terminal would obey is shown as text', () => {
@@ -26,6 +26,13 @@ test('lines for a terminal keep line ends and colours, and nothing else', () => 
   assert.is(printable(text, { colours: true }), 'a\tb\n\x1b[1;31mred\x1b[0m\\x1b[2J\\x1b]0;title\\x07');
   assert.is(printable(text), 'a\tb\n\\x1b[1;31mred\\x1b[0m\\x1b[2J\\x1b]0;title\\x07');
   assert.is(printable('\x07[31m', { colours: true }), '\\x07[31m');
+});
+
+test('JSON for a terminal says the same without what a terminal obeys', () => {
+  const value = { 'a\x1b\x9b2J': ['\u202e', '\u2028\x7f', 'é😀\n', '\ud800'] };
+  const json = printableJson(`${JSON.stringify(value)}\n`);
+  assert.equal(JSON.parse(json), value);
+  assert.match(json, /^[\n\x20-\x7eé😀]+$/u);
 });
 
 test('an address is shown without what signs it and without a password', () => {
