@@ -44,7 +44,7 @@ export interface LoadOptions extends Partial<Processing>, FileOptions {
    * Where the tokenizer is: a folder or repository with `tokenizer.json`; null for none. Default: the model's own, or the
    * one that its `config.json` calls `tokenizer_name` (for models in folders: if the Hub's cache holds it).
    */
-  tokenizer?: string | null;
+  tokenizer?: string | URL | null;
 }
 
 /** What loading may be told. */
@@ -80,7 +80,7 @@ export interface Loaded {
 }
 
 /** Where a model comes from: a name, a path, a URL, or files. */
-export type ModelSource = string | ReadonlyMap<string, Blob> | readonly File[];
+export type ModelSource = string | URL | ReadonlyMap<string, Blob> | readonly File[];
 
 /** A model's files, found (of the Hub: downloaded) and checked, with nothing on the GPU. */
 export interface OpenedModel {
