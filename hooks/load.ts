@@ -8,6 +8,7 @@ import { modelFolder } from '../weights/candidates.js';
 import { inferConfig, readModel } from '../weights/checkpoint.js';
 import { type Config, parseConfig } from '../weights/config.js';
 import { readJson } from '../weights/files.js';
+import { folderName } from '../weights/files-blob.js';
 import { Fingerprint } from '../weights/fingerprint.js';
 import { fileError } from '../weights/messages.js';
 import { openCheckpoint } from '../weights/open.js';
@@ -114,7 +115,7 @@ export async function openPretrained(source: ModelSource, options: LoadOptions):
   const json = options.config ?? ((await readJson(configFile!)) as Record<string, unknown>);
   const tensors = await openCheckpoint(files);
   const own = parseConfig(json, {
-    name: typeof source === 'string' ? source : undefined,
+    name: typeof source === 'string' ? source : folderName(source),
     file: configFile?.name ?? 'config',
     inferred: inferConfig(tensors),
   });
