@@ -20,7 +20,7 @@ import {
   possibleSteps,
   processedConfig,
 } from '../weights/processing.js';
-import { resolveModel } from '../weights/resolve.js';
+import { isUrl, resolveModel } from '../weights/resolve.js';
 import { roundToHalf } from '../weights/round-half.js';
 import { memoryTensors, type TensorSource } from '../weights/tensors.js';
 import type { BlockWeights, EmbedWeights, FinalWeights } from '../weights/types.js';
@@ -99,7 +99,8 @@ export async function loadPretrained(source: ModelSource, options: LoadOptions):
 }
 
 /** The first half of loading a model: needs no GPU. */
-export async function openPretrained(source: ModelSource, options: LoadOptions): Promise<OpenedModel> {
+export async function openPretrained(from: ModelSource, options: LoadOptions): Promise<OpenedModel> {
+  const source = isUrl(from) ? from.href : from;
   let files = await resolveModel(source, options);
   let configFile = options.config ? null : await files.open('config.json');
   if (!configFile && !options.config) {

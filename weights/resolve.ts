@@ -16,7 +16,8 @@ const TINY = {
   'model.safetensors': new URL('./tiny/model.safetensors', import.meta.url).href,
 };
 
-const isUrl = (source: object | string): source is URL =>
+/** Whether a source of a model is a URL object, of any realm. */
+export const isUrl = (source: object | string): source is URL =>
   typeof source === 'object' && 'href' in source && typeof source.href === 'string';
 
 /**
