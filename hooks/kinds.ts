@@ -6,6 +6,7 @@ import {
   having,
   integer,
   isList,
+  isRegExp,
   type Kind,
   listOf,
   number,
@@ -60,7 +61,6 @@ export const answers: Kind = {
   ...either(token, listOf(either(token, listOf(token, '')), '')),
   what: "the text of a token, like ' Mary', or its id, or a list with an entry for each prompt",
 };
-const isRegExp = (value: unknown): boolean => Object.prototype.toString.call(value) === '[object RegExp]';
 const name: Kind = {
   what: 'a name or a RegExp',
   is: (v) => (typeof v === 'string' && v !== '') || isRegExp(v),

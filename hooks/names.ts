@@ -5,6 +5,7 @@
  */
 
 import type { Config } from '../weights/config.js';
+import { isRegExp } from '../weights/kinds.js';
 import { quoted } from '../weights/messages.js';
 import { is, optional, options, signatures } from './check.js';
 
@@ -135,11 +136,13 @@ export function checkName(name: string, config: Config): string {
  */
 export function matchNames(filter: NameFilter, config: Config): string[] {
   const all = hookNames(config);
-  if (typeof filter === 'function' || filter instanceof RegExp) {
-    const test = filter instanceof RegExp ? (n: string) => n.search(filter) >= 0 : filter;
+  if (typeof filter === 'function' || isRegExp(filter)) {
+    const test = typeof filter === 'function' ? filter : (n: string) => n.search(filter) >= 0;
     const found = all.filter((n) => test(n));
     if (!found.length)
-      throw new Error(`no hook point matches ${filter instanceof RegExp ? filter : 'the given function'}`);
+      throw new Error(
+        `no hook point matches ${typeof filter === 'function' ? 'the given function' : String(filter)}`,
+      );
     return found;
   }
   if (typeof filter === 'string') {

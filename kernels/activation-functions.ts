@@ -131,7 +131,7 @@ fn rest(x: f32) -> f32 {
   },
   relu: {
     ...bent(0),
-    act: 'fn act(x: f32) -> f32 { return max(x, 0f); }',
+    act: `fn act(x: f32) -> f32 { return ${orNan('max(x, 0f)', 'x')}; }`,
     value: (x) => Math.max(x, 0),
   },
   leaky_relu: bent(0.01),
@@ -139,7 +139,7 @@ fn rest(x: f32) -> f32 {
   silu: swish(1),
   quick_gelu: swish(1.702),
   relu2: {
-    act: 'fn act(x: f32) -> f32 { let v = max(x, 0f); return v * v; }',
+    act: `fn act(x: f32) -> f32 { let v = ${orNan('max(x, 0f)', 'x')}; return v * v; }`,
     gate: 'fn gate(x: f32) -> f32 { return max(x, 0f); }',
     rest: 'fn rest(x: f32) -> f32 { return max(x, 0f); }',
     value: (x) => Math.max(x, 0) ** 2,
@@ -155,7 +155,7 @@ fn rest(x: f32) -> f32 {
     slope: (x) => 1 - Math.tanh(x) ** 2,
   },
   sigmoid: {
-    act: `${SIGMOID}\nfn act(x: f32) -> f32 { return sigmoid(x); }`,
+    act: `${SIGMOID}\nfn act(x: f32) -> f32 { return ${orNan('sigmoid(x)', 'x')}; }`,
     gate: `${SIGMOID}${TANH_OVER}\nfn gate(x: f32) -> f32 { return 0.25f * tanhOver(0.5f * x); }`,
     rest: 'fn rest(x: f32) -> f32 { return sigmoid(x) * sigmoid(-x) - gate(x); }',
     value: sigmoid,

@@ -102,6 +102,7 @@ export const activationFamily: Family = {
         'ordinary values': noise(1003, 1, 6),
         'near zero': noise(257, 2, 1e-2),
         // tanh(89) is NaN on some adapters, and x³ overflows
+        'no number': Float32Array.of(Number.NaN, 1, Number.NaN),
         extremes: Float32Array.of(0, -0, 9.9, -9.9, 13, -13, 40, -40, 100, -100, 1e4, -1e4, 1e15, -1e15),
       };
       return Object.entries(cases).map(([what, x]) => ({

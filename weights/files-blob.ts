@@ -2,6 +2,7 @@
 
 import { inFolder, nearestFolder } from './candidates.js';
 import { checkRange, type FileSource, type RandomAccess } from './files.js';
+import { tagOf } from './kinds.js';
 
 /**
  * Files by path, as the folder among them that holds the model (see `nearestFolder`).
@@ -28,7 +29,12 @@ function commonFolder(paths: readonly string[]): string {
 
 /** How a path from beside the folder names it: `./top`. Undefined where the files have none in common. */
 export function folderName(files: ReadonlyMap<string, Blob> | readonly File[]): string | undefined {
-  const paths = [...(files instanceof Map ? files : filesByPath(files as readonly File[])).keys()];
+  const paths = [
+    ...(tagOf(files) === 'Map'
+      ? (files as ReadonlyMap<string, Blob>)
+      : filesByPath(files as readonly File[])
+    ).keys(),
+  ];
   const top = commonFolder(paths).slice(0, -1);
   return top && top !== '.' ? `./${top}` : undefined;
 }

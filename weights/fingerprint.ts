@@ -1,5 +1,6 @@
 /** Telling models apart by their numbers. */
 
+import { tagOf } from './kinds.js';
 import type { HostTensor, ModelPart } from './types.js';
 
 /** A hash of weights that is fed part by part. Not for security: two 32-bit multiplicative hashes, 16 hexadecimal digits. */
@@ -20,7 +21,7 @@ export class Fingerprint {
   #walk(value: object): void {
     for (const key of Object.keys(value).sort()) {
       const child = (value as Record<string, unknown>)[key];
-      if (child instanceof Float32Array) this.#numbers(child);
+      if (tagOf(child) === 'Float32Array') this.#numbers(child as Float32Array);
       // Other typed arrays repeat what `data` says; their keys are millions of strings (f16 loading took 56 s for 6 s).
       else if (typeof child === 'object' && child !== null && !ArrayBuffer.isView(child))
         this.#walk(child as HostTensor);

@@ -15,6 +15,23 @@ export interface Kind {
 export const isList = (value: unknown): value is ArrayLike<unknown> =>
   Array.isArray(value) || (ArrayBuffer.isView(value) && 'length' in value);
 
+/** What a built-in object is, whatever realm made it: `Float32Array`, `Map`, `RegExp`. */
+export const tagOf = (value: unknown): string => Object.prototype.toString.call(value).slice(8, -1);
+
+/** Whether a value is a regular expression. */
+export const isRegExp = (value: unknown): value is RegExp => tagOf(value) === 'RegExp';
+
+/** Numbers as a Float32Array of this realm; one of another realm is not copied. */
+export const floatsOf = (data: ArrayLike<number>): Float32Array =>
+  data instanceof Float32Array
+    ? data
+    : tagOf(data) === 'Float32Array'
+      ? viewOf(data as Float32Array)
+      : Float32Array.from(data);
+
+const viewOf = ({ buffer, byteOffset, length }: Float32Array): Float32Array =>
+  new Float32Array(buffer, byteOffset, length);
+
 const isObject = (value: unknown): value is Record<string, unknown> =>
   typeof value === 'object' && value !== null;
 

@@ -7,6 +7,7 @@ import { blobFolder, filesByPath } from './files-blob.js';
 import { urlFiles, urlFolder } from './files-web.js';
 import { type HubRepo, hubPage, hubRepo, knownModels } from './hub.js';
 import { webHub } from './hub-web.js';
+import { tagOf } from './kinds.js';
 import { type FilePlatform, filePlatform, type LoadOptions } from './platform.js';
 
 /** The shipped model. Written out one by one, so that bundlers see each file and emit it. */
@@ -38,7 +39,10 @@ export async function resolveModel(
   options: LoadOptions = {},
 ): Promise<FileSource> {
   const name = isUrl(source) ? source.href : source;
-  if (typeof name !== 'string') return blobFolder(name instanceof Map ? name : filesByPath(name as File[]));
+  if (typeof name !== 'string')
+    return blobFolder(
+      tagOf(name) === 'Map' ? (name as ReadonlyMap<string, Blob>) : filesByPath(name as File[]),
+    );
   const { signal, timeoutMs } = options;
   const platform = filePlatform();
   if (name === 'tiny') {

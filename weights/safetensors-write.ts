@@ -4,7 +4,7 @@
  */
 
 import { f32ToBf16, f32ToF16 } from './half.js';
-import { type Kind, oneOf, plainObject } from './kinds.js';
+import { type Kind, oneOf, plainObject, tagOf } from './kinds.js';
 import { options, signatures } from './options.js';
 import { DTYPE_BYTES, type Dtype } from './safetensors.js';
 import { elements, showShape } from './tensors.js';
@@ -59,8 +59,9 @@ export function* safetensorsChunks(
   yield header;
   const { dtype = 'F32' } = options;
   for (const [, { data }] of ordered(tensors, dtype)) {
-    const narrow = data instanceof Float32Array && dtype !== 'F32';
-    const stored = narrow ? (dtype === 'F16' ? f32ToF16(data) : f32ToBf16(data)) : data;
+    const narrow = tagOf(data) === 'Float32Array' && dtype !== 'F32';
+    const floats = data as Float32Array;
+    const stored = narrow ? (dtype === 'F16' ? f32ToF16(floats) : f32ToBf16(floats)) : data;
     yield new Uint8Array(stored.buffer, stored.byteOffset, stored.byteLength);
   }
 }
@@ -104,11 +105,14 @@ function layOut(
   return { header, size: header.length + offset };
 }
 
+const DTYPES: Readonly<Record<string, Dtype>> = {
+  Float64Array: 'F64',
+  Int32Array: 'I32',
+  Uint32Array: 'U32',
+  Uint8Array: 'U8',
+};
+
 function storedDtype(data: SavedTensor['data'], floats: 'F32' | 'F16' | 'BF16'): Dtype {
-  if (data instanceof Float32Array) return floats;
-  if (data instanceof Float64Array) return 'F64';
-  if (data instanceof Int32Array) return 'I32';
-  if (data instanceof Uint32Array) return 'U32';
-  if (data instanceof Uint8Array) return 'U8';
-  return 'I64';
+  const tag = tagOf(data);
+  return tag === 'Float32Array' ? floats : (DTYPES[tag] ?? 'I64');
 }

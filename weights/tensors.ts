@@ -2,6 +2,7 @@
  * A set of named tensors, wherever they lie: what a checkpoint is to the code that reads models.
  */
 
+import { floatsOf, isList, tagOf } from './kinds.js';
 import type { HostTensor } from './types.js';
 
 /** Named tensors that are read one at a time. */
@@ -20,20 +21,22 @@ export interface TensorSource {
 }
 
 /**
- * Tensors in memory, e.g. of `HookedTransformer.fromWeights`. The arrays are not copied.
+ * Tensors in memory, e.g. of `HookedTransformer.fromWeights`. Float32Arrays are not copied, other numbers are.
  * @throws when an array's length does not match its shape.
  */
 export function memoryTensors(
   tensors: Readonly<Record<string, HostTensor>>,
   name = 'the given weights',
 ): TensorSource {
+  const held = new Map<string, Float32Array>();
   for (const [key, { shape, data }] of Object.entries(tensors)) {
-    if (!Array.isArray(shape) || !(data instanceof Float32Array))
+    if (!Array.isArray(shape) || !isList(data) || /^Big/.test(tagOf(data)))
       throw new TypeError(`tensor "${key}": give { shape: number[], data: Float32Array }`);
     if (shape.some((n) => !Number.isSafeInteger(n) || n < 0) || elements(shape) !== data.length)
       throw new RangeError(
         `tensor "${key}": shape ${showShape(shape)} needs ${elements(shape)} values, data has ${data.length}`,
       );
+    held.set(key, floatsOf(data));
   }
   return {
     name,
@@ -41,8 +44,9 @@ export function memoryTensors(
     shape: (key) => (Object.hasOwn(tensors, key) ? tensors[key].shape : undefined),
     file: () => name,
     async read(key) {
-      if (!Object.hasOwn(tensors, key)) throw new Error(`${name}: no tensor "${key}"`);
-      return tensors[key].data;
+      const data = held.get(key);
+      if (!data) throw new Error(`${name}: no tensor "${key}"`);
+      return data;
     },
   };
 }

@@ -111,5 +111,29 @@ test('a message shows of a long value its type, length and first numbers', async
   }
 });
 
+test('weights and regular expressions of another realm are what they are', async () => {
+  const weights = randomGpt2(config, 1);
+  const [float32, float64] = ['Float32Array', 'Float64Array'].map((type) =>
+    Object.fromEntries(
+      Object.entries(weights).map(([name, { shape, data }]) => [
+        name,
+        { shape, data: vm.runInNewContext(`${type}.from(data)`, { data }) },
+      ]),
+    ),
+  );
+  for (const given of [float32, float64]) {
+    using same = await HookedTransformer.fromWeights(config, given);
+    assert.is(same.hash, model.hash);
+  }
+  const names = vm.runInNewContext('/resid_pre$/');
+  const { logits: t, cache } = await model.runWithCache(prompt, { names });
+  assert.equal(
+    cache.names(),
+    Array.from({ length: config.nLayers }, (_, l) => `blocks.${l}.hook_resid_pre`),
+  );
+  t.dispose();
+  cache.dispose();
+});
+
 test.after(() => model.dispose());
 test.run();
