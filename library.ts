@@ -245,6 +245,7 @@ export type { Figure } from './interp/plots/drawing.js';
 export { type FigureOptions, figure } from './interp/plots/figure.js';
 export { slices } from './interp/plots/layout.js';
 export { type Page, page, type Section } from './interp/plots/page.js';
+export type { PdfFonts, PdfOptions } from './interp/plots/pdf.js';
 export { type ScatterOptions, scatterFigure } from './interp/plots/scatter.js';
 export type { SvgTheme } from './interp/plots/svg-parts.js';
 export type { TerminalOptions } from './interp/plots/terminal.js';
