@@ -184,9 +184,7 @@ export {
   type NotebookOptions,
   type NotebookResult,
   NotebookRun,
-  type PlanStep,
   runNotebook,
-  type Setting,
   type StepOptions,
 } from './interp/notebooks/notebook.js';
 export {
@@ -212,6 +210,7 @@ export {
   strongest,
   summed,
 } from './interp/notebooks/select.js';
+export type { PlanStep, Setting } from './interp/notebooks/setting.js';
 export {
   type FinalProjection,
   finalProjection,

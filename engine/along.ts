@@ -100,6 +100,7 @@ export function concatAt(tensors: readonly Tensor[], axis: number): Tensor {
 /** Takes a result out of the scope it was made in, into another. */
 export function handOver(t: Tensor, scope: Scope | null): Tensor {
   t.keep();
+  t.storage.unread = true;
   if (scope?.open) scope.add(t);
   return t;
 }

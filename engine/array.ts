@@ -130,6 +130,7 @@ export abstract class GpuArray<D extends DType = 'f32'> {
 
   /** Makes the caller its owner: it outlives the run or hook it comes from, until `dispose()` (or the end of a `scope`). */
   keep(): this {
+    if (this.#storage) this.#storage.unread = false;
     if (this.scope) {
       this.scope.remove(this);
       currentScope()?.add(this);
@@ -153,7 +154,9 @@ export abstract class GpuArray<D extends DType = 'f32'> {
       throw new Error(
         `${this.label} is stored as f16, which this operation can neither read nor change: load the model with dtype "f32"`,
       );
-    return { buffer: this.storage.buffer, offset: 4 * (this.offset + start), bytes: 4 * count };
+    const { storage } = this;
+    storage.unread = false;
+    return { buffer: storage.buffer, offset: 4 * (this.offset + start), bytes: 4 * count };
   }
 
   /** Internal: the memory of a weight, f16 or f32, of which the kernel has been told. */

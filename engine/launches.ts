@@ -51,6 +51,7 @@ export function copyInto(
 ): void {
   const { gpu, strides } = source;
   const { buffer, half } = source.storage;
+  source.storage.unread = false;
   const [bytes, align] = half ? [2, 2 * ALIGN] : [4, ALIGN];
   const first = Math.floor(offset / align) * align;
   const reach = shape.reduce((n, d, i) => n + (d - 1) * strides[i], offset) + 1;

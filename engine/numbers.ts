@@ -26,11 +26,13 @@ export function numbersOf(data: unknown, what: string): ShapedNumbers {
   const values = new Float32Array(shape.reduce((n, d) => n * d, 1));
   let at = 0;
   const place = (path: readonly number[]) => path.map((i) => `[${i}]`).join('') || 'it';
+  const one = (x: unknown, path: readonly number[]): number => {
+    if (typeof x === 'number' || typeof x === 'bigint') return Number(x);
+    throw new Error(`${what}: ${place(path)} is ${shownValue(x)}: a number is needed`);
+  };
   const read = (x: unknown, axis: number, path: readonly number[]): void => {
     if (axis === shape.length) {
-      if (typeof x !== 'number' && typeof x !== 'bigint')
-        throw new Error(`${what}: ${place(path)} is ${shownValue(x)}: a number is needed`);
-      values[at++] = Number(x);
+      values[at++] = one(x, path);
       return;
     }
     if (!isList(x))
@@ -39,7 +41,10 @@ export function numbersOf(data: unknown, what: string): ShapedNumbers {
       throw new Error(
         `${what}: ${place(path)} has ${x.length} entries, ${place(path.map(() => 0))} has ${shape[axis]}: lists must be of one length`,
       );
-    for (let i = 0; i < x.length; i++) read(x[i], axis + 1, [...path, i]);
+    if (axis < shape.length - 1) for (let i = 0; i < x.length; i++) read(x[i], axis + 1, [...path, i]);
+    else
+      for (let i = 0; i < x.length; i++)
+        values[at++] = typeof x[i] === 'number' ? (x[i] as number) : one(x[i], [...path, i]);
   };
   read(data, 0, []);
   return { values, shape };

@@ -160,7 +160,9 @@ export function topkAxis(
       const found = topkAxis(moved, k, { largest });
       const back = <T extends Tensor | Tensor<'u32'>>(x: T) =>
         handOver(x.transpose(swap).copy() as unknown as Tensor, t.scope) as unknown as T;
-      return { values: back(found.values), indices: back(found.indices) };
+      const values = back(found.values);
+      values.storage.unread = false;
+      return { values, indices: back(found.indices) };
     } finally {
       own.close();
     }
@@ -172,7 +174,9 @@ export function topkAxis(
   indices.named = values.named;
   const launch = (rows: number) => topk({ rows, cols, k, smallest: !largest }, t.gpu.caps);
   withDense([t], ([x]) => launchRows(t.size / cols, [x, values, indices], [cols, k, k], launch));
-  return { values: taped(values, [t], gatherBackward(t.shape, indices)), indices };
+  taped(values, [t], gatherBackward(t.shape, indices));
+  values.storage.unread = false; // who reads the indices needs no values
+  return { values, indices };
 }
 
 /** Index of the largest along an axis. */

@@ -16,6 +16,8 @@ export class Storage {
   readonly half: boolean;
   /** What it holds, where reading NaN or infinity from it is an error: `logits`. */
   guarded: string | null = null;
+  /** It holds the result of an operation that nothing has read or kept since. */
+  unread = false;
   #refs = 0;
 
   constructor(gpu: Gpu, buffer: PoolBuffer, half = false) {
@@ -61,6 +63,11 @@ export class Scope {
   /** Takes a tensor out: whoever does so now owns it. */
   remove(t: Member): void {
     if (this.#members.delete(t)) t.scope = null;
+  }
+
+  /** Whether one of its tensors is like that. */
+  some(test: (t: Owned) => boolean): boolean {
+    return [...this.#members].some(test);
   }
 
   /** Disposes of everything still inside. */

@@ -81,6 +81,8 @@ export function taped<T extends Tensor>(
   inputs: readonly (Tensor | null | undefined)[],
   make: (save: Save) => Backward,
 ): T {
+  // A view holds what its tensor holds: that may have been read.
+  if (!out.storage.shared) out.storage.unread = true;
   if (isTaped(...inputs)) {
     const nodes = inputs.map((t) => (t?.node?.tape.open ? t.node : null));
     out.node = nodes.find((n) => n !== null)!.tape.record(nodes, out.shape, make);

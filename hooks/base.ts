@@ -1,6 +1,7 @@
 /** From what a user gives as a base run and its sources to rows of tokens, checked. */
 
 import type { TextInput } from '../engine/text.js';
+import { shownValue } from '../weights/kinds.js';
 import { ActivationCache } from './cache.js';
 import { readInput } from './input.js';
 import type { Base, Counterfactual, Source } from './interventions.js';
@@ -97,7 +98,7 @@ function sourceOf(
   if (isInput(source)) return { input: source };
   if (typeof source !== 'object' || source === null)
     throw new Error(
-      `${what}: text, tokens, a cache or { input, interventions } is needed, not ${JSON.stringify(source)}`,
+      `${what}: text, tokens, a cache or { input, interventions } is needed, not ${shownValue(source)}`,
     );
   checkFields(source, SOURCE_FIELDS, what);
   if ((source.input === undefined) === (source.counterfactuals === undefined))

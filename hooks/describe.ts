@@ -1,6 +1,7 @@
 /** Interventions in print and as JSON. */
 
 import { Tensor } from '../engine/tensor.js';
+import { isList, shownValue } from '../weights/kinds.js';
 import { fileError, shownJson } from '../weights/messages.js';
 import { parseJson } from '../weights/text.js';
 import { is, signatures } from './check.js';
@@ -108,9 +109,10 @@ function listOf(json: string): unknown {
 
 async function plain(x: unknown): Promise<unknown> {
   if (x instanceof Tensor) return { shape: x.shape, data: numbers(await x.data()) } satisfies Jsonable;
-  if (x instanceof Float32Array) return numbers(x);
   if (Array.isArray(x)) return Promise.all(x.map(plain));
+  if (isList(x)) return numbers(x as ArrayLike<number | bigint>);
   if (typeof x === 'number') return numbers([x])[0];
+  if (typeof x === 'bigint') return Number(x);
   if (typeof x !== 'object' || x === null) return x;
   const entries = Object.entries(x).filter(([, v]) => v !== undefined);
   return Object.fromEntries(await Promise.all(entries.map(async ([k, v]) => [k, await plain(v)])));
@@ -119,22 +121,29 @@ async function plain(x: unknown): Promise<unknown> {
 type Jsonable = Omit<Numbers, 'data'> & { data: (number | string)[] };
 /** Numbers that JSON does not have are strings there. */
 const NOT_IN_JSON = new Set(['Infinity', '-Infinity', 'NaN']);
-const numbers = (data: ArrayLike<number>) =>
-  Array.from(data, (v) => (Number.isFinite(v) ? v : String(v))) as number[];
+const numbers = (data: ArrayLike<number | bigint>) =>
+  Array.from(data, (v) => Number(v)).map((v) => (Number.isFinite(v) ? v : String(v))) as number[];
 
 function showSelection(s: Selection): string {
   if (typeof s === 'number') return String(s);
   if (Array.isArray(s)) return s.length > 8 ? `${s.slice(0, 8).join(',')},… (${s.length})` : s.join(',');
-  if (typeof s !== 'object' || s === null) return JSON.stringify(s);
+  if (typeof s !== 'object' || s === null) return shownValue(s);
   const { start = 0, end } = s as { start?: number; end?: number };
   return `${start}…${end === undefined ? 'end' : end}`;
+}
+
+/** The lengths of lists in lists, by their first entries. */
+function lengthsOf(list: unknown): number[] {
+  return isList(list) ? [list.length, ...lengthsOf(list[0])] : [];
 }
 
 function showValue(v: Value): string {
   if (typeof v !== 'object' || v === null) return String(v);
   if (v instanceof Tensor) return `tensor [${v.shape.join(', ')}]`;
-  if (Array.isArray(v) || v instanceof Float32Array)
-    return `${v.length} ${v.length === 1 ? 'number' : 'numbers'}`;
+  if (isList(v))
+    return isList(v[0])
+      ? `numbers [${lengthsOf(v).join(', ')}]`
+      : `${v.length} ${v.length === 1 ? 'number' : 'numbers'}`;
   if ('data' in v) return `numbers [${[...(v.shape ?? [])].join(', ')}]`;
   if ('mean' in v) return `mean of ${v.mean}${v.over === 'all' ? ' over all positions' : ''}`;
   if ('noise' in v) {

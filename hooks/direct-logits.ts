@@ -8,6 +8,7 @@ import { Scope } from '../engine/storage.js';
 import { Tensor } from '../engine/tensor.js';
 import { alongDirections, logitDirections } from '../engine/vocabulary.js';
 import { finite } from '../weights/finite.js';
+import { isList } from '../weights/kinds.js';
 import type { ActivationCache } from './cache.js';
 import { Look } from './look.js';
 import { type PosSlice, positionRange } from './positions.js';
@@ -19,7 +20,7 @@ import { type Decomposition, frozenScale } from './stack.js';
 export type DirectBy = 'layer' | 'component' | 'head' | 'neuron' | 'source';
 
 /** What is attributed: a weighted sum of logits, by token id, or the product of a vector with what the unembedding reads. */
-export type DirectTarget = ReadonlyMap<number, number> | Float32Array;
+export type DirectTarget = ReadonlyMap<number, number> | ArrayLike<number>;
 
 /** How. */
 export interface DirectOptions {
@@ -56,6 +57,8 @@ export function directNames(model: Runnable, by: DirectBy): string[] {
   return [...names, ...sources.flat()];
 }
 
+const isDirection = (target: DirectTarget): target is ArrayLike<number> => isList(target);
+
 const coarse: FullOptions = { expandNeurons: false };
 
 /**
@@ -89,7 +92,7 @@ export async function directLogits(
       const stream = cache.get('resid_post', -1).alias(scope).reshape([-1, config.dModel]);
       extra.push(['ln_final', logits.sub(b.reshape([1])).sub(read(at(stream), zero))]);
     }
-    if (!(target instanceof Float32Array)) extra.push(['b_U', b]);
+    if (!isDirection(target)) extra.push(['b_U', b]);
     const [sum, rows, ...rest] = await Promise.all(
       [logits, parts.stack, ...extra.map(([, t]) => t)].map((t) => t.data()),
     );
@@ -164,8 +167,8 @@ function directionOf(
   target: DirectTarget,
   scope: Scope,
 ): { u: Tensor; b: Tensor } {
-  if (target instanceof Float32Array) {
-    const u = Tensor.from(gpu, target, [1, target.length], { label: 'direction', scope });
+  if (isDirection(target)) {
+    const u = Tensor.from(gpu, Float32Array.from(target), [1, target.length], { label: 'direction', scope });
     return { u, b: Tensor.from(gpu, new Float32Array(1), [1, 1], { label: 'no bias', scope }) };
   }
   const { D, b } = logitDirections([target], w.W_U, w.b_U);

@@ -6,6 +6,9 @@
  */
 
 import type { Config } from '../weights/config.js';
+import { shownValue } from '../weights/kinds.js';
+import { brief } from '../weights/messages.js';
+import { shown } from '../weights/shown.js';
 import { describeIntervention } from './describe.js';
 import { type Geometry, geometryOf, isHeadInput } from './geometry.js';
 import type { Counterfactual, Intervention, Selection } from './interventions.js';
@@ -52,9 +55,7 @@ export function editsOf(
   read: (given: Intervention) => [Intervention, Setting] = (given) => [given, setting],
 ): Edit[] {
   if (!Array.isArray(list))
-    throw new Error(
-      `${what}: a list of interventions is needed, [{ at, … }], not ${JSON.stringify(list)?.slice(0, 80)}`,
-    );
+    throw new Error(`${what}: a list of interventions is needed, [{ at, … }], not ${shownValue(list)}`);
   const later = setting.open.has('base') || opensPatterns(list, setting.open);
   const edits = list.flatMap((intervention, i) => {
     try {
@@ -62,8 +63,9 @@ export function editsOf(
       const [own, within] = read(intervention);
       return pointsOf(own, setting.config).flatMap((name) => editsAt(name, own, within, later));
     } catch (e) {
-      const shown = typeof intervention?.at === 'string' ? ` (${describeIntervention(intervention)})` : '';
-      throw new Error(`${what}, intervention ${i}${shown}: ${(e as Error).message}`);
+      const told = typeof intervention?.at === 'string' ? describeIntervention(intervention) : '';
+      const which = told && ` (${shown(told, 100)})`;
+      throw new Error(brief(`${what}, intervention ${i}${which}: ${(e as Error).message}`));
     }
   });
   edits.sort((a, b) => a.order - b.order);
@@ -73,9 +75,9 @@ export function editsOf(
 
 function checkFields(intervention: Intervention): void {
   if (typeof intervention !== 'object' || intervention === null || Array.isArray(intervention))
-    throw new Error(`an object { at: hook point, … } is needed, not ${JSON.stringify(intervention)}`);
+    throw new Error(`an object { at: hook point, … } is needed, not ${shownValue(intervention)}`);
   if (typeof intervention.at !== 'string')
-    throw new Error(`\`at\` names the hook point; it is ${JSON.stringify(intervention.at)}`);
+    throw new Error(`\`at\` names the hook point; it is ${shownValue(intervention.at)}`);
   for (const field of Object.keys(intervention))
     if (!FIELDS.has(field))
       throw new Error(`there is no field "${field}"; these are: ${[...FIELDS].join(', ')}`);

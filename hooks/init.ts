@@ -47,11 +47,12 @@ const takes = signatures({
  * √(2 · nLayers) (by √nLayers without MLPs), biases are 0 and gains 1. The same seed gives the same weights.
  */
 export const randomWeights = takes.randomWeights(function randomWeights(
-  config: Config,
+  config: Partial<Config> | Record<string, unknown>,
   options: InitOptions = {},
 ): Record<string, HostTensor> {
   const { seed = 1, std = 0.02, embeddingStd = std, positions = 'normal', tied = true } = options;
-  const { nLayers, nHeads, dModel, dHead, dMlp, nCtx, dVocab, dVocabOut, attnOnly, actFn } = config;
+  const whole = parseConfig(config);
+  const { nLayers, nHeads, dModel, dHead, dMlp, nCtx, dVocab, dVocabOut, attnOnly, actFn } = whole;
   const random = new RandomState(seed);
   const tensors: Record<string, HostTensor> = {};
   const normal = (name: string, rows: number, cols: number, std: number) => {
@@ -66,7 +67,7 @@ export const randomWeights = takes.randomWeights(function randomWeights(
     vector(`${name}.bias`, to, 0);
   };
   const norm = (name: string, place: NormPlace, size = dModel) => {
-    const { gain, bias } = normWeightsAt(config, place);
+    const { gain, bias } = normWeightsAt(whole, place);
     if (gain) vector(`${name}.weight`, size, 1);
     if (bias) vector(`${name}.bias`, size, 0);
   };

@@ -8,12 +8,13 @@
  * counterfactual run.
  */
 
+import type { NestedNumbers } from '../engine/numbers.js';
 import type { Tensor } from '../engine/tensor.js';
 import type { TextInput } from '../engine/text.js';
 import type { ActivationCache } from './cache.js';
 
 /** One index, a list of them, or the range [start, end). Negative numbers count from the end. */
-export type Selection = number | readonly number[] | { readonly start?: number; readonly end?: number };
+export type Selection = number | ArrayLike<number> | { readonly start?: number; readonly end?: number };
 
 /** Which part of an activation. What is left out is all of it. */
 export interface Part {
@@ -64,8 +65,11 @@ export interface Numbers {
   readonly data: readonly number[];
 }
 
-/** What is put in, added, and so on. A list or tensor fills the selected part, or repeats along its leading axes. */
-export type Value = number | readonly number[] | Float32Array | Numbers | Tensor | FromRun | MeanOf | Noise;
+/**
+ * What is put in, added, and so on. A list (also a typed array of any kind, or lists of lists) or tensor fills the selected
+ * part, or repeats along its leading axes.
+ */
+export type Value = NestedNumbers | Numbers | Tensor | FromRun | MeanOf | Noise;
 
 /** What happens there: exactly one of these. */
 export interface Action {

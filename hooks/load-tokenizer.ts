@@ -20,7 +20,7 @@ export type TokenizerFiles = Readonly<Record<string, object>>;
 /** What finding a tokenizer depends on. */
 export interface TokenizerOptions extends FileOptions {
   /** See `LoadOptions.tokenizer`. */
-  readonly tokenizer?: string | null;
+  readonly tokenizer?: string | URL | null;
 }
 
 /**
@@ -35,7 +35,7 @@ export async function readTokenizer(
 ): Promise<TokenizerFiles> {
   if (tokenizer === null) return {};
   const own = tokenizer === undefined ? await readFolder(files) : {};
-  const elsewhere = tokenizer ?? named;
+  const elsewhere = tokenizer === undefined ? named : String(tokenizer); // a URL object is its text
   if (own['tokenizer.json'] || typeof elsewhere !== 'string') return own;
   // A revision is the model's; a folder is not a reason to ask the Hub.
   const local = tokenizer === undefined && !files.hub;

@@ -8,6 +8,7 @@ import { modelFolder } from '../weights/candidates.js';
 import { inferConfig, readModel } from '../weights/checkpoint.js';
 import { type Config, parseConfig } from '../weights/config.js';
 import { readJson } from '../weights/files.js';
+import { folderName } from '../weights/files-blob.js';
 import { Fingerprint } from '../weights/fingerprint.js';
 import { fileError } from '../weights/messages.js';
 import { openCheckpoint } from '../weights/open.js';
@@ -19,7 +20,7 @@ import {
   possibleSteps,
   processedConfig,
 } from '../weights/processing.js';
-import { resolveModel } from '../weights/resolve.js';
+import { isUrl, resolveModel } from '../weights/resolve.js';
 import { roundToHalf } from '../weights/round-half.js';
 import { memoryTensors, type TensorSource } from '../weights/tensors.js';
 import type { BlockWeights, EmbedWeights, FinalWeights } from '../weights/types.js';
@@ -44,7 +45,7 @@ export interface LoadOptions extends Partial<Processing>, FileOptions {
    * Where the tokenizer is: a folder or repository with `tokenizer.json`; null for none. Default: the model's own, or the
    * one that its `config.json` calls `tokenizer_name` (for models in folders: if the Hub's cache holds it).
    */
-  tokenizer?: string | null;
+  tokenizer?: string | URL | null;
 }
 
 /** What loading may be told. */
@@ -80,7 +81,7 @@ export interface Loaded {
 }
 
 /** Where a model comes from: a name, a path, a URL, or files. */
-export type ModelSource = string | ReadonlyMap<string, Blob> | readonly File[];
+export type ModelSource = string | URL | ReadonlyMap<string, Blob> | readonly File[];
 
 /** A model's files, found (of the Hub: downloaded) and checked, with nothing on the GPU. */
 export interface OpenedModel {
@@ -98,7 +99,8 @@ export async function loadPretrained(source: ModelSource, options: LoadOptions):
 }
 
 /** The first half of loading a model: needs no GPU. */
-export async function openPretrained(source: ModelSource, options: LoadOptions): Promise<OpenedModel> {
+export async function openPretrained(from: ModelSource, options: LoadOptions): Promise<OpenedModel> {
+  const source = isUrl(from) ? from.href : from;
   let files = await resolveModel(source, options);
   let configFile = options.config ? null : await files.open('config.json');
   if (!configFile && !options.config) {
@@ -114,7 +116,7 @@ export async function openPretrained(source: ModelSource, options: LoadOptions):
   const json = options.config ?? ((await readJson(configFile!)) as Record<string, unknown>);
   const tensors = await openCheckpoint(files);
   const own = parseConfig(json, {
-    name: typeof source === 'string' ? source : undefined,
+    name: typeof source === 'string' ? source : folderName(source),
     file: configFile?.name ?? 'config',
     inferred: inferConfig(tensors),
   });

@@ -5,6 +5,7 @@
  */
 
 import type { Config } from '../weights/config.js';
+import { quoted } from '../weights/messages.js';
 import { is, optional, options, signatures } from './check.js';
 
 /** What a user may say for a set of hook points. */
@@ -116,13 +117,15 @@ export function checkName(name: string, config: Config): string {
   if (hookNames(config).includes(name)) return name;
   const layer = layerOf(name);
   if (layer !== null && layer >= config.nLayers)
-    throw new Error(`hook "${name}": this model has ${config.nLayers} layers (0–${config.nLayers - 1})`);
+    throw new Error(
+      `hook ${quoted(name)}: this model has ${config.nLayers} layers (0–${config.nLayers - 1})`,
+    );
   if (config.attnOnly && /mlp|resid_mid|ln2/.test(name))
-    throw new Error(`hook "${name}": this model has no MLPs (attention only)`);
+    throw new Error(`hook ${quoted(name)}: this model has no MLPs (attention only)`);
   if (config.normalization === 'none' && /ln/.test(name))
-    throw new Error(`hook "${name}": this model has no layer norms`);
+    throw new Error(`hook ${quoted(name)}: this model has no layer norms`);
   const known = [...new Set(hookNames(config).map((n) => n.replace(/^blocks\.\d+/, 'blocks.{l}')))];
-  throw new Error(`hook "${name}": no such hook point. This model has: ${known.join(', ')}`);
+  throw new Error(`hook ${quoted(name)}: no such hook point. This model has: ${known.join(', ')}`);
 }
 
 /**

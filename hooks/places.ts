@@ -1,7 +1,9 @@
 /** Where the values of interventions are: numbers on the host, in another run, in a mean over one. */
 
 import type { Gpu } from '../engine/gpu.js';
+import { type NestedNumbers, numbersOf } from '../engine/numbers.js';
 import { RandomState } from '../engine/numpy-random.js';
+import { showShape, sizeOf } from '../engine/shape.js';
 import { Tensor } from '../engine/tensor.js';
 import type { Config } from '../weights/config.js';
 import type { Noise, Numbers } from './interventions.js';
@@ -19,7 +21,12 @@ export interface RunInfo {
 /** Numbers given by the user, or drawn; uploaded once. */
 export interface HostNumbers {
   readonly data: Float32Array | Tensor;
+  /** How they lie, where that was given: of a tensor, of lists of lists, of `{ shape, data }`. */
+  readonly shape?: readonly number[];
 }
+
+/** Numbers as interventions bring them. */
+export type NumbersGiven = Exclude<NestedNumbers, number> | Numbers | Tensor;
 
 /** Where an edit's value is. */
 export type Place =
@@ -65,16 +72,20 @@ export class Places {
     return remember(this.#constants, value, () => ({ data: Float32Array.of(value) }));
   }
 
-  list(value: readonly number[] | Float32Array | Numbers | Tensor): HostNumbers {
+  list(value: NumbersGiven): HostNumbers {
     return remember(this.#lists, value, () => {
-      if (value instanceof Tensor) return { data: checkTensor(value, this.#gpu) };
-      const data = 'shape' in value ? value.data : value;
-      const bad = data.findIndex((x) => !Number.isFinite(x) && x !== -Infinity);
+      if (value instanceof Tensor) return { data: checkTensor(value, this.#gpu), shape: value.shape };
+      const { values, shape } = numbersOf('shape' in value ? value.data : value, 'the value');
+      const bad = values.findIndex((x) => !Number.isFinite(x) && x !== -Infinity);
       if (bad >= 0)
+        throw new Error(`the value holds ${values[bad]} at index ${bad}: finite numbers are needed`);
+      const data = Float32Array.from(values);
+      if (!('shape' in value)) return shape.length > 1 ? { data, shape } : { data };
+      if (sizeOf(value.shape) !== data.length)
         throw new Error(
-          `the value holds ${typeof data[bad] === 'number' ? data[bad] : JSON.stringify(data[bad])} at index ${bad}: finite numbers are needed, one after another ({ shape, data } says how they lie)`,
+          `the value's shape ${showShape(value.shape)} is ${sizeOf(value.shape)} numbers, its data ${data.length}`,
         );
-      return { data: Float32Array.from(data) };
+      return { data, shape: value.shape };
     });
   }
 

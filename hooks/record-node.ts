@@ -2,13 +2,13 @@
 
 import { open, readFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { namingFile, statOrNull } from '../weights/disk-node.js';
+import { namingFile, pathOf, statOrNull } from '../weights/disk-node.js';
 import { textLines } from '../weights/text.js';
 import { is, signatures } from './check.js';
 import type { RecordStore } from './record.js';
 
 const takes = signatures({
-  jsonLines: { path: is.path },
+  jsonLines: { file: is.path },
 });
 
 /**
@@ -17,7 +17,8 @@ const takes = signatures({
  * anew.
  * @throws when it is read: the folder does not exist, or the path is one
  */
-export const jsonLines = takes.jsonLines(function jsonLines(path: string): RecordStore {
+export const jsonLines = takes.jsonLines(function jsonLines(file: string | URL): RecordStore {
+  const path = pathOf(file);
   return {
     async read() {
       const info = await statOrNull(path);

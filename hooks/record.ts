@@ -5,6 +5,7 @@
  */
 
 import { fileError, quoted, shownJson } from '../weights/messages.js';
+import { duplicateKey } from '../weights/text.js';
 import { is, needed, options, signatures } from './check.js';
 import type { RunValues } from './counterfactuals.js';
 
@@ -81,6 +82,7 @@ export function readRecord(lines: readonly string[], what = 'record'): RecordCon
       if (isCut(line)) continue;
       throw fileError(where, `no line of a record: ${quoted(line)}`);
     }
+    if (duplicateKey(line, 1) !== undefined) throw fileError(where, `a key is there twice: ${quoted(line)}`);
     if (!header) header = readHeader(entry, line, what);
     else if (entry.glassbox === 'sweep') {
       if (entry.fingerprint !== header.fingerprint || entry.cells !== header.cells)

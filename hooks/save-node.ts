@@ -2,7 +2,7 @@
 
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { writeAtomically } from '../weights/disk-node.js';
+import { pathOf, writeAtomically } from '../weights/disk-node.js';
 import { saveSafetensors } from '../weights/files-node.js';
 import type { ActivationCache } from './cache.js';
 import { is, options, signatures } from './check.js';
@@ -11,7 +11,7 @@ import type { HookedTransformer } from './model.js';
 const SAVING = options<{ metadata?: Readonly<Record<string, string>> }>({ metadata: is.plainObject });
 
 const takes = signatures({
-  saveModel: { model: is.model, folder: is.path, options: SAVING },
+  saveModel: { model: is.model, to: is.path, options: SAVING },
   saveCache: { cache: is.cache, path: is.path },
 });
 
@@ -22,9 +22,10 @@ const takes = signatures({
  */
 export const saveModel = takes.saveModel(async function saveModel(
   model: HookedTransformer,
-  folder: string,
+  to: string | URL,
   { metadata: more = {} }: { metadata?: Readonly<Record<string, string>> } = {},
 ): Promise<void> {
+  const folder = pathOf(to);
   const { tensors, metadata, config } = model.checkpoint();
   await mkdir(folder, { recursive: true });
   for (const [name, json] of Object.entries({ 'config.json': config, ...model.tokenizerFiles })) {
@@ -37,7 +38,7 @@ export const saveModel = takes.saveModel(async function saveModel(
 /** Writes all activations of a cache to one safetensors file, under their full names. */
 export const saveCache = takes.saveCache(async function saveCache(
   cache: ActivationCache,
-  path: string,
+  path: string | URL,
 ): Promise<void> {
-  await saveSafetensors(path, await cache.tensors(), { metadata: { model: cache.config.name } });
+  await saveSafetensors(pathOf(path), await cache.tensors(), { metadata: { model: cache.config.name } });
 });

@@ -1,5 +1,6 @@
 /** Which indices a selection names: pure arithmetic, with errors that say what the axis has. */
 
+import { isList, shownValue } from '../weights/kinds.js';
 import type { Selection } from './interventions.js';
 
 /** Every index of an axis. */
@@ -13,15 +14,15 @@ export const all = (length: number): number[] => Array.from({ length }, (_, i) =
 export function indices(selection: Selection | undefined, length: number, axis: string): number[] {
   if (selection === undefined) return all(length);
   if (typeof selection === 'number') return [indexOf(selection, length, axis)];
-  if (Array.isArray(selection)) {
+  if (isList(selection)) {
     if (!selection.length) throw new Error(`${axis}: an empty list selects nothing`);
-    const found = selection.map((i) => indexOf(i, length, axis));
+    const found = Array.from(selection as ArrayLike<number>, (i) => indexOf(i, length, axis));
     if (new Set(found).size < found.length)
-      throw new Error(`${axis}: [${selection.join(', ')}] names an index twice`);
+      throw new Error(`${axis}: ${shownValue(selection)} names an index twice`);
     return found;
   }
   if (typeof selection !== 'object' || selection === null)
-    throw new Error(`${axis}: ${JSON.stringify(selection)}: a number, a list or { start, end } is needed`);
+    throw new Error(`${axis}: ${shownValue(selection)}: a number, a list or { start, end } is needed`);
   const { start = 0, end = length, ...rest } = selection as { start?: number; end?: number };
   const [unknown] = Object.keys(rest);
   if (unknown !== undefined) throw new Error(`${axis}: unknown field "${unknown}" in a range { start, end }`);
@@ -36,7 +37,7 @@ export function indexOf(index: number, length: number, axis: string): number {
   const i = index < 0 ? index + length : index;
   if (!Number.isInteger(index) || i < 0 || i >= length)
     throw new Error(
-      `${axis} ${typeof index === 'string' ? JSON.stringify(index) : index}: ${length === 1 ? 'there is only 0' : `there are ${length} (0–${length - 1}, or negative from the end)`}`,
+      `${axis} ${shownValue(index)}: ${length === 1 ? 'there is only 0' : `there are ${length} (0–${length - 1}, or negative from the end)`}`,
     );
   return i;
 }

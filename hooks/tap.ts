@@ -2,6 +2,7 @@
 
 import type { Row } from '../engine/batch.js';
 import type { Gpu } from '../engine/gpu.js';
+import { type NestedNumbers, numbersOf } from '../engine/numbers.js';
 import { sameShape, showShape } from '../engine/shape.js';
 import { Scope } from '../engine/storage.js';
 import type { Tap } from '../engine/tap.js';
@@ -17,8 +18,11 @@ export interface HookContext {
   readonly layer: number | null;
   /** The rows of the batch: where each starts in a ragged activation, its length and first position. */
   readonly rows: readonly Row[];
-  /** Uploads numbers; the tensor is freed with the others of the hook. `model.tensor` makes one that you dispose of. */
-  tensor(data: Float32Array | readonly number[], shape: readonly number[]): Tensor;
+  /**
+   * Uploads numbers; without a shape, that of their lists. The tensor is freed with the others of the hook; `model.tensor`
+   * makes one that you dispose of.
+   */
+  tensor(data: NestedNumbers, shape?: readonly number[]): Tensor;
   /** Row i of the activation, [1, pos, ...] or [1, head, query, key], whether the rows are equal or ragged. */
   row(t: Tensor, i: number): Tensor;
   /** A copy of the activation with row i replaced. */
@@ -27,7 +31,8 @@ export interface HookContext {
 
 /**
  * Called with an activation, synchronously or not. A tensor of the same shape replaces it; nothing leaves it as it
- * is. Tensors made inside a hook are freed when it returns, unless `keep()` is called on them.
+ * is. Tensors made inside a hook are freed when it returns, unless `keep()` is called on them. A hook that makes a tensor of
+ * the activation's shape and neither reads, keeps nor returns it is an error: operations change nothing in place.
  */
 export type Hook = (activation: Tensor, hook: HookContext) => HookResult | Promise<HookResult>;
 
@@ -85,7 +90,10 @@ export class HookTap implements Tap {
     scope.add(shown);
     try {
       const result = await hook(shown, this.#context(name, t.gpu, scope));
-      if (result === undefined || result === null || result === shown) return null;
+      if (result === undefined || result === null || result === shown) {
+        checkNothingLost(name, shown, scope);
+        return null;
+      }
       checkResult(name, result, shown);
       const packed = pack(name, result, this.#rows);
       const owned = packed.alias(owner, name);
@@ -121,11 +129,24 @@ export class HookTap implements Tap {
       name,
       layer: layerOf(name),
       rows: this.#rows.rows,
-      tensor: (data, shape) => Tensor.from(gpu, Float32Array.from(data), shape, { label: name, scope }),
+      tensor: (data, shape) => {
+        const { values, shape: own } = numbersOf(data, `hook "${name}": tensor`);
+        return Tensor.from(gpu, values, shape ?? own, { label: name, scope });
+      },
       row: (t, i) => takeRow(name, t, this.#rows, i),
       setRow: (t, i, value) => putRow(name, t, this.#rows, i, value),
     };
   }
+}
+
+/** @throws when the hook made an activation out of its own and then forgot it: nothing read, kept, or went on from it. */
+function checkNothingLost(name: string, shown: Tensor, scope: Scope): void {
+  const isLost = (t: unknown) =>
+    t instanceof Tensor && t.storage.unread && t.storage !== shown.storage && sameShape(t.shape, shown.shape);
+  if (scope.some(isLost))
+    throw new Error(
+      `hook "${name}" made a tensor ${showShape(shown.shape)} from the activation, and neither read nor returned it: return the tensor that is to take the activation's place, (x) => x.mul(0); keep() saves one for later`,
+    );
 }
 
 function checkResult(name: string, result: unknown, shown: Tensor): asserts result is Tensor {

@@ -2,7 +2,7 @@
 
 import { mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { nodeFile } from '../weights/disk-node.js';
+import { nodeFile, pathOf } from '../weights/disk-node.js';
 import { saveSafetensors } from '../weights/files-node.js';
 import { openSafetensors } from '../weights/safetensors.js';
 import type { HostTensor } from '../weights/types.js';
@@ -16,8 +16,8 @@ const STATE = /^optimizer-\d+\.safetensors$/;
 const stateName = (steps: number | string): string => `optimizer-${steps}.safetensors`;
 
 const takes = signatures({
-  saveTraining: { trainer: is.trainer, folder: is.path },
-  resumeTraining: { folder: is.path, options: TRAINER, loading: LOADING },
+  saveTraining: { trainer: is.trainer, to: is.path },
+  resumeTraining: { from: is.path, options: TRAINER, loading: LOADING },
 });
 
 /**
@@ -26,8 +26,9 @@ const takes = signatures({
  */
 export const saveTraining = takes.saveTraining(async function saveTraining(
   trainer: Trainer,
-  folder: string,
+  to: string | URL,
 ): Promise<void> {
+  const folder = pathOf(to);
   await trainer.readBack();
   const { steps, tensors } = await trainer.state();
   const state = stateName(steps);
@@ -44,10 +45,11 @@ export const saveTraining = takes.saveTraining(async function saveTraining(
  * @throws when there is no checkpoint, or it is of another method
  */
 export const resumeTraining = takes.resumeTraining(async function resumeTraining(
-  folder: string,
+  from: string | URL,
   options: TrainerOptions,
   loading: LoadOptions = {},
 ): Promise<Trainer> {
+  const folder = pathOf(from);
   const weights = await nodeFile(join(folder, 'model.safetensors'));
   if (!weights) throw new Error(`${folder}: there is no checkpoint of a training run`);
   const { steps } = (await openSafetensors(weights)).metadata;

@@ -1,11 +1,12 @@
 /** From what an intervention says of its value to the place where each stretch of it is. */
 
-import { sizeOf } from '../engine/shape.js';
+import { showShape, sizeOf } from '../engine/shape.js';
 import { Tensor } from '../engine/tensor.js';
+import { isList, shownValue } from '../weights/kinds.js';
 import { type Geometry, geometryOf } from './geometry.js';
 import type { FromRun, Intervention, MeanOf, Noise, Numbers, Value } from './interventions.js';
 import { actName, checkName } from './names.js';
-import type { HostNumbers, Place, RunInfo, Setting } from './places.js';
+import type { HostNumbers, NumbersGiven, Place, RunInfo, Setting } from './places.js';
 import { indexOf } from './selection.js';
 
 /** What is selected: prompts, positions of each, heads (null: no such axis), entries of the last axis of each prompt. */
@@ -54,18 +55,18 @@ export function placesOf(
   const shape = shapeOf(selected, geometry.pattern);
   if (isNumbers(value)) {
     const numbers = setting.places.list(value);
-    if (numbers.data instanceof Float32Array && numbers.data.includes(-Infinity))
+    if (!(numbers.data instanceof Tensor) && numbers.data.includes(-Infinity))
       checkConstant(-Infinity, geometry.name);
-    return fromHost(numbers, trailing(value, shape, geometry.pattern), geometry);
+    return fromHost(numbers, trailing(numbers, shape, geometry.pattern), geometry);
   }
   if (typeof value === 'object' && value !== null) {
     if ('from' in value) return fromRun(value, setting, geometry);
     if ('mean' in value) return fromMean(value, setting, geometry);
     if ('noise' in value) return fromNoise(value, shape, setting, geometry);
   }
-  const meant = typeof value === 'string' ? `: a run is named { from: ${JSON.stringify(value)} }` : '';
+  const meant = typeof value === 'string' ? `: a run is named { from: ${shownValue(value)} }` : '';
   throw new Error(
-    `a value is a number, numbers, a tensor, { from }, { mean } or { noise }, not ${JSON.stringify(value)?.slice(0, 80)}${meant}`,
+    `a value is a number, numbers, a tensor, { from }, { mean } or { noise }, not ${shownValue(value)}${meant}`,
   );
 }
 
@@ -76,12 +77,12 @@ function valueIn({ set, add, mean, interpolate, projectOut, freeze }: Interventi
     if (typeof mean === 'string') return { mean };
     if (typeof mean === 'object' && mean !== null && 'mean' in mean) return mean;
     throw new Error(
-      `mean: the name of a source, or { mean, over }, is needed, not ${JSON.stringify(mean)}; numbers are \`set\``,
+      `mean: the name of a source, or { mean, over }, is needed, not ${shownValue(mean)}; numbers are \`set\``,
     );
   }
   if (interpolate === undefined) return [set, add, projectOut].find((v) => v !== undefined)!;
   if (typeof interpolate !== 'object' || interpolate === null || interpolate.to === undefined)
-    throw new Error(`interpolate: { to: value, by } is needed, not ${JSON.stringify(interpolate)}`);
+    throw new Error(`interpolate: { to: value, by } is needed, not ${shownValue(interpolate)}`);
   checkOnly(interpolate, ['to', 'by']);
   if (!Number.isFinite(interpolate.by))
     throw new Error(
@@ -90,11 +91,10 @@ function valueIn({ set, add, mean, interpolate, projectOut, freeze }: Interventi
   return interpolate.to;
 }
 
-const isNumbers = (value: unknown): value is readonly number[] | Float32Array | Numbers | Tensor =>
+const isNumbers = (value: unknown): value is NumbersGiven =>
   value instanceof Tensor ||
-  value instanceof Float32Array ||
-  Array.isArray(value) ||
-  (Array.isArray((value as Numbers)?.data) && Array.isArray((value as Numbers)?.shape));
+  isList(value) ||
+  (isList((value as Numbers)?.data) && isList((value as Numbers)?.shape));
 
 function fromNoise(
   { noise }: Noise,
@@ -103,7 +103,7 @@ function fromNoise(
   geometry: Geometry,
 ): PlaceOf {
   if (typeof noise !== 'object' || noise === null)
-    throw new Error(`noise: { seed, std, sample } is needed, not ${JSON.stringify(noise)}`);
+    throw new Error(`noise: { seed, std, sample } is needed, not ${shownValue(noise)}`);
   checkOnly(noise, ['seed', 'std', 'sample']);
   const draw = noise.sample ?? null;
   if (draw !== null && (!Number.isInteger(draw) || draw < 0))
@@ -129,17 +129,9 @@ function shapeOf({ rows, positions, heads, last }: Selected, pattern: boolean): 
 }
 
 /** The trailing part of `shape` that a value fills. @throws when it fills none. */
-function trailing(
-  value: readonly number[] | Float32Array | Numbers | Tensor,
-  shape: number[],
-  pattern: boolean,
-): number[] {
-  const given = 'shape' in value ? [...value.shape] : null;
-  const size = given ? sizeOf(given) : (value as readonly number[]).length;
-  if (given && 'data' in value && Array.isArray(value.data) && value.data.length !== size)
-    throw new Error(
-      `the value's shape [${given.join(', ')}] is ${size} numbers, its data ${value.data.length}`,
-    );
+function trailing(value: HostNumbers, shape: number[], pattern: boolean): number[] {
+  const given = value.shape && [...value.shape];
+  const size = given ? sizeOf(given) : (value.data as Float32Array).length;
   while (given && given.length > 1 && given[0] === 1) given.shift();
   for (let k = shape.length; k > 0; k--) {
     const part = shape.slice(-k);
@@ -153,9 +145,9 @@ function trailing(
     : shape.length === 4
       ? 'row, pos, head, last axis'
       : 'row, pos, last axis';
-  const shown = shape.map((d) => (d < 0 ? 'differs' : d));
+  const selected = shape.map((d) => (d < 0 ? 'differs' : d));
   throw new Error(
-    `a value of ${given ? `shape [${given.join(', ')}]` : `${size} numbers`} does not fill what is selected: [${shown.join(', ')}] (${axes}), or the last axes of it`,
+    `a value of ${given ? `shape ${showShape(given)}` : `${size} numbers`} does not fill what is selected: [${selected.join(', ')}] (${axes}), or the last axes of it`,
   );
 }
 

@@ -1,6 +1,6 @@
 /** The workbench, built and served as any static host would: for its tests and its picture. */
 
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -12,16 +12,29 @@ export interface ServedDemo {
   close(): Promise<void>;
 }
 
-/** Builds the pages and serves them on this machine alone. */
+/** The policy of the pages, as a header: their worker is under it, too, which a `<meta>` element does not reach. */
+function policy(root: string): Readonly<Record<string, string>> {
+  const found = /http-equiv="(Content-Security-Policy)" content="([^"]+)"/.exec(
+    readFileSync(path.join(root, 'index.html'), 'utf8'),
+  );
+  if (!found) throw new Error('demo/index.html has no Content-Security-Policy');
+  return { [found[1]]: found[2] };
+}
+
+/** Builds the pages and serves them on this machine alone, under their policy. */
 export async function serveDemo(): Promise<ServedDemo> {
   const outDir = mkdtempSync(path.join(tmpdir(), 'glassbox-demo-'));
+  const root = fileURLToPath(new URL('../demo', import.meta.url));
   const options = {
-    root: fileURLToPath(new URL('../demo', import.meta.url)),
+    root,
     logLevel: 'error',
     build: { outDir, emptyOutDir: true },
   } as const;
   await build(options);
-  const server = await preview({ ...options, preview: { host: '127.0.0.1', port: 0 } });
+  const server = await preview({
+    ...options,
+    preview: { host: '127.0.0.1', port: 0, headers: policy(root) },
+  });
   const { port } = server.httpServer.address() as { port: number };
   return {
     url: `http://127.0.0.1:${port}/`,

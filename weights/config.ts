@@ -4,6 +4,7 @@
 
 import { fileError, shownJson } from './messages.js';
 import { checkNotQuantised } from './quantised.js';
+import { checkSettings } from './settings.js';
 
 /**
  * The MLP's activation; `gelu_new` is GPT-2's tanh approximation, `gelu` the exact one; `silu` x·σ(x); `relu2` max(x, 0)²;
@@ -74,6 +75,9 @@ export interface Config {
   readonly name: string;
 }
 
+/** What messages call a configuration that is an argument. */
+const OWN = 'config';
+
 const ACTIVATIONS: Readonly<Record<string, ActFn>> = {
   gelu_new: 'gelu_new',
   gelu_pytorch_tanh: 'gelu_new', // the same formula
@@ -99,7 +103,7 @@ const ACTIVATIONS: Readonly<Record<string, ActFn>> = {
 export interface ConfigHints {
   /** The model's name, for messages and headers. */
   name?: string;
-  /** Where the configuration was read, for messages. */
+  /** Where the configuration was read, for messages; left out where it is an argument. */
   file?: string;
   /** Used for what the configuration leaves out, e.g. from `inferConfig`. */
   inferred?: Partial<Config>;
@@ -107,13 +111,11 @@ export interface ConfigHints {
 
 /**
  * A complete configuration from a Hugging Face GPT-2 `config.json` (`n_layer`, `n_embd`, ...), from one of TransformerLens
- * (`n_layers`, `d_model`, ...), or from our own names (`nLayers`, `dModel`, ...).
+ * (`n_layers`, `d_model`, ...), or from our own names (`nLayers`, `dModel`, ...). An argument in our own names may hold no
+ * setting that there is not; a file may.
  * @throws when it is of another kind of model, a value is missing that cannot be inferred, or a value is impossible.
  */
-export function parseConfig(
-  json: unknown,
-  { name, file = 'config', inferred = {} }: ConfigHints = {},
-): Config {
+export function parseConfig(json: unknown, { name, file = OWN, inferred = {} }: ConfigHints = {}): Config {
   if (typeof json !== 'object' || json === null || Array.isArray(json))
     throw fileError(file, `not an object of settings: ${shownJson(json)}`);
   const given = json as Record<string, unknown>;
@@ -129,6 +131,7 @@ export function parseConfig(
     : 'n_layers' in given || 'd_model' in given
       ? fromTransformerLens(given, file)
       : given;
+  if (known === given && file === OWN) checkSettings(given, file);
   return complete(known, { name, file, inferred });
 }
 
@@ -227,10 +230,7 @@ function fromTransformerLens(given: Record<string, unknown>, file: string): Reco
   };
 }
 
-function complete(
-  known: Record<string, unknown>,
-  { name, file = 'config', inferred = {} }: ConfigHints,
-): Config {
+function complete(known: Record<string, unknown>, { name, file = OWN, inferred = {} }: ConfigHints): Config {
   const fail = (key: string, value: unknown, wanted: string) =>
     fileError(file, `${key} is ${shownJson(value)}; it must be ${wanted}`);
   const size = (key: keyof Config, fallback?: number, least = 1): number => {

@@ -5,8 +5,9 @@
 import { randomBytes } from 'node:crypto';
 import { open, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { checkRange, type RandomAccess } from './files.js';
-import { shown } from './shown.js';
+import { shown, shownUrl } from './shown.js';
 
 /** A file on disk, or null when there is none. It is opened anew for each read, so nothing has to be closed. */
 export async function nodeFile(path: string): Promise<RandomAccess | null> {
@@ -79,4 +80,12 @@ export async function statOrNull(path: string) {
     if (code === 'ENOENT' || code === 'ENOTDIR') return null;
     throw error;
   }
+}
+
+/** A path on disk, of a path or a file: URL (an object or its text). @throws for other URLs. */
+export function pathOf(path: string | URL): string {
+  const text = String(path);
+  if (text.startsWith('file:')) return fileURLToPath(text);
+  if (typeof path !== 'string') throw new Error(`${shownUrl(text)}: a path, or a file: URL, is needed`);
+  return path;
 }

@@ -26,6 +26,13 @@ function commonFolder(paths: readonly string[]): string {
   return paths.every((path) => path.startsWith(folder)) ? folder : '';
 }
 
+/** How a path from beside the folder names it: `./top`. Undefined where the files have none in common. */
+export function folderName(files: ReadonlyMap<string, Blob> | readonly File[]): string | undefined {
+  const paths = [...(files instanceof Map ? files : filesByPath(files as readonly File[])).keys()];
+  const top = commonFolder(paths).slice(0, -1);
+  return top && top !== '.' ? `./${top}` : undefined;
+}
+
 /** Files as browsers give them: of a picked folder each knows its path. */
 export function filesByPath(files: readonly File[]): Map<string, Blob> {
   const path = (file: File & { webkitRelativePath?: string }) => file.webkitRelativePath || file.name;

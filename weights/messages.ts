@@ -8,12 +8,16 @@ import { shown } from './shown.js';
 /** The longest message. */
 const MAX_MESSAGE = 299;
 
+/** A message of fewer than 300 characters: its end is left out where it is longer. */
+export const brief = (message: string): string =>
+  message.length > MAX_MESSAGE ? `${message.slice(0, MAX_MESSAGE - 1)}…` : message;
+
 /** A name or text in quotes, of at most about `most` characters. */
 export const quoted = (text: string, most = 60): string => `"${shown(text, most)}"`;
 
 /**
  * A value of a file (of its JSON or pickle) on one line: texts in quotes, lists and objects with their first entries. At
- * most `most` characters. Values of arguments are shown by `shown` in `kinds.ts`.
+ * most `most` characters. Values of arguments are shown by `shownValue` in `kinds.ts`.
  */
 export function shownJson(value: unknown, most = 60): string {
   return shown(show(value, most, 2), most);

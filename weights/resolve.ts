@@ -16,6 +16,10 @@ const TINY = {
   'model.safetensors': new URL('./tiny/model.safetensors', import.meta.url).href,
 };
 
+/** Whether a source of a model is a URL object, of any realm. */
+export const isUrl = (source: object | string): source is URL =>
+  typeof source === 'object' && 'href' in source && typeof source.href === 'string';
+
 /**
  * The folder that holds a model:
  *
@@ -25,14 +29,15 @@ const TINY = {
  * - an http(s) URL: a folder on a web server, or a file in it; or a page of the Hub: a repository, a folder or a file in it;
  * - `'gpt2'`, `'gpt2-medium'`, `'gpt2-large'`, `'gpt2-xl'`, `'distilgpt2'`, TransformerLens' toy models (`'attn-only-2l'`,
  *   `'gelu-1l'`, `'solu-4l'`, ...), or `'owner/name'`: the Hub, through the same cache that Python uses;
- * - a `Map` of Blobs by path, or an array of Files.
+ * - a `Map` of Blobs by path, or an array of Files. A URL object is its text.
  *
  * @throws when the name means none of these, or the folder does not exist.
  */
 export async function resolveModel(
-  name: string | ReadonlyMap<string, Blob> | readonly File[],
+  source: string | URL | ReadonlyMap<string, Blob> | readonly File[],
   options: LoadOptions = {},
 ): Promise<FileSource> {
+  const name = isUrl(source) ? source.href : source;
   if (typeof name !== 'string') return blobFolder(name instanceof Map ? name : filesByPath(name as File[]));
   const { signal, timeoutMs } = options;
   const platform = filePlatform();

@@ -287,6 +287,7 @@ test('a folder of one’s own is read where it is', async () => {
   const there = fromJson((await take(page, 'patching', 'json')).toString());
   const own = await HookedTransformer.fromPretrained(folder);
   assert.is(there.meta.hash, own.hash);
+  assert.is(there.meta.model, './mine');
   assert.is.not(there.meta.hash, shipped);
   own.dispose();
   rmSync(path.dirname(folder), { recursive: true });

@@ -2,7 +2,7 @@
 
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { HookedTransformer, logitDiff, patch, type Tensor } from '../../index.js';
+import { HookedTransformer, logitDiff, patch, randomModel, randomWeights, type Tensor } from '../../index.js';
 import { twoLayers as config, randomGpt2, throws } from '../helpers.js';
 import { givenBack } from '../memory.js';
 
@@ -20,11 +20,30 @@ const { bytes } = model.gpu.memory();
 /** Anything: these tests give what the types forbid. */
 const any = (x: unknown) => x as never;
 
+const arrays = (more: object) => HookedTransformer.fromWeights({ ...config, ...more }, weights);
+
 const cases: [what: string, act: () => Promise<unknown>, message: RegExp][] = [
   [
     'a text for a model without a tokenizer',
     () => model.forward('hello'),
     /no tokenizer\.json: give token ids/,
+  ],
+  [
+    "a setting in another library's words",
+    () => arrays({ layerNormEps: 1e-6 }),
+    /^config: there is no option "layerNormEps": did you mean "eps"\?$/,
+  ],
+  ['a setting with a slip', () => arrays({ attnOnyl: true }), /did you mean "attnOnly"/],
+  ['a setting in snake case among ours', () => arrays({ n_ctx: 8 }), /did you mean "nCtx"/],
+  [
+    'a setting of random weights',
+    async () => randomWeights(any({ ...config, d_head: 2 })),
+    /did you mean "dHead"/,
+  ],
+  [
+    'a setting that there is not',
+    () => randomModel({ ...config, rotaryDim: 4 }),
+    /config: there is no option "rotaryDim"; it takes nLayers, nHeads, /,
   ],
   ['an empty prompt', () => model.forward([]), /empty prompt/],
   ['an empty row', () => model.forward([prompt, []]), /empty prompt/],
@@ -201,6 +220,13 @@ function nan(name: string) {
   damaged[7] = Number.NaN;
   return { shape, data: damaged };
 }
+
+test('a config.json may hold more', async () => {
+  const file = { n_layer: 1, n_head: 2, n_embd: 4, n_positions: 4, vocab_size: 5, embd_pdrop: 0.1, task: {} };
+  const small = await randomModel(file);
+  assert.is(small.config.dModel, 4);
+  small.dispose();
+});
 
 for (const [what, act, message] of cases) {
   test(`${what}: a clear error, and the model works on`, async () => {

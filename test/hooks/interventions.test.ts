@@ -38,8 +38,6 @@ const sources = {
 const z: Intervention = { at: 'z', zero: true };
 
 const wrong: [what: string, intervention: unknown, message: RegExp][] = [
-  ['no object', 'z', /an object \{ at: hook point, … \} is needed, not "z"/],
-  ['nothing', null, /an object \{ at: hook point, … \} is needed, not null/],
   ['no hook point', { zero: true }, /`at` names the hook point; it is undefined/],
   [
     'an unknown hook point',
@@ -59,7 +57,7 @@ const wrong: [what: string, intervention: unknown, message: RegExp][] = [
   ['no position', { ...z, pos: Number.NaN }, /pos NaN: there are 5/],
   ['a position in words', { ...z, pos: '3' }, /pos: "3": a number, a list or \{ start, end \} is needed/],
   ['an empty list of positions', { ...z, pos: [] }, /pos: an empty list selects nothing/],
-  ['a position twice', { ...z, pos: [1, -4] }, /pos: \[1, -4\] names an index twice/],
+  ['a position twice', { ...z, pos: [1, -4] }, /pos: a list of 2 \(1, -4\) names an index twice/],
   ['an empty range', { ...z, pos: { start: 3, end: 3 } }, /\{ start: 3, end: 3 \} selects nothing of 5/],
   [
     'a range with a typo',
@@ -122,13 +120,13 @@ const wrong: [what: string, intervention: unknown, message: RegExp][] = [
     { at: 'z', set: [...Array(35).fill(0), Number.NaN] },
     /holds NaN at index 35: finite numbers/,
   ],
-  ['lists in a list', { at: 'z', set: [[1, 2]] }, /holds \[1,2\] at index 0.*\{ shape, data \}/],
+  ['lists in a list', { at: 'z', set: [[1, 2]] }, /a value of shape \[2\] does not fill what is selected/],
   ['a disposed tensor', { at: 'hook_embed', set: gone }, /a tensor that was disposed of: keep it until/],
   ['token ids as a value', { at: 'z', neuron: [0, 1], set: ids }, /a tensor of u32: f32 is needed/],
   [
     'an interpolation to nothing',
     { at: 'z', interpolate: { by: 1 } },
-    /\{ to: value, by \} is needed, not \{"by":1\}/,
+    /\{ to: value, by \} is needed, not an object \{ by \}/,
   ],
   [
     'an interpolation by nothing',
@@ -239,6 +237,19 @@ for (const [what, intervention, message] of wrong)
     await refused(model.gpu, plain, new RegExp(`interventions, intervention 0.*${message.source}`, 's'));
   });
 
+test('what is no object is no intervention, and is refused before anything runs', async () => {
+  for (const [given, told] of [
+    ['z', '"z"'],
+    [null, 'null'],
+  ] as const) {
+    const list = [[], [z, any(given)]];
+    const run = () => counterfactuals(model, { input, sources }, list, logitDiff(1, 2));
+    await refused(model.gpu, run, new RegExp(`list\\[1\\]\\[1\\] is ${told}: an object is needed`));
+    const plain = () => runWithInterventions(model, input, [any(given)], { sources });
+    await refused(model.gpu, plain, new RegExp(`\\[0\\] is ${told}: an object is needed`));
+  }
+});
+
 // ---- in print and as JSON ----------------------------------------------------------------------------------------
 
 const shown: [intervention: Intervention | Counterfactual, text: string][] = [
@@ -328,6 +339,13 @@ test('what is no list of interventions is not read', async () => {
     /interventions\[1\]\[0\]: not an intervention .*: 7/,
   );
   await throws(() => interventionsFromJson('{"zero":true}'), /interventions: not an intervention/);
+});
+
+test('a name of a file that no hook point has is shown short, without what a terminal obeys', async () => {
+  const at = '\x1b[2J'.repeat(900);
+  const run = counterfactuals(model, input, [[{ at, zero: true }]], logitDiff(4, 9));
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: they must not be there
+  await throws(run, /^[^\x00-\x1f]{100,1499}$/);
 });
 
 test.run();

@@ -282,6 +282,8 @@ test('what a record says twice must agree, and every cell has as many values', a
     () => readRecord([...lines.slice(0, 3), cell(1, 2, 3)], 'a'),
     /^a, line 4: cell 1 has 2 values, and others have 1/,
   );
+  const twice = '{"index":1,"value":[2],"value":[3]}';
+  await throws(() => readRecord([...lines.slice(0, 3), twice], 'a'), /^a, line 4: a key is there twice/);
   await throws(() => readRecord([head(2), '{"runs":null}'], 'a'), /^a, line 2: no sources/);
 });
 

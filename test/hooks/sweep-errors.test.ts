@@ -52,13 +52,13 @@ const cases: [
   message: RegExp,
 ][] = [
   ['an empty list', { list: [] }, /the list is empty: \[\[\{ at, pos, set \}\], …\] is needed/],
-  ['no list', { list: z }, /the list is object: .* each entry a list of interventions/],
+  ['no list', { list: z }, /counterfactuals: list is an object \{ at, zero \}: a list of counterfactuals/],
   [
     'a list of interventions',
     { list: [z] },
-    /a list of interventions is needed, \[\{ at, … \}\], not \{"at":"z"/,
+    /counterfactuals: list\[0\] is an object \{ at, zero \}: a list of interventions, \[\{ at, … \}\] is needed/,
   ],
-  ['no base', { base: undefined }, /base: text, tokens, or \{ input, sources/],
+  ['no base', { base: undefined }, /base is missing: text, tokens, or \{ input, sources/],
   ['an empty base', { base: [] }, /base: empty prompt/],
   [
     'a base with a typo',
@@ -175,7 +175,11 @@ const cases: [
     },
     /counterfactual of a changed base run: "blocks\.1\.ln1\.hook_scale" and an input of single heads/,
   ],
-  ['no metric', { metric: 'logitDiff' }, /metric: one like logitDiff\(" Mary", " John"\) is needed/],
+  [
+    'no metric',
+    { metric: 'logitDiff' },
+    /metric is "logitDiff": a metric, like logitDiff\(' Mary', ' John'\) is needed/,
+  ],
   [
     'a metric of other prompts',
     { metric: logitDiff([1, 2], 3) },
@@ -192,13 +196,17 @@ const cases: [
     { base: [1], metric: loss() },
     /prompt 0 has one token: there is nothing to predict/,
   ],
-  ['no tokens at once', { options: { maxTokens: 0 } }, /maxTokens 0: a positive number is needed/],
+  ['no tokens at once', { options: { maxTokens: 0 } }, /maxTokens is 0: a whole number, 1 or more is needed/],
   [
     'a shard that is not there',
     { options: { shard: { index: 2, of: 2 } } },
     /shard 2 of 2: the index counts from 0 to 1/,
   ],
-  ['a shard of none', { options: { shard: { index: 0, of: 0 } } }, /shard 0 of 0/],
+  [
+    'a shard of none',
+    { options: { shard: { index: 0, of: 0 } } },
+    /shard\.of is 0: a whole number, 1 or more is needed/,
+  ],
 ];
 
 for (const [what, { list = [[z]], metric = logitDiff(1, 2), options, ...given }, message] of cases)
