@@ -35,7 +35,10 @@ const visible = (selector: string) => page.locator(selector).waitFor();
 test('the page is alive at once: the shipped model, a worked example, its map and its next tokens', async () => {
   assert.match(await mapDone(page), /^60 cells in/);
   assert.match(await text('.model-button'), /tiny/);
-  assert.match((await cell(0, 10).getAttribute('aria-label'))!, /^L0, 10:␣Mary: (1|1\.0\d*|0\.99\d*)$/);
+  assert.match(
+    (await cell(0, 10).getAttribute('aria-label'))!,
+    /^L0, 10:␣John \| ␣Mary: (1|1\.0\d*|0\.99\d*)$/,
+  );
   await visible('#next-tokens tbody tr.answer');
   assert.match(await text('#next-tokens tbody tr:first-child'), /␣Mary\s+99\.\d%\s+0\.\d+%/);
 });
@@ -94,7 +97,7 @@ test('the grid is walked with the keyboard, and every cell says its place and va
     .evaluateAll((cells) => cells.map((c) => c.getAttribute('aria-label')));
   assert.is(labels.length, 60);
   assert.ok(
-    labels.every((label) => /^L\d, \d+:\S+: −?[\d.]+(e−\d+)?$/.test(label!)),
+    labels.every((label) => /^L\d, \d+:\S+( \| \S+)?: −?[\d.]+(e−\d+)?$/.test(label!)),
     labels.join('\n'),
   );
 });

@@ -179,7 +179,7 @@ test('layers, modes and sizes that there are not are errors that say what there 
   throws(() => cache.stackHeadResults(0), /nothing to stack before the first block/);
   throws(() => cache.stackNeuronResults(1, { neurons: [90, 100] }), /neurons \[90,100\] of 96/);
   const recomputed = { applyLn: 'recomputed' } as unknown as { applyLn: 'frozen' };
-  throws(() => cache.decomposeResid(-1, recomputed), /do not add up/);
+  throws(() => cache.decomposeResid(-1, recomputed), /applyLn is "recomputed": false or 'frozen' is needed/);
 });
 
 test('after all of this, only what is held is in memory', async () => {

@@ -76,7 +76,7 @@ export const patchMap: Handler<PatchMapParams, Labelled, PatchMapEvent> = async 
     changed: { name: 'corrupted', input: params.corrupted },
   });
   const [[clean], [corrupted]] = [pair.from, pair.changed];
-  const { axes, parts } = cellsOf(model, at, by, {}, pair.changed, 'patch');
+  const { axes, parts } = cellsOf(model, at, by, {}, pair.changed, 'patch', pair.from);
   const list = parts.map((part): Counterfactual => [{ ...part, set: { from: 'clean' } }]);
   const metric = metricOf(params);
   const layout = {
