@@ -175,6 +175,12 @@ export class NotebookRun {
     this.report.text(lines.flatMap((line) => line.split('\n')));
   }
 
+  /** Says at the head of the page which prompts are run: how many, and the first. */
+  prompts(list: readonly string[]): void {
+    const first = `“${list[0]}”`;
+    this.report.fact('prompts', list.length === 1 ? first : `${list.length}, the first ${first}`);
+  }
+
   /** A sentence for the head of the page. */
   found(sentence: string): void {
     this.report.findings.push(sentence);
