@@ -5,10 +5,12 @@
 import { registerNodeGpu } from './engine/adapter-node.js';
 import { registerNodeCollector } from './engine/collector-node.js';
 import { registerNodeScopes } from './engine/user-scope-node.js';
+import { registerNodeFonts } from './interp/plots/fonts-node.js';
 import { registerNodeFiles } from './weights/files-node.js';
 
 registerNodeGpu();
 registerNodeFiles();
+registerNodeFonts();
 registerNodeScopes();
 registerNodeCollector();
 

@@ -184,9 +184,7 @@ export {
   type NotebookOptions,
   type NotebookResult,
   NotebookRun,
-  type PlanStep,
   runNotebook,
-  type Setting,
   type StepOptions,
 } from './interp/notebooks/notebook.js';
 export {
@@ -212,6 +210,7 @@ export {
   strongest,
   summed,
 } from './interp/notebooks/select.js';
+export type { PlanStep, Setting } from './interp/notebooks/setting.js';
 export {
   type FinalProjection,
   finalProjection,
@@ -245,6 +244,7 @@ export type { Figure } from './interp/plots/drawing.js';
 export { type FigureOptions, figure } from './interp/plots/figure.js';
 export { slices } from './interp/plots/layout.js';
 export { type Page, page, type Section } from './interp/plots/page.js';
+export type { PdfFonts, PdfOptions } from './interp/plots/pdf.js';
 export { type ScatterOptions, scatterFigure } from './interp/plots/scatter.js';
 export type { SvgTheme } from './interp/plots/svg-parts.js';
 export type { TerminalOptions } from './interp/plots/terminal.js';

@@ -1,6 +1,6 @@
 /** Pictures as PNG, without a browser: resvg draws them, with DejaVu Sans, both from npm. No system font is needed. */
 
-import { createRequire } from 'node:module';
+import { fontFiles } from '../interp/plots/fonts-node.js';
 
 /** Pixels of the PNG for one of the SVG: sharp on a page and on paper. */
 const ZOOM = 2;
@@ -20,7 +20,5 @@ export async function renderPng(svg: string): Promise<Uint8Array> {
 
 async function packages() {
   const { Resvg } = await import('@resvg/resvg-js');
-  const { resolve } = createRequire(import.meta.url);
-  const fontFiles = ['', '-Bold'].map((face) => resolve(`dejavu-fonts-ttf/ttf/DejaVuSans${face}.ttf`));
-  return { Resvg, fontFiles };
+  return { Resvg, fontFiles: fontFiles() };
 }

@@ -26,6 +26,7 @@ import { type Labelled, labelled } from '../result.js';
 import type { PromptPair } from './pairs.js';
 import { type FigureWords, Report } from './report.js';
 import { type Entry, oneAxisOfHeads, picked } from './select.js';
+import type { PlanStep, Setting } from './setting.js';
 import { csvText, type TableCell } from './tables.js';
 
 const RUN = options<NotebookOptions>({
@@ -55,26 +56,6 @@ export interface NotebookInputs {
   readonly prompt?: string;
   readonly subject?: string;
   readonly answer?: string;
-}
-
-/** A number, or a word, that a notebook may be told. */
-export interface Setting {
-  /** Without it. */
-  readonly usual: number | string;
-  /** In a quick run. Default `usual`. */
-  readonly quick?: number | string;
-  /** For the shipped model of four layers. Default `usual`. */
-  readonly tiny?: number | string;
-  /** A line of the help. */
-  readonly help: string;
-}
-
-/** A part of what a notebook is going to do. */
-export interface PlanStep {
-  readonly what: string;
-  /** Forward passes, and how many tokens each has. A backward pass counts as two. */
-  readonly runs: number;
-  readonly tokens: number;
 }
 
 /** An experiment. */
@@ -192,6 +173,12 @@ export class NotebookRun {
   /** Lines of text. */
   print(...lines: readonly string[]): void {
     this.report.text(lines.flatMap((line) => line.split('\n')));
+  }
+
+  /** Says at the head of the page which prompts are run: how many, and the first. */
+  prompts(list: readonly string[]): void {
+    const first = `“${list[0]}”`;
+    this.report.fact('prompts', list.length === 1 ? first : `${list.length}, the first ${first}`);
   }
 
   /** A sentence for the head of the page. */

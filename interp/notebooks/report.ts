@@ -57,7 +57,7 @@ const FEW = 2;
 
 /** Gathers what a notebook says. */
 export class Report {
-  readonly head: ReportHead;
+  head: ReportHead;
   readonly findings: string[] = [];
   /** What is left out, or differs from the published notebook, and why. */
   readonly notes: string[] = [];
@@ -67,6 +67,11 @@ export class Report {
 
   constructor(head: ReportHead) {
     this.head = head;
+  }
+
+  /** Adds to what the head of the page says by name. */
+  fact(name: string, value: string): void {
+    this.head = { ...this.head, facts: { ...this.head.facts, [name]: value } };
   }
 
   /** Begins a section. */

@@ -3,6 +3,7 @@
 import { warningsOf } from '../ends.js';
 import type { Labelled } from '../result.js';
 import { page, type Section } from './page.js';
+import { type PdfOptions, pdfOf } from './pdf.js';
 import type { FrameOptions, SvgTheme } from './svg-parts.js';
 import { paint, type TerminalOptions } from './terminal.js';
 import { displayWidth, escapeHtml, exact, modelName, shorten, wrapped } from './text.js';
@@ -12,6 +13,8 @@ export interface Figure {
   readonly title: string;
   /** A file of its own. Default 'auto': it follows the reader's theme. */
   svg(theme?: SvgTheme): string;
+  /** A PDF with vectors and text, of the light theme. @throws when jsPDF or a font is missing */
+  pdf(options?: PdfOptions): Promise<Uint8Array>;
   /** Of a page with several figures, see `page`. */
   section(): Section;
   /** A page of its own, which loads nothing. */
@@ -52,6 +55,7 @@ export function drawnFigure({ title, about = '', meta, svg, lines, ...more }: Dr
   return {
     title,
     svg: (theme = 'auto') => svg({ standalone: true, theme, warnings }),
+    pdf: (options) => pdfOf(svg({ standalone: true, theme: 'light', warnings }), title, options),
     section,
     html: () =>
       page({

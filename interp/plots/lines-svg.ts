@@ -120,7 +120,7 @@ function legend(lines: readonly Line[], runs: readonly number[][][], x: number, 
   const texts = lines.map(({ name }, i) => shorten(name, 40) + (runs[i].length ? '' : ' (none)'));
   const body = texts.map((text, i) => {
     const y = 8 + 20 * i;
-    return `<path class="s" d="M${x} ${y}h26" ${stroke(i, theme)}/><text x="${x + 34}" y="${y + 4}">${escapeHtml(text)}</text>`;
+    return `<path class="s" d="M${x} ${y}L${x + 26} ${y}" ${stroke(i, theme)}/><text x="${x + 34}" y="${y + 4}">${escapeHtml(text)}</text>`;
   });
   return {
     body: body.join(''),

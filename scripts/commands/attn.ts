@@ -36,7 +36,7 @@ export const attnCommand: Command = {
     'attn --head 1.4 "one two three one two" --svg head.svg',
     'attn --model gpt2 --layer 9 "When John and Mary went to the shops, John gave the bag to" --html out/attn.html',
   ],
-  forms: ['json', 'csv', 'html', 'svg', 'png'],
+  forms: ['json', 'csv', 'html', 'svg', 'png', 'pdf'],
   async run(x) {
     const [asked, only, prompt] = [readHead(x.text('head')), x.count('layer', null, 0), await x.prompt()];
     if (asked && only !== null) throw new UsageError('--head and --layer: give one of them');

@@ -14,7 +14,7 @@ import { loadModel, readAdapter } from '../load.js';
 import { troubleWith } from '../write.js';
 
 /** A way to get a result beside what is printed. */
-export type Form = 'json' | 'csv' | 'html' | 'svg' | 'png';
+export type Form = 'json' | 'csv' | 'html' | 'svg' | 'png' | 'pdf';
 
 /** A command. */
 export interface Command {

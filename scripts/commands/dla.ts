@@ -37,7 +37,7 @@ export const dlaCommand: Command = {
     'dla --model gpt2 "When John and Mary went to the shops, John gave the bag to" --answer " Mary" --by head --top 12',
     'dla "The Space Needle is in downtown" --answer " Seattle" --by source --html dla.html',
   ],
-  forms: ['json', 'csv', 'html', 'svg', 'png'],
+  forms: ['json', 'csv', 'html', 'svg', 'png', 'pdf'],
   async run(x) {
     const [answer, wrong] = [x.needed('answer'), x.text('wrong')];
     const by = x.oneOf('by', ['layer', 'component', 'head', 'neuron', 'source'], 'layer');

@@ -47,7 +47,7 @@ export const headsCommand: Command = {
     'heads --model gpt2 --kind induction --csv induction.csv',
     'heads "one two three, one two three" --detect mul --exclude-bos --svg heads.svg',
   ],
-  forms: ['json', 'csv', 'html', 'svg', 'png'],
+  forms: ['json', 'csv', 'html', 'svg', 'png', 'pdf'],
   async run(x) {
     const kind = x.text('kind') === undefined ? undefined : x.oneOf('kind', KINDS, 'previous');
     const measure = x.text('detect') === undefined ? null : x.oneOf('detect', ['mul', 'abs'], 'mul');

@@ -11,6 +11,7 @@ const FORMS: Record<Form, string> = {
   html: '  --html FILE        a page with the figures, to point at',
   svg: '  --svg FILE         the figure as SVG',
   png: '  --png FILE         the figure as PNG',
+  pdf: '  --pdf FILE         the figure as PDF, with text that can be searched',
 };
 
 const MODEL = `  --model NAME       tiny (shipped, the default), gpt2, gpt2-medium, gpt2-large, gpt2-xl, owner/name, ./folder or a URL
@@ -51,7 +52,7 @@ ${list.join('\n')}
 Everywhere:
 ${MODEL}
   --json, --csv      print numbers instead of text; with a file name (--csv map.csv) into a file
-  --html, --svg, --png FILE   the figures
+  --html, --svg, --png, --pdf FILE   the figures
 ${COMMON}
   --version
 

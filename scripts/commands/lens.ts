@@ -39,7 +39,7 @@ export const lensCommand: Command = {
     'lens --model gpt2 "The Eiffel Tower is in the city of" --answer " Paris" --html out/lens.html',
     'lens "The capital of France is" --top-k 3 --json lens.json --png lens.png',
   ],
-  forms: ['json', 'csv', 'html', 'svg', 'png'],
+  forms: ['json', 'csv', 'html', 'svg', 'png', 'pdf'],
   async run(x) {
     const [k, answer, prompt] = [x.count('top-k', 5), x.text('answer'), await x.prompt()];
     const model = await x.model();

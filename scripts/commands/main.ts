@@ -57,9 +57,9 @@ function find(name: string): Command {
 function commandLine(args: readonly string[]): string {
   const quote = (text: string) => (/^[\w./:=-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`);
   const shown = args.map((arg, i) => {
-    const [, option, value] = /^(--(?:model|html|svg|png|json|csv))=(.*)$/.exec(arg) ?? [];
+    const [, option, value] = /^(--(?:model|html|svg|png|pdf|json|csv))=(.*)$/.exec(arg) ?? [];
     if (option) return `${option}=${named(option, value)}`;
-    return /^--(model|html|svg|png|json|csv)$/.test(args[i - 1] ?? '') ? named(args[i - 1], arg) : arg;
+    return /^--(model|html|svg|png|pdf|json|csv)$/.test(args[i - 1] ?? '') ? named(args[i - 1], arg) : arg;
   });
   return ['npx --no-install glassbox', ...shown.map(quote)].join(' ');
 }

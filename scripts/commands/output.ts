@@ -1,6 +1,7 @@
 /** Where the result of a command goes: stdout as text, JSON or CSV; files. */
 
 import { page } from '../../interp/plots/page.js';
+import { pdfOf } from '../../interp/plots/pdf.js';
 import { escapeHtml } from '../../interp/plots/text.js';
 import { printable, printableJson } from '../../weights/shown.js';
 import { version } from '../cli.js';
@@ -45,5 +46,7 @@ async function content(form: Form, outcome: Outcome, commandLine: string): Promi
       return outcome.svg!('auto');
     case 'png':
       return renderPng(outcome.svg!('light'));
+    case 'pdf':
+      return pdfOf(outcome.svg!('light'), title);
   }
 }

@@ -40,7 +40,7 @@ export function parseCommand(command: Command, args: readonly string[]): Command
     throw new UsageError(
       `${JSON.stringify(positionals[most])} is one argument too many: ${command.name} takes ${most ? `${command.usage}; put texts with blanks in quotes` : 'none'}`,
     );
-  for (const name of ['html', 'svg', 'png', 'json', 'csv']) {
+  for (const name of ['html', 'svg', 'png', 'pdf', 'json', 'csv']) {
     const file = values[name];
     if (file === '') throw new UsageError(`--${name} needs the name of a file`);
     if (typeof file === 'string' && isFolder(file))
@@ -61,7 +61,7 @@ function parsed(command: Command, args: readonly string[], options: ReturnType<t
     if (bare) throw new UsageError(`${bare} needs a value; one that begins with - is written ${bare}=-…`);
     if (!unknown) throw new UsageError(message.split('\n')[0]);
     const name = unknown.replace(/^-+/, '');
-    const forms = ['json', 'csv', 'html', 'svg', 'png'].includes(name);
+    const forms = ['json', 'csv', 'html', 'svg', 'png', 'pdf'].includes(name);
     const hint = forms
       ? `${command.name} has no ${name.toUpperCase()}${command.forms.length ? `, but ${command.forms.map((f) => `--${f}`).join(' ')}` : ''}`
       : nearest(name, Object.keys(options), '--') || `a text that begins with - goes after --`;

@@ -54,7 +54,7 @@ export const patchCommand: Command = {
         --clean "When John and Mary went to the shops, John gave the bag to" \\
         --corrupted "When John and Mary went to the shops, Mary gave the bag to"`,
   ],
-  forms: ['json', 'csv', 'html', 'svg', 'png'],
+  forms: ['json', 'csv', 'html', 'svg', 'png', 'pdf'],
   async run(x) {
     const [clean, corrupted] = [x.needed('clean'), x.needed('corrupted')];
     const metric = metricOf(x);

@@ -52,12 +52,12 @@ export const seedCommand: Command = {
   options: {
     ...{ model: text, out: text, prompts: text, pairs: text, names: text, templates: text, facts: text },
     ...{ prompt: text, subject: text, answer: text, eject: flag, record: text },
-    ...{ quick: flag, verbose: flag, png: flag, compare: flag, 'no-compare': flag, all: flag },
+    ...{ quick: flag, verbose: flag, png: flag, pdf: flag, compare: flag, 'no-compare': flag, all: flag },
     ...Object.fromEntries(settings.map((name) => [name, text])),
   },
   help: `  --model NAME       tiny (shipped, the default), gpt2, gpt2-xl, owner/name, ./folder or a URL
   --out FOLDER       for the page and all files; default out/NAME
-  --png              every figure as PNG, too
+  --png, --pdf       every figure as PNG or PDF, too
   --quick            a small version: fewer prompts, names and samples
   --verbose          everything the notebook prints, not only a summary
   --record FOLDER    keeps what is done of the long steps; the same command goes on where it was stopped
@@ -210,6 +210,7 @@ async function run(
   const footer = `To make this page again:<code>${escapeHtml(commandLine(x, notebook, model))}</code>`;
   const forms = {
     ...(x.values.png && { png: (f: Figure) => renderPng(f.svg('light')) }),
+    ...(x.values.pdf && { pdf: (f: Figure) => f.pdf() }),
   };
   const files = await saveReport(report, out, { footer, forms });
   const told = x.values.all ? rows : condensed(groups);

@@ -39,7 +39,7 @@ export const traceCommand: Command = {
     'trace --model gpt2-xl "The Space Needle is in downtown" --kind all --html out/trace.html',
     'trace "The Space Needle is in downtown" --subject Needle --window 2 --kind attn --csv trace.csv',
   ],
-  forms: ['json', 'csv', 'html', 'svg', 'png'],
+  forms: ['json', 'csv', 'html', 'svg', 'png', 'pdf'],
   async run(x) {
     const kind = x.oneOf('kind', ['state', 'mlp', 'attn', 'all'], 'state');
     const noise = x.text('noise');

@@ -42,6 +42,7 @@ async function indirectObjects(x: NotebookRun) {
   const fitted = fitPairs(model, x.inputs.pairs ?? PAIRS, { sameLength: true });
   const { clean, corrupted, correct, wrong } = fitted;
   x.note(...fitted.notes);
+  x.prompts(clean);
   const metric = logitDiff(correct, wrong);
   const pair = { clean, corrupted, metric };
   x.print(
@@ -66,8 +67,7 @@ async function indirectObjects(x: NotebookRun) {
     x.print(`${name} Value: ${((value - low) / (high - low)).toFixed(4)}`);
     x.print(`${name} Activations Cached: ${cache.size}`, `${name} Gradients Cached: ${grads.size}`);
     sizes.push(cache.size, grads.size);
-    cache.dispose();
-    grads.dispose();
+    for (const kept of [cache, grads]) kept.dispose();
   }
   x.note(
     'Counts of cached activations are those of Glassbox; of GPT-2 small TransformerLens 2 has 220, 3.9 222, its bridge 517 and 563.',

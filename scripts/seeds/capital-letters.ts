@@ -96,6 +96,7 @@ export const notebook: Notebook = {
     const fitted = fitPairs(model, given, { sameLength: true });
     const { pairs, clean, corrupted, correct, wrong, notes } = fitted;
     x.note(...notes);
+    x.prompts(clean);
     const tokens = model.toTokens(clean[0])[0];
     x.print(
       `${clean.length} prompts of ${tokens.length} tokens; answers [[${correct[0]}, ${wrong[0]}], …], ${wrong[0]}`,

@@ -62,6 +62,7 @@ export const notebook: Notebook = {
     const fitted = fitPairs(model, x.inputs.pairs ?? PAIRS, { patching: false });
     const { pairs, clean: prompts, correct, wrong, notes } = fitted;
     x.note(...notes);
+    x.prompts(prompts);
     const rows = pairs.map((p) => [p.clean, p.answer, p.wrong]);
     x.table(['prompt', 'clean', 'corrupted'], rows);
     x.print(`answer tokens: ${correct.map((id, i) => `[${id}, ${wrong[i]}]`).join(' ')}`);

@@ -58,6 +58,7 @@ export const notebook: Notebook = {
     const [one] = traces.values();
     const { clean, corrupted, answer, tokens, highScore, lowScore } = one;
 
+    x.prompts([prompt]);
     x.section('Factual recall', `What comes after “${prompt}”.`);
     x.print(prompt, ...pyveneTopVals(clean));
     x.file('clean.txt', `${pyveneTopVals(clean).join('\n')}\n`);

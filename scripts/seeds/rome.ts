@@ -132,6 +132,7 @@ export const notebook: Notebook = {
       Number.isFinite(Number(x.setting('noise'))) ? Number(x.setting('noise')) : x.setting('noise')
     ) as NoiseRule;
     const how = { window: x.count('window'), noise, samples: x.count('samples') };
+    x.prompts(prompts);
     const traces = [];
     for (const prompt of prompts) {
       const subject = x.inputs.subject;

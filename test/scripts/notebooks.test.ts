@@ -165,6 +165,7 @@ needsTiny(
         assert.is(code, 0, stderr);
         assert.match(stderr, /ioi: about \d+ runs, .* MiB/);
         assert.ok(stdout.split('\n').length <= 121);
+        assert.match(text('index.html'), /<b>prompts<\/b>“When Tom and Mary/);
         assert.match(stdout, /Mean logit difference over 1 prompts/);
         for (const name of ['heads.svg', 'heads.csv', 'index.html', 'comparison.csv'])
           assert.ok(files.includes(name), name);
