@@ -7,8 +7,7 @@ import type { Gpu } from '../engine/gpu.js';
  */
 export function givenBack(gpu: Gpu, bytes: number): void {
   const left = gpu.memory().bytes - bytes;
-  assert.ok(
-    left === 0,
-    `${left} bytes of GPU memory ${left > 0 ? 'are left behind' : 'too many were given back'}`,
-  );
+  // A page cannot collect on request: what others dropped may be given back meanwhile.
+  const asIs = 'process' in globalThis ? left === 0 : left <= 0;
+  assert.ok(asIs, `${left} bytes of GPU memory ${left > 0 ? 'are left behind' : 'too many were given back'}`);
 }

@@ -313,6 +313,7 @@ test("the tutorial's table has a line a run, layer by layer", async () => {
   assert.is(lines.length, 1 + L * prompt.length + 1);
   assert.is(lines[0], ',layer,pos,prob'); // as pandas writes an index
   assert.equal(lines[1 + prompt.length + 2].split(',').map(Number), [
+    prompt.length + 2,
     1,
     2,
     trace.prob.values[prompt.length + 2],

@@ -142,7 +142,8 @@ test('quantised checkpoints are named, with what to load instead', async () => {
   ] as const)
     throws(() => parseConfig({ ...config, quantization_config: settings }, { file: 'config.json' }), message);
   const none = { load_in_4bit: false, load_in_8bit: false };
-  assert.is(parseConfig({ ...config, quantization_config: none }).nLayers, 1);
+  const unquantised = parseConfig({ ...config, quantization_config: none }, { file: 'config.json' });
+  assert.is(unquantised.nLayers, 1);
   const { 'h.0.attn.c_attn.weight': _, ...rest } = tensors;
   for (const [name, method] of [
     ['h.0.attn.c_attn.qweight', /GPTQ or AWQ/],
