@@ -1,5 +1,6 @@
 /** Axes of tensors by number or by name, and tensors one after another along one. */
 
+import { isList, shownValue } from '../weights/kinds.js';
 import { checkNames, joined, listAxes, logicalAxes } from './axes.js';
 import { copyInto } from './launches.js';
 import { axisOf, sameShape, showShape } from './shape.js';
@@ -43,6 +44,7 @@ export const acrossRows = (t: Tensor, axis: Axis | undefined): axis is string =>
 
 /** Tensors one after another along an axis. See `Tensor.concat`. */
 export function concatAlong(tensors: readonly Tensor[], along: Axis = 0): Tensor {
+  if (!isList(tensors)) throw new Error(`concat: a list of tensors is needed, not ${shownValue(tensors)}`);
   const [first] = tensors;
   if (!first) throw new Error('concat: an empty list: at least one tensor is needed');
   const axis = along === 'batch' && first.named?.packed ? 0 : axisNumber(first, along, 'concat');

@@ -9,6 +9,7 @@ import type { Binding, Gpu } from './gpu.js';
 import { ALIGN, copyInto } from './launches.js';
 import {
   axisOf,
+  checkSizes,
   type Index,
   isContiguous,
   type Region,
@@ -253,6 +254,7 @@ export abstract class GpuArray<D extends DType = 'f32'> {
 
   /** The same elements in another shape (a view); one length may be -1. */
   reshape(shape: readonly number[]): Tensor<D> {
+    checkSizes(shape, 'reshape');
     const known = shape.reduce((n, d) => (d === -1 ? n : n * d), 1);
     const full = shape.map((d) => (d === -1 ? this.size / known : d));
     const whole = full.every((d) => Number.isInteger(d) && d >= 0);
@@ -273,6 +275,7 @@ export abstract class GpuArray<D extends DType = 'f32'> {
 
   /** Axes in another order (a view); without an argument the last two are swapped. */
   transpose(axes?: readonly number[]): Tensor<D> {
+    if (axes !== undefined) checkSizes(axes, 'transpose');
     const rank = this.shape.length;
     const last = Array.from({ length: rank }, (_, i) => (i < rank - 2 ? i : 2 * rank - 3 - i));
     if (this.named?.packed && (axes ? axes[0] !== 0 : rank < 3))

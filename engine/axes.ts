@@ -56,6 +56,8 @@ export function showNamed(axes: Axes, index: Index): string {
 
 /** @throws when a name is not one of the axes. */
 export function checkNames(given: readonly string[], axes: Axes | null, what: string): void {
+  if (!given.length && !axes)
+    throw new Error(`${what}: say which part, by position in a tensor without names, as in slice([0, -1])`);
   for (const name of given) {
     if (axes && logicalAxes(axes).includes(name)) continue;
     throw new Error(

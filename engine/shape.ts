@@ -1,5 +1,7 @@
 /** Shapes, strides and indices of row-major arrays: pure arithmetic, no GPU. */
 
+import { shownValue } from '../weights/kinds.js';
+
 /** `null` = all of an axis, a number (negative counts from the end) drops it, two numbers are always `[start, end)`. */
 export type Part = null | number | readonly [start: number, end: number];
 
@@ -129,3 +131,11 @@ const notAPart = (i: unknown, axis: number): string =>
   Array.isArray(i)
     ? `${i.length} numbers on axis ${axis}: two are a range [start, end), without a step; a list of indices is for take({ head: [0, 5, 7] })`
     : `a ${typeof i} on axis ${axis}: null, a number or a range [start, end) is needed`;
+
+/** @throws when whole numbers that stand for axes or lengths do not come as one list: `reshape(3, 2)`, `transpose(0, 1)`. */
+export function checkSizes(sizes: unknown, what: string): void {
+  if (!Array.isArray(sizes) || !sizes.every(Number.isInteger))
+    throw new Error(
+      `${what}: one list of whole numbers is needed, as in ${what}([1, 0]), not ${shownValue(sizes)}`,
+    );
+}

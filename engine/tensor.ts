@@ -7,6 +7,7 @@ import { type BinaryOp, binary, binaryScalar, type UnaryOp, unary } from '../ker
 import type { Launch } from '../kernels/kernel.js';
 import { batchMatmul } from '../kernels/matmul.js';
 import { gatherLast } from '../kernels/topk.js';
+import { shownValue } from '../weights/kinds.js';
 import { type Axis, axisNumber, concatAlong } from './along.js';
 import { type DataOf, type DType, GpuArray, type Parts } from './array.js';
 import { axesOf, merged, withLast } from './axes.js';
@@ -167,6 +168,7 @@ export class Tensor<D extends DType = 'f32'> extends GpuArray<D> {
   /** Matrix product over the last two axes: [..., m, k] · [k, n] or [..., m, k] · [..., k, n]. */
   matmul(b: Tensor): Tensor {
     const { gpu } = this;
+    if (!(b instanceof Tensor)) throw new Error(`matmul: a tensor is needed, not ${kindOf(b)}`);
     const [m, k] = this.shape.slice(-2);
     const [kb, n] = b.shape.slice(-2);
     const lead = this.shape.slice(0, -2);
@@ -283,4 +285,4 @@ const recorded = <D extends DType>(
 const asAxes = ({ named: axes, shape }: GpuArray<DType>) => ({ axes, shape });
 
 const kindOf = (x: unknown): string =>
-  Array.isArray(x) ? 'a list: model.tensor([...]) makes a tensor of it' : `a ${typeof x}`;
+  Array.isArray(x) ? 'a list: model.tensor([...]) makes a tensor of it' : shownValue(x);
