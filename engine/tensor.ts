@@ -8,6 +8,7 @@ import type { Launch } from '../kernels/kernel.js';
 import { batchMatmul } from '../kernels/matmul.js';
 import { gatherLast } from '../kernels/topk.js';
 import { shownValue } from '../weights/kinds.js';
+import { countedMethods } from '../weights/options.js';
 import { type Axis, axisNumber, concatAlong } from './along.js';
 import { type DataOf, type DType, GpuArray, type Parts } from './array.js';
 import { axesOf, merged, withLast } from './axes.js';
@@ -286,3 +287,30 @@ const asAxes = ({ named: axes, shape }: GpuArray<DType>) => ({ axes, shape });
 
 const kindOf = (x: unknown): string =>
   Array.isArray(x) ? 'a list: model.tensor([...]) makes a tensor of it' : shownValue(x);
+
+countedMethods(Tensor.prototype, {
+  slice: ['index'],
+  take: ['lists'],
+  set: ['index', 'value'],
+  gather: ['indices'],
+  add: ['b'],
+  sub: ['b'],
+  mul: ['b'],
+  div: ['b'],
+  map: ['op'],
+  matmul: ['b'],
+  sum: ['axis', 'options'],
+  mean: ['axis', 'options'],
+  max: ['axis', 'options'],
+  softmax: ['axis'],
+  topk: ['k', 'options'],
+  argmax: ['axis'],
+  reshape: ['shape'],
+  transpose: ['axes'],
+  expand: ['shape'],
+  withAxes: ['names'],
+  data: [],
+  toArray: [],
+  item: [],
+  clone: [],
+});

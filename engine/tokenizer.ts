@@ -3,6 +3,7 @@
  * library follows them; and what tools need besides: the exact bytes of every token, and where in the text it stands.
  */
 
+import { countedMethods } from '../weights/options.js';
 import { parseJson } from '../weights/text.js';
 import { bytesOfEntry, entryOfText, fromUtf8, joinBytes, showBytes, utf8 } from './bytes.js';
 import { type AddedToken, addedTokensOf } from './tokens/added.js';
@@ -328,3 +329,13 @@ function isUtf8(bytes: Uint8Array): boolean {
     return false;
   }
 }
+
+countedMethods(Tokenizer.prototype, {
+  encode: ['text'],
+  encodeWithOffsets: ['text'],
+  decode: ['ids'],
+  decodeSettled: ['ids'],
+  bytes: ['id'],
+  idOf: ['piece'],
+  normalize: ['text'],
+});

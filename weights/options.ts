@@ -138,6 +138,21 @@ export function checkedMethods<C extends object>(of: C, methods: Methods<C>, pre
   }
 }
 
+/**
+ * Makes methods of a class refuse more arguments than they take: for methods that check what they are given themselves.
+ * @param methods the names of their arguments
+ */
+export function countedMethods(of: object, methods: Readonly<Record<string, readonly string[]>>): void {
+  for (const [name, args] of Object.entries(methods)) {
+    const method = (of as Record<string, (...given: unknown[]) => unknown>)[name];
+    const value = function (this: unknown, ...given: unknown[]) {
+      if (given.length > args.length) throw failure(name, tooMany(name, given, args));
+      return method.apply(this, given);
+    };
+    Object.defineProperty(of, name, { value, writable: true, configurable: true });
+  }
+}
+
 function withCheck<F extends Callable>(takes: Signature, f: F, name: string): F {
   const call = f as unknown as (...given: unknown[]) => unknown;
   const isAsync = Object.prototype.toString.call(f) === '[object AsyncFunction]';

@@ -37,18 +37,19 @@ const refused: Record<string, readonly [call: () => unknown, message: RegExp]> =
   ],
   'a product of other batches': [() => t.matmul(f32([3, 4, 2])), /matmul: \[2, 3, 4\] · \[3, 4, 2\]/],
   'a product of vectors': [() => f32([4]).matmul(f32([4, 2])), /matmul: \[4\] · \[4, 2\]/],
+  'an option that adding has not': [
+    () => (t.add as (...given: unknown[]) => unknown).call(t, 1, { alpha: 2 }),
+    /add: argument 2 is too many \(an object \{ alpha \}\): add\(b\)/,
+  ],
   'a product with a list': [
     () => t.matmul(never([[1], [2]])),
     /matmul: a tensor is needed, not a list: model\.tensor/,
   ],
   'lengths one by one': [
-    () => (t.reshape as (...sizes: number[]) => unknown)(3, 8),
+    () => t.reshape(never(3)),
     /reshape: one list of whole numbers is needed, as in reshape\(\[1, 0\]\), not 3/,
   ],
-  'axes one by one': [
-    () => (t.transpose as (...axes: number[]) => unknown)(0, 1),
-    /transpose: one list of whole numbers is needed/,
-  ],
+  'axes one by one': [() => t.transpose(never(0)), /transpose: one list of whole numbers is needed/],
   'joining what is no list': [
     () => Tensor.concat(never(t)),
     /concat: a list of tensors is needed, not a Tensor/,

@@ -18,7 +18,8 @@ interface Toy {
   loss: string;
 }
 const file = (name: string) => readFileSync(new URL(`../fixtures/lens-toys/${name}`, import.meta.url));
-const toys = JSON.parse(file('reference.json').toString()) as Record<string, Toy>;
+const reference = new URL('../fixtures/lens-toys/reference.json', import.meta.url);
+const toys = JSON.parse(readFileSync(reference, 'utf8')) as Record<string, Toy>;
 
 const load = (name: string, options = {}) =>
   HookedTransformer.fromPretrainedNoProcessing(

@@ -28,9 +28,14 @@ interface Fixture {
   steps: Record<string, Record<string, Numbers>>;
   svd: { QK: number[][][]; OV: number[][][] };
 }
-const fixtures: Fixture[] = JSON.parse(
+const stored: Fixture[] = JSON.parse(
   readFileSync(new URL('../fixtures/weights/processing.json', import.meta.url), 'utf8'),
 );
+/** The fixtures are older than some settings. */
+const fixtures = stored.map((fixture): Fixture => {
+  const newer = { dVocabOut: fixture.config.dVocab, attentionDir: 'causal', eosTokenIds: [] } as const;
+  return { ...fixture, config: { ...newer, ...fixture.config } };
+});
 const allProcessing = { ...defaultProcessing, refactorFactoredAttnMatrices: true };
 const only = (flag: string): Processing => ({ ...noProcessing, [flag]: true });
 
