@@ -33,8 +33,8 @@ Usage: npx --no-install glassbox ${name}${usage && ` ${usage}`} [options]
 
 ${options.join('\n')}
 
-Examples:
-${examples.map((e) => `  npx --no-install glassbox ${e}`).join('\n')}
+Examples (glassbox stands for npx --no-install glassbox):
+${examples.map((e) => `  glassbox ${e}`).join('\n')}
 `;
 }
 

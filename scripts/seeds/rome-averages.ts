@@ -20,7 +20,7 @@ export const notebook: Notebook = {
     window: { usual: 10, tiny: 2, help: 'layers of MLP or attention restored together' },
     noise: {
       usual: 0.1,
-      help: 'standard deviation, or s3 (the paper’s): three times that of the subjects’ embeddings',
+      help: 'standard deviation, or s3: three times that of the subjects’ embeddings',
     },
     samples: { usual: 10, quick: 3, help: 'draws of the noise' },
     limit: { usual: 1000, quick: 5, help: 'facts in the averages' },
