@@ -200,9 +200,7 @@ test('a cache shows what it holds, and tensors are IEEE', async () => {
 
 test('patterns and head scores say which layer', async () => {
   using model = await overflowing('wte.weight');
-  await refuses('attentionPatterns', 'wte.weight', () =>
-    attentionPatterns(model, clean, { layer: 0 } as never),
-  );
+  await refuses('attentionPatterns', 'wte.weight', () => attentionPatterns(model, clean, { layers: [0] }));
   await refuses('headScores', 'wte.weight', () => headScores(model, { on: [[1, 2, 1, 2]] }));
   await refuses('detectHeads', 'wte.weight', () => detectHeads(model, [[1, 2, 1, 2]], 'previous_token_head'));
 });
