@@ -13,3 +13,4 @@ execFileSync(process.execPath, ['node_modules/typescript/bin/tsc', '-p', 'tsconf
   stdio: 'inherit',
 });
 cpSync(at('weights/tiny'), at('dist/weights/tiny'), { recursive: true });
+cpSync(at('scripts/seeds/published'), at('dist/scripts/seeds/published'), { recursive: true });

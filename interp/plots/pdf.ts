@@ -36,7 +36,10 @@ const FAMILY = 'figure';
  * @throws when jsPDF is not installed, or there are no fonts
  */
 export async function pdfOf(svg: string, title: string, { fonts }: PdfOptions = {}): Promise<Uint8Array> {
-  const { jsPDF } = await import('jspdf').catch((cause) => {
+  // By a variable: a bundler must not fail where the optional package is not installed.
+  const name: string = 'jspdf';
+  const loaded: Promise<typeof import('jspdf')> = import(/* @vite-ignore */ name);
+  const { jsPDF } = await loaded.catch((cause) => {
     throw new Error('PDF needs a package that is not installed here: npm install jspdf@4.2.1; or take SVG', {
       cause,
     });
