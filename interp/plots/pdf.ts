@@ -36,8 +36,8 @@ const FAMILY = 'figure';
  * @throws when jsPDF is not installed, or there are no fonts
  */
 export async function pdfOf(svg: string, title: string, { fonts }: PdfOptions = {}): Promise<Uint8Array> {
-  // By a variable: a bundler must not fail where the optional package is not installed.
-  const name: string = 'jspdf';
+  // A name that a bundler cannot work out: it must not fail where the optional package is not installed.
+  const name = ['js', 'pdf'].join('');
   const loaded: Promise<typeof import('jspdf')> = import(/* @vite-ignore */ name);
   const { jsPDF } = await loaded.catch((cause) => {
     throw new Error('PDF needs a package that is not installed here: npm install jspdf@4.2.1; or take SVG', {
