@@ -1,6 +1,6 @@
 /** Glassbox in a browser: the whole library, on `navigator.gpu` and `fetch`. */
 
-import { registerWebGpu } from './engine/adapter-web.js';
+import { registerWebGpu } from './engine/gpu/adapter-web.js';
 
 registerWebGpu();
 

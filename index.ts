@@ -2,11 +2,11 @@
  * Glassbox in Node: the whole library, on Dawn and the file system. In a browser, bundlers take `index.browser.ts`.
  */
 
-import { registerNodeGpu } from './engine/adapter-node.js';
-import { registerNodeCollector } from './engine/collector-node.js';
-import { registerNodeScopes } from './engine/user-scope-node.js';
-import { registerNodeFonts } from './interp/plots/fonts-node.js';
-import { registerNodeFiles } from './weights/files-node.js';
+import { registerNodeGpu } from './engine/gpu/adapter-node.js';
+import { registerNodeCollector } from './engine/gpu/collector-node.js';
+import { registerNodeScopes } from './engine/gpu/user-scope-node.js';
+import { registerNodeFonts } from './interp/figures/draw/fonts-node.js';
+import { registerNodeFiles } from './weights/files/files-node.js';
 
 registerNodeGpu();
 registerNodeFiles();
@@ -14,9 +14,9 @@ registerNodeFonts();
 registerNodeScopes();
 registerNodeCollector();
 
-export { jsonLines } from './hooks/record-node.js';
-export { saveCache, saveModel } from './hooks/save-node.js';
-export { resumeTraining, saveTraining } from './hooks/training-node.js';
+export { jsonLines } from './hooks/sweep/record-node.js';
+export { resumeTraining, saveTraining } from './hooks/training/training-node.js';
+export { saveCache, saveModel } from './hooks/transformer/save-node.js';
 export { type SaveReportOptions, saveReport } from './interp/notebooks/save-node.js';
 export * from './library.js';
-export { saveSafetensors } from './weights/files-node.js';
+export { saveSafetensors } from './weights/files/files-node.js';

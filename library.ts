@@ -1,28 +1,41 @@
 /** Everything public, whatever the platform. */
 
-export type { AdapterChoice, AdapterDescription } from './engine/adapter.js';
-export type { Axis as TensorAxis } from './engine/along.js';
-export type { AxisName, NamedIndex } from './engine/axes.js';
-export type { Row } from './engine/batch.js';
-export { Gpu, type GpuStats } from './engine/gpu.js';
-export type { KvStore, Prefix } from './engine/kv.js';
-export type { AnyIndex } from './engine/parts.js';
-export type { MemoryReport } from './engine/pool.js';
-export type { TopkOptions } from './engine/reductions.js';
-export type { SamplingOptions } from './engine/sample.js';
-export type { Index, Part } from './engine/shape.js';
-export { Tensor } from './engine/tensor.js';
-export type { TextInput } from './engine/text.js';
-export { Tokenizer } from './engine/tokenizer.js';
-export { scope } from './engine/user-scope.js';
-export { ActivationCache } from './hooks/cache.js';
-export type { RunValues, SweepCell, SweepOptions, SweepResult, SweepWork } from './hooks/counterfactuals.js';
-export { describeIntervention, interventionsFromJson, interventionsToJson } from './hooks/describe.js';
-export type { GenerateOptions, GenerateStep } from './hooks/generate.js';
-export type { GradientOptions, GradientRun } from './hooks/gradients.js';
-export { type InitOptions, randomModel, randomWeights } from './hooks/init.js';
-export type { InputOptions, ModelInput } from './hooks/input.js';
-export { type IntervenedRun, type InterventionOptions, runWithInterventions } from './hooks/intervene.js';
+export type { AdapterChoice, AdapterDescription } from './engine/gpu/adapter.js';
+export { Gpu, type GpuStats } from './engine/gpu/gpu.js';
+export type { MemoryReport } from './engine/gpu/pool.js';
+export { scope } from './engine/gpu/user-scope.js';
+export type { Axis as TensorAxis } from './engine/tensor/along.js';
+export type { AxisName, NamedIndex } from './engine/tensor/axes.js';
+export type { AnyIndex } from './engine/tensor/parts.js';
+export type { TopkOptions } from './engine/tensor/reductions.js';
+export type { Index, Part } from './engine/tensor/shape.js';
+export { Tensor } from './engine/tensor/tensor.js';
+export type { SamplingOptions } from './engine/tokens/sample.js';
+export type { TextInput } from './engine/tokens/text.js';
+export { Tokenizer } from './engine/tokens/tokenizer.js';
+export type { Row } from './engine/transformer/batch.js';
+export type { KvStore, Prefix } from './engine/transformer/kv.js';
+export { ActivationCache } from './hooks/cache/cache.js';
+export type { AttrTokens, LogitAttrOptions } from './hooks/cache/logit-attrs.js';
+export {
+  type AccumulatedOptions,
+  type DecomposeOptions,
+  decompositionNames,
+  type FullOptions,
+  type HeadOptions,
+  type NeuronOptions,
+  type StreamLayer,
+} from './hooks/cache/recipes.js';
+export type { NestedTokens } from './hooks/cache/residual-directions.js';
+export type { ApplyLnOptions, Decomposition, LayerNormMode, Stack, SumCheck } from './hooks/cache/stack.js';
+export type { InputOptions, ModelInput } from './hooks/input/input.js';
+export { actName, hookNames, type NameFilter } from './hooks/input/names.js';
+export type { Holder } from './hooks/input/owning.js';
+export {
+  describeIntervention,
+  interventionsFromJson,
+  interventionsToJson,
+} from './hooks/interventions/describe.js';
 export type {
   Base,
   Counterfactual,
@@ -34,41 +47,36 @@ export type {
   Selection,
   Source,
   Value,
-} from './hooks/interventions.js';
-export type { LoadOptions, ModelSource, TensorMap } from './hooks/load.js';
-export type { AttrTokens, LogitAttrOptions } from './hooks/logit-attrs.js';
-export type { Differentiable } from './hooks/measure.js';
-export { type CachedRun, type CacheOptions, HookedTransformer, type RunOptions } from './hooks/model.js';
-export { actName, hookNames, type NameFilter } from './hooks/names.js';
-export { embeddingNoise, embeddingStd, type NoiseRule, ROME_NOISE } from './hooks/noise.js';
-export type { Holder } from './hooks/owning.js';
-export { type LossGradients, type LossOptions, lossGradients } from './hooks/parameter-gradients.js';
-export type { PosSlice } from './hooks/positions.js';
-export type { StoredPrefix } from './hooks/prefix.js';
+} from './hooks/interventions/interventions.js';
+export { embeddingNoise, embeddingStd, type NoiseRule, ROME_NOISE } from './hooks/interventions/noise.js';
+export type { Differentiable } from './hooks/metrics/measure.js';
+export type { PosSlice } from './hooks/run/positions.js';
+export type { Hook, HookContext, HookEntry } from './hooks/run/tap.js';
+export type {
+  RunValues,
+  SweepCell,
+  SweepOptions,
+  SweepResult,
+  SweepWork,
+} from './hooks/sweep/counterfactuals.js';
+export { mergeRecords, type RecordStore, type WholeRecord } from './hooks/sweep/record.js';
+export type { Sweep } from './hooks/sweep/sweep.js';
+export type { StoredPrefix } from './hooks/texts/prefix.js';
+export type { TextsWork } from './hooks/texts/run-trie.js';
 export {
-  type AccumulatedOptions,
-  type DecomposeOptions,
-  decompositionNames,
-  type FullOptions,
-  type HeadOptions,
-  type NeuronOptions,
-  type StreamLayer,
-} from './hooks/recipes.js';
-export { mergeRecords, type RecordStore, type WholeRecord } from './hooks/record.js';
-export type { NestedTokens } from './hooks/residual-directions.js';
-export type { TextsWork } from './hooks/run-trie.js';
+  type NextToken,
+  type NextTokensOptions,
+  nextTokens,
+  type ScoreOptions,
+} from './hooks/texts/score.js';
+export { type LossGradients, type LossOptions, lossGradients } from './hooks/training/parameter-gradients.js';
 export {
   constantSchedule,
   cosineSchedule,
   linearSchedule,
   type Schedule,
   type ScheduleOptions,
-} from './hooks/schedule.js';
-export { type NextToken, type NextTokensOptions, nextTokens, type ScoreOptions } from './hooks/score.js';
-export type { ApplyLnOptions, Decomposition, LayerNormMode, Stack, SumCheck } from './hooks/stack.js';
-export type { SteerOptions } from './hooks/steer.js';
-export type { Sweep } from './hooks/sweep.js';
-export type { Hook, HookContext, HookEntry } from './hooks/tap.js';
+} from './hooks/training/schedule.js';
 export {
   Trainer,
   type TrainerOptions,
@@ -76,9 +84,23 @@ export {
   type TrainOptions,
   type TrainProgress,
   type WeightedRow,
-} from './hooks/trainer.js';
-export { type AblatedUnit, type AblateOptions, ablate } from './interp/ablation.js';
-export { type AcdcOptions, acdc } from './interp/acdc.js';
+} from './hooks/training/trainer.js';
+export type { GenerateOptions, GenerateStep } from './hooks/transformer/generate.js';
+export type { GradientOptions, GradientRun } from './hooks/transformer/gradients.js';
+export { type InitOptions, randomModel, randomWeights } from './hooks/transformer/init.js';
+export {
+  type IntervenedRun,
+  type InterventionOptions,
+  runWithInterventions,
+} from './hooks/transformer/intervene.js';
+export type { LoadOptions, ModelSource, TensorMap } from './hooks/transformer/load.js';
+export {
+  type CachedRun,
+  type CacheOptions,
+  HookedTransformer,
+  type RunOptions,
+} from './hooks/transformer/model.js';
+export type { SteerOptions } from './hooks/transformer/steer.js';
 export {
   type Agreement,
   agreement,
@@ -86,15 +108,14 @@ export {
   compareWithPatching,
   type Miss,
   type PatchingComparison,
-} from './interp/agreement.js';
-export { type AtpStar, type AtpStarOptions, atpStar } from './interp/atp-star.js';
-export { type AttentionOptions, attentionPatterns } from './interp/attention.js';
+} from './interp/attribution/agreement.js';
+export { type AtpStar, type AtpStarOptions, atpStar } from './interp/attribution/atp-star.js';
 export {
   type AttentionAttributionOptions,
   attentionAttribution,
   type SignedHeadsOptions,
   signedHeads,
-} from './interp/attribution-attention.js';
+} from './interp/attribution/attribution-attention.js';
 export {
   type AttributionMaps,
   attributeHeadOutputs,
@@ -104,7 +125,7 @@ export {
   attributeResidual,
   attributionMaps,
   headNames,
-} from './interp/attribution-maps.js';
+} from './interp/attribution/attribution-maps.js';
 export {
   type AttributionPair,
   type AttributionPasses,
@@ -113,55 +134,65 @@ export {
   attributeHeads,
   attributeHeadsByPos,
   attributionPatch,
-} from './interp/attribution-patching.js';
-export { type AverageTrace, averageTraces } from './interp/average-traces.js';
+} from './interp/attribution/attribution-patching.js';
 export {
-  type CausalTrace,
-  type CausalTraceOptions,
-  causalTrace,
-  type TraceKind,
-  type WrongAnswer,
-} from './interp/causal-trace.js';
-export { circuitFaithfulness, type FaithfulnessOptions } from './interp/circuit-faithfulness.js';
+  type HeadPathAxis,
+  type HeadPathOptions,
+  headPathAttribution,
+} from './interp/attribution/head-paths.js';
+export { type InputAttributionOptions, inputAttribution } from './interp/attribution/input-attribution.js';
 export {
-  type AccumulatedBiasOptions,
-  accumulatedBias,
-  type CompositionOptions,
-  compositionScores,
-  ovCircuit,
-  qkCircuit,
-  type Reader,
-  virtualWeights,
-  type Writer,
-} from './interp/circuits.js';
-export { counterfactuals } from './interp/counterfactuals.js';
-export { type DetectionPattern, type DetectOptions, detectHeads } from './interp/detect-heads.js';
-export { type DirectPathOptions, pathPatchDirect } from './interp/direct-path.js';
+  type IntegratedGradientsOptions,
+  integratedGradients,
+} from './interp/attribution/integrated-gradients.js';
+export { type AcdcOptions, acdc } from './interp/circuits/acdc.js';
+export { circuitFaithfulness, type FaithfulnessOptions } from './interp/circuits/circuit-faithfulness.js';
 export {
-  neuronToLogits,
-  type SvdInterpretation,
-  type SvdInterpreterOptions,
-  svdInterpreter,
-} from './interp/directions.js';
-export { type DlaOptions, type DlaResult, directLogitAttribution } from './interp/dla.js';
-export { type EdgeAttributionOptions, type EdgePair, edgeAttribution } from './interp/edge-attribution.js';
-export { type Edge, EdgeList, type EdgeNode, type GraphShape } from './interp/edge-list.js';
-export { fromJson, toCsv, toJson } from './interp/export.js';
-export { FactoredMatrix, type Span } from './interp/factored-matrix.js';
-export { type Fact, readFacts } from './interp/facts.js';
-export { type HeadPathAxis, type HeadPathOptions, headPathAttribution } from './interp/head-paths.js';
-export { type HeadScoreOptions, headScores } from './interp/heads.js';
-export { type InputAttributionOptions, inputAttribution } from './interp/input-attribution.js';
-export { type IntegratedGradientsOptions, integratedGradients } from './interp/integrated-gradients.js';
+  type EdgeAttributionOptions,
+  type EdgePair,
+  edgeAttribution,
+} from './interp/circuits/edge-attribution.js';
+export { type Edge, EdgeList, type EdgeNode, type GraphShape } from './interp/circuits/edge-list.js';
+export { type AttentionFigure, attentionFigure } from './interp/figures/attention.js';
+export { type CircuitFigureOptions, circuitFigure, edgeLines } from './interp/figures/circuit.js';
+export {
+  agrees,
+  type Comparison,
+  type ComparisonOptions,
+  comparisonTable,
+} from './interp/figures/compare.js';
+export { type CurveOptions, curveFigure } from './interp/figures/curves.js';
+export { hues } from './interp/figures/draw/colour.js';
+export type { Figure } from './interp/figures/draw/drawing.js';
+export { slices } from './interp/figures/draw/layout.js';
+export type { PdfFonts, PdfOptions } from './interp/figures/draw/pdf.js';
+export type { SvgTheme } from './interp/figures/draw/svg-parts.js';
+export type { TerminalOptions } from './interp/figures/draw/terminal.js';
+export { type FigureOptions, figure } from './interp/figures/figure.js';
+export { type Page, page, type Section } from './interp/figures/page/page.js';
+export { type ScatterOptions, scatterFigure } from './interp/figures/scatter.js';
+export { type TokenFigureOptions, tokenFigure } from './interp/figures/tokens.js';
+export {
+  type AverageEffects,
+  averageFigure,
+  pyveneFigure,
+  type StreamTrace,
+  type Trace,
+  type TraceFigureOptions,
+  traceFigure,
+} from './interp/figures/trace.js';
+export { type AttentionOptions, attentionPatterns } from './interp/heads/attention.js';
+export { type DetectionPattern, type DetectOptions, detectHeads } from './interp/heads/detect-heads.js';
+export { type HeadScoreOptions, headScores } from './interp/heads/heads.js';
+export { type DlaOptions, type DlaResult, directLogitAttribution } from './interp/logits/dla.js';
 export {
   type LensGuess,
   type LensOptions,
   type LensResult,
   type LensToken,
   logitLens,
-} from './interp/lens.js';
-export type { HostMatrix } from './interp/linear-algebra.js';
-export { type Measured, measure } from './interp/measure.js';
+} from './interp/logits/lens.js';
+export { type Measured, measure } from './interp/logits/measure.js';
 export {
   type Answers,
   type CustomOptions,
@@ -176,7 +207,8 @@ export {
   prob,
   rank,
   type TokenLike,
-} from './interp/metrics.js';
+} from './interp/logits/metrics.js';
+export { type PromptTest, type TestPromptOptions, testPrompt } from './interp/logits/test-prompt.js';
 export {
   type Notebook,
   type NotebookFigure,
@@ -221,7 +253,9 @@ export {
   stackLogitDiff,
 } from './interp/notebooks/stacks.js';
 export type { TableCell } from './interp/notebooks/tables.js';
-export { toNpy } from './interp/npy.js';
+export { type AblatedUnit, type AblateOptions, ablate } from './interp/patching/ablation.js';
+export { counterfactuals } from './interp/patching/counterfactuals.js';
+export { type DirectPathOptions, pathPatchDirect } from './interp/patching/direct-path.js';
 export {
   type PatchAxis,
   type PatchOptions,
@@ -231,43 +265,20 @@ export {
   patchBlocks,
   patchHeads,
   patchHeadsByPos,
-} from './interp/patching.js';
-export type { PathReceiver, PathSender } from './interp/path-nodes.js';
-export { type PathFreeze, type PathPair, type PathPatchOptions, pathPatch } from './interp/path-patching.js';
-export { type Perplexity, type PerplexityOptions, perplexity } from './interp/perplexity.js';
-export { type AttentionFigure, attentionFigure } from './interp/plots/attention.js';
-export { type CircuitFigureOptions, circuitFigure, edgeLines } from './interp/plots/circuit.js';
-export { hues } from './interp/plots/colour.js';
-export { agrees, type Comparison, type ComparisonOptions, comparisonTable } from './interp/plots/compare.js';
-export { type CurveOptions, curveFigure } from './interp/plots/curves.js';
-export type { Figure } from './interp/plots/drawing.js';
-export { type FigureOptions, figure } from './interp/plots/figure.js';
-export { slices } from './interp/plots/layout.js';
-export { type Page, page, type Section } from './interp/plots/page.js';
-export type { PdfFonts, PdfOptions } from './interp/plots/pdf.js';
-export { type ScatterOptions, scatterFigure } from './interp/plots/scatter.js';
-export type { SvgTheme } from './interp/plots/svg-parts.js';
-export type { TerminalOptions } from './interp/plots/terminal.js';
-export { type TokenFigureOptions, tokenFigure } from './interp/plots/tokens.js';
+} from './interp/patching/patching.js';
+export type { PathReceiver, PathSender } from './interp/patching/path-nodes.js';
 export {
-  type AverageEffects,
-  averageFigure,
-  pyveneFigure,
-  type StreamTrace,
-  type Trace,
-  type TraceFigureOptions,
-  traceFigure,
-} from './interp/plots/trace.js';
-export {
-  PYVENE_NOISE,
-  type PyveneStream,
-  type PyveneTrace,
-  type PyveneTraceOptions,
-  pyveneCsv,
-  pyveneTopVals,
-  pyveneTrace,
-} from './interp/pyvene-trace.js';
-export { type Axis, type Labelled, labelled } from './interp/result.js';
+  type PathFreeze,
+  type PathPair,
+  type PathPatchOptions,
+  pathPatch,
+} from './interp/patching/path-patching.js';
+export { type SteeringOptions, steeringVector } from './interp/patching/steering.js';
+export { type MapCell, recordResult } from './interp/patching/sweep.js';
+export { fromJson, toCsv, toJson } from './interp/results/export.js';
+export { toNpy } from './interp/results/npy.js';
+export { type Axis, type Labelled, labelled } from './interp/results/result.js';
+export { type Perplexity, type PerplexityOptions, perplexity } from './interp/texts/perplexity.js';
 export {
   type Consistency,
   type ConsistencyOptions,
@@ -277,11 +288,7 @@ export {
   scoreTexts,
   type TextScore,
   type TextScores,
-} from './interp/scoring.js';
-export { type SteeringOptions, steeringVector } from './interp/steering.js';
-export { guessSubject, tokenRoleNames, tokenRoles } from './interp/subject.js';
-export { type MapCell, recordResult } from './interp/sweep.js';
-export { type PromptTest, type TestPromptOptions, testPrompt } from './interp/test-prompt.js';
+} from './interp/texts/scoring.js';
 export {
   type ContinuationScore,
   lossPerToken,
@@ -289,7 +296,47 @@ export {
   nextTokenTable,
   probabilityOf,
   type TextToolOptions,
-} from './interp/text-tools.js';
+} from './interp/texts/text-tools.js';
+export { type AverageTrace, averageTraces } from './interp/tracing/average-traces.js';
+export {
+  type CausalTrace,
+  type CausalTraceOptions,
+  causalTrace,
+  type TraceKind,
+  type WrongAnswer,
+} from './interp/tracing/causal-trace.js';
+export { type Fact, readFacts } from './interp/tracing/facts.js';
+export {
+  PYVENE_NOISE,
+  type PyveneStream,
+  type PyveneTrace,
+  type PyveneTraceOptions,
+  pyveneCsv,
+  pyveneTopVals,
+  pyveneTrace,
+} from './interp/tracing/pyvene-trace.js';
+export { guessSubject, tokenRoleNames, tokenRoles } from './interp/tracing/subject.js';
+export { type TraceFactsOptions, traceFacts } from './interp/tracing/trace-facts.js';
+export { joinTraces, traceAll, traceKinds } from './interp/tracing/trace-kinds.js';
+export {
+  type AccumulatedBiasOptions,
+  accumulatedBias,
+  type CompositionOptions,
+  compositionScores,
+  ovCircuit,
+  qkCircuit,
+  type Reader,
+  virtualWeights,
+  type Writer,
+} from './interp/weights/circuits.js';
+export {
+  neuronToLogits,
+  type SvdInterpretation,
+  type SvdInterpreterOptions,
+  svdInterpreter,
+} from './interp/weights/directions.js';
+export { FactoredMatrix, type Span } from './interp/weights/factored-matrix.js';
+export type { HostMatrix } from './interp/weights/linear-algebra.js';
 export {
   type CircuitEntry,
   type CircuitOptions,
@@ -300,12 +347,10 @@ export {
   tokenCircuit,
   topCircuitEntries,
   topCircuitTokens,
-} from './interp/token-circuits.js';
-export { type TraceFactsOptions, traceFacts } from './interp/trace-facts.js';
-export { joinTraces, traceAll, traceKinds } from './interp/trace-kinds.js';
+} from './interp/weights/token-circuits.js';
 export type { Config } from './weights/config.js';
-export type { Processing } from './weights/processing.js';
-export type { LoadProgress } from './weights/progress.js';
-export { openSafetensors } from './weights/safetensors.js';
-export { writeSafetensors } from './weights/safetensors-write.js';
-export type { HostTensor } from './weights/types.js';
+export type { LoadProgress } from './weights/files/progress.js';
+export { openSafetensors } from './weights/formats/safetensors.js';
+export { writeSafetensors } from './weights/formats/safetensors-write.js';
+export type { HostTensor } from './weights/formats/types.js';
+export type { Processing } from './weights/processing/processing.js';

@@ -1,8 +1,8 @@
 /** Kinds of arguments that the engine adds to those of plain values. */
 
-import { either, having, isList, type Kind, listOf, number, oneOf } from '../weights/kinds.js';
+import { either, having, isList, type Kind, listOf, number, oneOf } from '../weights/checks/kinds.js';
 
-export * from '../weights/kinds.js';
+export * from '../weights/checks/kinds.js';
 
 /** A tensor on the GPU. */
 export const tensor: Kind = having('a Tensor', 'shape', 'dtype', 'storage');

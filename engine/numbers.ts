@@ -1,6 +1,6 @@
 /** Numbers as users hold them (lists, typed arrays of any kind and realm, lists of lists) as the engine takes them. */
 
-import { isList, shownValue } from '../weights/kinds.js';
+import { isList, shownValue } from '../weights/checks/kinds.js';
 
 /** A number, a list or typed array of numbers, or lists of such of one length. */
 export type NestedNumbers = number | ArrayLike<number> | ArrayLike<bigint> | readonly NestedNumbers[];

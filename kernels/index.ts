@@ -2,68 +2,75 @@
  * All kernels: their launch functions for the engine, and their families for whoever checks them.
  */
 
-import { activationFamily } from './activation.js';
-import { activationBackwardFamily } from './activation-backward.js';
-import { addStridedFamily } from './add-strided.js';
-import { attentionBackwardFamily } from './attention-backward-examples.js';
-import { attentionFamily } from './attention-examples.js';
-import { columnSumsFamily } from './column-sums.js';
-import { copyFamily } from './copy.js';
-import { crossEntropyBackwardFamily } from './cross-entropy-backward.js';
-import { divergenceFamily } from './divergence.js';
-import { editFamily } from './edit.js';
-import { elementwiseFamily } from './elementwise.js';
-import { elementwiseBackwardFamily } from './elementwise-backward.js';
-import { embedFamily } from './embed.js';
-import { headMatmulFamily } from './head-matmul.js';
-import type { Family } from './kernel.js';
-import { keySwapFamily } from './key-swap.js';
-import { layernormFamily } from './layernorm.js';
-import { layernormBackwardFamily } from './layernorm-backward.js';
-import { linearBackwardFamily } from './linear-backward.js';
-import { matmulFamily } from './matmul.js';
-import { muonFamily } from './muon.js';
-import { optimizerFamily } from './optimizer.js';
-import { peakFamily } from './peak.js';
-import { pickFamily } from './pick.js';
-import { productsBackwardFamily } from './products-backward.js';
-import { reduceFamily } from './reduce.js';
-import { scatterAddFamily } from './scatter-add.js';
-import { softmaxFamily } from './softmax.js';
-import { stridedMatmulFamily } from './strided-matmul.js';
-import { topkFamily } from './topk.js';
-import { vocabularyFamily } from './vocabulary.js';
+import { attentionBackwardFamily } from './attention/attention-backward-examples.js';
+import { attentionFamily } from './attention/attention-examples.js';
+import { keySwapFamily } from './attention/key-swap.js';
+import type { Family } from './core/kernel.js';
+import { peakFamily } from './core/peak.js';
+import { copyFamily } from './memory/copy.js';
+import { editFamily } from './memory/edit.js';
+import { embedFamily } from './memory/embed.js';
+import { scatterAddFamily } from './memory/scatter-add.js';
+import { activationFamily } from './pointwise/activation.js';
+import { activationBackwardFamily } from './pointwise/activation-backward.js';
+import { addStridedFamily } from './pointwise/add-strided.js';
+import { columnSumsFamily } from './pointwise/column-sums.js';
+import { elementwiseFamily } from './pointwise/elementwise.js';
+import { elementwiseBackwardFamily } from './pointwise/elementwise-backward.js';
+import { layernormFamily } from './pointwise/layernorm.js';
+import { layernormBackwardFamily } from './pointwise/layernorm-backward.js';
+import { reduceFamily } from './pointwise/reduce.js';
+import { softmaxFamily } from './pointwise/softmax.js';
+import { headMatmulFamily } from './products/head-matmul.js';
+import { linearBackwardFamily } from './products/linear-backward.js';
+import { matmulFamily } from './products/matmul.js';
+import { productsBackwardFamily } from './products/products-backward.js';
+import { stridedMatmulFamily } from './products/strided-matmul.js';
+import { muonFamily } from './training/muon.js';
+import { optimizerFamily } from './training/optimizer.js';
+import { crossEntropyBackwardFamily } from './vocabulary/cross-entropy-backward.js';
+import { divergenceFamily } from './vocabulary/divergence.js';
+import { pickFamily } from './vocabulary/pick.js';
+import { topkFamily } from './vocabulary/topk.js';
+import { vocabularyFamily } from './vocabulary/vocabulary.js';
 
-export { activation, solu } from './activation.js';
-export { activationBackward, soluBackward } from './activation-backward.js';
-export { addStrided } from './add-strided.js';
-export { attentionLayout, pattern, scores, storeKv, weightedValues } from './attention.js';
+export { attentionLayout, pattern, scores, storeKv, weightedValues } from './attention/attention.js';
 export {
   keyGradient,
   patternGradient,
   queryGradient,
   scoresGradient,
   valueGradient,
-} from './attention-backward.js';
-export { fusedAttention } from './attention-fused.js';
-export { fusedKeyGradient, fusedQueryGradient } from './attention-fused-backward.js';
-export { columnSumParts, columnSums } from './column-sums.js';
-export { fill, gatherStrided, scatterStrided } from './copy.js';
-export { crossEntropyBackward } from './cross-entropy-backward.js';
-export { divergenceChunk } from './divergence.js';
-export { blendSegments, projectOutSegments } from './edit.js';
-export { binary, binaryScalar, unary } from './elementwise.js';
-export { divisorGradient, maxBackward, softmaxBackward, unaryBackward } from './elementwise-backward.js';
-export { embed, gatherRows } from './embed.js';
-export { headInput, headResult } from './head-matmul.js';
-export { keySwap } from './key-swap.js';
-export { layernorm, normalize } from './layernorm.js';
-export { layernormBackward, layernormScaleBackward, normalizeBackward } from './layernorm-backward.js';
-export { inputGradient, weightGradient } from './linear-backward.js';
-export { batchMatmul, linear, unembed } from './matmul.js';
-export { combine, matrixUpdate, momentum, normalizeMatrix } from './muon.js';
-export { adamW, checkStep, keepGood, sumSquares, sumSquaresParts } from './optimizer.js';
-export { pickPairs } from './pick.js';
+} from './attention/attention-backward.js';
+export { fusedAttention } from './attention/attention-fused.js';
+export { fusedKeyGradient, fusedQueryGradient } from './attention/attention-fused-backward.js';
+export { keySwap } from './attention/key-swap.js';
+export { fill, gatherStrided, scatterStrided } from './memory/copy.js';
+export { blendSegments, projectOutSegments } from './memory/edit.js';
+export { embed, gatherRows } from './memory/embed.js';
+export { occurrences, scatterLastAdd, scatterRowsAdd } from './memory/scatter-add.js';
+export { activation, solu } from './pointwise/activation.js';
+export { activationBackward, soluBackward } from './pointwise/activation-backward.js';
+export { addStrided } from './pointwise/add-strided.js';
+export { columnSumParts, columnSums } from './pointwise/column-sums.js';
+export { binary, binaryScalar, unary } from './pointwise/elementwise.js';
+export {
+  divisorGradient,
+  maxBackward,
+  softmaxBackward,
+  unaryBackward,
+} from './pointwise/elementwise-backward.js';
+export { layernorm, normalize } from './pointwise/layernorm.js';
+export {
+  layernormBackward,
+  layernormScaleBackward,
+  normalizeBackward,
+} from './pointwise/layernorm-backward.js';
+export { reduceMiddle, reduceRows } from './pointwise/reduce.js';
+export { lseChunk, pickChunk, softmax } from './pointwise/softmax.js';
+export { headInput, headResult } from './products/head-matmul.js';
+export { inputGradient, weightGradient } from './products/linear-backward.js';
+export { batchMatmul, linear, unembed } from './products/matmul.js';
 export {
   batchMatmulGradientA,
   batchMatmulGradientB,
@@ -71,12 +78,14 @@ export {
   headInputWeightGradient,
   headResultGradient,
   headResultWeightGradient,
-} from './products-backward.js';
-export { reduceMiddle, reduceRows } from './reduce.js';
-export { occurrences, scatterLastAdd, scatterRowsAdd } from './scatter-add.js';
-export { lseChunk, pickChunk, softmax } from './softmax.js';
-export { gatherLast, topk } from './topk.js';
-export { dotRows, rankChunk, targetProbs } from './vocabulary.js';
+} from './products/products-backward.js';
+export { combine, matrixUpdate, momentum, normalizeMatrix } from './training/muon.js';
+export { adamW, checkStep, keepGood, sumSquares, sumSquaresParts } from './training/optimizer.js';
+export { crossEntropyBackward } from './vocabulary/cross-entropy-backward.js';
+export { divergenceChunk } from './vocabulary/divergence.js';
+export { pickPairs } from './vocabulary/pick.js';
+export { gatherLast, topk } from './vocabulary/topk.js';
+export { dotRows, rankChunk, targetProbs } from './vocabulary/vocabulary.js';
 
 /** Every kernel family, with its examples. */
 export const families: readonly Family[] = [

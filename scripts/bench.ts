@@ -7,7 +7,7 @@
  */
 
 import { parseArgs } from 'node:util';
-import { Gpu } from '../engine/gpu.js';
+import { Gpu } from '../engine/gpu/gpu.js';
 import '../index.js';
 import { cores, cpuMs } from './bench/cpu-node.js';
 import { SMALL } from './bench/model.js';

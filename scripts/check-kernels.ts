@@ -5,9 +5,9 @@
  * beside its buffers, or leaves an element out, cannot pass, even where the adapter does not check bounds.
  */
 
-import { type AdapterChoice, gpuProvider, requestDevice } from '../engine/adapter.js';
-import { Gpu } from '../engine/gpu.js';
-import type { Example, Host } from '../kernels/kernel.js';
+import { type AdapterChoice, gpuProvider, requestDevice } from '../engine/gpu/adapter.js';
+import { Gpu } from '../engine/gpu/gpu.js';
+import type { Example, Host } from '../kernels/core/kernel.js';
 
 /** The outcome of one example. */
 export interface Check {

@@ -2,10 +2,10 @@
 
 import { existsSync, readFileSync } from 'node:fs';
 import tty from 'node:tty';
-import type { ColourDepth, TerminalOptions } from '../interp/plots/terminal.js';
-import { bar } from '../interp/plots/terminal.js';
-import { printable, shown } from '../weights/shown.js';
-import { parseJson } from '../weights/text.js';
+import type { ColourDepth, TerminalOptions } from '../interp/figures/draw/terminal.js';
+import { bar } from '../interp/figures/draw/terminal.js';
+import { printable, shown } from '../weights/checks/shown.js';
+import { parseJson } from '../weights/checks/text.js';
 
 /** The command line was wrong: exit code 2, and the message says so. */
 export class UsageError extends Error {

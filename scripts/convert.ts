@@ -6,9 +6,9 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { uniform } from '../engine/random.js';
+import { uniform } from '../engine/random/random.js';
 import { type HookedTransformer, type LoadOptions, saveModel } from '../index.js';
-import { noProcessing } from '../weights/processing.js';
+import { noProcessing } from '../weights/processing/processing.js';
 import { jsonOption, runMain, UsageError } from './cli.js';
 import { loadModel, readAdapter } from './load.js';
 

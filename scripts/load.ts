@@ -1,8 +1,8 @@
 /** What the command line programs share of loading a model: its options, and a bar while it comes. */
 
-import type { AdapterChoice } from '../engine/adapter.js';
+import type { AdapterChoice } from '../engine/gpu/adapter.js';
 import { HookedTransformer, type LoadOptions } from '../index.js';
-import { modelName } from '../interp/plots/text.js';
+import { modelName } from '../interp/results/text.js';
 import { progress, UsageError } from './cli.js';
 
 const ADAPTERS: readonly string[] = ['auto', 'hardware', 'software', 'opengles'] satisfies AdapterChoice[];

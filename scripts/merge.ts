@@ -4,9 +4,9 @@
  */
 
 import { parseArgs } from 'node:util';
-import { recordLine } from '../hooks/record.js';
+import { recordLine } from '../hooks/sweep/record.js';
 import { jsonLines, mergeRecords, recordResult } from '../index.js';
-import { modelName } from '../interp/plots/text.js';
+import { modelName } from '../interp/results/text.js';
 import { runMain, terminal, UsageError } from './cli.js';
 import { deliver, filesOf, makeFolder } from './sweep/output.js';
 

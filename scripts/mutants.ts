@@ -10,7 +10,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { uniform } from '../engine/random.js';
+import { uniform } from '../engine/random/random.js';
 import { runMain, UsageError } from './cli.js';
 import { type Mutant, mutantsOf } from './mutants/sites.js';
 

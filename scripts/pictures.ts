@@ -7,8 +7,8 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import type { Browser } from 'playwright-core';
 import { HookedTransformer } from '../index.js';
-import { heatmap } from '../interp/plots/heatmap.js';
-import { heatmapSvg } from '../interp/plots/svg.js';
+import { heatmapSvg } from '../interp/figures/draw/svg.js';
+import { heatmap } from '../interp/figures/heatmap.js';
 import { launchChromium } from './chromium.js';
 import { runMain, version } from './cli.js';
 import { serveDemo } from './serve-demo.js';

@@ -1,6 +1,6 @@
 /** Pictures as PNG, without a browser: resvg draws them, with DejaVu Sans, both from npm. No system font is needed. */
 
-import { fontFiles } from '../interp/plots/fonts-node.js';
+import { fontFiles } from '../interp/figures/draw/fonts-node.js';
 
 /** Pixels of the PNG for one of the SVG: sharp on a page and on paper. */
 const ZOOM = 2;

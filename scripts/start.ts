@@ -3,7 +3,7 @@
  * predictions, the logit lens, a head's attention, and residual-stream patching. `npm start -- --help` for the options.
  */
 
-import { modelName } from '../interp/plots/text.js';
+import { modelName } from '../interp/results/text.js';
 import { duration, progress, runMain, terminal, version } from './cli.js';
 import { loadModel } from './load.js';
 import { compute } from './start/compute.js';

@@ -11,8 +11,8 @@ import {
   patch,
   type SweepWork,
 } from '../index.js';
-import { exact, modelName } from '../interp/plots/text.js';
-import { noProcessing } from '../weights/processing.js';
+import { exact, modelName } from '../interp/results/text.js';
+import { noProcessing } from '../weights/processing/processing.js';
 import { duration, progress, runMain, terminal } from './cli.js';
 import { loadModel } from './load.js';
 import { help, readCommand, type SweepCommand } from './sweep/options.js';

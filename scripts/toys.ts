@@ -5,9 +5,9 @@
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { saveModel } from '../index.js';
-import { toCsv } from '../interp/export.js';
-import { curveFigure } from '../interp/plots/curves.js';
-import { page } from '../interp/plots/page.js';
+import { curveFigure } from '../interp/figures/curves.js';
+import { page } from '../interp/figures/page/page.js';
+import { toCsv } from '../interp/results/export.js';
 import { runMain, terminal, UsageError } from './cli.js';
 import { makeFolder } from './sweep/output.js';
 import { trainInduction } from './toys/induction.js';

@@ -6,10 +6,10 @@
 import { copyFileSync, existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import type { Gpu } from '../engine/gpu.js';
-import { randomModel } from '../hooks/init.js';
-import { Trainer, type TrainProgress } from '../hooks/trainer.js';
-import { resumeTraining, saveTraining } from '../hooks/training-node.js';
+import type { Gpu } from '../engine/gpu/gpu.js';
+import { Trainer, type TrainProgress } from '../hooks/training/trainer.js';
+import { resumeTraining, saveTraining } from '../hooks/training/training-node.js';
+import { randomModel } from '../hooks/transformer/init.js';
 import '../index.js'; // registers where GPUs and files come from
 import { runMain, UsageError } from './cli.js';
 import { stepsOf, trainingBatches } from './tiny/batches.js';

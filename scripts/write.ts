@@ -14,7 +14,7 @@ import {
   writeSync,
 } from 'node:fs';
 import path from 'node:path';
-import { shown } from '../weights/shown.js';
+import { shown } from '../weights/checks/shown.js';
 
 /**
  * Writes a file, and the folders above it. It gets its name when all of it is on the disk; when that fails, what was there

@@ -3,9 +3,9 @@
  * make again, bit for bit.
  */
 import { Assertion } from 'uvu/assert';
-import { noise } from '../kernels/kernel.js';
+import { noise } from '../kernels/core/kernel.js';
 import type { Config } from '../weights/config.js';
-import type { HostTensor } from '../weights/types.js';
+import type { HostTensor } from '../weights/formats/types.js';
 
 export interface AllCloseOptions {
   /** Absolute tolerance. Default 1e-4. */
@@ -74,7 +74,7 @@ export function throws(subject: Promise<unknown> | (() => unknown), pattern: Reg
   return result instanceof Promise ? result.then(nothing, check) : nothing();
 }
 
-/** Deterministic random numbers; the generator is that of `noise` in kernels/kernel.ts. */
+/** Deterministic random numbers; the generator is that of `noise` in kernels/core/kernel.ts. */
 export interface Rng {
   /** In [0, 1), 24 bits. */
   uniform(): number;

@@ -16,7 +16,7 @@ const arrows: Record<string, { all: string[]; types: string[] }> = {
   weights: { all: [], types: [] },
   engine: { all: ['kernels', 'weights'], types: [] },
   hooks: { all: ['engine', 'weights'], types: [] },
-  interp: { all: ['hooks', 'weights'], types: ['engine'] },
+  interp: { all: ['hooks', 'engine', 'weights'], types: [] },
 };
 const rooms = Object.keys(arrows);
 const MAX_LINES = 350;

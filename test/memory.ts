@@ -1,5 +1,5 @@
 import * as assert from 'uvu/assert';
-import type { Gpu } from '../engine/gpu.js';
+import type { Gpu } from '../engine/gpu/gpu.js';
 
 /**
  * GPU memory in use is what it was, `bytes`: nothing is left behind, and nothing was given back that somebody else held. What

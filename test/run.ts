@@ -23,7 +23,7 @@ type Hook = (handler: Callback) => void;
 const uvu = globalThis as unknown as { UVU_DEFER: 1; UVU_INDEX: number; UVU_QUEUE: Run[][] };
 uvu.UVU_DEFER = 1; // before uvu loads: `test.run()` then only queues
 const { test } = await import('uvu');
-const { collectGarbage } = await import('../engine/collector-node.js');
+const { collectGarbage } = await import('../engine/gpu/collector-node.js');
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const files = readdirSync(join(root, 'test'), { recursive: true, encoding: 'utf8' })

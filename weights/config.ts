@@ -2,7 +2,7 @@
  * The shape of a model, and the letters used everywhere: nLayers, nHeads, dModel, dHead, dMlp, nCtx, dVocab.
  */
 
-import { fileError, shownJson } from './messages.js';
+import { fileError, shownJson } from './checks/messages.js';
 import { checkNotQuantised } from './quantised.js';
 import { checkSettings } from './settings.js';
 

@@ -5,11 +5,11 @@
  *     n = (x − mean) / scale          scale = √(mean of (x − mean)² + eps)          y = n · gain + bias
  *
  * `layer`: as it stands (Ba et al. 2016); `rms`: the mean counts as 0 (Zhang and Sennrich 2019). It works along the last
- * axis, so that a norm of each head is the same norm on [.., head, d_head]. `engine/norm.ts` has it on the GPU.
+ * axis, so that a norm of each head is the same norm on [.., head, d_head]. `engine/transformer/parts/norm.ts` has it on the GPU.
  */
 
 import type { Config } from './config.js';
-import type { HostTensor, NormWeights } from './types.js';
+import type { HostTensor, NormWeights } from './formats/types.js';
 
 /** The facts of a norm; its weights come with the model. */
 export interface NormFacts {

@@ -3,7 +3,7 @@
  * tensors, so that the error says what to load instead.
  */
 
-import { fileError, quoted } from './messages.js';
+import { fileError, quoted } from './checks/messages.js';
 
 const METHODS: Readonly<Record<string, string>> = {
   gptq: 'GPTQ',

@@ -1,8 +1,8 @@
 /** The names of our own settings: a configuration that is written by hand has these and no others. */
 
+import { fileError } from './checks/messages.js';
+import { unknownOption } from './checks/options.js';
 import type { Config } from './config.js';
-import { fileError } from './messages.js';
-import { unknownOption } from './options.js';
 
 const SETTINGS: Readonly<Record<keyof Config, true>> = {
   nLayers: true,

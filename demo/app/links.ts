@@ -3,7 +3,7 @@
  * host, and nothing large is downloaded, before the reader has said yes.
  */
 
-import { HUB_ENDPOINT, hubPage, hubRepo } from '../../weights/hub.js';
+import { HUB_ENDPOINT, hubPage, hubRepo } from '../../weights/hub/hub.js';
 import { bytesText, isKept, knownModels } from './models.js';
 import type { Question } from './state.js';
 

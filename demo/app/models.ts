@@ -1,7 +1,7 @@
 /** Models to choose from, and what of them the browser keeps. */
 
-import { hubRepo } from '../../weights/hub.js';
-import { CACHE_NAME } from '../../weights/hub-web.js';
+import { hubRepo } from '../../weights/hub/hub.js';
+import { CACHE_NAME } from '../../weights/hub/hub-web.js';
 
 /** A model that can be loaded by name. */
 export interface KnownModel {

@@ -3,9 +3,9 @@
  * corruption changes it. Said beside the field, with what would mend it.
  */
 
-import { type Ends, endsProblem } from '../../interp/ends.js';
-import { logitDiff, logProb, type Metric, prob } from '../../interp/metrics.js';
-import { percent, visible } from '../../interp/plots/text.js';
+import { logitDiff, logProb, type Metric, prob } from '../../interp/logits/metrics.js';
+import { type Ends, endsProblem } from '../../interp/results/ends.js';
+import { percent, visible } from '../../interp/results/text.js';
 import type { MetricName } from '../worker/handlers/patch-map.js';
 import type { Guess } from '../worker/predictions.js';
 import type { Experiment, Found, MapState, State } from './state.js';

@@ -1,7 +1,7 @@
 /** Everything on the page that is of one experiment, as one HTML file that loads nothing. */
 
-import { page, type Section } from '../../interp/plots/page.js';
-import { escapeHtml, visible } from '../../interp/plots/text.js';
+import { page, type Section } from '../../interp/figures/page/page.js';
+import { escapeHtml, visible } from '../../interp/results/text.js';
 import type { Takeaway, View } from '../views/view.js';
 import { textsOf } from './ask.js';
 import type { State } from './state.js';

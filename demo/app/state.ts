@@ -1,6 +1,6 @@
 /** What the page knows: one state, one selection, shared by all views. */
 
-import type { Labelled } from '../../interp/result.js';
+import type { Labelled } from '../../interp/results/result.js';
 import type { How } from '../worker/handlers/counterfactual.js';
 import type { ModelInfo } from '../worker/handlers/model.js';
 import type { NextTokens } from '../worker/handlers/next-tokens.js';

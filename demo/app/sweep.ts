@@ -1,6 +1,6 @@
 /** The patching map that is shown: started when the experiment changes, paused, cancelled, turned to the cell under the cursor. */
 
-import type { PatchAxis } from '../../interp/cells.js';
+import type { PatchAxis } from '../../interp/patching/cells.js';
 import { type Ask, ask, frozen } from './ask.js';
 import type { Client } from './client.js';
 import type { MapState, Site, State } from './state.js';

@@ -1,7 +1,7 @@
 /** Measures in a worker, section by section: the same code as `npm run bench`. */
 
-import { registerWebGpu } from '../../engine/adapter-web.js';
-import { Gpu } from '../../engine/gpu.js';
+import { registerWebGpu } from '../../engine/gpu/adapter-web.js';
+import { Gpu } from '../../engine/gpu/gpu.js';
 import type { Peer } from '../../scripts/bench/peers/peer.js';
 import { Bench } from '../../scripts/bench/section.js';
 import { sections } from '../../scripts/bench/sections.js';

@@ -1,6 +1,6 @@
 /** The pair of prompts, as it is typed and as the model reads it. */
 
-import { visible } from '../../interp/plots/text.js';
+import { visible } from '../../interp/results/text.js';
 import { type App, edit, hover, lock } from '../app/app.js';
 import { answerHint, type Hint, pairHint } from '../app/premises.js';
 import { presets } from '../app/presets.js';

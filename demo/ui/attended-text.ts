@@ -1,7 +1,7 @@
 /** Attention drawn on the text: the tokens that one looks at, or that look at one, are tinted. */
 
-import { hex, hues, inkOn, sequential } from '../../interp/plots/colour.js';
-import { visible } from '../../interp/plots/text.js';
+import { hex, hues, inkOn, sequential } from '../../interp/figures/draw/colour.js';
+import { visible } from '../../interp/results/text.js';
 import { fill, h } from './dom.js';
 import { roving } from './roving.js';
 

@@ -1,6 +1,6 @@
 /** Bars to both sides of zero, one a row: for mouse, keyboard and screen reader like a grid of one column. */
 
-import { exact, visibleLabel } from '../../interp/plots/text.js';
+import { exact, visibleLabel } from '../../interp/results/text.js';
 import { fill, h } from './dom.js';
 import { roving } from './roving.js';
 import type { Tip } from './tip.js';

@@ -1,6 +1,6 @@
 /** A matrix too large for an element a cell: one canvas, with the mouse and the arrow keys. */
 
-import type { Rgb } from '../../interp/plots/colour.js';
+import type { Rgb } from '../../interp/figures/draw/colour.js';
 import { h } from './dom.js';
 import { hideTip, showTip, type Tip } from './tip.js';
 

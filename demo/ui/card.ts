@@ -1,6 +1,6 @@
 /** The frame of a view: title, controls, what it says, and what can be taken away. */
 
-import { toCsv, toJson } from '../../interp/export.js';
+import { toCsv, toJson } from '../../interp/results/export.js';
 import type { App } from '../app/app.js';
 import { copy, save, toPng } from '../app/files.js';
 import type { Takeaway, TakeForm, View } from '../views/view.js';

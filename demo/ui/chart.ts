@@ -1,7 +1,7 @@
 /** A line chart of a few curves over the layers, as wide as its place. */
 
-import { hex, lineColour } from '../../interp/plots/colour.js';
-import { visibleLabel } from '../../interp/plots/text.js';
+import { hex, lineColour } from '../../interp/figures/draw/colour.js';
+import { visibleLabel } from '../../interp/results/text.js';
 import { fill, h } from './dom.js';
 import { hideTip, showTip } from './tip.js';
 

@@ -3,8 +3,8 @@
  * it. Every cell says its place and value.
  */
 
-import { hex, inkOn, type Rgb } from '../../interp/plots/colour.js';
-import { splitLabel, visibleLabel } from '../../interp/plots/text.js';
+import { hex, inkOn, type Rgb } from '../../interp/figures/draw/colour.js';
+import { splitLabel, visibleLabel } from '../../interp/results/text.js';
 import { fill, h } from './dom.js';
 import { type RovingOptions, roving } from './roving.js';
 

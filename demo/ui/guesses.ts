@@ -1,6 +1,6 @@
 /** A table of tokens with a bar for each run: their probabilities. */
 
-import { percent, visible } from '../../interp/plots/text.js';
+import { percent, visible } from '../../interp/results/text.js';
 import { h } from './dom.js';
 
 /** A token in each run. */

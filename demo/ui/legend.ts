@@ -1,6 +1,6 @@
 /** A colour bar. */
 
-import { hex, type Scale } from '../../interp/plots/colour.js';
+import { hex, type Scale } from '../../interp/figures/draw/colour.js';
 import { h } from './dom.js';
 
 /** The two themes' scales. */

@@ -1,6 +1,6 @@
 /** Small pictures of many square matrices on one canvas, under a grid whose cells are where they go. */
 
-import type { Rgb } from '../../interp/plots/colour.js';
+import type { Rgb } from '../../interp/figures/draw/colour.js';
 import { h } from './dom.js';
 
 /** What is painted. */

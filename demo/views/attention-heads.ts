@@ -1,7 +1,7 @@
 /** The thumbnails of all heads, layers by heads: one canvas under a grid. */
 
-import { hues, type Rgb, sequential, type Theme } from '../../interp/plots/colour.js';
-import { exact, visibleLabel } from '../../interp/plots/text.js';
+import { hues, type Rgb, sequential, type Theme } from '../../interp/figures/draw/colour.js';
+import { exact, visibleLabel } from '../../interp/results/text.js';
 import { type Place, place } from '../app/state.js';
 import { fill, h } from '../ui/dom.js';
 import { type Cell, type Grid, grid } from '../ui/grid.js';

@@ -1,7 +1,7 @@
 /** The pattern of one head with its tokens: a grid, or of long prompts one canvas. */
 
-import { hues, sequential } from '../../interp/plots/colour.js';
-import { compact, exact, percent, visibleLabel } from '../../interp/plots/text.js';
+import { hues, sequential } from '../../interp/figures/draw/colour.js';
+import { compact, exact, percent, visibleLabel } from '../../interp/results/text.js';
 import { type Place, place } from '../app/state.js';
 import { type BigMatrix, bigMatrix } from '../ui/big-matrix.js';
 import { fill, h } from '../ui/dom.js';

@@ -1,10 +1,10 @@
 /** Attention: every head as a thumbnail, one of them large, and drawn on the text. */
 
-import { attentionFigure } from '../../interp/plots/attention.js';
-import { hues } from '../../interp/plots/colour.js';
-import { figure } from '../../interp/plots/figure.js';
-import { exact, percent, visibleLabel } from '../../interp/plots/text.js';
-import type { Labelled } from '../../interp/result.js';
+import { attentionFigure } from '../../interp/figures/attention.js';
+import { hues } from '../../interp/figures/draw/colour.js';
+import { figure } from '../../interp/figures/figure.js';
+import type { Labelled } from '../../interp/results/result.js';
+import { exact, percent, visibleLabel } from '../../interp/results/text.js';
 import { hover, lock } from '../app/app.js';
 import { ask } from '../app/ask.js';
 import { bosOption, commandLine, program } from '../app/code.js';

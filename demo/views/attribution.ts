@@ -1,10 +1,10 @@
 /** Direct logit attribution: what each part of the model says to the answer directly, summing to the logit difference. */
 
-import { leastOf } from '../../interp/ends.js';
-import { diverging } from '../../interp/plots/colour.js';
-import { figure } from '../../interp/plots/figure.js';
-import { compact, exact, visible } from '../../interp/plots/text.js';
-import type { Labelled } from '../../interp/result.js';
+import { diverging } from '../../interp/figures/draw/colour.js';
+import { figure } from '../../interp/figures/figure.js';
+import { leastOf } from '../../interp/results/ends.js';
+import type { Labelled } from '../../interp/results/result.js';
+import { compact, exact, visible } from '../../interp/results/text.js';
 import { hover, lock } from '../app/app.js';
 import { ask } from '../app/ask.js';
 import { bosOption, commandLine, program } from '../app/code.js';

@@ -1,8 +1,8 @@
 /** One counterfactual, looked at closely: what the locked (or pointed at) cell of the map does to the next token. */
 
-import { endsProblem } from '../../interp/ends.js';
-import { exact, percent, visible } from '../../interp/plots/text.js';
-import { type Labelled, labelled } from '../../interp/result.js';
+import { endsProblem } from '../../interp/results/ends.js';
+import { type Labelled, labelled } from '../../interp/results/result.js';
+import { exact, percent, visible } from '../../interp/results/text.js';
 import { edit } from '../app/app.js';
 import { ask } from '../app/ask.js';
 import { bosOption, program } from '../app/code.js';

@@ -1,7 +1,7 @@
 /** Tokens that are followed through the layers: their curves, and a list of them. */
 
-import type { LensResult } from '../../interp/lens.js';
-import { percent, visible, visibleLabel } from '../../interp/plots/text.js';
+import type { LensResult } from '../../interp/logits/lens.js';
+import { percent, visible, visibleLabel } from '../../interp/results/text.js';
 import { type ChartData, chart, curveStyle } from '../ui/chart.js';
 import { fill, h } from '../ui/dom.js';
 

@@ -1,11 +1,11 @@
 /** The logit lens: what the model would say if it stopped at a layer, and how chosen tokens rise through the layers. */
 
-import type { LensResult } from '../../interp/lens.js';
-import { hex, hues, lineColour, sequential } from '../../interp/plots/colour.js';
-import { figure } from '../../interp/plots/figure.js';
-import { heatmap } from '../../interp/plots/heatmap.js';
-import { lensTable } from '../../interp/plots/html.js';
-import { exact, percent, shorten, visible, visibleLabel } from '../../interp/plots/text.js';
+import { hex, hues, lineColour, sequential } from '../../interp/figures/draw/colour.js';
+import { figure } from '../../interp/figures/figure.js';
+import { heatmap } from '../../interp/figures/heatmap.js';
+import { lensTable } from '../../interp/figures/page/html.js';
+import type { LensResult } from '../../interp/logits/lens.js';
+import { exact, percent, shorten, visible, visibleLabel } from '../../interp/results/text.js';
 import { hover, lock } from '../app/app.js';
 import { ask } from '../app/ask.js';
 import { commandLine, program } from '../app/code.js';

@@ -1,7 +1,7 @@
 /** The next token after both prompts. */
 
-import { percent, visible } from '../../interp/plots/text.js';
-import { type Labelled, labelled } from '../../interp/result.js';
+import { type Labelled, labelled } from '../../interp/results/result.js';
+import { percent, visible } from '../../interp/results/text.js';
 import { ask } from '../app/ask.js';
 import { bosOption, commandLine, program } from '../app/code.js';
 import { resource } from '../app/resource.js';

@@ -1,11 +1,11 @@
 /** The patching map: which activation of the clean run brings its answer back into the corrupted run. */
 
-import { pearson } from '../../interp/correlation.js';
-import { endsProblem, fullScale, LEAST_SHARE } from '../../interp/ends.js';
-import { diverging } from '../../interp/plots/colour.js';
-import { figure } from '../../interp/plots/figure.js';
-import { compact, exact, visible, visibleLabel } from '../../interp/plots/text.js';
-import type { Labelled } from '../../interp/result.js';
+import { diverging } from '../../interp/figures/draw/colour.js';
+import { figure } from '../../interp/figures/figure.js';
+import { pearson } from '../../interp/results/correlation.js';
+import { endsProblem, fullScale, LEAST_SHARE } from '../../interp/results/ends.js';
+import type { Labelled } from '../../interp/results/result.js';
+import { compact, exact, visible, visibleLabel } from '../../interp/results/text.js';
 import { type App, edit, hover, lock } from '../app/app.js';
 import { patchCode, patchCommand } from '../app/code.js';
 import { endsOfMap } from '../app/premises.js';

@@ -1,7 +1,7 @@
 /** The attention patterns of all heads, as the views ask for them. */
 
-import { splitLabel } from '../../interp/plots/text.js';
-import { type Labelled, labelled } from '../../interp/result.js';
+import { type Labelled, labelled } from '../../interp/results/result.js';
+import { splitLabel } from '../../interp/results/text.js';
 
 /** A head. */
 export interface Head {

@@ -1,12 +1,12 @@
 /** Causal tracing as ROME draws it: three maps, of states, MLPs and attention, that fill while one looks. */
 
-import type { CausalTrace, TraceKind } from '../../interp/causal-trace.js';
-import { type Ends, endsProblem, leastSpan } from '../../interp/ends.js';
-import { hues, type Scale, sequential } from '../../interp/plots/colour.js';
-import { compact, exact, percent, visible, visibleLabel } from '../../interp/plots/text.js';
-import { traceFigure } from '../../interp/plots/trace.js';
-import { guessSubject } from '../../interp/subject.js';
-import { joinTraces, traceKinds as KINDS } from '../../interp/trace-kinds.js';
+import { hues, type Scale, sequential } from '../../interp/figures/draw/colour.js';
+import { traceFigure } from '../../interp/figures/trace.js';
+import { type Ends, endsProblem, leastSpan } from '../../interp/results/ends.js';
+import { compact, exact, percent, visible, visibleLabel } from '../../interp/results/text.js';
+import type { CausalTrace, TraceKind } from '../../interp/tracing/causal-trace.js';
+import { guessSubject } from '../../interp/tracing/subject.js';
+import { joinTraces, traceKinds as KINDS } from '../../interp/tracing/trace-kinds.js';
 import { edit, hover, lock } from '../app/app.js';
 import { type Ask, ask } from '../app/ask.js';
 import { commandLine, program } from '../app/code.js';

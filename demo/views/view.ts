@@ -1,8 +1,8 @@
 /** What a view is: one file in this folder, one line in index.ts. */
 
-import type { Figure } from '../../interp/plots/drawing.js';
-import type { Section } from '../../interp/plots/page.js';
-import type { Labelled } from '../../interp/result.js';
+import type { Figure } from '../../interp/figures/draw/drawing.js';
+import type { Section } from '../../interp/figures/page/page.js';
+import type { Labelled } from '../../interp/results/result.js';
 import type { App } from '../app/app.js';
 import type { Resource } from '../app/resource.js';
 import type { Asked, Found } from '../app/state.js';

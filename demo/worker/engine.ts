@@ -1,6 +1,6 @@
 /** The model that the worker holds, and whose turn it is on the GPU. */
 
-import type { HookedTransformer } from '../../hooks/model.js';
+import type { HookedTransformer } from '../../hooks/transformer/model.js';
 
 /** What waits for the GPU. */
 interface Waiting {

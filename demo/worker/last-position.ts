@@ -1,7 +1,7 @@
 /** What two runs have at their last position: the logit lens by layer, and where heads look. */
 
-import type { ActivationCache } from '../../hooks/cache.js';
-import type { HookedTransformer } from '../../hooks/model.js';
+import type { ActivationCache } from '../../hooks/cache/cache.js';
+import type { HookedTransformer } from '../../hooks/transformer/model.js';
 import { guesses, largest, lastLogits } from './predictions.js';
 
 /** The top token of the lens. */

@@ -1,7 +1,7 @@
 /** The next token of a run, read on the host. */
 
-import type { Tensor } from '../../engine/tensor.js';
-import type { HookedTransformer } from '../../hooks/model.js';
+import type { Tensor } from '../../engine/tensor/tensor.js';
+import type { HookedTransformer } from '../../hooks/transformer/model.js';
 
 /** A guess for the next token. */
 export interface Guess {

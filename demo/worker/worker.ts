@@ -1,6 +1,6 @@
 /** The worker: Glassbox runs here, so that the page answers while it computes. */
 
-import { registerWebGpu } from '../../engine/adapter-web.js';
+import { registerWebGpu } from '../../engine/gpu/adapter-web.js';
 import { Engine } from './engine.js';
 import type { Context, FromWorker, ToWorker } from './handler.js';
 import { handlers } from './handlers/index.js';

@@ -8,21 +8,21 @@
  * `glassbox seed NAME` runs the five that are shipped, and `--eject` writes one of them as a program of one's own.
  */
 
-import { is, options, signatures } from '../../hooks/check.js';
-import type { LoadOptions } from '../../hooks/load.js';
-import type { HookedTransformer } from '../../hooks/model.js';
-import type { RecordStore } from '../../hooks/record.js';
-import { agreement } from '../agreement.js';
-import { toCsv } from '../export.js';
-import type { Fact } from '../facts.js';
-import { attentionFigure } from '../plots/attention.js';
-import { hues } from '../plots/colour.js';
-import type { Figure } from '../plots/drawing.js';
-import { type FigureOptions, figure } from '../plots/figure.js';
-import { slices } from '../plots/layout.js';
-import { scatterFigure } from '../plots/scatter.js';
-import { exact, modelName } from '../plots/text.js';
-import { type Labelled, labelled } from '../result.js';
+import { is, options, signatures } from '../../hooks/input/check.js';
+import type { RecordStore } from '../../hooks/sweep/record.js';
+import type { LoadOptions } from '../../hooks/transformer/load.js';
+import type { HookedTransformer } from '../../hooks/transformer/model.js';
+import { agreement } from '../attribution/agreement.js';
+import { attentionFigure } from '../figures/attention.js';
+import { hues } from '../figures/draw/colour.js';
+import type { Figure } from '../figures/draw/drawing.js';
+import { slices } from '../figures/draw/layout.js';
+import { type FigureOptions, figure } from '../figures/figure.js';
+import { scatterFigure } from '../figures/scatter.js';
+import { toCsv } from '../results/export.js';
+import { type Labelled, labelled } from '../results/result.js';
+import { exact, modelName } from '../results/text.js';
+import type { Fact } from '../tracing/facts.js';
 import type { PromptPair } from './pairs.js';
 import { type FigureWords, Report } from './report.js';
 import { type Entry, oneAxisOfHeads, picked } from './select.js';

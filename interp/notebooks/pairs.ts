@@ -4,10 +4,10 @@
  * out by name.
  */
 
-import { is, optional, options, signatures } from '../../hooks/check.js';
-import type { HookedTransformer } from '../../hooks/model.js';
-import { fileError, quoted } from '../../weights/messages.js';
-import { parseJson, textLines } from '../../weights/text.js';
+import { is, optional, options, signatures } from '../../hooks/input/check.js';
+import type { HookedTransformer } from '../../hooks/transformer/model.js';
+import { fileError, quoted } from '../../weights/checks/messages.js';
+import { parseJson, textLines } from '../../weights/checks/text.js';
 
 const FIT = options<FitOptions>({
   sameLength: is.boolean,

@@ -1,7 +1,7 @@
 /** Paths of one head, in and out, from a map of all paths. */
 
-import { is, signatures } from '../../hooks/check.js';
-import { type Labelled, labelled } from '../result.js';
+import { is, signatures } from '../../hooks/input/check.js';
+import { type Labelled, labelled } from '../results/result.js';
 import { picked } from './select.js';
 
 const takes = signatures({ pathsOfHead: { paths: is.labelled, head: is.text } });

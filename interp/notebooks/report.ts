@@ -3,10 +3,10 @@
  * gives lines for a terminal (a summary, or everything), a page that loads nothing, and files by name.
  */
 
-import type { Figure } from '../plots/drawing.js';
-import { page as pageHtml, type Section } from '../plots/page.js';
-import { paint, type TerminalOptions } from '../plots/terminal.js';
-import { displayWidth, escapeHtml } from '../plots/text.js';
+import type { Figure } from '../figures/draw/drawing.js';
+import { paint, type TerminalOptions } from '../figures/draw/terminal.js';
+import { page as pageHtml, type Section } from '../figures/page/page.js';
+import { displayWidth, escapeHtml } from '../results/text.js';
 import { columns, htmlTable } from './tables.js';
 
 /** Of a section. */

@@ -2,9 +2,9 @@
 
 import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
-import { is, options, signatures } from '../../hooks/check.js';
-import { writeAtomically } from '../../weights/disk-node.js';
-import type { Figure } from '../plots/drawing.js';
+import { is, options, signatures } from '../../hooks/input/check.js';
+import { writeAtomically } from '../../weights/files/disk-node.js';
+import type { Figure } from '../figures/draw/drawing.js';
 import type { Report, ReportPage } from './report.js';
 
 const takes = signatures({

@@ -1,7 +1,7 @@
 /** Parts and sums of labelled results: means over prompts, the largest entries, chosen labels, lists as grids. */
 
-import { is, optional, options, signatures } from '../../hooks/check.js';
-import { cellName, type Labelled, labelled } from '../result.js';
+import { is, optional, options, signatures } from '../../hooks/input/check.js';
+import { cellName, type Labelled, labelled } from '../results/result.js';
 
 const reduces = { result: is.labelled, axis: is.text };
 const takes = signatures({

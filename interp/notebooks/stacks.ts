@@ -1,14 +1,14 @@
 /** What components of the residual stream say: the notebooks' `residual_stack_to_logit_diff`. */
 
-import type { ActivationCache } from '../../hooks/cache.js';
-import { is, needed, options, signatures } from '../../hooks/check.js';
-import type { AttrTokens } from '../../hooks/logit-attrs.js';
-import type { HookedTransformer } from '../../hooks/model.js';
-import type { PosSlice } from '../../hooks/positions.js';
-import { decompositionNames } from '../../hooks/recipes.js';
-import type { Stack } from '../../hooks/stack.js';
-import { provenance } from '../provenance.js';
-import { type Labelled, labelled } from '../result.js';
+import type { ActivationCache } from '../../hooks/cache/cache.js';
+import type { AttrTokens } from '../../hooks/cache/logit-attrs.js';
+import { decompositionNames } from '../../hooks/cache/recipes.js';
+import type { Stack } from '../../hooks/cache/stack.js';
+import { is, needed, options, signatures } from '../../hooks/input/check.js';
+import type { PosSlice } from '../../hooks/run/positions.js';
+import type { HookedTransformer } from '../../hooks/transformer/model.js';
+import { provenance } from '../results/provenance.js';
+import { type Labelled, labelled } from '../results/result.js';
 import { averaged, byLayerAndHead } from './select.js';
 
 const ANSWERS = is.having("answers' tokens, { correct, wrong }", 'correct', 'wrong');

@@ -1,8 +1,8 @@
 /** Tables as text, CSV and HTML. */
 
-import { csvField } from '../export.js';
-import { barTable } from '../plots/html.js';
-import { displayWidth, escapeHtml, fit, percent, visible } from '../plots/text.js';
+import { barTable } from '../figures/page/html.js';
+import { csvField } from '../results/export.js';
+import { displayWidth, escapeHtml, fit, percent, visible } from '../results/text.js';
 
 /** A cell of a table. */
 export type TableCell = string | number;

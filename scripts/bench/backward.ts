@@ -1,8 +1,8 @@
 /** Gradients at hook points: what a backward pass costs besides its forward pass. */
 
-import type { HookedTransformer } from '../../hooks/model.js';
-import type { NameFilter } from '../../hooks/names.js';
-import { logitDiff } from '../../interp/metrics.js';
+import type { NameFilter } from '../../hooks/input/names.js';
+import type { HookedTransformer } from '../../hooks/transformer/model.js';
+import { logitDiff } from '../../interp/logits/metrics.js';
 import { type Candidate, ratio } from './measure.js';
 import { ourForward, someTokens } from './model.js';
 import type { Bench, Entry, Section } from './section.js';

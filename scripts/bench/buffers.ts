@@ -1,7 +1,7 @@
 /** GPU memory for launches that are timed without a model. */
 
-import type { Binding, Gpu } from '../../engine/gpu.js';
-import type { Launch } from '../../kernels/kernel.js';
+import type { Binding, Gpu } from '../../engine/gpu/gpu.js';
+import type { Launch } from '../../kernels/core/kernel.js';
 import type { Candidate } from './measure.js';
 
 /** A candidate with memory to give back. */

@@ -1,8 +1,8 @@
 /** What the adapter can do at best: the measures of everything else. */
 
-import type { Gpu } from '../../engine/gpu.js';
+import type { Gpu } from '../../engine/gpu/gpu.js';
+import { copyPeak, peak, peakFlops } from '../../kernels/core/peak.js';
 import { fill } from '../../kernels/index.js';
-import { copyPeak, peak, peakFlops } from '../../kernels/peak.js';
 import { binding, launchCandidate, type OwnedCandidate } from './buffers.js';
 import type { Candidate } from './measure.js';
 import type { Bench, Entry, Section } from './section.js';

@@ -1,6 +1,6 @@
 /** Generation: one new token after stored keys and values, and a whole text. */
 
-import type { HookedTransformer } from '../../hooks/model.js';
+import type { HookedTransformer } from '../../hooks/transformer/model.js';
 import type { Candidate } from './measure.js';
 import { someTokens } from './model.js';
 import type { Bench, Entry, Section } from './section.js';

@@ -1,6 +1,6 @@
 /** Every kernel of a forward pass, of an unfused one and of a backward pass, alone, against the adapter's ceilings. */
 
-import { logitDiff } from '../../interp/metrics.js';
+import { logitDiff } from '../../interp/logits/metrics.js';
 import { launchCandidate } from './buffers.js';
 import { someTokens } from './model.js';
 import { type Recorded, recordLaunches } from './record.js';

@@ -1,7 +1,7 @@
 /** From nothing to the first logits: reading, uploading, compiling. */
 
-import { gpuProvider, requestDevice } from '../../engine/adapter.js';
-import { HookedTransformer } from '../../hooks/model.js';
+import { gpuProvider, requestDevice } from '../../engine/gpu/adapter.js';
+import { HookedTransformer } from '../../hooks/transformer/model.js';
 import { median } from './measure.js';
 import { loadRandom, someTokens } from './model.js';
 import type { Bench, Entry, Section } from './section.js';

@@ -1,8 +1,8 @@
 /** A model with random weights, of GPT-2 small's size or another, and the candidates that run it. */
 
-import type { AdapterChoice } from '../../engine/adapter.js';
-import { HookedTransformer } from '../../hooks/model.js';
-import { noise } from '../../kernels/kernel.js';
+import type { AdapterChoice } from '../../engine/gpu/adapter.js';
+import { HookedTransformer } from '../../hooks/transformer/model.js';
+import { noise } from '../../kernels/core/kernel.js';
 import type { Candidate } from './measure.js';
 import type { ProductCandidate } from './products.js';
 

@@ -3,8 +3,8 @@
  * first names, each with all last names; half of the last names are two tokens, as GPT-2's tokenizer has them.
  */
 
-import type { HookedTransformer } from '../../hooks/model.js';
-import type { TextsWork } from '../../hooks/run-trie.js';
+import type { TextsWork } from '../../hooks/texts/run-trie.js';
+import type { HookedTransformer } from '../../hooks/transformer/model.js';
 import type { Candidate } from './measure.js';
 import { ratio } from './measure.js';
 import { someTokens } from './model.js';

@@ -1,8 +1,8 @@
 /** The matrix products of GPT-2, each against every peer. */
 
-import type { Gpu } from '../../engine/gpu.js';
+import type { Gpu } from '../../engine/gpu/gpu.js';
+import { noise } from '../../kernels/core/kernel.js';
 import { linear, unembed } from '../../kernels/index.js';
-import { noise } from '../../kernels/kernel.js';
 import { binding, type LaunchCandidate, launchCandidate, type OwnedCandidate } from './buffers.js';
 import { geometricMean, ratio, type Sample } from './measure.js';
 import type { Size } from './model.js';

@@ -1,8 +1,8 @@
 /** Which kernels a piece of work launches, with copies of their buffers: so that each can be timed alone. */
 
-import type { Binding, Gpu } from '../../engine/gpu.js';
+import type { Binding, Gpu } from '../../engine/gpu/gpu.js';
+import type { Launch } from '../../kernels/core/kernel.js';
 import { gatherStrided } from '../../kernels/index.js';
-import type { Launch } from '../../kernels/kernel.js';
 
 /** A launch of the work. */
 export interface Recorded {

@@ -1,7 +1,7 @@
 /** What a benchmark is made of: sections, each of which yields entries as it goes; and what they share. */
 
-import type { Gpu } from '../../engine/gpu.js';
-import type { HookedTransformer } from '../../hooks/model.js';
+import type { Gpu } from '../../engine/gpu/gpu.js';
+import type { HookedTransformer } from '../../hooks/transformer/model.js';
 import { type Candidate, type Clock, measure, medianMs, type Sample } from './measure.js';
 import { loadRandom, type RandomModel, randomModel, type Size } from './model.js';
 import type { Peer } from './peers/peer.js';

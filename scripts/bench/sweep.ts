@@ -3,11 +3,11 @@
  * position 10, as in the IOI notebooks) by the planner and by the loop of whole runs, and ROME's causal traces.
  */
 
-import type { HookedTransformer } from '../../hooks/model.js';
-import { causalTrace, type TraceKind } from '../../interp/causal-trace.js';
-import { logitDiff } from '../../interp/metrics.js';
-import { patch } from '../../interp/patching.js';
-import type { Labelled } from '../../interp/result.js';
+import type { HookedTransformer } from '../../hooks/transformer/model.js';
+import { logitDiff } from '../../interp/logits/metrics.js';
+import { patch } from '../../interp/patching/patching.js';
+import type { Labelled } from '../../interp/results/result.js';
+import { causalTrace, type TraceKind } from '../../interp/tracing/causal-trace.js';
 import type { Candidate } from './measure.js';
 import { ratio } from './measure.js';
 import { someTokens } from './model.js';

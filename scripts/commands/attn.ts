@@ -1,15 +1,15 @@
 /** `npx glassbox attn`: attention patterns. */
 
-import { attentionPatterns } from '../../interp/attention.js';
-import { toCsv } from '../../interp/export.js';
+import { attentionFigure } from '../../interp/figures/attention.js';
+import { hues } from '../../interp/figures/draw/colour.js';
+import { columnsThatFit, heatmapLines, legendLine } from '../../interp/figures/draw/terminal.js';
+import { figure } from '../../interp/figures/figure.js';
+import { heatmap } from '../../interp/figures/heatmap.js';
+import { attentionPatterns } from '../../interp/heads/attention.js';
 import { columns } from '../../interp/notebooks/tables.js';
-import { attentionFigure } from '../../interp/plots/attention.js';
-import { hues } from '../../interp/plots/colour.js';
-import { figure } from '../../interp/plots/figure.js';
-import { heatmap } from '../../interp/plots/heatmap.js';
-import { columnsThatFit, heatmapLines, legendLine } from '../../interp/plots/terminal.js';
-import { percent, visibleLabel } from '../../interp/plots/text.js';
-import { type Labelled, labelled } from '../../interp/result.js';
+import { toCsv } from '../../interp/results/export.js';
+import { type Labelled, labelled } from '../../interp/results/result.js';
+import { percent, visibleLabel } from '../../interp/results/text.js';
 import { UsageError } from '../cli.js';
 import { chooseHead } from '../start/compute.js';
 import type { Command } from './command.js';

@@ -2,13 +2,13 @@
 
 import { createReadStream, existsSync } from 'node:fs';
 import type { ParseArgsConfig } from 'node:util';
-import type { HookedTransformer } from '../../hooks/model.js';
-import type { Section } from '../../interp/plots/page.js';
-import type { SvgTheme } from '../../interp/plots/svg-parts.js';
-import type { TerminalOptions } from '../../interp/plots/terminal.js';
-import { knownModels } from '../../weights/hub.js';
-import { noProcessing } from '../../weights/processing.js';
-import { withoutMark } from '../../weights/text.js';
+import type { HookedTransformer } from '../../hooks/transformer/model.js';
+import type { SvgTheme } from '../../interp/figures/draw/svg-parts.js';
+import type { TerminalOptions } from '../../interp/figures/draw/terminal.js';
+import type { Section } from '../../interp/figures/page/page.js';
+import { withoutMark } from '../../weights/checks/text.js';
+import { knownModels } from '../../weights/hub/hub.js';
+import { noProcessing } from '../../weights/processing/processing.js';
 import { progress, terminal, UsageError } from '../cli.js';
 import { loadModel, readAdapter } from '../load.js';
 import { troubleWith } from '../write.js';

@@ -1,9 +1,9 @@
 /** `npx glassbox dla`: direct logit attribution. */
 
-import { directLogitAttribution } from '../../interp/dla.js';
-import { figure } from '../../interp/plots/figure.js';
-import { exact, fit, visibleLabel } from '../../interp/plots/text.js';
-import { type Labelled, labelled } from '../../interp/result.js';
+import { figure } from '../../interp/figures/figure.js';
+import { directLogitAttribution } from '../../interp/logits/dla.js';
+import { type Labelled, labelled } from '../../interp/results/result.js';
+import { exact, fit, visibleLabel } from '../../interp/results/text.js';
 import { UsageError } from '../cli.js';
 import { wrap } from '../start/print.js';
 import type { Command } from './command.js';

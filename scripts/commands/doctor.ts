@@ -1,8 +1,8 @@
 /** `npx glassbox doctor`: can numbers be trusted on this machine, and how fast is it? */
 
-import { mib } from '../../engine/pool.js';
-import { vulkanDrivers } from '../../engine/vulkan-node.js';
-import { modelName, percent } from '../../interp/plots/text.js';
+import { mib } from '../../engine/gpu/pool.js';
+import { vulkanDrivers } from '../../engine/gpu/vulkan-node.js';
+import { modelName, percent } from '../../interp/results/text.js';
 import { families } from '../../kernels/index.js';
 import { UsageError, version } from '../cli.js';
 import {

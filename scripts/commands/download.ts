@@ -1,10 +1,10 @@
 /** `npx glassbox download`: models into the cache, so that they load without a network. */
 
-import { mib } from '../../engine/pool.js';
-import { openPretrained } from '../../hooks/load.js';
+import { mib } from '../../engine/gpu/pool.js';
+import { openPretrained } from '../../hooks/transformer/load.js';
 import { csvText } from '../../interp/notebooks/tables.js';
-import { modelName } from '../../interp/plots/text.js';
-import type { LoadProgress } from '../../weights/progress.js';
+import { modelName } from '../../interp/results/text.js';
+import type { LoadProgress } from '../../weights/files/progress.js';
 import { progress, UsageError } from '../cli.js';
 import type { Command } from './command.js';
 

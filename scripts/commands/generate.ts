@@ -1,9 +1,9 @@
 /** `npx glassbox generate`: the model goes on with a text. */
 
-import type { GenerateStep } from '../../hooks/generate.js';
+import type { GenerateStep } from '../../hooks/transformer/generate.js';
 import { csvText } from '../../interp/notebooks/tables.js';
-import { modelName } from '../../interp/plots/text.js';
-import { provenance } from '../../interp/provenance.js';
+import { provenance } from '../../interp/results/provenance.js';
+import { modelName } from '../../interp/results/text.js';
 import type { Command } from './command.js';
 
 /** The command. */

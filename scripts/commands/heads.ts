@@ -1,12 +1,12 @@
 /** `npx glassbox heads`: which heads look at the previous token, at duplicates, or at what came after them. */
 
-import { detectHeads } from '../../interp/detect-heads.js';
-import { headScores } from '../../interp/heads.js';
-import { hues } from '../../interp/plots/colour.js';
-import { figure } from '../../interp/plots/figure.js';
-import { slices } from '../../interp/plots/layout.js';
-import { exact } from '../../interp/plots/text.js';
-import { type Labelled, labelled } from '../../interp/result.js';
+import { hues } from '../../interp/figures/draw/colour.js';
+import { slices } from '../../interp/figures/draw/layout.js';
+import { figure } from '../../interp/figures/figure.js';
+import { detectHeads } from '../../interp/heads/detect-heads.js';
+import { headScores } from '../../interp/heads/heads.js';
+import { type Labelled, labelled } from '../../interp/results/result.js';
+import { exact } from '../../interp/results/text.js';
 import { UsageError } from '../cli.js';
 import { wrap } from '../start/print.js';
 import type { Command, Invocation } from './command.js';

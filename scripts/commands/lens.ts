@@ -1,13 +1,13 @@
 /** `npx glassbox lens`: the logit lens. */
 
-import { toCsv } from '../../interp/export.js';
-import { logitLens } from '../../interp/lens.js';
+import { hues } from '../../interp/figures/draw/colour.js';
+import { figure } from '../../interp/figures/figure.js';
+import { heatmap } from '../../interp/figures/heatmap.js';
+import { lensTable } from '../../interp/figures/page/html.js';
+import { logitLens } from '../../interp/logits/lens.js';
 import { columns } from '../../interp/notebooks/tables.js';
-import { hues } from '../../interp/plots/colour.js';
-import { figure } from '../../interp/plots/figure.js';
-import { heatmap } from '../../interp/plots/heatmap.js';
-import { lensTable } from '../../interp/plots/html.js';
-import { exact, percent, visible } from '../../interp/plots/text.js';
+import { toCsv } from '../../interp/results/export.js';
+import { exact, percent, visible } from '../../interp/results/text.js';
 import { lensLines } from '../start/print.js';
 import type { Command } from './command.js';
 import { plain } from './results.js';

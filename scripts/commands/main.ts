@@ -1,7 +1,7 @@
 /** From the words of a command line to what it prints and writes. */
 
 import path from 'node:path';
-import { modelName } from '../../interp/plots/text.js';
+import { modelName } from '../../interp/results/text.js';
 import { UsageError, version } from '../cli.js';
 import { type Command, Invocation } from './command.js';
 import { commandHelp, mainHelp } from './help.js';

@@ -1,9 +1,9 @@
 /** Where the result of a command goes: stdout as text, JSON or CSV; files. */
 
-import { page } from '../../interp/plots/page.js';
-import { pdfOf } from '../../interp/plots/pdf.js';
-import { escapeHtml } from '../../interp/plots/text.js';
-import { printable, printableJson } from '../../weights/shown.js';
+import { pdfOf } from '../../interp/figures/draw/pdf.js';
+import { page } from '../../interp/figures/page/page.js';
+import { escapeHtml } from '../../interp/results/text.js';
+import { printable, printableJson } from '../../weights/checks/shown.js';
 import { version } from '../cli.js';
 import { renderPng } from '../png.js';
 import { writeWhole } from '../write.js';

@@ -2,7 +2,7 @@
 
 import { statSync } from 'node:fs';
 import { type ParseArgsConfig, parseArgs } from 'node:util';
-import { nearestOf } from '../../weights/spellings.js';
+import { nearestOf } from '../../weights/checks/spellings.js';
 import { UsageError } from '../cli.js';
 import type { Command, Form, Values } from './command.js';
 

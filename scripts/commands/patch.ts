@@ -1,13 +1,13 @@
 /** `npx glassbox patch`: activation patching, exact or from gradients. */
 
-import { compareWithPatching, type PatchingComparison } from '../../interp/agreement.js';
-import { attributionPatch } from '../../interp/attribution-patching.js';
-import { logitDiff, logProb, prob } from '../../interp/metrics.js';
-import { type PatchAxis, patch } from '../../interp/patching.js';
-import { figure } from '../../interp/plots/figure.js';
-import { extremes, heatmap } from '../../interp/plots/heatmap.js';
-import { scatterFigure } from '../../interp/plots/scatter.js';
-import { exact } from '../../interp/plots/text.js';
+import { compareWithPatching, type PatchingComparison } from '../../interp/attribution/agreement.js';
+import { attributionPatch } from '../../interp/attribution/attribution-patching.js';
+import { figure } from '../../interp/figures/figure.js';
+import { extremes, heatmap } from '../../interp/figures/heatmap.js';
+import { scatterFigure } from '../../interp/figures/scatter.js';
+import { logitDiff, logProb, prob } from '../../interp/logits/metrics.js';
+import { type PatchAxis, patch } from '../../interp/patching/patching.js';
+import { exact } from '../../interp/results/text.js';
 import { UsageError } from '../cli.js';
 import { wrap } from '../start/print.js';
 import type { Command, Invocation, Outcome } from './command.js';

@@ -1,9 +1,9 @@
 /** Labelled results as the commands give them away. */
 
-import { warningsOf } from '../../interp/ends.js';
-import { toCsv, toJson } from '../../interp/export.js';
-import type { Figure } from '../../interp/plots/drawing.js';
-import type { Labelled } from '../../interp/result.js';
+import type { Figure } from '../../interp/figures/draw/drawing.js';
+import { warningsOf } from '../../interp/results/ends.js';
+import { toCsv, toJson } from '../../interp/results/export.js';
+import type { Labelled } from '../../interp/results/result.js';
 import type { Outcome } from './command.js';
 
 /** A result as JSON, which `fromJson` reads, with what its method adds. */

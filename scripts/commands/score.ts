@@ -1,12 +1,12 @@
 /** `npx glassbox score`: how probable texts are, or a whole file. */
 
 import { stat } from 'node:fs/promises';
-import { toCsv } from '../../interp/export.js';
 import { columns, csvText } from '../../interp/notebooks/tables.js';
-import { type PerplexityProgress, perplexity } from '../../interp/perplexity.js';
-import { exact, visible } from '../../interp/plots/text.js';
-import { scoreTexts } from '../../interp/scoring.js';
-import { textLines } from '../../weights/text.js';
+import { toCsv } from '../../interp/results/export.js';
+import { exact, visible } from '../../interp/results/text.js';
+import { type PerplexityProgress, perplexity } from '../../interp/texts/perplexity.js';
+import { scoreTexts } from '../../interp/texts/scoring.js';
+import { textLines } from '../../weights/checks/text.js';
 import { progress, UsageError } from '../cli.js';
 import { troubleWith } from '../write.js';
 import type { Command, Invocation, Outcome } from './command.js';

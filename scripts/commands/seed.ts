@@ -2,11 +2,12 @@
 
 import { mkdirSync } from 'node:fs';
 import path from 'node:path';
-import { jsonLines } from '../../hooks/record-node.js';
+import { jsonLines } from '../../hooks/sweep/record-node.js';
 import type { HookedTransformer } from '../../index.js';
-import { readFacts } from '../../interp/facts.js';
-import { measure } from '../../interp/measure.js';
-import { logProb } from '../../interp/metrics.js';
+import { agrees, comparisonTable } from '../../interp/figures/compare.js';
+import type { Figure } from '../../interp/figures/draw/drawing.js';
+import { measure } from '../../interp/logits/measure.js';
+import { logProb } from '../../interp/logits/metrics.js';
 import {
   type Notebook,
   type NotebookInputs,
@@ -15,10 +16,9 @@ import {
 } from '../../interp/notebooks/notebook.js';
 import { readList, readPairs } from '../../interp/notebooks/pairs.js';
 import { saveReport } from '../../interp/notebooks/save-node.js';
-import { agrees, comparisonTable } from '../../interp/plots/compare.js';
-import type { Figure } from '../../interp/plots/drawing.js';
-import { escapeHtml, modelName } from '../../interp/plots/text.js';
-import { readTextFile } from '../../weights/text-node.js';
+import { escapeHtml, modelName } from '../../interp/results/text.js';
+import { readFacts } from '../../interp/tracing/facts.js';
+import { readTextFile } from '../../weights/checks/text-node.js';
 import { duration, type Progress, progress, UsageError } from '../cli.js';
 import { loadModel, readAdapter } from '../load.js';
 import { renderPng } from '../png.js';

@@ -1,12 +1,12 @@
 /** `npx glassbox test-prompt`: TransformerLens' test_prompt. */
 
-import { toCsv } from '../../interp/export.js';
+import { barTable } from '../../interp/figures/page/html.js';
+import type { Section } from '../../interp/figures/page/page.js';
+import { type PromptTest, testPrompt } from '../../interp/logits/test-prompt.js';
 import { columns, csvText, tokenBars } from '../../interp/notebooks/tables.js';
-import { barTable } from '../../interp/plots/html.js';
-import type { Section } from '../../interp/plots/page.js';
-import { escapeHtml, modelName, percent, visible } from '../../interp/plots/text.js';
-import { type PromptTest, testPrompt } from '../../interp/test-prompt.js';
-import { nextTokenTable } from '../../interp/text-tools.js';
+import { toCsv } from '../../interp/results/export.js';
+import { escapeHtml, modelName, percent, visible } from '../../interp/results/text.js';
+import { nextTokenTable } from '../../interp/texts/text-tools.js';
 import type { Command, Invocation, Outcome } from './command.js';
 import { plain } from './results.js';
 

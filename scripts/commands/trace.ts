@@ -1,9 +1,9 @@
 /** `npx glassbox trace`: causal tracing. */
 
-import type { NoiseRule } from '../../hooks/noise.js';
-import { causalTrace, type TraceKind } from '../../interp/causal-trace.js';
-import { traceFigure } from '../../interp/plots/trace.js';
-import { joinTraces, traceAll } from '../../interp/trace-kinds.js';
+import type { NoiseRule } from '../../hooks/interventions/noise.js';
+import { traceFigure } from '../../interp/figures/trace.js';
+import { causalTrace, type TraceKind } from '../../interp/tracing/causal-trace.js';
+import { joinTraces, traceAll } from '../../interp/tracing/trace-kinds.js';
 import type { Command } from './command.js';
 import { shown } from './results.js';
 

@@ -1,11 +1,11 @@
 /** What `npx glassbox doctor` examines: speed, every kernel against its reference, the shipped model against float64. */
 
 import { availableParallelism } from 'node:os';
-import type { AdapterChoice } from '../../engine/adapter.js';
-import type { Gpu } from '../../engine/gpu.js';
+import type { AdapterChoice } from '../../engine/gpu/adapter.js';
+import type { Gpu } from '../../engine/gpu/gpu.js';
 import { HookedTransformer } from '../../index.js';
 import { families } from '../../kernels/index.js';
-import { noProcessing } from '../../weights/processing.js';
+import { noProcessing } from '../../weights/processing/processing.js';
 import { copyCandidate, peakCandidate } from '../bench/ceilings.js';
 import { cpuMs } from '../bench/cpu-node.js';
 import { type Clock, measure, medianMs } from '../bench/measure.js';

@@ -11,7 +11,7 @@ import {
   slices,
   summed,
 } from '../../index.js';
-import type { Comparison } from '../../interp/plots/compare.js';
+import type { Comparison } from '../../interp/figures/compare.js';
 import { type Comparing, near, type PublishedTest, testRows } from './comparison.js';
 import { type Grid, gridRows } from './published-rows.js';
 

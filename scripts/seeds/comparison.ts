@@ -1,9 +1,9 @@
 /** Groups of known numbers against what came out: shortened for a terminal, and in full for files. */
 
 import type { HookedTransformer, PromptTest } from '../../index.js';
+import { agrees, type Comparison } from '../../interp/figures/compare.js';
 import { csvText, htmlTable } from '../../interp/notebooks/tables.js';
-import { agrees, type Comparison } from '../../interp/plots/compare.js';
-import { escapeHtml, visible } from '../../interp/plots/text.js';
+import { escapeHtml, visible } from '../../interp/results/text.js';
 
 /** Numbers of one kind. */
 export interface Group {

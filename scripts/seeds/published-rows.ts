@@ -1,7 +1,7 @@
 /** Published lists and grids against labelled results, entry by entry. */
 
 import type { Labelled } from '../../index.js';
-import type { Comparison } from '../../interp/plots/compare.js';
+import type { Comparison } from '../../interp/figures/compare.js';
 
 /** By layer and position, or layer and head. */
 export type Grid = readonly (readonly number[])[];

@@ -2,7 +2,7 @@
 
 import { readFileSync } from 'node:fs';
 import { type PyveneStream, type PyveneTrace, pyveneTopVals } from '../../index.js';
-import type { Comparison } from '../../interp/plots/compare.js';
+import type { Comparison } from '../../interp/figures/compare.js';
 import type { Comparing } from './comparison.js';
 
 type TopTen = readonly (readonly [token: string, prob: number])[];

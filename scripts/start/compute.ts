@@ -1,12 +1,12 @@
 /** The numbers behind the four pictures of `npm start`. */
 
 import type { HookedTransformer } from '../../index.js';
-import { type LensResult, logitLens } from '../../interp/lens.js';
-import { logitDiff } from '../../interp/metrics.js';
-import { patch } from '../../interp/patching.js';
-import { modelName, visible } from '../../interp/plots/text.js';
-import { positionLabels, provenance } from '../../interp/provenance.js';
-import type { Labelled } from '../../interp/result.js';
+import { type LensResult, logitLens } from '../../interp/logits/lens.js';
+import { logitDiff } from '../../interp/logits/metrics.js';
+import { patch } from '../../interp/patching/patching.js';
+import { positionLabels, provenance } from '../../interp/results/provenance.js';
+import type { Labelled } from '../../interp/results/result.js';
+import { modelName, visible } from '../../interp/results/text.js';
 import type { StartOptions } from './options.js';
 
 /** A guess for the next token. */

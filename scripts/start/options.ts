@@ -1,7 +1,7 @@
 /** The options of `npm start`. */
 
 import { parseArgs } from 'node:util';
-import type { AdapterChoice } from '../../engine/adapter.js';
+import type { AdapterChoice } from '../../engine/gpu/adapter.js';
 import { UsageError } from '../cli.js';
 import { readAdapter } from '../load.js';
 

@@ -1,12 +1,12 @@
 /** The report of `npm start` as one HTML file. */
 
-import { attentionFigure } from '../../interp/plots/attention.js';
-import { hues } from '../../interp/plots/colour.js';
-import { heatmap } from '../../interp/plots/heatmap.js';
-import { barTable, lensTable, tokenStrip } from '../../interp/plots/html.js';
-import { page, type Section } from '../../interp/plots/page.js';
-import { heatmapSvg } from '../../interp/plots/svg.js';
-import { escapeHtml, exact, modelName, percent, visible } from '../../interp/plots/text.js';
+import { attentionFigure } from '../../interp/figures/attention.js';
+import { hues } from '../../interp/figures/draw/colour.js';
+import { heatmapSvg } from '../../interp/figures/draw/svg.js';
+import { heatmap } from '../../interp/figures/heatmap.js';
+import { barTable, lensTable, tokenStrip } from '../../interp/figures/page/html.js';
+import { page, type Section } from '../../interp/figures/page/page.js';
+import { escapeHtml, exact, modelName, percent, visible } from '../../interp/results/text.js';
 import { doubt, type Report } from './compute.js';
 import { defaults } from './options.js';
 

@@ -1,7 +1,6 @@
 /** The report of `npm start` in a terminal. */
 
-import { hues, sequential } from '../../interp/plots/colour.js';
-import { columnsFrom, type Extreme, extremes, heatmap } from '../../interp/plots/heatmap.js';
+import { hues, sequential } from '../../interp/figures/draw/colour.js';
 import {
   bar,
   columnsThatFit,
@@ -12,8 +11,9 @@ import {
   paint,
   type TerminalOptions,
   tokenLines,
-} from '../../interp/plots/terminal.js';
-import { displayWidth, exact, fit, percent, shorten, visible } from '../../interp/plots/text.js';
+} from '../../interp/figures/draw/terminal.js';
+import { columnsFrom, type Extreme, extremes, heatmap } from '../../interp/figures/heatmap.js';
+import { displayWidth, exact, fit, percent, shorten, visible } from '../../interp/results/text.js';
 import { doubt, type Guess, type Report } from './compute.js';
 
 /** Lines of at most `width` columns. */

@@ -1,7 +1,7 @@
 /** The options of `npm run sweep`. */
 
 import { parseArgs } from 'node:util';
-import type { AdapterChoice } from '../../engine/adapter.js';
+import type { AdapterChoice } from '../../engine/gpu/adapter.js';
 import {
   type Base,
   type Counterfactual,
@@ -17,8 +17,8 @@ import {
   rank,
 } from '../../index.js';
 import { readPairs } from '../../interp/notebooks/pairs.js';
-import { parseJson } from '../../weights/text.js';
-import { readTextFile } from '../../weights/text-node.js';
+import { parseJson } from '../../weights/checks/text.js';
+import { readTextFile } from '../../weights/checks/text-node.js';
 import { jsonOption, UsageError } from '../cli.js';
 import { readAdapter } from '../load.js';
 import { type Files, filesOf } from './output.js';

@@ -3,10 +3,10 @@
 import { mkdirSync } from 'node:fs';
 import path from 'node:path';
 import type { Labelled } from '../../index.js';
-import { toCsv, toJson } from '../../interp/export.js';
-import { figure } from '../../interp/plots/figure.js';
-import { exact } from '../../interp/plots/text.js';
-import { printable } from '../../weights/shown.js';
+import { figure } from '../../interp/figures/figure.js';
+import { toCsv, toJson } from '../../interp/results/export.js';
+import { exact } from '../../interp/results/text.js';
+import { printable } from '../../weights/checks/shown.js';
 import type { terminal } from '../cli.js';
 import { writeWhole } from '../write.js';
 

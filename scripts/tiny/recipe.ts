@@ -1,8 +1,8 @@
 /** How the shipped model is trained: its first weights, the batches, the optimiser. */
 
-import type { InitOptions } from '../../hooks/init.js';
-import { cosineSchedule, linearSchedule } from '../../hooks/schedule.js';
-import type { TrainerOptions } from '../../hooks/trainer.js';
+import { cosineSchedule, linearSchedule } from '../../hooks/training/schedule.js';
+import type { TrainerOptions } from '../../hooks/training/trainer.js';
+import type { InitOptions } from '../../hooks/transformer/init.js';
 import type { Corpus, Recipe } from './batches.js';
 
 /**

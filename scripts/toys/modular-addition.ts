@@ -12,8 +12,8 @@ import {
   Trainer,
   type WeightedRow,
 } from '../../index.js';
-import { provenance } from '../../interp/provenance.js';
-import { labelled } from '../../interp/result.js';
+import { provenance } from '../../interp/results/provenance.js';
+import { labelled } from '../../interp/results/result.js';
 import { Random } from '../tiny/random.js';
 
 /** Options of `trainModularAddition`. */

@@ -8,7 +8,7 @@ import type { Page } from 'playwright-core';
 import { test as uvu } from 'uvu';
 import * as assert from 'uvu/assert';
 import { HookedTransformer } from '../../index.js';
-import { fromJson, toCsv } from '../../interp/export.js';
+import { fromJson, toCsv } from '../../interp/results/export.js';
 import { NoBrowserError } from '../../scripts/chromium.js';
 import { type Demo, openDemo, until } from './page.js';
 

@@ -13,8 +13,8 @@ import {
   logitLens,
   slices,
 } from '../../index.js';
-import { fromJson } from '../../interp/export.js';
-import { exact } from '../../interp/plots/text.js';
+import { fromJson } from '../../interp/results/export.js';
+import { exact } from '../../interp/results/text.js';
 import { NoBrowserError } from '../../scripts/chromium.js';
 import { allClose } from '../helpers.js';
 import { type Demo, openDemo, take } from './page.js';

@@ -9,7 +9,7 @@ import type { Page } from 'playwright-core';
 import { test as uvu } from 'uvu';
 import * as assert from 'uvu/assert';
 import { HookedTransformer, logitDiff, patch } from '../../index.js';
-import { fromJson } from '../../interp/export.js';
+import { fromJson } from '../../interp/results/export.js';
 import { NoBrowserError } from '../../scripts/chromium.js';
 import { allClose } from '../helpers.js';
 import { type Demo, fakeHub, mapDone, openDemo, take, until } from './page.js';

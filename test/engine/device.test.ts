@@ -3,7 +3,7 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { HookedTransformer } from '../../index.js';
-import { Fingerprint } from '../../weights/fingerprint.js';
+import { Fingerprint } from '../../weights/processing/fingerprint.js';
 import { twoLayers as config, randomGpt2, rng } from '../helpers.js';
 
 /** A device of one's own, with a method replaced by one that is told of every call. */
@@ -11,7 +11,7 @@ async function watched<K extends 'createComputePipeline' | 'pushErrorScope'>(
   method: K,
   told: (argument: Parameters<GPUDevice[K]>[0]) => void,
 ): Promise<GPUDevice> {
-  const { gpuProvider, requestDevice } = await import('../../engine/adapter.js');
+  const { gpuProvider, requestDevice } = await import('../../engine/gpu/adapter.js');
   const device = await requestDevice(await gpuProvider().requestAdapter('auto'));
   const original = device[method].bind(device) as (argument: unknown) => unknown;
   Object.defineProperty(device, method, {

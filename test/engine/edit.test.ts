@@ -3,9 +3,9 @@
 import '../../index.js';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { blendInto, projectOutOf } from '../../engine/edit.js';
-import { Gpu } from '../../engine/gpu.js';
-import { Tensor } from '../../engine/tensor.js';
+import { Gpu } from '../../engine/gpu/gpu.js';
+import { blendInto, projectOutOf } from '../../engine/tensor/edit.js';
+import { Tensor } from '../../engine/tensor/tensor.js';
 import { allClose, rng, throws } from '../helpers.js';
 import { givenBack } from '../memory.js';
 

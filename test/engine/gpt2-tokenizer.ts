@@ -5,7 +5,7 @@
 
 import { Tiktoken } from 'js-tiktoken/lite';
 import r50k from 'js-tiktoken/ranks/r50k_base';
-import { BYTE_TO_CHAR } from '../../engine/bytes.js';
+import { BYTE_TO_CHAR } from '../../engine/tokens/bytes.js';
 
 /** OpenAI's own encoder, for comparison. */
 export const tiktoken = new Tiktoken(r50k);

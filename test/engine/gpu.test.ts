@@ -4,12 +4,12 @@ import { spawnSync } from 'node:child_process';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { Gpu, HookedTransformer } from '../../index.js';
-import { define } from '../../kernels/kernel.js';
+import { define } from '../../kernels/core/kernel.js';
 import { twoLayers as config, randomGpt2, throws } from '../helpers.js';
 
 /** A device of our own: the shared one must outlive these tests. */
 async function ownDevice(): Promise<GPUDevice> {
-  const { gpuProvider, requestDevice } = await import('../../engine/adapter.js');
+  const { gpuProvider, requestDevice } = await import('../../engine/gpu/adapter.js');
   return requestDevice(await gpuProvider().requestAdapter('auto'));
 }
 

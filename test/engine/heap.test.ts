@@ -2,7 +2,7 @@
 
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { collectGarbage } from '../../engine/collector-node.js';
+import { collectGarbage } from '../../engine/gpu/collector-node.js';
 import { HookedTransformer } from '../../index.js';
 import { twoLayers as config, randomGpt2 } from '../helpers.js';
 

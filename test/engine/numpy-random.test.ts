@@ -3,8 +3,8 @@
 import { readFileSync } from 'node:fs';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { log } from '../../engine/log.js';
-import { RandomState } from '../../engine/numpy-random.js';
+import { log } from '../../engine/random/log.js';
+import { RandomState } from '../../engine/random/numpy-random.js';
 import { allClose, throws } from '../helpers.js';
 
 interface Fixture {

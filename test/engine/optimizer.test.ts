@@ -2,11 +2,11 @@
 
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { Gpu } from '../../engine/gpu.js';
-import { Optimizer, parameterGroups } from '../../engine/optimizer.js';
-import { Tensor } from '../../engine/tensor.js';
+import { Gpu } from '../../engine/gpu/gpu.js';
+import { Tensor } from '../../engine/tensor/tensor.js';
+import { Optimizer, parameterGroups } from '../../engine/training/optimizer.js';
 import '../../index.js';
-import { adamWReference } from '../../kernels/optimizer.js';
+import { adamWReference } from '../../kernels/training/optimizer.js';
 import { allClose, rng, throws } from '../helpers.js';
 import { givenBack } from '../memory.js';
 

@@ -8,9 +8,9 @@
  *     compare(fixture, row, 'blocks.1.attn.hook_z', z.shape, await z.data());
  */
 import { readFileSync } from 'node:fs';
-import { noise } from '../../kernels/kernel.js';
+import { noise } from '../../kernels/core/kernel.js';
 import type { Config } from '../../weights/config.js';
-import type { HostTensor } from '../../weights/types.js';
+import type { HostTensor } from '../../weights/formats/types.js';
 import { allClose, fail, randomGpt2 } from '../helpers.js';
 
 /** All files of test/fixtures/gpt2. `vocab-50257` has few hook points, no edits and no gradients. */

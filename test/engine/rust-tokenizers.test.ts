@@ -2,10 +2,10 @@
 import { readFileSync } from 'node:fs';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { Tokenizer } from '../../engine/tokenizer.js';
-import { normalizerOf } from '../../engine/tokens/normalizers.js';
-import { pieceOf } from '../../engine/tokens/piece.js';
-import { preTokenizerOf } from '../../engine/tokens/pre-tokenizers.js';
+import { normalizerOf } from '../../engine/tokens/pipeline/normalizers.js';
+import { pieceOf } from '../../engine/tokens/pipeline/piece.js';
+import { preTokenizerOf } from '../../engine/tokens/pipeline/pre-tokenizers.js';
+import { Tokenizer } from '../../engine/tokens/tokenizer.js';
 
 interface Rule<T> {
   json: object;

@@ -1,7 +1,7 @@
 /** The choice of the next token, by hand: four logits, and the random number given. */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { logSumExp, type SamplingOptions, sample } from '../../engine/sample.js';
+import { logSumExp, type SamplingOptions, sample } from '../../engine/tokens/sample.js';
 
 // Probabilities 0.1, 0.4, 0.2, 0.3 at temperature 1, so the order by probability is 1, 3, 2, 0.
 const P = [0.1, 0.4, 0.2, 0.3];

@@ -3,12 +3,12 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { HookedTransformer, hookNames } from '../../index.js';
-import { noProcessing } from '../../weights/processing.js';
+import { noProcessing } from '../../weights/processing/processing.js';
 import { compare, type FixtureName, loadFixture, referenceModel } from './reference.js';
 
 /** A device that allows no larger bindings; other limits are the adapter's. */
 async function smallBindings(bytes: number): Promise<GPUDevice> {
-  const { gpuProvider, requestDevice } = await import('../../engine/adapter.js');
+  const { gpuProvider, requestDevice } = await import('../../engine/gpu/adapter.js');
   const device = await requestDevice(await gpuProvider().requestAdapter('auto'));
   const limits = new Proxy(device.limits, {
     get: (own, name) => (name === 'maxStorageBufferBindingSize' ? bytes : Reflect.get(own, name, own)),

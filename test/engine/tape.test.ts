@@ -3,9 +3,9 @@
 import { readFileSync } from 'node:fs';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { Tape } from '../../engine/tape.js';
+import { Tape } from '../../engine/tensor/tape.js';
 import { Gpu, Tensor } from '../../index.js';
-import { noise } from '../../kernels/kernel.js';
+import { noise } from '../../kernels/core/kernel.js';
 import { allClose } from '../helpers.js';
 import { givenBack } from '../memory.js';
 

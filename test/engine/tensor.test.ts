@@ -187,7 +187,7 @@ test('picking by a tensor of indices: what lies beyond the axis is NaN, never th
 });
 
 test('reductions over rows longer than one binding: sum, mean, maximum along every axis', async () => {
-  const { gpuProvider, requestDevice } = await import('../../engine/adapter.js');
+  const { gpuProvider, requestDevice } = await import('../../engine/gpu/adapter.js');
   const device = await requestDevice(await gpuProvider().requestAdapter('auto'));
   const limits = new Proxy(device.limits, {
     get: (own, name) => (name === 'maxStorageBufferBindingSize' ? 96 * 1024 : Reflect.get(own, name, own)),

@@ -1,9 +1,9 @@
 /** tokenizer.json from outside: what it says is checked, and every error names the file and the place. */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { BYTE_TO_CHAR } from '../../engine/bytes.js';
-import { findTokenRange } from '../../engine/text.js';
-import { Tokenizer } from '../../engine/tokenizer.js';
+import { BYTE_TO_CHAR } from '../../engine/tokens/bytes.js';
+import { findTokenRange } from '../../engine/tokens/text.js';
+import { Tokenizer } from '../../engine/tokens/tokenizer.js';
 
 const vocab: Record<string, number> = Object.fromEntries(BYTE_TO_CHAR.map((char, byte) => [char, byte]));
 const byteLevel = { type: 'ByteLevel', add_prefix_space: false, use_regex: true };

@@ -1,6 +1,8 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { bytesOfEntry, fromUtf8, utf8 } from '../../engine/bytes.js';
+import { bytesOfEntry, fromUtf8, utf8 } from '../../engine/tokens/bytes.js';
+import { pieceOf } from '../../engine/tokens/pipeline/piece.js';
+import { preTokenizerOf } from '../../engine/tokens/pipeline/pre-tokenizers.js';
 import {
   findTokenRange,
   tokenPosition,
@@ -8,10 +10,8 @@ import {
   toStrTokens,
   toText,
   toTokens,
-} from '../../engine/text.js';
-import { Tokenizer } from '../../engine/tokenizer.js';
-import { pieceOf } from '../../engine/tokens/piece.js';
-import { preTokenizerOf } from '../../engine/tokens/pre-tokenizers.js';
+} from '../../engine/tokens/text.js';
+import { Tokenizer } from '../../engine/tokens/tokenizer.js';
 import { gpt2TokenizerJson, tiktoken } from './gpt2-tokenizer.js';
 
 const json = gpt2TokenizerJson() as { model: { vocab: Record<string, number>; merges: string[] } };

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { vulkanDrivers } from '../../engine/vulkan-node.js';
+import { vulkanDrivers } from '../../engine/gpu/vulkan-node.js';
 
 const root = mkdtempSync(join(tmpdir(), 'glassbox-vulkan-'));
 test.after(() => rmSync(root, { recursive: true }));

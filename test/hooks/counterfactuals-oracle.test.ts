@@ -2,9 +2,9 @@
 
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { describeIntervention } from '../../hooks/describe.js';
-import { counterfactuals } from '../../interp/counterfactuals.js';
-import { logitDiff, loss } from '../../interp/metrics.js';
+import { describeIntervention } from '../../hooks/interventions/describe.js';
+import { logitDiff, loss } from '../../interp/logits/metrics.js';
+import { counterfactuals } from '../../interp/patching/counterfactuals.js';
 import { allClose } from '../helpers.js';
 import { oracle, oracleModel } from '../interp/oracle.js';
 import { givenBack } from '../memory.js';

@@ -1,7 +1,7 @@
 /** What tests of gradients share: a random model, prompts, and runs whose gradients are read to the host. */
 
 import { type ActivationCache, HookedTransformer, hookNames, logitDiff } from '../../index.js';
-import { noProcessing } from '../../weights/processing.js';
+import { noProcessing } from '../../weights/processing/processing.js';
 import { allClose, randomGpt2, rng, threeLayers } from '../helpers.js';
 import { givenBack } from '../memory.js';
 

@@ -14,8 +14,8 @@ import {
   type Metric,
   prob,
 } from '../../index.js';
-import { noise } from '../../kernels/kernel.js';
-import { noProcessing } from '../../weights/processing.js';
+import { noise } from '../../kernels/core/kernel.js';
+import { noProcessing } from '../../weights/processing/processing.js';
 import { sampleIndices } from '../engine/reference.js';
 import { allClose, fail, rng, throws } from '../helpers.js';
 import { oracleModel } from '../interp/oracle.js';

@@ -3,7 +3,7 @@
  * precisely what each array is.
  */
 import { readFileSync } from 'node:fs';
-import { noise } from '../../kernels/kernel.js';
+import { noise } from '../../kernels/core/kernel.js';
 import { sampleIndices } from '../engine/reference.js';
 import { allClose, fail } from '../helpers.js';
 import type { OracleModel } from '../interp/oracle.js';

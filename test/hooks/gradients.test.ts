@@ -3,7 +3,7 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { HookedTransformer, hookNames, logitDiff, logProb, loss, type Tensor } from '../../index.js';
-import { noProcessing } from '../../weights/processing.js';
+import { noProcessing } from '../../weights/processing/processing.js';
 import { allClose, randomGpt2 } from '../helpers.js';
 import {
   config,

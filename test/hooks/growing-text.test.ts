@@ -1,9 +1,9 @@
 /** Generated text, piece by piece: joined, the pieces are what `generate` adds to the prompt. */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { BYTE_TO_CHAR } from '../../engine/bytes.js';
-import { Tokenizer } from '../../engine/tokenizer.js';
-import { encodeStream } from '../../hooks/token-stream.js';
+import { BYTE_TO_CHAR } from '../../engine/tokens/bytes.js';
+import { Tokenizer } from '../../engine/tokens/tokenizer.js';
+import { encodeStream } from '../../hooks/texts/token-stream.js';
 import { type GenerateStep, HookedTransformer } from '../../index.js';
 
 const END = 256;

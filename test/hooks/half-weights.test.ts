@@ -12,8 +12,8 @@ import {
   pathPatch,
   type Tensor,
 } from '../../index.js';
-import { f16ToF32, f32ToF16 } from '../../weights/half.js';
-import { noProcessing } from '../../weights/processing.js';
+import { f16ToF32, f32ToF16 } from '../../weights/formats/half.js';
+import { noProcessing } from '../../weights/processing/processing.js';
 import { allClose, randomGpt2, rng, twoLayers } from '../helpers.js';
 import { givenBack } from '../memory.js';
 

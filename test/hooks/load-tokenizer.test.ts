@@ -1,8 +1,8 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { Tokenizer } from '../../engine/tokenizer.js';
-import { readTokenizer } from '../../hooks/load-tokenizer.js';
-import { blobFolder } from '../../weights/files-blob.js';
+import { Tokenizer } from '../../engine/tokens/tokenizer.js';
+import { readTokenizer } from '../../hooks/transformer/load-tokenizer.js';
+import { blobFolder } from '../../weights/files/files-blob.js';
 import { throws } from '../helpers.js';
 
 const vocab = JSON.stringify({ t: 0, h: 1, e: 2, Ġ: 3, th: 4, the: 5, Ġthe: 6 });

@@ -2,7 +2,7 @@
  * Counterfactuals the naive way: each is a whole forward pass with callback hooks, which change the activations on the
  * host, number by number, as the documentation of interventions says. Nothing of the planner's is used here.
  */
-import { RandomState } from '../../engine/numpy-random.js';
+import { RandomState } from '../../engine/random/numpy-random.js';
 import {
   ActivationCache,
   actName,

@@ -2,8 +2,8 @@
 
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { RandomState } from '../../engine/numpy-random.js';
-import { embeddingNoise, embeddingStd, type NoiseRule } from '../../hooks/noise.js';
+import { RandomState } from '../../engine/random/numpy-random.js';
+import { embeddingNoise, embeddingStd, type NoiseRule } from '../../hooks/interventions/noise.js';
 import { HookedTransformer } from '../../index.js';
 import { allClose, randomGpt2, rng, throws, twoLayers } from '../helpers.js';
 

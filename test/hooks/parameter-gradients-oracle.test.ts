@@ -2,7 +2,7 @@
 
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { lossGradients } from '../../hooks/parameter-gradients.js';
+import { lossGradients } from '../../hooks/training/parameter-gradients.js';
 import { allClose } from '../helpers.js';
 import { oracleModel } from '../interp/oracle.js';
 import { givenBack } from '../memory.js';

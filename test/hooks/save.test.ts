@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { HookedTransformer, openSafetensors, saveCache, saveModel } from '../../index.js';
-import { nodeFile } from '../../weights/disk-node.js';
+import { nodeFile } from '../../weights/files/disk-node.js';
 import { allClose, twoLayers as config, randomGpt2 } from '../helpers.js';
 
 const prompt = [3, 1, 4, 1, 5, 9];

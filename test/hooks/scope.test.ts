@@ -2,7 +2,7 @@
 
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { setScopeContext } from '../../engine/user-scope.js';
+import { setScopeContext } from '../../engine/gpu/user-scope.js';
 import * as glassbox from '../../index.js';
 import {
   ActivationCache,
@@ -15,7 +15,7 @@ import {
   type Tensor,
   Trainer,
 } from '../../index.js';
-import { noProcessing } from '../../weights/processing.js';
+import { noProcessing } from '../../weights/processing/processing.js';
 import { twoLayers as config, randomGpt2, throws } from '../helpers.js';
 import { givenBack } from '../memory.js';
 

@@ -2,7 +2,7 @@
 
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { logProbs } from '../../hooks/score.js';
+import { logProbs } from '../../hooks/texts/score.js';
 import { HookedTransformer, nextTokens, type TextsWork } from '../../index.js';
 import { allClose, twoLayers as config, randomGpt2, rng, throws } from '../helpers.js';
 import { givenBack } from '../memory.js';

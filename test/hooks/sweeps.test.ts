@@ -14,8 +14,8 @@ import {
   runWithInterventions,
   type SweepWork,
 } from '../../index.js';
-import { causalTrace } from '../../interp/causal-trace.js';
-import type { Launch } from '../../kernels/kernel.js';
+import { causalTrace } from '../../interp/tracing/causal-trace.js';
+import type { Launch } from '../../kernels/core/kernel.js';
 import { allClose, randomGpt2, rng, throws, twoLayers } from '../helpers.js';
 import { givenBack } from '../memory.js';
 

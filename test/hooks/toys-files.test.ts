@@ -6,11 +6,11 @@ import { fileURLToPath } from 'node:url';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { HookedTransformer, saveModel } from '../../index.js';
-import { memoryFile } from '../../weights/files.js';
-import { noProcessing } from '../../weights/processing.js';
-import { writeSafetensors } from '../../weights/safetensors-write.js';
-import { openTorch } from '../../weights/torch.js';
-import type { HostTensor } from '../../weights/types.js';
+import { memoryFile } from '../../weights/files/files.js';
+import { writeSafetensors } from '../../weights/formats/safetensors-write.js';
+import { openTorch } from '../../weights/formats/torch.js';
+import type { HostTensor } from '../../weights/formats/types.js';
+import { noProcessing } from '../../weights/processing/processing.js';
 import { allClose, throws } from '../helpers.js';
 
 const toys = fileURLToPath(new URL('../fixtures/toys', import.meta.url));

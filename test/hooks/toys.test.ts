@@ -4,7 +4,7 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { type Counterfactual, counterfactuals, HookedTransformer, logProb } from '../../index.js';
 import type { Config } from '../../weights/config.js';
-import { noProcessing } from '../../weights/processing.js';
+import { noProcessing } from '../../weights/processing/processing.js';
 import { compareReference, type Reference } from '../engine/reference.js';
 import { allClose } from '../helpers.js';
 

@@ -3,7 +3,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { Tokenizer } from '../../engine/tokenizer.js';
+import { Tokenizer } from '../../engine/tokens/tokenizer.js';
 import { HookedTransformer } from '../../index.js';
 
 const folder = process.env.GLASSBOX_MODELS;

@@ -1,11 +1,11 @@
 /** Five steps of AdamW land where PyTorch's land in float64: on the same losses, with the same gradient norms. */
 
 import { test } from 'uvu';
-import { Optimizer, parameterGroups } from '../../engine/optimizer.js';
-import { parameters } from '../../engine/parameters.js';
-import { lossGradients } from '../../hooks/parameter-gradients.js';
+import { Optimizer, parameterGroups } from '../../engine/training/optimizer.js';
+import { parameters } from '../../engine/training/parameters.js';
+import { lossGradients } from '../../hooks/training/parameter-gradients.js';
 import { HookedTransformer } from '../../index.js';
-import { noProcessing } from '../../weights/processing.js';
+import { noProcessing } from '../../weights/processing/processing.js';
 import { allClose, randomGpt2 } from '../helpers.js';
 import { givenBack } from '../memory.js';
 import { gradientsOracle } from './gradients-oracle.js';

@@ -2,8 +2,15 @@
 
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import type { KvStore } from '../../engine/kv.js';
-import { batchesOf, capacityOf, rowInputs, runApart, shareBeginnings, type Trie } from '../../hooks/trie.js';
+import type { KvStore } from '../../engine/transformer/kv.js';
+import {
+  batchesOf,
+  capacityOf,
+  rowInputs,
+  runApart,
+  shareBeginnings,
+  type Trie,
+} from '../../hooks/texts/trie.js';
 import { rng } from '../helpers.js';
 
 /** Different beginnings of the texts: what must be run at least, and at most. */

@@ -2,8 +2,8 @@
 
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { type AblatedUnit, type AblateOptions, ablate } from '../../interp/ablation.js';
-import { logitDiff } from '../../interp/metrics.js';
+import { logitDiff } from '../../interp/logits/metrics.js';
+import { type AblatedUnit, type AblateOptions, ablate } from '../../interp/patching/ablation.js';
 import { allClose, throws } from '../helpers.js';
 import { givenBack } from '../memory.js';
 import { oracle, oracleModel } from './oracle.js';

@@ -11,7 +11,7 @@ import {
   logitDiff,
   patch,
 } from '../../index.js';
-import { noProcessing } from '../../weights/processing.js';
+import { noProcessing } from '../../weights/processing/processing.js';
 import { allClose, randomGpt2, throws, twoLayers } from '../helpers.js';
 import { agreesWith, gradientsOracle } from '../hooks/gradients-oracle.js';
 import { givenBack } from '../memory.js';

@@ -26,7 +26,7 @@ import {
   slices,
   tokenFigure,
 } from '../../index.js';
-import { labelled } from '../../interp/result.js';
+import { labelled } from '../../interp/results/result.js';
 import { allClose, threeLayers as config, randomGpt2, rng, throws } from '../helpers.js';
 import { givenBack } from '../memory.js';
 

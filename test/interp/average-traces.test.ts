@@ -2,9 +2,9 @@
 
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { averageTraces } from '../../interp/average-traces.js';
-import type { CausalTrace, WrongAnswer } from '../../interp/causal-trace.js';
-import { labelled } from '../../interp/result.js';
+import { labelled } from '../../interp/results/result.js';
+import { averageTraces } from '../../interp/tracing/average-traces.js';
+import type { CausalTrace, WrongAnswer } from '../../interp/tracing/causal-trace.js';
 import { allClose, throws } from '../helpers.js';
 
 const L = 2;

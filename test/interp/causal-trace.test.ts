@@ -2,12 +2,17 @@
 
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { RandomState } from '../../engine/numpy-random.js';
-import type { SweepWork } from '../../hooks/counterfactuals.js';
+import { RandomState } from '../../engine/random/numpy-random.js';
+import type { SweepWork } from '../../hooks/sweep/counterfactuals.js';
 import { type HookEntry, HookedTransformer, type Tensor } from '../../index.js';
-import { type CausalTrace, type CausalTraceOptions, causalTrace } from '../../interp/causal-trace.js';
-import { PYVENE_NOISE, type PyveneStream, pyveneCsv, pyveneTrace } from '../../interp/pyvene-trace.js';
-import { windowAround } from '../../interp/trace-grid.js';
+import { type CausalTrace, type CausalTraceOptions, causalTrace } from '../../interp/tracing/causal-trace.js';
+import {
+  PYVENE_NOISE,
+  type PyveneStream,
+  pyveneCsv,
+  pyveneTrace,
+} from '../../interp/tracing/pyvene-trace.js';
+import { windowAround } from '../../interp/tracing/trace-grid.js';
 import { allClose, threeLayers as config, randomGpt2, rng, throws } from '../helpers.js';
 import { givenBack } from '../memory.js';
 import { oracle, oracleModel } from './oracle.js';

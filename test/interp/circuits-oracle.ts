@@ -1,6 +1,6 @@
 /** What test/fixtures/circuits/make.py has computed in float64: see there what each number is. */
 import { readFileSync } from 'node:fs';
-import type { DetectOptions } from '../../interp/detect-heads.js';
+import type { DetectOptions } from '../../interp/heads/detect-heads.js';
 import type { OracleModel } from './oracle.js';
 
 /** Tokens and values, the largest (or smallest) first. */

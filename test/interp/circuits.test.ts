@@ -9,15 +9,15 @@ import {
   ovCircuit,
   qkCircuit,
   virtualWeights,
-} from '../../interp/circuits.js';
-import { neuronToLogits, svdInterpreter } from '../../interp/directions.js';
+} from '../../interp/weights/circuits.js';
+import { neuronToLogits, svdInterpreter } from '../../interp/weights/directions.js';
 import {
   copyingScores,
   type TokenTable,
   tokenCircuit,
   topCircuitEntries,
   topCircuitTokens,
-} from '../../interp/token-circuits.js';
+} from '../../interp/weights/token-circuits.js';
 import { allClose, throws } from '../helpers.js';
 import { givenBack } from '../memory.js';
 import { type CircuitsCase, circuitsCases } from './circuits-oracle.js';

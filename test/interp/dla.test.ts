@@ -3,7 +3,7 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { directLogitAttribution, HookedTransformer } from '../../index.js';
-import { noProcessing } from '../../weights/processing.js';
+import { noProcessing } from '../../weights/processing/processing.js';
 import { allClose, threeLayers as config, randomGpt2, rng, throws } from '../helpers.js';
 import { givenBack } from '../memory.js';
 

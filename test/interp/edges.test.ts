@@ -12,7 +12,7 @@ import {
   kl,
   logitDiff,
 } from '../../index.js';
-import { noProcessing } from '../../weights/processing.js';
+import { noProcessing } from '../../weights/processing/processing.js';
 import { allClose, randomGpt2, rng, throws, twoLayers } from '../helpers.js';
 import { agreesWith, gradientsOracle } from '../hooks/gradients-oracle.js';
 import { givenBack } from '../memory.js';

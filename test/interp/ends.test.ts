@@ -14,10 +14,10 @@ import {
   patch,
   prob,
 } from '../../index.js';
-import { endsProblem, leastOf, notFirst } from '../../interp/ends.js';
-import { PAGE_SCRIPT_HASH, pageScript } from '../../interp/plots/page-script.js';
-import { traceFigure } from '../../interp/plots/trace.js';
-import { labelled } from '../../interp/result.js';
+import { PAGE_SCRIPT_HASH, pageScript } from '../../interp/figures/page/page-script.js';
+import { traceFigure } from '../../interp/figures/trace.js';
+import { endsProblem, leastOf, notFirst } from '../../interp/results/ends.js';
+import { labelled } from '../../interp/results/result.js';
 
 const CLEAN = 'When John and Mary went to the shops, John gave the bag to';
 const CORRUPTED = 'When John and Mary went to the shops, Mary gave the bag to';

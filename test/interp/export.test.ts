@@ -1,7 +1,7 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { fromJson, toCsv, toJson } from '../../interp/export.js';
-import { labelled } from '../../interp/result.js';
+import { fromJson, toCsv, toJson } from '../../interp/results/export.js';
+import { labelled } from '../../interp/results/result.js';
 import { rng, throws } from '../helpers.js';
 
 const NASTY = ['0:a', '1:␣"quoted",', '2:⏎', ' blank ', 'two\nlines', ''];

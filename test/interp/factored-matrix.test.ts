@@ -2,14 +2,14 @@
 
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { FactoredMatrix } from '../../interp/factored-matrix.js';
+import { FactoredMatrix } from '../../interp/weights/factored-matrix.js';
 import {
   type HostMatrix,
   multiply as product,
   svd,
   transpose as turned,
-} from '../../interp/linear-algebra.js';
-import { topSingular } from '../../interp/top-singular.js';
+} from '../../interp/weights/linear-algebra.js';
+import { topSingular } from '../../interp/weights/top-singular.js';
 import { allClose, rng, throws } from '../helpers.js';
 
 const exact = { atol: 1e-10, rtol: 1e-10 };

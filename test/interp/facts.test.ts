@@ -2,8 +2,8 @@
 
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { readFacts } from '../../interp/facts.js';
-import { guessSubject, tokenRoleNames, tokenRoles } from '../../interp/subject.js';
+import { readFacts } from '../../interp/tracing/facts.js';
+import { guessSubject, tokenRoleNames, tokenRoles } from '../../interp/tracing/subject.js';
 import { throws } from '../helpers.js';
 
 const subjects: [prompt: string, subject: string][] = [

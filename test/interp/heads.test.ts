@@ -3,9 +3,9 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { HookedTransformer } from '../../index.js';
-import { headKinds, repetitionTargets, targetsOf } from '../../interp/attention-targets.js';
-import { detectHeads } from '../../interp/detect-heads.js';
-import { headScores } from '../../interp/heads.js';
+import { headKinds, repetitionTargets, targetsOf } from '../../interp/heads/attention-targets.js';
+import { detectHeads } from '../../interp/heads/detect-heads.js';
+import { headScores } from '../../interp/heads/heads.js';
 import { allClose, throws } from '../helpers.js';
 import { givenBack } from '../memory.js';
 import { circuitsCases } from './circuits-oracle.js';

@@ -2,11 +2,11 @@
 
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { pickRows } from '../../engine/ops.js';
-import type { Metric, MetricContext, Read } from '../../hooks/metric.js';
-import { run } from '../../hooks/run.js';
+import { pickRows } from '../../engine/transformer/ops.js';
+import type { Metric, MetricContext, Read } from '../../hooks/run/metric.js';
+import { run } from '../../hooks/run/run.js';
 import { HookedTransformer, type Tensor } from '../../index.js';
-import { custom, kl, logitDiff, logProb, loss, prob, rank } from '../../interp/metrics.js';
+import { custom, kl, logitDiff, logProb, loss, prob, rank } from '../../interp/logits/metrics.js';
 import { allClose, randomGpt2, rng, threeLayers, throws } from '../helpers.js';
 import { givenBack } from '../memory.js';
 

@@ -3,7 +3,7 @@
  * Written from the definition alone, it shares nothing with the engine.
  */
 import type { HookedTransformer } from '../../index.js';
-import type { NormWeights } from '../../weights/types.js';
+import type { NormWeights } from '../../weights/formats/types.js';
 
 type Stream = number[][]; // [pos][dModel]
 

@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { toNpy } from '../../interp/npy.js';
-import { type Labelled, labelled } from '../../interp/result.js';
+import { toNpy } from '../../interp/results/npy.js';
+import { type Labelled, labelled } from '../../interp/results/result.js';
 
 const counted = (shape: number[], value: (i: number) => number): Labelled =>
   labelled(

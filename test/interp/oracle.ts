@@ -6,10 +6,10 @@
  *       const { scores } = await causalTrace(await oracleModel(model), { prompt, subject, ... });
  */
 import { readFileSync } from 'node:fs';
-import type { Base, Counterfactual } from '../../hooks/interventions.js';
+import type { Base, Counterfactual } from '../../hooks/interventions/interventions.js';
 import { HookedTransformer } from '../../index.js';
 import type { Config } from '../../weights/config.js';
-import { defaultProcessing, noProcessing } from '../../weights/processing.js';
+import { defaultProcessing, noProcessing } from '../../weights/processing/processing.js';
 import { randomGpt2 } from '../helpers.js';
 
 /** A random model. */

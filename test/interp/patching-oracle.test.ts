@@ -2,9 +2,9 @@
 
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { counterfactuals } from '../../interp/counterfactuals.js';
-import { kl, logitDiff, logProb, loss, type Metric, prob, rank } from '../../interp/metrics.js';
-import { patch } from '../../interp/patching.js';
+import { kl, logitDiff, logProb, loss, type Metric, prob, rank } from '../../interp/logits/metrics.js';
+import { counterfactuals } from '../../interp/patching/counterfactuals.js';
+import { patch } from '../../interp/patching/patching.js';
 import { allClose } from '../helpers.js';
 import { oracle, oracleModel } from './oracle.js';
 

@@ -2,7 +2,7 @@
 
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { labelled } from '../../interp/result.js';
+import { labelled } from '../../interp/results/result.js';
 import { circuitFigure, curveFigure, EdgeList } from '../../library.js';
 import { throws } from '../helpers.js';
 

@@ -1,9 +1,9 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { scatterFigure } from '../../interp/plots/scatter.js';
-import { textWidth } from '../../interp/plots/svg-parts.js';
-import { displayWidth } from '../../interp/plots/text.js';
-import { type Labelled, labelled } from '../../interp/result.js';
+import { textWidth } from '../../interp/figures/draw/svg-parts.js';
+import { scatterFigure } from '../../interp/figures/scatter.js';
+import { type Labelled, labelled } from '../../interp/results/result.js';
+import { displayWidth } from '../../interp/results/text.js';
 import { rng, throws } from '../helpers.js';
 
 const numbered = (name: string, n: number, letter: string) => ({

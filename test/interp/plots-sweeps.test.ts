@@ -1,16 +1,16 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { diverging, hex, hues, sequential } from '../../interp/plots/colour.js';
-import { agrees, comparisonTable } from '../../interp/plots/compare.js';
-import { figure } from '../../interp/plots/figure.js';
-import { heatmap, heatmaps } from '../../interp/plots/heatmap.js';
-import { lineLines, lines } from '../../interp/plots/lines.js';
-import { linesSvg } from '../../interp/plots/lines-svg.js';
-import { facetsSvg } from '../../interp/plots/svg.js';
-import { textWidth, ticks } from '../../interp/plots/svg-parts.js';
-import { displayWidth } from '../../interp/plots/text.js';
-import { averageFigure, type Trace, traceFigure } from '../../interp/plots/trace.js';
-import { type Labelled, labelled } from '../../interp/result.js';
+import { agrees, comparisonTable } from '../../interp/figures/compare.js';
+import { diverging, hex, hues, sequential } from '../../interp/figures/draw/colour.js';
+import { linesSvg } from '../../interp/figures/draw/lines-svg.js';
+import { facetsSvg } from '../../interp/figures/draw/svg.js';
+import { textWidth, ticks } from '../../interp/figures/draw/svg-parts.js';
+import { figure } from '../../interp/figures/figure.js';
+import { heatmap, heatmaps } from '../../interp/figures/heatmap.js';
+import { lineLines, lines } from '../../interp/figures/lines.js';
+import { averageFigure, type Trace, traceFigure } from '../../interp/figures/trace.js';
+import { type Labelled, labelled } from '../../interp/results/result.js';
+import { displayWidth } from '../../interp/results/text.js';
 import { rng, throws } from '../helpers.js';
 
 const axis = (name: string, labels: string[]) => ({ name, labels });

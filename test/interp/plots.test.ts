@@ -1,6 +1,6 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { attentionFigure } from '../../interp/plots/attention.js';
+import { attentionFigure } from '../../interp/figures/attention.js';
 import {
   ansi256,
   contrast,
@@ -10,12 +10,20 @@ import {
   inkOn,
   luminance,
   sequential,
-} from '../../interp/plots/colour.js';
-import { extremes, heatmap } from '../../interp/plots/heatmap.js';
-import { barTable, lensTable, tokenStrip } from '../../interp/plots/html.js';
-import { page } from '../../interp/plots/page.js';
-import { heatmapSvg } from '../../interp/plots/svg.js';
-import { bar, gridLines, heatmapLines, legendLine, paint, tokenLines } from '../../interp/plots/terminal.js';
+} from '../../interp/figures/draw/colour.js';
+import { heatmapSvg } from '../../interp/figures/draw/svg.js';
+import {
+  bar,
+  gridLines,
+  heatmapLines,
+  legendLine,
+  paint,
+  tokenLines,
+} from '../../interp/figures/draw/terminal.js';
+import { extremes, heatmap } from '../../interp/figures/heatmap.js';
+import { barTable, lensTable, tokenStrip } from '../../interp/figures/page/html.js';
+import { page } from '../../interp/figures/page/page.js';
+import { labelled } from '../../interp/results/result.js';
 import {
   compact,
   displayWidth,
@@ -26,8 +34,7 @@ import {
   percent,
   shorten,
   visible,
-} from '../../interp/plots/text.js';
-import { labelled } from '../../interp/result.js';
+} from '../../interp/results/text.js';
 import { rng, throws } from '../helpers.js';
 
 const themes = ['light', 'dark'] as const;

@@ -2,7 +2,7 @@
 
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { encodeStream } from '../../hooks/token-stream.js';
+import { encodeStream } from '../../hooks/texts/token-stream.js';
 import {
   HookedTransformer,
   lossPerToken,

@@ -5,23 +5,23 @@
 
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { soluReference } from '../../kernels/activation.js';
-import { slopeReference, soluBackwardReference } from '../../kernels/activation-backward.js';
-import { ACTIVATIONS, activate } from '../../kernels/activation-functions.js';
 import {
   productsBackwardReference,
   scoresBackwardReference,
   valuesBackwardReference,
-} from '../../kernels/attention-backward-examples.js';
-import { attentionReference, patternReference } from '../../kernels/attention-examples.js';
-import { softmaxBackwardReference } from '../../kernels/elementwise-backward.js';
-import { noise } from '../../kernels/kernel.js';
-import { layernormReference } from '../../kernels/layernorm.js';
-import { layernormBackwardReference } from '../../kernels/layernorm-backward.js';
-import { linearReference } from '../../kernels/linear.js';
-import { inputGradientReference, weightGradientReference } from '../../kernels/linear-backward.js';
-import { adamWReference } from '../../kernels/optimizer.js';
-import { softmaxReference } from '../../kernels/softmax.js';
+} from '../../kernels/attention/attention-backward-examples.js';
+import { attentionReference, patternReference } from '../../kernels/attention/attention-examples.js';
+import { noise } from '../../kernels/core/kernel.js';
+import { soluReference } from '../../kernels/pointwise/activation.js';
+import { slopeReference, soluBackwardReference } from '../../kernels/pointwise/activation-backward.js';
+import { ACTIVATIONS, activate } from '../../kernels/pointwise/activation-functions.js';
+import { softmaxBackwardReference } from '../../kernels/pointwise/elementwise-backward.js';
+import { layernormReference } from '../../kernels/pointwise/layernorm.js';
+import { layernormBackwardReference } from '../../kernels/pointwise/layernorm-backward.js';
+import { softmaxReference } from '../../kernels/pointwise/softmax.js';
+import { linearReference } from '../../kernels/products/linear.js';
+import { inputGradientReference, weightGradientReference } from '../../kernels/products/linear-backward.js';
+import { adamWReference } from '../../kernels/training/optimizer.js';
 
 const doubles = (n: number, seed: number, scale = 1) => Float64Array.from(noise(n, seed, scale));
 const dot = (a: ArrayLike<number>, b: ArrayLike<number>) =>

@@ -35,7 +35,7 @@ import {
   rank,
   runWithInterventions,
 } from '../../index.js';
-import { noProcessing } from '../../weights/processing.js';
+import { noProcessing } from '../../weights/processing/processing.js';
 import { fail, randomGpt2, rng } from '../helpers.js';
 
 const shape = {

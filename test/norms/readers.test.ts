@@ -12,8 +12,8 @@ import {
   logitLens,
   type Stack,
 } from '../../index.js';
-import { noProcessing } from '../../weights/processing.js';
-import type { HostTensor } from '../../weights/types.js';
+import type { HostTensor } from '../../weights/formats/types.js';
+import { noProcessing } from '../../weights/processing/processing.js';
 import { allClose, randomGpt2, rng } from '../helpers.js';
 import { dot, Reference } from './reference.js';
 

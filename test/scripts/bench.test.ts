@@ -2,7 +2,7 @@
 
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { Gpu } from '../../engine/gpu.js';
+import { Gpu } from '../../engine/gpu/gpu.js';
 import { SMALL } from '../../scripts/bench/model.js';
 import { contest, type Peer } from '../../scripts/bench/peers/peer.js';
 import { ourProduct, type ProductCandidate } from '../../scripts/bench/products.js';

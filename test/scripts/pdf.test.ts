@@ -4,7 +4,7 @@ import { unzlibSync } from 'fflate';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { circuitFigure, curveFigure, EdgeList, figure, labelled, scatterFigure } from '../../index.js';
-import { pdfOf } from '../../interp/plots/pdf.js';
+import { pdfOf } from '../../interp/figures/draw/pdf.js';
 import { throws } from '../helpers.js';
 import { inFolder, runScript } from './command.js';
 import { hasTiny } from './seed.js';

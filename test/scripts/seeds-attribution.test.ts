@@ -2,7 +2,7 @@
 
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { pearson } from '../../interp/correlation.js';
+import { pearson } from '../../interp/results/correlation.js';
 import { published } from '../../scripts/seeds/attribution-patching-published.js';
 import { allClose } from '../helpers.js';
 

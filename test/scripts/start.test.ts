@@ -6,7 +6,7 @@ import { promisify } from 'node:util';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { HookedTransformer, writeSafetensors } from '../../index.js';
-import { displayWidth, modelName } from '../../interp/plots/text.js';
+import { displayWidth, modelName } from '../../interp/results/text.js';
 import { duration, progress, timeLeft } from '../../scripts/cli.js';
 import { checkPair, chooseHead, compute, doubt, type Report } from '../../scripts/start/compute.js';
 import { defaults, readOptions, type StartOptions } from '../../scripts/start/options.js';

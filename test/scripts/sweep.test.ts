@@ -14,7 +14,7 @@ import {
   prob,
   recordResult,
 } from '../../index.js';
-import { fromJson, toCsv } from '../../interp/export.js';
+import { fromJson, toCsv } from '../../interp/results/export.js';
 import { readCommand } from '../../scripts/sweep/options.js';
 import { allClose, throws } from '../helpers.js';
 import { inFolder, root, runScript, runShell } from './command.js';

@@ -1,15 +1,15 @@
 /** Which file, which folder and which head is the model, where there are several; and what is named in a model's place. */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { chooseCheckpoint, nearestFolder } from '../../weights/candidates.js';
-import { inferConfig, readModel } from '../../weights/checkpoint.js';
 import { type Config, parseConfig } from '../../weights/config.js';
-import { blobFolder } from '../../weights/files-blob.js';
-import { openCheckpoint } from '../../weights/open.js';
-import { noProcessing } from '../../weights/processing.js';
-import { writeSafetensors } from '../../weights/safetensors-write.js';
-import { memoryTensors } from '../../weights/tensors.js';
-import type { HostTensor } from '../../weights/types.js';
+import { inferConfig, readModel } from '../../weights/families/checkpoint.js';
+import { chooseCheckpoint, nearestFolder } from '../../weights/files/candidates.js';
+import { blobFolder } from '../../weights/files/files-blob.js';
+import { openCheckpoint } from '../../weights/formats/open.js';
+import { writeSafetensors } from '../../weights/formats/safetensors-write.js';
+import { memoryTensors } from '../../weights/formats/tensors.js';
+import type { HostTensor } from '../../weights/formats/types.js';
+import { noProcessing } from '../../weights/processing/processing.js';
 import { randomGpt2, throws } from '../helpers.js';
 
 const config = parseConfig({ nLayers: 1, nHeads: 2, dModel: 4, nCtx: 5, dVocab: 7 });

@@ -1,14 +1,14 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { inferConfig, readModel } from '../../weights/checkpoint.js';
 import { type Config, parseConfig } from '../../weights/config.js';
-import { memoryFile } from '../../weights/files.js';
-import { defaultProcessing, noProcessing } from '../../weights/processing.js';
-import type { LoadProgress } from '../../weights/progress.js';
-import { openSafetensors } from '../../weights/safetensors.js';
-import { writeSafetensors } from '../../weights/safetensors-write.js';
-import { memoryTensors } from '../../weights/tensors.js';
-import type { HostTensor } from '../../weights/types.js';
+import { inferConfig, readModel } from '../../weights/families/checkpoint.js';
+import { memoryFile } from '../../weights/files/files.js';
+import type { LoadProgress } from '../../weights/files/progress.js';
+import { openSafetensors } from '../../weights/formats/safetensors.js';
+import { writeSafetensors } from '../../weights/formats/safetensors-write.js';
+import { memoryTensors } from '../../weights/formats/tensors.js';
+import type { HostTensor } from '../../weights/formats/types.js';
+import { defaultProcessing, noProcessing } from '../../weights/processing/processing.js';
 import { randomGpt2, throws } from '../helpers.js';
 import { collect } from './forward.js';
 

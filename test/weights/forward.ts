@@ -2,7 +2,7 @@
  * GPT-2 once more, in plain float64 loops on the host: enough to see that rewriting weights changes no logit.
  */
 import type { Config } from '../../weights/config.js';
-import type { HostTensor, ModelPart, ModelWeights, NormWeights } from '../../weights/types.js';
+import type { HostTensor, ModelPart, ModelWeights, NormWeights } from '../../weights/formats/types.js';
 
 /** Collects what `readModel` yields. */
 export async function collect(parts: AsyncIterable<ModelPart>): Promise<ModelWeights> {

@@ -1,6 +1,6 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { bf16ToF32, f16ToF32, f32ToBf16, f32ToF16 } from '../../weights/half.js';
+import { bf16ToF32, f16ToF32, f32ToBf16, f32ToF16 } from '../../weights/formats/half.js';
 import { allClose } from '../helpers.js';
 
 const all = Uint16Array.from({ length: 65536 }, (_, bits) => bits);

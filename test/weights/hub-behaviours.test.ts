@@ -13,10 +13,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { nodeHub } from '../../weights/hub-node.js';
-import { openRepo } from '../../weights/hub-web.js';
-import type { LoadOptions, StoreOptions } from '../../weights/platform.js';
-import { retryAfterMs } from '../../weights/retry.js';
+import type { LoadOptions, StoreOptions } from '../../weights/files/platform.js';
+import { retryAfterMs } from '../../weights/files/retry.js';
+import { nodeHub } from '../../weights/hub/hub-node.js';
+import { openRepo } from '../../weights/hub/hub-web.js';
 import { throws } from '../helpers.js';
 import { type Act, COMMIT, gitSha, type Hub, type Rule, sha256, startHub } from './hub-server.js';
 

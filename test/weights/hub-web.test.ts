@@ -1,8 +1,8 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { type CacheStore, openRepo } from '../../weights/hub-web.js';
-import type { LoadOptions } from '../../weights/platform.js';
-import type { LoadProgress } from '../../weights/progress.js';
+import type { LoadOptions } from '../../weights/files/platform.js';
+import type { LoadProgress } from '../../weights/files/progress.js';
+import { type CacheStore, openRepo } from '../../weights/hub/hub-web.js';
 import { throws } from '../helpers.js';
 import { type SendOptions, send, serve, type TestServer } from './http.js';
 

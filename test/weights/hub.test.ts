@@ -15,10 +15,10 @@ import { homedir, tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { hubCacheDir } from '../../weights/cache-node.js';
-import { nodeHub } from '../../weights/hub-node.js';
-import type { LoadOptions } from '../../weights/platform.js';
-import type { LoadProgress } from '../../weights/progress.js';
+import type { LoadOptions } from '../../weights/files/platform.js';
+import type { LoadProgress } from '../../weights/files/progress.js';
+import { hubCacheDir } from '../../weights/hub/cache-node.js';
+import { nodeHub } from '../../weights/hub/hub-node.js';
 import { throws } from '../helpers.js';
 import { type SendOptions, send, serve, type TestServer } from './http.js';
 

@@ -5,15 +5,15 @@
 import { readFileSync } from 'node:fs';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { readRecord } from '../../hooks/record.js';
-import { inferConfig, readModel } from '../../weights/checkpoint.js';
+import { readRecord } from '../../hooks/sweep/record.js';
 import { parseConfig } from '../../weights/config.js';
-import { memoryFile, readJson } from '../../weights/files.js';
-import { blobFolder } from '../../weights/files-blob.js';
-import { openCheckpoint } from '../../weights/open.js';
-import { noProcessing } from '../../weights/processing.js';
-import { writeSafetensors } from '../../weights/safetensors-write.js';
-import { openTorch } from '../../weights/torch.js';
+import { inferConfig, readModel } from '../../weights/families/checkpoint.js';
+import { memoryFile, readJson } from '../../weights/files/files.js';
+import { blobFolder } from '../../weights/files/files-blob.js';
+import { openCheckpoint } from '../../weights/formats/open.js';
+import { writeSafetensors } from '../../weights/formats/safetensors-write.js';
+import { openTorch } from '../../weights/formats/torch.js';
+import { noProcessing } from '../../weights/processing/processing.js';
 import { fail, randomGpt2, rng } from '../helpers.js';
 
 const COUNT = Number(process.env.GLASSBOX_MUTANTS ?? 400);

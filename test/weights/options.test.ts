@@ -17,9 +17,9 @@ import {
   signal,
   text,
   tokens,
-} from '../../weights/kinds.js';
-import { needed, optional, options, type Signature, signature } from '../../weights/options.js';
-import { suggestion } from '../../weights/spellings.js';
+} from '../../weights/checks/kinds.js';
+import { needed, optional, options, type Signature, signature } from '../../weights/checks/options.js';
+import { suggestion } from '../../weights/checks/spellings.js';
 
 interface Example {
   clean: string;

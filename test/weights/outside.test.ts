@@ -1,7 +1,7 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { isCommit, isSafePath, pathInside, safePath, safeRevision } from '../../weights/paths.js';
-import { printable, printableJson, shown, shownUrl } from '../../weights/shown.js';
+import { isCommit, isSafePath, pathInside, safePath, safeRevision } from '../../weights/checks/paths.js';
+import { printable, printableJson, shown, shownUrl } from '../../weights/checks/shown.js';
 import { throws } from '../helpers.js';
 
 test('what a terminal would obey is shown as text', () => {

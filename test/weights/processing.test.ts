@@ -1,19 +1,19 @@
 import { readFileSync } from 'node:fs';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { inferConfig, readModel } from '../../weights/checkpoint.js';
 import { type Config, parseConfig } from '../../weights/config.js';
+import { inferConfig, readModel } from '../../weights/families/checkpoint.js';
+import { saveable } from '../../weights/families/save.js';
+import { memoryTensors } from '../../weights/formats/tensors.js';
+import type { HostTensor, ModelWeights } from '../../weights/formats/types.js';
 import {
   defaultProcessing,
   noProcessing,
   type Processing,
   processedConfig,
-} from '../../weights/processing.js';
-import { factoredSvd } from '../../weights/refactor.js';
-import { saveable } from '../../weights/save.js';
-import { memoryTensors } from '../../weights/tensors.js';
-import type { HostTensor, ModelWeights } from '../../weights/types.js';
-import { type WeightViews, weightViews } from '../../weights/views.js';
+} from '../../weights/processing/processing.js';
+import { factoredSvd } from '../../weights/processing/refactor.js';
+import { type WeightViews, weightViews } from '../../weights/processing/views.js';
 import { allClose, randomGpt2 } from '../helpers.js';
 import { collect, logits, logProbs } from './forward.js';
 

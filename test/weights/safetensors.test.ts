@@ -1,11 +1,11 @@
 import { readFileSync } from 'node:fs';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { memoryFile } from '../../weights/files.js';
-import { blobFolder } from '../../weights/files-blob.js';
-import { openCheckpoint } from '../../weights/open.js';
-import { openSafetensors } from '../../weights/safetensors.js';
-import { writeSafetensors } from '../../weights/safetensors-write.js';
+import { memoryFile } from '../../weights/files/files.js';
+import { blobFolder } from '../../weights/files/files-blob.js';
+import { openCheckpoint } from '../../weights/formats/open.js';
+import { openSafetensors } from '../../weights/formats/safetensors.js';
+import { writeSafetensors } from '../../weights/formats/safetensors-write.js';
 import { throws } from '../helpers.js';
 
 const encode = (text: string) => new TextEncoder().encode(text);

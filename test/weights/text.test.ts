@@ -1,9 +1,9 @@
 /** Text files as the world's programs write them, and what messages show of them. */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { memoryFile, readJson, readText } from '../../weights/files.js';
-import { fileError, shownJson } from '../../weights/messages.js';
-import { decodeText, parseJson, textLines } from '../../weights/text.js';
+import { fileError, shownJson } from '../../weights/checks/messages.js';
+import { decodeText, parseJson, textLines } from '../../weights/checks/text.js';
+import { memoryFile, readJson, readText } from '../../weights/files/files.js';
 import { throws } from '../helpers.js';
 
 const bytes = (...list: number[]) => Uint8Array.from(list);

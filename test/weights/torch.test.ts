@@ -3,9 +3,9 @@ import { readFileSync } from 'node:fs';
 import { strFromU8, strToU8, unzipSync, type Zippable, zipSync } from 'fflate';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { memoryFile, type RandomAccess } from '../../weights/files.js';
-import { openTorch } from '../../weights/torch.js';
-import { openZip } from '../../weights/zip.js';
+import { memoryFile, type RandomAccess } from '../../weights/files/files.js';
+import { openZip } from '../../weights/files/zip.js';
+import { openTorch } from '../../weights/formats/torch.js';
 import { allClose, rng, throws } from '../helpers.js';
 
 const fixture = (name: string) =>

@@ -1,7 +1,7 @@
 /** The attention patterns of one prompt, of all heads. */
 
-import { attentionPatterns } from '../../../interp/attention.js';
-import type { Labelled } from '../../../interp/result.js';
+import { attentionPatterns } from '../../../interp/heads/attention.js';
+import type { Labelled } from '../../../interp/results/result.js';
 import type { Handler, Progress } from '../handler.js';
 
 /** What is looked at. */

@@ -1,6 +1,6 @@
 /** Direct logit attribution of one prompt, by layer and by head. */
 
-import { type DlaResult, directLogitAttribution } from '../../../interp/dla.js';
+import { type DlaResult, directLogitAttribution } from '../../../interp/logits/dla.js';
 import type { Handler } from '../handler.js';
 
 /** What is attributed. */

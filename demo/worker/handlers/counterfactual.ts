@@ -1,7 +1,7 @@
 /** One counterfactual, looked at closely: what it makes of the next token. */
 
-import { describeIntervention } from '../../../hooks/describe.js';
-import type { Intervention } from '../../../hooks/interventions.js';
+import { describeIntervention } from '../../../hooks/interventions/describe.js';
+import type { Intervention } from '../../../hooks/interventions/interventions.js';
 import type { Handler } from '../handler.js';
 import { type Look, lastPatterns, moved, type Reading, readings } from '../last-position.js';
 import { type Guess, guesses, largest, lastLogits } from '../predictions.js';

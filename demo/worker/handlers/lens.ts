@@ -1,6 +1,6 @@
 /** The logit lens of one prompt. */
 
-import { type LensResult, logitLens } from '../../../interp/lens.js';
+import { type LensResult, logitLens } from '../../../interp/logits/lens.js';
 import type { Handler, Progress } from '../handler.js';
 
 /** What is read. */

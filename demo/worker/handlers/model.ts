@@ -1,8 +1,8 @@
 /** Loading a model, and how it is. */
 
-import type { MemoryReport } from '../../../engine/pool.js';
-import { HookedTransformer } from '../../../hooks/model.js';
-import type { LoadProgress } from '../../../weights/progress.js';
+import type { MemoryReport } from '../../../engine/gpu/pool.js';
+import { HookedTransformer } from '../../../hooks/transformer/model.js';
+import type { LoadProgress } from '../../../weights/files/progress.js';
 import type { Handler } from '../handler.js';
 
 /** A model that is ready. */

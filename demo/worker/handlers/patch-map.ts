@@ -3,15 +3,15 @@
  * cursor is heard between two of them. The numbers are those of `patch`: the same plan, the same scale.
  */
 
-import { type SweepCell, sweepCells } from '../../../hooks/counterfactuals.js';
-import type { Counterfactual } from '../../../hooks/interventions.js';
-import type { HookedTransformer } from '../../../hooks/model.js';
-import { attributionPatch } from '../../../interp/attribution-patching.js';
-import { cellsOf, type PatchAxis } from '../../../interp/cells.js';
-import { logitDiff, logProb, type Metric, prob } from '../../../interp/metrics.js';
-import { readPair } from '../../../interp/pair.js';
-import type { Axis, Labelled } from '../../../interp/result.js';
-import { laidOut, layoutOf } from '../../../interp/sweep.js';
+import type { Counterfactual } from '../../../hooks/interventions/interventions.js';
+import { type SweepCell, sweepCells } from '../../../hooks/sweep/counterfactuals.js';
+import type { HookedTransformer } from '../../../hooks/transformer/model.js';
+import { attributionPatch } from '../../../interp/attribution/attribution-patching.js';
+import { logitDiff, logProb, type Metric, prob } from '../../../interp/logits/metrics.js';
+import { cellsOf, type PatchAxis } from '../../../interp/patching/cells.js';
+import { readPair } from '../../../interp/patching/pair.js';
+import { laidOut, layoutOf } from '../../../interp/patching/sweep.js';
+import type { Axis, Labelled } from '../../../interp/results/result.js';
 import type { Handler } from '../handler.js';
 
 /** What is measured at the last position. */

@@ -1,6 +1,6 @@
 /** Prompts as the model reads them, and what is wrong with a pair. */
 
-import type { HookedTransformer } from '../../../hooks/model.js';
+import type { HookedTransformer } from '../../../hooks/transformer/model.js';
 import type { Handler } from '../handler.js';
 
 /** Prompts as they were typed. */

@@ -3,10 +3,10 @@
  * what a reader has just asked for goes in between. The noise is the same every time, so are the numbers.
  */
 
-import type { SweepWork } from '../../../hooks/counterfactuals.js';
-import { type CausalTrace, causalTrace, type TraceKind } from '../../../interp/causal-trace.js';
-import { labelled } from '../../../interp/result.js';
-import { traceKinds } from '../../../interp/trace-kinds.js';
+import type { SweepWork } from '../../../hooks/sweep/counterfactuals.js';
+import { labelled } from '../../../interp/results/result.js';
+import { type CausalTrace, causalTrace, type TraceKind } from '../../../interp/tracing/causal-trace.js';
+import { traceKinds } from '../../../interp/tracing/trace-kinds.js';
 import type { Handler } from '../handler.js';
 
 /** What is traced. */

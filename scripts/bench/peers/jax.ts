@@ -4,7 +4,7 @@
  */
 
 import type * as Jax from '@jax-js/jax';
-import { gpuProvider } from '../../../engine/adapter.js';
+import { gpuProvider } from '../../../engine/gpu/adapter.js';
 import type { RandomModel } from '../model.js';
 import { operands, type ProductCandidate, type Shape } from '../products.js';
 import { provideNavigator } from './navigator.js';

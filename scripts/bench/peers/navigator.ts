@@ -1,6 +1,6 @@
 /** What browser libraries look for, where there is no browser: `navigator.gpu`, with adapters chosen as ours are. */
 
-import { gpuProvider } from '../../../engine/adapter.js';
+import { gpuProvider } from '../../../engine/gpu/adapter.js';
 
 /** Provides `navigator.gpu` unless there is one. */
 export function provideNavigator(): void {

@@ -7,7 +7,7 @@
 import { createRequire } from 'node:module';
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { softwareDriver } from '../../../engine/adapter-node.js';
+import { softwareDriver } from '../../../engine/gpu/adapter-node.js';
 import type { RandomModel } from '../model.js';
 import { operands, type ProductCandidate, type Shape } from '../products.js';
 import { type OnnxGraph, type OnnxNode, type OnnxTensor, onnxModel } from './onnx.js';

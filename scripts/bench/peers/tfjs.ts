@@ -2,7 +2,7 @@
 
 import type { WebGPUBackend } from '@tensorflow/tfjs-backend-webgpu';
 import type * as Tf from '@tensorflow/tfjs-core';
-import { gpuProvider } from '../../../engine/adapter.js';
+import { gpuProvider } from '../../../engine/gpu/adapter.js';
 import type { RandomModel } from '../model.js';
 import { operands, type ProductCandidate, type Shape } from '../products.js';
 import { provideNavigator, withBoundsChecks } from './navigator.js';

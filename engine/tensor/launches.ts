@@ -1,0 +1,130 @@
+/**
+ * Launching kernels on arrays that may be larger than one binding of the adapter: those whose rows are independent
+ * run window by window. All arrays but the source of a copy are dense.
+ */
+
+import type { Launch } from '../../kernels/core/kernel.js';
+import { fill, gatherStrided, scatterStrided } from '../../kernels/memory/copy.js';
+import type { Binding, Gpu } from '../gpu/gpu.js';
+import type { DType, GpuArray } from './array.js';
+import { broadcastStrides, type Region, sizeOf } from './shape.js';
+
+/** Bindings start at multiples of 64 elements (256 bytes). */
+export const ALIGN = 64;
+
+/** Windows [start, count] of rows such that each binding fits the adapter and starts where a binding may. */
+export function* rowWindows(
+  gpu: Gpu,
+  rows: number,
+  width: number,
+): Generator<[start: number, count: number]> {
+  const fit = Math.floor(gpu.adapter.maxBindingBytes / 4 / width);
+  const step = fit >= rows ? rows : Math.floor(fit / ALIGN) * ALIGN;
+  if (step < 1)
+    throw new Error(
+      `rows of ${width} numbers are too long for this adapter: ${ALIGN} of them must fit a binding`,
+    );
+  for (let start = 0; start < rows; start += step) yield [start, Math.min(step, rows - start)];
+}
+
+/** Runs a kernel over all rows, in as many launches as the bindings need. `widths`: elements a row of each array. */
+export function launchRows(
+  rows: number,
+  arrays: readonly GpuArray<DType>[],
+  widths: readonly number[],
+  launch: (rows: number) => Launch,
+): void {
+  const { gpu } = arrays[0];
+  for (const [start, count] of rowWindows(gpu, rows, Math.max(...widths))) {
+    const bindings = arrays.map((t, i) => t.binding(start * widths[i], count * widths[i]));
+    gpu.launch(launch(count), bindings);
+  }
+}
+
+/** Copies a strided part of `source` to elements [at, …) of `out`, in halves where either is too large to bind. */
+export function copyInto(
+  source: GpuArray<DType>,
+  out: GpuArray<DType>,
+  at = 0,
+  shape: readonly number[] = source.shape,
+  offset: number = source.offset,
+): void {
+  const { gpu, strides } = source;
+  const { buffer, half } = source.storage;
+  source.storage.unread = false;
+  const [bytes, align] = half ? [2, 2 * ALIGN] : [4, ALIGN];
+  const first = Math.floor(offset / align) * align;
+  const reach = shape.reduce((n, d, i) => n + (d - 1) * strides[i], offset) + 1;
+  const size = sizeOf(shape);
+  const outFirst = Math.floor(at / ALIGN) * ALIGN;
+  const limit = gpu.adapter.maxBindingBytes / 4;
+  const axis = shape.findIndex((d) => d > 1);
+  if (axis >= 0 && (reach - first > limit || at - outFirst + size > limit)) {
+    const half = Math.floor(shape[axis] / 2);
+    const [a, b] = [half, shape[axis] - half].map((n) => shape.map((d, i) => (i === axis ? n : d)));
+    copyInto(source, out, at, a, offset);
+    copyInto(source, out, at + sizeOf(a), b, offset + half * strides[axis]);
+    return;
+  }
+  const launch = gatherStrided(
+    { shape, strides, offset: offset - first, outOffset: at - outFirst, half },
+    gpu.caps,
+  );
+  const from = { buffer, offset: bytes * first, bytes: 4 * Math.ceil((bytes * (reach - first)) / 4) };
+  gpu.launch(launch, [from, out.binding(outFirst, at - outFirst + size)]);
+}
+
+/** Writes a number into a part of a dense array, in halves where the part reaches further than one binding. */
+export function fillPart(out: GpuArray<DType>, part: Region, value: number): void {
+  forBindable(out, part, ({ shape, strides, offset }, target) => {
+    out.gpu.launch(fill({ shape, strides, offset, value, dtype: out.dtype }, out.gpu.caps), [target]);
+  });
+}
+
+/** Writes `value`, which broadcasts to the part's shape, into a part of a dense array. */
+export function writePart(out: GpuArray<DType>, part: Region, value: GpuArray<DType>): void {
+  const { gpu } = out;
+  const strides = broadcastStrides(value.shape, value.strides, part.shape);
+  forBindable(out, part, (piece, target, begin) => {
+    const offset = begin.reduce((o, b, i) => o + b * strides[i], value.offset);
+    const source = value.view({ shape: piece.shape, strides, offset });
+    withDense([source], ([s]) => gpu.launch(scatterStrided(piece, gpu.caps), [s.binding(), target]));
+    source.dispose();
+  });
+}
+
+/** Calls f with pieces of a part that a binding can hold: the piece within the binding, and where it begins in the part. */
+function forBindable(
+  out: GpuArray<DType>,
+  { shape, strides, offset }: Region,
+  f: (piece: Region, target: Binding, begin: readonly number[]) => void,
+  begin: readonly number[] = shape.map(() => 0),
+): void {
+  const first = Math.floor(offset / ALIGN) * ALIGN;
+  const count = shape.reduce((n, d, i) => n + (d - 1) * strides[i], offset - first) + 1;
+  const axis = shape.findIndex((d) => d > 1);
+  if (axis >= 0 && count > out.gpu.adapter.maxBindingBytes / 4) {
+    const half = Math.floor(shape[axis] / 2);
+    for (const [from, n] of [
+      [0, half],
+      [half, shape[axis] - half],
+    ])
+      forBindable(
+        out,
+        { shape: shape.map((d, i) => (i === axis ? n : d)), strides, offset: offset + from * strides[axis] },
+        f,
+        begin.map((b, i) => (i === axis ? b + from : b)),
+      );
+    return;
+  }
+  f({ shape, strides, offset: offset - first }, out.binding(first, count), begin);
+}
+
+/** Calls f with dense versions of the arrays, and frees those that had to be made for it. */
+export function withDense(arrays: readonly GpuArray<DType>[], f: (dense: GpuArray<DType>[]) => void): void {
+  const ready = arrays.map((t) => t.dense());
+  f(ready);
+  ready.forEach((t, i) => {
+    if (t !== arrays[i]) t.dispose();
+  });
+}

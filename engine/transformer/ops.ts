@@ -1,0 +1,193 @@
+/**
+ * GPT-2's operations on tensors. Activations are packed: `[tokens, ...]`. Each operation is one dispatch
+ * (one per chunk where a table is too large for one binding), its result joins the scope of its input, and it ends with
+ * its vector-Jacobian product (`taped`), which ops-backward.ts has.
+ */
+
+import { embed, gatherRows } from '../../kernels/memory/embed.js';
+import { activation, solu } from '../../kernels/pointwise/activation.js';
+import type { Activation } from '../../kernels/pointwise/activation-functions.js';
+import { headInput, headResult } from '../../kernels/products/head-matmul.js';
+import { linear as linearLaunch, unembed as unembedLaunch } from '../../kernels/products/matmul.js';
+import type { Binding } from '../gpu/gpu.js';
+import type { Scope } from '../gpu/storage.js';
+import type { DType, GpuArray } from '../tensor/array.js';
+import { rowWindows, withDense } from '../tensor/launches.js';
+import { isTaped, taped } from '../tensor/tape.js';
+import { Tensor } from '../tensor/tensor.js';
+import type { Batch } from './batch.js';
+import {
+  activateBackward,
+  embedBackward,
+  gatherTableBackward,
+  headProjectBackward,
+  headResultsBackward,
+  linearBackward,
+  softmaxLinearUnitBackward,
+  unembedBackward,
+} from './ops-backward.js';
+import type { GpuBlock, Table } from './weights.js';
+
+/** W_E[token] + W_pos[position]: [tokens, dModel]. */
+export function embedTokens(W_E: Table, W_pos: Table, batch: Batch): Tensor {
+  const { gpu } = batch.table;
+  const out = Tensor.result(gpu, [batch.tokens, W_E.width], [batch.table], 'hook_resid_pre');
+  const pos = W_pos.chunks[0].tensor.binding();
+  for (const { row0, rows, tensor } of W_E.chunks) {
+    const { half } = tensor;
+    const launch = embed({ tokens: batch.tokens, width: W_E.width, row0, rows, half }, gpu.caps);
+    gpu.launch(launch, [batch.table.binding(), tensor.weights(), pos, out.binding()]);
+  }
+  const tables = [...W_E.chunks, W_pos.chunks[0]].map((c) => c.tensor);
+  return taped(out, tables, embedBackward(W_E, W_pos, batch.ids ?? [], batch.positions));
+}
+
+/** Rows of a table, by token id or by position: [tokens, width]. */
+export function lookUp(table: Table, batch: Batch, by: 'token' | 'position'): Tensor {
+  const token = by === 'token';
+  const which = token ? (batch.ids ?? []) : batch.positions;
+  return gatherTable(table, batch.table, which, token ? 0 : batch.tokens);
+}
+
+/**
+ * Rows `ids[idsOffset …+ n]` of a table: [n, width].
+ * @param which these row numbers on the host too, or only how many: then gradients cannot go back to the table
+ */
+export function gatherTable(
+  table: Table,
+  ids: Tensor<'u32'>,
+  which: number | readonly number[],
+  idsOffset = 0,
+): Tensor {
+  const { gpu } = ids;
+  const n = typeof which === 'number' ? which : which.length;
+  const { width } = table;
+  const out = Tensor.result(gpu, [n, width], [ids], 'rows');
+  for (const { row0, rows, tensor } of table.chunks)
+    gpu.launch(gatherRows({ n, width, row0, rows, idsOffset, half: tensor.half }, gpu.caps), [
+      ids.binding(),
+      tensor.weights(),
+      out.binding(),
+    ]);
+  const chunks = table.chunks.map((c) => c.tensor);
+  if (typeof which !== 'number') return taped(out, chunks, gatherTableBackward(table, which));
+  if (isTaped(...chunks)) throw new Error('gradients of rows of a table need their numbers on the host');
+  return out;
+}
+
+/** act(x · W + b) + residual: [tokens, inner] · [inner, cols]. */
+export function linear(
+  x: Tensor,
+  W: Tensor,
+  b: Tensor,
+  { act = null, residual = null }: { act?: Activation | null; residual?: Tensor | null } = {},
+): Tensor {
+  // The gradient of the activation needs what went into it.
+  if (act && isTaped(x, W, b)) {
+    const post = activate(linear(x, W, b), act);
+    return residual ? post.add(residual) : post;
+  }
+  const { gpu } = x;
+  const [inner, cols] = W.shape;
+  const rows = x.size / inner;
+  const out = Tensor.result(gpu, [rows, cols], [x], 'linear');
+  withDense(residual ? [x, residual] : [x], ([x, residual]) => {
+    const launch = linearLaunch(
+      { rows, inner, cols, bias: true, act, residual: residual !== undefined, half: W.half },
+      gpu.caps,
+    );
+    gpu.launch(launch, [x.binding(), W.weights(), ...bindings(b, residual, out)]);
+  });
+  return taped(out, [x, W, b, residual], linearBackward(x, W, isTaped(W)));
+}
+
+/** The MLP's nonlinearity. */
+export function activate(x: Tensor, act: Activation): Tensor {
+  const { gpu } = x;
+  const out = Tensor.result(gpu, x.shape, [x], 'hook_post');
+  withDense([x], ([x]) => gpu.launch(activation({ n: x.size, act }, gpu.caps), bindings(x, out)));
+  return taped(out, [x], activateBackward(x, act));
+}
+
+/** SoLU: x · softmax(x) over the last axis. */
+export function softmaxLinearUnit(x: Tensor): Tensor {
+  const { gpu } = x;
+  const cols = x.shape.at(-1)!;
+  const out = Tensor.result(gpu, x.shape, [x], 'hook_mid');
+  withDense([x], ([x]) => gpu.launch(solu({ rows: x.size / cols, cols }, gpu.caps), bindings(x, out)));
+  return taped(out, [x], softmaxLinearUnitBackward(x));
+}
+
+/** Three windows [tokens, head, dHead] of [tokens, 3 · head · dHead]: queries, keys, values, sharing its memory. */
+export function splitHeads(qkv: Tensor, nHeads: number, dHead: number): [q: Tensor, k: Tensor, v: Tensor] {
+  const thirds = qkv.reshape([-1, 3, nHeads, dHead]);
+  return [0, 1, 2].map((i) => thirds.window([null, i])) as [Tensor, Tensor, Tensor];
+}
+
+/** Queries (`part` 0), keys (1) or values (2) from an input of their own for every head: [tokens, head, dModel]. */
+export function headProject(x: Tensor, w: GpuBlock, part: 0 | 1 | 2, dHead: number): Tensor {
+  const { gpu } = x;
+  const [tokens, heads, dModel] = x.shape;
+  const out = Tensor.result(gpu, [tokens, heads, dHead], [x], 'heads');
+  const wCols = w.W_QKV.shape[1];
+  const launch = headInput({ tokens, heads, dModel, dHead, wCols, col0: part * heads * dHead }, gpu.caps);
+  withDense([x, w.W_QKV], ([x, W]) => gpu.launch(launch, bindings(x, W, w.b_QKV, out)));
+  return taped(out, [x, w.W_QKV, w.b_QKV], headProjectBackward(x, w.W_QKV, part, dHead));
+}
+
+/** What each head writes to the residual stream: z [tokens, head, dHead] → [tokens, head, dModel]. */
+export function headResults(z: Tensor, W_O: Tensor): Tensor {
+  const { gpu } = z;
+  const [tokens, heads, dHead] = z.shape;
+  const dModel = W_O.shape[1];
+  const out = Tensor.result(gpu, [tokens, heads, dModel], [z], 'hook_result');
+  withDense([z, W_O], ([z, W]) =>
+    gpu.launch(headResult({ tokens, heads, dHead, dModel }, gpu.caps), bindings(z, W, out)),
+  );
+  return taped(out, [z, W_O], headResultsBackward(z, W_O));
+}
+
+/** Logits: x · W_Uᵀ + b_U, [rows, dVocab]. */
+export function unembed(x: Tensor, W_U: Table, b_U: Tensor | null): Tensor {
+  const { gpu } = x;
+  const inner = W_U.width;
+  const out = Tensor.result(gpu, [x.size / inner, W_U.rows], [x], 'logits');
+  withDense([x], ([x]) => {
+    for (const [start, rows] of rowWindows(gpu, x.size / inner, W_U.rows))
+      for (const { row0, rows: cols, tensor } of W_U.chunks) {
+        const launch = unembedLaunch(
+          { rows, inner, cols, col0: row0, stride: W_U.rows, bias: b_U !== null, half: tensor.half },
+          gpu.caps,
+        );
+        const y = out.binding(start * W_U.rows, rows * W_U.rows);
+        gpu.launch(launch, [x.binding(start * inner, rows * inner), tensor.weights(), ...bindings(b_U), y]);
+      }
+  });
+  const chunks = W_U.chunks.map((c) => c.tensor);
+  return taped(out, [x, b_U, ...chunks], unembedBackward(x, W_U, isTaped(...chunks)));
+}
+
+/** Columns of the unembedding: W [n, dModel] and b [n, 1] of some tokens. */
+export function unembedColumns(
+  ids: Tensor<'u32'>,
+  which: readonly number[],
+  W_U: Table,
+  b_U: Tensor | null,
+): { W: Tensor; b: Tensor | null } {
+  const bias = b_U && { rows: W_U.rows, width: 1, chunks: [{ row0: 0, rows: W_U.rows, tensor: b_U }] };
+  return { W: gatherTable(W_U, ids, which), b: bias && gatherTable(bias, ids, which) };
+}
+
+/** Chosen rows of a [rows, width] tensor. `which`: row numbers. */
+export function pickRows(x: Tensor, which: readonly number[], scope: Scope | null = x.scope): Tensor {
+  const [rows, width] = x.shape;
+  const ids = Tensor.from<'u32'>(x.gpu, Uint32Array.from(which), [which.length], { label: 'rows', scope });
+  const tensor = x.dense();
+  const out = gatherTable({ rows, width, chunks: [{ row0: 0, rows, tensor }] }, ids, which);
+  if (tensor !== x) tensor.dispose();
+  ids.dispose();
+  return out;
+}
+
+const bindings = (...tensors: (GpuArray<DType> | null | undefined)[]): Binding[] =>
+  tensors.flatMap((t) => (t ? [t.binding()] : []));

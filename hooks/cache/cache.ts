@@ -1,0 +1,239 @@
+/** The activations of a run, by name. */
+
+import { HOLDS } from '../../engine/gpu/user-scope.js';
+import type { Tensor } from '../../engine/tensor/tensor.js';
+import type { Tokenizer } from '../../engine/tokens/tokenizer.js';
+import type { Config } from '../../weights/config.js';
+import type { HostTensor } from '../../weights/formats/types.js';
+import { type Argument, checkedMethods, is, optional, signature } from '../input/check.js';
+import { actName, checkName } from '../input/names.js';
+import type { Runnable } from '../run/run.js';
+import { type Rows, takeRow } from '../run/view.js';
+import {
+  accumulatedResid,
+  decomposeResid,
+  fullResidDecomposition,
+  stackActivation,
+  stackHeadResults,
+  stackNeuronResults,
+} from './decompose.js';
+import { LOGIT_ATTRS, type LogitAttrOptions, logitAttrs } from './logit-attrs.js';
+import {
+  type AccumulatedOptions,
+  DECOMPOSITIONS,
+  type DecomposeOptions,
+  type FullOptions,
+  type HeadOptions,
+  type NeuronOptions,
+  resolve,
+  type StreamLayer,
+} from './recipes.js';
+import {
+  APPLY_LN,
+  type ApplyLnOptions,
+  type Decomposition,
+  normalizeStack,
+  normOf,
+  type Stack,
+} from './stack.js';
+
+/** What a cache knows of the model. */
+export interface CacheModel extends Runnable {
+  readonly tokenizer?: Tokenizer | null;
+}
+
+const made = signature('ActivationCache', { model: is.model, rows: is.plainObject });
+
+/** What a run kept: `cache.get('resid_post', -1)`. Holds GPU memory until `dispose()`. */
+export class ActivationCache {
+  readonly config: Config;
+  /** Internal: the model of the run, whose weights the decompositions read. */
+  readonly model: CacheModel;
+  readonly #tensors = new Map<string, Tensor>();
+  readonly #rows: Rows;
+
+  /** Made by `runWithCache`. */
+  constructor(model: CacheModel, rows: Rows, ...more: []) {
+    made(model, rows, ...more);
+    this.model = model;
+    this.config = model.config;
+    this.#rows = rows;
+  }
+
+  /** How many rows the run had. */
+  get batch(): number {
+    return this.#rows.rows.length;
+  }
+
+  /** Number of activations. */
+  get size(): number {
+    return this.#tensors.size;
+  }
+
+  /** Full names, in order of execution. */
+  names(): string[] {
+    return [...this.#tensors.keys()];
+  }
+
+  has(name: string, layer?: number | null, layerType?: string | null): boolean {
+    return this.#tensors.has(this.#resolve(name, layer, layerType));
+  }
+
+  /**
+   * An activation; the cache keeps owning it. [batch, pos, ...], or [tokens, ...] where the rows differ in length.
+   * @param name full name or shorthand: `'blocks.3.attn.hook_pattern'`, `'resid_post'`, `'z'`, `'pattern'`, `'scale'`
+   * @param layer counted from the end when negative
+   * @param layerType for `'scale'` and `'normalized'`: `'ln1'` or `'ln2'`
+   * @throws when it is not a hook point, or was not asked for.
+   */
+  get(name: string, layer?: number | null, layerType?: string | null): Tensor {
+    const full = this.#resolve(name, layer, layerType);
+    const found = this.#tensors.get(full);
+    if (found) return found;
+    checkName(full, this.config);
+    throw new Error(
+      `"${full}" is not in this cache: name it in runWithCache's \`names\`. It holds ${summary(this.names())}`,
+    );
+  }
+
+  /** One row as a cache of its own (views: it needs no memory, and must be disposed of like the whole). */
+  row(i: number): ActivationCache {
+    const row = this.#rows.rows[i];
+    if (!row) throw new Error(`row ${i}: this cache has ${this.batch} rows (0–${this.batch - 1})`);
+    const one = { ...row, start: 0, block: 0 };
+    const out = new ActivationCache(this.model, { ...this.#rows, rows: [one], equal: true });
+    for (const [name, t] of this.#tensors) out.put(name, takeRow(name, t, this.#rows, i).keep());
+    return out;
+  }
+
+  // ---- the residual stream taken apart: decompose.ts; `layer` -1 or none is the stream after all blocks ---------------
+
+  /**
+   * The residual stream as it grows: rows `0_pre`, (`0_mid`,) `1_pre`, … up to the input of block `layer`, at the end `final_post`.
+   * Dispose of it.
+   */
+  accumulatedResid(layer?: StreamLayer, options: AccumulatedOptions = {}): Stack {
+    return accumulatedResid(this, layer, options);
+  }
+
+  /**
+   * The input of block `layer` as a sum: `embed`, `pos_embed`, `0_attn_out`, `0_mlp_out`, … Biases are inside, so that the rows add up
+   * unless `mode` or `inclEmbeds` leave some out.
+   */
+  decomposeResid(layer?: StreamLayer, options: DecomposeOptions = {}): Decomposition {
+    return decomposeResid(this, layer, options);
+  }
+
+  /** What every head before block `layer` adds, `L0H0`, … The rest of the sum: embeddings, MLPs, and b_O. */
+  stackHeadResults(layer?: StreamLayer, options: HeadOptions = {}): Decomposition {
+    return stackHeadResults(this, layer, options);
+  }
+
+  /**
+   * What every neuron before block `layer` adds, `L0N0`, … GPT-2 small has 36,864: take few positions, or directions
+   * (`projectOnto`). The rest of the sum: embeddings, attention, other neurons, and b_out.
+   */
+  stackNeuronResults(layer?: StreamLayer, options: NeuronOptions = {}): Decomposition {
+    return stackNeuronResults(this, layer, options);
+  }
+
+  /** All of it: heads, neurons (or `0_mlp_out`, …), `embed`, `pos_embed`, and `bias`, the sum of b_O (and b_out). It adds up. */
+  fullResidDecomposition(layer?: StreamLayer, options: FullOptions = {}): Decomposition {
+    return fullResidDecomposition(this, layer, options);
+  }
+
+  /** One activation of all blocks before `layer`: [layer, ...], labels `L0`, `L1`, … `layerType` as in `get`. */
+  stackActivation(name: string, layer?: StreamLayer, layerType?: string | null): Stack {
+    return stackActivation(this, name, layer, layerType);
+  }
+
+  /**
+   * A stack [component, ..., dModel], or one component without that axis (`[batch, dModel]` with `pos: -1`), as the layer norm that reads the stream before block `layer` makes it: each row less its
+   * mean, divided by the norm's scale in the run (or, `mode: 'recomputed'`, by the row's own). No gain, no bias.
+   */
+  applyLnToStack(stack: Tensor, layer?: StreamLayer, options: ApplyLnOptions = {}): Tensor {
+    const { l, mlpInput } = resolve('applyLnToStack', this.config, layer, options.mlpInput);
+    return normalizeStack(this, stack, normOf(l, mlpInput, this.config.nLayers), options);
+  }
+
+  /** How much each row of a stack [component, ..., dModel] adds to logits: see `LogitAttrOptions`. [component, ...] */
+  logitAttrs(stack: Tensor, options: LogitAttrOptions): Tensor {
+    return logitAttrs(this, stack, options);
+  }
+
+  /** Everything on the host, by full name: for `saveSafetensors` (Node) or `writeSafetensors`. */
+  async tensors(): Promise<Record<string, HostTensor>> {
+    const out: Record<string, HostTensor> = {};
+    for (const [name, t] of this.#tensors) out[name] = { shape: t.shape, data: await t.data() };
+    return out;
+  }
+
+  /** Gives all memory back. */
+  dispose(): void {
+    for (const t of this.#tensors.values()) t.dispose();
+    this.#tensors.clear();
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+
+  *[Symbol.iterator](): IterableIterator<[string, Tensor]> {
+    yield* this.#tensors;
+  }
+
+  /** Internal: see `scope`. */
+  [HOLDS](): Iterable<Tensor> {
+    return this.#tensors.values();
+  }
+
+  /** Internal: the run hands an activation over. */
+  put(name: string, t: Tensor): void {
+    this.#tensors.get(name)?.dispose();
+    this.#tensors.set(name, t);
+  }
+
+  /** Internal: the layout of its rows. */
+  get layout(): Rows {
+    return this.#rows;
+  }
+
+  #resolve(name: string, layer?: number | null, layerType?: string | null): string {
+    if (name === 'logits') return name; // of a run with gradients
+    const { nLayers } = this.config;
+    if (layer != null && (!Number.isInteger(layer) || layer < -nLayers || layer >= nLayers))
+      throw new Error(
+        `layer ${layer}: this model has ${nLayers} layers (0–${nLayers - 1}, or negative from the end)`,
+      );
+    return actName(name, layer != null && layer < 0 ? layer + nLayers : layer, layerType);
+  }
+}
+
+const named = { name: is.text, layer: optional(is.layer), layerType: optional(is.layerType) };
+const layered = (options: Argument) => ({ layer: optional(is.streamLayer), options });
+checkedMethods(
+  ActivationCache.prototype,
+  {
+    names: {},
+    has: named,
+    get: named,
+    row: { i: is.whole },
+    accumulatedResid: layered(DECOMPOSITIONS.accumulatedResid),
+    decomposeResid: layered(DECOMPOSITIONS.decomposeResid),
+    stackHeadResults: layered(DECOMPOSITIONS.stackHeadResults),
+    stackNeuronResults: layered(DECOMPOSITIONS.stackNeuronResults),
+    fullResidDecomposition: layered(DECOMPOSITIONS.fullResidDecomposition),
+    stackActivation: { ...named, layer: optional(is.streamLayer) },
+    applyLnToStack: { stack: is.tensor, ...layered(APPLY_LN) },
+    logitAttrs: { stack: is.tensor, options: LOGIT_ATTRS },
+    tensors: {},
+    dispose: {},
+    put: null,
+  },
+  'cache.',
+);
+
+const summary = (names: string[]): string =>
+  names.length <= 6
+    ? names.join(', ') || 'nothing'
+    : `${names.slice(0, 5).join(', ')}, … (${names.length} in all)`;

@@ -1,0 +1,52 @@
+/**
+ * Weights of a pattern on keys behind the query. The model masks them, but a pattern that somebody sets may have them, and they
+ * count, as in TransformerLens: the query then reads later positions. (Scores are masked again after a hook.) Here is told which
+ * interventions and runs may have such weights; the planner lets their queries see the whole row.
+ */
+
+import type { ReadSource } from '../sweep/base.js';
+import type { Edit } from './edits.js';
+import type { Intervention, Value } from './interventions.js';
+
+/** Does an edit weigh keys behind its query? */
+export const weighsLater = ({ geometry, pos, start, width }: Edit): boolean =>
+  isWeights(geometry.name) && start + width > pos + 1;
+
+/** Is it the hook point of attention patterns? */
+export const isWeights = (name: string): boolean => /(^|[._])pattern$/.test(name);
+
+/**
+ * May interventions put weight on later keys? What keeps zeros zero (zero, scale, values of runs without such weights) does not.
+ * @param open runs whose patterns may have such weights
+ */
+export const opensPatterns = (list: readonly Intervention[], open: ReadonlySet<string>): boolean =>
+  list.some((i) => typeof i?.at === 'string' && isWeights(i.at) && values(i).some((v) => isOpen(v, open)));
+
+/** The runs whose patterns may have weight on later keys, the base run as `base`. Caches may hold anything. */
+export function openRuns(base: readonly Intervention[], sources: readonly ReadSource[]): Set<string> {
+  const lists = new Map([['base', base]]);
+  const open = new Set<string>();
+  for (const s of sources) {
+    if (s.kind === 'cache') open.add(s.name);
+    else lists.set(s.name, s.kind === 'forks' ? s.counterfactuals.flat() : s.interventions);
+  }
+  for (let before = -1; before !== open.size; ) {
+    before = open.size;
+    for (const [name, list] of lists) if (opensPatterns(list, open)) open.add(name);
+  }
+  return open;
+}
+
+function values({ set, add, mean, interpolate, freeze }: Intervention): Value[] {
+  const own = [set, add, interpolate?.to].filter((v): v is Value => v !== undefined);
+  if (freeze) return [{ from: 'base' }];
+  if (mean === undefined) return own;
+  return [typeof mean === 'string' ? { mean } : mean];
+}
+
+function isOpen(value: Value, open: ReadonlySet<string>): boolean {
+  if (typeof value === 'number') return value !== 0;
+  if (typeof value !== 'object' || value === null) return false;
+  if ('from' in value) return open.has(value.from);
+  return 'mean' in value && typeof value.mean === 'string' ? open.has(value.mean) : true;
+}

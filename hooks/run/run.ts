@@ -1,0 +1,200 @@
+/** One run of the model: packs the rows, taps the pass, frees what nobody kept. */
+
+import type { Gpu } from '../../engine/gpu/gpu.js';
+import { Scope } from '../../engine/gpu/storage.js';
+import { axesOf, withLast } from '../../engine/tensor/axes.js';
+import { showShape } from '../../engine/tensor/shape.js';
+import type { Tape } from '../../engine/tensor/tape.js';
+import type { Tensor } from '../../engine/tensor/tensor.js';
+import { type Batch, packBatch, type RowInput } from '../../engine/transformer/batch.js';
+import { gpt2 } from '../../engine/transformer/gpt2.js';
+import type { KvStore } from '../../engine/transformer/kv.js';
+import { pickRows, unembed } from '../../engine/transformer/ops.js';
+import { noTap, type Tap } from '../../engine/transformer/tap.js';
+import type { WeightTensors } from '../../engine/transformer/weights.js';
+import type { Config } from '../../weights/config.js';
+import type { LayerRange } from '../input/input.js';
+import { hookNames, layerOf, matchNames, type NameFilter } from '../input/names.js';
+import { type Hook, type HookEntry, HookTap } from './tap.js';
+import { asRows } from './view.js';
+import { WatchTap } from './watch-tap.js';
+
+/** What a run needs of a model. */
+export interface Runnable {
+  readonly gpu: Gpu;
+  readonly config: Config;
+  readonly gpuWeights: WeightTensors;
+}
+
+/** What to run, from where to where, and who looks on. */
+export interface RunPlan {
+  readonly inputs: readonly RowInput[];
+  /** Start from this residual stream [batch, pos, dModel] instead of the tokens. */
+  readonly residual?: Tensor | null;
+  readonly layers?: LayerRange;
+  readonly hooks?: readonly HookEntry[];
+  /** Names to capture, and who gets them. */
+  readonly capture?: { names: NameFilter | undefined; put: (name: string, t: Tensor, batch: Batch) => void };
+  /** Where the rows' keys and values are kept (at the `slots` of the inputs). */
+  readonly keepIn?: KvStore;
+  /** Records the run for gradients at what is captured, and at these names. */
+  readonly watch?: { tape: Tape; names: readonly string[] };
+}
+
+/** What is left when the blocks are through. */
+export interface Ended {
+  /** The residual stream when the run stops early, else the normalised input of the unembedding: [tokens, dModel]. */
+  readonly x: Tensor;
+  readonly batch: Batch;
+  readonly stopped: boolean;
+}
+
+/**
+ * Runs the plan, and hands what comes out of the last block to `end`, whose tensors are freed afterwards but for
+ * those it calls `keep()` on.
+ */
+export async function run<T>(
+  model: Runnable,
+  plan: RunPlan,
+  end: (ended: Ended, scope: Scope) => T | Promise<T>,
+): Promise<T> {
+  const { gpu, config, gpuWeights: weights } = model;
+  const { inputs, residual = null, layers = everything, hooks = [], capture, keepIn, watch } = plan;
+  const room = gpu.makeRoom();
+  if (room) await room;
+  const wanted = plannedNames(config, layers, hooks, capture);
+  const scope = new Scope();
+  try {
+    const batch = packBatch(gpu, config, inputs, scope, keepIn);
+    const seen = { rows: batch.rows, equal: batch.equal, nHeads: config.nHeads };
+    let tap: Tap =
+      wanted.hooks.size || wanted.capture.size
+        ? new HookTap(seen, scope, wanted.hooks, wanted.capture, (name, t) => capture!.put(name, t, batch))
+        : noTap;
+    if (watch) tap = new WatchTap(tap, watch.tape, new Set([...wanted.capture, ...watch.names]));
+    const start = residual && packed(residual, config, scope);
+    const x = await gpt2({ config, weights, batch, tap }, { ...layers, residual: start });
+    return await end({ x, batch, stopped: layers.to !== null }, scope);
+  } finally {
+    scope.close();
+  }
+}
+
+/** Logits [batch, pos, dVocab] ([tokens, dVocab] where rows differ in length), or the residual when the run stops early. */
+export function runToLogits(model: Runnable, plan: RunPlan): Promise<Tensor> {
+  return run(model, plan, ({ x, batch, stopped }) => {
+    const out = stopped ? x : unembed(x, model.gpuWeights.W_U, model.gpuWeights.b_U);
+    if (!stopped) out.storage.guarded = 'logits';
+    const shown = asRows(out, [stopped ? 'd_model' : 'd_vocab'], batch);
+    return shown.alias(null, stopped ? 'residual stream' : 'logits');
+  });
+}
+
+/** Logits of the last position of every row: [rows, dVocab]. */
+export function runToLastLogits(model: Runnable, plan: RunPlan): Promise<Tensor> {
+  return run(model, plan, ({ x, batch }) => {
+    const last = pickRows(
+      x,
+      batch.rows.map((r) => r.start + r.length - 1),
+    );
+    const logits = unembed(last, model.gpuWeights.W_U, model.gpuWeights.b_U);
+    logits.named = axesOf(['batch', 'd_vocab']);
+    return logits.keep();
+  });
+}
+
+/** Final norm and unembedding of a residual stream [..., dModel]: [..., dVocab]. */
+export function logitsOfResidual({ config, gpuWeights: w }: Runnable, residual: Tensor): Tensor {
+  if (residual.shape.at(-1) !== config.dModel)
+    throw new Error(
+      `a residual stream has shape [..., ${config.dModel}], this one ${showShape(residual.shape)}`,
+    );
+  const scope = new Scope();
+  try {
+    const x = packed(residual, config, scope);
+    const logits = unembed(w.lnFinal?.apply(x) ?? x, w.W_U, w.b_U).reshape([
+      ...residual.shape.slice(0, -1),
+      config.dVocabOut,
+    ]);
+    logits.storage.guarded = 'logits';
+    logits.named = withLast(residual.named, 'd_vocab');
+    return logits.alias(null, 'logits');
+  } finally {
+    scope.close();
+  }
+}
+
+/** A residual stream of the user's as [tokens, dModel] without names, for the time of a run. */
+function packed(residual: Tensor, { dModel }: Config, scope: Scope): Tensor {
+  const own = residual.alias(scope).renamed(null);
+  return own.reshape([-1, dModel]);
+}
+
+/** All blocks, and the last layer norm. */
+const everything: LayerRange = { from: 0, to: null };
+
+/** Which hooks go where, checked before anything runs. @throws when a filter names nothing, or nothing that is reached. */
+function plannedNames(
+  config: Config,
+  layers: LayerRange,
+  hooks: readonly HookEntry[],
+  capture: RunPlan['capture'],
+) {
+  let captured: string[] = [];
+  if (capture?.names === undefined) {
+    if (capture)
+      captured = hookNames(config, { onDemand: false }).filter((n) => isReached(n, layers, config));
+  } else {
+    const names = matchNames(capture.names, config);
+    captured = reached(names, layers, config, `names ${show(capture.names)}`);
+  }
+  return { hooks: hooksByName(config, hooks, layers), capture: new Set(captured) };
+}
+
+/**
+ * The hooks of each hook point, in their order.
+ * @param what for messages
+ * @throws when an entry is none, or names nothing that the run reaches.
+ */
+export function hooksByName(
+  config: Config,
+  hooks: readonly HookEntry[],
+  layers = everything,
+  what = 'hooks',
+): Map<string, Hook[]> {
+  const byName = new Map<string, Hook[]>();
+  for (const entry of hooks) {
+    if (!Array.isArray(entry) || typeof entry[1] !== 'function')
+      throw new Error(`${what}: a list of [hook point, function] pairs is needed`);
+    const [filter, hook] = entry as HookEntry;
+    for (const name of reached(matchNames(filter, config), layers, config, `hook ${show(filter)}`)) {
+      const list = byName.get(name);
+      if (list) list.push(hook);
+      else byName.set(name, [hook]);
+    }
+  }
+  return byName;
+}
+
+/** Those names that a run comes by. @throws when it comes by none. */
+function reached(names: string[], layers: LayerRange, config: Config, what: string): string[] {
+  const live = names.filter((n) => isReached(n, layers, config));
+  if (!live.length)
+    throw new Error(
+      `${what}: ${names.length > 1 ? 'none of these is' : 'not'} reached by this run, which goes from layer ${layers.from} to ${layers.to === null ? 'the logits' : `before layer ${layers.to}`}`,
+    );
+  return live;
+}
+
+function isReached(name: string, { from, to }: LayerRange, { nLayers }: Config): boolean {
+  const layer = layerOf(name);
+  if (layer !== null) return layer >= from && layer < (to ?? nLayers);
+  return name.startsWith('ln_final') ? to === null : from === 0;
+}
+
+const show = (filter: NameFilter): string =>
+  typeof filter === 'string'
+    ? `"${filter}"`
+    : Array.isArray(filter)
+      ? `[${filter.map(String).join(', ')}]`
+      : String(filter);

@@ -1,0 +1,164 @@
+/** The tap of one run: calls the user's hooks and fills the cache. Nothing of it outlives the run. */
+
+import type { Gpu } from '../../engine/gpu/gpu.js';
+import { Scope } from '../../engine/gpu/storage.js';
+import { type NestedNumbers, numbersOf } from '../../engine/numbers.js';
+import { sameShape, showShape } from '../../engine/tensor/shape.js';
+import { Tensor } from '../../engine/tensor/tensor.js';
+import type { Row } from '../../engine/transformer/batch.js';
+import type { Tap } from '../../engine/transformer/tap.js';
+import { layerOf, type NameFilter } from '../input/names.js';
+import { pack, present, putRow, type Rows, takeRow } from './view.js';
+
+/** What a hook is told besides the activation. */
+export interface HookContext {
+  /** Full name of the hook point. */
+  readonly name: string;
+  /** Layer, or null outside the blocks. */
+  readonly layer: number | null;
+  /** The rows of the batch: where each starts in a ragged activation, its length and first position. */
+  readonly rows: readonly Row[];
+  /**
+   * Uploads numbers; without a shape, that of their lists. The tensor is freed with the others of the hook; `model.tensor`
+   * makes one that you dispose of.
+   */
+  tensor(data: NestedNumbers, shape?: readonly number[]): Tensor;
+  /** Row i of the activation, [1, pos, ...] or [1, head, query, key], whether the rows are equal or ragged. */
+  row(t: Tensor, i: number): Tensor;
+  /** A copy of the activation with row i replaced. */
+  setRow(t: Tensor, i: number, value: Tensor): Tensor;
+}
+
+/**
+ * Called with an activation, synchronously or not. A tensor of the same shape replaces it; nothing leaves it as it
+ * is. Tensors made inside a hook are freed when it returns, unless `keep()` is called on them. A hook that makes a tensor of
+ * the activation's shape and neither reads, keeps nor returns it is an error: operations change nothing in place.
+ */
+export type Hook = (activation: Tensor, hook: HookContext) => HookResult | Promise<HookResult>;
+
+/** What a hook returns. */
+// biome-ignore lint/suspicious/noConfusingVoidType: a hook that only looks returns nothing
+type HookResult = Tensor | void;
+
+/** A hook and the points it is called at. */
+export type HookEntry = readonly [points: NameFilter, hook: Hook];
+
+/** Calls hooks and captures activations of one run. */
+export class HookTap implements Tap {
+  readonly #hooks: ReadonlyMap<string, readonly Hook[]>;
+  readonly #capture: ReadonlySet<string>;
+  readonly #onCapture: (name: string, t: Tensor) => void;
+  readonly #rows: Rows;
+  readonly #scope: Scope;
+
+  /** `scope` is the run's; `capture` names what `onCapture` is given (it owns those tensors). */
+  constructor(
+    rows: Rows,
+    scope: Scope,
+    hooks: ReadonlyMap<string, readonly Hook[]>,
+    capture: ReadonlySet<string> = new Set(),
+    onCapture: (name: string, t: Tensor) => void = () => {},
+  ) {
+    this.#rows = rows;
+    this.#scope = scope;
+    this.#hooks = hooks;
+    this.#capture = capture;
+    this.#onCapture = onCapture;
+  }
+
+  wants(...names: string[]): boolean {
+    return names.some((n) => this.#hooks.has(n) || this.#capture.has(n));
+  }
+
+  at(name: string, t: Tensor): Tensor | Promise<Tensor> {
+    const hooks = this.#hooks.get(name);
+    if (hooks) return this.#call(name, t, hooks);
+    if (this.#capture.has(name)) this.#handOver(name, t);
+    return t;
+  }
+
+  async #call(name: string, t: Tensor, hooks: readonly Hook[]): Promise<Tensor> {
+    let seen = t;
+    for (const hook of hooks) seen = (await this.#callOne(name, seen, hook, t.scope ?? this.#scope)) ?? seen;
+    if (this.#capture.has(name)) this.#handOver(name, seen);
+    return seen;
+  }
+
+  async #callOne(name: string, t: Tensor, hook: Hook, owner: Scope): Promise<Tensor | null> {
+    const scope = new Scope();
+    const shown = this.#show(name, t);
+    scope.add(shown);
+    try {
+      const result = await hook(shown, this.#context(name, t.gpu, scope));
+      if (result === undefined || result === null || result === shown) {
+        checkNothingLost(name, shown, scope);
+        return null;
+      }
+      checkResult(name, result, shown);
+      const packed = pack(name, result, this.#rows);
+      const owned = packed.alias(owner, name);
+      if (packed !== result) packed.dispose();
+      return owned;
+    } finally {
+      scope.close();
+    }
+  }
+
+  #handOver(name: string, t: Tensor): void {
+    const seen = this.#show(name, t);
+    const shown = seen.detach();
+    seen.dispose();
+    try {
+      this.#onCapture(name, shown);
+    } catch (e) {
+      shown.dispose();
+      throw e;
+    }
+  }
+
+  /** A handle of its own on what the user sees. */
+  #show(name: string, t: Tensor): Tensor {
+    const view = present(name, t, this.#rows);
+    const shown = view.alias(null, name);
+    if (view !== t) view.dispose();
+    return shown;
+  }
+
+  #context(name: string, gpu: Gpu, scope: Scope): HookContext {
+    return {
+      name,
+      layer: layerOf(name),
+      rows: this.#rows.rows,
+      tensor: (data, shape) => {
+        const { values, shape: own } = numbersOf(data, `hook "${name}": tensor`);
+        return Tensor.from(gpu, values, shape ?? own, { label: name, scope });
+      },
+      row: (t, i) => takeRow(name, t, this.#rows, i),
+      setRow: (t, i, value) => putRow(name, t, this.#rows, i, value),
+    };
+  }
+}
+
+/** @throws when the hook made an activation out of its own and then forgot it: nothing read, kept, or went on from it. */
+function checkNothingLost(name: string, shown: Tensor, scope: Scope): void {
+  const isLost = (t: unknown) =>
+    t instanceof Tensor && t.storage.unread && t.storage !== shown.storage && sameShape(t.shape, shown.shape);
+  if (scope.some(isLost))
+    throw new Error(
+      `hook "${name}" made a tensor ${showShape(shown.shape)} from the activation, and neither read nor returned it: return the tensor that is to take the activation's place, (x) => x.mul(0); keep() saves one for later`,
+    );
+}
+
+function checkResult(name: string, result: unknown, shown: Tensor): asserts result is Tensor {
+  if (!(result instanceof Tensor))
+    throw new Error(
+      `hook "${name}" returned ${typeof result}: a hook returns a Tensor of the same shape, or nothing`,
+    );
+  if (result.disposed) throw new Error(`hook "${name}" returned a tensor that was disposed of`);
+  if (result.dtype !== 'f32')
+    throw new Error(`hook "${name}" returned a ${result.dtype} tensor: f32 is needed`);
+  if (!sameShape(result.shape, shown.shape))
+    throw new Error(
+      `hook "${name}" returned shape ${showShape(result.shape)}: ${showShape(shown.shape)} is needed`,
+    );
+}

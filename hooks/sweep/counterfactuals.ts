@@ -1,0 +1,329 @@
+/**
+ * Many counterfactuals in about one run: plans them, runs what they rest on, walks the layers once a chunk, and reads
+ * one number a prompt.
+ */
+
+import { pickRows } from '../../engine/transformer/ops.js';
+import { ActivationCache } from '../cache/cache.js';
+import { describeIntervention, interventionsText } from '../interventions/describe.js';
+import { checkNorms, type Edit, editsOf } from '../interventions/edits.js';
+import type { Base, Counterfactual } from '../interventions/interventions.js';
+import { type Metric, mean, type PreparedMetric, perPrompt } from '../run/metric.js';
+import { metricValues } from '../run/metric-values.js';
+import { remarksOn } from '../run/readout.js';
+import type { HookedTransformer } from '../transformer/model.js';
+import { tokensThatFit } from './budget.js';
+import { joins } from './fork-run.js';
+import { chunksInTurn, type Fork, planFork, tokensIn } from './plan.js';
+import {
+  checkRuns,
+  type RecordContent,
+  type RecordStore,
+  recordHeader,
+  recordLine,
+  resumeRecord,
+  sha256,
+} from './record.js';
+import { Runs } from './runs.js';
+import type { SweepOptions } from './sweep-options.js';
+import { type Span, walk } from './walk.js';
+
+export type { SweepOptions } from './sweep-options.js';
+
+/** The metric of the runs that a sweep rests on, one value a prompt. */
+export interface RunValues {
+  readonly base: readonly number[];
+  /** Of the sources that have prompts of the same lengths as the base. */
+  readonly sources: Readonly<Record<string, readonly number[]>>;
+  /** What is odd about the answers in the run that should give them; left out where nothing is. */
+  readonly remarks?: readonly string[];
+}
+
+/** One counterfactual's result. */
+export interface SweepCell {
+  /** In the list. */
+  readonly index: number;
+  /** Mean of the metric over the prompts. */
+  readonly value: number;
+  /** The metric of each prompt. */
+  readonly prompts: readonly number[];
+  readonly runs: RunValues;
+}
+
+/** What a sweep did. */
+export interface SweepWork {
+  /** One token through one block once; sources that are counterfactuals themselves count, too. */
+  readonly tokenLayers: number;
+  /** What a loop of whole forward passes would count. The base and source runs are in neither. */
+  readonly naiveTokenLayers: number;
+  readonly dispatches: number;
+  /** The most GPU memory that was held beyond what was there before. */
+  readonly bytes: number;
+  readonly chunks: number;
+  readonly ms: number;
+}
+
+/** Everything a sweep gives. */
+export interface SweepResult extends RunValues {
+  /** Per counterfactual one value a prompt; null: a cell of another shard. */
+  readonly cells: readonly (readonly number[] | null)[];
+  /** Counterfactuals that cannot differ from the base where the metric reads. */
+  readonly unchanged: readonly { readonly index: number; readonly reason: string }[];
+  /** Tokens of the base run. */
+  readonly tokens: readonly (readonly number[])[];
+  readonly work: SweepWork;
+}
+
+/** What is known of a sweep before it runs. */
+export type PlannedSweep = Pick<SweepResult, 'tokens' | 'unchanged'>;
+
+/** What a method adds to the options of a sweep. */
+export interface CellOptions extends SweepOptions {
+  /** The source whose answers the metric is about: `remarks` are of it. */
+  readonly answerOf?: string | null;
+  /** What the record tells besides, as plain data: all it takes to show the cells without the model. */
+  readonly about?: (plan: PlannedSweep) => Record<string, unknown>;
+}
+
+/** Yields cells as they are done, those of one chunk together; returns everything. */
+export async function* sweepCells(
+  model: HookedTransformer,
+  base: Base,
+  list: readonly Counterfactual[],
+  metric: Metric,
+  options: CellOptions = {},
+): AsyncGenerator<SweepCell, SweepResult> {
+  const { onProgress, signal, record, shard } = options;
+  checkOptions(list, metric, options);
+  signal?.throwIfAborted();
+  const { gpu } = model;
+  const { nLayers } = model.config;
+  const started = performance.now();
+  const dispatches = gpu.stats.dispatches;
+  const held = gpu.memory().bytes;
+  let bytes = 0;
+  const weigh = () => {
+    bytes = Math.max(bytes, gpu.memory().bytes - held);
+  };
+
+  const runs = new Runs(model, base, metric.reads);
+  let prepared: PreparedMetric | null = null;
+  try {
+    const { forks, unchanged } = plan(runs, list, metric.reads, nLayers);
+    const mine = (cell: number) => !shard || cell % shard.of === shard.index;
+    const more = options.about?.({ tokens: runs.rows, unchanged });
+    const { cells: done, ...recorded } = await openRecord(record, model, base, list, metric, runs, more);
+    const wanted = forks.filter((f) => mine(f.cell) && !done.has(f.cell));
+    for (const fork of wanted) runs.need(fork.edits);
+    runs.plan(new Set(wanted.flatMap(joins)));
+    const context = { model, rows: runs.rows, reads: runs.reads, final: (run: string) => runs.final(run) };
+    prepared = await metric.prepare(context);
+    signal?.throwIfAborted();
+    await runs.start({ signal });
+    weigh();
+
+    const evaluate = async (name: string) =>
+      Array.from(
+        (await metricValues(
+          prepared!,
+          await runs.final(name),
+          runs.reads,
+          () => `run "${name}"`,
+        )) as Float32Array,
+      );
+    const baseReads = await evaluate('base');
+    const sources: Record<string, number[]> = {};
+    for (const name of runs.sources)
+      if (runs.comparable(name))
+        sources[name] = perPrompt(runs.reads, await evaluate(name), runs.rows.length);
+    const values: RunValues = {
+      base: perPrompt(runs.reads, baseReads, runs.rows.length),
+      sources,
+      ...(await remarksOn(prepared, runs, options.answerOf)),
+    };
+    if (recorded.runs) checkRuns(values, recorded.runs, 'the record');
+    else await record?.append([recordLine({ runs: values })]);
+
+    const cells: (readonly number[] | null)[] = list.map((_, i) => done.get(i) ?? null);
+    const give = (index: number, prompts: readonly number[]): SweepCell => {
+      cells[index] = prompts;
+      return { index, value: mean(prompts), prompts, runs: values };
+    };
+    for (const [index, prompts] of done) yield give(index, prompts);
+    const left = new Map<number, number>();
+    for (const { cell } of wanted) left.set(cell, (left.get(cell) ?? 0) + 1);
+    const idle = [...list.keys()].filter((index) => mine(index) && !left.has(index) && !done.has(index));
+    const save = async (cells: readonly { index: number; prompts: readonly number[] }[]) => {
+      if (cells.length)
+        await record?.append(cells.map(({ index, prompts }) => recordLine({ index, value: prompts })));
+    };
+    await save(idle.map((index) => ({ index, prompts: values.base })));
+    for (const index of idle) yield give(index, values.base);
+
+    const total = layerTokens(wanted, nLayers).reduce((a, b) => a + b, 0);
+    const readsOfCell = new Map<number, number[]>();
+    const at = new Map(runs.reads.map(({ row, pos }, i) => [row * 2 ** 20 + pos, i]));
+    let progress = 0;
+    let chunks = 0;
+    const maxTokens = options.maxTokens ?? tokensThatFit(model, wanted);
+    for (const chunk of chunksInTurn(wanted, maxTokens, options.rank)) {
+      chunks++;
+      const layers = layerTokens(chunk, nLayers);
+      const onLayer = (l: number) => {
+        weigh();
+        onProgress?.((progress += layers[l]), total);
+      };
+      const finished: SweepCell[] = [];
+      await walk(model, runs, chunk, { reads: metric.reads, signal, onLayer }, async (x, spans) => {
+        const { reads, rows } = readsIn(spans, at);
+        const picked = rows.length === x!.shape[0] ? x! : pickRows(x!, rows);
+        const got = await metricValues(
+          prepared!,
+          picked,
+          reads.map(({ row, pos }) => ({ row, pos })),
+          (i) => `counterfactual ${reads[i].cell} (${describeIntervention(list[reads[i].cell])})`,
+        );
+        reads.forEach(({ cell, row, pos }, i) => {
+          const all = readsOfCell.get(cell) ?? [...baseReads];
+          all[at.get(row * 2 ** 20 + pos)!] = got[i];
+          readsOfCell.set(cell, all);
+        });
+        for (const { cell } of chunk) {
+          left.set(cell, left.get(cell)! - 1);
+          if (left.get(cell)) continue;
+          finished.push(
+            give(cell, perPrompt(runs.reads, readsOfCell.get(cell) ?? baseReads, runs.rows.length)),
+          );
+          readsOfCell.delete(cell);
+        }
+      });
+      await save(finished);
+      yield* finished;
+    }
+    const work = {
+      tokenLayers: total + runs.tokenLayers,
+      naiveTokenLayers:
+        list.filter((_, i) => mine(i)).length * nLayers * runs.rows.reduce((n, r) => n + r.length, 0),
+      dispatches: gpu.stats.dispatches - dispatches,
+      bytes,
+      chunks,
+      ms: performance.now() - started,
+    };
+    return { cells, ...values, unchanged, tokens: runs.rows, work };
+  } finally {
+    prepared?.dispose?.();
+    runs.dispose();
+  }
+}
+
+/** Checks all counterfactuals, and turns them into forks. */
+function plan(runs: Runs, list: readonly Counterfactual[], reads: 'last' | 'all', nLayers: number) {
+  const forks: Fork[] = [];
+  const unchanged: { index: number; reason: string }[] = [];
+  const { lengths } = runs.setting.base;
+  const baseEdits = lengths.map((_, row) => runs.baseEdits(row));
+  const bidirectional = runs.setting.config.attentionDir === 'bidirectional';
+  list.forEach((counterfactual, cell) => {
+    const byRow: Edit[][] = lengths.map(() => []);
+    const what = list.length > 1 ? `counterfactual ${cell}` : 'counterfactual';
+    const edits = editsOf(counterfactual, runs.setting, what);
+    checkNorms([...baseEdits.flat(), ...edits], `${what} of a changed base run`);
+    for (const e of edits) byRow[e.row].push(e);
+    const before = forks.length;
+    lengths.forEach((length, row) => {
+      // What follows the last read is never run, unless it is seen by what is before.
+      const end = reads === 'all' && !bidirectional ? length - 1 : length;
+      const setting = {
+        nLayers,
+        length: end,
+        tokens: length,
+        reads,
+        baseEdits: baseEdits[row],
+        bidirectional,
+        idle: runs.idle,
+      };
+      const fork = planFork(cell, row, byRow[row], setting);
+      if (fork) forks.push(fork);
+    });
+    if (forks.length > before) return;
+    const idle = edits.every((e) => runs.idle(e));
+    const reason = !edits.length
+      ? 'it changes nothing'
+      : idle
+        ? 'the values are those that the base run has there anyway'
+        : 'the positions it changes cannot reach the logits that the metric reads';
+    unchanged.push({ index: cell, reason: `${describeIntervention(counterfactual)}: ${reason}` });
+  });
+  return { forks, unchanged };
+}
+
+/** What the record already has; writes its first line if it is new. @throws when it is of another sweep. */
+async function openRecord(
+  record: RecordStore | undefined,
+  model: HookedTransformer,
+  base: Base,
+  list: readonly Counterfactual[],
+  metric: Metric,
+  runs: Runs,
+  more: Record<string, unknown> = {},
+): Promise<Pick<RecordContent, 'cells' | 'runs'>> {
+  if (!record) return { cells: new Map(), runs: null };
+  const { config, hash } = model;
+  const about = {
+    model: config.name,
+    metric: metric.name,
+    tokens: runs.rows,
+    labels: list.map((c) => describeIntervention(c)),
+  };
+  const changed = typeof base === 'object' && 'input' in base ? { ...base, input: null } : null;
+  const sources = Object.entries(changed?.sources ?? {}).map(([name, source]) =>
+    source instanceof ActivationCache ? name : [name, source],
+  );
+  const given = await interventionsText([list, { ...changed, sources }]);
+  const text = JSON.stringify([config, hash, metric.reads, about]) + given;
+  const fingerprint = await sha256(text);
+  return resumeRecord(record, recordHeader(fingerprint, list.length, { ...about, ...more }));
+}
+
+/** Rows of a walk's result that the metric reads. */
+function readsIn(spans: readonly Span[], at: ReadonlyMap<number, number>) {
+  const reads: { cell: number; row: number; pos: number }[] = [];
+  const rows: number[] = [];
+  let start = 0;
+  for (const { fork, lo, hi } of spans)
+    for (let pos = lo; pos < hi; pos++, start++)
+      if (at.has(fork.row * 2 ** 20 + pos)) {
+        reads.push({ cell: fork.cell, row: fork.row, pos });
+        rows.push(start);
+      }
+  return { reads, rows };
+}
+
+/** Token-layers of forks, by layer. */
+const layerTokens = (forks: readonly Fork[], nLayers: number): number[] =>
+  Array.from({ length: nLayers }, (_, l) => forks.reduce((n, f) => n + tokensIn(f, l), 0));
+
+function checkOptions(
+  list: readonly Counterfactual[],
+  metric: Metric,
+  { shard, maxTokens }: SweepOptions,
+): void {
+  if (!Array.isArray(list) || !list.length)
+    throw new Error(
+      `counterfactuals: ${Array.isArray(list) ? 'the list is empty' : `the list is ${typeof list}`}: [[{ at, pos, set }], …] is needed, each entry a list of interventions`,
+    );
+  if (typeof metric?.prepare !== 'function')
+    throw new Error('metric: one like logitDiff(" Mary", " John") is needed');
+  if (
+    shard &&
+    !(
+      Number.isInteger(shard.of) &&
+      Number.isInteger(shard.index) &&
+      shard.index >= 0 &&
+      shard.index < shard.of
+    )
+  )
+    throw new Error(`shard ${shard.index} of ${shard.of}: the index counts from 0 to ${shard.of - 1}`);
+  if (maxTokens !== undefined && !(maxTokens >= 1))
+    throw new Error(`maxTokens ${maxTokens}: a positive number is needed`);
+}

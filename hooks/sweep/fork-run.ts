@@ -1,0 +1,161 @@
+/** A source that is a list of counterfactuals: what they have where they have left the base. */
+
+import type { Tensor } from '../../engine/tensor/tensor.js';
+import type { Config } from '../../weights/config.js';
+import { geometryOf, halfIndex } from '../input/geometry.js';
+import type { Located } from '../interventions/apply.js';
+import { checkNorms, type Edit, editsOf } from '../interventions/edits.js';
+import type { Counterfactual } from '../interventions/interventions.js';
+import type { Place, Setting } from '../interventions/places.js';
+import { elementOf, type Rows } from '../run/view.js';
+import type { HookedTransformer } from '../transformer/model.js';
+import { tokensThatFit } from './budget.js';
+import { chunkForks, type Fork, planFork, tokensIn } from './plan.js';
+import { type Ground, walk } from './walk.js';
+
+type RunPlace = Place & { kind: 'run' };
+
+/** What forks need of the base run. */
+export interface ForkBase extends Ground {
+  baseEdits(row: number): Edit[];
+  idle(edit: Edit): boolean;
+}
+
+/** Counterfactuals that are run for their activations. */
+export class ForkRun {
+  readonly kind = 'forks';
+  readonly name: string;
+  readonly #base: ForkBase;
+  #config!: Config;
+  #forks = new Map<string, Fork>();
+  #all: Edit[] = [];
+  ran = false;
+  #whole = false;
+  #plan: (whole: boolean) => void = () => {};
+  /** Token-layers that its run took. */
+  tokenLayers = 0;
+  /** Per hook point and fork: the activation it is in, and the fork's row of the batch. */
+  readonly #kept = new Map<string, Map<Fork, { tensor: Tensor; rows: Rows; row: number }>>();
+  readonly #tensors: Tensor[] = [];
+
+  constructor(name: string, base: ForkBase) {
+    this.name = name;
+    this.#base = base;
+  }
+
+  /** Everything its counterfactuals change. */
+  get edits(): readonly Edit[] {
+    return this.#all;
+  }
+
+  /** Halves at which its forks join. */
+  get stages(): ReadonlySet<number> {
+    return new Set([...this.#forks.values()].flatMap((f) => joins(f)));
+  }
+
+  /** @throws when an intervention is wrong. */
+  plan(list: readonly Counterfactual[], setting: Setting): void {
+    this.#plan = (whole) => this.#planned(list, setting, whole);
+    this.#plan(false);
+  }
+
+  /** Its patterns are read on keys behind the query: its forks own the rest of their rows. */
+  keepWhole(): void {
+    if (this.#whole) return;
+    this.#whole = true;
+    this.#plan(true);
+  }
+
+  #planned(list: readonly Counterfactual[], setting: Setting, whole: boolean): void {
+    this.#config = setting.config;
+    this.#forks.clear();
+    this.#all = [];
+    const { nLayers, attentionDir } = setting.config;
+    const bidirectional = attentionDir === 'bidirectional';
+    const ofBase = setting.base.lengths.flatMap((_, row) => this.#base.baseEdits(row));
+    list.forEach((counterfactual, cell) => {
+      const what = `source "${this.name}", counterfactual ${cell}`;
+      const edits = editsOf(counterfactual, setting, what);
+      checkNorms([...ofBase, ...edits], `${what} of a changed base run`);
+      setting.base.lengths.forEach((length, row) => {
+        const own = edits.filter((e) => e.row === row);
+        const baseEdits = this.#base.baseEdits(row);
+        const { idle } = this.#base;
+        const fork = planFork(cell, row, own, {
+          nLayers,
+          length,
+          tokens: length,
+          reads: 'all',
+          baseEdits,
+          bidirectional,
+          idle,
+          whole,
+        });
+        if (!fork) return;
+        this.#forks.set(`${cell},${row}`, fork);
+        this.#all.push(...fork.edits);
+      });
+    });
+  }
+
+  /** Does its run differ from the base's there? */
+  owns({ name, cell, row, pos }: RunPlace): boolean {
+    const fork = this.#forks.get(`${cell},${row}`);
+    if (!fork) return false;
+    const half = halfIndex(geometryOf(name, this.#config), this.#config.nLayers);
+    const later = half + (name.endsWith('.hook_resid_post') ? 1 : 0);
+    return [half, later].some((h) => pos >= fork.lo[h] && pos < fork.hi[h]);
+  }
+
+  /** Runs, and keeps the named hook points. */
+  async run(model: HookedTransformer, names: readonly string[], signal?: AbortSignal): Promise<void> {
+    const forks = [...this.#forks.values()];
+    const { config } = model;
+    const until = Math.max(
+      ...names.map(
+        (n) => halfIndex(geometryOf(n, config), config.nLayers) + (n.endsWith('.hook_resid_post') ? 1 : 0),
+      ),
+    );
+    for (const chunk of chunkForks(forks, tokensThatFit(model, forks))) {
+      const capture = {
+        names: new Set(names),
+        put: (name: string, t: Tensor, spans: readonly { fork: Fork }[], rows: Rows) => {
+          this.#tensors.push(t);
+          const kept = this.#kept.get(name) ?? new Map();
+          this.#kept.set(name, kept);
+          for (const [row, { fork }] of spans.entries()) kept.set(fork, { tensor: t, rows, row });
+        },
+      };
+      await walk(model, this.#base, chunk, { reads: 'all', until, capture, signal }, () => {});
+      for (let l = 0; l < Math.min(config.nLayers, Math.ceil(until / 2)); l++)
+        for (const fork of chunk) this.tokenLayers += tokensIn(fork, l);
+    }
+    this.ran = true;
+  }
+
+  /** Where a value of it is, or null: it is the base's. */
+  locate(place: RunPlace): Located | null {
+    const fork = this.#forks.get(`${place.cell},${place.row}`);
+    const found = fork && this.#kept.get(place.name)?.get(fork);
+    if (!found) return null;
+    const { tensor, rows, row } = found;
+    const { position, length } = rows.rows[row];
+    if (place.pos < position || place.pos >= position + length) return null;
+    return { tensor, offset: elementOf(place.name, tensor, rows, { ...place, row }), broadcast: false };
+  }
+
+  dispose(): void {
+    for (const t of this.#tensors) t.dispose();
+  }
+}
+
+/** Halves at which a fork takes positions over from the base's residual stream. */
+export function joins({ lo, hi }: Pick<Fork, 'lo' | 'hi'>): number[] {
+  const out: number[] = [];
+  for (let half = 1, [a, b] = [lo[0], hi[0]]; half < lo.length; half++) {
+    if (hi[half] === lo[half]) continue;
+    if (b === a || lo[half] < a || hi[half] > b) out.push(half);
+    [a, b] = [lo[half], hi[half]];
+  }
+  return out;
+}

@@ -1,0 +1,189 @@
+/**
+ * The planner's arithmetic. A counterfactual leaves its base run at some layer and position. Before that layer the
+ * base's residual stream is its own; at earlier positions the base's keys and values are. So each prompt of each
+ * counterfactual becomes a fork: a row that joins a shared batch when it starts to differ, and owns only the
+ * positions that can differ. At the last layer it shrinks to what the metric reads.
+ *
+ * Time is counted in half blocks: 0 the embedding, 1 + 2l attention of layer l, 2 + 2l its MLP, 2L + 1 the last
+ * layer norm. A hook at the end of a half (`resid_post`) counts as the beginning of the next.
+ */
+
+import { type Geometry, halfIndex, isHeadInput } from '../input/geometry.js';
+import type { Edit } from '../interventions/edits.js';
+import { weighsLater } from '../interventions/later-keys.js';
+
+/** Positions [lo, hi) that a fork owns in each half; lo = hi where it owns none. */
+export interface Extents {
+  readonly lo: Int32Array;
+  readonly hi: Int32Array;
+}
+
+/** One prompt of one counterfactual. */
+export interface Fork extends Extents {
+  readonly cell: number;
+  /** Prompt of the base run. */
+  readonly row: number;
+  /** In order of execution: what must be applied where the fork has the position. */
+  readonly edits: readonly Edit[];
+  /** First half in which it owns positions. */
+  readonly first: number;
+}
+
+/** What a fork is planned against. */
+export interface ForkSetting {
+  readonly nLayers: number;
+  /** Tokens of the prompt, as far as anything is read. */
+  readonly length: number;
+  /** All tokens of the prompt: a pattern with weight on later keys reads them. */
+  readonly tokens: number;
+  /** Every fork owns all positions behind its first, so that its patterns have all keys. Default false. */
+  readonly whole?: boolean;
+  /** Which of their logits are read: the last, or all. */
+  readonly reads: 'last' | 'all';
+  /** Edits of the base run at this prompt: they hold in its forks too. */
+  readonly baseEdits: readonly Edit[];
+  /** Attention reaches earlier positions too: a fork owns all positions from where it joins on. */
+  readonly bidirectional: boolean;
+  /** Is this the value that the base run has there anyway? */
+  idle(edit: Edit): boolean;
+}
+
+/** The half in which an edit is applied. */
+export const halfOf = ({ name, half, layer }: Geometry, nLayers: number): number =>
+  halfIndex({ half, layer }, nLayers) + (name.endsWith('.hook_resid_post') ? 1 : 0);
+
+/** Does a change here reach later positions within its half? */
+const spreads = ({ spreads, half, name }: Geometry): boolean =>
+  spreads || half === 'embed' || name.endsWith('.hook_resid_post');
+
+/** The fork of one prompt, or null: nothing that is read can change. */
+export function planFork(
+  cell: number,
+  row: number,
+  edits: readonly Edit[],
+  setting: ForkSetting,
+): Fork | null {
+  const { nLayers, reads, baseEdits, bidirectional, idle, whole = false } = setting;
+  const looking = [...baseEdits, ...edits].filter(weighsLater);
+  const length = looking.length || whole ? setting.tokens : setting.length;
+  const end = 2 * nLayers + 1;
+  const last = length - 1;
+  // In the last layer only keys and values take a change to another position.
+  const counts = ({ geometry: g, pos }: Edit): boolean =>
+    pos < length &&
+    (reads === 'all' ||
+      pos === last ||
+      halfOf(g, nLayers) < end - 2 ||
+      (halfOf(g, nLayers) === end - 2 && spreads(g)));
+  const active = edits.filter((e) => counts(e) && !idle(e));
+  if (!active.length) return null;
+
+  const lo = new Int32Array(end + 1);
+  const hi = new Int32Array(end + 1);
+  const at = (half: number) => active.filter((e) => halfOf(e.geometry, nLayers) === half);
+  let from = length; // positions from here on differ, once anything has spread
+  let [a, b] = [length, 0]; // else: those between differ
+  let first = -1;
+  for (let half = 0; half <= end; half++) {
+    // Attention carries what has changed so far to all later positions.
+    if (half % 2 === 1 && half < end) from = Math.min(from, a);
+    for (const { geometry, pos } of at(half)) {
+      a = Math.min(a, pos);
+      b = Math.max(b, pos + 1);
+      if (spreads(geometry)) from = Math.min(from, pos);
+    }
+    if (whole && a < b) from = Math.min(from, a);
+    // Queries that read later keys: they see what has changed there, and need all keys of the row.
+    for (const { geometry, pos, start, width } of looking) {
+      if (halfOf(geometry, nLayers) !== half || a >= b) continue;
+      const sees = a < start + width && (from < length || b > pos + 1);
+      if (sees || (pos >= a && pos < b)) from = Math.min(from, pos);
+    }
+    if (from < length) [a, b] = [Math.min(a, from), length];
+    if (a >= b) continue;
+    if (bidirectional) [a, b] = [0, length];
+    if (first < 0) first = half;
+    [lo[half], hi[half]] = [a, b];
+  }
+  if (reads === 'last')
+    for (const half of [end - 1, end]) if (hi[half] > lo[half]) [lo[half], hi[half]] = [last, length];
+  const own = [...baseEdits, ...edits].filter((e) => {
+    const half = halfOf(e.geometry, nLayers);
+    return half >= first && e.pos >= lo[half] && e.pos < hi[half];
+  });
+  own.sort((x, y) => x.order - y.order); // stable: the base's edits come first
+  return { cell, row, edits: own, first, lo, hi };
+}
+
+/** Tokens of a fork of which anything is computed in a block. */
+export function tokensIn({ lo, hi }: Extents, layer: number): number {
+  const [a, m] = [1 + 2 * layer, 2 + 2 * layer];
+  if (hi[a] === lo[a]) return hi[m] - lo[m];
+  if (hi[m] === lo[m]) return hi[a] - lo[a];
+  return Math.max(hi[a], hi[m]) - Math.min(lo[a], lo[m]);
+}
+
+/** Most tokens that a fork has in any half. */
+const width = ({ lo, hi }: Extents): number => hi.reduce((most, h, i) => Math.max(most, h - lo[i]), 1);
+
+/**
+ * Forks in chunks of at most `maxTokens` (a single fork may have more), of about the same size. Forks that leave at
+ * about the same layer go together, so that a chunk's batch is large from its first layer on.
+ */
+export function chunkForks(forks: readonly Fork[], maxTokens: number): Fork[][] {
+  const groups = new Map<string, Fork[]>();
+  for (const fork of [...forks].sort((a, b) => a.first - b.first || a.cell - b.cell)) {
+    const kind = kindOf(fork);
+    const group = groups.get(kind);
+    if (group) group.push(fork);
+    else groups.set(kind, [fork]);
+  }
+  const chunks: Fork[][] = [];
+  for (const group of groups.values()) {
+    const total = group.reduce((n, f) => n + width(f), 0);
+    const share = total / Math.max(1, Math.ceil(total / maxTokens));
+    let sum = 0;
+    let chunk: Fork[] = [];
+    for (const fork of group) {
+      if (chunk.length && sum + width(fork) > Math.ceil(share)) {
+        chunks.push(chunk);
+        [chunk, sum] = [[], 0];
+      }
+      chunk.push(fork);
+      sum += width(fork);
+    }
+    if (chunk.length) chunks.push(chunk);
+  }
+  return chunks;
+}
+
+/**
+ * Forks chunk by chunk, as `chunkForks` cuts them. With `rank`, which is asked before each chunk, those whose counterfactuals
+ * have the smallest numbers now come next.
+ */
+export function* chunksInTurn(
+  forks: readonly Fork[],
+  maxTokens: number,
+  rank?: (cell: number) => number,
+): Generator<readonly Fork[], void> {
+  if (!rank) return yield* chunkForks(forks, maxTokens);
+  let rest = [...forks];
+  while (rest.length) {
+    const ranks = new Map(rest.map((f) => [f.cell, rank(f.cell)]));
+    rest.sort((a, b) => ranks.get(a.cell)! - ranks.get(b.cell)! || a.cell - b.cell);
+    let n = 1;
+    for (let sum = width(rest[0]); n < rest.length && (sum += width(rest[n])) <= maxTokens; ) n++;
+    yield* chunkForks(rest.slice(0, n), maxTokens);
+    rest = rest.slice(n);
+  }
+}
+
+/**
+ * Which forks may share a batch. Where one gives single heads inputs of their own, all go the slower way through attention,
+ * in which every head has a layer norm of its own: others are not slowed down, and none meets it that edits ln1 there.
+ */
+function kindOf({ edits }: Fork): string {
+  const split = edits.filter((e) => isHeadInput(e.geometry.name)).map((e) => e.geometry.layer);
+  if (!split.length) return 'usual';
+  return edits.some((e) => /\.ln1\./.test(e.geometry.name)) ? String([...new Set(split)]) : 'heads';
+}

@@ -1,0 +1,346 @@
+/**
+ * The runs that a sweep rests on: the base run that counterfactuals leave, and the sources that values come from. What
+ * is needed of each is collected first; then each runs once and keeps just that.
+ */
+
+import { Tensor } from '../../engine/tensor/tensor.js';
+import type { RowInput } from '../../engine/transformer/batch.js';
+import { KvStore } from '../../engine/transformer/kv.js';
+import type { ActivationCache } from '../cache/cache.js';
+import type { Located } from '../interventions/apply.js';
+import { type Edit, editsOf } from '../interventions/edits.js';
+import type { Base } from '../interventions/interventions.js';
+import { openRuns, weighsLater } from '../interventions/later-keys.js';
+import { type HostNumbers, type Place, Places, type RunInfo, type Setting } from '../interventions/places.js';
+import type { Read } from '../run/metric.js';
+import { elementOf } from '../run/view.js';
+import type { HookedTransformer } from '../transformer/model.js';
+import { lengthsOf, readBase, readsOf } from './base.js';
+import { ForkRun } from './fork-run.js';
+import { runTokens } from './token-run.js';
+import type { Ground } from './walk.js';
+
+/** A run of tokens, perhaps with interventions of its own. */
+interface TokenRun {
+  readonly kind: 'tokens';
+  readonly rows: readonly (readonly number[])[];
+  edits: readonly Edit[];
+}
+
+type AnyRun = TokenRun | { readonly kind: 'cache'; readonly cache: ActivationCache } | ForkRun;
+
+/** What a run kept. */
+interface Kept {
+  readonly cache: ActivationCache;
+  /** What the unembedding reads at the metric's positions: [reads, dModel]. */
+  readonly final: Tensor | null;
+  /** Tokens of each prompt that it took from the base run instead of running them. */
+  readonly shared: readonly number[];
+}
+
+/** A base run and its sources. */
+export class Runs implements Ground {
+  readonly setting: Setting;
+  readonly rows: readonly (readonly number[])[];
+  /** Where the metric reads each prompt. */
+  readonly reads: readonly Read[];
+  store!: KvStore;
+  slots: readonly (readonly number[])[] = [];
+  readonly #model: HookedTransformer;
+  readonly #runs = new Map<string, AnyRun>();
+  readonly #kept = new Map<string, Kept>();
+  /** Per run the hook points that are needed, and from which position on. */
+  readonly #needs = new Map<string, Map<string, number>>();
+  readonly #means = new Set<string>();
+  /** Halves whose residual stream is wanted. */
+  readonly #wanted = new Set<number>();
+  readonly #stages = new Map<number, Tensor>();
+  readonly #uploaded = new Map<HostNumbers | string, Tensor>();
+  /** Do sources continue the base run where their first tokens are the same? */
+  #sharing = true;
+
+  /** Reads and checks base and sources; nothing runs yet. @throws when something is wrong with them. */
+  constructor(model: HookedTransformer, base: Base, reads: 'last' | 'all') {
+    this.#model = model;
+    const { rows, interventions, sources } = readBase(model, base);
+    this.rows = rows;
+    this.reads = readsOf(rows, reads);
+    const info = { lengths: lengthsOf(rows), cells: null };
+    const infos = new Map<string, RunInfo>([['base', info]]);
+    const [places, open] = [new Places(model.gpu), openRuns(interventions, sources)];
+    this.setting = { config: model.config, base: info, runs: infos, places, open };
+    const own: TokenRun = { kind: 'tokens', rows, edits: [] };
+    this.#runs.set('base', own);
+    for (const source of sources) {
+      infos.set(source.name, source);
+      if (source.kind === 'tokens') this.#runs.set(source.name, { ...source, edits: [] });
+      else this.#runs.set(source.name, source.kind === 'cache' ? source : new ForkRun(source.name, this));
+    }
+    // What runs change is read when all of them are known.
+    const names = sources.map(({ name }) => name);
+    const why = 'a source takes values from the base run and from sources before it';
+    const before = (i: number, base?: RunInfo) => this.#without(names.slice(i), why, base);
+    const resting = new Set(['base']); // runs that cannot be made before the base run
+    for (const [i, source] of sources.entries()) {
+      const { name } = source;
+      const run = this.#runs.get(name)!;
+      if (source.kind === 'tokens' && run.kind === 'tokens')
+        run.edits = editsOf(source.interventions, before(i, source), `source "${name}"`);
+      const rests = (e: Edit) => e.place && e.place.kind !== 'host' && resting.has(e.place.run);
+      if (source.kind === 'forks' || (run.kind === 'tokens' && run.edits.some(rests))) resting.add(name);
+    }
+    const others = this.#without([...resting], 'it rests on the base run itself');
+    own.edits = editsOf(interventions, others, 'base');
+    for (const [i, source] of sources.entries()) {
+      const run = this.#runs.get(source.name)!;
+      if (source.kind === 'forks' && run.kind === 'forks') run.plan(source.counterfactuals, before(i));
+    }
+  }
+
+  /** Names of the sources. */
+  get sources(): string[] {
+    return [...this.#runs.keys()].filter((n) => n !== 'base');
+  }
+
+  /** Token-layers of sources that are lists of counterfactuals. */
+  get tokenLayers(): number {
+    return [...this.#runs.values()].reduce((n, r) => n + (r.kind === 'forks' ? r.tokenLayers : 0), 0);
+  }
+
+  /** Edits of the base run itself, at one prompt. */
+  baseEdits(row: number): Edit[] {
+    return (this.#runs.get('base') as TokenRun).edits.filter((e) => e.row === row);
+  }
+
+  /** Is the value of an edit what the base run has there anyway? */
+  idle = (edit: Edit): boolean => {
+    const { keep, add, place, projectOut, geometry, pos, head, start, row } = edit;
+    if (projectOut) return false;
+    if (keep === 1 && add === 0) return true;
+    if (!place || Math.abs(keep + add - 1) > 1e-12 || place.kind !== 'run') return false;
+    if (place.name !== geometry.name || place.pos !== pos || place.head !== head || place.start !== start)
+      return false;
+    return this.#sameAsBase(place, row, edit.order);
+  };
+
+  /** Notes what an edit will ask for. */
+  need(edits: readonly Edit[]): void {
+    for (const edit of edits) {
+      const { place } = edit;
+      if (!place || place.kind === 'host') continue;
+      const source = this.#runs.get(place.run)!;
+      if (place.kind === 'mean') this.#means.add(place.run);
+      if (source.kind === 'cache') checkCache(place, source.cache);
+      if (source.kind === 'forks' && weighsLater(edit)) source.keepWhole();
+      const names = this.#needs.get(place.run) ?? new Map<string, number>();
+      this.#needs.set(place.run, names);
+      const from = place.kind === 'run' ? place.pos : 0;
+      names.set(place.name, Math.min(from, names.get(place.name) ?? Infinity));
+      // Where a counterfactual has not left the base yet, its values are the base's.
+      if (source.kind === 'forks') this.needOfBase(place.name);
+    }
+  }
+
+  /** Notes that an activation of the base run will be asked for. */
+  needOfBase(name: string): void {
+    const names = this.#needs.get('base') ?? new Map<string, number>();
+    this.#needs.set('base', names.set(name, 0));
+  }
+
+  /** Says at which halves forks will join; after all needs are known. Runs start when they are first asked for. */
+  plan(stages: ReadonlySet<number>): void {
+    for (const half of stages) this.#wanted.add(half);
+    // Sources rest on those before them, so what those need is known when it is their turn.
+    for (const run of [...this.#runs.values()].reverse()) {
+      if (run.kind === 'cache' || (run.kind === 'forks' && !this.#needs.has(run.name))) continue;
+      this.need(run.edits);
+      if (run.kind === 'forks') for (const half of run.stages) this.#wanted.add(half);
+    }
+    for (const [name, names] of this.#needs)
+      if (name !== 'base')
+        for (const [n, from] of names) if (from < Math.max(0, ...this.#shared(name))) this.needOfBase(n);
+  }
+
+  /** Runs whatever values are needed of, and the base itself unless it is not to be left (`forks: false`). */
+  async start({ signal, forks = true }: { signal?: AbortSignal; forks?: boolean } = {}): Promise<void> {
+    this.#sharing = forks;
+    if (forks) await this.#ensure('base', signal);
+    for (const name of this.#needs.keys()) await this.#ensure(name, signal);
+  }
+
+  stage(half: number): Tensor {
+    return this.#stages.get(half)!;
+  }
+
+  locate(place: Place | null): Located {
+    if (!place || place.kind === 'host') {
+      const numbers = place?.numbers ?? this.setting.places.constant(0);
+      return {
+        tensor: this.#upload(numbers),
+        offset: place?.offset ?? 0,
+        broadcast: place?.broadcast ?? true,
+      };
+    }
+    if (place.kind === 'mean') return this.#mean(place);
+    const source = this.#runs.get(place.run)!;
+    if (source.kind === 'forks') {
+      const found = source.locate(place);
+      return found ?? this.locate({ ...place, run: 'base', cell: null });
+    }
+    const kept = this.#kept.get(place.run);
+    if (kept && place.pos < kept.shared[place.row]) return this.locate({ ...place, run: 'base' });
+    const cache = source.kind === 'cache' ? source.cache : kept!.cache;
+    const tensor = cache.get(place.name);
+    return { tensor, offset: elementOf(place.name, tensor, cache.layout, place), broadcast: false };
+  }
+
+  /** What the unembedding reads in a run, at `reads`. @throws when its prompts are not as long as the base's. */
+  async final(name: string): Promise<Tensor> {
+    const source = this.#runs.get(name);
+    if (!source)
+      throw new Error(`there is no run "${name}"; these are: ${[...this.#runs.keys()].join(', ')}`);
+    if (!this.comparable(name))
+      throw new Error(`"${name}" is not a run of prompts as long as the base's: the metric cannot read it`);
+    await this.#ensure(name);
+    return this.#kept.get(name)!.final!;
+  }
+
+  /** Has a run prompts like the base's, so that a metric can be read there too? */
+  comparable(name: string): boolean {
+    const source = this.#runs.get(name);
+    if (source?.kind !== 'tokens' || source.rows.length !== this.rows.length) return false;
+    return source.rows.every((r, i) => r.length === this.rows[i].length);
+  }
+
+  dispose(): void {
+    for (const { cache, final } of this.#kept.values()) {
+      cache.dispose();
+      final?.dispose();
+    }
+    for (const run of this.#runs.values()) if (run.kind === 'forks') run.dispose();
+    for (const t of [...this.#stages.values(), ...this.#uploaded.values()]) t.dispose();
+    this.store?.dispose();
+  }
+
+  /** What the interventions of a run are read against: some others are not there yet when it runs. */
+  #without(names: readonly string[], why: string, base: RunInfo = this.setting.base): Setting {
+    const barred = (name: string, info: RunInfo) => (names.includes(name) ? { ...info, barred: why } : info);
+    const runs = new Map([...this.setting.runs].map(([name, info]) => [name, barred(name, info)]));
+    return { ...this.setting, base, runs };
+  }
+
+  #sameAsBase(place: Place & { kind: 'run' }, row: number, order: number): boolean {
+    const source = this.#runs.get(place.run)!;
+    if (place.run === 'base') return place.row === row;
+    if (source.kind === 'cache') return false;
+    if (source.kind === 'forks') return place.row === row && !source.owns(place);
+    const [a, b] = [source.rows[place.row], this.rows[row]];
+    const seen =
+      this.setting.config.attentionDir === 'bidirectional' ? Math.max(a.length, b.length) : place.pos + 1; // tokens that reach it
+    for (let p = 0; p < seen; p++) if (a[p] !== b[p]) return false;
+    const touches = (edits: readonly Edit[], r: number) =>
+      edits.some((e) => e.row === r && e.order <= order && e.pos < seen);
+    return !touches(source.edits, place.row) && !touches((this.#runs.get('base') as TokenRun).edits, row);
+  }
+
+  async #ensure(name: string, signal?: AbortSignal): Promise<void> {
+    if (this.#kept.has(name)) return;
+    const source = this.#runs.get(name)!;
+    if (source.kind === 'cache') return;
+    for (const { place } of source.edits)
+      if (place && place.kind !== 'host') await this.#ensure(place.run, signal);
+    if (source.kind === 'forks' || this.#shared(name).length) await this.#ensure('base', signal);
+    signal?.throwIfAborted();
+    if (source.kind === 'forks') {
+      if (!source.ran) await source.run(this.#model, [...(this.#needs.get(name)?.keys() ?? [])], signal);
+    } else {
+      this.#kept.set(name, await this.#run(name, source));
+    }
+  }
+
+  async #run(name: string, { rows, edits }: TokenRun): Promise<Kept> {
+    const isBase = name === 'base';
+    const shared = this.#shared(name);
+    if (isBase) {
+      const tokens = rows.reduce((n, r) => n + r.length, 0);
+      this.store = new KvStore(this.#model.gpu, this.#model.config, tokens);
+      this.slots = rows.map((r) => this.store.take(r.length));
+    }
+    const inputs = rows.map((tokens, i): RowInput => {
+      if (isBase) return { tokens, slots: this.slots[i] };
+      const k = shared[i] ?? 0;
+      const prefix = k
+        ? { store: this.store, slots: this.slots[i].slice(0, k), length: k, tokens: [] }
+        : null;
+      return { tokens: tokens.slice(k), prefix };
+    });
+    const { cache, stages, final } = await runTokens(this.#model, {
+      inputs,
+      edits,
+      values: this,
+      names: new Set(this.#needs.get(name)?.keys()),
+      stages: isBase ? this.#wanted : new Set(),
+      keepIn: isBase ? this.store : undefined,
+      reads: this.comparable(name) ? this.reads : null,
+    });
+    for (const [half, t] of stages) this.#stages.set(half, t);
+    return { cache, final, shared };
+  }
+
+  /** How many first tokens of each prompt are just those of the base run, whose keys and values then serve both. */
+  #shared(name: string): number[] {
+    const [base, source] = [this.#runs.get('base') as TokenRun, this.#runs.get(name)!];
+    if (!this.#sharing || this.setting.config.attentionDir === 'bidirectional') return [];
+    if (name === 'base' || source.kind !== 'tokens') return [];
+    if (!this.comparable(name) || this.#means.has(name)) return [];
+    if (this.reads.length !== this.rows.length || source.edits.length || base.edits.length) return [];
+    return source.rows.map((row, i) => {
+      let k = 0;
+      while (k < row.length - 1 && row[k] === base.rows[i][k]) k++;
+      return k;
+    });
+  }
+
+  #upload(numbers: HostNumbers): Tensor {
+    const { data } = numbers;
+    if (data instanceof Tensor) return data;
+    let t = this.#uploaded.get(numbers);
+    if (!t)
+      this.#uploaded.set(
+        numbers,
+        (t = Tensor.from(this.#model.gpu, data, [data.length], { label: 'value' })),
+      );
+    return t;
+  }
+
+  #mean({ run, name, over, pos, head, start }: Place & { kind: 'mean' }): Located {
+    const source = this.#runs.get(run)!;
+    const cache = source.kind === 'cache' ? source.cache : this.#kept.get(run)!.cache;
+    const key = `${run}/${name}/${over}`;
+    const t = cache.get(name);
+    let mean = this.#uploaded.get(key);
+    if (!mean) {
+      const each =
+        t.size / (over === 'all' ? cache.layout.rows.reduce((n, r) => n + r.length, 0) : cache.batch);
+      const flat = t.reshape([-1, each]);
+      this.#uploaded.set(key, (mean = flat.mean(0)));
+      flat.dispose();
+    }
+    const offset = over === 'all' ? start : elementOf(name, t, cache.layout, { row: 0, pos, head, start });
+    return { tensor: mean, offset, broadcast: false };
+  }
+}
+
+function checkCache(place: Place & { kind: 'run' | 'mean' }, cache: ActivationCache): void {
+  try {
+    cache.get(place.name);
+  } catch (e) {
+    throw new Error(`source "${place.run}": ${(e as Error).message}`);
+  }
+  if (place.kind === 'mean' && place.over === 'all') return;
+  const { position, length } = cache.layout.rows[place.kind === 'mean' ? 0 : place.row];
+  if (place.pos < position || place.pos >= position + length)
+    throw new Error(
+      `source "${place.run}": the cache holds positions ${position}–${position + length - 1}, not ${place.pos}: keep it too (\`pos\` of runWithCache), or take another`,
+    );
+}

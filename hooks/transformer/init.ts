@@ -1,0 +1,115 @@
+/** Models with random weights, to be trained. */
+
+import { RandomState } from '../../engine/random/numpy-random.js';
+import { type Config, parseConfig } from '../../weights/config.js';
+import type { HostTensor } from '../../weights/formats/types.js';
+import { type NormPlace, normWeightsAt } from '../../weights/norm.js';
+import { noProcessing } from '../../weights/processing/processing.js';
+import { is, options, type Spec, signatures } from '../input/check.js';
+import { LOAD_SPEC, type LoadOptions } from './load.js';
+import { HookedTransformer } from './model.js';
+
+/** How weights are drawn: normal numbers of mean 0. */
+export interface InitOptions {
+  /** Default 1. */
+  seed?: number;
+  /** Standard deviation of matrices. Default 0.02, GPT-2's at a width of 768; narrower models want more. */
+  std?: number;
+  /** Of the tokens' embedding. Default `std`. */
+  embeddingStd?: number;
+  /**
+   * Positions: `'normal'` as everything else (the default), or Vaswani et al.'s `'sinusoidal'` code, of root mean square
+   * `std`: from random positions a head finds the previous token only late, for it must learn every position by itself.
+   */
+  positions?: 'normal' | 'sinusoidal';
+  /** Whether the unembedding is the tokens' embedding, as in GPT-2. Default true. */
+  tied?: boolean;
+}
+
+const INIT = {
+  seed: is.seed,
+  std: is.positive,
+  embeddingStd: is.positive,
+  positions: is.oneOf('normal', 'sinusoidal'),
+  tied: is.boolean,
+} satisfies Spec<InitOptions>;
+
+const takes = signatures({
+  randomWeights: { config: is.plainObject, options: options<InitOptions>(INIT) },
+  randomModel: {
+    config: is.plainObject,
+    options: options<InitOptions & LoadOptions>({ ...INIT, ...LOAD_SPEC }),
+  },
+});
+
+/**
+ * Random weights as GPT-2 starts with, in Hugging Face's names: what writes into the residual stream is smaller by
+ * √(2 · nLayers) (by √nLayers without MLPs), biases are 0 and gains 1. The same seed gives the same weights.
+ */
+export const randomWeights = takes.randomWeights(function randomWeights(
+  config: Partial<Config> | Record<string, unknown>,
+  options: InitOptions = {},
+): Record<string, HostTensor> {
+  const { seed = 1, std = 0.02, embeddingStd = std, positions = 'normal', tied = true } = options;
+  const whole = parseConfig(config);
+  const { nLayers, nHeads, dModel, dHead, dMlp, nCtx, dVocab, dVocabOut, attnOnly, actFn } = whole;
+  const random = new RandomState(seed);
+  const tensors: Record<string, HostTensor> = {};
+  const normal = (name: string, rows: number, cols: number, std: number) => {
+    const data = Float32Array.from(random.randn(rows * cols), (x) => x * std);
+    tensors[name] = { shape: [rows, cols], data };
+  };
+  const vector = (name: string, size: number, value: number) => {
+    tensors[name] = { shape: [size], data: new Float32Array(size).fill(value) };
+  };
+  const linear = (name: string, from: number, to: number, std: number) => {
+    normal(`${name}.weight`, from, to, std);
+    vector(`${name}.bias`, to, 0);
+  };
+  const norm = (name: string, place: NormPlace, size = dModel) => {
+    const { gain, bias } = normWeightsAt(whole, place);
+    if (gain) vector(`${name}.weight`, size, 1);
+    if (bias) vector(`${name}.bias`, size, 0);
+  };
+  const writing = std / Math.sqrt(Math.max(1, (attnOnly ? 1 : 2) * nLayers));
+  normal('wte.weight', dVocab, dModel, embeddingStd);
+  if (positions === 'sinusoidal') tensors['wpe.weight'] = sinusoids(nCtx, dModel, std);
+  else normal('wpe.weight', nCtx, dModel, std);
+  for (let layer = 0; layer < nLayers; layer++) {
+    norm(`h.${layer}.ln_1`, 'ln1');
+    linear(`h.${layer}.attn.c_attn`, dModel, 3 * nHeads * dHead, std);
+    linear(`h.${layer}.attn.c_proj`, nHeads * dHead, dModel, writing);
+    if (attnOnly) continue;
+    norm(`h.${layer}.ln_2`, 'ln2');
+    linear(`h.${layer}.mlp.c_fc`, dModel, dMlp, std);
+    if (actFn === 'solu_ln') norm(`h.${layer}.mlp.ln`, 'mlp.ln', dMlp);
+    linear(`h.${layer}.mlp.c_proj`, dMlp, dModel, writing);
+  }
+  norm('ln_f', 'ln_final');
+  if (!tied || dVocabOut !== dVocab) normal('lm_head.weight', dVocabOut, dModel, std);
+  return tensors;
+});
+
+/** The position code of Vaswani et al. 2017, sines and cosines in turn, of root mean square `rms`. */
+function sinusoids(nCtx: number, dModel: number, rms: number): HostTensor {
+  const data = new Float32Array(nCtx * dModel);
+  for (let pos = 0; pos < nCtx; pos++)
+    for (let i = 0; i < dModel; i++) {
+      const angle = pos * Math.exp((-Math.log(10000) * (i & ~1)) / dModel);
+      data[pos * dModel + i] = Math.SQRT2 * rms * (i & 1 ? Math.cos(angle) : Math.sin(angle));
+    }
+  return { shape: [nCtx, dModel], data };
+}
+
+/**
+ * A model with random weights, unprocessed, ready to be trained (`Trainer`).
+ * @param config our names (`nLayers`, `nHeads`, ...), or a `config.json`
+ */
+export const randomModel = takes.randomModel(async function randomModel(
+  config: Partial<Config> | Record<string, unknown>,
+  { seed, std, embeddingStd, positions, tied, ...options }: InitOptions & LoadOptions = {},
+): Promise<HookedTransformer> {
+  const whole = parseConfig(config, { name: (config as { name?: string }).name ?? 'random' });
+  const weights = randomWeights(whole, { seed, std, embeddingStd, positions, tied });
+  return HookedTransformer.fromWeights({ ...whole }, weights, { ...options, ...noProcessing });
+});

@@ -1,0 +1,199 @@
+/** Loading a model: files, configuration, tokenizer, weights part by part to the GPU. */
+
+import type { AdapterChoice } from '../../engine/gpu/adapter.js';
+import { Gpu } from '../../engine/gpu/gpu.js';
+import type { Tokenizer } from '../../engine/tokens/tokenizer.js';
+import { GpuWeights } from '../../engine/transformer/weights.js';
+import { fileError } from '../../weights/checks/messages.js';
+import { type Config, parseConfig } from '../../weights/config.js';
+import { inferConfig, readModel } from '../../weights/families/checkpoint.js';
+import { modelFolder } from '../../weights/files/candidates.js';
+import { readJson } from '../../weights/files/files.js';
+import { folderName } from '../../weights/files/files-blob.js';
+import { FILE_OPTIONS, type LoadOptions as FileOptions } from '../../weights/files/platform.js';
+import { openCheckpoint } from '../../weights/formats/open.js';
+import { memoryTensors, type TensorSource } from '../../weights/formats/tensors.js';
+import type { BlockWeights, EmbedWeights, FinalWeights } from '../../weights/formats/types.js';
+import { isUrl, resolveModel } from '../../weights/load/resolve.js';
+import { Fingerprint } from '../../weights/processing/fingerprint.js';
+import {
+  defaultProcessing,
+  PROCESSING,
+  type Processing,
+  possibleSteps,
+  processedConfig,
+} from '../../weights/processing/processing.js';
+import { roundToHalf } from '../../weights/processing/round-half.js';
+import { type WeightViews, weightViews } from '../../weights/processing/views.js';
+import { is, options, type Spec } from '../input/check.js';
+import { readGeneration, readTokenizer, withTokenizer } from './load-tokenizer.js';
+
+/** Options of `fromPretrained` and `fromWeights`: TransformerLens' processing flags, the adapter, progress. */
+export interface LoadOptions extends Partial<Processing>, FileOptions {
+  /** `'auto'`: hardware, else software. Or a `GPUDevice` of yours. `GLASSBOX_ADAPTER` overrides it in Node. */
+  adapter?: AdapterChoice | GPUDevice;
+  /**
+   * Number format of the weights' matrices on the GPU; arithmetic is always f32. `'f16'` takes half the memory; weights are
+   * rounded to it (nearest, after processing), and everything is computed from the rounded ones. Not for training.
+   */
+  dtype?: 'f32' | 'f16';
+  /** Keep the weights on the host too, for `model.weights`. Default true. */
+  hostWeights?: boolean;
+  /** Settings in place of the folder's `config.json`; sizes may be left to the weights. */
+  config?: Partial<Config> | Readonly<Record<string, unknown>>;
+  /**
+   * Where the tokenizer is: a folder or repository with `tokenizer.json`; null for none. Default: the model's own, or the
+   * one that its `config.json` calls `tokenizer_name` (for models in folders: if the Hub's cache holds it).
+   */
+  tokenizer?: string | URL | null;
+}
+
+/** What loading may be told. */
+export const LOAD_SPEC = {
+  ...PROCESSING,
+  ...FILE_OPTIONS,
+  adapter: is.adapter,
+  dtype: is.oneOf('f32', 'f16'),
+  hostWeights: is.boolean,
+  config: is.plainObject,
+  tokenizer: is.orNull(is.path),
+} satisfies Spec<LoadOptions>;
+/** What loading may be told, as a whole. */
+export const LOADING = options<LoadOptions>(LOAD_SPEC);
+
+/** Arrays by name. */
+export type TensorMap = Readonly<
+  Record<string, { readonly shape: readonly number[]; readonly data: Float32Array }>
+>;
+
+/** A model's parts, ready to run. */
+export interface Loaded {
+  readonly config: Config;
+  readonly gpu: Gpu;
+  readonly gpuWeights: GpuWeights;
+  readonly tokenizer: Tokenizer | null;
+  /** The tokenizer's files as they were read, for saving. */
+  readonly tokenizerFiles: Readonly<Record<string, object>>;
+  readonly processing: Processing;
+  /** Of the weights as they run. */
+  readonly hash: string;
+  readonly views: WeightViews | null;
+}
+
+/** Where a model comes from: a name, a path, a URL, or files. */
+export type ModelSource = string | URL | ReadonlyMap<string, Blob> | readonly File[];
+
+/** A model's files, found (of the Hub: downloaded) and checked, with nothing on the GPU. */
+export interface OpenedModel {
+  readonly config: Config;
+  /** Only headers have been read. */
+  readonly tensors: TensorSource;
+  readonly tokenizer: Tokenizer | null;
+  readonly tokenizerFiles: Readonly<Record<string, object>>;
+}
+
+/** See `HookedTransformer.fromPretrained`. */
+export async function loadPretrained(source: ModelSource, options: LoadOptions): Promise<Loaded> {
+  const { config, tensors, tokenizer, tokenizerFiles } = await openPretrained(source, options);
+  return load(config, tensors, tokenizer, tokenizerFiles, options);
+}
+
+/** The first half of loading a model: needs no GPU. */
+export async function openPretrained(from: ModelSource, options: LoadOptions): Promise<OpenedModel> {
+  const source = isUrl(from) ? from.href : from;
+  let files = await resolveModel(source, options);
+  let configFile = options.config ? null : await files.open('config.json');
+  if (!configFile && !options.config) {
+    files = await modelFolder(files);
+    configFile = await files.open('config.json');
+  }
+  if (!configFile && !options.config)
+    throw fileError(
+      files.name,
+      'there is no config.json; a model is a folder with config.json and model.safetensors. ' +
+        'Settings can be given instead: { config: { nHeads: 8, ... } }',
+    );
+  const json = options.config ?? ((await readJson(configFile!)) as Record<string, unknown>);
+  const tensors = await openCheckpoint(files);
+  const own = parseConfig(json, {
+    name: typeof source === 'string' ? source : folderName(source),
+    file: configFile?.name ?? 'config',
+    inferred: inferConfig(tensors),
+  });
+  const tokenizerFiles = await readTokenizer(
+    files,
+    (json as { tokenizer_name?: unknown })?.tokenizer_name,
+    options,
+  );
+  const { config, tokenizer } = withTokenizer(own, tokenizerFiles, await readGeneration(files));
+  await files.finished?.();
+  return { config, tensors, tokenizer, tokenizerFiles };
+}
+
+/** See `HookedTransformer.fromWeights`. */
+export async function loadWeights(
+  config: Partial<Config> | Record<string, unknown>,
+  tensors: TensorMap,
+  options: LoadOptions,
+): Promise<Loaded> {
+  const source = memoryTensors(tensors, 'the given arrays');
+  const inferred = inferConfig(source);
+  return load(
+    parseConfig(config, { inferred, name: (config as { name?: string }).name ?? 'custom' }),
+    source,
+    null,
+    {},
+    options,
+  );
+}
+
+async function load(
+  config: Config,
+  source: TensorSource,
+  tokenizer: Tokenizer | null,
+  tokenizerFiles: Readonly<Record<string, object>>,
+  options: LoadOptions,
+): Promise<Loaded> {
+  const { adapter = 'auto', dtype = 'f32', hostWeights = true, onProgress, signal } = options;
+  if (dtype !== 'f32' && dtype !== 'f16') throw new Error(`dtype "${dtype}": must be "f32" or "f16"`);
+  const wanted = Object.fromEntries(
+    Object.entries(defaultProcessing).map(([flag, value]) => [
+      flag,
+      options[flag as keyof Processing] ?? value,
+    ]),
+  ) as unknown as Processing;
+  const processing = possibleSteps(config, wanted);
+  const gpu = await Gpu.open(adapter);
+  const final = processedConfig(config, processing);
+  const gpuWeights = new GpuWeights(gpu);
+  const blocks: BlockWeights[] = [];
+  const fingerprint = new Fingerprint();
+  let embed: EmbedWeights | null = null;
+  let end: FinalWeights | null = null;
+  try {
+    for await (const read of readModel(source, config, processing, { onProgress, signal })) {
+      const part = dtype === 'f16' ? roundToHalf(read) : read;
+      gpuWeights.add(part, final);
+      fingerprint.add(part);
+      if (!hostWeights) continue;
+      if (part.kind === 'embed') embed = part.weights;
+      else if (part.kind === 'block') blocks[part.layer] = part.weights;
+      else end = part.weights;
+    }
+    await gpu.finish(); // so that out of memory is an error here, not in the first run
+  } catch (e) {
+    gpuWeights.dispose();
+    throw e;
+  }
+  onProgress?.({ status: 'ready', name: final.name, progress: 100 });
+  return {
+    config: final,
+    gpu,
+    gpuWeights,
+    tokenizer,
+    tokenizerFiles,
+    processing,
+    hash: fingerprint.text,
+    views: embed && end && weightViews(embed, blocks, end, final),
+  };
+}

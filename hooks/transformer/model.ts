@@ -1,0 +1,347 @@
+/** The model a user holds: text in, logits and activations out, with hooks on the way. */
+
+import type { Gpu } from '../../engine/gpu/gpu.js';
+import { type NestedNumbers, numbersOf } from '../../engine/numbers.js';
+import { sizeOf } from '../../engine/tensor/shape.js';
+import { Tensor } from '../../engine/tensor/tensor.js';
+import {
+  findTokenRange,
+  type TextInput,
+  type TokenPositionOptions,
+  type ToTokensOptions,
+  tokenPosition,
+  toSingleToken,
+  toStrTokens,
+  toText,
+  toTokens,
+} from '../../engine/tokens/text.js';
+import type { Tokenizer } from '../../engine/tokens/tokenizer.js';
+import type { Batch } from '../../engine/transformer/batch.js';
+import type { GpuWeights } from '../../engine/transformer/weights.js';
+import type { Config } from '../../weights/config.js';
+import { type Saveable, saveable } from '../../weights/families/save.js';
+import { noProcessing, type Processing } from '../../weights/processing/processing.js';
+import type { WeightViews } from '../../weights/processing/views.js';
+import { ActivationCache } from '../cache/cache.js';
+import { type NestedTokens, residualDirections } from '../cache/residual-directions.js';
+import type { CachedRun, CacheOptions, RunOptions } from '../cache/run-options.js';
+import { checkedMethods, is, signature } from '../input/check.js';
+import { type InputOptions, layerRange, type ModelInput, readInput } from '../input/input.js';
+import { owning } from '../input/owning.js';
+import type { Counterfactual } from '../interventions/interventions.js';
+import type { Differentiable } from '../metrics/measure.js';
+import { keepPositions } from '../run/positions.js';
+import { logitsOfResidual, type RunPlan, runToLogits } from '../run/run.js';
+import type { HookEntry } from '../run/tap.js';
+import { type PrefixOptions, type StoredPrefix, storePrefix } from '../texts/prefix.js';
+import { logProbs, type ScoreOptions } from '../texts/score.js';
+import { type GenerateOptions, type GenerateStep, generateAll, generateSteps } from './generate.js';
+import { type GradientOptions, type GradientRun, runWithGrads } from './gradients.js';
+import { type IntervenedRun, type InterventionOptions, runWithInterventions } from './intervene.js';
+import {
+  type Loaded,
+  type LoadOptions,
+  loadPretrained,
+  loadWeights,
+  type ModelSource,
+  type TensorMap,
+} from './load.js';
+import { LOADERS, MODEL } from './model-arguments.js';
+
+export type { CachedRun, CacheOptions, RunOptions } from '../cache/run-options.js';
+
+const made = signature('HookedTransformer', { loaded: is.model });
+
+/** A GPT-2 on the GPU whose every activation is a hook point. */
+export class HookedTransformer {
+  readonly config: Config;
+  readonly gpu: Gpu;
+  readonly tokenizer: Tokenizer | null;
+  /** How the weights were processed when they were loaded. */
+  readonly processing: Processing;
+  /** Tells models apart: a hash of the weights as they run, 16 hexadecimal digits. Training changes it. */
+  hash: string;
+  /** Internal: the tokenizer's files, for saving, the weights on the GPU, and their copy on the host (see `Trainer`). */
+  readonly tokenizerFiles: Readonly<Record<string, object>>;
+  readonly gpuWeights: GpuWeights;
+  views: WeightViews | null;
+
+  /** Use `fromPretrained` or `fromWeights`. */
+  constructor(loaded: Loaded, ...more: []) {
+    made(loaded, ...more);
+    this.config = loaded.config;
+    this.gpu = loaded.gpu;
+    this.tokenizer = loaded.tokenizer;
+    this.tokenizerFiles = loaded.tokenizerFiles;
+    this.processing = loaded.processing;
+    this.hash = loaded.hash;
+    this.gpuWeights = loaded.gpuWeights;
+    this.views = loaded.views;
+  }
+
+  // ---- loading -----------------------------------------------------------------------------------------------
+
+  /**
+   * Loads a model: `'tiny'` (shipped), `'gpt2'`, `'gpt2-medium'`, `'gpt2-large'`, `'gpt2-xl'`, TransformerLens' toy models
+   * (`'attn-only-2l'`, `'gelu-1l'`, `'solu-4l'`, ...), `'owner/name'` on the Hugging Face Hub, a folder, a .pth or .safetensors
+   * file with its config.json beside it, a URL, or Blobs by name. Weights are processed as TransformerLens does by default.
+   * @throws an Error that says what is missing or damaged, and where.
+   */
+  static async fromPretrained(source: ModelSource, options: LoadOptions = {}): Promise<HookedTransformer> {
+    return new HookedTransformer(await loadPretrained(source, options));
+  }
+
+  /** `fromPretrained` with the weights as they are (the five processing flags false). */
+  static async fromPretrainedNoProcessing(
+    source: ModelSource,
+    options: LoadOptions = {},
+  ): Promise<HookedTransformer> {
+    return HookedTransformer.fromPretrained(source, { ...options, ...noProcessing });
+  }
+
+  /**
+   * A model from arrays in Hugging Face's GPT-2 names or TransformerLens': `{ 'wte.weight': { shape, data }, ... }`.
+   * @param config our names (`nLayers`, `nHeads`, ...), or a `config.json` of either; sizes may be left to the arrays.
+   */
+  static async fromWeights(
+    config: Partial<Config> | Record<string, unknown>,
+    tensors: TensorMap,
+    options: LoadOptions = {},
+  ): Promise<HookedTransformer> {
+    return new HookedTransformer(await loadWeights(config, tensors, options));
+  }
+
+  /** The weights on the host, in TransformerLens' layout: `W_E`, `W_Q[l]` [head, dModel, dHead], `W_U` [dModel, dVocab], ... */
+  get weights(): WeightViews {
+    if (!this.views)
+      throw new Error('the weights were not kept on the host: load the model without `hostWeights: false`');
+    return this.views;
+  }
+
+  /**
+   * The weights in Hugging Face's GPT-2 names, with `config.json`: what `saveModel` (Node) writes to a folder. Python's
+   * GPT2LMHeadModel computes the same logits from it, processed or not.
+   */
+  checkpoint(): Saveable {
+    return saveable(this.weights.parts, this.config, this.processing);
+  }
+
+  /** Gives the weights' GPU memory back. */
+  dispose(): void {
+    this.gpuWeights.dispose();
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+
+  // ---- tokens ------------------------------------------------------------------------------------------------
+
+  /** Token ids, one array a row, never padded; text gets the beginning-of-text token unless `prependBos` is false. */
+  toTokens(input: TextInput, options?: ToTokensOptions): number[][] {
+    return toTokens(this.tokenizer, input, options);
+  }
+
+  /** One string a token: of one text or row a list, of several a list each. */
+  toStrTokens(input: string | readonly number[], options?: ToTokensOptions): string[];
+  toStrTokens(
+    input: readonly string[] | readonly (readonly number[])[],
+    options?: ToTokensOptions,
+  ): string[][];
+  toStrTokens(input: TextInput, options?: ToTokensOptions): string[] | string[][] {
+    return toStrTokens(this.tokenizer, input as readonly string[], options);
+  }
+
+  /** The exact text of tokens, or of one; of several rows, one text each. */
+  toString(tokens?: number | ArrayLike<number>): string;
+  toString(tokens: readonly ArrayLike<number>[]): string[];
+  toString(tokens?: number | ArrayLike<number> | readonly ArrayLike<number>[]): string | string[] {
+    if (tokens === undefined) return `HookedTransformer(${this.config.name})`;
+    const list = typeof tokens === 'number' ? [tokens] : tokens;
+    return toText(this.tokenizer, list as readonly ArrayLike<number>[]);
+  }
+
+  /** The id of a text that is exactly one token, like `' Mary'`. @throws when it is not. */
+  toSingleToken(text: string): number {
+    return toSingleToken(this.tokenizer, text);
+  }
+
+  /** Position of a token in a text (with the beginning-of-text token at 0) or in tokens. @throws when it does not occur. */
+  tokenPosition(
+    needle: string | number,
+    input: string | readonly number[],
+    options?: TokenPositionOptions,
+  ): number {
+    return tokenPosition(this.tokenizer, needle, input, options);
+  }
+
+  /** The tokens [start, end) that contain the first occurrence of a text; `typed`: their prompt. @throws when there is none. */
+  tokenRange(text: string, tokens: readonly number[], typed?: string): [start: number, end: number] {
+    return findTokenRange(this.tokenizer, tokens, text, typed);
+  }
+
+  // ---- running -----------------------------------------------------------------------------------------------
+
+  /**
+   * Logits [batch, pos, dVocab]; [tokens, dVocab] where the rows differ in length. The caller disposes of them.
+   * With `stopAtLayer`, the residual stream [batch, pos, dModel] instead.
+   */
+  async forward(input: ModelInput, options: RunOptions = {}): Promise<Tensor> {
+    return this.#run(input, options);
+  }
+
+  /** `forward` with hooks: `[[points, (activation, hook) => replacement or nothing], ...]`, called in order. */
+  async runWithHooks(
+    input: ModelInput,
+    options: RunOptions & { hooks: readonly HookEntry[] },
+  ): Promise<Tensor> {
+    return this.#run(input, options);
+  }
+
+  /** Logits and activations, as they are after all hooks. */
+  async runWithCache(input: ModelInput, { names, pos, ...options }: CacheOptions = {}): Promise<CachedRun> {
+    let cache: ActivationCache | null = null;
+    const rows = readInput(this, input, options);
+    const put = (name: string, t: Tensor, batch: Batch) => {
+      const seen = { rows: batch.rows, equal: batch.equal, nHeads: this.config.nHeads };
+      const kept = pos === undefined ? { t, seen } : keepPositions(name, t, seen, pos);
+      cache ??= new ActivationCache(this, kept.seen);
+      cache.put(name, kept.t);
+    };
+    try {
+      const logits = await runToLogits(this, { ...this.#plan(rows, options), capture: { names, put } });
+      return owning({ logits, cache: cache!, tokens: rows.tokens }, logits, cache);
+    } catch (e) {
+      (cache as ActivationCache | null)?.dispose();
+      throw e;
+    }
+  }
+
+  /**
+   * One run with interventions as data: `[{ at: 'blocks.3.attn.hook_z', head: 5, pos: 10, set: { from: 'clean' } }]`, with
+   * `sources: { clean: ... }`. `names` says which activations to keep; what cannot change anything is reported.
+   */
+  async runWithInterventions(
+    input: TextInput,
+    interventions: Counterfactual,
+    options: InterventionOptions = {},
+  ): Promise<IntervenedRun> {
+    return runWithInterventions(this, input, interventions, options);
+  }
+
+  /** `runWithCache` without the logits: the run ends with the last block. */
+  async runWithResidual(
+    input: ModelInput,
+    options: Omit<CacheOptions, 'stopAtLayer'> = {},
+  ): Promise<Omit<CachedRun, 'logits'>> {
+    const { logits, cache, tokens } = await this.runWithCache(input, {
+      ...options,
+      stopAtLayer: this.config.nLayers,
+    });
+    logits.dispose();
+    return owning({ cache, tokens }, cache);
+  }
+
+  /**
+   * A run, a metric of it, and the metric's gradient at every hook point asked for: `{ value, cache, grads }`.
+   * @param metric `logitDiff(…)` and the like, or a function of the logits that gives a tensor with one number
+   * @example const { grads } = await model.runWithGrads('The cat', loss(), { names: 'resid_pre' })
+   */
+  async runWithGrads(
+    input: ModelInput,
+    metric: Differentiable,
+    options?: GradientOptions,
+  ): Promise<GradientRun> {
+    return runWithGrads(this, input, metric, options);
+  }
+
+  /** Per row, the log-probability of each token given those before it: one number less than the row has tokens. */
+  async logProbs(input: TextInput, options: InputOptions & ScoreOptions = {}): Promise<Float32Array[]> {
+    if (options.prefix) throw new Error('logProbs takes whole texts: put the prefix in front of each');
+    return logProbs(this, readInput(this, input, options).tokens, options);
+  }
+
+  /** Mean of −log p(next token) over all predictions of all rows. */
+  async loss(input: TextInput, options: InputOptions & ScoreOptions = {}): Promise<number> {
+    const rows = await this.logProbs(input, options);
+    const n = rows.reduce((n, r) => n + r.length, 0);
+    if (!n) throw new Error('loss: there is nothing to predict in rows of one token');
+    return -rows.reduce((sum, r) => r.reduce((s, x) => s + x, sum), 0) / n;
+  }
+
+  /**
+   * Runs a text once and keeps its keys and values: rows of later runs continue after it (`{ prefix }`). Prefixes may
+   * continue prefixes. Dispose of the first one when done.
+   * `room`: tokens that continuations may add to the same store.
+   */
+  async prefix(input: string | readonly number[], options: PrefixOptions = {}): Promise<StoredPrefix> {
+    return storePrefix(this, input, options);
+  }
+
+  // ---- generating --------------------------------------------------------------------------------------------
+
+  /**
+   * Continues a prompt, up to `maxNewTokens` or the end of the text. The result includes the prompt: text, or with
+   * `returnType: 'tokens'` all token ids (the one that ended the text included).
+   */
+  async generate(
+    prompt: string | readonly number[],
+    options: GenerateOptions & { returnType: 'tokens' },
+  ): Promise<number[]>;
+  async generate(
+    prompt: string | readonly number[],
+    options?: GenerateOptions & { returnType?: 'text' },
+  ): Promise<string>;
+  async generate(
+    prompt: string | readonly number[],
+    { returnType = 'text', ...options }: GenerateOptions & { returnType?: 'text' | 'tokens' } = {},
+  ): Promise<string | number[]> {
+    const { tokens, continued } = await generateAll(this, prompt, options);
+    return returnType === 'tokens' ? [...tokens] : toText(this.tokenizer, continued);
+  }
+
+  /** `generate`, token by token. */
+  stream(prompt: string | readonly number[], options: GenerateOptions = {}): AsyncGenerator<GenerateStep> {
+    return generateSteps(this, prompt, options);
+  }
+
+  /**
+   * Reads a residual stream [..., dModel] as if it were the last: final layer norm (its statistics computed from the
+   * stream itself), W_U and b_U. Logits [..., dVocab]; the caller disposes of them.
+   */
+  async logitsOfResidual(residual: Tensor): Promise<Tensor> {
+    return logitsOfResidual(this, residual);
+  }
+
+  // ---- tensors -----------------------------------------------------------------------------------------------
+
+  /**
+   * Uploads numbers: a list or typed array of any kind, or lists of lists, `[[1, 2], [3, 4]]`. The caller disposes of the tensor.
+   * @param shape default: that of the lists, or one axis. @throws when lists differ in length, or do not fill the shape.
+   */
+  tensor(data: NestedNumbers, shape?: readonly number[]): Tensor {
+    const { values, shape: own } = numbersOf(data, 'tensor');
+    if (shape && sizeOf(shape) !== values.length)
+      throw new Error(`tensor: ${values.length} numbers cannot fill shape [${shape.join(', ')}]`);
+    return Tensor.from(this.gpu, values, shape ?? own);
+  }
+
+  /** Columns of W_U, [1, dModel] of one token, as text or id; of nested lists [..., dModel], of pairs of answers [prompts, 2, dModel]. */
+  tokensToResidualDirections(tokens: NestedTokens): Tensor {
+    return residualDirections(this, typeof tokens === 'object' ? tokens : [tokens]);
+  }
+
+  // ---- inside ------------------------------------------------------------------------------------------------
+
+  async #run(input: ModelInput, options: RunOptions): Promise<Tensor> {
+    return runToLogits(this, this.#plan(readInput(this, input, options), options));
+  }
+
+  #plan(rows: ReturnType<typeof readInput>, { startAtLayer, stopAtLayer, hooks }: RunOptions): RunPlan {
+    const layers = layerRange(this.config, startAtLayer, stopAtLayer, rows.residual !== null);
+    return { inputs: rows.inputs, residual: rows.residual, layers, hooks };
+  }
+}
+
+checkedMethods<typeof HookedTransformer>(HookedTransformer, LOADERS);
+checkedMethods(HookedTransformer.prototype, MODEL);

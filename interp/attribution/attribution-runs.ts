@@ -1,0 +1,250 @@
+/**
+ * The runs that attribution rests on: the clean and the corrupted prompts forward, one of them back again. All
+ * activations and gradients stay on the GPU; what is read of them are sums of products (interp/attribution/products.ts).
+ */
+
+import type { Constant } from '../../engine/tensor/tape.js';
+import type { Tensor } from '../../engine/tensor/tensor.js';
+import type { TextInput } from '../../engine/tokens/text.js';
+import type { ActivationCache } from '../../hooks/cache/cache.js';
+import { is, needed, options, type Spec } from '../../hooks/input/check.js';
+import { measuredRun } from '../../hooks/metrics/measured-run.js';
+import { type Metric, mean } from '../../hooks/run/metric.js';
+import type { HookedTransformer } from '../../hooks/transformer/model.js';
+import { type Pair, readPair } from '../patching/pair.js';
+import { endsProblem, warningsIn } from '../results/ends.js';
+import { provenance } from '../results/provenance.js';
+import { differenceOf, sumOfProducts } from './products.js';
+
+/** Two prompts, or as many of both, what is measured, and how gradients are taken. */
+export interface AttributionPair {
+  /** The prompts whose activations would be put in: text, texts, or tokens. */
+  readonly clean: TextInput;
+  /** The prompts that would be patched; as many, each with as many tokens. */
+  readonly corrupted: TextInput;
+  /** Must have a gradient: `rank` has none. */
+  readonly metric: Metric;
+  /** Default true. */
+  readonly prependBos?: boolean;
+  /** What counts as a constant on the way back: attention patterns, scales of layer norms, gates of the MLP. */
+  readonly constant?: readonly Constant[];
+  /**
+   * The run whose gradients are taken. `'corrupted'`, the default, is the line through the run that is patched; `'clean'`
+   * is the one through the run that values come from.
+   */
+  readonly gradientsOf?: 'corrupted' | 'clean';
+  /** So many of the passes (two forward, one backward with its forward) are done. */
+  readonly onProgress?: (done: number, total: number) => void;
+  readonly signal?: AbortSignal;
+}
+
+/** What it may be. */
+export const ATTRIBUTION_PAIR = {
+  clean: needed(is.prompts),
+  corrupted: needed(is.prompts),
+  metric: needed(is.metric),
+  prependBos: is.boolean,
+  constant: is.constants,
+  gradientsOf: is.oneOf('corrupted', 'clean'),
+  onProgress: is.callback,
+  signal: is.signal,
+} satisfies Spec<AttributionPair>;
+/** What takes nothing else. */
+export const ATTRIBUTION = options<AttributionPair>(ATTRIBUTION_PAIR);
+
+/** Both runs and the gradients of one. Dispose of them. */
+export class AttributionRuns {
+  readonly model: HookedTransformer;
+  readonly pair: Pair;
+  readonly metric: Metric;
+  /** Activations of both runs. */
+  readonly clean: ActivationCache;
+  readonly corrupted: ActivationCache;
+  /** Gradients of the metric (of its mean over the prompts; with `per: 'prompt'` of each prompt's own), not normalised. */
+  readonly grads: ActivationCache;
+  /** The metric of each prompt. */
+  readonly values: { readonly clean: readonly number[]; readonly corrupted: readonly number[] };
+  readonly #about: Record<string, unknown>;
+
+  /** Made by `attributionRuns`. */
+  constructor(
+    o: Pick<AttributionRuns, 'model' | 'pair' | 'metric' | 'clean' | 'corrupted' | 'grads' | 'values'>,
+    about: Record<string, unknown>,
+  ) {
+    this.model = o.model;
+    this.pair = o.pair;
+    this.metric = o.metric;
+    this.clean = o.clean;
+    this.corrupted = o.corrupted;
+    this.grads = o.grads;
+    this.values = o.values;
+    this.#about = about;
+  }
+
+  /** Activations of the run whose gradients were taken. */
+  get differentiated(): ActivationCache {
+    return this.#about.gradientsOf === 'clean' ? this.clean : this.corrupted;
+  }
+
+  /** By what a prompt's attributions are divided, so that the corrupted run is 0 and the clean run 1. */
+  gap(prompt: number): number {
+    const { clean, corrupted } = this.values;
+    return this.metric.per === 'prompt' ? clean[prompt] - corrupted[prompt] : mean(clean) - mean(corrupted);
+  }
+
+  /** Clean less corrupted activation of a hook point; the caller owns it. */
+  difference(name: string): Tensor {
+    return differenceOf(name, this.clean.get(name), this.corrupted.get(name));
+  }
+
+  /**
+   * Σ gradient · (clean − corrupted) at a hook point, over the axes that are not kept; not normalised. The caller owns it.
+   * @param keep axes of the activation, [batch, pos, …] or [batch, head, query, key], ascending
+   * @param row of ragged prompts, which have to be taken one by one: [1, pos, …]
+   */
+  sums(name: string, keep: readonly number[], row: number | null = null): Tensor {
+    const all = [this.grads, this.clean, this.corrupted];
+    const [grads, clean, corrupted] = row === null ? all : all.map((cache) => cache.row(row));
+    const change = differenceOf(name, clean.get(name), corrupted.get(name));
+    try {
+      return sumOfProducts(grads.get(name), change, keep);
+    } finally {
+      change.dispose();
+      if (row !== null) for (const cache of [grads, clean, corrupted]) cache.dispose();
+    }
+  }
+
+  /** `meta` of a result that is made of these runs. */
+  meta(method: string, more: Record<string, unknown> = {}): Record<string, unknown> {
+    const { pair, metric, values } = this;
+    const summary = (v: readonly number[]) => (metric.per === 'prompt' ? [...v] : mean(v));
+    return provenance(this.model, {
+      method,
+      metric: metric.name,
+      ...(metric.unit && { unit: metric.unit }),
+      prompts: pair.changed,
+      tokens: pair.changed[0],
+      unchanged: pair.unchanged,
+      cleanTokens: pair.from[0],
+      cleanPrompts: pair.from,
+      ...this.#about,
+      clean: summary(values.clean),
+      corrupted: summary(values.corrupted),
+      ...warningsIn(
+        ...(metric.per === 'prompt'
+          ? []
+          : [
+              endsProblem({
+                ...{ zero: mean(values.corrupted), one: mean(values.clean) },
+                ...{ unit: metric.unit ?? null, metric: metric.name },
+              }),
+            ]),
+      ),
+      ...more,
+    });
+  }
+
+  /** Gives all memory back. */
+  dispose(): void {
+    for (const cache of [this.clean, this.corrupted, this.grads]) cache.dispose();
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+}
+
+/**
+ * Runs both prompts, and one of them back: all that attributions at `names` need.
+ * @param names full names of hook points
+ * @throws when the prompts do not go together, the metric has no gradient, or is the same for both.
+ */
+export async function attributionRuns(
+  model: HookedTransformer,
+  options: AttributionPair,
+  names: readonly string[],
+): Promise<AttributionRuns> {
+  const { metric, constant = [], gradientsOf = 'corrupted', onProgress, signal } = options;
+  if (gradientsOf !== 'corrupted' && gradientsOf !== 'clean')
+    throw new Error(`gradientsOf ${JSON.stringify(gradientsOf)}: 'corrupted' or 'clean' is needed`);
+  const pair = attributionPair(model, options);
+  const tokens = { clean: pair.from, corrupted: pair.changed };
+  const sources = tokens as unknown as Record<string, number[][]>;
+  const other = gradientsOf === 'corrupted' ? 'clean' : 'corrupted';
+  signal?.throwIfAborted();
+  const second = await measuredRun(model, tokens[other], comparing(metric), names, sources);
+  try {
+    onProgress?.(1, 2);
+    signal?.throwIfAborted();
+    const first = await model.runWithGrads(sources[gradientsOf], comparing(metric, gradientsOf), {
+      names,
+      constant,
+      sources,
+    });
+    onProgress?.(2, 2);
+    const values = { [gradientsOf]: [...first.prompts], [other]: [...second.prompts] };
+    const caches = { [gradientsOf]: first.cache, [other]: second.cache, grads: first.grads };
+    const about = { gradientsOf, ...(constant.length && { constant }), peakBytes: first.memory.peak };
+    const parts = { model, pair, metric, values, ...caches };
+    const runs = new AttributionRuns(parts as unknown as AttributionRuns, about);
+    try {
+      checkGap(runs);
+    } catch (e) {
+      first.cache.dispose();
+      first.grads.dispose();
+      throw e;
+    }
+    return runs;
+  } catch (e) {
+    second.cache?.dispose();
+    throw e;
+  }
+}
+
+/** The tokens of both prompts. @throws when they do not go together. */
+export const attributionPair = (
+  model: HookedTransformer,
+  { clean, corrupted, prependBos }: Pick<AttributionPair, 'clean' | 'corrupted' | 'prependBos'>,
+): Pair =>
+  readPair(model, {
+    from: { name: 'clean', input: clean },
+    changed: { name: 'corrupted', input: corrupted },
+    prependBos,
+  });
+
+/** @throws when there is nothing to divide by. */
+function checkGap({ metric, values: { clean, corrupted }, pair }: AttributionRuns): void {
+  const same = (a: number, b: number) => {
+    if (Math.abs(b - a) < 1e-6)
+      throw new Error(
+        `the metric ${metric.name} is ${b.toFixed(4)} for both prompts: there is no difference to restore`,
+      );
+  };
+  if (metric.per === 'batch') same(mean(corrupted), mean(clean));
+  else for (const i of pair.from.keys()) same(corrupted[i], clean[i]);
+}
+
+/**
+ * A metric whose `'base'` is the corrupted run, whichever run it is evaluated on.
+ * @param self the run that is differentiated
+ * @throws when that is the run it compares with: a divergence from itself is least there, and has no slope.
+ */
+function comparing(metric: Metric, self: 'clean' | 'corrupted' | null = null): Metric {
+  if (typeof metric?.prepare !== 'function')
+    throw new Error('metric: one like logitDiff(" Mary", " John") is needed');
+  return {
+    ...metric,
+    prepare: (context) =>
+      metric.prepare({
+        ...context,
+        final: (name) => {
+          const run = name === 'base' ? 'corrupted' : name;
+          if (run === self)
+            throw new Error(
+              `metric ${metric.name} compares with the ${run} run, where it is least and has no slope: take gradientsOf '${run === 'clean' ? 'corrupted' : 'clean'}', or compare with the other run`,
+            );
+          return context.final(run);
+        },
+      }),
+  };
+}

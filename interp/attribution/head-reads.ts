@@ -1,0 +1,88 @@
+/**
+ * Heads as readers and writers of the residual stream: what a gradient at queries, keys or values is at the stream that they
+ * are made of, and what a change of z writes there.
+ */
+
+import { Scope } from '../../engine/gpu/storage.js';
+import { Tensor } from '../../engine/tensor/tensor.js';
+import { headResults } from '../../engine/transformer/ops.js';
+import type { Runnable } from '../../hooks/run/run.js';
+
+/**
+ * How a gradient passes the norm before a layer's heads: with its scale as a constant, with the scale as the function
+ * of the stream that it is (then `x`, the stream, is needed), or times numbers [..., 1] and nothing else.
+ */
+export type NormPassage =
+  | { readonly kind: 'frozen'; readonly scale: Tensor | null }
+  | { readonly kind: 'full'; readonly scale: Tensor | null; readonly x: Tensor }
+  | { readonly kind: 'times'; readonly factor: Tensor };
+
+/**
+ * Gradients at q (part 0), k (1) or v (2) of single heads, carried back through W_Q, W_K or W_V and the layer norm: what
+ * `runWithGrads` gives at hook_q_input and so on, without making these.
+ * @param gradient [batch, pos, head, dHead]
+ * @returns [batch, pos, head, dModel]; the caller owns it
+ */
+export function gradientAtInput(
+  { config, gpuWeights }: Runnable,
+  layer: number,
+  part: 0 | 1 | 2,
+  gradient: Tensor,
+  norm: NormPassage,
+): Tensor {
+  const { nHeads, dHead, dModel } = config;
+  const { W_QKV, ln1 } = gpuWeights.blocks[layer];
+  const scope = new Scope();
+  try {
+    const from = part * nHeads * dHead;
+    const W = W_QKV.detach(scope).window([null, [from, from + nHeads * dHead]]); // [dModel, head · dHead]
+    const flat = gradient.detach(scope).reshape([-1, nHeads, dHead]);
+    let g = headResults(flat, Tensor.concat([W.transpose()])); //                   [tokens, head, dModel]
+    const perToken = (t: Tensor) => t.detach(scope).reshape([-1, 1, t.shape.at(-1)!]);
+    if (norm.kind === 'times') g = g.mul(perToken(norm.factor));
+    else if (norm.scale && ln1)
+      g = ln1.gradientThrough(g, perToken(norm.scale), norm.kind === 'full' ? perToken(norm.x) : null);
+    return g.reshape([...gradient.shape.slice(0, -1), dModel]).keep();
+  } finally {
+    scope.close();
+  }
+}
+
+/** What a change of z writes into the stream, head by head: [batch, pos, head, dModel]; the caller owns it. */
+export function written({ config, gpuWeights }: Runnable, layer: number, z: Tensor): Tensor {
+  const { nHeads, dHead, dModel } = config;
+  const scope = new Scope();
+  try {
+    const flat = z.detach(scope).reshape([-1, nHeads, dHead]);
+    const out = headResults(flat, gpuWeights.blocks[layer].W_O);
+    return out.reshape([...z.shape.slice(0, -1), dModel]).keep();
+  } finally {
+    scope.close();
+  }
+}
+
+/**
+ * Products of what receivers read with what senders write, position by position.
+ * @param reads gradients [batch, pos, head, dModel], all of one shape: the receivers, one list of heads after another
+ * @param writes [batch, pos, head, dModel] of each layer of senders
+ * @param perPrompt keep the prompts apart, else they are summed
+ * @returns [layer, batch or 1, pos, receivers, head]; the caller owns it
+ */
+export function pathProducts(
+  reads: readonly Tensor[],
+  writes: readonly Tensor[],
+  perPrompt: boolean,
+): Tensor {
+  const scope = new Scope();
+  try {
+    const byHead = reads.map((t) => t.detach(scope).transpose([2, 0, 1, 3])); // joined along their first axis
+    const all = Tensor.concat([Tensor.concat(byHead).transpose([1, 2, 0, 3])]); // [batch, pos, receivers, dModel]
+    const products = writes.map((t) => {
+      const each = all.matmul(t.detach(scope).transpose()); //                    [batch, pos, receivers, head]
+      return perPrompt ? each : each.sum(0, { keepDims: true });
+    });
+    return Tensor.concat(products.map((t) => t.reshape([1, ...t.shape]))).keep();
+  } finally {
+    scope.close();
+  }
+}

@@ -1,0 +1,52 @@
+/** Products of whole activations, summed on the GPU: what attribution is made of. Only the sums are ever read back. */
+
+import { Scope } from '../../engine/gpu/storage.js';
+import { addInto, zerosLike } from '../../engine/tensor/accumulate.js';
+import { Tensor } from '../../engine/tensor/tensor.js';
+
+/**
+ * Σ a · b over the axes that are not kept.
+ * @param keep axes of `a`, ascending
+ * @returns the kept axes; the caller owns it
+ */
+export function sumOfProducts(a: Tensor, b: Tensor, keep: readonly number[]): Tensor {
+  const scope = new Scope();
+  try {
+    let sum = a.detach(scope).mul(b);
+    for (let axis = a.shape.length - 1; axis >= 0; axis--) if (!keep.includes(axis)) sum = sum.sum(axis);
+    return sum.keep();
+  } finally {
+    scope.close();
+  }
+}
+
+/**
+ * One activation minus another, owned by the caller.
+ * @param name its hook point: attention scores are −∞ above the diagonal, where the difference is 0
+ */
+export function differenceOf(name: string, one: Tensor, other: Tensor): Tensor {
+  if (!name.endsWith('hook_attn_scores')) return one.sub(other).keep();
+  const out = zerosLike(one, one.shape, one.label).keep();
+  const scope = new Scope();
+  try {
+    const [queries, keys] = one.shape.slice(-2);
+    for (let query = 0; query < queries; query++) {
+      const seen = [null, null, query, [0, keys - queries + query + 1]] as const;
+      addInto(out, one.detach(scope).window(seen).sub(other.detach(scope).window(seen)), seen);
+    }
+    return out;
+  } finally {
+    scope.close();
+  }
+}
+
+/** Tensors of one shape as one, [tensor, ...shape]; they are disposed of, and the caller owns what is given. */
+export function stacked(tensors: readonly Tensor[]): Tensor {
+  const scope = new Scope();
+  try {
+    for (const t of tensors) scope.add(t);
+    return Tensor.concat(tensors.map((t) => t.reshape([1, ...t.shape]))).keep();
+  } finally {
+    scope.close();
+  }
+}

@@ -1,0 +1,86 @@
+/** The QK fix of a pair of runs, layer by layer: see engine/transformer/parts/query-key-fix.ts. */
+
+import { Scope } from '../../engine/gpu/storage.js';
+import type { Tensor } from '../../engine/tensor/tensor.js';
+import { type Batch, packBatch } from '../../engine/transformer/batch.js';
+import type { AttentionSetting } from '../../engine/transformer/parts/attention-windows.js';
+import {
+  type Attended,
+  patternOfQueries,
+  scoresOfKeys,
+  swapKeys,
+} from '../../engine/transformer/parts/query-key-fix.js';
+import type { ActivationCache } from '../../hooks/cache/cache.js';
+import type { HookedTransformer } from '../../hooks/transformer/model.js';
+import { sumOfProducts } from './products.js';
+
+/** The hook points that both runs must hold. */
+export const queryKeyNames = (nLayers: number): string[] =>
+  Array.from({ length: nLayers }, (_, l) =>
+    ['q', 'k', 'attn_scores', 'pattern'].map((x) => `blocks.${l}.attn.hook_${x}`),
+  ).flat();
+
+/** Clean and corrupted queries and keys of prompts of one length. Dispose of it. */
+export class QueryKeyFix {
+  readonly #model: HookedTransformer;
+  readonly #clean: ActivationCache;
+  readonly #corrupted: ActivationCache;
+  readonly #scope = new Scope();
+  readonly #batch: Batch;
+
+  /** The caches must outlive it. */
+  constructor(
+    model: HookedTransformer,
+    tokens: readonly (readonly number[])[],
+    runs: { clean: ActivationCache; corrupted: ActivationCache },
+  ) {
+    const { gpu, config } = model;
+    this.#model = model;
+    this.#clean = runs.clean;
+    this.#corrupted = runs.corrupted;
+    const inputs = tokens.map((row) => ({ tokens: row }));
+    this.#batch = packBatch(gpu, config, inputs, this.#scope);
+  }
+
+  /** Σ over keys of the gradient at the pattern times what clean queries change: [batch, head, query]; the caller owns it. */
+  queries(layer: number, g: Tensor): Tensor {
+    return this.#with(layer, (attended, clean, setting) =>
+      sumOfProducts(patternOfQueries(attended, clean.q, setting), g, [0, 1, 2]),
+    );
+  }
+
+  /** The same for one clean key at a time, summed over queries: [batch, head, key]; the caller owns it. */
+  keys(layer: number, g: Tensor): Tensor {
+    return this.#with(layer, (attended, clean, setting) =>
+      swapKeys(attended, scoresOfKeys(attended, clean.k, setting), g.alias(attended.q.scope))
+        .sum(2)
+        .keep(),
+    );
+  }
+
+  dispose(): void {
+    this.#scope.close();
+  }
+
+  #with(
+    layer: number,
+    use: (attended: Attended, clean: { q: Tensor; k: Tensor }, setting: AttentionSetting) => Tensor,
+  ): Tensor {
+    const { nHeads, dHead, scaleAttn, scaleAttnByInverseLayerIdx } = this.#model.config;
+    const scale = (scaleAttn ? dHead ** -0.5 : 1) / (scaleAttnByInverseLayerIdx ? layer + 1 : 1);
+    const scope = new Scope();
+    const at = (cache: ActivationCache, x: string) =>
+      cache.get(`blocks.${layer}.attn.hook_${x}`).detach(scope);
+    const vectors = (cache: ActivationCache) => {
+      const [q, k] = ['q', 'k'].map((x) => at(cache, x).reshape([-1, nHeads, dHead]));
+      return { q, k };
+    };
+    try {
+      const [scores, pattern] = [at(this.#corrupted, 'attn_scores'), at(this.#corrupted, 'pattern')];
+      const attended = { ...vectors(this.#corrupted), scores, pattern };
+      return use(attended, vectors(this.#clean), { batch: this.#batch, layer, scale });
+    } finally {
+      scope.close();
+    }
+  }
+}

@@ -1,0 +1,350 @@
+/**
+ * Exact edge patching. In the run of a circuit every reader (the queries, keys and values of each head, each MLP, the
+ * logits) has a residual stream of its own:
+ *
+ *     corrupted stream + Σ over the writers whose edge to it is in the circuit of (what it writes now − in the corrupted run)
+ *
+ * so that an edge of the circuit carries what its writer writes in this very run, and any other edge the corrupted run's
+ * activation. All is recomputed, layer by layer; nothing is linearised. With all edges it is the clean run, with none the
+ * corrupted one. Circuits run together as rows of one batch; the streams of a layer's readers are one batched product
+ * of masks with a table of writings. A run begins at the first layer whose edges are not all there, and each prompt at
+ * the first token that differs: before both nothing can change.
+ */
+
+import { Scope } from '../../engine/gpu/storage.js';
+import { addInto } from '../../engine/tensor/accumulate.js';
+import { multiplyInto } from '../../engine/tensor/products.js';
+import { Tensor } from '../../engine/tensor/tensor.js';
+import type { RowInput } from '../../engine/transformer/batch.js';
+import { extendPrefix, KvStore, type Prefix } from '../../engine/transformer/kv.js';
+import { pickRows } from '../../engine/transformer/ops.js';
+import type { Metric, PreparedMetric, Read } from '../../hooks/run/metric.js';
+import { metricValues } from '../../hooks/run/metric-values.js';
+import { run } from '../../hooks/run/run.js';
+import type { HookEntry } from '../../hooks/run/tap.js';
+import { readsOf } from '../../hooks/sweep/base.js';
+import type { HookedTransformer } from '../../hooks/transformer/model.js';
+import { type EdgeGraph, type EdgeMask, edgeGraph, type ReaderGroup } from './edge-graph.js';
+import {
+  addSender,
+  addSenders,
+  emptyStream,
+  senderNames,
+  sendersAt,
+  senderTable,
+  streamOf,
+} from './edge-senders.js';
+
+type Prompts = readonly (readonly number[])[];
+
+/** Memory that the streams of one batch may take, and tokens that a CPU is given at once. */
+const [BATCH_BYTES, SOFTWARE_TOKENS] = [2 ** 30, 1024];
+
+/** Two runs of as many tokens, between which edges choose. Dispose of it. */
+export class EdgeRuns {
+  readonly graph: EdgeGraph;
+  /** The metric of each prompt. */
+  clean: readonly number[] = [];
+  corrupted: readonly number[] = [];
+  /** Circuits that were run, and tokens through blocks that it took. */
+  readonly work = { circuits: 0, tokenLayers: 0 };
+  readonly #model: HookedTransformer;
+  readonly #metric: Metric;
+  readonly #prompts: { clean: Prompts; corrupted: Prompts };
+  /** First position that is run, of each prompt. */
+  readonly #from: readonly number[];
+  readonly #tokens: number;
+  readonly #reads: readonly Read[];
+  /** What ends with this object. */
+  readonly #scope = new Scope();
+  readonly #streams = new Map<string, Tensor>();
+  #prefixes: readonly (Prefix | null)[] = [];
+  /** Corrupted writings, and clean ones less those: [tokens, senders, dModel]. */
+  #base!: Tensor;
+  #change!: Tensor;
+  #prepared: PreparedMetric | null = null;
+
+  /** Runs both. @throws when they differ in length, or the metric does not fit the prompts. */
+  static async start(
+    model: HookedTransformer,
+    prompts: { clean: Prompts; corrupted: Prompts },
+    metric: Metric,
+    signal?: AbortSignal,
+  ): Promise<EdgeRuns> {
+    signal?.throwIfAborted();
+    const runs = new EdgeRuns(model, prompts, metric);
+    try {
+      await runs.#start(signal);
+      return runs;
+    } catch (e) {
+      runs.dispose();
+      throw e;
+    }
+  }
+
+  private constructor(
+    model: HookedTransformer,
+    prompts: { clean: Prompts; corrupted: Prompts },
+    metric: Metric,
+  ) {
+    this.graph = edgeGraph(model.config);
+    this.#model = model;
+    this.#metric = metric;
+    this.#prompts = prompts;
+    const { clean, corrupted } = prompts;
+    this.#from = clean.map((row, b) => {
+      if (metric.reads === 'all' || model.config.attentionDir === 'bidirectional') return 0;
+      const first = row.findIndex((t, p) => t !== corrupted[b][p]);
+      return first < 0 ? row.length - 1 : first;
+    });
+    this.#tokens = clean.reduce((n, row, b) => n + row.length - this.#from[b], 0);
+    this.#reads = readsOf(clean, metric.reads);
+  }
+
+  async #start(signal?: AbortSignal): Promise<void> {
+    const { clean, corrupted } = this.#prompts;
+    const model = this.#model;
+    await this.#keepBeginnings();
+    const finals = new Map<string, Tensor>();
+    const rows = this.#rowsOf(0);
+    const end = (name: string) => (ended: { x: Tensor }) => {
+      const picked = pickRows(ended.x, rows).keep();
+      this.#scope.add(picked);
+      finals.set(name, picked);
+    };
+    this.#base = this.#own(senderTable(model, this.#tokens));
+    this.#change = this.#own(senderTable(model, this.#tokens));
+    await addSenders(model, this.#inputs(corrupted), this.#base, {
+      streams: this.#streams,
+      end: end('corrupted'),
+      signal,
+    });
+    signal?.throwIfAborted();
+    addInto(this.#change, this.#base, null, -1);
+    await addSenders(model, this.#inputs(clean), this.#change, { end: end('clean'), signal });
+    const final = async (name: string) => {
+      const found = finals.get(name);
+      if (!found)
+        throw new Error(`metric ${this.#metric.name}: compare with 'clean' or 'corrupted', not '${name}'`);
+      return found;
+    };
+    this.#prepared = await this.#metric.prepare({ model, rows: clean, reads: this.#reads, final });
+    [this.clean] = await this.#evaluate(finals.get('clean')!, 1);
+    [this.corrupted] = await this.#evaluate(finals.get('corrupted')!, 1);
+  }
+
+  /**
+   * The metric of each prompt in the runs of some circuits.
+   * @param onDone called after each batch with the number of circuits that are done
+   */
+  async values(
+    masks: readonly EdgeMask[],
+    { signal, onDone }: { signal?: AbortSignal; onDone?: (done: number) => void } = {},
+  ): Promise<number[][]> {
+    const out: number[][] = [];
+    const step = this.circuitsAtOnce;
+    for (let i = 0; i < masks.length; i += step) {
+      signal?.throwIfAborted();
+      out.push(...(await this.#batch(masks.slice(i, i + step))));
+      onDone?.(out.length);
+    }
+    return out;
+  }
+
+  /** How many circuits run as one batch. */
+  get circuitsAtOnce(): number {
+    const { config, gpu } = this.#model;
+    const perToken = 4 * config.dModel * (2 * this.graph.senders.length + 10 * config.nHeads);
+    const fit = Math.floor(BATCH_BYTES / perToken / this.#tokens);
+    const cpu = Math.floor(SOFTWARE_TOKENS / this.#tokens);
+    return Math.max(1, gpu.caps.adapterClass === 'software' ? Math.min(fit, cpu) : fit);
+  }
+
+  dispose(): void {
+    this.#prepared?.dispose?.();
+    this.#prepared = null;
+    for (const t of this.#streams.values()) t.dispose();
+    this.#streams.clear();
+    this.#scope.close();
+  }
+
+  async #batch(masks: readonly EdgeMask[]): Promise<number[][]> {
+    const { nLayers, nHeads, dModel } = this.#model.config;
+    const n = masks.length;
+    const tokens = n * this.#tokens;
+    const from = this.#firstLayer(masks);
+    const scope = new Scope();
+    const own = (t: Tensor) => {
+      scope.add(t);
+      return t;
+    };
+    try {
+      // What is written before the first layer that runs is what the clean run writes.
+      const writings = own(senderTable(this.#model, tokens));
+      const before = from === nLayers ? this.graph.senders.length : this.graph.firstHead(from);
+      this.#everywhere(writings, this.#change, n, [0, before]);
+      const read = (group: ReaderGroup, first: number, count: number, scope: Scope | null) =>
+        this.#read(masks, writings, group, first, count, scope);
+      const hooks: HookEntry[] = [];
+      for (const group of this.graph.groups) {
+        if (group.layer < from || (group.kind === 'logits' && from === nLayers)) continue;
+        if (group.kind === 'head')
+          for (const [i, part] of ['q', 'k', 'v'].entries())
+            hooks.push([
+              `blocks.${group.layer}.hook_${part}_input`,
+              (t) => read(group, i * nHeads, nHeads, t.scope).reshape(t.shape),
+            ]);
+        else {
+          const name = group.kind === 'mlp' ? `blocks.${group.layer}.hook_mlp_in` : streamOf(group);
+          hooks.push([name, (t) => read(group, 0, 1, t.scope).reshape(t.shape)]);
+        }
+      }
+      for (const name of senderNames(this.#model.config)) {
+        const at = sendersAt(this.graph, name, this.#model.config)!;
+        if (at[0] < before) continue;
+        hooks.push([
+          name,
+          (t) => {
+            addSender(writings, t, at);
+            this.#everywhere(writings, this.#base, n, at, -1);
+          },
+        ]);
+      }
+      // Nobody reads the stream that a run begins with, but the logits.
+      const stream = own(emptyStream(this.#model, tokens));
+      const last = this.graph.groups.at(-1)!;
+      const start = from === nLayers ? own(read(last, 0, 1, null)) : stream;
+      const residual = own(start.reshape([1, tokens, dModel]));
+      const counts = masks.flatMap(() => this.#inputs(null));
+      const plan = { inputs: counts, residual, layers: { from, to: null }, hooks };
+      this.work.circuits += n;
+      this.work.tokenLayers += tokens * (nLayers - from);
+      return await run(this.#model, plan, ({ x }) => this.#evaluate(pickRows(x, this.#rowsOf(n)), n));
+    } finally {
+      scope.close();
+    }
+  }
+
+  /** The first layer at which a circuit lacks an edge; the number of layers where only edges to the logits are missing. */
+  #firstLayer(masks: readonly EdgeMask[]): number {
+    const { groups, count } = this.graph;
+    const first = masks.reduce((low, mask) => {
+      const i = mask.subarray(0, low).indexOf(0);
+      return i < 0 ? low : i;
+    }, count - 1);
+    return groups[groups.findLastIndex((g) => g.firstEdge <= first)].layer;
+  }
+
+  /** The streams of `count` readers of a group, from its reader `first` on: [tokens, count, dModel]. */
+  #read(
+    masks: readonly EdgeMask[],
+    writings: Tensor,
+    { firstEdge, senders, ...group }: ReaderGroup,
+    first: number,
+    count: number,
+    scope: Scope | null,
+  ): Tensor {
+    const n = masks.length;
+    const { dModel } = this.#model.config;
+    const part = new Float32Array(n * count * senders);
+    masks.forEach((mask, c) => {
+      const at = firstEdge + first * senders;
+      part.set(mask.subarray(at, at + count * senders), c * count * senders);
+    });
+    const own = new Scope();
+    try {
+      const gpu = this.#model.gpu;
+      const mask = Tensor.from(gpu, part, [n, 1, count, senders], { label: 'circuit', scope: own });
+      const each = mask.expand([-1, this.#tokens, -1, -1]).reshape([-1, count, senders]);
+      const corrupted = this.#streams.get(streamOf({ firstEdge, senders, ...group }))!.alias(own);
+      const shape = [n, this.#tokens, count, dModel];
+      const out = corrupted
+        .reshape([1, this.#tokens, 1, dModel])
+        .expand(shape)
+        .slice([])
+        .reshape([-1, count, dModel])
+        .keep();
+      if (scope?.open) scope.add(out);
+      multiplyInto(each, writings.alias(own).window([null, [0, senders]]), out, { accumulate: true });
+      return out;
+    } finally {
+      own.close();
+    }
+  }
+
+  /** Adds senders [first, end) of a table [tokens, senders, dModel] to those of every circuit in `out`. */
+  #everywhere(
+    out: Tensor,
+    table: Tensor,
+    n: number,
+    [first, end]: readonly [number, number],
+    factor = 1,
+  ): void {
+    const scope = new Scope();
+    const whole = out.alias(scope).reshape([n, this.#tokens, ...out.shape.slice(1)]);
+    addInto(whole, table.alias(scope).window([null, [first, end]]), [null, null, [first, end]], factor);
+    scope.close();
+  }
+
+  async #evaluate(x: Tensor, n: number): Promise<number[][]> {
+    const reads = this.#reads;
+    const all = Array.from({ length: n }, () => reads).flat();
+    const circuit = (i: number) => `circuit ${Math.floor(i / reads.length)}`;
+    const values = await metricValues(this.#prepared!, x, all, circuit);
+    return Array.from({ length: n }, (_, c) => {
+      const sum = this.#from.map(() => 0);
+      const count = this.#from.map(() => 0);
+      reads.forEach(({ row }, i) => {
+        sum[row] += values[c * reads.length + i];
+        count[row]++;
+      });
+      return sum.map((s, row) => s / count[row]);
+    });
+  }
+
+  /** Rows of the packed batch that the metric reads, of n circuits one after another; 0: of one run. */
+  #rowsOf(n: number): number[] {
+    const starts: number[] = [];
+    this.#prompts.clean.reduce((at, row, b) => {
+      starts.push(at - this.#from[b]);
+      return at + row.length - this.#from[b];
+    }, 0);
+    return Array.from({ length: n || 1 }, (_, c) =>
+      this.#reads.map(({ row, pos }) => c * this.#tokens + starts[row] + pos),
+    ).flat();
+  }
+
+  /** The rows of a batch: from the first token that differs, after what is stored. Null: only how many tokens. */
+  #inputs(prompts: Prompts | null): RowInput[] {
+    return this.#prompts.clean.map((row, b) => {
+      const from = this.#from[b];
+      const tokens = prompts ? prompts[b].slice(from) : row.length - from;
+      return { tokens, prefix: this.#prefixes[b] };
+    });
+  }
+
+  /** Keys and values of what clean and corrupted prompts have in common. */
+  async #keepBeginnings(): Promise<void> {
+    const { clean } = this.#prompts;
+    const total = this.#from.reduce((a, b) => a + b, 0);
+    if (!total) {
+      this.#prefixes = clean.map(() => null);
+      return;
+    }
+    const { gpu, config } = this.#model;
+    const store = new KvStore(gpu, config, total);
+    for (const t of store.layers) this.#scope.add(t);
+    this.#prefixes = clean.map((row, b) => {
+      const tokens = row.slice(0, this.#from[b]);
+      return tokens.length ? extendPrefix(null, store, tokens, store.take(tokens.length)) : null;
+    });
+    const inputs = this.#prefixes.flatMap((p) => (p ? [{ tokens: p.tokens, slots: p.slots }] : []));
+    const layers = { from: 0, to: config.nLayers };
+    await run(this.#model, { inputs, layers, keepIn: store }, () => {});
+  }
+
+  #own(t: Tensor): Tensor {
+    this.#scope.add(t);
+    return t;
+  }
+}

@@ -1,0 +1,101 @@
+/** What every component of a run writes to the residual stream, in one table; nothing of it is read back. */
+
+import { addInto, zerosLike } from '../../engine/tensor/accumulate.js';
+import { Tensor } from '../../engine/tensor/tensor.js';
+import type { RowInput } from '../../engine/transformer/batch.js';
+import { type Ended, type Runnable, run } from '../../hooks/run/run.js';
+import { stopping } from '../../hooks/run/stopping.js';
+import type { HookedTransformer } from '../../hooks/transformer/model.js';
+import type { Config } from '../../weights/config.js';
+import { type EdgeGraph, edgeGraph, type ReaderGroup } from './edge-graph.js';
+
+/** The hook point that a group of readers reads, the stream before any of them: [tokens, dModel]. */
+export const streamOf = ({ kind, layer }: ReaderGroup): string =>
+  kind === 'logits'
+    ? `blocks.${layer - 1}.hook_resid_post`
+    : `blocks.${layer}.hook_resid_${kind === 'head' ? 'pre' : 'mid'}`;
+
+/** Which senders a hook point is the output of: [first, end), or null. */
+export function sendersAt(
+  graph: EdgeGraph,
+  name: string,
+  { nHeads }: Config,
+): [first: number, end: number] | null {
+  if (name === 'blocks.0.hook_resid_pre') return [0, 1];
+  const found = /^blocks\.(\d+)\.(attn\.hook_result|hook_mlp_out)$/.exec(name);
+  if (!found) return null;
+  const first = graph.firstHead(Number(found[1]));
+  return found[2] === 'hook_mlp_out' ? [first + nHeads, first + nHeads + 1] : [first, first + nHeads];
+}
+
+/** The hook points of all senders. */
+export const senderNames = ({ nLayers, attnOnly }: Config): string[] => [
+  'blocks.0.hook_resid_pre',
+  ...Array.from({ length: nLayers }, (_, l) => [
+    `blocks.${l}.attn.hook_result`,
+    ...(attnOnly ? [] : [`blocks.${l}.hook_mlp_out`]),
+  ]).flat(),
+];
+
+/** A table for the senders of a model: zeros [tokens, senders, dModel]. The caller disposes of it. */
+export function senderTable({ gpu, config }: Runnable, tokens: number): Tensor {
+  const seed = Tensor.result(gpu, [1], [], 'senders');
+  const table = zerosLike(seed, [tokens, edgeGraph(config).senders.length, config.dModel], 'senders');
+  seed.dispose();
+  return table;
+}
+
+/** Adds what a hook point shows to its senders' place in a table. `t`: [tokens, (head,) dModel], in any shape. */
+export function addSender(
+  table: Tensor,
+  t: Tensor,
+  [first, end]: readonly [number, number],
+  factor = 1,
+): void {
+  const packed = t.reshape([table.shape[0], end - first, table.shape[2]]);
+  addInto(table, packed, [null, [first, end]], factor);
+  packed.dispose();
+}
+
+/** Options of `addSenders`. */
+export interface AddOptions<T> {
+  readonly factor?: number;
+  /** Gets the streams that readers read, by hook point: [tokens, dModel], to dispose of. */
+  readonly streams?: Map<string, Tensor>;
+  /** What to do with the end of the run. */
+  readonly end?: (ended: Ended) => T | Promise<T>;
+  /** Ends the run within a layer. */
+  readonly signal?: AbortSignal;
+}
+
+/** Runs a batch and adds `factor` times what each sender writes to a table [tokens, senders, dModel]. */
+export function addSenders<T = void>(
+  model: Runnable,
+  inputs: readonly RowInput[],
+  table: Tensor,
+  { factor = 1, streams, end, signal }: AddOptions<T> = {},
+): Promise<T> {
+  const { config } = model;
+  const graph = edgeGraph(config);
+  const wanted = new Set(streams && graph.groups.map(streamOf));
+  const put = (name: string, t: Tensor) => {
+    const at = sendersAt(graph, name, config);
+    if (at) addSender(table, t, at, factor);
+    if (wanted.has(name)) streams!.set(name, t.reshape([-1, config.dModel]).keep());
+    t.dispose();
+  };
+  const capture = { names: [...senderNames(config), ...wanted], put };
+  const layers = { from: 0, to: end ? null : config.nLayers };
+  return run(
+    model,
+    { inputs, layers, capture, hooks: stopping(model.gpu, signal) },
+    (ended) => end?.(ended) as T,
+  );
+}
+
+/** Zeros [tokens, dModel]. */
+export function emptyStream({ gpu, config }: HookedTransformer, tokens: number): Tensor {
+  return Tensor.from(gpu, new Float32Array(tokens * config.dModel), [tokens, config.dModel], {
+    label: 'stream',
+  });
+}

@@ -1,0 +1,137 @@
+/**
+ * A picture of a result, whatever its axes: layer × pos, layer × head and pos × layer are heat maps, further axes make
+ * facets, layers alone and circuits of growing size are curves, a causal trace is ROME's figure. For other pictures there are the functions beside
+ * this file.
+ */
+
+import { is, options, signatures } from '../../hooks/input/check.js';
+import { endNames, endsOf, endsProblem, fullScale, leastOf, shownMetric } from '../results/ends.js';
+import type { Labelled } from '../results/result.js';
+import { displayWidth, exact, fit, visibleLabel } from '../results/text.js';
+import { curveFigure } from './curves.js';
+import { drawnFigure, type Figure } from './draw/drawing.js';
+import { asColumn, fitted, oriented, slices } from './draw/layout.js';
+import { facetsSvg } from './draw/svg.js';
+import { denseLines, legendLine, paint, type TerminalOptions } from './draw/terminal.js';
+import { HEATMAP, type Heatmap, type HeatmapOptions, heatmaps, largest } from './heatmap.js';
+import { asTrace, traceFigure } from './trace.js';
+
+/** A file of about 10 MB. */
+const MAX_CELLS = 40_000;
+
+/** Axes of results that are curves. */
+const CURVES = new Set(['layer', 'kept,edges']);
+
+/** What a figure may be told; all has a default that depends on the result. */
+export interface FigureOptions extends HeatmapOptions {
+  readonly title?: string;
+  /** What the values mean, beside the colour bar. */
+  readonly meaning?: string;
+}
+
+const FIGURE = options<FigureOptions>({ ...HEATMAP, title: is.text, meaning: is.text });
+
+const takes = signatures({
+  figure: { result: is.labelled, options: FIGURE },
+});
+
+/**
+ * A figure of a result. Axes beyond two make facets, of the prompts or else of what comes first.
+ * @throws when it has no values, or so many that nobody could see them: take a slice.
+ */
+export const figure = takes.figure(function figure(given: Labelled, options: FigureOptions = {}): Figure {
+  const trace = asTrace(given);
+  if (trace) return traceFigure(trace);
+  const { result, full, told } = shown(given);
+  const { axes, shape, values, meta } = result;
+  if (!values.length || !shape.length)
+    throw new Error(`a figure of nothing: the result is ${shape.join(' × ') || 'empty'}`);
+  if (values.length > MAX_CELLS)
+    throw new Error(
+      `a figure of ${values.length} cells cannot be read: draw some of its slices(), of ${MAX_CELLS} at most`,
+    );
+  const names = axes.map((a) => a.name);
+  const method = String(meta.method || 'result');
+  const title = options.title ?? `${method[0].toUpperCase()}${method.slice(1)}: ${names.join(' × ')}`;
+  const meaning = options.meaning ?? told ?? meaningOf(meta);
+  if (CURVES.has(names.join())) return curveFigure(result, { title, y: meaning });
+  const parts = axes.length === 1 ? [{ heading: '', map: asColumn(result) }] : facets(result);
+  const signed = options.scale !== 'sequential';
+  const least = (signed ? 0 : (options.min ?? 0)) + leastOf(result);
+  const max = options.max ?? full ?? Math.max(largest([result], signed), least);
+  const maps = heatmaps(
+    parts.map(({ map }) => oriented(map)),
+    { ...options, max },
+  );
+  const each = parts.map(({ heading }) => ({ heading }));
+  const { rows, columns } = maps[0];
+  const beside = Math.min(maps.length, 3);
+  const cell = [
+    fitted(1080 / beside / columns.length - 6, 8, 44),
+    fitted((beside > 1 ? 380 : 760) / rows.length, 12, 24),
+  ] as const;
+  return drawnFigure({
+    title,
+    meta,
+    svg: (frame) => facetsSvg(maps, { ...frame, title, meaning, cell, each }),
+    lines: (terminal) => [
+      ...(axes.length === 1
+        ? list(maps[0], terminal)
+        : maps.flatMap((map, i) => [
+            ...(each[i].heading ? [paint(each[i].heading, { bold: true }, terminal.depth ?? 1)] : []),
+            ...denseLines(map, terminal),
+          ])),
+      legendLine(maps[0], meaning, terminal),
+    ],
+  });
+});
+
+/**
+ * What is drawn of a result. Shares of a difference that is none, or that goes the wrong way, mean nothing: what is drawn
+ * then is the change of the metric, on the full scale.
+ */
+function shown(result: Labelled): { result: Labelled; full?: number; told?: string } {
+  const ends = endsOf(result.meta);
+  if (!ends || !endsProblem(ends)) return { result };
+  const way = ends.one - ends.zero;
+  const metric = shownMetric(ends.metric);
+  return {
+    result: { ...result, values: result.values.map((v) => v * way) },
+    full: fullScale(ends),
+    told: `change of ${metric} from the ${ends.names?.[0]} run (${exact(ends.zero)})`,
+  };
+}
+
+/** The maps of a result, each with what it is called. */
+function facets(result: Labelled): { heading: string; map: Labelled }[] {
+  const { axes } = result;
+  if (axes.length === 2) return [{ heading: '', map: result }];
+  const at = Math.max(
+    0,
+    axes.findIndex((a) => a.name === 'prompt'),
+  );
+  const prefix = axes[at].name === 'prompt' ? 'prompt ' : '';
+  return slices(result, at).flatMap((part, i) =>
+    facets(part).map(({ heading, map }) => ({
+      heading: [prefix + visibleLabel(axes[at].labels[i]), heading].filter(Boolean).join(' · '),
+      map,
+    })),
+  );
+}
+
+/** The values of a single column, with room for long labels. */
+function list(map: Heatmap, { width = 80, depth = 1, theme = 'dark' }: TerminalOptions): string[] {
+  const side = Math.min(width - 12, Math.max(...map.rows.map(displayWidth)));
+  return map.rows.map((row, r) => {
+    const value = map.value(r, 0);
+    const text = fit(exact(value), 10, 'right');
+    return `${fit(row, side)}  ${paint(text, { fill: map.colour(value, theme) }, depth)}`;
+  });
+}
+
+/** Between which runs a normalised result lies, or its metric. */
+function meaningOf(meta: Labelled['meta']): string {
+  const ends = endNames.find((names) => names.every((name) => meta[name] !== undefined));
+  if (ends) return `0 = ${ends[0]} run, 1 = ${ends[1]} run`;
+  return typeof meta.metric === 'string' ? meta.metric : '';
+}

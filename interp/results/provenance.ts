@@ -1,0 +1,35 @@
+/** Where a result comes from: enough to make it again. */
+
+import type { HookedTransformer } from '../../hooks/transformer/model.js';
+
+/** Model, processing, adapter and beginning-of-text, with what the method adds. */
+export function provenance(model: HookedTransformer, more: Record<string, unknown>): Record<string, unknown> {
+  const { config, processing, gpu, tokenizer } = model;
+  const tokens = more.tokens as readonly number[] | undefined;
+  const bos = tokenizer?.bosTokenId ?? config.bosTokenId;
+  return {
+    model: config.name,
+    hash: model.hash,
+    processing: Object.entries(processing).flatMap(([flag, on]) => (on ? [flag] : [])),
+    adapter: gpu.adapter.text,
+    ...(tokens && { bos: bos !== null && tokens[0] === bos }),
+    ...more,
+  };
+}
+
+/**
+ * `0:<|endoftext|>`, `1:When`, `2:␣John`: the labels of a position axis, with blanks made visible.
+ * @param clean of a pair, the prompt that values come from: where it differs from `tokens`, labels have both, `7:. | ;`
+ */
+export function positionLabels(
+  model: HookedTransformer,
+  tokens: readonly number[],
+  clean: readonly number[] = tokens,
+): string[] {
+  const pieces = (ids: readonly number[]) =>
+    (model.tokenizer?.pieces(ids) ?? ids.map((t) => `#${t}`)).map((p) =>
+      p.replace(/ /g, '␣').replace(/\n/g, '⏎'),
+    );
+  const [own, other] = [pieces(tokens), clean === tokens ? null : pieces(clean)];
+  return own.map((p, i) => (other && clean[i] !== tokens[i] ? `${i}:${other[i]} | ${p}` : `${i}:${p}`));
+}

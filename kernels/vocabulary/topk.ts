@@ -1,0 +1,171 @@
+/**
+ * The k largest of each row, and picking by index along the last axis.
+ */
+
+import { type Caps, type Example, type Family, type Launch, line, lineIndex, noise } from '../core/kernel.js';
+import { kernel, otherKinds, perElement, perElementMain, specialsWgsl, teamFor } from '../core/wgsl.js';
+
+/** WGSL `fn rank(x)`: a number as an integer of the same order, NaN highest, −0 = 0. (Comparing floats, a compiler may forget NaN.) */
+export const rankWgsl = /* wgsl */ `
+fn rank(x: f32) -> u32 {
+  let bits = bitcast<u32>(x);
+  if ((bits & 0x7fffffffu) > 0x7f800000u) { return 0xfffffffeu; }
+  if ((bits & 0x7fffffffu) == 0u) { return 0x80000000u; }
+  return select(bits | 0x80000000u, ~bits, bits >= 0x80000000u);
+}`;
+
+/**
+ * Values and columns of the k largest of each row: descending, ties by lower column; NaN comes first. k = 1 is argmax.
+ * With `smallest`, of the k smallest: ascending, NaN last.
+ * Buffers: X [rows, cols], values [rows, k], indices u32 [rows, k].
+ *
+ * Every thread keeps the best of its own columns; the best of those is written out, and only its owner looks
+ * again, among what comes after it: cols + k · cols / threads loads a row.
+ */
+export function topk(o: { rows: number; cols: number; k: number; smallest?: boolean }, caps: Caps): Launch {
+  const team = teamFor(caps);
+  const code = () => /* wgsl */ `${team.enable}
+@group(0) @binding(0) var<storage, read> X: array<f32>;
+@group(0) @binding(1) var<storage, read_write> values: array<f32>;
+@group(0) @binding(2) var<storage, read_write> indices: array<u32>;
+struct Params {
+  rows: u32,
+  cols: u32,
+  k: u32,
+  flip: u32, // all bits: the smallest come first
+}
+@group(1) @binding(0) var<uniform> params: Params;
+
+${rankWgsl}
+
+// A candidate is (rank, column).
+const NONE = vec2u(0u, 0xffffffffu);
+fn before(a: vec2u, b: vec2u) -> bool { return a.x > b.x || (a.x == b.x && a.y < b.y); }
+fn first(a: vec2u, b: vec2u) -> vec2u { if (before(b, a)) { return b; } return a; }
+${team.reduce('best', 'vec2u', 'first(a, b)')}
+
+/** The first of this thread's columns, of those that come after \`last\`. */
+fn next(at: u32, lane: u32, last: vec2u) -> vec2u {
+  var found = NONE;
+  for (var c = lane; c < params.cols; c += ${team.threads}u) {
+    let candidate = vec2u(rank(X[at + c]) ^ params.flip, c);
+    if (before(last, candidate)) { found = first(found, candidate); }
+  }
+  return found;
+}
+
+@compute @workgroup_size(${team.threads})
+fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let row = ${lineIndex};
+  if (row >= params.rows) { return; }
+  let at = row * params.cols;
+  var mine = next(at, lane, vec2u(0xffffffffu, 0u));
+  for (var j = 0u; j < params.k; j++) {
+    let winner = best(mine, lane);
+    if (winner.y % ${team.threads}u == lane) {
+      values[row * params.k + j] = X[at + winner.y];
+      indices[row * params.k + j] = winner.y;
+      mine = next(at, lane, winner);
+    }
+  }
+}`;
+  if (o.k > o.cols) throw new Error(`topk: k = ${o.k} of ${o.cols} columns`);
+  return {
+    kernel: kernel(`topk/${team.name}`, code),
+    params: { rows: o.rows, cols: o.cols, k: o.k, flip: o.smallest ? 0xffffffff : 0 },
+    grid: line(o.rows),
+  };
+}
+
+/** Y[row, j] = X[row, indices[row, j]], NaN where the index lies beyond the row. Buffers: X [rows, cols], indices u32 [rows, k], Y [rows, k]. */
+export function gatherLast(o: { rows: number; cols: number; k: number }, _caps: Caps): Launch {
+  const code = () => /* wgsl */ `
+@group(0) @binding(0) var<storage, read> X: array<f32>;
+@group(0) @binding(1) var<storage, read> indices: array<u32>;
+@group(0) @binding(2) var<storage, read_write> Y: array<f32>;
+struct Params {
+  n: u32, // rows · k
+  cols: u32,
+  k: u32,
+}
+@group(1) @binding(0) var<uniform> params: Params;
+${specialsWgsl}
+${perElementMain()}
+  let inside = indices[i] < params.cols;
+  let col = select(0u, indices[i], inside); // an index from elsewhere must not leave the row
+  Y[i] = select(special(NAN), X[(i / params.k) * params.cols + col], inside);
+}`;
+  const n = o.rows * o.k;
+  return { kernel: kernel('gatherLast', code), params: { n, cols: o.cols, k: o.k }, grid: perElement(n) };
+}
+
+/** Reference: columns of the k largest of a row, or of the k smallest; NaN counts as larger than every number. */
+export function topkReference(row: readonly number[], k: number, smallest = false): number[] {
+  const order = (a: number, b: number) => {
+    const [nanA, nanB] = [Number.isNaN(a), Number.isNaN(b)];
+    return nanA || nanB ? Number(nanA) - Number(nanB) : a < b ? -1 : a > b ? 1 : 0;
+  };
+  const sign = smallest ? 1 : -1;
+  return row
+    .map((_, c) => c)
+    .sort((a, b) => sign * order(row[a], row[b]) || a - b)
+    .slice(0, k);
+}
+
+/** Checks of topk and gatherLast. */
+export const topkFamily: Family = {
+  name: 'topk',
+  about: 'the k largest of each row, with their columns; X[row, indices[row, j]]',
+  examples(caps) {
+    const examples: Example[] = [];
+    const exact = { atol: 0, rtol: 0 };
+    const add = (title: string, x: Float32Array, cols: number, k: number, kind = caps, smallest = false) => {
+      const rows = x.length / cols;
+      const row = (r: number) => Array.from(x.subarray(r * cols, (r + 1) * cols));
+      const top = Array.from({ length: rows }, (_, r) => topkReference(row(r), k, smallest));
+      const values = top.flatMap((list, r) => list.map((c) => x[r * cols + c]));
+      const indices = Uint32Array.from(top.flat());
+      examples.push({
+        title: `topk, ${title} [${rows}, ${cols}], k = ${k}`,
+        launch: topk({ rows, cols, k, smallest }, kind),
+        buffers: [x, rows * k, rows * k],
+        expected: [
+          { binding: 1, values, ...exact },
+          { binding: 2, values: indices, ...exact },
+        ],
+      });
+    };
+    add('ordinary', noise(5 * 39, 1), 39, 3);
+    add('argmax of the vocabulary', noise(2 * 50257, 2), 50257, 1);
+    add('ten of the vocabulary', noise(2 * 50257, 3), 50257, 10);
+    add('everything', noise(2 * 300, 4), 300, 300);
+    add('ties', noise(3 * 200, 5, 4).map(Math.round), 200, 12);
+    add('all equal, −0 and 0', Float32Array.of(0, -0, 0, -0, -0, 0), 3, 3);
+    const odd = [Number.NaN, -1, Number.NEGATIVE_INFINITY, 5, Number.NaN, Number.POSITIVE_INFINITY, -3e38];
+    add('NaN and infinities', Float32Array.from(odd), 7, 5);
+    add('the smallest', noise(5 * 39, 9), 39, 3, caps, true);
+    add('the smallest of ties', noise(3 * 200, 5, 4).map(Math.round), 200, 12, caps, true);
+    add('the smallest of NaN and infinities', Float32Array.from(odd), 7, 7, caps, true);
+    add('one column', noise(4, 6), 1, 1);
+    for (const kind of otherKinds(caps)) add('as on other adapters', noise(3 * 500, 8), 500, 7, kind);
+
+    const [rows, cols, k] = [3, 13, 4];
+    const x = noise(rows * cols, 7);
+    const indices = Uint32Array.from({ length: rows * k }, (_, i) =>
+      i === 5 ? 4_000_000_000 : (i * 7) % cols,
+    );
+    examples.push({
+      title: 'gatherLast, one index outside',
+      launch: gatherLast({ rows, cols, k }, caps),
+      buffers: [x, indices, rows * k],
+      expected: [
+        {
+          binding: 2,
+          values: Array.from(indices, (c, i) => (c < cols ? x[Math.floor(i / k) * cols + c] : Number.NaN)),
+          ...exact,
+        },
+      ],
+    });
+    return examples;
+  },
+};

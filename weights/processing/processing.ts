@@ -1,0 +1,219 @@
+/**
+ * The five ways in which TransformerLens rewrites weights on loading so that a model is easier to read and computes the same
+ * log probabilities. Formulas and order are TransformerLens' (`load_and_process_state_dict`); sums are taken in float64.
+ *
+ * 1. `foldLn`: a norm's gain and bias move into the weights that read from it (`foldNorm` in norm.ts).
+ * 2. `centerWritingWeights`: every vector that is written to the residual stream has mean zero.
+ * 3. `centerUnembed`: the logits have mean zero over the vocabulary.
+ * 4. `foldValueBiases`: the value biases move into the attention's output bias.
+ * 5. `refactorFactoredAttnMatrices`: W_Q·W_Kᵀ and W_V·W_O are factored again, by SVD.
+ *
+ * The functions return new weights and leave their arguments alone; what a step does not change is shared.
+ */
+
+import { boolean, type Kind } from '../checks/kinds.js';
+import type { Config } from '../config.js';
+import type { BlockWeights, EmbedWeights, FinalWeights, HostTensor } from '../formats/types.js';
+import { foldNorm, hasNorms, ignoresMeans, type NormFacts, normAt } from '../norm.js';
+import { refactorBlock } from './refactor.js';
+
+/** Which of the five steps are taken; TransformerLens' flags in camelCase. */
+export interface Processing {
+  readonly foldLn: boolean;
+  readonly centerWritingWeights: boolean;
+  readonly centerUnembed: boolean;
+  readonly foldValueBiases: boolean;
+  readonly refactorFactoredAttnMatrices: boolean;
+}
+
+/** What these flags may be. */
+export const PROCESSING = {
+  foldLn: boolean,
+  centerWritingWeights: boolean,
+  centerUnembed: boolean,
+  foldValueBiases: boolean,
+  refactorFactoredAttnMatrices: boolean,
+} satisfies Record<keyof Processing, Kind>;
+
+/** TransformerLens' defaults: all but the refactoring. */
+export const defaultProcessing: Processing = {
+  foldLn: true,
+  centerWritingWeights: true,
+  centerUnembed: true,
+  foldValueBiases: true,
+  refactorFactoredAttnMatrices: false,
+};
+
+/** The checkpoint's weights as they are. */
+export const noProcessing: Processing = {
+  foldLn: false,
+  centerWritingWeights: false,
+  centerUnembed: false,
+  foldValueBiases: false,
+  refactorFactoredAttnMatrices: false,
+};
+
+/**
+ * The steps that are taken of those that are asked for, as TransformerLens has it. Without norms there is nothing to fold.
+ * What writes to the residual stream is centred only where every norm that reads it takes the mean off: anywhere else that
+ * would change what the model computes. Shortformer models add position embeddings behind the first norm: nothing is folded
+ * or centred.
+ */
+export function possibleSteps(config: Config, wanted: Processing): Processing {
+  const { positionEmbedding } = config;
+  const folds = hasNorms(config) && positionEmbedding !== 'shortformer';
+  return {
+    ...wanted,
+    foldLn: wanted.foldLn && folds,
+    centerWritingWeights: wanted.centerWritingWeights && folds && ignoresMeans(config),
+    centerUnembed: wanted.centerUnembed && positionEmbedding !== 'shortformer',
+  };
+}
+
+/** The configuration of the processed model: folding turns `LN` into `LNPre`, and `RMS` into `RMSPre`. */
+export function processedConfig(config: Config, processing: Processing): Config {
+  const { foldLn } = possibleSteps(config, processing);
+  const { normalization } = config;
+  if (!foldLn || (normalization !== 'LN' && normalization !== 'RMS')) return config;
+  return { ...config, normalization: `${normalization}Pre` };
+}
+
+/** The embedding, processed. */
+export function processEmbed(embed: EmbedWeights, config: Config, processing: Processing): EmbedWeights {
+  return possibleSteps(config, processing).centerWritingWeights ? centerEmbed(embed) : embed;
+}
+
+/** One block, processed: the steps in TransformerLens' order. */
+export function processBlock(block: BlockWeights, config: Config, processing: Processing): BlockWeights {
+  const steps = possibleSteps(config, processing);
+  let out = block;
+  if (steps.foldLn) out = foldLnBlock(out, config);
+  if (steps.foldLn && config.actFn === 'solu_ln') out = foldMlpLn(out, config);
+  if (steps.centerWritingWeights) out = centerWritingBlock(out);
+  if (steps.foldValueBiases) out = foldValueBiasesBlock(out);
+  if (steps.refactorFactoredAttnMatrices) out = refactorBlock(foldValueBiasesBlock(out), config);
+  return out;
+}
+
+/** The final norm and unembedding, processed. Give W_U itself, not null, where `readsOwnUnembed`. */
+export function processFinal(final: FinalWeights, config: Config, processing: Processing): FinalWeights {
+  const steps = possibleSteps(config, processing);
+  let out = final;
+  if (steps.foldLn) out = foldLnFinal(out, normAt(config, 'ln_final'));
+  if (steps.centerUnembed) out = centerUnembedFinal(out);
+  return out;
+}
+
+/** Whether processing makes W_U differ from W_E, so that a tied model needs both. */
+export function readsOwnUnembed(config: Config, processing: Processing): boolean {
+  const { foldLn, centerWritingWeights, centerUnembed } = possibleSteps(config, processing);
+  return foldLn || centerWritingWeights || centerUnembed;
+}
+
+// ---- 1. foldLn -------------------------------------------------------------------------------------------------
+
+/** A block without weights of ln1 and ln2: their gains and biases are in W_QKV, b_QKV and W_in, b_in. */
+export function foldLnBlock(block: BlockWeights, config: Config): BlockWeights {
+  const { mlp } = block;
+  const attn = foldNorm(normAt(config, 'ln1'), block.ln1, { W: block.W_QKV, b: block.b_QKV });
+  const mlpIn = mlp && foldNorm(normAt(config, 'ln2'), block.ln2, { W: mlp.W_in, b: mlp.b_in });
+  return {
+    ...block,
+    ln1: null,
+    W_QKV: attn.W,
+    b_QKV: attn.b!,
+    ln2: null,
+    mlp: mlp && mlpIn && { ...mlp, W_in: mlpIn.W, b_in: mlpIn.b! },
+  };
+}
+
+/** A block whose MLP's own norm (SoLU models) is in W_out and b_out. */
+export function foldMlpLn(block: BlockWeights, config: Config): BlockWeights {
+  const { mlp } = block;
+  if (!mlp) return block;
+  const { W, b } = foldNorm(normAt(config, 'mlp.ln'), mlp.ln ?? null, { W: mlp.W_out, b: mlp.b_out });
+  return { ...block, mlp: { ...mlp, ln: null, W_out: W, b_out: b! } };
+}
+
+/**
+ * The unembedding with the final norm folded in. Behind a final RMS norm no mean is taken off (TransformerLens takes it
+ * off, which changes the predictions).
+ */
+export function foldLnFinal({ lnFinal, W_U, b_U }: FinalWeights, norm: NormFacts | null): FinalWeights {
+  const { W, b } = foldNorm(norm, lnFinal, { W: ownUnembed(W_U), b: b_U, transposed: true });
+  return { lnFinal: null, W_U: W, b_U: b };
+}
+
+// ---- 2. centerWritingWeights -----------------------------------------------------------------------------------
+
+/** W_E and W_pos: each row − its mean over dModel. */
+export function centerEmbed({ W_E, W_pos }: EmbedWeights): EmbedWeights {
+  return { W_E: centerRows(W_E), W_pos: centerRows(W_pos) };
+}
+
+/** W_O and W_out: each row − its mean over dModel; b_O and b_out − their mean. */
+export function centerWritingBlock(block: BlockWeights): BlockWeights {
+  const { mlp } = block;
+  return {
+    ...block,
+    W_O: centerRows(block.W_O),
+    b_O: centerRows(block.b_O),
+    mlp: mlp && { ...mlp, W_out: centerRows(mlp.W_out), b_out: centerRows(mlp.b_out) },
+  };
+}
+
+/** Takes the mean over the last axis off. */
+function centerRows({ shape, data }: HostTensor): HostTensor {
+  const width = shape[shape.length - 1];
+  const out = new Float32Array(data.length);
+  for (let row = 0; row < data.length; row += width) {
+    let mean = 0;
+    for (let i = 0; i < width; i++) mean += data[row + i];
+    mean /= width;
+    for (let i = 0; i < width; i++) out[row + i] = data[row + i] - mean;
+  }
+  return { shape, data: out };
+}
+
+// ---- 3. centerUnembed ------------------------------------------------------------------------------------------
+
+/** W_U[t,i] −= mean_t W_U[t,i] and b_U −= mean(b_U): all logits of a position move together, which softmax ignores. */
+export function centerUnembedFinal({ lnFinal, W_U, b_U }: FinalWeights): FinalWeights {
+  const { shape, data } = ownUnembed(W_U);
+  const [dVocab, dModel] = shape;
+  const mean = new Float64Array(dModel);
+  for (let at = 0; at < data.length; ) for (let i = 0; i < dModel; i++, at++) mean[i] += data[at];
+  for (let i = 0; i < dModel; i++) mean[i] /= dVocab;
+  const centred = new Float32Array(data.length);
+  for (let at = 0; at < data.length; )
+    for (let i = 0; i < dModel; i++, at++) centred[at] = data[at] - mean[i];
+  return { lnFinal, W_U: { shape, data: centred }, b_U: b_U && centerRows(b_U) };
+}
+
+function ownUnembed(W_U: HostTensor | null): HostTensor {
+  if (!W_U) throw new Error('processing the unembedding needs W_U itself; pass W_E for a tied model');
+  return W_U;
+}
+
+// ---- 4. foldValueBiases ----------------------------------------------------------------------------------------
+
+/**
+ * b_O[i] += Σ_{h,k} b_V[h,k]·W_O[h,k,i], then b_V = 0. Valid because each row of an attention pattern sums to one; a hook
+ * that changes patterns so that they do not will see a difference.
+ */
+export function foldValueBiasesBlock(block: BlockWeights): BlockWeights {
+  const { W_O, b_QKV, b_O } = block;
+  const [dAttn, dModel] = W_O.shape;
+  const values = b_QKV.data.subarray(2 * dAttn);
+  if (values.every((value) => value === 0)) return block;
+  const sum = Float64Array.from(b_O.data);
+  for (let k = 0, at = 0; k < dAttn; k++)
+    for (let i = 0; i < dModel; i++, at++) sum[i] += values[k] * W_O.data[at];
+  const b = b_QKV.data.slice();
+  b.fill(0, 2 * dAttn);
+  return {
+    ...block,
+    b_QKV: { shape: b_QKV.shape, data: b },
+    b_O: { shape: b_O.shape, data: Float32Array.from(sum) },
+  };
+}

@@ -1,0 +1,164 @@
+/**
+ * A model's weights on the host in TransformerLens' layout, for looking at them. All matrices multiply from the right.
+ */
+
+import type { Config } from '../config.js';
+import { transpose } from '../formats/tensors.js';
+import type {
+  BlockWeights,
+  EmbedWeights,
+  FinalWeights,
+  HostTensor,
+  ModelWeights,
+  NormWeights,
+} from '../formats/types.js';
+
+/**
+ * `W_Q[layer]` and so on. A view is made when it is first asked for, and kept; those whose layout is the stored one share
+ * its memory. Do not write into them: the GPU has its own copy.
+ */
+export interface WeightViews {
+  /** What the views look at, as `saveable` wants it. */
+  readonly parts: ModelWeights;
+  /** [dVocab, dModel] */
+  readonly W_E: HostTensor;
+  /** [nCtx, dModel] */
+  readonly W_pos: HostTensor;
+  /** [dModel, dVocab] */
+  readonly W_U: HostTensor;
+  /** [dVocab]; zeros when the model has none. */
+  readonly b_U: HostTensor;
+  /** Per layer [head, dModel, dHead]. */
+  readonly W_Q: readonly HostTensor[];
+  readonly W_K: readonly HostTensor[];
+  readonly W_V: readonly HostTensor[];
+  /** Per layer [head, dHead]. */
+  readonly b_Q: readonly HostTensor[];
+  readonly b_K: readonly HostTensor[];
+  readonly b_V: readonly HostTensor[];
+  /** Per layer [head, dHead, dModel]. */
+  readonly W_O: readonly HostTensor[];
+  /** Per layer [dModel]. */
+  readonly b_O: readonly HostTensor[];
+  /** Per layer [dModel, dMlp]. The four of the MLP are empty for attention-only models. */
+  readonly W_in: readonly HostTensor[];
+  /** Per layer [dMlp]. */
+  readonly b_in: readonly HostTensor[];
+  /** Per layer [dMlp, dModel]. */
+  readonly W_out: readonly HostTensor[];
+  /** Per layer [dModel]. */
+  readonly b_out: readonly HostTensor[];
+  /** Gains and biases of the norms, [dModel] each; empty (null for the final one) where folded away or absent. */
+  readonly ln1: readonly NormWeights[];
+  readonly ln2: readonly NormWeights[];
+  readonly lnFinal: NormWeights | null;
+  /** Of the norms inside the MLPs of SoLU models, [dMlp] each; as the others. */
+  readonly mlpLn: readonly NormWeights[];
+}
+
+/** Views of a model's parts as `readModel` gives them. */
+export function weightViews(
+  embed: EmbedWeights,
+  blocks: readonly BlockWeights[],
+  final: FinalWeights,
+  config: Config,
+): WeightViews {
+  const { nHeads, dHead, dModel, dVocabOut } = config;
+  const kept = new Map<string, unknown>();
+  const once = <T>(name: string, make: () => T): T => {
+    if (!kept.has(name)) kept.set(name, make());
+    return kept.get(name) as T;
+  };
+  const perLayer = (name: string, make: (block: BlockWeights) => HostTensor) =>
+    once(name, () => lazyArray(blocks.length, (layer) => make(blocks[layer])));
+  const mlp = (name: 'W_in' | 'b_in' | 'W_out' | 'b_out') =>
+    config.attnOnly ? [] : perLayer(name, (block) => block.mlp![name]);
+  const weights = (name: string, part: number) =>
+    perLayer(name, (block) => headWeights(block.W_QKV, part, config));
+  const biases = (name: string, part: number) =>
+    perLayer(name, ({ b_QKV }) => {
+      const dAttn = nHeads * dHead;
+      return { shape: [nHeads, dHead], data: b_QKV.data.subarray(part * dAttn, (part + 1) * dAttn) };
+    });
+
+  return {
+    parts: { embed, blocks, final },
+    W_E: embed.W_E,
+    W_pos: embed.W_pos,
+    get W_U() {
+      return once('W_U', () => transpose(final.W_U ?? embed.W_E));
+    },
+    get b_U() {
+      return final.b_U ?? once('b_U', () => ({ shape: [dVocabOut], data: new Float32Array(dVocabOut) }));
+    },
+    get W_Q() {
+      return weights('W_Q', 0);
+    },
+    get W_K() {
+      return weights('W_K', 1);
+    },
+    get W_V() {
+      return weights('W_V', 2);
+    },
+    get b_Q() {
+      return biases('b_Q', 0);
+    },
+    get b_K() {
+      return biases('b_K', 1);
+    },
+    get b_V() {
+      return biases('b_V', 2);
+    },
+    get W_O() {
+      return perLayer('W_O', ({ W_O }) => ({ shape: [nHeads, dHead, dModel], data: W_O.data }));
+    },
+    get b_O() {
+      return perLayer('b_O', ({ b_O }) => b_O);
+    },
+    get W_in() {
+      return mlp('W_in');
+    },
+    get b_in() {
+      return mlp('b_in');
+    },
+    get W_out() {
+      return mlp('W_out');
+    },
+    get b_out() {
+      return mlp('b_out');
+    },
+    ln1: blocks.flatMap(({ ln1 }) => ln1 ?? []),
+    ln2: blocks.flatMap(({ ln2 }) => ln2 ?? []),
+    lnFinal: final.lnFinal,
+    mlpLn: blocks.flatMap(({ mlp }) => mlp?.ln ?? []),
+  };
+}
+
+/** An array whose elements are made when they are first read. */
+function lazyArray<T>(length: number, make: (index: number) => T): readonly T[] {
+  const array: T[] = new Array(length);
+  for (let index = 0; index < length; index++) {
+    Object.defineProperty(array, index, {
+      configurable: true,
+      enumerable: true,
+      get() {
+        const value = make(index);
+        Object.defineProperty(array, index, { value, enumerable: true });
+        return value;
+      },
+    });
+  }
+  return array;
+}
+
+/** Columns `part` (0 q, 1 k, 2 v) of W_QKV [dModel, 3·nHeads·dHead] as [head, dModel, dHead]. */
+function headWeights({ data }: HostTensor, part: number, { nHeads, dHead, dModel }: Config): HostTensor {
+  const dAttn = nHeads * dHead;
+  const out = new Float32Array(dModel * dAttn);
+  for (let head = 0; head < nHeads; head++)
+    for (let i = 0; i < dModel; i++) {
+      const from = i * 3 * dAttn + part * dAttn + head * dHead;
+      out.set(data.subarray(from, from + dHead), (head * dModel + i) * dHead);
+    }
+  return { shape: [nHeads, dModel, dHead], data: out };
+}
