@@ -7,6 +7,7 @@ import type { Gpu } from '../gpu/gpu.js';
 import { Storage } from '../gpu/storage.js';
 import { Tensor } from '../tensor/tensor.js';
 import { Norm } from './parts/norm.js';
+import { splitName } from './points.js';
 
 /** A [rows, width] matrix in pieces that each fit one binding: GPT-2's embedding is 154 MB, many adapters bind 128. */
 export interface Table {
@@ -45,8 +46,8 @@ export interface WeightTensors {
 /** The norm whose hook points begin with `name` (`ln_final`, `blocks.3.ln1`, `blocks.3.mlp.ln`); null in models without norms. */
 export function normNamed({ blocks, lnFinal }: WeightTensors, name: string): Norm | null {
   if (name === 'ln_final') return lnFinal;
-  const [, layer, place] = /^blocks\.(\d+)\.(ln1|ln2|mlp\.ln)$/.exec(name)!;
-  const block = blocks[Number(layer)];
+  const { layer, local: place } = splitName(name);
+  const block = blocks[layer!];
   return place === 'mlp.ln' ? (block.mlp?.ln ?? null) : block[place as 'ln1' | 'ln2'];
 }
 

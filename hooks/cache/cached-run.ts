@@ -4,6 +4,7 @@ import type { Tensor } from '../../engine/tensor/tensor.js';
 import type { Batch, RowInput } from '../../engine/transformer/batch.js';
 import { run } from '../run/run.js';
 import { stopping } from '../run/stopping.js';
+import { layoutOf } from '../run/view.js';
 import { ActivationCache, type CacheModel } from './cache.js';
 
 /** The activations named, and what the unembedding reads of every position: [tokens, dModel]. Dispose of both. */
@@ -14,8 +15,8 @@ export async function runToFinal(
   signal?: AbortSignal,
 ): Promise<{ cache: ActivationCache; final: Tensor }> {
   let cache: ActivationCache | null = null;
-  const put = (name: string, t: Tensor, { rows, equal }: Batch) => {
-    cache ??= new ActivationCache(model, { rows, equal, nHeads: model.config.nHeads });
+  const put = (name: string, t: Tensor, batch: Batch) => {
+    cache ??= new ActivationCache(model, layoutOf(batch, model.points));
     cache.put(name, t);
   };
   try {

@@ -4,6 +4,7 @@ import { ActivationCache } from '../cache/cache.js';
 import { type ModelInput, readInput } from '../input/input.js';
 import type { Metric } from '../run/metric.js';
 import { run } from '../run/run.js';
+import { layoutOf } from '../run/view.js';
 import type { HookedTransformer } from '../transformer/model.js';
 import { measure } from './measure.js';
 
@@ -28,12 +29,11 @@ export async function measuredRun(
   sources: Readonly<Record<string, ModelInput>> = {},
 ): Promise<MeasuredRun> {
   const { inputs } = readInput(model, tokens as number[][]);
-  const { nHeads } = model.config;
   let cache: ActivationCache | null = null;
   const capture: NonNullable<Parameters<typeof run>[1]['capture']> = {
     names,
-    put: (name, t, { rows, equal }) => {
-      cache ??= new ActivationCache(model, { rows, equal, nHeads });
+    put: (name, t, batch) => {
+      cache ??= new ActivationCache(model, layoutOf(batch, model.points));
       cache.put(name, t);
     },
   };

@@ -4,6 +4,7 @@ import { Scope } from '../../engine/gpu/storage.js';
 import { zerosLike } from '../../engine/tensor/accumulate.js';
 import { type Constant, Tape } from '../../engine/tensor/tape.js';
 import type { Tensor } from '../../engine/tensor/tensor.js';
+import type { Batch } from '../../engine/transformer/batch.js';
 import { ActivationCache } from '../cache/cache.js';
 import { INPUT } from '../cache/run-options.js';
 import { is, type Spec } from '../input/check.js';
@@ -11,7 +12,7 @@ import { type InputOptions, layerRange, type ModelInput, readInput } from '../in
 import type { NameFilter } from '../input/names.js';
 import { hooksByName, run } from '../run/run.js';
 import { type HookEntry, HookTap } from '../run/tap.js';
-import { asRows } from '../run/view.js';
+import { asRows, layoutOf } from '../run/view.js';
 import type { HookedTransformer } from '../transformer/model.js';
 import { checkMetric, type Differentiable, measure } from './measure.js';
 
@@ -81,8 +82,7 @@ export async function tapedRun<T>(
   const { filter, withLogits } = splitLogits(names);
   const tape = new Tape();
   let cache: ActivationCache | null = null;
-  const cacheFor = (seen: ConstructorParameters<typeof ActivationCache>[1]) =>
-    (cache ??= new ActivationCache(model, { rows: seen.rows, equal: seen.equal, nHeads: config.nHeads }));
+  const cacheOf = (batch: Batch) => (cache ??= new ActivationCache(model, layoutOf(batch, model.points)));
   try {
     const plan = {
       inputs: rows.inputs,
@@ -94,17 +94,13 @@ export async function tapedRun<T>(
           ? undefined
           : {
               names: filter,
-              put: (
-                name: string,
-                t: Tensor,
-                batch: Omit<ConstructorParameters<typeof ActivationCache>[1], 'nHeads'>,
-              ) => cacheFor({ ...batch, nHeads: config.nHeads }).put(name, t),
+              put: (name: string, t: Tensor, batch: Batch) => cacheOf(batch).put(name, t),
             },
       watch: { tape, names: watch },
     };
     return await run(model, plan, async (ended, scope) => {
       const { batch } = ended;
-      const kept = cacheFor({ ...batch, nHeads: config.nHeads });
+      const kept = cacheOf(batch);
       const { layout } = kept;
       const watchLogits = (flat: Tensor) => {
         const seen = tape.watch(flat, 'logits');
@@ -119,7 +115,7 @@ export async function tapedRun<T>(
       };
       const { seeds, ...measured } = await measure(model, metric, ended, scope, setting);
       const backward = async ({ constant, gradHooks = [] }: BackwardPassOptions = {}) => {
-        const byName = hooksByName(config, gradHooks, layers, 'gradHooks');
+        const byName = hooksByName(model.points, gradHooks, layers, 'gradHooks');
         const got = new Map<string, Tensor>();
         const own = new Scope();
         const tap = new HookTap(layout, own, byName, new Set(kept.names()), (name, t) => {

@@ -17,6 +17,7 @@ import {
 } from '../../engine/tokens/text.js';
 import type { Tokenizer } from '../../engine/tokens/tokenizer.js';
 import type { Batch } from '../../engine/transformer/batch.js';
+import { type Points, pointsOf } from '../../engine/transformer/points.js';
 import type { GpuWeights } from '../../engine/transformer/weights.js';
 import type { Config } from '../../weights/config.js';
 import { type Saveable, saveable } from '../../weights/families/save.js';
@@ -33,6 +34,7 @@ import type { Differentiable } from '../metrics/measure.js';
 import { keepPositions } from '../run/positions.js';
 import { logitsOfResidual, type RunPlan, runToLogits } from '../run/run.js';
 import type { HookEntry } from '../run/tap.js';
+import { layoutOf } from '../run/view.js';
 import { type PrefixOptions, type StoredPrefix, storePrefix } from '../texts/prefix.js';
 import { logProbs, type ScoreOptions } from '../texts/score.js';
 import { type GenerateOptions, type GenerateStep, generateAll, generateSteps } from './generate.js';
@@ -55,6 +57,8 @@ const made = signature('HookedTransformer', { loaded: is.model });
 /** A GPT-2 on the GPU whose every activation is a hook point. */
 export class HookedTransformer {
   readonly config: Config;
+  /** Its hook points: names, axes, and what a change there reaches. */
+  readonly points: Points;
   readonly gpu: Gpu;
   readonly tokenizer: Tokenizer | null;
   /** How the weights were processed when they were loaded. */
@@ -70,6 +74,7 @@ export class HookedTransformer {
   constructor(loaded: Loaded, ...more: []) {
     made(loaded, ...more);
     this.config = loaded.config;
+    this.points = pointsOf(loaded.config);
     this.gpu = loaded.gpu;
     this.tokenizer = loaded.tokenizer;
     this.tokenizerFiles = loaded.tokenizerFiles;
@@ -203,7 +208,7 @@ export class HookedTransformer {
     let cache: ActivationCache | null = null;
     const rows = readInput(this, input, options);
     const put = (name: string, t: Tensor, batch: Batch) => {
-      const seen = { rows: batch.rows, equal: batch.equal, nHeads: this.config.nHeads };
+      const seen = layoutOf(batch, this.points);
       const kept = pos === undefined ? { t, seen } : keepPositions(name, t, seen, pos);
       cache ??= new ActivationCache(this, kept.seen);
       cache.put(name, kept.t);
