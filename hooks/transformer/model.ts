@@ -20,7 +20,7 @@ import type { Batch } from '../../engine/transformer/batch.js';
 import { type Points, pointsOf } from '../../engine/transformer/points.js';
 import type { GpuWeights } from '../../engine/transformer/weights.js';
 import type { Config } from '../../weights/config.js';
-import { type Saveable, saveable } from '../../weights/families/save.js';
+import { type Saveable, saveable } from '../../weights/load/save.js';
 import { noProcessing, type Processing } from '../../weights/processing/processing.js';
 import type { WeightViews } from '../../weights/processing/views.js';
 import { ActivationCache } from '../cache/cache.js';
