@@ -5,7 +5,7 @@
  * in this order. Names and axes are TransformerLens'. A new point is one line here and one in the forward pass.
  *
  * A pass through L layers has 2L + 2 steps: 0 the embedding, 1 + 2l attention of layer l, 2 + 2l its MLP, 2L + 1 the
- * final norm. The rows of a sweep may join before every step.
+ * final norm. The rows of a sweep may join before every step. Parallel blocks do all in step 1 + 2l.
  */
 
 import type { Config } from '../../weights/config.js';
@@ -30,6 +30,8 @@ export interface PointRow {
   readonly headInput?: boolean;
   /** Of the norm that runs once a head where an input of single heads is changed. */
   readonly beforeHeads?: boolean;
+  /** Its heads are those of keys and values, of which there may be fewer. */
+  readonly keyValue?: boolean;
   /** Where a query may not look it is −∞, before and after a change: attention scores. */
   readonly masked?: boolean;
   /** What a change puts on keys behind the query counts: patterns. */
@@ -45,21 +47,64 @@ export interface PointRow {
 /** The table: hook points of each step, in order of execution. */
 export type PointTable = Readonly<Record<Step, readonly PointRow[]>>;
 
-/** What a hook point may ask of a model, and what a model without it has not. */
+/** What a hook point may ask of a model, and how a model is that does not have it. */
 const conditions = {
-  mlp: { holds: (c: Config) => !c.attnOnly, missing: 'no MLPs (attention only)' },
-  norms: { holds: (c: Config) => hasNorms(c), missing: 'no layer norms' },
-  mlpNorm: { holds: (c: Config) => c.actFn === 'solu_ln', missing: 'no norm in its MLPs (solu_ln has one)' },
+  mlp: { holds: (c: Config) => !c.attnOnly, otherwise: 'has no MLPs (attention only)' },
+  norms: { holds: (c: Config) => hasNorms(c), otherwise: 'has no norms' },
+  normsBefore: {
+    holds: (c: Config) => c.normPlaces !== 'behind',
+    otherwise: 'has norms only behind attention and MLP',
+  },
+  normsBehind: {
+    holds: (c: Config) => c.normPlaces === 'behind',
+    otherwise: 'has norms before attention and MLP',
+  },
+  normsAround: {
+    holds: (c: Config) => c.normPlaces === 'both',
+    otherwise: 'has no norms behind attention and MLP',
+  },
+  mlpNorm: {
+    holds: (c: Config) => c.actFn === 'solu_ln',
+    otherwise: 'has no norm in its MLPs (solu_ln has one)',
+  },
+  headNorms: {
+    holds: (c: Config) => c.qkNorm === 'head',
+    otherwise: 'has no norms of the queries and keys of single heads',
+  },
+  learned: {
+    holds: ({ positionEmbedding: p }: Config) => p === 'standard' || p === 'shortformer',
+    otherwise: 'has no position embeddings',
+  },
+  rotary: {
+    holds: (c: Config) => c.positionEmbedding === 'rotary',
+    otherwise: 'does not rotate queries and keys',
+  },
+  gated: { holds: (c: Config) => c.gatedMlp, otherwise: 'has MLPs without a gate' },
+  sequential: {
+    holds: (c: Config) => !c.parallelAttnMlp,
+    otherwise: 'adds attention and MLP to the same residual stream: nothing is between them',
+  },
+  ungrouped: {
+    holds: (c: Config) => c.nKeyValueHeads === c.nHeads,
+    otherwise:
+      'has fewer key and value heads than query heads: take hook_q_input, hook_k_input or hook_v_input',
+  },
 } as const;
 type Condition = keyof typeof conditions;
 
-const [reachesLater, joinsNext, onDemand, headInput, weighsKeys] = [true, true, true, true, true];
+/** Why a model lacks a hook point of the table, "has no MLPs (attention only)", or null: it has it. */
+export function lacking({ when = [] }: PointRow, config: Config): string | null {
+  const failed = when.find((condition) => !conditions[condition].holds(config));
+  return failed ? conditions[failed].otherwise : null;
+}
+
+/** Marks of rows. */
+const [reachesLater, joinsNext, onDemand, headInput, keyValue] = [true, true, true, true, true];
 const STREAM = ['pos', 'd_model'] as const;
 const STREAM_OF_HEADS = ['pos', 'head', 'd_model'] as const;
 const HEADS = ['pos', 'head', 'd_head'] as const;
 const NEURONS = ['pos', 'd_mlp'] as const;
 const PATTERN = ['head', 'query', 'key'] as const;
-const when = ['mlp'] as const;
 
 /** The hook points of a norm along the last of some axes. */
 const norm = <const N extends string>(
@@ -67,7 +112,11 @@ const norm = <const N extends string>(
   axes: readonly AxisName[],
   { when = [], ...more }: Omit<PointRow, 'name' | 'axes'> = {},
 ) => {
-  const rest = { ...more, when: ['norms' as const, ...when] };
+  // MLPs are asked for first: a model without them lacks the norm before them for that reason.
+  const rest = {
+    ...more,
+    when: [...when.filter((c) => c === 'mlp'), 'norms' as const, ...when.filter((c) => c !== 'mlp')],
+  };
   const scale = `${name}.hook_scale` as const;
   const normalized = `${name}.hook_normalized` as const;
   return [
@@ -79,33 +128,74 @@ const norm = <const N extends string>(
 const points = {
   embedding: [
     { name: 'hook_embed', axes: STREAM, reachesLater, aliases: ['embed.hook_out'] },
-    { name: 'hook_pos_embed', axes: STREAM, reachesLater, aliases: ['pos_embed.hook_out'] },
+    {
+      name: 'hook_pos_embed',
+      axes: STREAM,
+      reachesLater,
+      when: ['learned'],
+      aliases: ['pos_embed.hook_out'],
+    },
   ],
   attention: [
     { name: 'hook_resid_pre', axes: STREAM, reachesLater, aliases: ['hook_in'] },
-    { name: 'hook_attn_in', axes: STREAM_OF_HEADS, reachesLater, onDemand, headInput },
+    { name: 'hook_attn_in', axes: STREAM_OF_HEADS, reachesLater, onDemand, headInput, when: ['ungrouped'] },
     { name: 'hook_q_input', axes: STREAM_OF_HEADS, onDemand, headInput },
-    { name: 'hook_k_input', axes: STREAM_OF_HEADS, reachesLater, onDemand, headInput },
-    { name: 'hook_v_input', axes: STREAM_OF_HEADS, reachesLater, onDemand, headInput },
-    ...norm('ln1', STREAM, { reachesLater, beforeHeads: true }),
+    { name: 'hook_k_input', axes: STREAM_OF_HEADS, reachesLater, onDemand, headInput, keyValue },
+    { name: 'hook_v_input', axes: STREAM_OF_HEADS, reachesLater, onDemand, headInput, keyValue },
+    ...norm('ln1', STREAM, { reachesLater, beforeHeads: true, when: ['normsBefore'] }),
     { name: 'attn.hook_q', axes: HEADS, shorthands: ['query'], aliases: ['attn.q.hook_out'] },
-    { name: 'attn.hook_k', axes: HEADS, reachesLater, shorthands: ['key'], aliases: ['attn.k.hook_out'] },
-    { name: 'attn.hook_v', axes: HEADS, reachesLater, shorthands: ['value'], aliases: ['attn.v.hook_out'] },
+    {
+      name: 'attn.hook_k',
+      axes: HEADS,
+      reachesLater,
+      keyValue,
+      shorthands: ['key'],
+      aliases: ['attn.k.hook_out'],
+    },
+    {
+      name: 'attn.hook_v',
+      axes: HEADS,
+      reachesLater,
+      keyValue,
+      shorthands: ['value'],
+      aliases: ['attn.v.hook_out'],
+    },
+    ...norm('attn.q_norm', HEADS, { when: ['headNorms'] }),
+    ...norm('attn.k_norm', HEADS, { reachesLater, keyValue, when: ['headNorms'] }),
+    { name: 'attn.hook_rot_q', axes: HEADS, when: ['rotary'] },
+    { name: 'attn.hook_rot_k', axes: HEADS, reachesLater, keyValue, when: ['rotary'] },
     { name: 'attn.hook_attn_scores', axes: PATTERN, masked: true, shorthands: ['attn_logits'] },
-    { name: 'attn.hook_pattern', axes: PATTERN, weighsKeys, shorthands: ['attn'] },
+    { name: 'attn.hook_pattern', axes: PATTERN, weighsKeys: true, shorthands: ['attn'] },
     { name: 'attn.hook_z', axes: HEADS, aliases: ['attn.o.hook_in'] },
     { name: 'attn.hook_result', axes: STREAM_OF_HEADS, onDemand },
+    ...norm('ln1', STREAM, { when: ['normsBehind'] }),
+    ...norm('ln1_post', STREAM, { when: ['normsAround'] }),
     { name: 'hook_attn_out', axes: STREAM, aliases: ['attn.hook_out'] },
   ],
   mlp: [
-    { name: 'hook_resid_mid', axes: STREAM, when, aliases: ['ln2.hook_in'] },
-    { name: 'hook_mlp_in', axes: STREAM, onDemand, when },
-    ...norm('ln2', STREAM, { when }),
-    { name: 'mlp.hook_pre', axes: NEURONS, when, shorthands: ['mlp_pre'], aliases: ['mlp.in.hook_out'] },
+    { name: 'hook_resid_mid', axes: STREAM, when: ['mlp', 'sequential'], aliases: ['ln2.hook_in'] },
+    { name: 'hook_mlp_in', axes: STREAM, onDemand, when: ['mlp'] },
+    ...norm('ln2', STREAM, { when: ['mlp', 'normsBefore'] }),
+    {
+      name: 'mlp.hook_pre',
+      axes: NEURONS,
+      when: ['mlp'],
+      shorthands: ['mlp_pre'],
+      aliases: ['mlp.in.hook_out'],
+    },
+    { name: 'mlp.hook_pre_linear', axes: NEURONS, when: ['mlp', 'gated'] },
     { name: 'mlp.hook_mid', axes: NEURONS, when: ['mlp', 'mlpNorm'], shorthands: ['mlp_mid'] },
     ...norm('mlp.ln', NEURONS, { when: ['mlp', 'mlpNorm'] }),
-    { name: 'mlp.hook_post', axes: NEURONS, when, shorthands: ['mlp_post'], aliases: ['mlp.out.hook_in'] },
-    { name: 'hook_mlp_out', axes: STREAM, when, aliases: ['mlp.hook_out'] },
+    {
+      name: 'mlp.hook_post',
+      axes: NEURONS,
+      when: ['mlp'],
+      shorthands: ['mlp_post'],
+      aliases: ['mlp.out.hook_in'],
+    },
+    ...norm('ln2', STREAM, { when: ['mlp', 'normsBehind'] }),
+    ...norm('ln2_post', STREAM, { when: ['mlp', 'normsAround'] }),
+    { name: 'hook_mlp_out', axes: STREAM, when: ['mlp'], aliases: ['mlp.hook_out'] },
     { name: 'hook_resid_post', axes: STREAM, reachesLater, joinsNext, aliases: ['hook_out'] },
   ],
   final: [...norm('ln_final', STREAM)],
@@ -131,135 +221,4 @@ export function splitName(name: string): { readonly layer: number | null; readon
   return found
     ? { layer: Number(found[1]), local: name.slice(found[0].length) }
     : { layer: null, local: name };
-}
-
-/** A hook point of one model. */
-export interface Point {
-  /** In full: `blocks.3.attn.hook_z`. */
-  readonly name: string;
-  /** Without `blocks.{l}.`. */
-  readonly local: string;
-  /** Null outside the blocks. */
-  readonly layer: number | null;
-  /** Among the model's points, in order of execution. */
-  readonly order: number;
-  readonly row: PointRow;
-  /** As a user sees them: `['batch', 'pos', 'head', 'd_head']`. */
-  readonly axes: readonly AxisName[];
-  /** Scores and patterns: [batch, head, query, key]. */
-  readonly pattern: boolean;
-  /** Heads, or null where there is no such axis. */
-  readonly heads: number | null;
-  /** Length of the last axis; 0 for patterns, where it is the number of keys. */
-  readonly width: number;
-  /** Number of the step that makes the activation. */
-  readonly step: number;
-  /** Number of the step in which a change is applied: its own, or the next. */
-  readonly join: number;
-  /** Whether a change at one position reaches later ones in the step where it is applied. */
-  readonly reachesLater: boolean;
-  readonly onDemand: boolean;
-}
-
-/** The hook points of a model: told by its configuration, and looked up by name. */
-export class Points implements Iterable<Point> {
-  /** In order of execution. */
-  readonly names: readonly string[];
-  /** Those that exist in every run. */
-  readonly always: readonly string[];
-  readonly config: Config;
-  readonly #table: PointTable;
-  readonly #byName: ReadonlyMap<string, Point>;
-  readonly #aliases = new Map<string, string>();
-
-  constructor(config: Config, table: PointTable = pointTable) {
-    this.config = config;
-    this.#table = table;
-    const all = layOut(config, table);
-    this.#byName = new Map(all.map((point) => [point.name, point]));
-    this.names = all.map(({ name }) => name);
-    this.always = all.filter((point) => !point.onDemand).map(({ name }) => name);
-    for (const { layer, row } of all)
-      for (const alias of row.aliases ?? [])
-        this.#aliases.set(layer === null ? alias : `blocks.${layer}.${alias}`, inBlock(row.name, layer));
-  }
-
-  [Symbol.iterator](): Iterator<Point> {
-    return this.#byName.values();
-  }
-
-  /** The point of that name (or alias), or undefined. */
-  get(name: string): Point | undefined {
-    return this.#byName.get(name) ?? this.#byName.get(this.#aliases.get(name) ?? '');
-  }
-
-  /** The same points and more: `table` says which, in each step behind those that are there. */
-  with(table: Partial<PointTable>): Points {
-    const all = Object.entries(this.#table).map(([step, rows]) => [
-      step,
-      [...rows, ...(table[step as Step] ?? [])],
-    ]);
-    return new Points(this.config, Object.fromEntries(all) as PointTable);
-  }
-
-  /** Why a name that the table knows, without its layer, is none of this model's, or null: "no MLPs (attention only)". */
-  missing(local: string): string | null {
-    const row = Object.values(this.#table)
-      .flat()
-      .find(({ name }) => name === local);
-    const failed = row?.when?.find((condition) => !conditions[condition].holds(this.config));
-    return failed ? conditions[failed].missing : null;
-  }
-}
-
-const known = new WeakMap<Config, Points>();
-
-/** The hook points of a model as its configuration tells them; made once for each configuration. */
-export function pointsOf(config: Config): Points {
-  let points = known.get(config);
-  if (!points) known.set(config, (points = new Points(config)));
-  return points;
-}
-
-const inBlock = (name: string, layer: number | null) => (layer === null ? name : `blocks.${layer}.${name}`);
-
-/** All points of a model in order of execution. */
-function layOut(config: Config, table: PointTable): Point[] {
-  const out: Point[] = [];
-  const holds = ({ when = [] }: PointRow) => when.every((condition) => conditions[condition].holds(config));
-  const add = (rows: readonly PointRow[], layer: number | null, step: number) => {
-    for (const row of rows) if (holds(row)) out.push(pointAt(config, row, layer, step, out.length));
-  };
-  add(table.embedding, null, 0);
-  for (let l = 0; l < config.nLayers; l++) {
-    add(table.attention, l, 1 + 2 * l);
-    add(table.mlp, l, 2 + 2 * l);
-  }
-  add(table.final, null, 2 * config.nLayers + 1);
-  return out;
-}
-
-function pointAt(config: Config, row: PointRow, layer: number | null, step: number, order: number): Point {
-  const lengths: Record<string, number> = {
-    d_model: config.dModel,
-    d_head: config.dHead,
-    d_mlp: config.dMlp,
-    key: 0,
-  };
-  const last = row.axes.at(-1) ?? null;
-  return {
-    name: inBlock(row.name, layer),
-    local: row.name,
-    layer,
-    order,
-    row,
-    axes: ['batch', ...row.axes],
-    pattern: last === 'key',
-    heads: row.axes.includes('head') ? config.nHeads : null,
-    width: last === null ? 1 : lengths[last],
-    step,
-    join: step + (row.joinsNext ? 1 : 0),
-    reachesLater: row.reachesLater ?? false,
-    onDemand: row.onDemand ?? false,
-  };
 }

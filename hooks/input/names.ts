@@ -3,7 +3,8 @@
  * regular expressions and functions. Which points there are is told by `engine/transformer/points.ts`.
  */
 
-import { type Point, type Points, pointsOf, pointTable, splitName } from '../../engine/transformer/points.js';
+import { type Point, type Points, pointsOf } from '../../engine/transformer/model-points.js';
+import { pointTable, splitName } from '../../engine/transformer/points.js';
 import { isRegExp } from '../../weights/checks/kinds.js';
 import { quoted } from '../../weights/checks/messages.js';
 import type { Config } from '../../weights/config.js';
@@ -82,7 +83,7 @@ export function pointNamed(name: string, points: Points): Point {
   if (layer !== null && layer >= nLayers)
     throw new Error(`hook ${quoted(name)}: this model has ${nLayers} layers (0–${nLayers - 1})`);
   const missing = points.missing(local);
-  if (missing) throw new Error(`hook ${quoted(name)}: this model has ${missing}`);
+  if (missing) throw new Error(`hook ${quoted(name)}: this model ${missing}`);
   const known = [...points].flatMap((p) =>
     p.layer === null ? p.name : p.layer === 0 ? `blocks.{l}.${p.local}` : [],
   );

@@ -5,7 +5,7 @@
  *     x ← keep · x + add · value        or        x ← x minus its component along value
  */
 
-import type { Point, Points } from '../../engine/transformer/points.js';
+import type { Point, Points } from '../../engine/transformer/model-points.js';
 import { shownValue } from '../../weights/checks/kinds.js';
 import { brief } from '../../weights/checks/messages.js';
 import { shown } from '../../weights/checks/shown.js';

@@ -4,7 +4,7 @@
  * interventions and runs may have such weights; the planner lets their queries see the whole row.
  */
 
-import type { Points } from '../../engine/transformer/points.js';
+import type { Points } from '../../engine/transformer/model-points.js';
 import { findPoints } from '../input/names.js';
 import type { ReadSource } from '../sweep/base.js';
 import type { Edit } from './edits.js';

@@ -5,7 +5,7 @@ import { type NestedNumbers, numbersOf } from '../../engine/numbers.js';
 import { RandomState } from '../../engine/random/numpy-random.js';
 import { showShape, sizeOf } from '../../engine/shape/shape.js';
 import { Tensor } from '../../engine/tensor/tensor.js';
-import type { Points } from '../../engine/transformer/points.js';
+import type { Points } from '../../engine/transformer/model-points.js';
 import type { Noise, Numbers } from './interventions.js';
 
 /** What is known of a run before it runs. */

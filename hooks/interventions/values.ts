@@ -2,7 +2,7 @@
 
 import { showShape, sizeOf } from '../../engine/shape/shape.js';
 import { Tensor } from '../../engine/tensor/tensor.js';
-import type { Point } from '../../engine/transformer/points.js';
+import type { Point } from '../../engine/transformer/model-points.js';
 import { isList, shownValue } from '../../weights/checks/kinds.js';
 import { actName, isWhole, pointIn, pointNamed } from '../input/names.js';
 import { indexOf } from '../input/selection.js';

@@ -6,7 +6,7 @@
 import { type Axes, type AxisName, axesOf } from '../../engine/shape/axes.js';
 import type { Tensor } from '../../engine/tensor/tensor.js';
 import type { Row } from '../../engine/transformer/batch.js';
-import type { Points } from '../../engine/transformer/points.js';
+import type { Points } from '../../engine/transformer/model-points.js';
 
 /** How the rows of a batch lie in its activations. */
 export interface Layout {

@@ -1,7 +1,7 @@
 /** A source that is a list of counterfactuals: what they have where they have left the base. */
 
 import type { Tensor } from '../../engine/tensor/tensor.js';
-import type { Points } from '../../engine/transformer/points.js';
+import type { Points } from '../../engine/transformer/model-points.js';
 import type { Located } from '../interventions/apply.js';
 import { checkNorms, type Edit, editsOf } from '../interventions/edits.js';
 import type { Counterfactual } from '../interventions/interventions.js';

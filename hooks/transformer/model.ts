@@ -17,7 +17,7 @@ import {
 } from '../../engine/tokens/text.js';
 import type { Tokenizer } from '../../engine/tokens/tokenizer.js';
 import type { Batch } from '../../engine/transformer/batch.js';
-import { type Points, pointsOf } from '../../engine/transformer/points.js';
+import { type Points, pointsOf } from '../../engine/transformer/model-points.js';
 import type { GpuWeights } from '../../engine/transformer/weights.js';
 import type { Config } from '../../weights/config.js';
 import { type Saveable, saveable } from '../../weights/load/save.js';

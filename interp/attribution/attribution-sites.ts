@@ -1,6 +1,6 @@
 /** Attributions laid out as maps: sums of products at a hook point of every block, along the axes that are asked for. */
 
-import type { Point } from '../../engine/transformer/points.js';
+import type { Point } from '../../engine/transformer/model-points.js';
 import { actName } from '../../hooks/input/names.js';
 import { all, indices } from '../../hooks/input/selection.js';
 import { cellsOf, type PartOf, type PatchAxis } from '../patching/cells.js';

@@ -3,7 +3,7 @@
 import { Scope } from '../../engine/gpu/storage.js';
 import { addInto, zerosLike } from '../../engine/tensor/accumulate.js';
 import { Tensor } from '../../engine/tensor/tensor.js';
-import type { Point } from '../../engine/transformer/points.js';
+import type { Point } from '../../engine/transformer/model-points.js';
 
 /**
  * Σ a · b over the axes that are not kept.

@@ -3,11 +3,12 @@ import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { Points, pointName, pointsOf, pointTable, splitName } from '../../engine/transformer/points.js';
+import { Points, pointsOf } from '../../engine/transformer/model-points.js';
+import { pointName, splitName } from '../../engine/transformer/points.js';
 import { matchNames, matchPoints } from '../../hooks/input/names.js';
 import { planFork } from '../../hooks/sweep/plan.js';
 import { actName, hookNames } from '../../index.js';
-import { parseConfig } from '../../weights/config.js';
+import { parseConfig } from '../../weights/load/config.js';
 import { root } from '../examples.js';
 
 interface Before {
@@ -89,9 +90,11 @@ test("TransformerLens 4's names are aliases: they give the point of the classic 
   const points = pointsOf(small);
   assert.is(points.get('blocks.1.attn.q.hook_out')?.name, 'blocks.1.attn.hook_q');
   assert.equal(matchNames('attn.o.hook_in', points), matchNames('attn.hook_z', points));
-  const rows = Object.values(pointTable).flat();
-  const names = [...rows.map(({ name }) => name), ...rows.flatMap(({ aliases = [] }) => aliases)];
-  assert.is(new Set(names).size, names.length, 'no two points share a name');
+  for (const { config } of Object.values(before.models)) {
+    const own = [...new Points(parseConfig(config))].filter(({ layer }) => layer === null || layer === 0);
+    const names = [...own.map(({ local }) => local), ...own.flatMap(({ row }) => row.aliases ?? [])];
+    assert.is(new Set(names).size, names.length, 'no two points share a name');
+  }
 });
 
 test('a new key-like point is one line of the table: shorthand, axes and the planning of sweeps follow', () => {
@@ -144,10 +147,7 @@ test('what a model lacks is said: MLPs, norms, layers', () => {
     refused({ attnOnly: true }, 'blocks.0.mlp.hook_pre'),
     'hook "blocks.0.mlp.hook_pre": this model has no MLPs (attention only)',
   );
-  assert.match(
-    refused({ normalization: 'none' }, 'blocks.0.ln1.hook_scale')!,
-    'this model has no layer norms',
-  );
+  assert.match(refused({ normalization: 'none' }, 'blocks.0.ln1.hook_scale')!, 'this model has no norms');
   assert.match(refused({}, 'blocks.0.mlp.hook_mid')!, 'this model has no norm in its MLPs');
   assert.match(refused({}, 'blocks.1.hook_resid_pre')!, 'this model has 1 layers (0–0)');
   assert.match(refused({}, 'hook_nonsense')!, 'no such hook point');
