@@ -4,15 +4,15 @@ import { Scope } from '../../engine/gpu/storage.js';
 import { zerosLike } from '../../engine/tensor/accumulate.js';
 import { type Constant, Tape } from '../../engine/tensor/tape.js';
 import type { Tensor } from '../../engine/tensor/tensor.js';
-import type { Batch } from '../../engine/transformer/batch.js';
 import { ActivationCache } from '../cache/cache.js';
+import { Capture } from '../cache/capture.js';
 import { INPUT } from '../cache/run-options.js';
 import { is, type Spec } from '../input/check.js';
 import { type InputOptions, layerRange, type ModelInput, readInput } from '../input/input.js';
 import type { NameFilter } from '../input/names.js';
 import { hooksByName, run } from '../run/run.js';
 import { type HookEntry, HookTap } from '../run/tap.js';
-import { asRows, layoutOf } from '../run/view.js';
+import { asRows } from '../run/view.js';
 import type { HookedTransformer } from '../transformer/model.js';
 import { checkMetric, type Differentiable, measure } from './measure.js';
 
@@ -76,31 +76,23 @@ export async function tapedRun<T>(
 ): Promise<T> {
   const { names, watch = [], hooks, startAtLayer, sources = {}, ...inputOptions } = options;
   checkMetric(metric);
-  const { config } = model;
   const rows = readInput(model, input, inputOptions);
-  const layers = layerRange(config, startAtLayer, undefined, rows.residual !== null);
+  const layers = layerRange(model.config, startAtLayer, undefined, rows.residual !== null);
   const { filter, withLogits } = splitLogits(names);
   const tape = new Tape();
-  let cache: ActivationCache | null = null;
-  const cacheOf = (batch: Batch) => (cache ??= new ActivationCache(model, layoutOf(batch, model.points)));
+  const capture = new Capture(model, filter ?? undefined);
   try {
     const plan = {
       inputs: rows.inputs,
       residual: rows.residual,
       layers,
       hooks,
-      capture:
-        filter === null
-          ? undefined
-          : {
-              names: filter,
-              put: (name: string, t: Tensor, batch: Batch) => cacheOf(batch).put(name, t),
-            },
+      capture: filter === null ? undefined : capture,
       watch: { tape, names: watch },
     };
     return await run(model, plan, async (ended, scope) => {
       const { batch } = ended;
-      const kept = cacheOf(batch);
+      const kept = capture.cache(batch);
       const { layout } = kept;
       const watchLogits = (flat: Tensor) => {
         const seen = tape.watch(flat, 'logits');
@@ -142,7 +134,7 @@ export async function tapedRun<T>(
       return use({ ...measured, cache: kept, tokens: rows.tokens, backward });
     });
   } catch (e) {
-    (cache as ActivationCache | null)?.dispose();
+    capture.dispose();
     throw e;
   } finally {
     tape.close();

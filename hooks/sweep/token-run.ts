@@ -1,17 +1,17 @@
 /** One run of prompts for a sweep: with edits, and keeping just what is asked for. */
 
 import type { Tensor } from '../../engine/tensor/tensor.js';
-import type { Batch, RowInput } from '../../engine/transformer/batch.js';
+import type { RowInput } from '../../engine/transformer/batch.js';
 import type { KvStore } from '../../engine/transformer/kv.js';
 import { pickRows } from '../../engine/transformer/ops.js';
 import { pointName } from '../../engine/transformer/points.js';
-import { ActivationCache } from '../cache/cache.js';
+import type { ActivationCache } from '../cache/cache.js';
+import { Capture } from '../cache/capture.js';
 import { editHooks, type Values } from '../interventions/apply.js';
 import type { Edit } from '../interventions/edits.js';
 import type { Read } from '../run/metric.js';
 import { type Runnable, run } from '../run/run.js';
 import type { HookEntry } from '../run/tap.js';
-import { layoutOf } from '../run/view.js';
 
 /** What to run, and what to keep. */
 export interface TokenRunPlan {
@@ -49,12 +49,7 @@ export async function runTokens(model: Runnable, plan: TokenRunPlan): Promise<To
       values,
     ),
   ];
-  let cache: ActivationCache | null = null;
-  const put = (name: string, t: Tensor, batch: Batch) => {
-    cache ??= new ActivationCache(model, layoutOf(batch, points));
-    cache.put(name, t);
-  };
-  const capture = names.size ? { names: [...names], put } : undefined;
+  const capture = new Capture(model, [...names]);
   // The layer behind which nothing is kept; a step of the final norm counts as layer nLayers.
   const last = Math.max(0, ...[...names].map((n) => Math.floor((points.get(n)!.step - 1) / 2)));
   const layers = { from: 0, to: reads || last === config.nLayers ? null : last + 1 };
@@ -62,15 +57,18 @@ export async function runTokens(model: Runnable, plan: TokenRunPlan): Promise<To
     ([name]) => layers.to === null || (points.get(name as string)!.layer ?? 0) < layers.to,
   );
   try {
-    const final = await run(model, { inputs, hooks: within, capture, layers, keepIn }, ({ x, batch }) => {
-      if (!reads) return null;
-      const at = reads.map(({ row, pos }) => batch.rows[row].start + pos - batch.rows[row].position);
-      return pickRows(x, at).keep();
-    });
-    const empty = layoutOf({ rows: [], equal: true }, points);
-    return { cache: cache ?? new ActivationCache(model, empty), stages, final };
+    const final = await run(
+      model,
+      { inputs, hooks: within, capture: names.size ? capture : undefined, layers, keepIn },
+      ({ x, batch }) => {
+        if (!reads) return null;
+        const at = reads.map(({ row, pos }) => batch.rows[row].start + pos - batch.rows[row].position);
+        return pickRows(x, at).keep();
+      },
+    );
+    return { cache: capture.cache(), stages, final };
   } catch (e) {
-    (cache as ActivationCache | null)?.dispose();
+    capture.dispose();
     for (const t of stages.values()) t.dispose();
     throw e;
   }

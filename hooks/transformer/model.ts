@@ -16,14 +16,13 @@ import {
   toTokens,
 } from '../../engine/tokens/text.js';
 import type { Tokenizer } from '../../engine/tokens/tokenizer.js';
-import type { Batch } from '../../engine/transformer/batch.js';
 import { type Points, pointsOf } from '../../engine/transformer/model-points.js';
 import type { GpuWeights } from '../../engine/transformer/weights.js';
 import type { Config } from '../../weights/config.js';
 import { type Saveable, saveable } from '../../weights/load/save.js';
 import { noProcessing, type Processing } from '../../weights/processing/processing.js';
 import type { WeightViews } from '../../weights/processing/views.js';
-import { ActivationCache } from '../cache/cache.js';
+import { Capture } from '../cache/capture.js';
 import { type NestedTokens, residualDirections } from '../cache/residual-directions.js';
 import type { CachedRun, CacheOptions, RunOptions } from '../cache/run-options.js';
 import { checkedMethods, is, signature } from '../input/check.js';
@@ -31,10 +30,8 @@ import { type InputOptions, layerRange, type ModelInput, readInput } from '../in
 import { owning } from '../input/owning.js';
 import type { Counterfactual } from '../interventions/interventions.js';
 import type { Differentiable } from '../metrics/measure.js';
-import { keepPositions } from '../run/positions.js';
 import { logitsOfResidual, type RunPlan, runToLogits } from '../run/run.js';
 import type { HookEntry } from '../run/tap.js';
-import { layoutOf } from '../run/view.js';
 import { type PrefixOptions, type StoredPrefix, storePrefix } from '../texts/prefix.js';
 import { logProbs, type ScoreOptions } from '../texts/score.js';
 import { type GenerateOptions, type GenerateStep, generateAll, generateSteps } from './generate.js';
@@ -205,19 +202,14 @@ export class HookedTransformer {
 
   /** Logits and activations, as they are after all hooks. */
   async runWithCache(input: ModelInput, { names, pos, ...options }: CacheOptions = {}): Promise<CachedRun> {
-    let cache: ActivationCache | null = null;
     const rows = readInput(this, input, options);
-    const put = (name: string, t: Tensor, batch: Batch) => {
-      const seen = layoutOf(batch, this.points);
-      const kept = pos === undefined ? { t, seen } : keepPositions(name, t, seen, pos);
-      cache ??= new ActivationCache(this, kept.seen);
-      cache.put(name, kept.t);
-    };
+    const capture = new Capture(this, names, pos);
     try {
-      const logits = await runToLogits(this, { ...this.#plan(rows, options), capture: { names, put } });
-      return owning({ logits, cache: cache!, tokens: rows.tokens }, logits, cache);
+      const logits = await runToLogits(this, { ...this.#plan(rows, options), capture });
+      const cache = capture.cache();
+      return owning({ logits, cache, tokens: rows.tokens }, logits, cache);
     } catch (e) {
-      (cache as ActivationCache | null)?.dispose();
+      capture.dispose();
       throw e;
     }
   }
