@@ -35,7 +35,7 @@ export function logits({ embed, blocks, final }: ModelWeights, config: Config, t
   };
   const gelu = (x: number) => 0.5 * x * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (x + 0.044715 * x ** 3)));
 
-  let residual = tokens.map((token, pos) => sum(row(embed.W_E, token), row(embed.W_pos, pos)));
+  let residual = tokens.map((token, pos) => sum(row(embed.W_E, token), row(embed.W_pos!, pos)));
   blocks.forEach((block, layer) => {
     const scale = (scaleAttn ? dHead ** -0.5 : 1) / (scaleAttnByInverseLayerIdx ? layer + 1 : 1);
     const qkv = residual.map((x) => linear(norm(x, block.ln1), block.W_QKV, block.b_QKV));

@@ -42,7 +42,7 @@ export function saveable(
   };
 
   tensors['transformer.wte.weight'] = embed.W_E;
-  tensors['transformer.wpe.weight'] = embed.W_pos;
+  if (embed.W_pos) tensors['transformer.wpe.weight'] = embed.W_pos;
   blocks.forEach((block, layer) => {
     norm(`h.${layer}.ln_1`, block.ln1);
     linear(`h.${layer}.attn.c_attn`, block.W_QKV, block.b_QKV);

@@ -18,13 +18,19 @@ export interface NormWeights {
   readonly b: HostTensor | null;
 }
 
-/** One transformer block. */
+/** One transformer block. Biases that a family has not are zero; the GPU then has none. */
 export interface BlockWeights {
   readonly ln1: NormWeights | null;
-  /** [dModel, 3 * nHeads * dHead]: columns are q, k, v; within each, head-major (head, dHead). */
+  /** Norms behind attention and MLP, where there are others before them. */
+  readonly ln1Post?: NormWeights | null;
+  readonly ln2Post?: NormWeights | null;
+  /** [dModel, (nHeads + 2 * nKeyValueHeads) * dHead]: columns are q, k, v; within each, head-major (head, dHead). */
   readonly W_QKV: HostTensor;
-  /** [3 * nHeads * dHead] */
+  /** [(nHeads + 2 * nKeyValueHeads) * dHead] */
   readonly b_QKV: HostTensor;
+  /** Norms of queries and keys: [dHead] each, or [nHeads * dHead] and [nKeyValueHeads * dHead]. */
+  readonly qNorm?: NormWeights | null;
+  readonly kNorm?: NormWeights | null;
   /** [nHeads * dHead, dModel] */
   readonly W_O: HostTensor;
   /** [dModel] */
@@ -32,6 +38,9 @@ export interface BlockWeights {
   readonly ln2: NormWeights | null;
   /** Null for attention-only models. */
   readonly mlp: {
+    /** Gated MLPs: act(x · W_gate + b_gate) ∘ (x · W_in + b_in). As W_in. */
+    readonly W_gate?: HostTensor | null;
+    readonly b_gate?: HostTensor | null;
     /** [dModel, dMlp] */
     readonly W_in: HostTensor;
     readonly b_in: HostTensor;
@@ -47,8 +56,8 @@ export interface BlockWeights {
 export interface EmbedWeights {
   /** [dVocab, dModel] */
   readonly W_E: HostTensor;
-  /** [nCtx, dModel] */
-  readonly W_pos: HostTensor;
+  /** [nCtx, dModel]; null where positions are not embedded. */
+  readonly W_pos: HostTensor | null;
 }
 
 /** What comes after the blocks. */

@@ -148,7 +148,7 @@ export function foldLnFinal({ lnFinal, W_U, b_U }: FinalWeights, norm: NormFacts
 
 /** W_E and W_pos: each row − its mean over dModel. */
 export function centerEmbed({ W_E, W_pos }: EmbedWeights): EmbedWeights {
-  return { W_E: centerRows(W_E), W_pos: centerRows(W_pos) };
+  return { W_E: centerRows(W_E), W_pos: W_pos && centerRows(W_pos) };
 }
 
 /** W_O and W_out: each row − its mean over dModel; b_O and b_out − their mean. */

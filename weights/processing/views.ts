@@ -22,7 +22,7 @@ export interface WeightViews {
   readonly parts: ModelWeights;
   /** [dVocab, dModel] */
   readonly W_E: HostTensor;
-  /** [nCtx, dModel] */
+  /** [nCtx, dModel]; empty where positions are not embedded. */
   readonly W_pos: HostTensor;
   /** [dModel, dVocab] */
   readonly W_U: HostTensor;
@@ -84,7 +84,7 @@ export function weightViews(
   return {
     parts: { embed, blocks, final },
     W_E: embed.W_E,
-    W_pos: embed.W_pos,
+    W_pos: embed.W_pos ?? { shape: [0, dModel], data: new Float32Array(0) },
     get W_U() {
       return once('W_U', () => transpose(final.W_U ?? embed.W_E));
     },
