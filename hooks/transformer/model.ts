@@ -2,7 +2,7 @@
 
 import type { Gpu } from '../../engine/gpu/gpu.js';
 import { type NestedNumbers, numbersOf } from '../../engine/numbers.js';
-import { sizeOf } from '../../engine/tensor/shape.js';
+import { sizeOf } from '../../engine/shape/shape.js';
 import { Tensor } from '../../engine/tensor/tensor.js';
 import {
   findTokenRange,
@@ -19,7 +19,7 @@ import type { Tokenizer } from '../../engine/tokens/tokenizer.js';
 import type { Batch } from '../../engine/transformer/batch.js';
 import type { GpuWeights } from '../../engine/transformer/weights.js';
 import type { Config } from '../../weights/config.js';
-import { type Saveable, saveable } from '../../weights/families/save.js';
+import { type Saveable, saveable } from '../../weights/load/save.js';
 import { noProcessing, type Processing } from '../../weights/processing/processing.js';
 import type { WeightViews } from '../../weights/processing/views.js';
 import { ActivationCache } from '../cache/cache.js';
