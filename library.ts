@@ -4,11 +4,11 @@ export type { AdapterChoice, AdapterDescription } from './engine/gpu/adapter.js'
 export { Gpu, type GpuStats } from './engine/gpu/gpu.js';
 export type { MemoryReport } from './engine/gpu/pool.js';
 export { scope } from './engine/gpu/user-scope.js';
+export type { AxisName, NamedIndex } from './engine/shape/axes.js';
+export type { Index, Part } from './engine/shape/shape.js';
 export type { Axis as TensorAxis } from './engine/tensor/along.js';
-export type { AxisName, NamedIndex } from './engine/tensor/axes.js';
 export type { AnyIndex } from './engine/tensor/parts.js';
 export type { TopkOptions } from './engine/tensor/reductions.js';
-export type { Index, Part } from './engine/tensor/shape.js';
 export { Tensor } from './engine/tensor/tensor.js';
 export type { SamplingOptions } from './engine/tokens/sample.js';
 export type { TextInput } from './engine/tokens/text.js';

@@ -1,6 +1,6 @@
 /** Columns of the unembedding as directions of the residual stream. */
 
-import { axesOf } from '../../engine/tensor/axes.js';
+import { axesOf } from '../../engine/shape/axes.js';
 import { Tensor } from '../../engine/tensor/tensor.js';
 import { checkOutputs } from '../input/input.js';
 import type { Model } from '../input/model.js';

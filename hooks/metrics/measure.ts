@@ -1,7 +1,7 @@
 /** A metric of a recorded run: its numbers, and where gradients start. */
 
 import type { Scope } from '../../engine/gpu/storage.js';
-import { showShape } from '../../engine/tensor/shape.js';
+import { showShape } from '../../engine/shape/shape.js';
 import { isTaped } from '../../engine/tensor/tape.js';
 import { Tensor } from '../../engine/tensor/tensor.js';
 import { pickRows, unembed } from '../../engine/transformer/ops.js';

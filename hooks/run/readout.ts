@@ -4,7 +4,7 @@
  */
 
 import { Scope } from '../../engine/gpu/storage.js';
-import { showShape } from '../../engine/tensor/shape.js';
+import { showShape } from '../../engine/shape/shape.js';
 import { Tensor } from '../../engine/tensor/tensor.js';
 import { pickRows, unembed } from '../../engine/transformer/ops.js';
 import { topLogits } from '../../engine/transformer/score.js';

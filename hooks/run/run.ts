@@ -1,8 +1,8 @@
 /** One run of the model: packs the rows, taps the pass, frees what nobody kept. */
 
 import { Scope } from '../../engine/gpu/storage.js';
-import { axesOf, withLast } from '../../engine/tensor/axes.js';
-import { showShape } from '../../engine/tensor/shape.js';
+import { axesOf, withLast } from '../../engine/shape/axes.js';
+import { showShape } from '../../engine/shape/shape.js';
 import type { Tape } from '../../engine/tensor/tape.js';
 import type { Tensor } from '../../engine/tensor/tensor.js';
 import { type Batch, packBatch, type RowInput } from '../../engine/transformer/batch.js';

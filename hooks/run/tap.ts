@@ -3,7 +3,7 @@
 import type { Gpu } from '../../engine/gpu/gpu.js';
 import { Scope } from '../../engine/gpu/storage.js';
 import { numbersOf } from '../../engine/numbers.js';
-import { sameShape, showShape } from '../../engine/tensor/shape.js';
+import { sameShape, showShape } from '../../engine/shape/shape.js';
 import { Tensor } from '../../engine/tensor/tensor.js';
 import type { Tap } from '../../engine/transformer/tap.js';
 import type { Hook, HookContext } from '../input/hook.js';

@@ -2,7 +2,7 @@
 
 import type { Gpu } from '../../engine/gpu/gpu.js';
 import { type NestedNumbers, numbersOf } from '../../engine/numbers.js';
-import { sizeOf } from '../../engine/tensor/shape.js';
+import { sizeOf } from '../../engine/shape/shape.js';
 import { Tensor } from '../../engine/tensor/tensor.js';
 import {
   findTokenRange,
