@@ -18,7 +18,7 @@ import {
 import type { Tokenizer } from '../../engine/tokens/tokenizer.js';
 import type { GpuWeights } from '../../engine/transformer/weights.js';
 import type { Config } from '../../weights/config.js';
-import { type Saveable, saveable } from '../../weights/families/save.js';
+import { type Saveable, saveable } from '../../weights/load/save.js';
 import { noProcessing, type Processing } from '../../weights/processing/processing.js';
 import type { WeightViews } from '../../weights/processing/views.js';
 import { forward, runWithCache, runWithResidual } from '../cache/cached-run.js';
