@@ -35,7 +35,8 @@ export interface GpuBlock {
 /** A whole model. `W_U` has one row a token ([dVocab, dModel]) and is `W_E` itself where they are tied. */
 export interface WeightTensors {
   readonly W_E: Table;
-  readonly W_pos: Table;
+  /** Null where positions are not embedded. */
+  readonly W_pos: Table | null;
   readonly blocks: readonly GpuBlock[];
   readonly lnFinal: Norm | null;
   readonly W_U: Table;
@@ -53,7 +54,7 @@ export function normNamed({ blocks, lnFinal }: WeightTensors, name: string): Nor
 /** The weights of a model that was loaded. */
 export class GpuWeights implements WeightTensors {
   W_E!: Table;
-  W_pos!: Table;
+  W_pos: Table | null = null;
   readonly blocks: GpuBlock[] = [];
   lnFinal: Norm | null = null;
   W_U!: Table;
@@ -69,7 +70,7 @@ export class GpuWeights implements WeightTensors {
   add(part: ModelPart, config: Config): void {
     if (part.kind === 'embed') {
       this.W_E = this.#table(part.weights.W_E, 'W_E');
-      this.W_pos = this.#table(part.weights.W_pos!, 'W_pos');
+      this.W_pos = part.weights.W_pos && this.#table(part.weights.W_pos, 'W_pos');
     } else if (part.kind === 'block') {
       this.blocks[part.layer] = this.#block(part.weights, `blocks.${part.layer}`, config);
     } else {

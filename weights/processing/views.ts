@@ -22,7 +22,7 @@ export interface WeightViews {
   readonly parts: ModelWeights;
   /** [dVocab, dModel] */
   readonly W_E: HostTensor;
-  /** [nCtx, dModel]. Reading it is an error where the model has no learned positions. */
+  /** [nCtx, dModel]; empty where positions are not embedded. */
   readonly W_pos: HostTensor;
   /** [dModel, dVocab] */
   readonly W_U: HostTensor;
@@ -110,13 +110,7 @@ export function weightViews(
   return {
     parts: { embed, blocks, final },
     W_E: embed.W_E,
-    get W_pos(): HostTensor {
-      if (!embed.W_pos)
-        throw new Error(
-          `W_pos: ${config.name} has no learned positions (positionEmbedding is '${config.positionEmbedding}')`,
-        );
-      return embed.W_pos;
-    },
+    W_pos: embed.W_pos ?? { shape: [0, dModel], data: new Float32Array(0) },
     get W_U() {
       return once('W_U', () => transpose(final.W_U ?? embed.W_E));
     },
