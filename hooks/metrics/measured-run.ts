@@ -3,9 +3,9 @@
 import type { ActivationCache } from '../cache/cache.js';
 import { Capture } from '../cache/capture.js';
 import { type ModelInput, readInput } from '../input/input.js';
+import type { Model } from '../input/model.js';
 import type { Metric } from '../run/metric.js';
 import { run } from '../run/run.js';
-import type { HookedTransformer } from '../transformer/model.js';
 import { measure } from './measure.js';
 
 /** What `measuredRun` gives; the caller disposes of `cache`. */
@@ -22,7 +22,7 @@ export interface MeasuredRun {
  * @param sources other prompts that the metric compares with: `kl('clean')`
  */
 export async function measuredRun(
-  model: HookedTransformer,
+  model: Model,
   tokens: readonly (readonly number[])[],
   metric: Metric,
   names: readonly string[],

@@ -2,12 +2,12 @@
 
 import type { Tensor } from '../../engine/tensor/tensor.js';
 import type { Points } from '../../engine/transformer/model-points.js';
+import type { Model } from '../input/model.js';
 import type { Located } from '../interventions/apply.js';
 import { checkNorms, type Edit, editsOf } from '../interventions/edits.js';
 import type { Counterfactual } from '../interventions/interventions.js';
 import type { Place, Setting } from '../interventions/places.js';
 import { elementOf, type Layout } from '../run/view.js';
-import type { HookedTransformer } from '../transformer/model.js';
 import { tokensThatFit } from './budget.js';
 import { chunkForks, type Fork, planFork, tokensIn } from './plan.js';
 import { type Ground, walk } from './walk.js';
@@ -106,7 +106,7 @@ export class ForkRun {
   }
 
   /** Runs, and keeps the named hook points. */
-  async run(model: HookedTransformer, names: readonly string[], signal?: AbortSignal): Promise<void> {
+  async run(model: Model, names: readonly string[], signal?: AbortSignal): Promise<void> {
     const forks = [...this.#forks.values()];
     const { config, points } = model;
     const until = Math.max(...names.map((n) => points.get(n)!.join));

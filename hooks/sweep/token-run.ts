@@ -7,11 +7,12 @@ import { pickRows } from '../../engine/transformer/ops.js';
 import { pointName } from '../../engine/transformer/points.js';
 import type { ActivationCache } from '../cache/cache.js';
 import { Capture } from '../cache/capture.js';
+import type { HookEntry } from '../input/hook.js';
+import type { Runnable } from '../input/model.js';
 import { editHooks, type Values } from '../interventions/apply.js';
 import type { Edit } from '../interventions/edits.js';
 import type { Read } from '../run/metric.js';
-import { type Runnable, run } from '../run/run.js';
-import type { HookEntry } from '../run/tap.js';
+import { run } from '../run/run.js';
 
 /** What to run, and what to keep. */
 export interface TokenRunPlan {
