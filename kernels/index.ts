@@ -22,6 +22,7 @@ import { gatedFamily } from './pointwise/gated.js';
 import { layernormFamily } from './pointwise/layernorm.js';
 import { layernormBackwardFamily } from './pointwise/layernorm-backward.js';
 import { reduceFamily } from './pointwise/reduce.js';
+import { softCapFamily } from './pointwise/soft-cap.js';
 import { softmaxFamily } from './pointwise/softmax.js';
 import { headMatmulFamily } from './products/head-matmul.js';
 import { linearBackwardFamily } from './products/linear-backward.js';
@@ -71,6 +72,7 @@ export {
   normalizeBackward,
 } from './pointwise/layernorm-backward.js';
 export { reduceMiddle, reduceRows } from './pointwise/reduce.js';
+export { softCap, softCapBackward } from './pointwise/soft-cap.js';
 export { lseChunk, pickChunk, softmax } from './pointwise/softmax.js';
 export { headInput, headResult } from './products/head-matmul.js';
 export { inputGradient, weightGradient } from './products/linear-backward.js';
@@ -109,6 +111,7 @@ export const families: readonly Family[] = [
   attentionBackwardFamily,
   rotaryFamily,
   keySwapFamily,
+  softCapFamily,
   softmaxFamily,
   crossEntropyBackwardFamily,
   pickFamily,
