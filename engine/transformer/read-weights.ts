@@ -28,31 +28,27 @@ async function readBlock(block: GpuBlock): Promise<BlockWeights> {
     ln1: await readNorm(ln1),
     ...(ln1Post && { ln1Post: await readNorm(ln1Post) }),
     W_QKV: await read(W_QKV),
-    b_QKV: await readBias(b_QKV, W_QKV),
+    b_QKV: await readMaybe(b_QKV),
     ...(qNorm && { qNorm: await readNorm(qNorm), kNorm: await readNorm(kNorm) }),
     W_O: await read(W_O),
-    b_O: await readBias(b_O, W_O),
+    b_O: await readMaybe(b_O),
     ln2: await readNorm(ln2),
     ...(ln2Post && { ln2Post: await readNorm(ln2Post) }),
     mlp: mlp && {
       ...(mlp.W_gate && {
         W_gate: await read(mlp.W_gate),
-        b_gate: await readBias(mlp.b_gate, mlp.W_gate),
+        b_gate: await readMaybe(mlp.b_gate),
       }),
       W_in: await read(mlp.W_in),
-      b_in: await readBias(mlp.b_in, mlp.W_in),
+      b_in: await readMaybe(mlp.b_in),
       ln: await readNorm(mlp.ln),
       W_out: await read(mlp.W_out),
-      b_out: await readBias(mlp.b_out, mlp.W_out),
+      b_out: await readMaybe(mlp.b_out),
     },
   };
 }
 
-/** The bias of a matrix; zeros where there is none. */
-const readBias = async (b: Tensor | null, W: Tensor): Promise<HostTensor> => {
-  const [, n] = W.shape;
-  return b ? read(b) : { shape: [n], data: new Float32Array(n) };
-};
+const readMaybe = async (t: Tensor | null): Promise<HostTensor | null> => t && read(t);
 
 const read = async (t: Tensor): Promise<HostTensor> => ({ shape: t.shape, data: await t.data() });
 

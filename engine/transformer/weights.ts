@@ -112,33 +112,31 @@ export class GpuWeights implements WeightTensors {
 
   #block(w: BlockWeights, layer: number, config: Config): GpuBlock {
     const at = `blocks.${layer}`;
-    const { attention, positions, mlp } = blockFacts(config, layer);
+    const { positions } = blockFacts(config, layer);
     const t = (h: HostTensor, name: string) => this.#tensor(h, `${at}.${name}`);
     const norm = (place: NormPlace, n: NormWeights | null | undefined) =>
       this.#norm(config, place, n ?? null, `${at}.${place}`);
-    /** None where the family has none, unless processing has made one. */
-    const bias = (has: boolean, h: HostTensor | null | undefined, name: string) =>
-      h && (has || h.data.some((x) => x !== 0)) ? t(h, name) : null;
+    const bias = (h: HostTensor | null | undefined, name: string) => (h ? t(h, name) : null);
     return {
       ln1: norm('ln1', w.ln1),
       ln1Post: norm('ln1_post', w.ln1Post),
       W_QKV: t(w.W_QKV, 'W_QKV'),
-      b_QKV: bias(attention.biases.qkv, w.b_QKV, 'b_QKV'),
+      b_QKV: bias(w.b_QKV, 'b_QKV'),
       qNorm: norm('attn.q_norm', w.qNorm),
       kNorm: norm('attn.k_norm', w.kNorm),
       angles: positions.kind === 'rotary' ? this.#anglesOf(positions.table, config.nCtx) : null,
       W_O: t(w.W_O, 'W_O'),
-      b_O: bias(attention.biases.out, w.b_O, 'b_O'),
+      b_O: bias(w.b_O, 'b_O'),
       ln2: w.mlp && norm('ln2', w.ln2),
       ln2Post: w.mlp && norm('ln2_post', w.ln2Post),
       mlp: w.mlp && {
         W_gate: w.mlp.W_gate ? t(w.mlp.W_gate, 'W_gate') : null,
-        b_gate: bias(mlp!.biases, w.mlp.b_gate, 'b_gate'),
+        b_gate: bias(w.mlp.b_gate, 'b_gate'),
         W_in: t(w.mlp.W_in, 'W_in'),
-        b_in: bias(mlp!.biases, w.mlp.b_in, 'b_in'),
+        b_in: bias(w.mlp.b_in, 'b_in'),
         ln: config.actFn === 'solu_ln' ? norm('mlp.ln', w.mlp.ln) : null,
         W_out: t(w.mlp.W_out, 'W_out'),
-        b_out: bias(mlp!.biases, w.mlp.b_out, 'b_out'),
+        b_out: bias(w.mlp.b_out, 'b_out'),
       },
     };
   }

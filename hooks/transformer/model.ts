@@ -19,7 +19,7 @@ import type { Tokenizer } from '../../engine/tokens/tokenizer.js';
 import type { GpuWeights } from '../../engine/transformer/weights.js';
 import type { Config } from '../../weights/config.js';
 import { type Saveable, saveable } from '../../weights/load/save.js';
-import { noProcessing, type Processing } from '../../weights/processing/processing.js';
+import { noProcessing, type Processed } from '../../weights/processing/processing.js';
 import type { WeightViews } from '../../weights/processing/views.js';
 import { forward, runWithCache, runWithResidual } from '../cache/cached-run.js';
 import { type NestedTokens, residualDirections } from '../cache/residual-directions.js';
@@ -56,7 +56,7 @@ export class HookedTransformer implements Model {
   readonly gpu: Gpu;
   readonly tokenizer: Tokenizer | null;
   /** How the weights were processed when they were loaded. */
-  readonly processing: Processing;
+  readonly processing: Processed;
   /** Tells models apart: a hash of the weights as they run, 16 hexadecimal digits. Training changes it. */
   hash: string;
   /** Internal: the tokenizer's files, for saving, the weights on the GPU, and their copy on the host (see `Trainer`). */
