@@ -111,7 +111,9 @@ function layOut(config: Config, table: PointTable): Point[] {
 }
 
 function pointAt(config: Config, row: PointRow, layer: number | null, step: number, order: number): Point {
+  const heads = row.keyValue ? config.nKeyValueHeads : config.nHeads;
   const lengths: Record<string, number> = {
+    d_heads: heads * config.dHead,
     d_model: config.dModel,
     d_head: config.dHead,
     d_mlp: config.dMlp,
@@ -126,7 +128,7 @@ function pointAt(config: Config, row: PointRow, layer: number | null, step: numb
     row,
     axes: ['batch', ...row.axes],
     pattern: last === 'key',
-    heads: row.axes.includes('head') ? (row.keyValue ? config.nKeyValueHeads : config.nHeads) : null,
+    heads: row.axes.includes('head') ? heads : null,
     width: last === null ? 1 : lengths[last],
     step,
     join: row.joinsNext ? 3 + 2 * layer! : step,

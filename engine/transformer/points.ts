@@ -71,6 +71,14 @@ const conditions = {
     holds: (c: Config) => c.qkNorm === 'head',
     otherwise: 'has no norms of the queries and keys of single heads',
   },
+  joinedNorms: {
+    holds: (c: Config) => c.qkNorm === 'width',
+    otherwise: 'has no norms of the queries and keys of all heads together',
+  },
+  ownNorm: {
+    holds: (c: Config) => !c.sharedNorm,
+    otherwise: 'reads attention and MLP through one norm, ln1',
+  },
   learned: {
     holds: ({ positionEmbedding: p }: Config) => p === 'standard' || p === 'shortformer',
     otherwise: 'has no position embeddings',
@@ -103,6 +111,8 @@ const [reachesLater, joinsNext, onDemand, headInput, keyValue] = [true, true, tr
 const STREAM = ['pos', 'd_model'] as const;
 const STREAM_OF_HEADS = ['pos', 'head', 'd_model'] as const;
 const HEADS = ['pos', 'head', 'd_head'] as const;
+/** Of all heads together. */
+const ALL_HEADS = ['pos', 'd_heads'] as const;
 const NEURONS = ['pos', 'd_mlp'] as const;
 const PATTERN = ['head', 'query', 'key'] as const;
 
@@ -161,7 +171,9 @@ const points = {
       aliases: ['attn.v.hook_out'],
     },
     ...norm('attn.q_norm', HEADS, { when: ['headNorms'] }),
+    ...norm('attn.q_norm', ALL_HEADS, { when: ['joinedNorms'] }),
     ...norm('attn.k_norm', HEADS, { reachesLater, keyValue, when: ['headNorms'] }),
+    ...norm('attn.k_norm', ALL_HEADS, { reachesLater, keyValue, when: ['joinedNorms'] }),
     { name: 'attn.hook_rot_q', axes: HEADS, when: ['rotary'] },
     { name: 'attn.hook_rot_k', axes: HEADS, reachesLater, keyValue, when: ['rotary'] },
     { name: 'attn.hook_attn_scores', axes: PATTERN, masked: true, shorthands: ['attn_logits'] },
@@ -175,7 +187,7 @@ const points = {
   mlp: [
     { name: 'hook_resid_mid', axes: STREAM, when: ['mlp', 'sequential'], aliases: ['ln2.hook_in'] },
     { name: 'hook_mlp_in', axes: STREAM, onDemand, when: ['mlp'] },
-    ...norm('ln2', STREAM, { when: ['mlp', 'normsBefore'] }),
+    ...norm('ln2', STREAM, { when: ['mlp', 'normsBefore', 'ownNorm'] }),
     {
       name: 'mlp.hook_pre',
       axes: NEURONS,
