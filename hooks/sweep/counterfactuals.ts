@@ -113,7 +113,7 @@ interface Begun {
 
 /** The sweep as it is while no device is lost. */
 async function* sweepOnce(
-  model: HookedTransformer,
+  model: Model,
   base: Base,
   list: readonly Counterfactual[],
   metric: Metric,
