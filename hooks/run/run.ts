@@ -6,8 +6,8 @@ import { showShape } from '../../engine/shape/shape.js';
 import type { Tape } from '../../engine/tensor/tape.js';
 import type { Tensor } from '../../engine/tensor/tensor.js';
 import { type Batch, packBatch, type RowInput } from '../../engine/transformer/batch.js';
-import { gpt2 } from '../../engine/transformer/gpt2.js';
 import type { KvStore } from '../../engine/transformer/kv.js';
+import { transformer } from '../../engine/transformer/model.js';
 import { pickRows, unembed } from '../../engine/transformer/ops.js';
 import { noTap, type Tap } from '../../engine/transformer/tap.js';
 import type { Config } from '../../weights/config.js';
@@ -66,7 +66,7 @@ export async function run<T>(
         : noTap;
     if (watch) tap = new WatchTap(tap, watch.tape, new Set([...wanted.capture, ...watch.names]));
     const start = residual && packed(residual, config, scope);
-    const x = await gpt2({ config, weights, batch, tap }, { ...layers, residual: start });
+    const x = await transformer({ config, weights, batch, tap }, { ...layers, residual: start });
     return await end({ x, batch, stopped: layers.to !== null }, scope);
   } finally {
     scope.close();

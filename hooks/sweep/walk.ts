@@ -8,6 +8,7 @@ import { Scope } from '../../engine/gpu/storage.js';
 import { copyInto } from '../../engine/tensor/launches.js';
 import { Tensor } from '../../engine/tensor/tensor.js';
 import { type Batch, packBatch, type RowInput } from '../../engine/transformer/batch.js';
+import { KvStore } from '../../engine/transformer/kv.js';
 import {
   attentionHalf,
   embedding,
@@ -15,8 +16,7 @@ import {
   mlpHalf,
   type Pass,
   storeKeysValues,
-} from '../../engine/transformer/gpt2.js';
-import { KvStore } from '../../engine/transformer/kv.js';
+} from '../../engine/transformer/model.js';
 import { gatherTable, pickRows } from '../../engine/transformer/ops.js';
 import { noTap, type Tap } from '../../engine/transformer/tap.js';
 import type { Hook } from '../input/hook.js';
