@@ -40,6 +40,7 @@ export type { InputOptions, ModelInput } from './hooks/input/input.js';
 export type { Model } from './hooks/input/model.js';
 export { actName, hookNames, type NameFilter } from './hooks/input/names.js';
 export type { Holder } from './hooks/input/owning.js';
+export type { Selection } from './hooks/input/selection.js';
 export {
   describeIntervention,
   interventionsFromJson,
@@ -53,7 +54,6 @@ export type {
   MeanOf,
   Noise,
   Numbers,
-  Selection,
   Source,
   Value,
 } from './hooks/interventions/interventions.js';

@@ -6,7 +6,6 @@
 import { headInputGradient } from '../../kernels/products/products-backward.js';
 import { stridedMatmul } from '../../kernels/products/strided-matmul.js';
 import { showShape } from '../shape/shape.js';
-import type { GpuBlock } from '../transformer/weights.js';
 import { launched } from './accumulate.js';
 import { ALIGN } from './launches.js';
 import type { Tensor } from './tensor.js';
@@ -69,6 +68,13 @@ function spanOf(
   return { first, start, size: reach + 1 - first };
 }
 
+/** The weights between the residual stream and queries, keys and values: of a block (`GpuBlock`). */
+export interface AttentionInput {
+  readonly W_QKV: Tensor;
+  /** The norm in front, or null: `gradientOf` goes from the gradient of what it gives to that of `x`, what it reads. */
+  readonly ln1: { gradientOf(x: Tensor, gradient: Tensor): Tensor } | null;
+}
+
 /**
  * From the gradients of queries (`part` 0), keys (1) or values (2) to those of each head's own input: what the gradient at
  * `hook_q_input` (…) is, without a run that gives every head an input of its own.
@@ -76,7 +82,12 @@ function spanOf(
  * @param dy gradients at `hook_q`, [tokens, head, dHead]
  * @returns [tokens, head, dModel]
  */
-export function headInputGradients(x: Tensor, dy: Tensor, { W_QKV, ln1 }: GpuBlock, part: 0 | 1 | 2): Tensor {
+export function headInputGradients(
+  x: Tensor,
+  dy: Tensor,
+  { W_QKV, ln1 }: AttentionInput,
+  part: 0 | 1 | 2,
+): Tensor {
   const [tokens, heads, dModel] = x.shape;
   const dHead = dy.shape[2];
   const { caps } = dy.gpu;

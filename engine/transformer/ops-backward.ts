@@ -15,9 +15,9 @@ import {
 } from '../../kernels/products/products-backward.js';
 import { launched, summed, sumOverRows, zerosLike } from '../tensor/accumulate.js';
 import { rowWindows, withDense } from '../tensor/launches.js';
+import type { Table } from '../tensor/table.js';
 import type { Backward, BackwardContext, Save } from '../tensor/tape.js';
 import { Tensor } from '../tensor/tensor.js';
-import type { Table } from './weights.js';
 
 type Make = (save: Save) => Backward;
 

@@ -5,15 +5,10 @@
 
 import type { HookEntry } from '../input/hook.js';
 import type { Model } from '../input/model.js';
+import type { Selection } from '../input/selection.js';
 import { editHooks } from '../interventions/apply.js';
 import { type Edit, editsOf } from '../interventions/edits.js';
-import type {
-  Counterfactual,
-  Intervention,
-  Selection,
-  Source,
-  Value,
-} from '../interventions/interventions.js';
+import type { Counterfactual, Intervention, Source, Value } from '../interventions/interventions.js';
 import type { RunInfo, Setting } from '../interventions/places.js';
 import { Runs } from '../sweep/runs.js';
 

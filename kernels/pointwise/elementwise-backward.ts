@@ -12,13 +12,13 @@ import {
   otherKinds,
   perElement,
   perElementMain,
+  rankWgsl,
   sizeOf,
   teamFor,
   walkFields,
   walkParams,
   walkWgsl,
 } from '../core/wgsl.js';
-import { rankWgsl } from '../vocabulary/topk.js';
 import type { UnaryOp } from './elementwise.js';
 import { softmaxReference } from './softmax.js';
 
