@@ -21,6 +21,8 @@ export const published = JSON.parse(
 /** What the notebook gives back. */
 export interface RomeComputed {
   readonly score: ReadonlyMap<string, number>;
+  /** The next words of each template. */
+  readonly answers: readonly { readonly name: string; readonly words: readonly string[] }[];
   readonly traces: readonly (readonly CausalTrace[])[];
 }
 

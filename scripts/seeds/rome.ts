@@ -165,6 +165,6 @@ export const notebook: Notebook = {
       x.found(`${prompt}${answer.text}: p ${highScore.toFixed(3)}, with noise ${lowScore.toFixed(3)}.`);
     }
 
-    return { known, score, traces };
+    return { known, score, answers: answers.entries, traces };
   },
 };
