@@ -9,6 +9,7 @@ import type { Gpu } from '../gpu/gpu.js';
 import { Storage } from '../gpu/storage.js';
 import { Tensor } from '../tensor/tensor.js';
 import { Norm } from './parts/norm.js';
+import { splitName } from './points.js';
 
 /** A [rows, width] matrix in pieces that each fit one binding: GPT-2's embedding is 154 MB, many adapters bind 128. */
 export interface Table {
@@ -68,8 +69,8 @@ const NORMS = {
 /** The norm whose hook points begin with `name` (`ln_final`, `blocks.3.ln1`, `blocks.3.mlp.ln`); null in models without norms. */
 export function normNamed({ blocks, lnFinal }: WeightTensors, name: string): Norm | null {
   if (name === 'ln_final') return lnFinal;
-  const [, layer, place] = /^blocks\.(\d+)\.(.+)$/.exec(name)!;
-  const block = blocks[Number(layer)];
+  const { layer, local: place } = splitName(name);
+  const block = blocks[layer!];
   return place === 'mlp.ln' ? (block.mlp?.ln ?? null) : block[NORMS[place as keyof typeof NORMS]];
 }
 
@@ -83,6 +84,9 @@ export class GpuWeights implements WeightTensors {
   b_U: Tensor | null = null;
   readonly #gpu: Gpu;
   readonly #all: Tensor[] = [];
+  /** Tensors to fill again, in the order in which they were made; null while they are made. */
+  #again: Iterator<Tensor> | null = null;
+  #forget: () => void = () => {};
   readonly #angles = new Map<RotaryTable, Tensor>();
 
   constructor(gpu: Gpu) {
@@ -110,7 +114,35 @@ export class GpuWeights implements WeightTensors {
     this.#gpu.reclaim();
   }
 
+  /**
+   * Tells where the weights come from: when the device is lost and another is opened, they are uploaded again into the same
+   * tensors. `parts` may throw an Error that says why they cannot be.
+   */
+  comeFrom(config: Config, parts: () => Iterable<ModelPart> | AsyncIterable<ModelPart>): void {
+    this.#forget();
+    this.#forget = this.#gpu.onRestore(async () => {
+      this.#again = this.#all[Symbol.iterator]();
+      this.#angles.clear();
+      try {
+        for await (const part of parts()) this.add(part, config);
+      } finally {
+        this.#again = null;
+      }
+    });
+  }
+
+  /** They were changed on the GPU, as by training: a loss of the device takes them. */
+  changed(): void {
+    this.#forget();
+    this.#forget = this.#gpu.onRestore(() => {
+      throw new Error(
+        'the GPU device was lost, and with it the weights of a model in training, which were nowhere else: go on from the last state that was saved',
+      );
+    });
+  }
+
   dispose(): void {
+    this.#forget();
     for (const t of this.#all.splice(0)) t.dispose();
   }
 
@@ -163,6 +195,12 @@ export class GpuWeights implements WeightTensors {
   }
 
   #tensor({ data, shape, halves }: HostTensor, label: string): Tensor {
+    if (this.#again) {
+      const t = this.#again.next().value as Tensor;
+      const numbers = halves ? wordsOf(halves) : data;
+      t.storage.buffer = this.#gpu.upload(numbers, label, { exact: true });
+      return t;
+    }
     const t = halves
       ? halfTensor(this.#gpu, halves, shape, label)
       : Tensor.from(this.#gpu, data, shape, { label, exact: true });
@@ -191,10 +229,12 @@ export class GpuWeights implements WeightTensors {
 
 /** A matrix as float16 bit patterns, of an even number: operations see float32. */
 function halfTensor(gpu: Gpu, bits: Uint16Array, shape: readonly number[], label: string): Tensor {
-  const words = new Uint32Array(bits.buffer, bits.byteOffset, bits.length / 2);
   return new Tensor({
-    storage: new Storage(gpu, gpu.upload(words, label, { exact: true }), true),
+    storage: new Storage(gpu, gpu.upload(wordsOf(bits), label, { exact: true }), true),
     shape,
     label,
   });
 }
+
+const wordsOf = (bits: Uint16Array): Uint32Array =>
+  new Uint32Array(bits.buffer, bits.byteOffset, bits.length / 2);
