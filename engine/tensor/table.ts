@@ -7,4 +7,6 @@ export interface Table {
   readonly rows: number;
   readonly width: number;
   readonly chunks: readonly { readonly row0: number; readonly rows: number; readonly tensor: Tensor }[];
+  /** As an unembedding: its logits become softCap · tanh(logit / softCap). */
+  readonly softCap?: number | null;
 }
