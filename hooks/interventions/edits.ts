@@ -37,6 +37,8 @@ export interface Edit {
   readonly projectOut: boolean;
   /** Where the value is; null where none is needed (scale, zero). */
   readonly place: Place | null;
+  /** Which step of an edited model it belongs to; left out: it is the run's own, and comes after those. */
+  readonly step?: number;
 }
 
 const ACTIONS = ['set', 'add', 'scale', 'zero', 'mean', 'interpolate', 'projectOut', 'freeze'] as const;
@@ -73,7 +75,8 @@ export function editsOf(
   return edits;
 }
 
-function checkFields(intervention: Intervention): void {
+/** @throws when it is no intervention, has unknown fields, or not exactly one action. */
+export function checkFields(intervention: Intervention): void {
   if (typeof intervention !== 'object' || intervention === null || Array.isArray(intervention))
     throw new Error(`an object { at: hook point, … } is needed, not ${shownValue(intervention)}`);
   if (typeof intervention.at !== 'string')
@@ -102,7 +105,7 @@ function checkFields(intervention: Intervention): void {
 }
 
 /** Full names of the hook points that `at` and `layer` name. */
-function pointsOf({ at, layer }: Intervention, config: Config): string[] {
+export function pointsOf({ at, layer }: Intervention, config: Config): string[] {
   if (layer === undefined) return matchNames(at, config);
   if (/^blocks\.\d+\.|^hook_(pos_)?embed$|^(pos_)?embed$|^ln_final\./.test(at))
     throw new Error(`"${at}" says its layer already (or has none): leave \`layer\` out`);

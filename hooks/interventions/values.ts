@@ -3,6 +3,7 @@
 import { showShape, sizeOf } from '../../engine/shape/shape.js';
 import { Tensor } from '../../engine/tensor/tensor.js';
 import { isList, shownValue } from '../../weights/checks/kinds.js';
+import type { Config } from '../../weights/config.js';
 import { type Geometry, geometryOf } from '../input/geometry.js';
 import { actName, checkName } from '../input/names.js';
 import { indexOf } from '../input/selection.js';
@@ -71,7 +72,7 @@ export function placesOf(
 }
 
 /** The value that the action names. @throws when the action is not whole. */
-function valueIn({ set, add, mean, interpolate, projectOut, freeze }: Intervention): Value {
+export function valueIn({ set, add, mean, interpolate, projectOut, freeze }: Intervention): Value {
   if (freeze) return { from: 'base' };
   if (mean !== undefined) {
     if (typeof mean === 'string') return { mean };
@@ -176,7 +177,7 @@ function fromRun(from: FromRun, setting: Setting, geometry: Geometry): PlaceOf {
   checkOnly(from, ['from', 'at', 'layer', 'row', 'pos', 'head', 'cell']);
   const { config, base } = setting;
   const info = runNamed(from.from, setting);
-  const source = otherPoint(from, geometry, setting);
+  const source = otherPoint(from, geometry, setting.config);
   const { heads, width, pattern } = source;
   const cell = from.cell ?? null;
   if (info.cells === null && cell !== null) throw new Error(`"${from.from}" is one run: leave \`cell\` out`);
@@ -219,7 +220,7 @@ function fromRun(from: FromRun, setting: Setting, geometry: Geometry): PlaceOf {
 }
 
 /** The hook point that a value is taken from; without a head axis it serves every head. @throws unless it is as wide. */
-function otherPoint(from: FromRun, geometry: Geometry, { config }: Setting): Geometry {
+export function otherPoint(from: FromRun, geometry: Geometry, config: Config): Geometry {
   if (from.at === undefined && from.layer === undefined) return geometry;
   const layer = from.layer === undefined ? geometry.layer : indexOf(from.layer, config.nLayers, 'layer');
   const at = from.at ?? geometry.name.replace(/^blocks\.\d+\./, '');

@@ -13,7 +13,7 @@ import { noTap, type Tap } from '../../engine/transformer/tap.js';
 import type { Config } from '../../weights/config.js';
 import type { Hook, HookEntry } from '../input/hook.js';
 import type { LayerRange } from '../input/input.js';
-import type { Runnable } from '../input/model.js';
+import type { PromptLength, Runnable } from '../input/model.js';
 import { hookNames, layerOf, matchNames, type NameFilter } from '../input/names.js';
 import { HookTap } from './tap.js';
 import { asRows } from './view.js';
@@ -26,6 +26,10 @@ export interface RunPlan {
   readonly residual?: Tensor | null;
   readonly layers?: LayerRange;
   readonly hooks?: readonly HookEntry[];
+  /** Hooks before those of an edited model. */
+  readonly first?: readonly HookEntry[];
+  /** Of each row, where its own tokens are not all of its prompt: what positions of an edited model count in. */
+  readonly prompts?: readonly PromptLength[];
   /** Names to capture, and who gets them. */
   readonly capture?: { names: NameFilter | undefined; put: (name: string, t: Tensor, batch: Batch) => void };
   /** Where the rows' keys and values are kept (at the `slots` of the inputs). */
@@ -51,8 +55,9 @@ export async function run<T>(
   plan: RunPlan,
   end: (ended: Ended, scope: Scope) => T | Promise<T>,
 ): Promise<T> {
-  const { gpu, config, gpuWeights: weights } = model;
+  const { gpu, config, gpuWeights: weights, edits } = model;
   const { inputs, residual = null, layers = everything, hooks = [], capture, keepIn, watch } = plan;
+  await edits?.ready();
   const room = gpu.makeRoom();
   if (room) await room;
   const wanted = plannedNames(config, layers, hooks, capture);
@@ -60,9 +65,11 @@ export async function run<T>(
   try {
     const batch = packBatch(gpu, config, inputs, scope, keepIn);
     const seen = { rows: batch.rows, equal: batch.equal, nHeads: config.nHeads };
+    const edited = edits?.hooks(batch.rows, plan.prompts) ?? [];
+    const called = edited.length || plan.first ? inOrder(plan.first, edited, wanted.hooks) : wanted.hooks;
     let tap: Tap =
-      wanted.hooks.size || wanted.capture.size
-        ? new HookTap(seen, scope, wanted.hooks, wanted.capture, (name, t) => capture!.put(name, t, batch))
+      called.size || wanted.capture.size
+        ? new HookTap(seen, scope, called, wanted.capture, (name, t) => capture!.put(name, t, batch))
         : noTap;
     if (watch) tap = new WatchTap(tap, watch.tape, new Set([...wanted.capture, ...watch.names]));
     const start = residual && packed(residual, config, scope);
@@ -142,6 +149,19 @@ function plannedNames(
     captured = reached(names, layers, config, `names ${show(capture.names)}`);
   }
   return { hooks: hooksByName(config, hooks, layers), capture: new Set(captured) };
+}
+
+/** The hooks of each hook point: first ones, those of an edited model, then the run's own. All name single points. */
+function inOrder(
+  first: readonly HookEntry[] = [],
+  edited: readonly HookEntry[],
+  own: ReadonlyMap<string, readonly Hook[]>,
+): Map<string, readonly Hook[]> {
+  const out = new Map<string, readonly Hook[]>();
+  const add = (name: string, hooks: readonly Hook[]) => out.set(name, [...(out.get(name) ?? []), ...hooks]);
+  for (const [name, hook] of [...first, ...edited]) add(name as string, [hook]);
+  for (const [name, hooks] of own) add(name, hooks);
+  return out;
 }
 
 /**

@@ -245,8 +245,8 @@ export class Trainer {
       fingerprint.add({ kind: 'block', layer, weights });
     });
     fingerprint.add({ kind: 'final', weights: final });
-    model.hash = fingerprint.text;
-    model.views = weightViews(embed, blocks, final, model.config);
+    const views = weightViews(embed, blocks, final, model.config);
+    model.retrained({ hash: fingerprint.text, views });
   }
 
   /** What the optimiser remembers: with the weights, all that is needed to go on exactly. */

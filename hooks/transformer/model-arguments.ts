@@ -11,6 +11,7 @@ import {
 import { is, type Methods, needed, optional, options } from '../input/check.js';
 import type { HookEntry } from '../input/hook.js';
 import type { InputOptions } from '../input/input.js';
+import { EDITS } from './with.js';
 import { TAPED_RUN } from '../metrics/taped-run.js';
 import type { PrefixOptions } from '../texts/prefix.js';
 import { MANY_TEXTS } from '../texts/run-trie.js';
@@ -33,6 +34,8 @@ const BOS = options<{ prependBos?: boolean }>({ prependBos: is.boolean });
 
 /** The methods. */
 export const MODEL: Methods<HookedTransformer> = {
+  with: { edits: EDITS },
+  retrained: null,
   checkpoint: {},
   dispose: {},
   toTokens: { input: is.prompts, options: BOS },
