@@ -47,7 +47,7 @@ export class ModelEdits implements RunEdits {
   ) {
     this.#own = own;
     this.steps = [...(parent?.steps ?? []), ...own];
-    this.gradHooks = [...(parent?.gradHooks ?? []), ...gradHooks];
+    this.gradHooks = [...(parent?.gradHooks ?? []), ...callStep(gradHooks, config).entries];
     const namesOf = (step: Step) =>
       step.kind === 'calls'
         ? step.entries.map(([name]) => name)
@@ -106,6 +106,10 @@ export class ModelEdits implements RunEdits {
       const what = lengths.length > 1 ? `prompt ${row}` : 'the prompt';
       return this.#of({ length, total: length }, what, 0, length).map((edit) => ({ ...edit, row }));
     });
+  }
+
+  check(lengths: readonly number[]): void {
+    for (const length of new Set(lengths)) this.#of({ length, total: length }, 'the prompt', 0, 0);
   }
 
   /** Where a value of its edits is. */

@@ -66,7 +66,7 @@ export async function run<T>(
     const batch = packBatch(gpu, config, inputs, scope, keepIn);
     const seen = { rows: batch.rows, equal: batch.equal, nHeads: config.nHeads };
     const edited = edits?.hooks(batch.rows, plan.prompts) ?? [];
-    const called = edited.length || plan.first ? inOrder(plan.first, edited, wanted.hooks) : wanted.hooks;
+    const called = hooksInOrder([...(plan.first ?? []), ...edited], wanted.hooks);
     let tap: Tap =
       called.size || wanted.capture.size
         ? new HookTap(seen, scope, called, wanted.capture, (name, t) => capture!.put(name, t, batch))
@@ -151,15 +151,15 @@ function plannedNames(
   return { hooks: hooksByName(config, hooks, layers), capture: new Set(captured) };
 }
 
-/** The hooks of each hook point: first ones, those of an edited model, then the run's own. All name single points. */
-function inOrder(
-  first: readonly HookEntry[] = [],
-  edited: readonly HookEntry[],
+/** Hooks of single points, and behind them others: the hooks of each point, in order. */
+export function hooksInOrder(
+  first: readonly HookEntry[],
   own: ReadonlyMap<string, readonly Hook[]>,
-): Map<string, readonly Hook[]> {
+): ReadonlyMap<string, readonly Hook[]> {
+  if (!first.length) return own;
   const out = new Map<string, readonly Hook[]>();
   const add = (name: string, hooks: readonly Hook[]) => out.set(name, [...(out.get(name) ?? []), ...hooks]);
-  for (const [name, hook] of [...first, ...edited]) add(name as string, [hook]);
+  for (const [name, hook] of first) add(name as string, [hook]);
   for (const [name, hooks] of own) add(name, hooks);
   return out;
 }

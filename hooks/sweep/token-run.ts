@@ -8,16 +8,14 @@ import { ActivationCache } from '../cache/cache.js';
 import type { HookEntry } from '../input/hook.js';
 import type { Runnable } from '../input/model.js';
 import { layerOf } from '../input/names.js';
-import { editHooks, type Values } from '../interventions/apply.js';
-import type { Edit } from '../interventions/edits.js';
 import type { Read } from '../run/metric.js';
 import { run } from '../run/run.js';
 
 /** What to run, and what to keep. */
 export interface TokenRunPlan {
   readonly inputs: readonly RowInput[];
-  readonly edits: readonly Edit[];
-  readonly values: Values;
+  /** What changes it, in order; each at one hook point. */
+  readonly hooks: readonly HookEntry[];
   /** Activations to keep. */
   readonly names: ReadonlySet<string>;
   /** Halves (see plan.ts) before which the residual stream is kept, as it is before anybody edits it. */
@@ -39,15 +37,12 @@ export interface TokenRunResult {
 
 /** Runs prompts. Nothing is left behind after an error. */
 export async function runTokens(model: Runnable, plan: TokenRunPlan): Promise<TokenRunResult> {
-  const { inputs, edits, values, names, keepIn, reads } = plan;
+  const { inputs, names, keepIn, reads } = plan;
   const { config } = model;
   const stages = new Map<number, Tensor>();
   const hooks = [
     ...[...plan.stages].map((half) => stageHook(half, config.dModel, (t) => stages.set(half, t))),
-    ...editHooks(
-      edits.map((edit) => ({ edit, row: edit.row })),
-      values,
-    ),
+    ...plan.hooks,
   ];
   let cache: ActivationCache | null = null;
   const put = (name: string, t: Tensor, batch: Batch) => {
@@ -62,7 +57,8 @@ export async function runTokens(model: Runnable, plan: TokenRunPlan): Promise<To
   const layers = { from: 0, to: reads || last === config.nLayers ? null : last + 1 };
   const within = hooks.filter(([name]) => layers.to === null || (layerOf(name as string) ?? 0) < layers.to);
   try {
-    const final = await run(model, { inputs, hooks: within, capture, layers, keepIn }, ({ x, batch }) => {
+    const bare = { ...model, gpu: model.gpu, config, gpuWeights: model.gpuWeights, edits: null }; // they are among the hooks
+    const final = await run(bare, { inputs, hooks: within, capture, layers, keepIn }, ({ x, batch }) => {
       if (!reads) return null;
       const at = reads.map(({ row, pos }) => batch.rows[row].start + pos - batch.rows[row].position);
       return pickRows(x, at).keep();

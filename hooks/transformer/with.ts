@@ -3,7 +3,7 @@
 import { Tensor } from '../../engine/tensor/tensor.js';
 import { isList } from '../../weights/checks/kinds.js';
 import { ActivationCache } from '../cache/cache.js';
-import { check, is, options } from '../input/check.js';
+import { is, options } from '../input/check.js';
 import type { HookEntry } from '../input/hook.js';
 import type { Model } from '../input/model.js';
 import { EditStep, type StepSource } from '../interventions/edit-step.js';
@@ -46,7 +46,6 @@ type Editable = Model & { readonly edits: ModelEdits | null };
 /** The edits of a model that is edited once more. @throws when something is wrong with them, whatever the prompt. */
 export function editsWith(model: Editable, given: EditOptions): ModelEdits {
   const { interventions = [], sources = {}, hooks = [], gradHooks = [] } = given;
-  check('with', EDITS, given);
   const { config } = model;
   if (!interventions.length && !hooks.length && !gradHooks.length)
     throw new Error('with: there is nothing to change: give interventions, hooks or gradHooks');
@@ -55,7 +54,6 @@ export function editsWith(model: Editable, given: EditOptions): ModelEdits {
   else if (Object.keys(sources).length)
     throw new Error('with: `sources` are for interventions, and there are none');
   if (hooks.length) steps.push(callStep(hooks, config));
-  if (gradHooks.length) callStep(gradHooks, config); // their names are checked
   return new ModelEdits(config, model.edits, steps, gradHooks);
 }
 
