@@ -47,6 +47,7 @@ function values({ set, add, mean, interpolate, freeze }: Intervention): Value[] 
 function isOpen(value: Value, open: ReadonlySet<string>): boolean {
   if (typeof value === 'number') return value !== 0;
   if (typeof value !== 'object' || value === null) return false;
-  if ('from' in value) return open.has(value.from);
+  // Scores are −∞ there.
+  if ('from' in value) return open.has(value.from) || (typeof value.at === 'string' && !isWeights(value.at));
   return 'mean' in value && typeof value.mean === 'string' ? open.has(value.mean) : true;
 }

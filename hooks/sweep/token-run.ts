@@ -50,12 +50,10 @@ export async function runTokens(model: Runnable, plan: TokenRunPlan): Promise<To
     cache.put(name, t);
   };
   const capture = names.size ? { names: [...names], put } : undefined;
-  const last = Math.max(
-    0,
-    ...[...names].map((n) => layerOf(n) ?? (n.startsWith('ln_') ? config.nLayers : 0)),
-  );
+  const layerAt = (name: string) => layerOf(name) ?? (name.startsWith('ln_') ? config.nLayers : 0);
+  const last = Math.max(0, ...[...names].map(layerAt));
   const layers = { from: 0, to: reads || last === config.nLayers ? null : last + 1 };
-  const within = hooks.filter(([name]) => layers.to === null || (layerOf(name as string) ?? 0) < layers.to);
+  const within = hooks.filter(([name]) => layers.to === null || layerAt(name as string) < layers.to);
   try {
     const bare = { ...model, gpu: model.gpu, config, gpuWeights: model.gpuWeights, edits: null }; // they are among the hooks
     const final = await run(bare, { inputs, hooks: within, capture, layers, keepIn }, ({ x, batch }) => {
