@@ -91,20 +91,22 @@ export class GpuWeights implements WeightTensors {
 
   #block(w: BlockWeights, at: string, config: Config): GpuBlock {
     const t = (h: HostTensor, name: string) => this.#tensor(h, `${at}.${name}`);
+    const bias = (b: HostTensor | null, { shape: [, n] }: HostTensor, name: string) =>
+      t(b ?? { shape: [n], data: new Float32Array(n) }, name);
     const norm = (place: NormPlace, n: NormWeights | null) => this.#norm(config, place, n, `${at}.${place}`);
     return {
       ln1: norm('ln1', w.ln1),
       W_QKV: t(w.W_QKV, 'W_QKV'),
-      b_QKV: t(w.b_QKV, 'b_QKV'),
+      b_QKV: bias(w.b_QKV, w.W_QKV, 'b_QKV'),
       W_O: t(w.W_O, 'W_O'),
-      b_O: t(w.b_O, 'b_O'),
+      b_O: bias(w.b_O, w.W_O, 'b_O'),
       ln2: w.mlp && norm('ln2', w.ln2),
       mlp: w.mlp && {
         W_in: t(w.mlp.W_in, 'W_in'),
-        b_in: t(w.mlp.b_in, 'b_in'),
+        b_in: bias(w.mlp.b_in, w.mlp.W_in, 'b_in'),
         ln: config.actFn === 'solu_ln' ? norm('mlp.ln', w.mlp.ln ?? null) : null,
         W_out: t(w.mlp.W_out, 'W_out'),
-        b_out: t(w.mlp.b_out, 'b_out'),
+        b_out: bias(w.mlp.b_out, w.mlp.W_out, 'b_out'),
       },
     };
   }

@@ -24,7 +24,9 @@ export function checkForEvery(
   try {
     checkFields(one);
     if (one.row !== undefined)
-      throw new Error('`row` names a prompt of one run; an edit that holds for every input has none: leave it out');
+      throw new Error(
+        '`row` names a prompt of one run; an edit that holds for every input has none: leave it out',
+      );
     for (const name of pointsOf(one, config)) {
       const { heads, width } = geometryOf(name, config);
       if (heads) indices(one.head, heads, 'head');
@@ -42,7 +44,9 @@ export function checkForEvery(
         `there is no source "${shown(run, 40)}"; these are: ${[...sources].join(', ') || 'none (give `sources`)'}`,
       );
     if (typeof value === 'object' && value !== null && 'noise' in value && value.noise?.sample === undefined)
-      throw new Error('every prompt takes the same draw of the noise: say which with `sample`, 0 for the first');
+      throw new Error(
+        'every prompt takes the same draw of the noise: say which with `sample`, 0 for the first',
+      );
   } catch (e) {
     const told = typeof one?.at === 'string' ? ` (${shown(describeIntervention(one), 100)})` : '';
     throw new Error(brief(`with: intervention ${i}${told}: ${(e as Error).message}`));
@@ -102,7 +106,7 @@ export function isLocal(one: Intervention, config: Config): boolean {
 }
 
 const lengthOf = (list: unknown): number =>
-  isList(list) ? Array.prototype.reduce.call(list, (n, x) => (n as number) + lengthOf(x), 0) as number : 1;
+  isList(list) ? (Array.prototype.reduce.call(list, (n, x) => (n as number) + lengthOf(x), 0) as number) : 1;
 
 const needsValue = ({ zero, scale }: Intervention): boolean => !zero && scale === undefined;
 

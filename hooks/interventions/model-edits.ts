@@ -12,7 +12,7 @@ import { matchNames, type NameFilter } from '../input/names.js';
 import { editHooks, type Located, type RowEdit, type Values } from './apply.js';
 import { interventionsText } from './describe.js';
 import type { EditStep } from './edit-step.js';
-import { pointsOf, type Edit } from './edits.js';
+import { type Edit, pointsOf } from './edits.js';
 import { isWeights } from './later-keys.js';
 import type { Place } from './places.js';
 
@@ -150,7 +150,12 @@ export function callStep(hooks: readonly HookEntry[], config: Config): CallStep 
     matchNames(filter, config).map((name) => [name, hook] as const),
   );
   const lines = hooks.map((entry) => `hook at ${lineOf(entry)}`);
-  return { kind: 'calls', entries, lines, text: JSON.stringify(hooks.map(([f, hook]) => [show(f), String(hook)])) };
+  return {
+    kind: 'calls',
+    entries,
+    lines,
+    text: JSON.stringify(hooks.map(([f, hook]) => [show(f), String(hook)])),
+  };
 }
 
 /** `blocks.6.hook_resid_pre: (x) => x.mul(2)`, at most about 100 characters. */

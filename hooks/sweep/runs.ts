@@ -6,7 +6,6 @@
 import { Tensor } from '../../engine/tensor/tensor.js';
 import type { RowInput } from '../../engine/transformer/batch.js';
 import { KvStore } from '../../engine/transformer/kv.js';
-import type { ActivationCache } from '../cache/cache.js';
 import type { HookEntry } from '../input/hook.js';
 import type { Model } from '../input/model.js';
 import { editHooks, type Located, type RowEdit } from '../interventions/apply.js';
@@ -19,28 +18,11 @@ import { checkCached, locateInMean, locateInRun, meanOfRun } from '../interventi
 import type { Read } from '../run/metric.js';
 import { lengthsOf, readBase, readsOf } from './base.js';
 import { ForkRun } from './fork-run.js';
+import type { AnyRun, Kept, TokenRun } from './kept-runs.js';
 import { calledHalves } from './plan.js';
 import { firstDifference } from './sameness.js';
 import { runTokens } from './token-run.js';
 import type { Ground } from './walk.js';
-
-/** A run of tokens, perhaps with interventions of its own. */
-interface TokenRun {
-  readonly kind: 'tokens';
-  readonly rows: readonly (readonly number[])[];
-  edits: readonly Edit[];
-}
-
-type AnyRun = TokenRun | { readonly kind: 'cache'; readonly cache: ActivationCache } | ForkRun;
-
-/** What a run kept. */
-interface Kept {
-  readonly cache: ActivationCache;
-  /** What the unembedding reads at the metric's positions: [reads, dModel]. */
-  readonly final: Tensor | null;
-  /** Tokens of each prompt that it took from the base run instead of running them. */
-  readonly shared: readonly number[];
-}
 
 /** A base run and its sources. */
 export class Runs implements Ground {
@@ -184,7 +166,9 @@ export class Runs implements Ground {
 
   hooks(edits: readonly RowEdit[], here: (name: string) => boolean = () => true): readonly HookEntry[] {
     if (!this.called.length) return editHooks(edits, this);
-    const [steps, own] = [true, false].map((of) => edits.filter(({ edit }) => (edit.step !== undefined) === of));
+    const [steps, own] = [true, false].map((of) =>
+      edits.filter(({ edit }) => (edit.step !== undefined) === of),
+    );
     return this.#edits!.inOrder(steps, this, own).filter(([name]) => here(name as string));
   }
 

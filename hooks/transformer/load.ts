@@ -21,6 +21,7 @@ import { Fingerprint } from '../../weights/processing/fingerprint.js';
 import {
   defaultProcessing,
   PROCESSING,
+  type Processed,
   type Processing,
   possibleSteps,
   processedConfig,
@@ -76,7 +77,7 @@ export interface Loaded {
   readonly tokenizer: Tokenizer | null;
   /** The tokenizer's files as they were read, for saving. */
   readonly tokenizerFiles: Readonly<Record<string, object>>;
-  readonly processing: Processing;
+  readonly processing: Processed;
   /** Of the weights as they run. */
   readonly hash: string;
   readonly views: WeightViews | null;

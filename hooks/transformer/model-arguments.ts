@@ -11,7 +11,6 @@ import {
 import { is, type Methods, needed, optional, options } from '../input/check.js';
 import type { HookEntry } from '../input/hook.js';
 import type { InputOptions } from '../input/input.js';
-import { EDITS } from './with.js';
 import { TAPED_RUN } from '../metrics/taped-run.js';
 import type { PrefixOptions } from '../texts/prefix.js';
 import { MANY_TEXTS } from '../texts/run-trie.js';
@@ -21,6 +20,7 @@ import type { GradientOptions } from './gradients.js';
 import { INTERVENED } from './intervene.js';
 import { LOADING } from './load.js';
 import type { HookedTransformer } from './model.js';
+import { EDITS } from './with.js';
 
 /** The static methods. */
 export const LOADERS = {

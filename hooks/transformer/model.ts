@@ -5,22 +5,12 @@ import { currentScope, type UserScope } from '../../engine/gpu/user-scope.js';
 import { type NestedNumbers, numbersOf } from '../../engine/numbers.js';
 import { sizeOf } from '../../engine/shape/shape.js';
 import { Tensor } from '../../engine/tensor/tensor.js';
-import {
-  findTokenRange,
-  type TextInput,
-  type TokenPositionOptions,
-  type ToTokensOptions,
-  tokenPosition,
-  toSingleToken,
-  toStrTokens,
-  toText,
-  toTokens,
-} from '../../engine/tokens/text.js';
+import { type TextInput, toText } from '../../engine/tokens/text.js';
 import type { Tokenizer } from '../../engine/tokens/tokenizer.js';
 import type { GpuWeights } from '../../engine/transformer/weights.js';
 import type { Config } from '../../weights/config.js';
 import { type Saveable, saveable } from '../../weights/load/save.js';
-import { noProcessing, type Processing } from '../../weights/processing/processing.js';
+import { noProcessing, type Processed } from '../../weights/processing/processing.js';
 import type { WeightViews } from '../../weights/processing/views.js';
 import { forward, runWithCache, runWithResidual } from '../cache/cached-run.js';
 import { type NestedTokens, residualDirections } from '../cache/residual-directions.js';
@@ -47,31 +37,20 @@ import {
   type TensorMap,
 } from './load.js';
 import { LOADERS, MODEL } from './model-arguments.js';
-import { type EditOptions, editsWith } from './with.js';
+import { TextModel } from './text-model.js';
+import { type EditedFrom, type EditOptions, editsWith, type WeightState } from './with.js';
 
 export type { CachedRun, CacheOptions, RunOptions } from '../cache/run-options.js';
-
-/** What models that share weights know of them. */
-export interface WeightState {
-  readonly hash: string;
-  readonly views: WeightViews | null;
-}
-
-/** What an edited model has of the model that it was made from. */
-interface EditedFrom {
-  readonly edits: ModelEdits;
-  readonly state: WeightState;
-}
 
 const made = signature('HookedTransformer', { loaded: is.model });
 
 /** A GPT-2 on the GPU whose every activation is a hook point. */
-export class HookedTransformer implements Model {
+export class HookedTransformer extends TextModel implements Model {
   readonly config: Config;
   readonly gpu: Gpu;
   readonly tokenizer: Tokenizer | null;
   /** How the weights were processed when they were loaded. */
-  readonly processing: Processing;
+  readonly processing: Processed;
   /** Internal: the tokenizer's files, for saving, and the weights on the GPU. */
   readonly tokenizerFiles: Readonly<Record<string, object>>;
   readonly gpuWeights: GpuWeights;
@@ -83,6 +62,7 @@ export class HookedTransformer implements Model {
 
   /** Use `fromPretrained` or `fromWeights`. */
   constructor(loaded: Loaded & Partial<EditedFrom>, ...more: []) {
+    super();
     made(loaded, ...more);
     this.config = loaded.config;
     this.gpu = loaded.gpu;
@@ -179,51 +159,6 @@ export class HookedTransformer implements Model {
 
   [Symbol.dispose](): void {
     this.dispose();
-  }
-
-  // ---- tokens ------------------------------------------------------------------------------------------------
-
-  /** Token ids, one array a row, never padded; text gets the beginning-of-text token unless `prependBos` is false. */
-  toTokens(input: TextInput, options?: ToTokensOptions): number[][] {
-    return toTokens(this.tokenizer, input, options);
-  }
-
-  /** One string a token: of one text or row a list, of several a list each. */
-  toStrTokens(input: string | readonly number[], options?: ToTokensOptions): string[];
-  toStrTokens(
-    input: readonly string[] | readonly (readonly number[])[],
-    options?: ToTokensOptions,
-  ): string[][];
-  toStrTokens(input: TextInput, options?: ToTokensOptions): string[] | string[][] {
-    return toStrTokens(this.tokenizer, input as readonly string[], options);
-  }
-
-  /** The exact text of tokens, or of one; of several rows, one text each. Without any: the model's name and its edits. */
-  toString(tokens?: number | ArrayLike<number>): string;
-  toString(tokens: readonly ArrayLike<number>[]): string[];
-  toString(tokens?: number | ArrayLike<number> | readonly ArrayLike<number>[]): string | string[] {
-    if (tokens === undefined) return [`HookedTransformer(${this.config.name})`, ...(this.edits?.lines ?? [])].join('\n  ');
-    const list = typeof tokens === 'number' ? [tokens] : tokens;
-    return toText(this.tokenizer, list as readonly ArrayLike<number>[]);
-  }
-
-  /** The id of a text that is exactly one token, like `' Mary'`. @throws when it is not. */
-  toSingleToken(text: string): number {
-    return toSingleToken(this.tokenizer, text);
-  }
-
-  /** Position of a token in a text (with the beginning-of-text token at 0) or in tokens. @throws when it does not occur. */
-  tokenPosition(
-    needle: string | number,
-    input: string | readonly number[],
-    options?: TokenPositionOptions,
-  ): number {
-    return tokenPosition(this.tokenizer, needle, input, options);
-  }
-
-  /** The tokens [start, end) that contain the first occurrence of a text; `typed`: their prompt. @throws when there is none. */
-  tokenRange(text: string, tokens: readonly number[], typed?: string): [start: number, end: number] {
-    return findTokenRange(this.tokenizer, tokens, text, typed);
   }
 
   // ---- running -----------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 import { Tensor } from '../../engine/tensor/tensor.js';
 import { isList } from '../../weights/checks/kinds.js';
+import type { WeightViews } from '../../weights/processing/views.js';
 import { ActivationCache } from '../cache/cache.js';
 import { is, options } from '../input/check.js';
 import type { HookEntry } from '../input/hook.js';
@@ -30,6 +31,18 @@ export interface EditOptions {
   readonly hooks?: readonly HookEntry[];
   /** Functions that are called with gradients on the way back, before those of the run. */
   readonly gradHooks?: readonly HookEntry[];
+}
+
+/** What models that share weights know of them. */
+export interface WeightState {
+  readonly hash: string;
+  readonly views: WeightViews | null;
+}
+
+/** What an edited model has of the model that it was made from. */
+export interface EditedFrom {
+  readonly edits: ModelEdits;
+  readonly state: WeightState;
 }
 
 /** What `with` may be told. */

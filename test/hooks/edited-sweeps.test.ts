@@ -36,7 +36,14 @@ function randomEdit(r: Rng, model: HookedTransformer): Intervention {
   const vector = r.array(width || 1, 0.5);
   const actions = pattern
     ? [{ scale: 0.5 }, { zero: true as const }]
-    : [{ zero: true as const }, { scale: 0.7 }, { add: 0.2 }, { set: vector }, { add: vector }, { projectOut: vector }];
+    : [
+        { zero: true as const },
+        { scale: 0.7 },
+        { add: 0.2 },
+        { set: vector },
+        { add: vector },
+        { projectOut: vector },
+      ];
   const scale = /hook_scale$/.test(at);
   const action = scale ? { scale: 1.1 } : actions[r.int(actions.length)];
   return { at, ...head, ...pos, ...action };
@@ -59,8 +66,11 @@ for (let seed = 1; seed <= rounds; seed++)
     const plain = await randomModel(r);
     const { base, world } = await randomBase(r, plain);
     world.norms = true; // single heads' inputs and edits of ln1 exclude each other
-    let model = plain.with({ interventions: Array.from({ length: 1 + r.int(3) }, () => randomEdit(r, plain)) });
-    if (r.int(2)) model = model.with({ hooks: Array.from({ length: 1 + r.int(2) }, () => randomCall(r, plain)) });
+    let model = plain.with({
+      interventions: Array.from({ length: 1 + r.int(3) }, () => randomEdit(r, plain)),
+    });
+    if (r.int(2))
+      model = model.with({ hooks: Array.from({ length: 1 + r.int(2) }, () => randomCall(r, plain)) });
     if (r.int(2)) model = model.with({ interventions: [randomEdit(r, plain)] });
     // Scores as weights of a pattern are −∞ behind the query; a function that adds everything up makes that NaN.
     const list = Array.from({ length: CELLS }, () => randomCounterfactual(r, world, 1 + r.int(3))).filter(
@@ -116,7 +126,10 @@ test('interventions as data are a part of the base run: a sweep costs what the p
   const [a, b] = [await patch(model, options), await patch(edited, options)];
   const work = (map: typeof a) => map.meta.work as { tokenLayers: number; dispatches: number };
   assert.is(work(b).tokenLayers, work(a).tokenLayers);
-  assert.ok(work(b).dispatches <= 1.1 * work(a).dispatches + 4, `${work(b).dispatches} for ${work(a).dispatches}`);
+  assert.ok(
+    work(b).dispatches <= 1.1 * work(a).dispatches + 4,
+    `${work(b).dispatches} for ${work(a).dispatches}`,
+  );
   assert.equal(b.meta.idle, a.meta.idle);
   assert.equal(b.meta.edits, ['blocks.1.attn.hook_z[head 1] = 0']);
   allClose([a.values[0]], [0], { atol: 0 });

@@ -26,8 +26,8 @@ export function logits({ embed, blocks, final }: ModelWeights, config: Config, t
     const scale = Math.sqrt(x.reduce((a, b) => a + (b - mean) ** 2, 0) / dModel + config.eps);
     return x.map((v, i) => ((v - mean) / scale) * (weights?.w.data[i] ?? 1) + (weights?.b?.data[i] ?? 0));
   };
-  const linear = (x: number[], W: HostTensor, b: HostTensor) => {
-    const out = Array.from(b.data);
+  const linear = (x: number[], W: HostTensor, b: HostTensor | null) => {
+    const out = b ? Array.from(b.data) : new Array<number>(W.shape[1]).fill(0);
     x.forEach((v, i) => {
       for (let j = 0; j < out.length; j++) out[j] += v * W.data[i * out.length + j];
     });

@@ -45,9 +45,9 @@ test('biases that are missing are zero, names may have a prefix', async () => {
   const source = memoryTensors(Object.fromEntries(kept.map(([name, t]) => [`model.${name}`, t])));
   const { blocks, final } = await read(source, 'gelu');
   assert.ok(
-    [blocks[0].b_QKV, blocks[1].b_O, blocks[1].mlp!.b_in].every(({ data }) => data.every((x) => x === 0)),
+    [blocks[0].b_QKV, blocks[1].b_O, blocks[1].mlp!.b_in].every((b) => b!.data.every((x) => x === 0)),
   );
-  assert.equal(blocks[1].mlp!.b_out.shape, [16]);
+  assert.equal(blocks[1].mlp!.b_out!.shape, [16]);
   assert.is(final.b_U, null);
 });
 
