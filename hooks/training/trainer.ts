@@ -246,7 +246,7 @@ export class Trainer {
     });
     fingerprint.add({ kind: 'final', weights: final });
     const views = weightViews(embed, blocks, final, model.config);
-    model.retrained({ hash: fingerprint.text, views });
+    model.trained = { hash: fingerprint.text, views };
   }
 
   /** What the optimiser remembers: with the weights, all that is needed to go on exactly. */

@@ -35,7 +35,6 @@ const BOS = options<{ prependBos?: boolean }>({ prependBos: is.boolean });
 /** The methods. */
 export const MODEL: Methods<HookedTransformer> = {
   with: { edits: EDITS },
-  retrained: null,
   checkpoint: {},
   dispose: {},
   toTokens: { input: is.prompts, options: BOS },

@@ -130,7 +130,7 @@ export class HookedTransformer extends TextModel implements Model {
   }
 
   /** Internal: `Trainer` says what the weights are now, here and on the host. */
-  retrained(state: WeightState): void {
+  set trained(state: WeightState) {
     Object.assign(this.#state, state);
   }
 
