@@ -6,7 +6,7 @@
 import type { Gpu } from '../../engine/gpu/gpu.js';
 import { Scope } from '../../engine/gpu/storage.js';
 import { Tensor } from '../../engine/tensor/tensor.js';
-import type { Config } from '../../weights/config.js';
+import type { Points } from '../../engine/transformer/model-points.js';
 import type { ActivationCache } from '../cache/cache.js';
 import type { PromptLength } from '../input/model.js';
 import type { Located } from './apply.js';
@@ -48,7 +48,7 @@ export class EditStep {
   readonly opens: boolean;
   /** The places of all edits that were ever asked for: tensors are uploaded once. */
   readonly #places: Places;
-  readonly #config: Config;
+  readonly #points: Points;
   readonly #gpu: Gpu;
   readonly #sources: ReadonlyMap<string, StepSource>;
   readonly #caches = new Map<string, ActivationCache>();
@@ -67,23 +67,23 @@ export class EditStep {
    * @throws when an intervention is wrong, whatever the prompt
    */
   constructor(
-    model: { readonly config: Config; readonly gpu: Gpu },
+    model: { readonly points: Points; readonly gpu: Gpu },
     list: Counterfactual,
     sources: ReadonlyMap<string, StepSource>,
     held: readonly Tensor[],
     before: boolean,
   ) {
-    this.#config = model.config;
+    this.#points = model.points;
     this.#gpu = model.gpu;
     this.#places = new Places(model.gpu);
     this.#sources = sources;
     for (const t of held) this.#scope.add(t);
     this.list = list;
     const names = new Set(sources.keys());
-    for (const [i, one] of list.entries()) checkForEvery(one, i, model.config, names);
+    for (const [i, one] of list.entries()) checkForEvery(one, i, model.points, names);
     this.lines = list.map((i) => describeIntervention(i));
-    this.local = list.every((i) => isLocal(i, model.config));
-    this.opens = before || opensPatterns(list, openOf(sources));
+    this.local = list.every((i) => isLocal(i, model.points));
+    this.opens = before || opensPatterns(list, openOf(sources), model.points);
   }
 
   /** Runs what values come from, once. */
@@ -137,7 +137,7 @@ export class EditStep {
     const open = openOf(this.#sources);
     if (this.opens) open.add('base');
     return {
-      config: this.#config,
+      points: this.#points,
       base: { lengths: [length], cells: null },
       runs,
       places: this.#places,
@@ -146,7 +146,7 @@ export class EditStep {
   }
 
   async #load(): Promise<void> {
-    const needs = needsOf(this.list, this.#config);
+    const needs = needsOf(this.list, this.#points);
     for (const [name, names] of needs) {
       if (this.#caches.has(name)) continue;
       const cache = await this.#sources.get(name)!.load([...names]);

@@ -2,23 +2,22 @@
 
 import { sizeOf } from '../../engine/shape/shape.js';
 import { Tensor } from '../../engine/tensor/tensor.js';
+import type { Points } from '../../engine/transformer/model-points.js';
 import { isList, shownValue } from '../../weights/checks/kinds.js';
 import { brief } from '../../weights/checks/messages.js';
 import { shown } from '../../weights/checks/shown.js';
-import type { Config } from '../../weights/config.js';
-import { geometryOf } from '../input/geometry.js';
 import { indices } from '../input/selection.js';
 import { describeIntervention } from './describe.js';
-import { checkFields, pointsOf } from './edits.js';
+import { checkFields, pointsAt } from './edits.js';
 import type { Intervention, Selection, Value } from './interventions.js';
-import { isWeights, opensPatterns } from './later-keys.js';
+import { opensPatterns } from './later-keys.js';
 import { otherPoint, valueIn } from './values.js';
 
 /** @throws when an intervention is wrong whatever the prompt, or means something only in one run. */
 export function checkForEvery(
   one: Intervention,
   i: number,
-  config: Config,
+  points: Points,
   sources: ReadonlySet<string>,
 ): void {
   try {
@@ -27,8 +26,7 @@ export function checkForEvery(
       throw new Error(
         '`row` names a prompt of one run; an edit that holds for every input has none: leave it out',
       );
-    for (const name of pointsOf(one, config)) {
-      const { heads, width } = geometryOf(name, config);
+    for (const { name, heads, width } of pointsAt(one, points)) {
       if (heads) indices(one.head, heads, 'head');
       else if (one.head !== undefined) throw new Error(`"${name}" has no head axis`);
       if (width && one.neuron !== undefined) indices(one.neuron, width, 'neuron');
@@ -63,7 +61,7 @@ export function runIn(one: Intervention): string | null {
 }
 
 /** Of each source the hook points whose activations are needed. */
-export function needsOf(list: readonly Intervention[], config: Config): Map<string, Set<string>> {
+export function needsOf(list: readonly Intervention[], points: Points): Map<string, Set<string>> {
   const needs = new Map<string, Set<string>>();
   for (const one of list) {
     const run = runIn(one);
@@ -71,10 +69,8 @@ export function needsOf(list: readonly Intervention[], config: Config): Map<stri
     const value = valueIn(one) as Exclude<Value, number>;
     const names = needs.get(run) ?? new Set();
     needs.set(run, names);
-    for (const name of pointsOf(one, config)) {
-      const geometry = geometryOf(name, config);
-      names.add('from' in value ? otherPoint(value, geometry, config).name : name);
-    }
+    for (const point of pointsAt(one, points))
+      names.add('from' in value ? otherPoint(value, point, points).name : point.name);
   }
   return needs;
 }
@@ -83,16 +79,16 @@ export function needsOf(list: readonly Intervention[], config: Config): Map<stri
  * Is what happens at a position the same whatever comes behind it? Then prompts that begin alike can share the run of their
  * beginning.
  */
-export function isLocal(one: Intervention, config: Config): boolean {
-  if (!fromTheStart(one.pos) || !fromTheStart(one.key) || opensPatterns([one], new Set())) return false;
+export function isLocal(one: Intervention, points: Points): boolean {
+  if (!fromTheStart(one.pos) || !fromTheStart(one.key) || opensPatterns([one], new Set(), points))
+    return false;
   if (!needsValue(one)) return true;
   const value = valueIn(one);
   if (typeof value === 'number') return true;
   const fixed = typeof one.pos === 'number' || isList(one.pos);
-  const [name] = pointsOf(one, config);
-  const { heads, width, pattern } = geometryOf(name, config);
+  const [{ heads, width, pattern }] = pointsAt(one, points);
   if (isList(value) || value instanceof Tensor || 'data' in value) {
-    if (pattern || isWeights(name)) return false;
+    if (pattern) return false;
     const size =
       value instanceof Tensor
         ? value.size

@@ -5,15 +5,14 @@
 
 import type { Tensor } from '../../engine/tensor/tensor.js';
 import type { Row } from '../../engine/transformer/batch.js';
-import type { Config } from '../../weights/config.js';
+import type { Points } from '../../engine/transformer/model-points.js';
 import type { Hook, HookEntry } from '../input/hook.js';
 import type { PromptLength, RunEdits } from '../input/model.js';
 import { matchNames, type NameFilter } from '../input/names.js';
 import { editHooks, type Located, type RowEdit, type Values } from './apply.js';
 import { interventionsText } from './describe.js';
 import type { EditStep } from './edit-step.js';
-import { type Edit, pointsOf } from './edits.js';
-import { isWeights } from './later-keys.js';
+import { type Edit, pointsAt } from './edits.js';
 import type { Place } from './places.js';
 
 /** Functions of one `with`, at their hook points by full name. */
@@ -40,23 +39,24 @@ export class ModelEdits implements RunEdits {
   readonly #own: readonly Step[];
 
   constructor(
-    config: Config,
+    points: Points,
     parent: ModelEdits | null,
     own: readonly Step[],
     gradHooks: readonly HookEntry[] = [],
   ) {
     this.#own = own;
     this.steps = [...(parent?.steps ?? []), ...own];
-    this.gradHooks = [...(parent?.gradHooks ?? []), ...callStep(gradHooks, config).entries];
+    this.gradHooks = [...(parent?.gradHooks ?? []), ...callStep(gradHooks, points).entries];
     const namesOf = (step: Step) =>
       step.kind === 'calls'
         ? step.entries.map(([name]) => name)
-        : step.list.flatMap((one) => pointsOf(one, config));
+        : step.list.flatMap((one) => pointsAt(one, points).map(({ name }) => name));
     this.names = new Set(this.steps.flatMap(namesOf));
     this.called = new Set(this.steps.flatMap((step) => (step.kind === 'calls' ? namesOf(step) : [])));
     this.local = !this.called.size && this.steps.every((step) => step.kind === 'calls' || step.local);
     this.opens =
-      this.steps.some((step) => step.kind === 'data' && step.opens) || [...this.called].some(isWeights);
+      this.steps.some((step) => step.kind === 'data' && step.opens) ||
+      [...this.called].some((name) => points.get(name)!.row.weighsKeys);
     this.lines = [
       ...(parent?.lines ?? []),
       ...own.flatMap((step) => step.lines),
@@ -145,9 +145,9 @@ export class ModelEdits implements RunEdits {
 }
 
 /** Functions as a step. @throws when a filter names no hook point. */
-export function callStep(hooks: readonly HookEntry[], config: Config): CallStep {
+export function callStep(hooks: readonly HookEntry[], points: Points): CallStep {
   const entries = hooks.flatMap(([filter, hook]) =>
-    matchNames(filter, config).map((name) => [name, hook] as const),
+    matchNames(filter, points).map((name) => [name, hook] as const),
   );
   const lines = hooks.map((entry) => `hook at ${lineOf(entry)}`);
   return {

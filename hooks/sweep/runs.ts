@@ -54,13 +54,14 @@ export class Runs implements Ground {
     const { rows, interventions, sources } = readBase(model, base);
     this.rows = rows;
     this.reads = readsOf(rows, reads);
+    const { points } = model;
     const info = { lengths: lengthsOf(rows), cells: null };
     const infos = new Map<string, RunInfo>([['base', info]]);
-    const [places, open] = [new Places(model.gpu), openRuns(interventions, sources)];
+    const [places, open] = [new Places(model.gpu), openRuns(interventions, sources, points)];
     this.#edits = model.edits as ModelEdits | null;
-    this.called = calledHalves(this.#edits?.called, model.config);
+    this.called = calledHalves(this.#edits?.called, points);
     if (this.#edits?.opens) for (const name of ['base', ...sources.map((s) => s.name)]) open.add(name);
-    this.setting = { config: model.config, base: info, runs: infos, places, open };
+    this.setting = { points, base: info, runs: infos, places, open };
     const own: TokenRun = { kind: 'tokens', rows, edits: [] };
     this.#runs.set('base', own);
     for (const source of sources) {
@@ -110,13 +111,13 @@ export class Runs implements Ground {
 
   /** Is the value of an edit what the base run has there anyway? */
   idle = (edit: Edit): boolean => {
-    const { keep, add, place, projectOut, geometry, pos, head, start, row } = edit;
+    const { keep, add, place, projectOut, point, pos, head, start, row } = edit;
     if (projectOut) return false;
     if (keep === 1 && add === 0) return true;
     if (!place || Math.abs(keep + add - 1) > 1e-12 || place.kind !== 'run') return false;
-    if (place.name !== geometry.name || place.pos !== pos || place.head !== head || place.start !== start)
+    if (place.name !== point.name || place.pos !== pos || place.head !== head || place.start !== start)
       return false;
-    return this.#sameAsBase(place, row, edit.order);
+    return this.#sameAsBase(place, row, edit.point.order);
   };
 
   /** Notes what an edit will ask for. */
@@ -240,7 +241,7 @@ export class Runs implements Ground {
     // A function of an edited model may carry anything anywhere.
     if (this.called.length) return false;
     const same = this.#sameTokens(place.run, place.row, row, order);
-    if (this.setting.config.attentionDir !== 'bidirectional') return place.pos < same;
+    if (this.#model.config.attentionDir !== 'bidirectional') return place.pos < same;
     return same === Math.max(source.rows[place.row].length, this.rows[row].length);
   }
 
@@ -251,7 +252,7 @@ export class Runs implements Ground {
     if (same === undefined) {
       const of = (run: TokenRun, r: number) => ({
         tokens: run.rows[r],
-        edits: run.edits.filter((e) => e.row === r && e.order <= order),
+        edits: run.edits.filter((e) => e.row === r && e.point.order <= order),
       });
       const [a, b] = [this.#runs.get(name) as TokenRun, this.#runs.get('base') as TokenRun];
       this.#sameUntil.set(key, (same = firstDifference(of(a, prompt), of(b, row))));
@@ -310,7 +311,7 @@ export class Runs implements Ground {
   /** How many first tokens of each prompt are just those of the base run, whose keys and values then serve both. */
   #shared(name: string): number[] {
     const [base, source] = [this.#runs.get('base') as TokenRun, this.#runs.get(name)!];
-    if (!this.#sharing || this.setting.config.attentionDir === 'bidirectional') return [];
+    if (!this.#sharing || this.#model.config.attentionDir === 'bidirectional') return [];
     if (name === 'base' || source.kind !== 'tokens') return [];
     if (!this.comparable(name) || this.#means.has(name)) return [];
     if (this.reads.length !== this.rows.length || this.called.length) return [];

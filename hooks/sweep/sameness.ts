@@ -31,14 +31,14 @@ function byPosition(edits: readonly Edit[]): Map<number, string[]> {
   return found;
 }
 
-function keyOf({ order, head, start, width, keep, add, projectOut, place }: Edit): string {
+function keyOf({ point, head, start, width, keep, add, projectOut, place }: Edit): string {
   const value =
     place === null
       ? ''
       : place.kind === 'host'
         ? `${idOf(place.numbers)}+${place.offset}${place.broadcast}`
         : `${JSON.stringify(place)}`;
-  return [order, head, start, width, keep, add, projectOut, value].join(':');
+  return [point.order, head, start, width, keep, add, projectOut, value].join(':');
 }
 
 const ids = new WeakMap<object, number>();

@@ -8,6 +8,7 @@ import { Scope } from '../../engine/gpu/storage.js';
 import { copyInto } from '../../engine/tensor/launches.js';
 import { Tensor } from '../../engine/tensor/tensor.js';
 import { type Batch, packBatch, type RowInput } from '../../engine/transformer/batch.js';
+import { KvStore } from '../../engine/transformer/kv.js';
 import {
   attentionHalf,
   embedding,
@@ -15,18 +16,18 @@ import {
   mlpHalf,
   type Pass,
   storeKeysValues,
-} from '../../engine/transformer/gpt2.js';
-import { KvStore } from '../../engine/transformer/kv.js';
+} from '../../engine/transformer/model.js';
+import type { Point } from '../../engine/transformer/model-points.js';
 import { gatherTable, pickRows } from '../../engine/transformer/ops.js';
+import { pointName } from '../../engine/transformer/points.js';
 import { noTap, type Tap } from '../../engine/transformer/tap.js';
-import { type Geometry, geometryOf } from '../input/geometry.js';
 import type { Hook, HookEntry } from '../input/hook.js';
 import type { Runnable } from '../input/model.js';
 import type { RowEdit, Values } from '../interventions/apply.js';
 import type { Edit } from '../interventions/edits.js';
 import { HookTap } from '../run/tap.js';
-import type { Rows } from '../run/view.js';
-import { type Fork, halfOf } from './plan.js';
+import { type Layout, layoutOf } from '../run/view.js';
+import type { Fork } from './plan.js';
 
 /** The run that forks leave. */
 export interface Ground extends Values {
@@ -57,7 +58,7 @@ export interface WalkOptions {
   /** Activations to keep: the receiver owns the tensor. */
   readonly capture?: {
     readonly names: ReadonlySet<string>;
-    put(name: string, t: Tensor, spans: readonly Span[], rows: Rows): void;
+    put(name: string, t: Tensor, spans: readonly Span[], layout: Layout): void;
   };
   /** Half to stop behind; the last layer norm by default. */
   readonly until?: number;
@@ -153,7 +154,7 @@ class Walker {
   async #before(half: number): Promise<void> {
     const layer = (half - 3) / 2;
     if (layer < 0) return;
-    this.x = await this.#pass(half, this.spans).tap.at(`blocks.${layer}.hook_resid_post`, this.x!);
+    this.x = await this.#pass(half, this.spans).tap.at(pointName('hook_resid_post', layer), this.x!);
   }
 
   async #final(half: number): Promise<void> {
@@ -266,12 +267,12 @@ class Walker {
   }
 
   #tap(half: number, spans: readonly Span[], batch: Batch): Tap {
-    const { nHeads, nLayers, positionEmbedding } = this.#model.config;
+    const { positionEmbedding } = this.#model.config;
     // Every layer of a shortformer reads the position embeddings again.
     const again = (name: string) =>
       positionEmbedding === 'shortformer' && half % 2 === 1 && name === 'hook_pos_embed';
-    const isHere = (geometry: Geometry) => halfOf(geometry, nLayers) === half || again(geometry.name);
-    const here = ({ geometry }: Edit) => isHere(geometry);
+    const isHere = (point: Point) => point.join === half || again(point.name);
+    const here = ({ point }: Edit) => isHere(point);
     const edits: RowEdit[] = [];
     for (const [row, { fork, lo, hi }] of spans.entries())
       for (const edit of fork.edits)
@@ -280,14 +281,14 @@ class Walker {
     const calls = this.#ground.called.includes(half);
     if (!edits.length && !calls && !capture) return noTap;
     const names = capture && new Set([...capture.names].filter((name) => !again(name)));
-    const { config } = this.#model;
+    const { points } = this.#model;
     const hooks = new Map<string, Hook[]>();
-    for (const [name, hook] of this.#ground.hooks(edits, (name) => isHere(geometryOf(name, config)))) {
+    for (const [name, hook] of this.#ground.hooks(edits, (name) => isHere(points.get(name)!))) {
       const list = hooks.get(name as string);
       if (list) list.push(hook);
       else hooks.set(name as string, [hook]);
     }
-    const seen = { rows: batch.rows, equal: batch.equal, nHeads };
+    const seen = layoutOf(batch, points);
     return new HookTap(seen, this.#scope, hooks, names, (name, t) => capture!.put(name, t, spans, seen));
   }
 }

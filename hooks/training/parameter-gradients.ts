@@ -11,6 +11,7 @@ import type { Runnable } from '../input/model.js';
 import { type Holder, owning } from '../input/owning.js';
 import { hooksInOrder, run } from '../run/run.js';
 import { HookTap } from '../run/tap.js';
+import { layoutOf } from '../run/view.js';
 
 /** Options of `lossGradients`. */
 export interface LossOptions {
@@ -114,11 +115,10 @@ export async function gradientsOf(
     const watched = watchWeights(model.gpuWeights, tape);
     const inputs = rows.map((tokens) => ({ tokens }));
     const byName = hooksInOrder(model.edits?.gradHooks ?? [], new Map());
-    const runnable = { gpu, config, gpuWeights: watched, edits: model.edits };
+    const runnable = { gpu, config, points: model.points, gpuWeights: watched, edits: model.edits };
     const watch = { tape, names: [...byName.keys()] };
     const loss = await run(runnable, { inputs, watch }, async ({ x, batch }, scope) => {
-      const seen = { rows: batch.rows, equal: batch.equal, nHeads: config.nHeads };
-      const tap = new HookTap(seen, scope, byName);
+      const tap = new HookTap(layoutOf(batch, model.points), scope, byName);
       const label = 'targets';
       const targets = Tensor.from<'u32'>(gpu, Uint32Array.from(next), [n, 1], { label, scope });
       const read = pickRows(x, at);

@@ -7,6 +7,7 @@ import { sizeOf } from '../../engine/shape/shape.js';
 import { Tensor } from '../../engine/tensor/tensor.js';
 import { type TextInput, toText } from '../../engine/tokens/text.js';
 import type { Tokenizer } from '../../engine/tokens/tokenizer.js';
+import { type Points, pointsOf } from '../../engine/transformer/model-points.js';
 import type { GpuWeights } from '../../engine/transformer/weights.js';
 import type { Config } from '../../weights/config.js';
 import { type Saveable, saveable } from '../../weights/load/save.js';
@@ -47,6 +48,8 @@ const made = signature('HookedTransformer', { loaded: is.model });
 /** A GPT-2 on the GPU whose every activation is a hook point. */
 export class HookedTransformer extends TextModel implements Model {
   readonly config: Config;
+  /** Its hook points: names, axes, and what a change there reaches. */
+  readonly points: Points;
   readonly gpu: Gpu;
   readonly tokenizer: Tokenizer | null;
   /** How the weights were processed when they were loaded. */
@@ -65,6 +68,7 @@ export class HookedTransformer extends TextModel implements Model {
     super();
     made(loaded, ...more);
     this.config = loaded.config;
+    this.points = pointsOf(loaded.config);
     this.gpu = loaded.gpu;
     this.tokenizer = loaded.tokenizer;
     this.tokenizerFiles = loaded.tokenizerFiles;

@@ -59,15 +59,15 @@ type Editable = Model & { readonly edits: ModelEdits | null };
 /** The edits of a model that is edited once more. @throws when something is wrong with them, whatever the prompt. */
 export function editsWith(model: Editable, given: EditOptions): ModelEdits {
   const { interventions = [], sources = {}, hooks = [], gradHooks = [] } = given;
-  const { config } = model;
+  const { points } = model;
   if (!interventions.length && !hooks.length && !gradHooks.length)
     throw new Error('with: there is nothing to change: give interventions, hooks or gradHooks');
   const steps: Step[] = [];
   if (interventions.length) steps.push(dataStep(model, interventions, sources));
   else if (Object.keys(sources).length)
     throw new Error('with: `sources` are for interventions, and there are none');
-  if (hooks.length) steps.push(callStep(hooks, config));
-  return new ModelEdits(config, model.edits, steps, gradHooks);
+  if (hooks.length) steps.push(callStep(hooks, points));
+  return new ModelEdits(points, model.edits, steps, gradHooks);
 }
 
 function dataStep(
@@ -111,7 +111,7 @@ function sourceFor(
     );
   if (read.kind === 'cache') {
     const own = new ActivationCache(read.cache.model, read.cache.layout);
-    for (const at of needsOf(list, model.config).get(name) ?? []) {
+    for (const at of needsOf(list, model.points).get(name) ?? []) {
       const t = read.cache.get(at).detach();
       held.push(t);
       own.put(at, t);
@@ -122,7 +122,7 @@ function sourceFor(
   const open = new Set([...sources].flatMap(([n, s]) => (s.open ? [n] : [])));
   return {
     info,
-    open: opensPatterns(interventions, open) || (model.edits?.opens ?? false),
+    open: opensPatterns(interventions, open, model.points) || (model.edits?.opens ?? false),
     load: async (names) => {
       const options = { names, ...(interventions.length && { sources: before }) };
       const run = await runWithInterventions(model, read.rows, interventions, options);
