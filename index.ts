@@ -14,7 +14,7 @@ registerNodeFonts();
 registerNodeScopes();
 registerNodeCollector();
 
-export { jsonLines } from './hooks/sweep/record-node.js';
+export { jsonLines } from './hooks/sweep/record/record-node.js';
 export { resumeTraining, saveTraining } from './hooks/training/training-node.js';
 export {
   type CacheFolderOptions,
