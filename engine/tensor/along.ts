@@ -1,10 +1,9 @@
 /** Axes of tensors by number or by name, and tensors one after another along one. */
 
-import { isList, shownValue } from '../../weights/checks/kinds.js';
 import { Scope } from '../gpu/storage.js';
 import { checkNames, joined, listAxes, logicalAxes } from '../shape/axes.js';
-import { axisOf, sameShape, showShape } from '../shape/shape.js';
-import { copyInto } from './launches.js';
+import { axisOf, resolveIndex, sameShape, showShape, sizeOf, stridesOf } from '../shape/shape.js';
+import { copyInto, writePart } from './launches.js';
 import { taped } from './tape.js';
 import type { Tensor } from './tensor.js';
 import { concatBackward } from './tensor-backward.js';
@@ -42,15 +41,6 @@ export function axisNumber(t: Tensor, axis: Axis, what: string): number {
 export const acrossRows = (t: Tensor, axis: Axis | undefined): axis is string =>
   typeof axis === 'string' && (t.named?.packed?.axes.includes(axis) ?? false);
 
-/** Tensors one after another along an axis. See `Tensor.concat`. */
-export function concatAlong(tensors: readonly Tensor[], along: Axis = 0): Tensor {
-  if (!isList(tensors)) throw new Error(`concat: a list of tensors is needed, not ${shownValue(tensors)}`);
-  const [first] = tensors;
-  if (!first) throw new Error('concat: an empty list: at least one tensor is needed');
-  const axis = along === 'batch' && first.named?.packed ? 0 : axisNumber(first, along, 'concat');
-  return concatAt(tensors, axis);
-}
-
 /** Tensors one after another along an axis in memory. */
 export function concatAt(tensors: readonly Tensor[], axis: number): Tensor {
   const [first] = tensors;
@@ -63,40 +53,25 @@ export function concatAt(tensors: readonly Tensor[], axis: number): Tensor {
           .map((t) => showShape(t.shape))
           .join(', ')} differ beyond axis ${axis}`,
       );
-  if (axis > 0) {
-    // With the axis in front, and back.
-    const own = new Scope();
-    try {
-      const order = [axis, ...first.shape.map((_, i) => i).filter((i) => i !== axis)];
-      const moved = tensors.map((t) => t.alias(own).renamed(null).transpose(order));
-      const back = order.map((_, i) => order.indexOf(i));
-      const out = concatAt(moved, 0).transpose(back).copy();
-      out.named = joined(
-        tensors.map((t) => t.named),
-        [],
-        axis,
-      );
-      return handOver(out, tensors.find((t) => t.scope?.open)?.scope ?? null);
-    } finally {
-      own.close();
-    }
-  }
-  const lengths = tensors.map((t) => t.shape[0]);
-  const shape = [lengths.reduce((n, k) => n + k, 0), ...first.shape.slice(1)];
   if (tensors.some((t) => t.dtype !== first.dtype))
-    throw new Error('concat: f32 and u32 tensors do not go together');
+    throw new Error("concat: f32 and u32 tensors do not go together: to('f32') makes numbers of integers");
+  const lengths = tensors.map((t) => t.shape[axis]);
+  const shape = first.shape.map((d, i) => (i === axis ? lengths.reduce((n, k) => n + k, 0) : d));
   const out = (tensors.find((t) => t.scope?.open) ?? first).empty(shape, first.label, first.dtype);
   out.named = joined(
     tensors.map((t) => t.named),
     lengths,
-    0,
+    axis,
   );
+  const lead = shape.slice(0, axis).map(() => null);
   let at = 0;
-  for (const t of tensors) {
-    copyInto(t, out, at);
-    at += t.size;
-  }
-  return taped(out, tensors, concatBackward(lengths));
+  tensors.forEach((t, i) => {
+    if (axis === 0) copyInto(t, out, at * sizeOf(shape.slice(1)));
+    else
+      writePart(out, resolveIndex(shape, stridesOf(shape), 0, [...lead, [at, at + lengths[i]]], 'concat'), t);
+    at += lengths[i];
+  });
+  return taped(out, tensors, concatBackward(lengths, axis));
 }
 
 /** Takes a result out of the scope it was made in, into another. */
@@ -105,4 +80,14 @@ export function handOver(t: Tensor, scope: Scope | null): Tensor {
   t.storage.unread = true;
   if (scope?.open) scope.add(t);
   return t;
+}
+
+/** What f makes of a tensor; what it makes on the way is freed. In the scope of t. */
+export function insideOf(t: Tensor, f: (own: Tensor) => Tensor): Tensor {
+  const own = new Scope();
+  try {
+    return handOver(f(t.alias(own)), t.scope);
+  } finally {
+    own.close();
+  }
 }

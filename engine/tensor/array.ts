@@ -35,6 +35,22 @@ import { expandBackward, reshapeBackward, transposeBackward, windowBackward } fr
 
 /** Numbers in lists in lists. */
 export type Nested = number | Nested[];
+/** Lists as deep as a tensor has axes, where that is known. */
+export type NestedOf<R extends number> = number extends R
+  ? Nested
+  : R extends 0
+    ? number
+    : R extends 1
+      ? number[]
+      : R extends 2
+        ? number[][]
+        : R extends 3
+          ? number[][][]
+          : R extends 4
+            ? number[][][][]
+            : R extends 5
+              ? number[][][][][]
+              : Nested;
 
 /** Number formats of arrays. */
 export type DType = 'f32' | 'u32';
@@ -56,8 +72,11 @@ export interface Parts {
 /** Frees the memory of arrays that were dropped without `dispose()`, when the garbage collector finds them. */
 const dropped = new FinalizationRegistry<Storage>((storage) => storage.release());
 
+/** Numbers that `toString()` shows. */
+const SHOWN = 6;
+
 /** Memory with a shape; `Tensor` is the only kind there is. */
-export abstract class GpuArray<D extends DType = 'f32'> {
+export abstract class GpuArray<D extends DType = 'f32', R extends number = number> {
   readonly shape: readonly number[];
   readonly strides: readonly number[];
   /** In elements. */
@@ -73,6 +92,8 @@ export abstract class GpuArray<D extends DType = 'f32'> {
   owner: UserScope | null = null;
   /** Internal: where it stands on a tape, if somebody wants gradients. */
   node: TapeNode | null = null;
+  /** Its first numbers, as they were uploaded or last read. */
+  #first: ArrayLike<number> | null = null;
   #storage: Storage | null;
 
   /** Internal; use `model.tensor(data, shape)`. */
@@ -110,6 +131,11 @@ export abstract class GpuArray<D extends DType = 'f32'> {
    */
   get axes(): readonly AxisName[] | null {
     return this.named && logicalAxes(this.named);
+  }
+
+  /** Number of axes in memory. */
+  get rank(): R {
+    return this.shape.length as R;
   }
 
   /** Number of elements. */
@@ -175,20 +201,21 @@ export abstract class GpuArray<D extends DType = 'f32'> {
   }
 
   /** Another handle on the same memory, owned by the caller (or by `scope`). */
-  alias(scope: Scope | null = null, label = this.label): Tensor<D> {
+  alias(scope: Scope | null = null, label = this.label): Tensor<D, R> {
     const out = this.detach(scope, label);
     out.node = this.node;
     return out;
   }
 
   /** The same memory as a constant: gradients end here. Owned by the caller (or by `scope`). */
-  detach(scope: Scope | null = null, label = this.label): Tensor<D> {
+  detach(scope: Scope | null = null, label = this.label): Tensor<D, R> {
     const { shape, strides, offset } = this;
-    return this.view({ shape: [...shape], strides: [...strides], offset }, label, scope, this.named);
+    const region = { shape: [...shape], strides: [...strides], offset };
+    return this.view(region, label, scope, this.named) as Tensor<D, R>;
   }
 
   /** The same memory with other names (a view): one an axis, null where it needs none. */
-  withAxes(names: readonly AxisName[]): Tensor<D> {
+  withAxes(names: readonly AxisName[]): Tensor<D, R> {
     if (names.length !== this.shape.length)
       throw new Error(`withAxes: ${names.length} names for a tensor ${showShape(this.shape)}`);
     const twice = names.find((n, i) => n !== null && names.indexOf(n) !== i);
@@ -197,18 +224,43 @@ export abstract class GpuArray<D extends DType = 'f32'> {
   }
 
   /** Internal: a view that knows its axes so. */
-  renamed(axes: Axes | null): Tensor<D> {
+  renamed(axes: Axes | null): Tensor<D, R> {
     const out = this.alias(this.scope);
     out.named = axes;
     return out;
   }
 
-  /** What it is, without its numbers: `z f32 [batch 1, pos 15, head 12, d_head 64]`. */
+  /**
+   * What it is, and its first numbers where the host knows them, because it was made of them or they were read (`show` reads
+   * them): `z f32 [batch 1, pos 15, head 12, d_head 64]: 0.25, -1.5, …`.
+   */
   toString(): string {
     const { names = [], packed = null } = this.named ?? {};
     const lengths = this.shape.map((n, i) => (names[i] ? `${names[i]} ${n}` : `${n}`));
     const rows = packed ? `, ${packed.rows.length} rows of unequal length` : '';
-    return `${this.label} ${this.dtype} [${lengths.join(', ')}]${rows}`;
+    const what = `${this.label} ${this.dtype} [${lengths.join(', ')}]${rows}`;
+    if (this.disposed) return `${what}, disposed of`;
+    if (!this.#first) return what;
+    const numbers = Array.from(this.#first, (x) => String(Number(x.toPrecision(4))));
+    return `${what}: ${[...numbers, ...(this.size > numbers.length ? ['…'] : [])].join(', ')}`;
+  }
+
+  /** Reads the first numbers, and gives `toString()` with them. */
+  async show(): Promise<string> {
+    const n = Math.min(SHOWN, this.size);
+    const flat = this.reshape([this.size]);
+    const part = flat.window([[0, n]]).dense();
+    try {
+      this.#first = await part.data();
+    } finally {
+      for (const t of [flat, part]) t.dispose();
+    }
+    return this.toString();
+  }
+
+  /** Internal: the host knows what it holds. */
+  holds(data: ArrayLike<number>): void {
+    this.#first = Array.from({ length: Math.min(SHOWN, data.length) }, (_, i) => data[i]);
   }
 
   /** `console.log` in Node prints `toString()`. */
@@ -217,8 +269,8 @@ export abstract class GpuArray<D extends DType = 'f32'> {
   }
 
   /** An independent copy, owned by the caller. */
-  clone(): Tensor<D> {
-    return this.copy().keep();
+  clone(): Tensor<D, R> {
+    return this.copy().keep() as Tensor<D, R>;
   }
 
   // ---- reading -----------------------------------------------------------------------------------------------
@@ -230,9 +282,9 @@ export abstract class GpuArray<D extends DType = 'f32'> {
     try {
       const { guarded } = this.storage;
       const bytes = await this.gpu.read(dense.binding());
-      if (this.dtype === 'u32') return new Uint32Array(bytes) as DataOf<D>;
-      const data = new Float32Array(bytes);
-      if (guarded)
+      const data = this.dtype === 'u32' ? new Uint32Array(bytes) : new Float32Array(bytes);
+      this.holds(data);
+      if (guarded && data instanceof Float32Array)
         finite(data, (i) => (this.shape.length ? `${guarded} ${showIndex(this.shape, i)}` : guarded));
       return data as DataOf<D>;
     } finally {
@@ -240,15 +292,23 @@ export abstract class GpuArray<D extends DType = 'f32'> {
     }
   }
 
-  /** All elements as nested arrays (a number when the shape is []). */
-  async toArray(): Promise<Nested> {
+  /**
+   * All elements as lists in lists, as deep as there are axes (a number when the shape is []). Where TypeScript does not know how
+   * many there are, say so: `toArray(3)` gives `number[][][]`.
+   * @throws when there are other axes than that.
+   */
+  async toArray<N extends number = R>(rank?: N): Promise<NestedOf<N>> {
+    if (rank !== undefined && rank !== (this.shape.length as number))
+      throw new Error(
+        `toArray(${rank}): ${this.label} ${showShape(this.shape)} has ${this.shape.length} axes`,
+      );
     const data = await this.data();
     const strides = stridesOf(this.shape);
     const nest = (axis: number, at: number): Nested =>
       axis === this.shape.length
         ? data[at]
         : Array.from({ length: this.shape[axis] }, (_, i) => nest(axis + 1, at + i * strides[axis]));
-    return nest(0, 0);
+    return nest(0, 0) as NestedOf<N>;
   }
 
   /** The only element of a tensor of size 1. */
@@ -261,7 +321,7 @@ export abstract class GpuArray<D extends DType = 'f32'> {
   // ---- views -------------------------------------------------------------------------------------------------
 
   /** The same elements in another shape (a view); one length may be -1. */
-  reshape(shape: readonly number[]): Tensor<D> {
+  reshape<const S extends readonly number[]>(shape: S): Tensor<D, S['length']> {
     checkSizes(shape, 'reshape');
     const known = shape.reduce((n, d) => (d === -1 ? n : n * d), 1);
     const full = shape.map((d) => (d === -1 ? this.size / known : d));
@@ -273,16 +333,16 @@ export abstract class GpuArray<D extends DType = 'f32'> {
     if (isContiguous(this.shape, this.strides)) {
       const region = { shape: full, strides: stridesOf(full), offset: this.offset };
       const view = this.view(region, this.label, this.scope, reshaped(this.named, this.shape, full));
-      return this.#taped(view, reshapeBackward(this.shape));
+      return this.#taped(view, reshapeBackward(this.shape)) as Tensor<D, S['length']>;
     }
     const dense = this.copy();
     const view = dense.reshape(full);
     dense.dispose();
-    return view;
+    return view as Tensor<D, S['length']>;
   }
 
   /** Axes in another order (a view); without an argument the last two are swapped. */
-  transpose(axes?: readonly number[]): Tensor<D> {
+  transpose(axes?: readonly number[]): Tensor<D, R> {
     if (axes !== undefined) checkSizes(axes, 'transpose');
     const rank = this.shape.length;
     const last = Array.from({ length: rank }, (_, i) => (i < rank - 2 ? i : 2 * rank - 3 - i));
@@ -299,17 +359,17 @@ export abstract class GpuArray<D extends DType = 'f32'> {
       offset: this.offset,
     };
     const view = this.view(region, this.label, this.scope, reordered(this.named, order));
-    return this.#taped(view, transposeBackward(order));
+    return this.#taped(view, transposeBackward(order)) as Tensor<D, R>;
   }
 
   /** Axes of length 1 repeated to the given lengths (a view); -1 leaves an axis as it is. */
-  expand(shape: readonly number[]): Tensor<D> {
+  expand(shape: readonly number[]): Tensor<D, R> {
     const full = shape.map((d, i) => (d === -1 ? this.shape[i] : d));
     if (shape.length !== this.shape.length || full.some((d, i) => d !== this.shape[i] && this.shape[i] !== 1))
       throw new Error(`expand: ${this.label} ${showShape(this.shape)} cannot become ${showShape(shape)}`);
     const strides = this.strides.map((s, i) => (full[i] === this.shape[i] ? s : 0));
     const view = this.view({ shape: full, strides, offset: this.offset }, this.label, this.scope, this.named);
-    return this.#taped(view, expandBackward(this.shape));
+    return this.#taped(view, expandBackward(this.shape)) as Tensor<D, R>;
   }
 
   /** Internal: a view of any part, sharing memory; by position in memory, also where rows are packed. */
@@ -320,8 +380,8 @@ export abstract class GpuArray<D extends DType = 'f32'> {
   }
 
   /** Internal: itself if its memory can be bound as it is, else a dense copy (which the caller disposes of). */
-  dense(): Tensor<D> {
-    return this.isDense ? (this as unknown as Tensor<D>) : this.copy();
+  dense(): Tensor<D, R> {
+    return this.isDense ? (this as unknown as Tensor<D, R>) : this.copy();
   }
 
   /** Internal: a view that shares the memory, in the scope given. */
@@ -336,14 +396,14 @@ export abstract class GpuArray<D extends DType = 'f32'> {
   }
 
   /** Internal: a dense copy, in the scope of this array. */
-  copy(): Tensor<D> {
+  copy(): Tensor<D, R> {
     const { gpu, shape, dtype, label, scope, named: axes } = this;
     const storage = new Storage(gpu, gpu.alloc(4 * this.size, label));
     storage.guarded = this.storage.guarded;
     const out = this.make<D>({ storage, shape, dtype, label, scope, axes });
     copyInto(this, out);
     out.node = this.node;
-    return out;
+    return out as Tensor<D, R>;
   }
 
   /** A view goes onto the tape; integers have no gradients. */

@@ -11,7 +11,6 @@ import {
   showShape,
   stridesOf,
 } from '../shape/shape.js';
-import { concatAt } from './along.js';
 import { fillPart, writePart } from './launches.js';
 import { copyOf, perRow, rowNumbers, rowOf, rowRegion } from './rows.js';
 import { taped } from './tape.js';
@@ -64,49 +63,6 @@ export function slicePart(t: Tensor, index: AnyIndex, what = 'slice'): Tensor {
   const one = (row: Tensor) => row.window(positional(rest, row.named, `${what} on ${t.label}`));
   if (typeof batch === 'number') return copyOf(t, (own) => one(rowOf(own, rows[0])));
   return perRow(t, rows, one, what);
-}
-
-/** A copy of the entries of lists of indices, axis by axis. See `Tensor.take`. */
-export function takePart(t: Tensor, lists: { readonly [axis: string]: readonly number[] }): Tensor {
-  const what = `take on ${t.label}`;
-  const entries = Object.entries(lists ?? {});
-  for (const [name, list] of entries)
-    if (!Array.isArray(list) || !list.length)
-      throw new Error(
-        `${what}: ${name}: a list of at least one index is needed, as in take({ head: [0, 5] })`,
-      );
-  if (!entries.length) throw new Error(`${what}: name an axis, as in take({ head: [0, 5] })`);
-  checkNames(Object.keys(lists), t.named, what);
-  const { packed } = t.named!;
-  const { batch = null, ...rest } = lists;
-  const across = packed && ['batch', ...packed.axes].some((name) => lists[name]);
-  if (!across) return copyOf(t, (own) => chosen(own, lists, what));
-  const rows = batch ? batch.map((i) => rowNumbers(packed, i, what)[0]) : packed.rows.map((_, i) => i);
-  return perRow(t, rows, (row) => (Object.keys(rest).length ? chosen(row, rest, what) : row), what);
-}
-
-/** Entries of an ordinary tensor, in its scope. */
-function chosen(t: Tensor, lists: { readonly [axis: string]: readonly number[] }, what: string): Tensor {
-  let out = t;
-  for (const [name, list] of Object.entries(lists)) {
-    const axis = t.named!.names.indexOf(name);
-    const n = out.shape[axis];
-    const at = list.map((i) => {
-      const k = i < 0 ? i + n : i;
-      if (!Number.isInteger(k) || k < 0 || k >= n)
-        throw new Error(`${what}: index ${i} on axis ${name}, which has length ${n}`);
-      return k;
-    });
-    const parts: Tensor[] = [];
-    for (let i = 0; i < at.length; ) {
-      let end = i + 1;
-      while (end < at.length && at[end] === at[end - 1] + 1) end++;
-      parts.push(out.window([...out.shape.slice(0, axis).map(() => null), [at[i], at[i] + end - i]]));
-      i = end;
-    }
-    out = parts.length === 1 ? parts[0] : concatAt(parts, axis);
-  }
-  return out;
 }
 
 /** A copy with a part replaced. See `Tensor.set`. */

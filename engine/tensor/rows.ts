@@ -45,14 +45,19 @@ export function rowRegion(t: Tensor, packed: Packed, i: number, index: NamedInde
  * An operation on each of some rows of a packed tensor, put together: [batch, ...] where all results are of one shape,
  * packed again where they are not.
  */
-export function perRow(t: Tensor, rows: readonly number[], f: (row: Tensor) => Tensor, what: string): Tensor {
+export function perRow(
+  t: Tensor,
+  rows: readonly number[],
+  f: (row: Tensor, i: number) => Tensor,
+  what: string,
+): Tensor {
   const { packed } = t.named!;
   const own = new Scope();
   try {
     const base = t.alias(own);
     const parts = rows.map((i) => {
       try {
-        return f(rowOf(base, i));
+        return f(rowOf(base, i), i);
       } catch (e) {
         throw new Error(`row ${i}: ${(e as Error).message}`, { cause: e });
       }
@@ -60,10 +65,15 @@ export function perRow(t: Tensor, rows: readonly number[], f: (row: Tensor) => T
     const [first] = parts;
     const names = first.named?.names ?? first.shape.map(() => null);
     const same = parts.every((p) => sameShape(p.shape, first.shape));
-    const axes = names.filter((n): n is string => n !== null && packed!.axes.includes(n));
-    const across = axes.length;
-    if (!same && !parts.every((p) => sameShape(p.shape.slice(across), first.shape.slice(across))))
-      throw new Error(`${what}: the rows give ${showShape(parts[0].shape)}, ${showShape(parts[1].shape)}, …`);
+    // The axes in which the results differ, and those in front of them, are packed.
+    const differs = first.shape.map((d, i) => parts.some((p) => p.shape[i] !== d)).lastIndexOf(true);
+    const ragged = names.filter((n) => n !== null && packed!.axes.includes(n)).length;
+    const across = Math.max(differs + 1, ragged);
+    const axes = names.slice(0, across) as string[];
+    if (!same && (axes.includes(null as never) || parts.some((p) => p.shape.length !== first.shape.length)))
+      throw new Error(
+        `${what}: the rows give ${showShape(first.shape)}, ${showShape(parts.find((p) => !sameShape(p.shape, first.shape))!.shape)}, …`,
+      );
     const flat = parts.map((p) =>
       p.reshape(same ? [1, ...p.shape] : [sizeOf(p.shape.slice(0, across)), ...p.shape.slice(across)]),
     );

@@ -8,7 +8,8 @@
  */
 
 import { Scope } from '../../engine/gpu/storage.js';
-import { headInputGradients, multiplyInto } from '../../engine/tensor/products.js';
+import { headInputGradients } from '../../engine/activations/head-inputs.js';
+import { multiplyInto } from '../../engine/tensor/products.js';
 import { Tensor } from '../../engine/tensor/tensor.js';
 import type { ActivationCache } from '../../hooks/cache/cache.js';
 import { tapedRun } from '../../hooks/metrics/taped-run.js';
