@@ -32,7 +32,9 @@ export {
 } from './hooks/cache/recipes.js';
 export type { NestedTokens } from './hooks/cache/residual-directions.js';
 export type { ApplyLnOptions, Decomposition, LayerNormMode, Stack, SumCheck } from './hooks/cache/stack.js';
+export type { Hook, HookContext, HookEntry } from './hooks/input/hook.js';
 export type { InputOptions, ModelInput } from './hooks/input/input.js';
+export type { Model } from './hooks/input/model.js';
 export { actName, hookNames, type NameFilter } from './hooks/input/names.js';
 export type { Holder } from './hooks/input/owning.js';
 export {
@@ -55,7 +57,6 @@ export type {
 export { embeddingNoise, embeddingStd, type NoiseRule, ROME_NOISE } from './hooks/interventions/noise.js';
 export type { Differentiable } from './hooks/metrics/measure.js';
 export type { PosSlice } from './hooks/run/positions.js';
-export type { Hook, HookContext, HookEntry } from './hooks/run/tap.js';
 export type {
   RunValues,
   SweepCell,

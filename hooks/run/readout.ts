@@ -16,10 +16,10 @@ import {
   rankOf,
   targetProbabilities,
 } from '../../engine/transformer/vocabulary.js';
+import type { Runnable } from '../input/model.js';
 import { logSumExps } from '../texts/score.js';
 import { divergenceOfLogits, probabilityOfLogits, sumsOfLogits } from './logit-readout.js';
 import type { PreparedMetric, Read } from './metric.js';
-import type { Runnable } from './run.js';
 
 /** Token ids of each prompt. */
 type Lists = readonly (readonly number[])[];

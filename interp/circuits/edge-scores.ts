@@ -12,10 +12,11 @@ import { headInputGradients } from '../../engine/activations/head-inputs.js';
 import { multiplyInto } from '../../engine/tensor/products.js';
 import { Tensor } from '../../engine/tensor/tensor.js';
 import type { ActivationCache } from '../../hooks/cache/cache.js';
+import { forward } from '../../hooks/cache/cached-run.js';
+import type { HookEntry } from '../../hooks/input/hook.js';
+import type { Model } from '../../hooks/input/model.js';
 import { tapedRun } from '../../hooks/metrics/taped-run.js';
 import type { Metric } from '../../hooks/run/metric.js';
-import type { HookEntry } from '../../hooks/run/tap.js';
-import type { HookedTransformer } from '../../hooks/transformer/model.js';
 import { edgeGraph, type ReaderGroup } from './edge-graph.js';
 import { addSenders, senderTable, streamOf } from './edge-senders.js';
 
@@ -45,7 +46,7 @@ export interface EdgeScores {
 
 /** Scores of all edges. Only the scores are read back. */
 export async function edgeScores(
-  model: HookedTransformer,
+  model: Model,
   { clean, corrupted }: { clean: Prompts; corrupted: Prompts },
   metric: Metric,
   { at, onProgress, signal }: EdgeScoreOptions,
@@ -119,7 +120,7 @@ const namesOf = (groups: readonly ReaderGroup[]): string[] =>
 
 /** Adds `weight` times the scores of a group's edges, of tokens [from, from + count). */
 async function addScores(
-  model: HookedTransformer,
+  model: Model,
   group: ReaderGroup,
   run: { cache: ActivationCache; grads: ActivationCache; table: Tensor; from: number; count: number },
   scores: Float64Array,
@@ -151,7 +152,7 @@ async function addScores(
 
 /** The gradient at the input of each of a group's readers, for some tokens: [tokens, readers, dModel]. */
 function gradientsOf(
-  { config, gpuWeights }: HookedTransformer,
+  { config, gpuWeights }: Model,
   group: ReaderGroup,
   { cache, grads }: { cache: ActivationCache; grads: ActivationCache },
   span: readonly [number, number],
@@ -178,7 +179,7 @@ function gradientsOf(
 
 /** Clean less corrupted writings of some prompts: [tokens, senders, dModel]. */
 async function differences(
-  model: HookedTransformer,
+  model: Model,
   clean: Prompts,
   corrupted: Prompts,
   [first, end]: readonly [number, number],
@@ -204,12 +205,8 @@ async function differences(
 }
 
 /** Clean less corrupted embeddings: [tokens, dModel]. */
-async function embeddingChange(
-  model: HookedTransformer,
-  clean: Prompts,
-  corrupted: Prompts,
-): Promise<Tensor> {
-  const of = (prompts: Prompts) => model.forward(prompts as number[][], { stopAtLayer: 0 });
+async function embeddingChange(model: Model, clean: Prompts, corrupted: Prompts): Promise<Tensor> {
+  const of = (prompts: Prompts) => forward(model, prompts as number[][], { stopAtLayer: 0 });
   const [one, other] = [await of(clean), await of(corrupted)];
   const change = one.sub(other);
   one.dispose();
