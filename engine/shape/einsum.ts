@@ -1,6 +1,7 @@
 /** Patterns of Einstein sums: `'bphd,hdm->bphm'`, or with words, `'batch pos head d_head, head d_head d_model -> batch pos d_model'`. */
 
 import { shown } from '../../weights/checks/shown.js';
+import type { AxisName } from './axes.js';
 
 /** Indices of each input, and of the result. */
 export interface Einsum {
@@ -56,4 +57,20 @@ export function parseEinsum(pattern: string, ranks: readonly number[]): Einsum {
   const odd = output.find((w) => !known.includes(w));
   if (odd !== undefined) refuse(`"${shown(odd, 20)}" of the result is in no tensor`);
   return { inputs, output };
+}
+
+/** The names that the tensors give to the indices; where two are the same, or rows need one, the index is the name. */
+export function namesOfResult(
+  output: readonly string[],
+  names: ReadonlyMap<string, AxisName>,
+  rows: boolean,
+): AxisName[] {
+  const given = output.map((i) => names.get(i) ?? null);
+  return given.map((n, i) =>
+    n !== null && given.indexOf(n) === given.lastIndexOf(n)
+      ? n
+      : rows || n !== null || output[i].length > 1
+        ? output[i]
+        : null,
+  );
 }

@@ -1,21 +1,11 @@
 /**
- * Memory on the GPU seen as a strided array: ownership, reading, views. `Tensor` adds the operations.
+ * Memory on the GPU seen as a strided array: reading and views. `Tensor` adds the operations.
  * `reshape`, `transpose` and `expand` share memory: it goes back when the last view is disposed of.
  */
 
 import { finite } from '../../weights/checks/finite.js';
-import type { Binding, Gpu } from '../gpu/gpu.js';
 import { type Scope, Storage } from '../gpu/storage.js';
-import { currentScope, type UserScope } from '../gpu/user-scope.js';
-import {
-  type Axes,
-  type AxisName,
-  axesOf,
-  indexed,
-  logicalAxes,
-  reordered,
-  reshaped,
-} from '../shape/axes.js';
+import { type Axes, type AxisName, axesOf, indexed, reordered, reshaped } from '../shape/axes.js';
 import {
   axisOf,
   checkSizes,
@@ -28,178 +18,24 @@ import {
   sizeOf,
   stridesOf,
 } from '../shape/shape.js';
-import { ALIGN, copyInto } from './launches.js';
-import { type TapeNode, taped } from './tape.js';
+import { copyInto } from './launches.js';
+import {
+  type DataOf,
+  type DType,
+  GpuMemory,
+  type Nested,
+  type NestedOf,
+  type Parts,
+  SHOWN,
+} from './memory.js';
+import { taped } from './tape.js';
 import type { Tensor } from './tensor.js';
 import { expandBackward, reshapeBackward, transposeBackward, windowBackward } from './tensor-backward.js';
 
-/** Numbers in lists in lists. */
-export type Nested = number | Nested[];
-/** Lists as deep as a tensor has axes, where that is known. */
-export type NestedOf<R extends number> = number extends R
-  ? Nested
-  : R extends 0
-    ? number
-    : R extends 1
-      ? number[]
-      : R extends 2
-        ? number[][]
-        : R extends 3
-          ? number[][][]
-          : R extends 4
-            ? number[][][][]
-            : R extends 5
-              ? number[][][][][]
-              : Nested;
-
-/** Number formats of arrays. */
-export type DType = 'f32' | 'u32';
-/** What `data()` gives. */
-export type DataOf<D extends DType> = D extends 'u32' ? Uint32Array : Float32Array;
-
-/** What an array is made of. */
-export interface Parts {
-  storage: Storage;
-  shape: readonly number[];
-  strides?: readonly number[];
-  offset?: number;
-  dtype?: DType;
-  label?: string;
-  scope?: Scope | null;
-  axes?: Axes | null;
-}
-
-/** Frees the memory of arrays that were dropped without `dispose()`, when the garbage collector finds them. */
-const dropped = new FinalizationRegistry<Storage>((storage) => storage.release());
-
-/** Numbers that `toString()` shows. */
-const SHOWN = 6;
+export type { DataOf, DType, Nested, NestedOf, Parts } from './memory.js';
 
 /** Memory with a shape; `Tensor` is the only kind there is. */
-export abstract class GpuArray<D extends DType = 'f32', R extends number = number> {
-  readonly shape: readonly number[];
-  readonly strides: readonly number[];
-  /** In elements. */
-  readonly offset: number;
-  readonly dtype: D;
-  /** For messages: usually the hook point it came from. */
-  readonly label: string;
-  /** Internal: the names of its axes, and the rows that are packed along the first. */
-  named: Axes | null;
-  /** Internal: who disposes of it, if not the caller. */
-  scope: Scope | null = null;
-  /** Internal: the user's scope that it ends with, if no run owns it. */
-  owner: UserScope | null = null;
-  /** Internal: where it stands on a tape, if somebody wants gradients. */
-  node: TapeNode | null = null;
-  /** Its first numbers, as they were uploaded or last read. */
-  #first: ArrayLike<number> | null = null;
-  #storage: Storage | null;
-
-  /** Internal; use `model.tensor(data, shape)`. */
-  constructor({ storage, shape, strides, offset = 0, dtype, label = 'tensor', scope, axes = null }: Parts) {
-    this.#storage = storage;
-    this.shape = shape;
-    this.strides = strides ?? stridesOf(shape);
-    this.offset = offset;
-    this.dtype = (dtype ?? 'f32') as D;
-    this.label = label;
-    this.named = axes;
-    storage.retain();
-    dropped.register(this, storage, this);
-    if (scope?.open) scope.add(this);
-    else currentScope()?.add(this);
-  }
-
-  /** Internal: the memory. @throws when it was given back. */
-  get storage(): Storage {
-    if (!this.#storage)
-      throw new Error(
-        `${this.label} ${showShape(this.shape)} was disposed of: in a hook, call keep() (or clone()) on a tensor that must outlive the run`,
-      );
-    return this.#storage;
-  }
-
-  /** The device it lives on. */
-  get gpu(): Gpu {
-    return this.storage.gpu;
-  }
-
-  /**
-   * The names of the axes, null where one has none, and null when none has: `['batch', 'pos', 'head', 'd_head']`. Rows of
-   * unequal length have the same names, though `shape` is [tokens, head, d_head] then.
-   */
-  get axes(): readonly AxisName[] | null {
-    return this.named && logicalAxes(this.named);
-  }
-
-  /** Number of axes in memory. */
-  get rank(): R {
-    return this.shape.length as R;
-  }
-
-  /** Number of elements. */
-  get size(): number {
-    return sizeOf(this.shape);
-  }
-
-  /** Whether its memory was given back. */
-  get disposed(): boolean {
-    return this.#storage === null;
-  }
-
-  /** Gives the memory back (once no view of it is left). Twice is once. */
-  dispose(): void {
-    if (!this.#storage) return;
-    this.scope?.remove(this);
-    this.owner?.remove(this);
-    dropped.unregister(this);
-    const storage = this.#storage;
-    this.#storage = null;
-    storage.release();
-  }
-
-  [Symbol.dispose](): void {
-    this.dispose();
-  }
-
-  /** Makes the caller its owner: it outlives the run or hook it comes from, until `dispose()` (or the end of a `scope`). */
-  keep(): this {
-    if (this.#storage) this.#storage.unread = false;
-    if (this.scope) {
-      this.scope.remove(this);
-      currentScope()?.add(this);
-    }
-    return this;
-  }
-
-  /** Internal: elements are float16, two packed in a word: kernels that read such weights bind them by `halves`. */
-  get half(): boolean {
-    return this.storage.half;
-  }
-
-  /** Internal: true when it can be bound as it is. */
-  get isDense(): boolean {
-    return !this.half && isContiguous(this.shape, this.strides) && this.offset % ALIGN === 0;
-  }
-
-  /** Internal: the memory of elements [start, start + count) of a dense array. */
-  binding(start = 0, count = this.size): Binding {
-    if (this.half)
-      throw new Error(
-        `${this.label} is stored as f16, which this operation can neither read nor change: load the model with dtype "f32"`,
-      );
-    const { storage } = this;
-    storage.unread = false;
-    return { buffer: storage.buffer, offset: 4 * (this.offset + start), bytes: 4 * count };
-  }
-
-  /** Internal: the memory of a weight, f16 or f32, of which the kernel has been told. */
-  weights(start = 0, count = this.size): Binding {
-    if (!this.half) return this.binding(start, count);
-    return { buffer: this.storage.buffer, offset: 2 * (this.offset + start), bytes: 2 * count };
-  }
-
+export abstract class GpuArray<D extends DType = 'f32', R extends number = number> extends GpuMemory<D, R> {
   /** Another handle on the same memory, owned by the caller (or by `scope`). */
   alias(scope: Scope | null = null, label = this.label): Tensor<D, R> {
     const out = this.detach(scope, label);
@@ -228,44 +64,6 @@ export abstract class GpuArray<D extends DType = 'f32', R extends number = numbe
     const out = this.alias(this.scope);
     out.named = axes;
     return out;
-  }
-
-  /**
-   * What it is, and its first numbers where the host knows them, because it was made of them or they were read (`show` reads
-   * them): `z f32 [batch 1, pos 15, head 12, d_head 64]: 0.25, -1.5, …`.
-   */
-  toString(): string {
-    const { names = [], packed = null } = this.named ?? {};
-    const lengths = this.shape.map((n, i) => (names[i] ? `${names[i]} ${n}` : `${n}`));
-    const rows = packed ? `, ${packed.rows.length} rows of unequal length` : '';
-    const what = `${this.label} ${this.dtype} [${lengths.join(', ')}]${rows}`;
-    if (this.disposed) return `${what}, disposed of`;
-    if (!this.#first) return what;
-    const numbers = Array.from(this.#first, (x) => String(Number(x.toPrecision(4))));
-    return `${what}: ${[...numbers, ...(this.size > numbers.length ? ['…'] : [])].join(', ')}`;
-  }
-
-  /** Reads the first numbers, and gives `toString()` with them. */
-  async show(): Promise<string> {
-    const n = Math.min(SHOWN, this.size);
-    const flat = this.reshape([this.size]);
-    const part = flat.window([[0, n]]).dense();
-    try {
-      this.#first = await part.data();
-    } finally {
-      for (const t of [flat, part]) t.dispose();
-    }
-    return this.toString();
-  }
-
-  /** Internal: the host knows what it holds. */
-  holds(data: ArrayLike<number>): void {
-    this.#first = Array.from({ length: Math.min(SHOWN, data.length) }, (_, i) => data[i]);
-  }
-
-  /** `console.log` in Node prints `toString()`. */
-  [Symbol.for('nodejs.util.inspect.custom')](): string {
-    return `Tensor(${this.toString()})`;
   }
 
   /** An independent copy, owned by the caller. */
@@ -316,6 +114,19 @@ export abstract class GpuArray<D extends DType = 'f32', R extends number = numbe
     if (this.size !== 1)
       throw new Error(`item() of ${this.label} ${showShape(this.shape)}: it has ${this.size} elements`);
     return (await this.data())[0];
+  }
+
+  /** Reads the first numbers, and gives `toString()` with them. */
+  async show(): Promise<string> {
+    const n = Math.min(SHOWN, this.size);
+    const flat = this.reshape([this.size]);
+    const part = flat.window([[0, n]]).dense();
+    try {
+      this.first = await part.data();
+    } finally {
+      for (const t of [flat, part]) t.dispose();
+    }
+    return this.toString();
   }
 
   // ---- views -------------------------------------------------------------------------------------------------

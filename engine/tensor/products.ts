@@ -5,7 +5,7 @@ import { stridedMatmul } from '../../kernels/products/strided-matmul.js';
 import { shownValue } from '../../weights/checks/kinds.js';
 import { Scope } from '../gpu/storage.js';
 import { type AxisName, axesOf, type Packed } from '../shape/axes.js';
-import { type Einsum, parseEinsum } from '../shape/einsum.js';
+import { type Einsum, namesOfResult, parseEinsum } from '../shape/einsum.js';
 import {
   broadcastShape,
   broadcastStrides,
@@ -14,9 +14,8 @@ import {
   showShape,
   sizeOf,
 } from '../shape/shape.js';
-import { insideOf } from './along.js';
+import { allRows, insideOf, perRow, rowOf } from './along.js';
 import { ALIGN, rowWindows } from './launches.js';
-import { allRows, perRow } from './rows.js';
 import { isTensor } from './select.js';
 import { taped } from './tape.js';
 import type { Tensor } from './tensor.js';
@@ -236,13 +235,10 @@ function einsumRows({ inputs, output }: Einsum, tensors: readonly Tensor[], at: 
 }
 
 function rowAt(t: Tensor, i: number, like: Packed): Tensor {
-  const { packed, names } = t.named!;
-  if (packed!.rows.length !== like.rows.length)
-    throw new Error(`einsum: ${packed!.rows.length} rows beside ${like.rows.length}`);
-  const { start, lengths } = packed!.rows[i];
-  const row = t.window([[start, start + sizeOf(lengths)]]).reshape([...lengths, ...t.shape.slice(1)]);
-  row.named = axesOf([...packed!.axes, ...names.slice(1)]);
-  return row;
+  const { rows } = t.named!.packed!;
+  if (rows.length !== like.rows.length)
+    throw new Error(`einsum: ${rows.length} rows beside ${like.rows.length}`);
+  return rowOf(t, i);
 }
 
 /** One tensor with its indices. */
@@ -283,22 +279,6 @@ function contract({ inputs, output }: Einsum, tensors: readonly Tensor[], rows =
     out.named = axesOf(namesOfResult(output, names, rows));
     return out;
   });
-}
-
-/** The names that the tensors give to the indices; where two are the same, or rows need one, the index is the name. */
-function namesOfResult(
-  output: readonly string[],
-  names: ReadonlyMap<string, AxisName>,
-  rows: boolean,
-): AxisName[] {
-  const given = output.map((i) => names.get(i) ?? null);
-  return given.map((n, i) =>
-    n !== null && given.indexOf(n) === given.lastIndexOf(n)
-      ? n
-      : rows || n !== null || output[i].length > 1
-        ? output[i]
-        : null,
-  );
 }
 
 /** An index twice in one tensor: its diagonal. */

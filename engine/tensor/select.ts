@@ -6,10 +6,9 @@ import { boolean, isList, shownValue } from '../../weights/checks/kinds.js';
 import { check, options } from '../../weights/checks/options.js';
 import { type AxisName, axesOf, checkNames, withLast } from '../shape/axes.js';
 import { broadcastStrides, showShape, sizeOf, stridesOf } from '../shape/shape.js';
-import { type Axis, acrossRows, axisNumber, insideOf } from './along.js';
+import { type Axis, acrossRows, allRows, axisNumber, copyOf, insideOf, perRow, rowNumbers } from './along.js';
 import { fillPart, launchRows, withDense } from './launches.js';
 import { axisKind } from './reductions.js';
-import { allRows, copyOf, perRow, rowNumbers } from './rows.js';
 import { taped } from './tape.js';
 import type { Tensor } from './tensor.js';
 import {
