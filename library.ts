@@ -1,6 +1,13 @@
 /** Everything public, whatever the platform. */
 
-export type { AdapterChoice, AdapterDescription } from './engine/gpu/adapter.js';
+export {
+  type AdapterChoice,
+  type AdapterDescription,
+  type ListedAdapter,
+  listAdapters,
+  type OpenOptions,
+} from './engine/gpu/adapter.js';
+export { DeviceLostError } from './engine/gpu/error-scopes.js';
 export { Gpu, type GpuStats } from './engine/gpu/gpu.js';
 export type { MemoryReport } from './engine/gpu/pool.js';
 export { scope } from './engine/gpu/user-scope.js';
@@ -216,12 +223,9 @@ export { type PromptTest, type TestPromptOptions, testPrompt } from './interp/lo
 export {
   type Notebook,
   type NotebookFigure,
-  type NotebookInputs,
-  type NotebookOptions,
   type NotebookResult,
   NotebookRun,
   runNotebook,
-  type StepOptions,
 } from './interp/notebooks/notebook.js';
 export {
   type FirstToken,
@@ -235,18 +239,25 @@ export {
   readList,
   readPairs,
 } from './interp/notebooks/pairs.js';
-export { pathsOfHead } from './interp/notebooks/paths.js';
+export { pathsAmong, pathsOfHead } from './interp/notebooks/paths.js';
 export { type FigureWords, Report, type ReportHead, type ReportPage } from './interp/notebooks/report.js';
 export {
   averaged,
   byLayerAndHead,
+  bySize,
   type Entry,
   oneAxisOfHeads,
   picked,
   strongest,
   summed,
 } from './interp/notebooks/select.js';
-export type { PlanStep, Setting } from './interp/notebooks/setting.js';
+export type {
+  NotebookInputs,
+  NotebookOptions,
+  PlanStep,
+  Setting,
+  StepOptions,
+} from './interp/notebooks/setting.js';
 export {
   type FinalProjection,
   finalProjection,

@@ -5,6 +5,7 @@
 import { attentionBackwardFamily } from './attention/attention-backward-examples.js';
 import { attentionFamily } from './attention/attention-examples.js';
 import { keySwapFamily } from './attention/key-swap.js';
+import { rotaryFamily } from './attention/rotary.js';
 import type { Family } from './core/kernel.js';
 import { peakFamily } from './core/peak.js';
 import { copyFamily } from './memory/copy.js';
@@ -17,11 +18,13 @@ import { activationBackwardFamily } from './pointwise/activation-backward.js';
 import { addStridedFamily } from './pointwise/add-strided.js';
 import { columnSumsFamily } from './pointwise/column-sums.js';
 import { elementwiseFamily } from './pointwise/elementwise.js';
+import { gatedFamily } from './pointwise/gated.js';
 import { layernormFamily } from './pointwise/layernorm.js';
 import { layernormBackwardFamily } from './pointwise/layernorm-backward.js';
 import { reduceFamily } from './pointwise/reduce.js';
 import { reduceBackwardFamily } from './pointwise/reduce-backward.js';
 import { scanFamily } from './pointwise/scan.js';
+import { softCapFamily } from './pointwise/soft-cap.js';
 import { softmaxFamily } from './pointwise/softmax.js';
 import { headMatmulFamily } from './products/head-matmul.js';
 import { linearBackwardFamily } from './products/linear-backward.js';
@@ -48,6 +51,7 @@ export {
 export { fusedAttention } from './attention/attention-fused.js';
 export { fusedKeyGradient, fusedQueryGradient } from './attention/attention-fused-backward.js';
 export { keySwap } from './attention/key-swap.js';
+export { rotary } from './attention/rotary.js';
 export { fill, gatherStrided, scatterStrided } from './memory/copy.js';
 export { blendSegments, projectOutSegments } from './memory/edit.js';
 export { embed, gatherRows } from './memory/embed.js';
@@ -58,6 +62,7 @@ export { activationBackward, soluBackward } from './pointwise/activation-backwar
 export { addStrided } from './pointwise/add-strided.js';
 export { columnSumParts, columnSums } from './pointwise/column-sums.js';
 export { pointwise } from './pointwise/elementwise.js';
+export { gated, gatedBackward } from './pointwise/gated.js';
 export { layernorm, normalize } from './pointwise/layernorm.js';
 export {
   layernormBackward,
@@ -67,6 +72,7 @@ export {
 export { reduceMiddle, reduceRows } from './pointwise/reduce.js';
 export { extremeBackward, prodBackward, softmaxBackward } from './pointwise/reduce-backward.js';
 export { cumulate, triangle } from './pointwise/scan.js';
+export { softCap, softCapBackward } from './pointwise/soft-cap.js';
 export { lseChunk, pickChunk, softmax } from './pointwise/softmax.js';
 export { headInput, headResult } from './products/head-matmul.js';
 export { inputGradient, weightGradient } from './products/linear-backward.js';
@@ -99,9 +105,12 @@ export const families: readonly Family[] = [
   productsBackwardFamily,
   activationFamily,
   activationBackwardFamily,
+  gatedFamily,
   attentionFamily,
   attentionBackwardFamily,
+  rotaryFamily,
   keySwapFamily,
+  softCapFamily,
   softmaxFamily,
   crossEntropyBackwardFamily,
   pickFamily,

@@ -1,6 +1,6 @@
 /**
  * Element-wise operations, with NumPy's broadcasting: one kernel reads its inputs where they lie, views and integers too
- * (kernels/pointwise/functions.ts and arithmetic.ts say what each operation is, and its derivative). The methods of tensors
+ * (kernels/pointwise/operations.ts says what each operation is, and its derivative). The methods of tensors
  * that are element-wise stand here, under their own names.
  */
 

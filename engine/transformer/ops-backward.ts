@@ -4,6 +4,7 @@ import { occurrences, scatterRowsAdd } from '../../kernels/memory/scatter-add.js
 import { activationBackward, soluBackward } from '../../kernels/pointwise/activation-backward.js';
 import type { Activation } from '../../kernels/pointwise/activation-functions.js';
 import { columnSums } from '../../kernels/pointwise/column-sums.js';
+import { gated, gatedBackward } from '../../kernels/pointwise/gated.js';
 import { inputGradient, weightGradient } from '../../kernels/products/linear-backward.js';
 import { linear } from '../../kernels/products/matmul.js';
 import {
@@ -16,6 +17,7 @@ import { launched, summed, sumOverRows, zerosLike } from '../tensor/accumulate.j
 import { rowWindows, withDense } from '../tensor/launches.js';
 import type { Backward, BackwardContext, Save } from '../tensor/tape.js';
 import { Tensor } from '../tensor/tensor.js';
+import { softCapGradient } from './parts/soft-cap.js';
 import type { Table } from './weights.js';
 
 type Make = (save: Save) => Backward;
@@ -121,6 +123,22 @@ export const activateBackward =
     };
   };
 
+/** Of act(gate) ∘ x. Inputs: gate, x. */
+export const gatedByBackward =
+  (gate: Tensor, x: Tensor, act: Activation): Make =>
+  (save) => {
+    const [g, own] = [save(gate), save(x)];
+    return (dy, { constant, wants }) => {
+      const { caps } = dy.gpu;
+      const n = own.size;
+      const live = constant.has('gate') ? 'frozen' : 'live';
+      return [
+        wants(0) ? launched(dy, g.shape, [g, own, dy], gatedBackward({ n, act, gate: live }, caps)) : null,
+        wants(1) ? launched(dy, own.shape, [g, dy], gated({ n, act }, caps)) : null,
+      ];
+    };
+  };
+
 /** Of SoLU. Input: x. */
 export const softmaxLinearUnitBackward =
   (x: Tensor): Make =>
@@ -142,7 +160,7 @@ export const headProjectBackward =
     const [tokens, heads, dModel] = x.shape;
     const [, wCols] = W.shape;
     const width = heads * dHead;
-    const o = { tokens, heads, dModel, dHead, wCols, col0: part * width };
+    const o = { tokens, heads, dModel, dHead, wCols, col0: part && wCols - (3 - part) * width };
     return (dy, context) => {
       const { wants, sum } = context;
       const { gpu } = dy;
@@ -198,15 +216,18 @@ export const headResultsBackward =
     };
   };
 
-/** Of logits x · W_Uᵀ + b_U. Inputs: x, b_U, the chunks of W_U. */
+/** Of logits x · W_Uᵀ + b_U, capped. Inputs: x, b_U, the chunks of W_U. */
 export const unembedBackward =
-  (x: Tensor, { width: inner, rows: vocabulary, chunks }: Table, wantsWeights: boolean): Make =>
+  (x: Tensor, W_U: Table, logits: Tensor, wantsWeights: boolean): Make =>
   (save) => {
+    const { width: inner, rows: vocabulary, chunks, softCap } = W_U;
     const rows = x.size / inner;
+    const capped = softCap ? save(logits) : null;
     const parts = chunks.map(({ row0, rows: cols, tensor }) => ({ row0, cols, w: save(tensor) }));
     const { shape } = x;
     const own = wantsWeights ? save(x) : null;
-    return (dy, { wants, sum }) => {
+    return (dCapped, { wants, sum }) => {
+      const dy = capped ? softCapGradient(capped, dCapped, softCap!) : dCapped;
       const { gpu } = dy;
       const dx = wants(0) ? (sum(0) ?? zerosLike(dy, shape)) : null;
       const dW = parts.map(({ w }, i) => (wants(2 + i) ? (sum(2 + i) ?? zerosLike(dy, w.shape)) : null));

@@ -16,8 +16,15 @@ import {
   walkParams,
   walkWgsl,
 } from '../core/wgsl.js';
-import { arithmetic, type BinaryOp, choices, type TernaryOp } from './arithmetic.js';
-import { functions, type Pointwise, type UnaryOp } from './functions.js';
+import {
+  arithmetic,
+  type BinaryOp,
+  choices,
+  functions,
+  type Pointwise,
+  type TernaryOp,
+  type UnaryOp,
+} from './operations.js';
 
 export type { BinaryOp, TernaryOp, UnaryOp };
 
