@@ -40,7 +40,7 @@ export type { NestedTokens } from './hooks/cache/residual-directions.js';
 export type { ApplyLnOptions, Decomposition, LayerNormMode, Stack, SumCheck } from './hooks/cache/stack.js';
 export type { Hook, HookContext, HookEntry } from './hooks/input/hook.js';
 export type { InputOptions, ModelInput } from './hooks/input/input.js';
-export type { Model } from './hooks/input/model.js';
+export type { Model, RunEdits } from './hooks/input/model.js';
 export { actName, hookNames, type NameFilter } from './hooks/input/names.js';
 export type { Holder } from './hooks/input/owning.js';
 export {
@@ -112,6 +112,7 @@ export {
   type RunOptions,
 } from './hooks/transformer/model.js';
 export type { SteerOptions } from './hooks/transformer/steer.js';
+export type { EditOptions } from './hooks/transformer/with.js';
 export {
   type Agreement,
   agreement,
