@@ -1,6 +1,6 @@
 /** A model's trainable tensors, by name. */
 
-import type { Table } from '../tensor/table.js';
+import type { Table } from '../tensor/launches.js';
 import type { Tape } from '../tensor/tape.js';
 import type { Tensor } from '../tensor/tensor.js';
 import type { Norm } from '../transformer/parts/norm.js';

@@ -14,8 +14,7 @@ import {
   headResultWeightGradient,
 } from '../../kernels/products/products-backward.js';
 import { launched, summed, sumOverRows, zerosLike } from '../tensor/accumulate.js';
-import { rowWindows, withDense } from '../tensor/launches.js';
-import type { Table } from '../tensor/table.js';
+import { rowWindows, type Table, withDense } from '../tensor/launches.js';
 import type { Backward, BackwardContext, Save } from '../tensor/tape.js';
 import { Tensor } from '../tensor/tensor.js';
 import { softCapGradient } from './parts/soft-cap.js';

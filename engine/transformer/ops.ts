@@ -13,8 +13,7 @@ import { linear as linearLaunch, unembed as unembedLaunch } from '../../kernels/
 import type { Binding } from '../gpu/gpu.js';
 import type { Scope } from '../gpu/storage.js';
 import type { DType, GpuArray } from '../tensor/array.js';
-import { rowWindows, withDense } from '../tensor/launches.js';
-import type { Table } from '../tensor/table.js';
+import { rowWindows, type Table, withDense } from '../tensor/launches.js';
 import { isTaped, taped } from '../tensor/tape.js';
 import { Tensor } from '../tensor/tensor.js';
 import type { Batch } from './batch.js';

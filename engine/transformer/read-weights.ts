@@ -1,7 +1,7 @@
 /** The weights on the GPU back to the host, as they were uploaded: after training. */
 
 import type { BlockWeights, HostTensor, ModelWeights, NormWeights } from '../../weights/formats/types.js';
-import type { Table } from '../tensor/table.js';
+import type { Table } from '../tensor/launches.js';
 import type { Tensor } from '../tensor/tensor.js';
 import type { Norm } from './parts/norm.js';
 import type { GpuBlock, GpuWeights } from './weights.js';

@@ -7,7 +7,7 @@ import { type NormPlace, normAt } from '../../weights/norm.js';
 import { type RotaryTable, rotaryAngles } from '../../weights/rotary.js';
 import type { Gpu } from '../gpu/gpu.js';
 import { Storage } from '../gpu/storage.js';
-import type { Table } from '../tensor/table.js';
+import type { Table } from '../tensor/launches.js';
 import { Tensor } from '../tensor/tensor.js';
 import { Norm } from './parts/norm.js';
 import { splitName } from './points.js';

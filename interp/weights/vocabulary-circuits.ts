@@ -4,7 +4,7 @@
  */
 
 import { Scope } from '../../engine/gpu/storage.js';
-import type { Table } from '../../engine/tensor/table.js';
+import type { Table } from '../../engine/tensor/launches.js';
 import { Tensor } from '../../engine/tensor/tensor.js';
 import { packBatch } from '../../engine/transformer/batch.js';
 import { mlpHalf } from '../../engine/transformer/model.js';

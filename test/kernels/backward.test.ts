@@ -15,7 +15,7 @@ import { noise } from '../../kernels/core/kernel.js';
 import { soluReference } from '../../kernels/pointwise/activation.js';
 import { slopeReference, soluBackwardReference } from '../../kernels/pointwise/activation-backward.js';
 import { ACTIVATIONS, activate } from '../../kernels/pointwise/activation-functions.js';
-import { softmaxBackwardReference } from '../../kernels/pointwise/elementwise-backward.js';
+import { softmaxBackwardReference } from '../../kernels/pointwise/reduce-backward.js';
 import { layernormReference } from '../../kernels/pointwise/layernorm.js';
 import { layernormBackwardReference } from '../../kernels/pointwise/layernorm-backward.js';
 import { softmaxReference } from '../../kernels/pointwise/softmax.js';

@@ -2,7 +2,7 @@
 
 import { lseChunk } from '../../../kernels/pointwise/softmax.js';
 import { pickPairs } from '../../../kernels/vocabulary/pick.js';
-import type { Table } from '../../tensor/table.js';
+import type { Table } from '../../tensor/launches.js';
 import { Tensor } from '../../tensor/tensor.js';
 import { unembed } from '../ops.js';
 import { forVocabularyChunks } from './vocabulary-chunks.js';

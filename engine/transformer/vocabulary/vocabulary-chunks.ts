@@ -6,8 +6,7 @@
 import { lseChunk } from '../../../kernels/pointwise/softmax.js';
 import { unembed } from '../../../kernels/products/matmul.js';
 import type { Binding } from '../../gpu/gpu.js';
-import { ALIGN, withDense } from '../../tensor/launches.js';
-import type { Table } from '../../tensor/table.js';
+import { ALIGN, type Table, withDense } from '../../tensor/launches.js';
 import { Tensor } from '../../tensor/tensor.js';
 
 /** Columns that are computed at once, at most, and rows: 64 MiB of logits. */
