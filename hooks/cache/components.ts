@@ -6,6 +6,7 @@
 import type { Scope } from '../../engine/gpu/storage.js';
 import { Tensor } from '../../engine/tensor/tensor.js';
 import { headResults, linear } from '../../engine/transformer/ops.js';
+import { pointName } from '../../engine/transformer/points.js';
 import type { WeightTensors } from '../../engine/transformer/weights.js';
 import type { Config } from '../../weights/config.js';
 import type { Look } from './look.js';
@@ -43,18 +44,18 @@ export const embeddings = ({ positionEmbedding }: Config): Component[] => [
 
 /** `3_attn_out`, its bias included. */
 export const attentionOut = (layer: number): Component =>
-  activation(`${layer}_attn_out`, `blocks.${layer}.hook_attn_out`);
+  activation(`${layer}_attn_out`, pointName('hook_attn_out', layer));
 
 /** `3_mlp_out`, its bias included. */
 export const mlpOut = (layer: number): Component =>
-  activation(`${layer}_mlp_out`, `blocks.${layer}.hook_mlp_out`);
+  activation(`${layer}_mlp_out`, pointName('hook_mlp_out', layer));
 
 /**
  * `L3H0`, `L3H1`, ...: what each head adds, z · W_O, which is made on demand.
  * @param cached take it from `attn.hook_result`
  */
 export function heads(layer: number, { nHeads, dHead }: Config, cached: boolean): Component {
-  const name = `blocks.${layer}.attn.hook_${cached ? 'result' : 'z'}`;
+  const name = pointName(cached ? 'attn.hook_result' : 'attn.hook_z', layer);
   return {
     labels: Array.from({ length: nHeads }, (_, h) => `L${layer}H${h}`),
     names: [name],
@@ -77,7 +78,7 @@ export type NeuronRange = readonly [start: number, end: number];
 
 /** `L3N0`, `L3N1`, ...: what each neuron adds, its activation times its row of W_out. */
 export function neurons(layer: number, [first, end]: NeuronRange): Component {
-  const name = `blocks.${layer}.mlp.hook_post`;
+  const name = pointName('mlp.hook_post', layer);
   return {
     labels: Array.from({ length: end - first }, (_, i) => `L${layer}N${first + i}`),
     names: [name],
@@ -99,10 +100,10 @@ export function neurons(layer: number, [first, end]: NeuronRange): Component {
 /** What an MLP adds beside some of its neurons: the others, and its bias. */
 export const otherNeurons = (layer: number, chosen: NeuronRange): Component => ({
   labels: [`${layer}_mlp_out without the neurons`],
-  names: [`blocks.${layer}.mlp.hook_post`],
+  names: [pointName('mlp.hook_post', layer)],
   *rows(look, weights, scope) {
     const { W_out, b_out } = weights.blocks[layer].mlp!;
-    const post = look.at(`blocks.${layer}.mlp.hook_post`, scope).set([null, chosen], 0);
+    const post = look.at(pointName('mlp.hook_post', layer), scope).set([null, chosen], 0);
     yield look.onto(linear(post, W_out, b_out)).reshape([1, look.tokens, look.width]);
   },
 });

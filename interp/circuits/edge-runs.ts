@@ -18,6 +18,7 @@ import { Tensor } from '../../engine/tensor/tensor.js';
 import type { RowInput } from '../../engine/transformer/batch.js';
 import { extendPrefix, KvStore, type Prefix } from '../../engine/transformer/kv.js';
 import { pickRows } from '../../engine/transformer/ops.js';
+import { pointName } from '../../engine/transformer/points.js';
 import type { HookEntry } from '../../hooks/input/hook.js';
 import type { Model } from '../../hooks/input/model.js';
 import type { Metric, PreparedMetric, Read } from '../../hooks/run/metric.js';
@@ -185,13 +186,13 @@ export class EdgeRuns {
       for (const group of this.graph.groups) {
         if (group.layer < from || (group.kind === 'logits' && from === nLayers)) continue;
         if (group.kind === 'head')
-          for (const [i, part] of ['q', 'k', 'v'].entries())
+          for (const [i, part] of (['q', 'k', 'v'] as const).entries())
             hooks.push([
-              `blocks.${group.layer}.hook_${part}_input`,
+              pointName(`hook_${part}_input`, group.layer),
               (t) => read(group, i * nHeads, nHeads, t.scope).reshape(t.shape),
             ]);
         else {
-          const name = group.kind === 'mlp' ? `blocks.${group.layer}.hook_mlp_in` : streamOf(group);
+          const name = group.kind === 'mlp' ? pointName('hook_mlp_in', group.layer) : streamOf(group);
           hooks.push([name, (t) => read(group, 0, 1, t.scope).reshape(t.shape)]);
         }
       }

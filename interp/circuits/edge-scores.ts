@@ -11,6 +11,7 @@ import { headInputGradients } from '../../engine/activations/head-inputs.js';
 import { Scope } from '../../engine/gpu/storage.js';
 import { multiplyInto } from '../../engine/tensor/products.js';
 import { Tensor } from '../../engine/tensor/tensor.js';
+import { type BlockPointName, pointName } from '../../engine/transformer/points.js';
 import type { ActivationCache } from '../../hooks/cache/cache.js';
 import { forward } from '../../hooks/cache/cached-run.js';
 import type { HookEntry } from '../../hooks/input/hook.js';
@@ -61,7 +62,7 @@ export async function edgeScores(
   );
   let kept: Tensor | null = null;
   const tokens = corrupted as number[][];
-  const start = 'blocks.0.hook_resid_pre';
+  const start = pointName('hook_resid_pre', 0);
   const change = at.some((a) => a !== 0) ? await embeddingChange(model, clean, corrupted) : null;
   let done = 0;
   try {
@@ -113,8 +114,9 @@ export async function edgeScores(
 /** Where gradients are needed: at q, k and v of every layer, at the MLPs' inputs, and behind the last block. */
 const namesOf = (groups: readonly ReaderGroup[]): string[] =>
   groups.flatMap((group) => {
-    const at = (name: string) => `blocks.${group.layer}.${name}`;
-    if (group.kind === 'head') return [streamOf(group), ...['q', 'k', 'v'].map((x) => at(`attn.hook_${x}`))];
+    const at = (name: BlockPointName) => pointName(name, group.layer);
+    if (group.kind === 'head')
+      return [streamOf(group), ...(['q', 'k', 'v'] as const).map((x) => at(`attn.hook_${x}`))];
     return group.kind === 'mlp' ? [at('hook_mlp_in')] : [streamOf(group)];
   });
 
@@ -166,7 +168,7 @@ function gradientsOf(
       .reshape([-1, ...shape])
       .window([[...span]]);
   if (group.kind === 'logits') return part(grads, streamOf(group), [1, dModel]);
-  const name = (hook: string) => `blocks.${group.layer}.${hook}`;
+  const name = (hook: BlockPointName) => pointName(hook, group.layer);
   if (group.kind === 'mlp') return part(grads, name('hook_mlp_in'), [1, dModel]);
   const x = part(cache, streamOf(group), [1, dModel]).expand([-1, nHeads, -1]).slice([]);
   const w = gpuWeights.blocks[group.layer];
