@@ -88,11 +88,11 @@ class Behind {
  * `L3H0`, `L3H1`, ...: what each head adds, z · W_O, which is made on demand; through the norm behind attention where there is one.
  * @param cached take it from `attn.hook_result`
  */
-import { Norm } from '../../engine/transformer/parts/norm.js';
-import { pointName } from '../../engine/transformer/points.js';
-import { normNamed, type WeightTensors } from '../../engine/transformer/weights.js';
-
-return {
+export function heads(layer: number, config: Config, cached: boolean): Component {
+  const { nHeads, dHead } = config;
+  const name = pointName(cached ? 'attn.hook_result' : 'attn.hook_z', layer);
+  const behind = new Behind(config, layer, 'attn');
+  return {
     labels: Array.from({ length: nHeads }, (_, h) => `L${layer}H${h}`),
     names: [name, ...behind.names],
     *rows(look, weights, scope) {
@@ -113,11 +113,11 @@ return {
 /** Neurons of each layer, [start, end). */
 export type NeuronRange = readonly [start: number, end: number];
 
-import { Norm } from '../../engine/transformer/parts/norm.js';
-import { pointName } from '../../engine/transformer/points.js';
-import { normNamed, type WeightTensors } from '../../engine/transformer/weights.js';
-
-return {
+/** `L3N0`, `L3N1`, ...: what each neuron adds, its activation times its row of W_out, through the norm behind the MLP. */
+export function neurons(config: Config, layer: number, [first, end]: NeuronRange): Component {
+  const name = pointName('mlp.hook_post', layer);
+  const behind = new Behind(config, layer, 'mlp');
+  return {
     labels: Array.from({ length: end - first }, (_, i) => `L${layer}N${first + i}`),
     names: [name, ...behind.names],
     *rows(look, weights, scope) {
@@ -137,9 +137,22 @@ return {
 }
 
 /** What an MLP adds beside some of its neurons: the others, and its bias. */
-import { Norm } from '../../engine/transformer/parts/norm.js';
-import { pointName } from '../../engine/transformer/points.js';
-import { normNamed, type WeightTensors } from '../../engine/transformer/weights.js';
+export function otherNeurons(config: Config, layer: number, chosen: NeuronRange): Component {
+  const name = pointName('mlp.hook_post', layer);
+  const behind = new Behind(config, layer, 'mlp');
+  return {
+    labels: [`${layer}_mlp_out without the neurons`],
+    names: [name, ...behind.names],
+    *rows(look, weights, scope) {
+      const { W_out, b_out } = weights.blocks[layer].mlp!;
+      const post = look.at(name, scope).set([null, chosen], 0);
+      const out = look.onto(linear(post, W_out, b_out), behind.norm(weights));
+      const share = behind.pass(look, weights, out.reshape([1, look.tokens, look.width]));
+      const own = behind.norm(weights)?.b;
+      yield own ? share.add(look.onto(own.alias(scope).reshape([1, 1, own.size]))) : share;
+    },
+  };
+}
 
 /** `bias`: the sum of b_O of some layers and of b_out of others, as they are added: without norms behind the same everywhere. */
 export function biases(config: Config, attention: readonly number[], mlps: readonly number[]): Component {
