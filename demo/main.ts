@@ -8,14 +8,16 @@ import { save } from './app/files.js';
 import { judge } from './app/links.js';
 import { hostWeights, whatFits } from './app/models.js';
 import { report } from './app/report.js';
-import { addressOf, firstExperiment, readAddress } from './app/share.js';
-import type { State } from './app/state.js';
+import { followAddress } from './app/history.js';
+import { firstExperiment, readAddress } from './app/share.js';
+import { placeName, type State } from './app/state.js';
 import { Store } from './app/store.js';
 import { Sweep } from './app/sweep.js';
 import { header } from './panels/header.js';
 import { modelPanel } from './panels/models.js';
 import { notices, toast } from './panels/notices.js';
 import { promptsPanel } from './panels/prompts.js';
+import { serveOffline } from './app/offline.js';
 import { type Card, card } from './ui/card.js';
 import { fill, h } from './ui/dom.js';
 import { hideTip } from './ui/tip.js';
@@ -84,28 +86,42 @@ function start(root: HTMLElement): void {
   };
   fill(
     root,
+    h('a', { class: 'skip', href: '#patching', onclick: skipTo }, 'Skip to the views'),
     header(app, button, writeReport),
     notices(app),
-    h('main', { class: 'workbench' }, promptsPanel(app), layOut(cards)),
+    h(
+      'main',
+      { class: 'workbench', id: 'main' },
+      h('h1', { class: 'unseen-title' }, 'Glassbox workbench: see into a transformer'),
+      promptsPanel(app),
+      layOut(cards),
+    ),
+    announcer(store),
     dialog,
     toasts,
   );
   /** Counts what was asked to be loaded: of several the last one counts. */
   let loads = 0;
   readPrompts();
-  keepAddress();
   document.addEventListener('keydown', (event) => {
-    if (event.key !== 'Escape' || dialog.open) return;
+    if (event.key !== 'Escape' || document.querySelector('dialog[open]')) return;
     hideTip();
-    lock(app, null);
+    // In a field Esc is the field's; the selection stays.
+    if (!(event.target as Element).matches('input:not([type=range], [type=checkbox]), textarea, select'))
+      lock(app, null);
   });
-  addEventListener('hashchange', () => {
-    const next = readAddress(location.hash);
-    if (!next || location.hash.slice(1) === addressOf(store.state)) return;
-    const { experiment, locked, stored, unread, model } = next;
-    store.set({ experiment, locked, stored, unread, hover: null });
+  followAddress(store, ({ experiment, locked, stored, unread, model }, own) => {
+    // Of this page's own history nothing is compared: the numbers are its own.
+    store.set({ experiment, locked, stored: own ? null : stored, unread, hover: null });
     if (model !== store.state.model.name) loadLinked(model);
   });
+  store.watch(
+    (s) => s.experiment.clean,
+    (clean) => {
+      const text = clean.length > 60 ? `${clean.slice(0, 59)}…` : clean;
+      document.title = text ? `${text} – Glassbox` : 'Glassbox workbench';
+    },
+  );
   loadLinked(store.state.model.name);
 
   /** Loads the model of an address: what needs a question is asked first. */
@@ -129,8 +145,8 @@ function start(root: HTMLElement): void {
     let controller = new AbortController();
     store.watch(
       ({ experiment: e, model: { status, info } }) =>
-        [e.clean, e.corrupted, e.answer, e.wrong, e.bos, status === 'ready' ? info : null] as const,
-      async ([, , , , , info], { experiment }) => {
+        [e.clean, e.corrupted, e.answer, e.wrong, e.bos, e.cursor, e.written, status === 'ready' ? info : null] as const,
+      async ([, , , , , , , info], { experiment }) => {
         controller.abort();
         if (!info) return;
         const own = new AbortController();
@@ -141,24 +157,6 @@ function start(root: HTMLElement): void {
         } catch (e) {
           if (!own.signal.aborted) fail(e as Error);
         }
-      },
-    );
-  }
-
-  /** The address follows the experiment, so that a reload finds it again. */
-  function keepAddress(): void {
-    let timer: ReturnType<typeof setTimeout> | undefined;
-    let first = true;
-    store.watch(
-      (s) => [s.experiment, s.locked, s.map?.status, s.map?.key, s.model.name, s.unread] as const,
-      () => {
-        clearTimeout(timer);
-        // An address that was not understood stays as it is until something is changed.
-        if (first || store.state.unread.length) {
-          first = false;
-          return;
-        }
-        timer = setTimeout(() => history.replaceState(null, '', `#${addressOf(store.state)}`), 150);
       },
     );
   }
@@ -207,6 +205,27 @@ function start(root: HTMLElement): void {
   }
 }
 
+/** To the first view, past the top bar and the prompts; the address holds the experiment. */
+function skipTo(event: Event): void {
+  event.preventDefault();
+  const first = document.querySelector<HTMLElement>('.views .card h2');
+  first?.setAttribute('tabindex', '-1');
+  first?.focus();
+}
+
+/** Says to screen readers what was selected, and let go. */
+function announcer(watched: Store<State>): HTMLElement {
+  const element = h('p', { class: 'unseen', role: 'status' });
+  watched.watch(
+    (s) => s.locked,
+    (locked, { prompts }) => {
+      const pieces = prompts?.clean.pieces ?? [];
+      element.textContent = locked ? `Selected: ${placeName(locked, pieces)}` : 'Nothing is selected';
+    },
+  );
+  return element;
+}
+
 /** The main column, the one at its side, and what is wider than both. */
 function layOut(cards: readonly { readonly view: View; readonly card: Card }[]): HTMLElement {
   const part = (name: string, from: number, to: number) =>
@@ -250,5 +269,6 @@ function noWebGpu(root: HTMLElement): void {
 
 const root = document.getElementById('app')!;
 followTheme();
+serveOffline();
 if ('gpu' in navigator) start(root);
 else noWebGpu(root);

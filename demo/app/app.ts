@@ -27,22 +27,32 @@ export function lock({ store }: Pick<App, 'store'>, at: Place | null): void {
   store.set({ locked: samePlace(store.state.locked, at) ? null : at });
 }
 
+type Draft = { -readonly [K in keyof Experiment]: Experiment[K] };
+
 /**
  * Changes the experiment. Numbers that came with an address belong to it as it was; the subject of an example, to the
  * example's prompt.
  */
 export function edit({ store }: Pick<App, 'store'>, change: Partial<Experiment>): void {
   const { experiment } = store.state;
-  const next = { ...experiment, ...change };
+  const next: Draft = { ...experiment, ...change };
   const given = presets.some((p) => p.experiment.subject === next.subject);
   if (change.subject === undefined && given && !next.clean.includes(next.subject)) next.subject = '';
   if (JSON.stringify(next) === JSON.stringify(experiment)) return;
   const texts = ['clean', 'corrupted', 'answer', 'wrong', 'bos'] as const;
   const typed = texts.some((name) => next[name] !== experiment[name]);
-  const other = typed || next.site !== experiment.site || next.metric !== experiment.metric;
+  const moved = (['clean', 'corrupted', 'bos'] as const).some((name) => next[name] !== experiment[name]);
+  // What was generated belongs to the prompt, and the cursor to a text.
+  if (next.clean !== experiment.clean || next.bos !== experiment.bos) {
+    next.written = change.written ?? [];
+    next.cursor = change.cursor ?? null;
+  }
+  const asked = ['site', 'metric', 'written', 'cursor', 'changes', 'others'] as const;
+  const other = typed || asked.some((name) => next[name] !== experiment[name]);
   store.set({
     experiment: next,
     ...(other && { stored: null, unread: [] }),
     ...(typed && { hover: null }),
+    ...(moved && store.state.locked?.pos != null && { locked: null }), // it would lie on another token
   });
 }

@@ -2,8 +2,9 @@
 
 import { toCsv, toJson } from '../../interp/results/export.js';
 import type { App } from '../app/app.js';
+import { factsOf, fileName } from '../app/captions.js';
 import { copy, save, toPng } from '../app/files.js';
-import type { Takeaway, TakeForm, View } from '../views/view.js';
+import type { Takeaway, TakeForm, Taken, View } from '../views/view.js';
 import { fill, h } from './dom.js';
 
 /** Where a result is; of `ResourceState`, or of the patching map. */
@@ -97,19 +98,28 @@ const LABELS: Readonly<Record<TakeForm, string>> = {
   command: 'Copy as a command line',
 };
 
+/** The result with the experiment in words, and what else the view shows. */
+function jsonOf({ result, of, depends, also = {} }: Taken): string {
+  const experiment = factsOf(of, depends);
+  const one = toJson({ ...result, meta: { ...result.meta, experiment } });
+  const more = Object.entries(also).map(([name, r]) => `,${JSON.stringify(name)}:${toJson(r).trim()}`);
+  return `${one.trim().slice(0, -1)}${more.join('')}}\n`;
+}
+
 /** What can be taken away, behind a button. `refresh` says again whether anything can be. */
 function takeMenu(view: View, take: Takeaway, app: App): { readonly element: HTMLElement; refresh(): void } {
   const run = async (form: TakeForm): Promise<void> => {
     const taken = take(); // all of one experiment, also where the clipboard or a picture takes a while
     if (typeof taken === 'string') return app.say(taken);
-    const name = `glassbox-${view.id}`;
+    const name = fileName(view.id, taken.of, taken.detail);
     const copied = async (what: string, text: string) =>
       app.say((await copy(text)) ? `${what} copied.` : 'The browser does not let this page copy.');
-    const svg = () => taken.figure!().svg(app.store.state.dark ? 'dark' : 'light');
+    const svg = () => taken.figure!().svg('light'); // for paper, whatever the page’s theme
     if (form === 'svg') save(`${name}.svg`, svg(), 'image/svg+xml');
     else if (form === 'png') save(`${name}.png`, await toPng(svg()));
-    else if (form === 'csv') save(`${name}.csv`, toCsv(taken.result), 'text/csv');
-    else if (form === 'json') save(`${name}.json`, toJson(taken.result), 'application/json');
+    else if (form === 'csv')
+      save(`${name}.csv`, toCsv(taken.result, { columns: factsOf(taken.of, taken.depends) }), 'text/csv');
+    else if (form === 'json') save(`${name}.json`, jsonOf(taken), 'application/json');
     else if (form === 'code') await copied('TypeScript', taken.code());
     else await copied('Command line', taken.command!());
   };

@@ -2,7 +2,7 @@
 
 import { hues, type Rgb, sequential, type Theme } from '../../interp/figures/draw/colour.js';
 import { exact, visibleLabel } from '../../interp/results/text.js';
-import { type Place, place } from '../app/state.js';
+import { headName, type Place, place } from '../app/state.js';
 import { fill, h } from '../ui/dom.js';
 import { type Cell, type Grid, grid } from '../ui/grid.js';
 import { type Thumbnails, thumbnails } from '../ui/thumbnails.js';
@@ -38,7 +38,10 @@ export function headGrid(react: { preview(at: Place | null): void; lock(at: Plac
     const [rows, columns] = all.axes.map((a) => a.labels);
     const cells = grid({
       ...{ label: 'Attention heads, layers by heads', rows, columns, minWidth: 30, class: 'thumbs' },
-      tip: (layer, head) => ({ title: `head ${layer}.${head}`, lines: favourites(last!, { layer, head }) }),
+      tip: (layer, head) => ({
+        title: `head ${headName(layer, head)}`,
+        lines: favourites(last!, { layer, head }),
+      }),
       preview: (cell) => react.preview(cell && place({ layer: cell[0], head: cell[1] })),
       lock: (layer, head) => react.lock(place({ layer, head })),
     });

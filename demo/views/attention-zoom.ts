@@ -1,8 +1,8 @@
 /** The pattern of one head with its tokens: a grid, or of long prompts one canvas. */
 
 import { hues, sequential } from '../../interp/figures/draw/colour.js';
-import { compact, exact, percent, visibleLabel } from '../../interp/results/text.js';
-import { type Place, place } from '../app/state.js';
+import { exact, percent, shortNumber, visibleLabel } from '../../interp/results/text.js';
+import { headName, type Place, place } from '../app/state.js';
 import { type BigMatrix, bigMatrix } from '../ui/big-matrix.js';
 import { fill, h } from '../ui/dom.js';
 import { type Cell, type Grid, grid } from '../ui/grid.js';
@@ -38,7 +38,7 @@ export function headZoom(react: { preview(at: Place | null): void; lock(at: Plac
     const weight = patterns.at(head, query, key);
     const value = all.meta.metric === 'attention' ? `${exact(weight)} (${percent(weight)})` : exact(weight);
     return {
-      title: `head ${head.layer}.${head.head} · ${visibleLabel(labels[query])} → ${visibleLabel(labels[key])}`,
+      title: `head ${headName(head.layer, head.head)} · ${visibleLabel(labels[query])} → ${visibleLabel(labels[key])}`,
       lines: [[String(all.meta.metric), key > query ? 'later tokens are not seen' : value]],
     };
   };
@@ -78,7 +78,7 @@ export function headZoom(react: { preview(at: Place | null): void; lock(at: Plac
         cells!.set(query, key, {
           light: COLOURS.light(weight / unit),
           dark: COLOURS.dark(weight / unit),
-          text: n <= 18 && weight >= 0.1 * unit ? compact(weight) : '',
+          text: n <= 18 && weight >= 0.1 * unit ? shortNumber(weight) : '',
           label: later ? 'not seen' : exact(weight),
           state: later ? 'empty' : undefined,
         });

@@ -1,13 +1,13 @@
 /** The next token of a run, read on the host. */
 
 import type { Tensor } from '../../engine/tensor/tensor.js';
-import type { HookedTransformer } from '../../hooks/transformer/model.js';
+import type { Changed } from './engine.js';
 
 /** A guess for the next token. */
 export interface Guess {
   readonly token: number;
   readonly text: string;
-  /** 1 is the most probable. */
+  /** 0 is the most probable. */
   readonly rank: number;
   readonly prob: number;
   readonly logit: number;
@@ -25,12 +25,12 @@ export async function lastLogits(logits: Tensor): Promise<Float32Array> {
 }
 
 /** Guesses for the tokens that are asked for, in that order. */
-export function guesses(model: HookedTransformer, logits: Float32Array, tokens: readonly number[]): Guess[] {
+export function guesses(model: Changed, logits: Float32Array, tokens: readonly number[]): Guess[] {
   const max = logits.reduce((m, x) => Math.max(m, x), -Infinity);
   const sum = logits.reduce((s, x) => s + Math.exp(x - max), 0);
   return tokens.map((token) => {
     const logit = logits[token];
-    let rank = 1;
+    let rank = 0;
     for (let i = 0; i < logits.length; i++)
       if (logits[i] > logit || (logits[i] === logit && i < token)) rank++;
     const text = model.tokenizer?.pieces([token])[0] ?? `#${token}`;

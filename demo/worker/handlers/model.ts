@@ -13,6 +13,7 @@ export interface ModelInfo {
   readonly nLayers: number;
   readonly nHeads: number;
   readonly dModel: number;
+  readonly dMlp: number;
   readonly nCtx: number;
   readonly dVocab: number;
   readonly adapter: string;
@@ -49,9 +50,9 @@ export const load: Handler<LoadParams, ModelInfo, LoadProgress> = async (
 };
 
 function describe({ config, hash, gpu, tokenizer }: HookedTransformer): ModelInfo {
-  const { name, nLayers, nHeads, dModel, nCtx, dVocab } = config;
+  const { name, nLayers, nHeads, dModel, dMlp, nCtx, dVocab } = config;
   return {
-    ...{ name, hash, nLayers, nHeads, dModel, nCtx, dVocab },
+    ...{ name, hash, nLayers, nHeads, dModel, dMlp, nCtx, dVocab },
     adapter: gpu.adapter.text,
     device: gpu.adapter.name,
     memory: gpu.memory(),

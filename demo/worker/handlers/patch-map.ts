@@ -5,13 +5,14 @@
 
 import type { Counterfactual } from '../../../hooks/interventions/interventions.js';
 import { type SweepCell, sweepCells } from '../../../hooks/sweep/counterfactuals.js';
-import type { HookedTransformer } from '../../../hooks/transformer/model.js';
 import { attributionPatch } from '../../../interp/attribution/attribution-patching.js';
 import { logitDiff, logProb, type Metric, prob } from '../../../interp/logits/metrics.js';
 import { cellsOf, type PatchAxis } from '../../../interp/patching/cells.js';
 import { readPair } from '../../../interp/patching/pair.js';
 import { laidOut, layoutOf } from '../../../interp/patching/sweep.js';
 import type { Axis, Labelled } from '../../../interp/results/result.js';
+import type { Edits } from '../../app/changes.js';
+import type { Changed } from '../engine.js';
 import type { Handler } from '../handler.js';
 
 /** What is measured at the last position. */
@@ -27,6 +28,7 @@ export interface PatchMapParams {
   /** As text, because results name them. */
   readonly answer: string;
   readonly wrong: string;
+  readonly edits: Edits;
 }
 
 /** Before the first cell: how the map is laid out, and perhaps estimates of all cells. After it: cells as [index, value]. */
@@ -69,7 +71,8 @@ export const patchMap: Handler<PatchMapParams, Labelled, PatchMapEvent> = async 
   params,
   { engine, signal, emit },
 ) => {
-  const { model } = engine;
+  const whole = engine.model;
+  const model = engine.changed(params.edits);
   const { at, by } = params;
   const pair = readPair(model, {
     from: { name: 'clean', input: params.clean },
@@ -105,7 +108,7 @@ export const patchMap: Handler<PatchMapParams, Labelled, PatchMapEvent> = async 
       await unpaused(signal);
       const found = await engine.turn(
         async () => {
-          if (engine.current !== model) throw new Error('the model was changed: the map was given up');
+          if (engine.current !== whole) throw new Error('the model was changed: the map was given up');
           // Cells of one part come together; the next part has a turn of its own.
           for (const began = performance.now(); performance.now() - began < TOGETHER_MS; ) {
             const step = await sweep.next();
@@ -179,12 +182,7 @@ function metricOf({ metric, answer, wrong }: PatchMapParams): Metric {
 const LONG_MS = 1000;
 
 /** Whether a map takes long: cells leave the corrupted run at their layer and, if they have one, their position. */
-function takesLong(
-  model: HookedTransformer,
-  tokens: number,
-  unchanged: number,
-  axes: readonly Axis[],
-): boolean {
+function takesLong(model: Changed, tokens: number, unchanged: number, axes: readonly Axis[]): boolean {
   const { nLayers } = model.config;
   const changed = tokens - unchanged;
   const columns = axes.some((a) => a.name === 'pos') ? changed : axes.at(-1)!.labels.length;
@@ -194,7 +192,7 @@ function takesLong(
 
 /** All cells to first order, by one backward pass; null where that is not to be had (no memory, no gradient). */
 async function estimated(
-  model: HookedTransformer,
+  model: Changed,
   { clean, corrupted, at, by }: PatchMapParams,
   metric: Metric,
 ): Promise<Float32Array | null> {
@@ -210,7 +208,7 @@ const distance = (index: number, near: number, width: number): number =>
   Math.abs(Math.floor(index / width) - Math.floor(near / width)) + Math.abs((index % width) - (near % width));
 
 /** Tokens that go through half of the layers in the time of a part. */
-function tokensAtOnce({ config: { dModel, nLayers }, gpu }: HookedTransformer): number {
+function tokensAtOnce({ config: { dModel, nLayers }, gpu }: Changed): number {
   const perToken = 12 * dModel ** 2 * (nLayers / 2);
   const speed = SPEED[gpu.caps.adapterClass];
   return Math.max(8, Math.min(1024, Math.round((speed * PART_MS) / 1000 / perToken)));
