@@ -16,7 +16,15 @@ registerNodeCollector();
 
 export { jsonLines } from './hooks/sweep/record-node.js';
 export { resumeTraining, saveTraining } from './hooks/training/training-node.js';
+export {
+  type CacheFolderOptions,
+  listCache,
+  type ModelCache,
+  removeFromCache,
+  type UnpackedFolder,
+} from './hooks/transformer/model-cache-node.js';
 export { saveCache, saveModel } from './hooks/transformer/save-node.js';
 export { type SaveReportOptions, saveReport } from './interp/notebooks/save-node.js';
 export * from './library.js';
 export { saveSafetensors } from './weights/files/files-node.js';
+export type { CachedModel, CachedRevision, RemovedModel } from './weights/hub/cached-models-node.js';

@@ -4,11 +4,11 @@ export type { AdapterChoice, AdapterDescription } from './engine/gpu/adapter.js'
 export { Gpu, type GpuStats } from './engine/gpu/gpu.js';
 export type { MemoryReport } from './engine/gpu/pool.js';
 export { scope } from './engine/gpu/user-scope.js';
+export type { AxisName, NamedIndex } from './engine/shape/axes.js';
+export type { Index, Part } from './engine/shape/shape.js';
 export type { Axis as TensorAxis } from './engine/tensor/along.js';
-export type { AxisName, NamedIndex } from './engine/tensor/axes.js';
 export type { AnyIndex } from './engine/tensor/parts.js';
 export type { TopkOptions } from './engine/tensor/reductions.js';
-export type { Index, Part } from './engine/tensor/shape.js';
 export { Tensor } from './engine/tensor/tensor.js';
 export type { SamplingOptions } from './engine/tokens/sample.js';
 export type { TextInput } from './engine/tokens/text.js';
@@ -28,7 +28,9 @@ export {
 } from './hooks/cache/recipes.js';
 export type { NestedTokens } from './hooks/cache/residual-directions.js';
 export type { ApplyLnOptions, Decomposition, LayerNormMode, Stack, SumCheck } from './hooks/cache/stack.js';
+export type { Hook, HookContext, HookEntry } from './hooks/input/hook.js';
 export type { InputOptions, ModelInput } from './hooks/input/input.js';
+export type { Model } from './hooks/input/model.js';
 export { actName, hookNames, type NameFilter } from './hooks/input/names.js';
 export type { Holder } from './hooks/input/owning.js';
 export {
@@ -51,7 +53,6 @@ export type {
 export { embeddingNoise, embeddingStd, type NoiseRule, ROME_NOISE } from './hooks/interventions/noise.js';
 export type { Differentiable } from './hooks/metrics/measure.js';
 export type { PosSlice } from './hooks/run/positions.js';
-export type { Hook, HookContext, HookEntry } from './hooks/run/tap.js';
 export type {
   RunValues,
   SweepCell,

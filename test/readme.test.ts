@@ -8,7 +8,7 @@ import * as assert from 'uvu/assert';
 import { hookNames } from '../index.js';
 import { launchChromium, NoBrowserError } from '../scripts/chromium.js';
 import { readOptions } from '../scripts/start/options.js';
-import { parseConfig } from '../weights/config.js';
+import { parseConfig } from '../weights/load/config.js';
 import { codeBlocks, keepsPromises, promised, root, runModule } from './examples.js';
 
 const readme = readFileSync(path.join(root, 'README.md'), 'utf8');

@@ -20,36 +20,70 @@ export interface NormFacts {
   readonly gain: 'w' | '1+w';
 }
 
-/** Where a norm stands: before attention, before the MLP, inside a SoLU model's MLP, before the unembedding. */
-export type NormPlace = 'ln1' | 'ln2' | 'mlp.ln' | 'ln_final';
+/**
+ * Where a norm stands: before attention and MLP (or behind them, where `normPlaces` is `'behind'`), behind them where there are
+ * both (`_post`), on queries and keys, inside a SoLU model's MLP, before the unembedding.
+ */
+export type NormPlace =
+  | 'ln1'
+  | 'ln1_post'
+  | 'ln2'
+  | 'ln2_post'
+  | 'attn.q_norm'
+  | 'attn.k_norm'
+  | 'mlp.ln'
+  | 'ln_final';
 
-type NormConfig = Pick<Config, 'normalization' | 'finalRms' | 'eps'>;
+type NormConfig = Pick<
+  Config,
+  'normalization' | 'finalRms' | 'eps' | 'normPlaces' | 'normGain' | 'qkNorm' | 'sharedNorm'
+>;
 
 /** The norm that a model has somewhere, or null where it has none. */
-export function normAt({ normalization, finalRms, eps }: NormConfig, place: NormPlace): NormFacts | null {
-  if (normalization === 'none') return null;
-  const rms =
-    place === 'ln_final' ? finalRms || normalization.startsWith('RMS') : normalization.startsWith('RMS');
-  return { kind: rms && place !== 'mlp.ln' ? 'rms' : 'layer', eps, gain: 'w' };
+export function normAt(config: NormConfig, place: NormPlace): NormFacts | null {
+  const { normalization, finalRms, eps, normGain } = config;
+  if (normalization === 'none' || !stands(config, place)) return null;
+  const rms = normalization.startsWith('RMS') || (place === 'ln_final' && finalRms);
+  return { kind: rms && place !== 'mlp.ln' ? 'rms' : 'layer', eps, gain: normGain };
 }
 
-/** Whether the checkpoint of an unprocessed model has a gain, and a bias, for the norm there. */
+function stands({ normPlaces, qkNorm, sharedNorm }: NormConfig, place: NormPlace): boolean {
+  if (place === 'ln1_post' || place === 'ln2_post') return normPlaces === 'both';
+  if (place === 'attn.q_norm' || place === 'attn.k_norm') return qkNorm !== 'none';
+  return !(place === 'ln2' && sharedNorm);
+}
+
+/** Whether a norm's gain can go into the weights that read from it: it stands before a linear map. */
+export const canFold = ({ normPlaces }: Pick<Config, 'normPlaces'>, place: NormPlace): boolean =>
+  place === 'ln_final' ||
+  place === 'mlp.ln' ||
+  ((place === 'ln1' || place === 'ln2') && normPlaces !== 'behind');
+
+/** Whether the checkpoint of a model has a gain, and a bias, for the norm there (`…Pre`: those that can be folded are). */
 export function normWeightsAt(
   config: NormConfig,
   place: NormPlace,
 ): { readonly gain: boolean; readonly bias: boolean } {
+  const norm = normAt(config, place);
   const { normalization } = config;
-  const gain = normalization === 'LN' || (normalization === 'RMS' && place !== 'mlp.ln');
-  return { gain, bias: gain && normAt(config, place)?.kind === 'layer' };
+  const folded = normalization.endsWith('Pre') && canFold(config, place);
+  const gain = norm !== null && !folded && !(place === 'mlp.ln' && normalization.startsWith('RMS'));
+  return { gain, bias: gain && norm.kind === 'layer' };
 }
 
 /** Whether the model has norms. */
 export const hasNorms = ({ normalization }: Pick<Config, 'normalization'>): boolean =>
   normalization !== 'none';
 
-/** Whether every norm that reads the residual stream takes the mean off, so that a constant added to it changes nothing. */
+/**
+ * Whether every norm that reads the residual stream takes the mean off, and nothing behind writes into it through a norm, so
+ * that a constant added to it changes nothing.
+ */
 export const ignoresMeans = (config: NormConfig): boolean =>
-  (['ln1', 'ln2', 'ln_final'] as const).every((place) => normAt(config, place)?.kind === 'layer');
+  config.normPlaces === 'before' &&
+  (['ln1', 'ln2', 'ln_final'] as const).every(
+    (place) => (config.sharedNorm && place === 'ln2') || normAt(config, place)?.kind === 'layer',
+  );
 
 /** The gain of coordinate i; 1 without weights. */
 export const gainAt = ({ gain }: NormFacts, weights: NormWeights | null, i: number): number =>

@@ -4,8 +4,8 @@ import type { Launch } from '../../kernels/core/kernel.js';
 import { fill } from '../../kernels/memory/copy.js';
 import { addStrided } from '../../kernels/pointwise/add-strided.js';
 import { columnSumParts, columnSums } from '../../kernels/pointwise/column-sums.js';
+import { broadcastStrides, type Index, resolveIndex, sameShape, sizeOf, stridesOf } from '../shape/shape.js';
 import { ALIGN, launchRows, withDense } from './launches.js';
-import { broadcastStrides, type Index, resolveIndex, sameShape, sizeOf, stridesOf } from './shape.js';
 import type { BackwardContext } from './tape.js';
 import type { Tensor } from './tensor.js';
 

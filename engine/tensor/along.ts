@@ -2,9 +2,9 @@
 
 import { isList, shownValue } from '../../weights/checks/kinds.js';
 import { Scope } from '../gpu/storage.js';
-import { checkNames, joined, listAxes, logicalAxes } from './axes.js';
+import { checkNames, joined, listAxes, logicalAxes } from '../shape/axes.js';
+import { axisOf, sameShape, showShape } from '../shape/shape.js';
 import { copyInto } from './launches.js';
-import { axisOf, sameShape, showShape } from './shape.js';
 import { taped } from './tape.js';
 import type { Tensor } from './tensor.js';
 import { concatBackward } from './tensor-backward.js';

@@ -7,8 +7,15 @@ import { finite } from '../../weights/checks/finite.js';
 import type { Binding, Gpu } from '../gpu/gpu.js';
 import { type Scope, Storage } from '../gpu/storage.js';
 import { currentScope, type UserScope } from '../gpu/user-scope.js';
-import { type Axes, type AxisName, axesOf, indexed, logicalAxes, reordered, reshaped } from './axes.js';
-import { ALIGN, copyInto } from './launches.js';
+import {
+  type Axes,
+  type AxisName,
+  axesOf,
+  indexed,
+  logicalAxes,
+  reordered,
+  reshaped,
+} from '../shape/axes.js';
 import {
   axisOf,
   checkSizes,
@@ -20,7 +27,8 @@ import {
   showShape,
   sizeOf,
   stridesOf,
-} from './shape.js';
+} from '../shape/shape.js';
+import { ALIGN, copyInto } from './launches.js';
 import { type TapeNode, taped } from './tape.js';
 import type { Tensor } from './tensor.js';
 import { expandBackward, reshapeBackward, transposeBackward, windowBackward } from './tensor-backward.js';

@@ -6,8 +6,8 @@
 import type { Launch } from '../../kernels/core/kernel.js';
 import { blendSegments, projectOutSegments } from '../../kernels/memory/edit.js';
 import type { Binding } from '../gpu/gpu.js';
+import { isContiguous, showShape } from '../shape/shape.js';
 import { ALIGN } from './launches.js';
-import { isContiguous, showShape } from './shape.js';
 import { Tensor } from './tensor.js';
 
 /** A segment of x becomes keep · x + add · value. A factor of 0 leaves its side unread, be it NaN or infinite. */

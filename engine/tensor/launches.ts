@@ -6,8 +6,8 @@
 import type { Launch } from '../../kernels/core/kernel.js';
 import { fill, gatherStrided, scatterStrided } from '../../kernels/memory/copy.js';
 import type { Binding, Gpu } from '../gpu/gpu.js';
+import { broadcastStrides, type Region, sizeOf } from '../shape/shape.js';
 import type { DType, GpuArray } from './array.js';
-import { broadcastStrides, type Region, sizeOf } from './shape.js';
 
 /** Bindings start at multiples of 64 elements (256 bytes). */
 export const ALIGN = 64;

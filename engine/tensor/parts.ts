@@ -1,10 +1,7 @@
 /** Parts of tensors by name and by position, also where rows of unequal length are packed. */
 
 import { Scope } from '../gpu/storage.js';
-import { concatAt } from './along.js';
-import { type Axes, checkNames, listAxes, type NamedIndex, positional, showNamed } from './axes.js';
-import { fillPart, writePart } from './launches.js';
-import { copyOf, perRow, rowNumbers, rowOf, rowRegion } from './rows.js';
+import { type Axes, checkNames, listAxes, type NamedIndex, positional, showNamed } from '../shape/axes.js';
 import {
   broadcastShape,
   type Index,
@@ -13,7 +10,10 @@ import {
   sameShape,
   showShape,
   stridesOf,
-} from './shape.js';
+} from '../shape/shape.js';
+import { concatAt } from './along.js';
+import { fillPart, writePart } from './launches.js';
+import { copyOf, perRow, rowNumbers, rowOf, rowRegion } from './rows.js';
 import { taped } from './tape.js';
 import type { Tensor } from './tensor.js';
 import { partsBackward } from './tensor-backward.js';

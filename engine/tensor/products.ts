@@ -5,10 +5,10 @@
 
 import { headInputGradient } from '../../kernels/products/products-backward.js';
 import { stridedMatmul } from '../../kernels/products/strided-matmul.js';
+import { showShape } from '../shape/shape.js';
 import type { GpuBlock } from '../transformer/weights.js';
 import { launched } from './accumulate.js';
 import { ALIGN } from './launches.js';
-import { showShape } from './shape.js';
 import type { Tensor } from './tensor.js';
 
 /**

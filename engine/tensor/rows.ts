@@ -1,9 +1,17 @@
 /** The rows of packed tensors, one by one. */
 
 import { Scope } from '../gpu/storage.js';
+import { axesOf, type NamedIndex, type Packed, positional } from '../shape/axes.js';
+import {
+  type Part,
+  type Region,
+  resolveIndex,
+  sameShape,
+  showShape,
+  sizeOf,
+  stridesOf,
+} from '../shape/shape.js';
 import { concatAt, handOver } from './along.js';
-import { axesOf, type NamedIndex, type Packed, positional } from './axes.js';
-import { type Part, type Region, resolveIndex, sameShape, showShape, sizeOf, stridesOf } from './shape.js';
 import type { Tensor } from './tensor.js';
 
 /** The rows that an entry for `batch` names. */

@@ -5,8 +5,8 @@
  */
 
 import { Scope } from '../gpu/storage.js';
+import { sameShape, showShape } from '../shape/shape.js';
 import { addInto } from './accumulate.js';
-import { sameShape, showShape } from './shape.js';
 import type { Tensor } from './tensor.js';
 
 /**

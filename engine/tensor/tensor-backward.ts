@@ -11,9 +11,9 @@ import {
 } from '../../kernels/pointwise/elementwise-backward.js';
 import type { ReduceOp } from '../../kernels/pointwise/reduce.js';
 import { batchMatmulGradientA, batchMatmulGradientB } from '../../kernels/products/products-backward.js';
+import { broadcastStrides, type Index, type Region, sizeOf, stridesOf } from '../shape/shape.js';
 import { addInto, zerosLike } from './accumulate.js';
 import { fillPart, launchRows, withDense } from './launches.js';
-import { broadcastStrides, type Index, type Region, sizeOf, stridesOf } from './shape.js';
 import type { Backward, Save } from './tape.js';
 import type { Tensor } from './tensor.js';
 

@@ -17,9 +17,10 @@ import { shownValue } from '../../weights/checks/kinds.js';
 import { countedMethods } from '../../weights/checks/options.js';
 import type { Gpu } from '../gpu/gpu.js';
 import { type Scope, Storage } from '../gpu/storage.js';
+import { axesOf, merged, withLast } from '../shape/axes.js';
+import { broadcastShape, broadcastStrides, sameShape, showShape, sizeOf, stridesOf } from '../shape/shape.js';
 import { type Axis, axisNumber, concatAlong } from './along.js';
 import { type DataOf, type DType, GpuArray, type Parts } from './array.js';
-import { axesOf, merged, withLast } from './axes.js';
 import { launchRows, withDense } from './launches.js';
 import { type AnyIndex, setPart, slicePart, takePart } from './parts.js';
 import {
@@ -31,7 +32,6 @@ import {
   type TopkOptions,
   topkAxis,
 } from './reductions.js';
-import { broadcastShape, broadcastStrides, sameShape, showShape, sizeOf, stridesOf } from './shape.js';
 import { taped } from './tape.js';
 import {
   binaryBackward,

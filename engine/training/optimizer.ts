@@ -7,7 +7,7 @@ import { adamW, checkStep, keepGood, momentum } from '../../kernels/index.js';
 import type { HostTensor } from '../../weights/formats/types.js';
 import type { Gpu } from '../gpu/gpu.js';
 import { HOLDS } from '../gpu/user-scope.js';
-import { showShape } from '../tensor/shape.js';
+import { showShape } from '../shape/shape.js';
 import { Tensor } from '../tensor/tensor.js';
 import { muonStep, sumOfSquares } from './muon.js';
 import type { Parameter } from './parameters.js';

@@ -41,7 +41,7 @@ function mapWeights(w: WeightTensors, f: (t: Tensor, name: string) => Tensor): W
   const norm = (n: Norm | null, name: string): Norm | null =>
     n?.withWeights((t, part) => f(t, `${name}.${part}`)) ?? null;
   const W_E = table(w.W_E, 'W_E');
-  const W_pos = table(w.W_pos, 'W_pos');
+  const W_pos = w.W_pos && table(w.W_pos, 'W_pos');
   const blocks = w.blocks.map((b, l): GpuBlock => {
     const name = (part: string) => `blocks.${l}.${part}`;
     return {

@@ -69,7 +69,7 @@ export async function embedding(pass: Pass): Promise<Tensor> {
   const { config, weights, batch, tap } = pass;
   const shortformer = config.positionEmbedding === 'shortformer';
   if (!shortformer && !tap.wants('hook_embed', 'hook_pos_embed'))
-    return embedTokens(weights.W_E, weights.W_pos, batch);
+    return embedTokens(weights.W_E, weights.W_pos!, batch);
   const tokens = await tap.at('hook_embed', lookUp(weights.W_E, batch, 'token')); //  [tokens, dModel]
   const positions = await positionEmbedding(pass); //                                 [tokens, dModel]
   return shortformer ? tokens : tokens.add(positions);
@@ -123,7 +123,7 @@ export const finalNorm = async (pass: Pass, x: Tensor): Promise<Tensor> =>
 /** W_pos of each token's position, [tokens, dModel]; looked up once a pass. */
 async function positionEmbedding(pass: Pass): Promise<Tensor> {
   const { weights, batch, tap } = pass;
-  return (pass.positions ??= await tap.at('hook_pos_embed', lookUp(weights.W_pos, batch, 'position')));
+  return (pass.positions ??= await tap.at('hook_pos_embed', lookUp(weights.W_pos!, batch, 'position')));
 }
 
 /** Keys and values of block l go to the batch's store, and nothing else is computed: for tokens that are only attended to. */

@@ -8,7 +8,7 @@ import type { GpuBlock, GpuWeights, Table } from './weights.js';
 /** Every weight of a model. `final.W_U` is null where it is W_E itself. */
 export async function readWeights(weights: GpuWeights): Promise<ModelWeights> {
   const { W_E, W_pos, lnFinal, W_U, b_U } = weights;
-  const embed = { W_E: await readTable(W_E), W_pos: await readTable(W_pos) };
+  const embed = { W_E: await readTable(W_E), W_pos: W_pos && (await readTable(W_pos)) };
   const blocks: BlockWeights[] = [];
   for (const block of weights.blocks) blocks.push(await readBlock(block));
   return {

@@ -35,7 +35,8 @@ export interface GpuBlock {
 /** A whole model. `W_U` has one row a token ([dVocab, dModel]) and is `W_E` itself where they are tied. */
 export interface WeightTensors {
   readonly W_E: Table;
-  readonly W_pos: Table;
+  /** Null where positions are not embedded. */
+  readonly W_pos: Table | null;
   readonly blocks: readonly GpuBlock[];
   readonly lnFinal: Norm | null;
   readonly W_U: Table;
@@ -53,7 +54,7 @@ export function normNamed({ blocks, lnFinal }: WeightTensors, name: string): Nor
 /** The weights of a model that was loaded. */
 export class GpuWeights implements WeightTensors {
   W_E!: Table;
-  W_pos!: Table;
+  W_pos: Table | null = null;
   readonly blocks: GpuBlock[] = [];
   lnFinal: Norm | null = null;
   W_U!: Table;
@@ -69,7 +70,7 @@ export class GpuWeights implements WeightTensors {
   add(part: ModelPart, config: Config): void {
     if (part.kind === 'embed') {
       this.W_E = this.#table(part.weights.W_E, 'W_E');
-      this.W_pos = this.#table(part.weights.W_pos, 'W_pos');
+      this.W_pos = part.weights.W_pos && this.#table(part.weights.W_pos, 'W_pos');
     } else if (part.kind === 'block') {
       this.blocks[part.layer] = this.#block(part.weights, `blocks.${part.layer}`, config);
     } else {
@@ -90,20 +91,22 @@ export class GpuWeights implements WeightTensors {
 
   #block(w: BlockWeights, at: string, config: Config): GpuBlock {
     const t = (h: HostTensor, name: string) => this.#tensor(h, `${at}.${name}`);
+    const bias = (b: HostTensor | null, { shape: [, n] }: HostTensor, name: string) =>
+      t(b ?? { shape: [n], data: new Float32Array(n) }, name);
     const norm = (place: NormPlace, n: NormWeights | null) => this.#norm(config, place, n, `${at}.${place}`);
     return {
       ln1: norm('ln1', w.ln1),
       W_QKV: t(w.W_QKV, 'W_QKV'),
-      b_QKV: t(w.b_QKV, 'b_QKV'),
+      b_QKV: bias(w.b_QKV, w.W_QKV, 'b_QKV'),
       W_O: t(w.W_O, 'W_O'),
-      b_O: t(w.b_O, 'b_O'),
+      b_O: bias(w.b_O, w.W_O, 'b_O'),
       ln2: w.mlp && norm('ln2', w.ln2),
       mlp: w.mlp && {
         W_in: t(w.mlp.W_in, 'W_in'),
-        b_in: t(w.mlp.b_in, 'b_in'),
+        b_in: bias(w.mlp.b_in, w.mlp.W_in, 'b_in'),
         ln: config.actFn === 'solu_ln' ? norm('mlp.ln', w.mlp.ln ?? null) : null,
         W_out: t(w.mlp.W_out, 'W_out'),
-        b_out: t(w.mlp.b_out, 'b_out'),
+        b_out: bias(w.mlp.b_out, w.mlp.W_out, 'b_out'),
       },
     };
   }

@@ -6,8 +6,8 @@ import type { Tokenizer } from '../../engine/tokens/tokenizer.js';
 import type { Config } from '../../weights/config.js';
 import type { HostTensor } from '../../weights/formats/types.js';
 import { type Argument, checkedMethods, is, optional, signature } from '../input/check.js';
+import type { Runnable } from '../input/model.js';
 import { actName, checkName } from '../input/names.js';
-import type { Runnable } from '../run/run.js';
 import { type Rows, takeRow } from '../run/view.js';
 import {
   accumulatedResid,

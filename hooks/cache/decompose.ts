@@ -4,8 +4,8 @@
  */
 
 import { Scope } from '../../engine/gpu/storage.js';
-import { axesOf } from '../../engine/tensor/axes.js';
-import { sameShape } from '../../engine/tensor/shape.js';
+import { axesOf } from '../../engine/shape/axes.js';
+import { sameShape } from '../../engine/shape/shape.js';
 import { Tensor } from '../../engine/tensor/tensor.js';
 import { owning } from '../input/owning.js';
 import type { ActivationCache } from './cache.js';

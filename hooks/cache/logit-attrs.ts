@@ -1,7 +1,7 @@
 /** Direct logit attribution: how much vectors of the residual stream add to logits, once the last norm is a fixed scale. */
 
 import { Scope } from '../../engine/gpu/storage.js';
-import { axesOf } from '../../engine/tensor/axes.js';
+import { axesOf } from '../../engine/shape/axes.js';
 import type { Tensor } from '../../engine/tensor/tensor.js';
 import { toSingleToken } from '../../engine/tokens/text.js';
 import { Norm } from '../../engine/transformer/parts/norm.js';

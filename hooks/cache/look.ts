@@ -4,8 +4,8 @@
  */
 
 import type { Scope } from '../../engine/gpu/storage.js';
-import type { AxisName } from '../../engine/tensor/axes.js';
-import { showShape } from '../../engine/tensor/shape.js';
+import type { AxisName } from '../../engine/shape/axes.js';
+import { showShape } from '../../engine/shape/shape.js';
 import { Tensor } from '../../engine/tensor/tensor.js';
 import { type PosSlice, positionRange } from '../run/positions.js';
 import { pack } from '../run/view.js';

@@ -1,15 +1,15 @@
 /** Columns of the unembedding as directions of the residual stream. */
 
-import { axesOf } from '../../engine/tensor/axes.js';
+import { axesOf } from '../../engine/shape/axes.js';
 import { Tensor } from '../../engine/tensor/tensor.js';
 import { checkOutputs } from '../input/input.js';
-import type { HookedTransformer } from '../transformer/model.js';
+import type { Model } from '../input/model.js';
 
 /** A token as text or id, or a list of them, nested as deep as one likes; all lists of a level have one length. */
 export type NestedTokens = string | number | readonly NestedTokens[];
 
 /** See `HookedTransformer.tokensToResidualDirections`. */
-export function residualDirections(model: HookedTransformer, tokens: NestedTokens): Tensor {
+export function residualDirections(model: Model, tokens: NestedTokens): Tensor {
   const { weights, config, gpu } = model;
   const { ids, shape } = flattened(tokens, (text) => model.toSingleToken(text));
   checkOutputs(ids, config, 'tokensToResidualDirections');

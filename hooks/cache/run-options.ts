@@ -2,11 +2,11 @@
 
 import type { Tensor } from '../../engine/tensor/tensor.js';
 import { is, options, type Spec } from '../input/check.js';
+import type { HookEntry } from '../input/hook.js';
 import type { InputOptions } from '../input/input.js';
 import type { NameFilter } from '../input/names.js';
 import type { Holder } from '../input/owning.js';
 import type { PosSlice } from '../run/positions.js';
-import type { HookEntry } from '../run/tap.js';
 import type { ActivationCache } from './cache.js';
 
 /** Options of a run. */

@@ -1,9 +1,9 @@
 /** Stacks of components of the residual stream: filled piece by piece, normalised on the way, and their sums checked. */
 
 import { Scope } from '../../engine/gpu/storage.js';
-import { axesOf } from '../../engine/tensor/axes.js';
+import { axesOf } from '../../engine/shape/axes.js';
+import { sameShape, showShape, sizeOf } from '../../engine/shape/shape.js';
 import { copyInto } from '../../engine/tensor/launches.js';
-import { sameShape, showShape, sizeOf } from '../../engine/tensor/shape.js';
 import { Tensor } from '../../engine/tensor/tensor.js';
 import { Norm } from '../../engine/transformer/parts/norm.js';
 import { normNamed } from '../../engine/transformer/weights.js';

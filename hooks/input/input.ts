@@ -1,6 +1,6 @@
 /** From what a user gives (text, texts, tokens, a residual stream) to the rows of a batch, checked. */
 
-import { showShape } from '../../engine/tensor/shape.js';
+import { showShape } from '../../engine/shape/shape.js';
 import { Tensor } from '../../engine/tensor/tensor.js';
 import { type TextInput, toTokens } from '../../engine/tokens/text.js';
 import type { Tokenizer } from '../../engine/tokens/tokenizer.js';

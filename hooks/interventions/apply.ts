@@ -3,7 +3,7 @@
 import { type Blend, blendInto, projectOutOf } from '../../engine/tensor/edit.js';
 import type { Tensor } from '../../engine/tensor/tensor.js';
 import type { Row } from '../../engine/transformer/batch.js';
-import type { Hook } from '../run/tap.js';
+import type { Hook } from '../input/hook.js';
 import type { Edit } from './edits.js';
 import type { Place } from './places.js';
 

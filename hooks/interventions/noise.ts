@@ -5,7 +5,7 @@
 
 import { RandomState } from '../../engine/random/numpy-random.js';
 import { is, needed, options, signatures } from '../input/check.js';
-import type { HookedTransformer } from '../transformer/model.js';
+import type { Model } from '../input/model.js';
 import type { Numbers } from './interventions.js';
 
 /**
@@ -64,7 +64,7 @@ const takes = signatures({
  * @throws when there is no such rule, or what it needs is not given.
  */
 export const embeddingNoise = takes.embeddingNoise(function embeddingNoise(
-  model: HookedTransformer,
+  model: Model,
   rule: NoiseRule,
   { seed = 1, subjects, gaussian }: NoiseOptions = {},
 ): EmbeddingNoise {
@@ -94,7 +94,7 @@ export const embeddingNoise = takes.embeddingNoise(function embeddingNoise(
  * `collect_embedding_std`. Three times it is 0.1346 for gpt2-xl and the subjects of known_1000.json.
  */
 export const embeddingStd = takes.embeddingStd(function embeddingStd(
-  model: HookedTransformer,
+  model: Model,
   subjects: readonly (string | readonly number[])[],
 ): number {
   const { dModel, dVocab } = model.config;

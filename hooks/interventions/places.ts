@@ -3,7 +3,7 @@
 import type { Gpu } from '../../engine/gpu/gpu.js';
 import { type NestedNumbers, numbersOf } from '../../engine/numbers.js';
 import { RandomState } from '../../engine/random/numpy-random.js';
-import { showShape, sizeOf } from '../../engine/tensor/shape.js';
+import { showShape, sizeOf } from '../../engine/shape/shape.js';
 import { Tensor } from '../../engine/tensor/tensor.js';
 import type { Config } from '../../weights/config.js';
 import type { Noise, Numbers } from './interventions.js';

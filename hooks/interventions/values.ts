@@ -1,6 +1,6 @@
 /** From what an intervention says of its value to the place where each stretch of it is. */
 
-import { showShape, sizeOf } from '../../engine/tensor/shape.js';
+import { showShape, sizeOf } from '../../engine/shape/shape.js';
 import { Tensor } from '../../engine/tensor/tensor.js';
 import { isList, shownValue } from '../../weights/checks/kinds.js';
 import { type Geometry, geometryOf } from '../input/geometry.js';

@@ -1,17 +1,17 @@
 /** A metric of a recorded run: its numbers, and where gradients start. */
 
 import type { Scope } from '../../engine/gpu/storage.js';
-import { showShape } from '../../engine/tensor/shape.js';
+import { showShape } from '../../engine/shape/shape.js';
 import { isTaped } from '../../engine/tensor/tape.js';
 import { Tensor } from '../../engine/tensor/tensor.js';
 import { pickRows, unembed } from '../../engine/transformer/ops.js';
 import { finite } from '../../weights/checks/finite.js';
 import { type InputOptions, type ModelInput, readInput } from '../input/input.js';
+import type { Model } from '../input/model.js';
 import { type Metric, mean, type PreparedMetric, type Read } from '../run/metric.js';
 import { type Ended, run } from '../run/run.js';
 import { asRows } from '../run/view.js';
 import { readsOf } from '../sweep/base.js';
-import type { HookedTransformer } from '../transformer/model.js';
 
 /** A metric, or a function of all logits, [batch, pos, dVocab] ([tokens, dVocab] where rows differ in length), that gives one number. */
 export type Differentiable = Metric | ((logits: Tensor) => Tensor | Promise<Tensor>);
@@ -43,7 +43,7 @@ export function checkMetric(metric: Differentiable): void {
 
 /** Evaluates a metric; what it makes belongs to `scope`. @throws when it has no gradient. */
 export async function measure(
-  model: HookedTransformer,
+  model: Model,
   metric: Differentiable,
   ended: Ended,
   scope: Scope,
@@ -55,7 +55,7 @@ export async function measure(
 }
 
 async function measureFunction(
-  { gpu, gpuWeights: w }: HookedTransformer,
+  { gpu, gpuWeights: w }: Model,
   metric: (logits: Tensor) => Tensor | Promise<Tensor>,
   { x, batch }: Ended,
   scope: Scope,
@@ -77,7 +77,7 @@ async function measureFunction(
 }
 
 async function measureMetric(
-  model: HookedTransformer,
+  model: Model,
   metric: Metric,
   { x, batch }: Ended,
   scope: Scope,
@@ -134,7 +134,7 @@ function checkTaped(value: Tensor, from: Tensor, what: string): void {
 
 /** What the unembedding reads in another run, at the same places: [reads, dModel], in `scope`. */
 async function finalOf(
-  model: HookedTransformer,
+  model: Model,
   name: string,
   o: {
     tokens: readonly (readonly number[])[];

@@ -2,9 +2,9 @@
 
 import { ActivationCache } from '../cache/cache.js';
 import { type ModelInput, readInput } from '../input/input.js';
+import type { Model } from '../input/model.js';
 import type { Metric } from '../run/metric.js';
 import { run } from '../run/run.js';
-import type { HookedTransformer } from '../transformer/model.js';
 import { measure } from './measure.js';
 
 /** What `measuredRun` gives; the caller disposes of `cache`. */
@@ -21,7 +21,7 @@ export interface MeasuredRun {
  * @param sources other prompts that the metric compares with: `kl('clean')`
  */
 export async function measuredRun(
-  model: HookedTransformer,
+  model: Model,
   tokens: readonly (readonly number[])[],
   metric: Metric,
   names: readonly string[],

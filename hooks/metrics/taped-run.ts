@@ -7,12 +7,13 @@ import type { Tensor } from '../../engine/tensor/tensor.js';
 import { ActivationCache } from '../cache/cache.js';
 import { INPUT } from '../cache/run-options.js';
 import { is, type Spec } from '../input/check.js';
+import type { HookEntry } from '../input/hook.js';
 import { type InputOptions, layerRange, type ModelInput, readInput } from '../input/input.js';
+import type { Model } from '../input/model.js';
 import type { NameFilter } from '../input/names.js';
 import { hooksByName, run } from '../run/run.js';
-import { type HookEntry, HookTap } from '../run/tap.js';
+import { HookTap } from '../run/tap.js';
 import { asRows } from '../run/view.js';
-import type { HookedTransformer } from '../transformer/model.js';
 import { checkMetric, type Differentiable, measure } from './measure.js';
 
 /** What a backward pass may be asked. */
@@ -67,7 +68,7 @@ export interface TapedRun {
  * @throws when the metric cannot be differentiated, or something is wrong with names or prompts.
  */
 export async function tapedRun<T>(
-  model: HookedTransformer,
+  model: Model,
   input: ModelInput,
   metric: Differentiable,
   options: TapedRunOptions,

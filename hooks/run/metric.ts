@@ -1,7 +1,7 @@
 /** What a metric is: numbers made from logits, on the GPU. The metrics themselves are in `interp/logits/metrics.ts`. */
 
 import type { Tensor } from '../../engine/tensor/tensor.js';
-import type { HookedTransformer } from '../transformer/model.js';
+import type { Model } from '../input/model.js';
 
 /** A position whose logits a metric reads. */
 export interface Read {
@@ -12,7 +12,7 @@ export interface Read {
 
 /** What a metric may know when it gets ready. */
 export interface MetricContext {
-  readonly model: HookedTransformer;
+  readonly model: Model;
   /** The prompts' tokens. */
   readonly rows: readonly (readonly number[])[];
   /** What it will read of each run, prompt by prompt: the last position of each, or all of them. */

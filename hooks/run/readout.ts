@@ -4,7 +4,7 @@
  */
 
 import { Scope } from '../../engine/gpu/storage.js';
-import { showShape } from '../../engine/tensor/shape.js';
+import { showShape } from '../../engine/shape/shape.js';
 import { Tensor } from '../../engine/tensor/tensor.js';
 import { pickRows, unembed } from '../../engine/transformer/ops.js';
 import { topLogits } from '../../engine/transformer/score.js';
@@ -16,10 +16,10 @@ import {
   rankOf,
   targetProbabilities,
 } from '../../engine/transformer/vocabulary.js';
+import type { Runnable } from '../input/model.js';
 import { logSumExps } from '../texts/score.js';
 import { divergenceOfLogits, probabilityOfLogits, sumsOfLogits } from './logit-readout.js';
 import type { PreparedMetric, Read } from './metric.js';
-import type { Runnable } from './run.js';
 
 /** Token ids of each prompt. */
 type Lists = readonly (readonly number[])[];

@@ -1,9 +1,8 @@
 /** One run of the model: packs the rows, taps the pass, frees what nobody kept. */
 
-import type { Gpu } from '../../engine/gpu/gpu.js';
 import { Scope } from '../../engine/gpu/storage.js';
-import { axesOf, withLast } from '../../engine/tensor/axes.js';
-import { showShape } from '../../engine/tensor/shape.js';
+import { axesOf, withLast } from '../../engine/shape/axes.js';
+import { showShape } from '../../engine/shape/shape.js';
 import type { Tape } from '../../engine/tensor/tape.js';
 import type { Tensor } from '../../engine/tensor/tensor.js';
 import { type Batch, packBatch, type RowInput } from '../../engine/transformer/batch.js';
@@ -11,20 +10,14 @@ import { gpt2 } from '../../engine/transformer/gpt2.js';
 import type { KvStore } from '../../engine/transformer/kv.js';
 import { pickRows, unembed } from '../../engine/transformer/ops.js';
 import { noTap, type Tap } from '../../engine/transformer/tap.js';
-import type { WeightTensors } from '../../engine/transformer/weights.js';
 import type { Config } from '../../weights/config.js';
+import type { Hook, HookEntry } from '../input/hook.js';
 import type { LayerRange } from '../input/input.js';
+import type { Runnable } from '../input/model.js';
 import { hookNames, layerOf, matchNames, type NameFilter } from '../input/names.js';
-import { type Hook, type HookEntry, HookTap } from './tap.js';
+import { HookTap } from './tap.js';
 import { asRows } from './view.js';
 import { WatchTap } from './watch-tap.js';
-
-/** What a run needs of a model. */
-export interface Runnable {
-  readonly gpu: Gpu;
-  readonly config: Config;
-  readonly gpuWeights: WeightTensors;
-}
 
 /** What to run, from where to where, and who looks on. */
 export interface RunPlan {

@@ -1,7 +1,7 @@
 /** Stopping a long run on the way. */
 
 import type { Gpu } from '../../engine/gpu/gpu.js';
-import type { HookEntry } from './tap.js';
+import type { HookEntry } from '../input/hook.js';
 
 /**
  * Hooks that end a run within a layer once a signal is aborted, with its reason: before each block the GPU is waited for. None

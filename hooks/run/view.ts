@@ -3,7 +3,7 @@
  * length are shown as [batch, pos, ...], ragged ones as they are, and `takeRow` takes one row out of either.
  */
 
-import { type Axes, type AxisName, axesOf } from '../../engine/tensor/axes.js';
+import { type Axes, type AxisName, axesOf } from '../../engine/shape/axes.js';
 import type { Tensor } from '../../engine/tensor/tensor.js';
 import type { Row } from '../../engine/transformer/batch.js';
 import { isPattern } from '../input/names.js';

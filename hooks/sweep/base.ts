@@ -4,10 +4,10 @@ import type { TextInput } from '../../engine/tokens/text.js';
 import { shownValue } from '../../weights/checks/kinds.js';
 import { ActivationCache } from '../cache/cache.js';
 import { readInput } from '../input/input.js';
+import type { Model } from '../input/model.js';
 import type { Base, Counterfactual, Source } from '../interventions/interventions.js';
 import type { RunInfo } from '../interventions/places.js';
 import type { Read } from '../run/metric.js';
-import type { HookedTransformer } from '../transformer/model.js';
 
 type Rows = readonly (readonly number[])[];
 
@@ -29,7 +29,7 @@ const FIELDS = ['input', 'sources', 'interventions', 'prependBos'];
 const SOURCE_FIELDS = ['input', 'prependBos', 'interventions', 'counterfactuals'];
 
 /** @throws an Error that says what is wrong with the base run or which source. */
-export function readBase(model: HookedTransformer, base: Base): ReadBase {
+export function readBase(model: Model, base: Base): ReadBase {
   const given = isInput(base) ? { input: base } : base;
   if (typeof given !== 'object' || given === null || given.input === undefined)
     throw new Error(`base: text, tokens, or { ${FIELDS.join(', ')} } is needed`);
@@ -77,7 +77,7 @@ export function readsOf(rows: Rows, reads: 'last' | 'all'): Read[] {
 export const lengthsOf = (rows: Rows): number[] => rows.map((tokens) => tokens.length);
 
 /** @throws unless a cache is one of this model's, or of one just like it on the same device. */
-function checkCache(cache: ActivationCache, { config, gpu }: HookedTransformer, what: string): void {
+function checkCache(cache: ActivationCache, { config, gpu }: Model, what: string): void {
   const [name] = cache.names();
   if (name === undefined) throw new Error(`${what}: the cache holds nothing; was it disposed of?`);
   for (const size of ['nLayers', 'nHeads', 'dModel', 'dHead', 'dMlp'] as const)

@@ -1,6 +1,6 @@
 /** How much of a sweep runs at once. */
 
-import type { Runnable } from '../run/run.js';
+import type { Runnable } from '../input/model.js';
 import type { Fork } from './plan.js';
 
 /** Intermediates of a chunk may take so much memory. */

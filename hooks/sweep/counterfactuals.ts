@@ -5,13 +5,13 @@
 
 import { pickRows } from '../../engine/transformer/ops.js';
 import { ActivationCache } from '../cache/cache.js';
+import type { Model } from '../input/model.js';
 import { describeIntervention, interventionsText } from '../interventions/describe.js';
 import { checkNorms, type Edit, editsOf } from '../interventions/edits.js';
 import type { Base, Counterfactual } from '../interventions/interventions.js';
 import { type Metric, mean, type PreparedMetric, perPrompt } from '../run/metric.js';
 import { metricValues } from '../run/metric-values.js';
 import { remarksOn } from '../run/readout.js';
-import type { HookedTransformer } from '../transformer/model.js';
 import { tokensThatFit } from './budget.js';
 import { joins } from './fork-run.js';
 import { chunksInTurn, type Fork, planFork, tokensIn } from './plan.js';
@@ -87,7 +87,7 @@ export interface CellOptions extends SweepOptions {
 
 /** Yields cells as they are done, those of one chunk together; returns everything. */
 export async function* sweepCells(
-  model: HookedTransformer,
+  model: Model,
   base: Base,
   list: readonly Counterfactual[],
   metric: Metric,
@@ -260,7 +260,7 @@ function plan(runs: Runs, list: readonly Counterfactual[], reads: 'last' | 'all'
 /** What the record already has; writes its first line if it is new. @throws when it is of another sweep. */
 async function openRecord(
   record: RecordStore | undefined,
-  model: HookedTransformer,
+  model: Model,
   base: Base,
   list: readonly Counterfactual[],
   metric: Metric,

@@ -3,12 +3,12 @@
 import type { Tensor } from '../../engine/tensor/tensor.js';
 import type { Config } from '../../weights/config.js';
 import { geometryOf, halfIndex } from '../input/geometry.js';
+import type { Model } from '../input/model.js';
 import type { Located } from '../interventions/apply.js';
 import { checkNorms, type Edit, editsOf } from '../interventions/edits.js';
 import type { Counterfactual } from '../interventions/interventions.js';
 import type { Place, Setting } from '../interventions/places.js';
 import { elementOf, type Rows } from '../run/view.js';
-import type { HookedTransformer } from '../transformer/model.js';
 import { tokensThatFit } from './budget.js';
 import { chunkForks, type Fork, planFork, tokensIn } from './plan.js';
 import { type Ground, walk } from './walk.js';
@@ -108,7 +108,7 @@ export class ForkRun {
   }
 
   /** Runs, and keeps the named hook points. */
-  async run(model: HookedTransformer, names: readonly string[], signal?: AbortSignal): Promise<void> {
+  async run(model: Model, names: readonly string[], signal?: AbortSignal): Promise<void> {
     const forks = [...this.#forks.values()];
     const { config } = model;
     const until = Math.max(

@@ -7,6 +7,7 @@ import { Tensor } from '../../engine/tensor/tensor.js';
 import type { RowInput } from '../../engine/transformer/batch.js';
 import { KvStore } from '../../engine/transformer/kv.js';
 import type { ActivationCache } from '../cache/cache.js';
+import type { Model } from '../input/model.js';
 import type { Located } from '../interventions/apply.js';
 import { type Edit, editsOf } from '../interventions/edits.js';
 import type { Base } from '../interventions/interventions.js';
@@ -14,7 +15,6 @@ import { openRuns, weighsLater } from '../interventions/later-keys.js';
 import { type HostNumbers, type Place, Places, type RunInfo, type Setting } from '../interventions/places.js';
 import type { Read } from '../run/metric.js';
 import { elementOf } from '../run/view.js';
-import type { HookedTransformer } from '../transformer/model.js';
 import { lengthsOf, readBase, readsOf } from './base.js';
 import { ForkRun } from './fork-run.js';
 import { runTokens } from './token-run.js';
@@ -46,7 +46,7 @@ export class Runs implements Ground {
   readonly reads: readonly Read[];
   store!: KvStore;
   slots: readonly (readonly number[])[] = [];
-  readonly #model: HookedTransformer;
+  readonly #model: Model;
   readonly #runs = new Map<string, AnyRun>();
   readonly #kept = new Map<string, Kept>();
   /** Per run the hook points that are needed, and from which position on. */
@@ -60,7 +60,7 @@ export class Runs implements Ground {
   #sharing = true;
 
   /** Reads and checks base and sources; nothing runs yet. @throws when something is wrong with them. */
-  constructor(model: HookedTransformer, base: Base, reads: 'last' | 'all') {
+  constructor(model: Model, base: Base, reads: 'last' | 'all') {
     this.#model = model;
     const { rows, interventions, sources } = readBase(model, base);
     this.rows = rows;

@@ -5,12 +5,13 @@ import type { Batch, RowInput } from '../../engine/transformer/batch.js';
 import type { KvStore } from '../../engine/transformer/kv.js';
 import { pickRows } from '../../engine/transformer/ops.js';
 import { ActivationCache } from '../cache/cache.js';
+import type { HookEntry } from '../input/hook.js';
+import type { Runnable } from '../input/model.js';
 import { layerOf } from '../input/names.js';
 import { editHooks, type Values } from '../interventions/apply.js';
 import type { Edit } from '../interventions/edits.js';
 import type { Read } from '../run/metric.js';
-import { type Runnable, run } from '../run/run.js';
-import type { HookEntry } from '../run/tap.js';
+import { run } from '../run/run.js';
 
 /** What to run, and what to keep. */
 export interface TokenRunPlan {

@@ -19,10 +19,11 @@ import {
 import { KvStore } from '../../engine/transformer/kv.js';
 import { gatherTable, pickRows } from '../../engine/transformer/ops.js';
 import { noTap, type Tap } from '../../engine/transformer/tap.js';
+import type { Hook } from '../input/hook.js';
+import type { Runnable } from '../input/model.js';
 import { editHooks, type RowEdit, type Values } from '../interventions/apply.js';
 import type { Edit } from '../interventions/edits.js';
-import type { Runnable } from '../run/run.js';
-import { type Hook, HookTap } from '../run/tap.js';
+import { HookTap } from '../run/tap.js';
 import type { Rows } from '../run/view.js';
 import { type Fork, halfOf } from './plan.js';
 

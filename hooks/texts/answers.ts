@@ -5,7 +5,8 @@ import { pickRows } from '../../engine/transformer/ops.js';
 import { pairLogits, topLogits } from '../../engine/transformer/score.js';
 import { rankOf } from '../../engine/transformer/vocabulary.js';
 import { finite } from '../../weights/checks/finite.js';
-import { type Runnable, run } from '../run/run.js';
+import type { Runnable } from '../input/model.js';
+import { run } from '../run/run.js';
 import { stopping } from '../run/stopping.js';
 import { logSumExps } from './score.js';
 

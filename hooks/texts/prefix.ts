@@ -3,8 +3,9 @@
 import type { Tokenizer } from '../../engine/tokens/tokenizer.js';
 import { extendPrefix, KvStore, type Prefix } from '../../engine/transformer/kv.js';
 import { type InputOptions, needLanguageModel, readInput } from '../input/input.js';
+import type { Runnable } from '../input/model.js';
 import { type Holder, owning } from '../input/owning.js';
-import { type Runnable, run } from '../run/run.js';
+import { run } from '../run/run.js';
 
 /** Options of `model.prefix`. */
 export interface PrefixOptions extends InputOptions {

@@ -5,9 +5,10 @@ import type { Tensor } from '../../engine/tensor/tensor.js';
 import { KvStore } from '../../engine/transformer/kv.js';
 import { pickRows } from '../../engine/transformer/ops.js';
 import { is, type Spec } from '../input/check.js';
+import type { HookEntry } from '../input/hook.js';
 import { needLanguageModel } from '../input/input.js';
-import { type Runnable, run } from '../run/run.js';
-import type { HookEntry } from '../run/tap.js';
+import type { Runnable } from '../input/model.js';
+import { run } from '../run/run.js';
 import { batchesOf, capacityOf, type Reads, rowInputs, type Trie } from './trie.js';
 
 /** Tokens that one run takes, and bytes of keys and values that it keeps: bound the memory of running many texts. */

@@ -7,7 +7,7 @@ import { pairLogits, topLogits } from '../../engine/transformer/score.js';
 import { finite, notFinite } from '../../weights/checks/finite.js';
 import { is, options, signatures } from '../input/check.js';
 import { type InputOptions, needLanguageModel, readInput } from '../input/input.js';
-import type { Runnable } from '../run/run.js';
+import type { Model, Runnable } from '../input/model.js';
 import { MANY_TEXTS, type ManyTextsOptions, runTrie } from './run-trie.js';
 import { readsOf, runApart, shareBeginnings } from './trie.js';
 
@@ -62,6 +62,16 @@ export async function logProbs(
     for (let p = 0; p < known(row); p++) value[start[row] + p] = value[before + p];
   });
   return rows.map((row, i) => value.slice(start[i], start[i] + row.length - 1));
+}
+
+/** See `HookedTransformer.logProbs`. */
+export async function logProbsOf(
+  model: Model,
+  input: TextInput,
+  options: InputOptions & ScoreOptions = {},
+): Promise<Float32Array[]> {
+  if (options.prefix) throw new Error('logProbs takes whole texts: put the prefix in front of each');
+  return logProbs(model, readInput(model, input, options).tokens, options);
 }
 
 /** A token that may come next. */

@@ -7,8 +7,9 @@ import { pickRows } from '../../engine/transformer/ops.js';
 import { targetProbabilities } from '../../engine/transformer/vocabulary.js';
 import { is, options, signatures } from '../input/check.js';
 import { checkTokens, needLanguageModel } from '../input/input.js';
+import type { Runnable } from '../input/model.js';
 import { type Holder, owning } from '../input/owning.js';
-import { type Runnable, run } from '../run/run.js';
+import { run } from '../run/run.js';
 
 /** Options of `lossGradients`. */
 export interface LossOptions {

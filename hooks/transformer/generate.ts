@@ -8,11 +8,11 @@ import { checkSampling, type SamplingOptions, sample } from '../../engine/tokens
 import { extendPrefix, KvStore, type Prefix } from '../../engine/transformer/kv.js';
 import { finite } from '../../weights/checks/finite.js';
 import { is, type Spec } from '../input/check.js';
+import type { HookEntry } from '../input/hook.js';
 import { needLanguageModel, readInput } from '../input/input.js';
+import type { Model } from '../input/model.js';
 import { runToLastLogits } from '../run/run.js';
-import type { HookEntry } from '../run/tap.js';
 import { GrowingText } from '../texts/growing-text.js';
-import type { HookedTransformer } from './model.js';
 import { type Steering, type SteerOptions, steer } from './steer.js';
 
 /** Options of `generate` and `stream`. */
@@ -68,7 +68,7 @@ export interface GenerateStep {
 
 /** Yields token after token. @throws when the prompt and the new tokens do not fit the context, or interventions the model. */
 export async function* generateSteps(
-  model: HookedTransformer,
+  model: Model,
   given: string | readonly number[],
   options: GenerateOptions = {},
 ): AsyncGenerator<GenerateStep> {
@@ -138,7 +138,7 @@ const prepended = (given: string | readonly number[], { prependBos = true }: Gen
  * @returns all token ids, and those of the prompt as it was typed with the rest, without the token that ended it
  */
 export async function generateAll(
-  model: HookedTransformer,
+  model: Model,
   prompt: string | readonly number[],
   options: GenerateOptions,
 ): Promise<{ tokens: readonly number[]; continued: readonly number[] }> {

@@ -6,11 +6,11 @@
 
 import type { ActivationCache } from '../cache/cache.js';
 import type { ModelInput } from '../input/input.js';
+import type { Model } from '../input/model.js';
 import { type Holder, owning } from '../input/owning.js';
 import type { Differentiable } from '../metrics/measure.js';
 import { type BackwardPassOptions, type TapedRunOptions, tapedRun } from '../metrics/taped-run.js';
 import { hooksByName } from '../run/run.js';
-import type { HookedTransformer } from './model.js';
 
 /** Options of `runWithGrads`. */
 export type GradientOptions = Omit<TapedRunOptions, 'watch'> & BackwardPassOptions;
@@ -33,7 +33,7 @@ export interface GradientRun extends Holder {
 
 /** See `HookedTransformer.runWithGrads`. */
 export async function runWithGrads(
-  model: HookedTransformer,
+  model: Model,
   input: ModelInput,
   metric: Differentiable,
   { constant, gradHooks = [], ...options }: GradientOptions = {},

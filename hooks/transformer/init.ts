@@ -1,8 +1,9 @@
 /** Models with random weights, to be trained. */
 
 import { RandomState } from '../../engine/random/numpy-random.js';
-import { type Config, parseConfig } from '../../weights/config.js';
+import type { Config } from '../../weights/config.js';
 import type { HostTensor } from '../../weights/formats/types.js';
+import { parseConfig } from '../../weights/load/config.js';
 import { type NormPlace, normWeightsAt } from '../../weights/norm.js';
 import { noProcessing } from '../../weights/processing/processing.js';
 import { is, options, type Spec, signatures } from '../input/check.js';

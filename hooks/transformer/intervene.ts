@@ -2,7 +2,9 @@
 
 import type { TextInput } from '../../engine/tokens/text.js';
 import type { ActivationCache } from '../cache/cache.js';
+import { forward, runWithCache } from '../cache/cached-run.js';
 import { is, options, signatures } from '../input/check.js';
+import type { Model } from '../input/model.js';
 import { type Holder, owning } from '../input/owning.js';
 import { editHooks } from '../interventions/apply.js';
 import { describeIntervention } from '../interventions/describe.js';
@@ -10,7 +12,7 @@ import { type Edit, editsOf } from '../interventions/edits.js';
 import type { Counterfactual, Source } from '../interventions/interventions.js';
 import { weighsLater } from '../interventions/later-keys.js';
 import { Runs } from '../sweep/runs.js';
-import type { CachedRun, CacheOptions, HookedTransformer } from './model.js';
+import type { CachedRun, CacheOptions } from './model.js';
 
 /** Options of `runWithInterventions`: those of `runWithCache`, and where values come from. */
 export interface InterventionOptions extends Omit<CacheOptions, 'startAtLayer' | 'stopAtLayer' | 'prefix'> {
@@ -48,7 +50,7 @@ const takes = signatures({
  * @throws before anything runs, when an intervention or a source does not fit.
  */
 export const runWithInterventions = takes.runWithInterventions(async function runWithInterventions(
-  model: HookedTransformer,
+  model: Model,
   input: TextInput,
   interventions: Counterfactual,
   { sources, hooks = [], ...options }: InterventionOptions = {},
@@ -69,10 +71,10 @@ export const runWithInterventions = takes.runWithInterventions(async function ru
     ];
     const run = { ...options, hooks: all };
     if (options.names !== undefined) {
-      const { logits, cache, tokens } = await model.runWithCache(input, run);
+      const { logits, cache, tokens } = await runWithCache(model, input, run);
       return owning({ logits, cache, tokens, unchanged }, logits, cache);
     }
-    const logits = await model.forward(input, run);
+    const logits = await forward(model, input, run);
     return owning({ logits, cache: null, tokens: runs.rows, unchanged }, logits);
   } finally {
     runs.dispose();

@@ -3,10 +3,10 @@
 import type { AdapterChoice } from '../../engine/gpu/adapter.js';
 import { Gpu } from '../../engine/gpu/gpu.js';
 import type { Tokenizer } from '../../engine/tokens/tokenizer.js';
+import { unsupported } from '../../engine/transformer/supported.js';
 import { GpuWeights } from '../../engine/transformer/weights.js';
-import { fileError } from '../../weights/checks/messages.js';
-import { type Config, parseConfig } from '../../weights/config.js';
-import { inferConfig, readModel } from '../../weights/families/checkpoint.js';
+import { fileError, shownJson } from '../../weights/checks/messages.js';
+import type { Config } from '../../weights/config.js';
 import { modelFolder } from '../../weights/files/candidates.js';
 import { readJson } from '../../weights/files/files.js';
 import { folderName } from '../../weights/files/files-blob.js';
@@ -14,11 +14,14 @@ import { FILE_OPTIONS, type LoadOptions as FileOptions } from '../../weights/fil
 import { openCheckpoint } from '../../weights/formats/open.js';
 import { memoryTensors, type TensorSource } from '../../weights/formats/tensors.js';
 import type { BlockWeights, EmbedWeights, FinalWeights } from '../../weights/formats/types.js';
+import { inferConfig, readModel } from '../../weights/load/checkpoint.js';
+import { parseConfig } from '../../weights/load/config.js';
 import { isUrl, resolveModel } from '../../weights/load/resolve.js';
 import { Fingerprint } from '../../weights/processing/fingerprint.js';
 import {
   defaultProcessing,
   PROCESSING,
+  type Processed,
   type Processing,
   possibleSteps,
   processedConfig,
@@ -74,7 +77,7 @@ export interface Loaded {
   readonly tokenizer: Tokenizer | null;
   /** The tokenizer's files as they were read, for saving. */
   readonly tokenizerFiles: Readonly<Record<string, object>>;
-  readonly processing: Processing;
+  readonly processing: Processed;
   /** Of the weights as they run. */
   readonly hash: string;
   readonly views: WeightViews | null;
@@ -162,6 +165,11 @@ async function load(
       options[flag as keyof Processing] ?? value,
     ]),
   ) as unknown as Processing;
+  const [missing] = unsupported(config);
+  if (missing !== undefined)
+    throw new Error(
+      `${config.name}: ${missing} is ${shownJson(config[missing as keyof Config])}, and the engine does not have that part`,
+    );
   const processing = possibleSteps(config, wanted);
   const gpu = await Gpu.open(adapter);
   const final = processedConfig(config, processing);

@@ -9,9 +9,9 @@ import {
   type RunOptions,
 } from '../cache/run-options.js';
 import { is, type Methods, needed, optional, options } from '../input/check.js';
+import type { HookEntry } from '../input/hook.js';
 import type { InputOptions } from '../input/input.js';
 import { TAPED_RUN } from '../metrics/taped-run.js';
-import type { HookEntry } from '../run/tap.js';
 import type { PrefixOptions } from '../texts/prefix.js';
 import { MANY_TEXTS } from '../texts/run-trie.js';
 import type { ScoreOptions } from '../texts/score.js';

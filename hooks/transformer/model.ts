@@ -2,7 +2,7 @@
 
 import type { Gpu } from '../../engine/gpu/gpu.js';
 import { type NestedNumbers, numbersOf } from '../../engine/numbers.js';
-import { sizeOf } from '../../engine/tensor/shape.js';
+import { sizeOf } from '../../engine/shape/shape.js';
 import { Tensor } from '../../engine/tensor/tensor.js';
 import {
   findTokenRange,
@@ -16,25 +16,23 @@ import {
   toTokens,
 } from '../../engine/tokens/text.js';
 import type { Tokenizer } from '../../engine/tokens/tokenizer.js';
-import type { Batch } from '../../engine/transformer/batch.js';
 import type { GpuWeights } from '../../engine/transformer/weights.js';
 import type { Config } from '../../weights/config.js';
-import { type Saveable, saveable } from '../../weights/families/save.js';
-import { noProcessing, type Processing } from '../../weights/processing/processing.js';
+import { type Saveable, saveable } from '../../weights/load/save.js';
+import { noProcessing, type Processed } from '../../weights/processing/processing.js';
 import type { WeightViews } from '../../weights/processing/views.js';
-import { ActivationCache } from '../cache/cache.js';
+import { forward, runWithCache, runWithResidual } from '../cache/cached-run.js';
 import { type NestedTokens, residualDirections } from '../cache/residual-directions.js';
 import type { CachedRun, CacheOptions, RunOptions } from '../cache/run-options.js';
 import { checkedMethods, is, signature } from '../input/check.js';
-import { type InputOptions, layerRange, type ModelInput, readInput } from '../input/input.js';
-import { owning } from '../input/owning.js';
+import type { HookEntry } from '../input/hook.js';
+import type { InputOptions, ModelInput } from '../input/input.js';
+import type { Model } from '../input/model.js';
 import type { Counterfactual } from '../interventions/interventions.js';
 import type { Differentiable } from '../metrics/measure.js';
-import { keepPositions } from '../run/positions.js';
-import { logitsOfResidual, type RunPlan, runToLogits } from '../run/run.js';
-import type { HookEntry } from '../run/tap.js';
+import { logitsOfResidual } from '../run/run.js';
 import { type PrefixOptions, type StoredPrefix, storePrefix } from '../texts/prefix.js';
-import { logProbs, type ScoreOptions } from '../texts/score.js';
+import { logProbsOf, type ScoreOptions } from '../texts/score.js';
 import { type GenerateOptions, type GenerateStep, generateAll, generateSteps } from './generate.js';
 import { type GradientOptions, type GradientRun, runWithGrads } from './gradients.js';
 import { type IntervenedRun, type InterventionOptions, runWithInterventions } from './intervene.js';
@@ -53,18 +51,19 @@ export type { CachedRun, CacheOptions, RunOptions } from '../cache/run-options.j
 const made = signature('HookedTransformer', { loaded: is.model });
 
 /** A GPT-2 on the GPU whose every activation is a hook point. */
-export class HookedTransformer {
+export class HookedTransformer implements Model {
   readonly config: Config;
   readonly gpu: Gpu;
   readonly tokenizer: Tokenizer | null;
   /** How the weights were processed when they were loaded. */
-  readonly processing: Processing;
+  readonly processing: Processed;
   /** Tells models apart: a hash of the weights as they run, 16 hexadecimal digits. Training changes it. */
   hash: string;
   /** Internal: the tokenizer's files, for saving, the weights on the GPU, and their copy on the host (see `Trainer`). */
   readonly tokenizerFiles: Readonly<Record<string, object>>;
   readonly gpuWeights: GpuWeights;
   views: WeightViews | null;
+  readonly edits = null;
 
   /** Use `fromPretrained` or `fromWeights`. */
   constructor(loaded: Loaded, ...more: []) {
@@ -187,7 +186,7 @@ export class HookedTransformer {
    * With `stopAtLayer`, the residual stream [batch, pos, dModel] instead.
    */
   async forward(input: ModelInput, options: RunOptions = {}): Promise<Tensor> {
-    return this.#run(input, options);
+    return forward(this, input, options);
   }
 
   /** `forward` with hooks: `[[points, (activation, hook) => replacement or nothing], ...]`, called in order. */
@@ -195,26 +194,12 @@ export class HookedTransformer {
     input: ModelInput,
     options: RunOptions & { hooks: readonly HookEntry[] },
   ): Promise<Tensor> {
-    return this.#run(input, options);
+    return forward(this, input, options);
   }
 
   /** Logits and activations, as they are after all hooks. */
-  async runWithCache(input: ModelInput, { names, pos, ...options }: CacheOptions = {}): Promise<CachedRun> {
-    let cache: ActivationCache | null = null;
-    const rows = readInput(this, input, options);
-    const put = (name: string, t: Tensor, batch: Batch) => {
-      const seen = { rows: batch.rows, equal: batch.equal, nHeads: this.config.nHeads };
-      const kept = pos === undefined ? { t, seen } : keepPositions(name, t, seen, pos);
-      cache ??= new ActivationCache(this, kept.seen);
-      cache.put(name, kept.t);
-    };
-    try {
-      const logits = await runToLogits(this, { ...this.#plan(rows, options), capture: { names, put } });
-      return owning({ logits, cache: cache!, tokens: rows.tokens }, logits, cache);
-    } catch (e) {
-      (cache as ActivationCache | null)?.dispose();
-      throw e;
-    }
+  async runWithCache(input: ModelInput, options: CacheOptions = {}): Promise<CachedRun> {
+    return runWithCache(this, input, options);
   }
 
   /**
@@ -234,12 +219,7 @@ export class HookedTransformer {
     input: ModelInput,
     options: Omit<CacheOptions, 'stopAtLayer'> = {},
   ): Promise<Omit<CachedRun, 'logits'>> {
-    const { logits, cache, tokens } = await this.runWithCache(input, {
-      ...options,
-      stopAtLayer: this.config.nLayers,
-    });
-    logits.dispose();
-    return owning({ cache, tokens }, cache);
+    return runWithResidual(this, input, options);
   }
 
   /**
@@ -257,8 +237,7 @@ export class HookedTransformer {
 
   /** Per row, the log-probability of each token given those before it: one number less than the row has tokens. */
   async logProbs(input: TextInput, options: InputOptions & ScoreOptions = {}): Promise<Float32Array[]> {
-    if (options.prefix) throw new Error('logProbs takes whole texts: put the prefix in front of each');
-    return logProbs(this, readInput(this, input, options).tokens, options);
+    return logProbsOf(this, input, options);
   }
 
   /** Mean of −log p(next token) over all predictions of all rows. */
@@ -329,17 +308,6 @@ export class HookedTransformer {
   /** Columns of W_U, [1, dModel] of one token, as text or id; of nested lists [..., dModel], of pairs of answers [prompts, 2, dModel]. */
   tokensToResidualDirections(tokens: NestedTokens): Tensor {
     return residualDirections(this, typeof tokens === 'object' ? tokens : [tokens]);
-  }
-
-  // ---- inside ------------------------------------------------------------------------------------------------
-
-  async #run(input: ModelInput, options: RunOptions): Promise<Tensor> {
-    return runToLogits(this, this.#plan(readInput(this, input, options), options));
-  }
-
-  #plan(rows: ReturnType<typeof readInput>, { startAtLayer, stopAtLayer, hooks }: RunOptions): RunPlan {
-    const layers = layerRange(this.config, startAtLayer, stopAtLayer, rows.residual !== null);
-    return { inputs: rows.inputs, residual: rows.residual, layers, hooks };
   }
 }
 

@@ -3,6 +3,8 @@
  * values or the whole text again.
  */
 
+import type { HookEntry } from '../input/hook.js';
+import type { Model } from '../input/model.js';
 import { editHooks } from '../interventions/apply.js';
 import { type Edit, editsOf } from '../interventions/edits.js';
 import type {
@@ -13,9 +15,7 @@ import type {
   Value,
 } from '../interventions/interventions.js';
 import type { RunInfo, Setting } from '../interventions/places.js';
-import type { HookEntry } from '../run/tap.js';
 import { Runs } from '../sweep/runs.js';
-import type { HookedTransformer } from './model.js';
 
 /** What happens while a text grows. */
 export interface SteerOptions {
@@ -43,7 +43,7 @@ export interface Steering {
  * @throws before anything runs, when an intervention or a source does not fit the model or the prompt.
  */
 export async function steer(
-  model: HookedTransformer,
+  model: Model,
   prompt: readonly number[],
   total: number,
   options: SteerOptions & { readonly prependBos?: boolean; readonly signal?: AbortSignal },

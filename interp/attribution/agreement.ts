@@ -5,8 +5,8 @@
  */
 
 import { is, options, signatures } from '../../hooks/input/check.js';
+import type { Model } from '../../hooks/input/model.js';
 import type { SweepOptions } from '../../hooks/sweep/counterfactuals.js';
-import type { HookedTransformer } from '../../hooks/transformer/model.js';
 import { cellsOf, usualAxes } from '../patching/cells.js';
 import { patch, patchCells } from '../patching/patching.js';
 import { pearson, spearman } from '../results/correlation.js';
@@ -129,7 +129,7 @@ export interface PatchingComparison {
 
 /** Attribution patching, and the patches themselves. `onProgress`, `record` … are those of the sweep. */
 export const compareWithPatching = takes.compareWithPatching(async function compareWithPatching(
-  model: HookedTransformer,
+  model: Model,
   options: ComparePatchingOptions,
 ): Promise<PatchingComparison> {
   const { verify, worst, onProgress, record, maxTokens, signal, ...o } = options;

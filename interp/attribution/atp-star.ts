@@ -15,10 +15,10 @@
 import type { Tensor } from '../../engine/tensor/tensor.js';
 import type { ActivationCache } from '../../hooks/cache/cache.js';
 import { is, needed, options, signatures } from '../../hooks/input/check.js';
+import type { HookEntry } from '../../hooks/input/hook.js';
+import type { Model } from '../../hooks/input/model.js';
 import { measuredRun } from '../../hooks/metrics/measured-run.js';
 import { tapedRun } from '../../hooks/metrics/taped-run.js';
-import type { HookEntry } from '../../hooks/run/tap.js';
-import type { HookedTransformer } from '../../hooks/transformer/model.js';
 import { positionLabels, provenance } from '../results/provenance.js';
 import { type Axis, type Labelled, labelled } from '../results/result.js';
 import { type AttributionPair, attributionPair } from './attribution-runs.js';
@@ -77,7 +77,7 @@ const takes = signatures({
  * @throws when prompts differ in length, the metric has no gradient or is the same for both, or GradDrop has one layer only.
  */
 export const atpStar = takes.atpStar(async function atpStar(
-  model: HookedTransformer,
+  model: Model,
   options: AtpStarOptions,
 ): Promise<AtpStar> {
   const { qkFix = true, gradDrop = true, byPos = false, neurons = false, onProgress, signal } = options;

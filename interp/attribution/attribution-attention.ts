@@ -6,9 +6,10 @@
 
 import { is, needed, options, signatures } from '../../hooks/input/check.js';
 import { readInput } from '../../hooks/input/input.js';
+import type { Model } from '../../hooks/input/model.js';
 import { measuredRun } from '../../hooks/metrics/measured-run.js';
 import { mean } from '../../hooks/run/metric.js';
-import type { HookedTransformer } from '../../hooks/transformer/model.js';
+import { runWithGrads } from '../../hooks/transformer/gradients.js';
 import { positionLabels, provenance } from '../results/provenance.js';
 import { type Labelled, labelled } from '../results/result.js';
 import { headNames } from './attribution-maps.js';
@@ -45,7 +46,7 @@ const takes = signatures({
  * @throws when the prompts differ in length among themselves, or the metric has no gradient.
  */
 export const attentionAttribution = takes.attentionAttribution(async function attentionAttribution(
-  model: HookedTransformer,
+  model: Model,
   options: AttentionAttributionOptions,
 ): Promise<Labelled> {
   const { clean, corrupted, metric, prependBos, constant, signal } = options;
@@ -61,7 +62,7 @@ export const attentionAttribution = takes.attentionAttribution(async function at
   signal?.throwIfAborted();
   const { nLayers, nHeads } = model.config;
   const names = Array.from({ length: nLayers }, (_, l) => `blocks.${l}.attn.hook_pattern`);
-  const { cache, grads, prompts } = await model.runWithGrads(tokens as number[][], metric, {
+  const { cache, grads, prompts } = await runWithGrads(model, tokens as number[][], metric, {
     names,
     constant,
   });

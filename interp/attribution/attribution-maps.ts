@@ -15,7 +15,7 @@
  */
 
 import { is, signatures } from '../../hooks/input/check.js';
-import type { HookedTransformer } from '../../hooks/transformer/model.js';
+import type { Model } from '../../hooks/input/model.js';
 import { positionLabels } from '../results/provenance.js';
 import { type Axis, type Labelled, labelled } from '../results/result.js';
 import { about, blocksOf, headsByPosOf, headsOf, using } from './attribution-patching.js';
@@ -34,31 +34,31 @@ const takes = signatures({
 
 /** States of the residual stream by position: TransformerLens' accumulated_resid(-1, incl_mid=True), attributed. */
 export const attributeResidual = takes.attributeResidual(
-  async (model: HookedTransformer, options: AttributionPair): Promise<Labelled> =>
+  async (model: Model, options: AttributionPair): Promise<Labelled> =>
     using(model, options, hooksIn(streams(model)), residualOf),
 );
 
 /** Embeddings, and what attention layers and MLPs write, by position: decompose_resid(-1), attributed. */
 export const attributeLayerOutputs = takes.attributeLayerOutputs(
-  async (model: HookedTransformer, options: AttributionPair): Promise<Labelled> =>
+  async (model: Model, options: AttributionPair): Promise<Labelled> =>
     using(model, options, hooksIn(outputs(model)), layerOutputsOf),
 );
 
 /** What heads write, by position: stack_head_results(-1), attributed. It is read off z, of which it is a linear map. */
 export const attributeHeadOutputs = takes.attributeHeadOutputs(
-  async (model: HookedTransformer, options: AttributionPair): Promise<Labelled> =>
+  async (model: Model, options: AttributionPair): Promise<Labelled> =>
     using(model, options, vectorNames(model, ['z']), headOutputsOf),
 );
 
 /** Keys, queries, values and z of each head, by position. */
 export const attributeHeadVectors = takes.attributeHeadVectors(
-  async (model: HookedTransformer, options: AttributionPair): Promise<Labelled> =>
+  async (model: Model, options: AttributionPair): Promise<Labelled> =>
     using(model, options, vectorNames(model, VECTORS), headVectorsOf),
 );
 
 /** Each number of each head's pattern. */
 export const attributeHeadPatterns = takes.attributeHeadPatterns(
-  async (model: HookedTransformer, options: AttributionPair): Promise<Labelled> =>
+  async (model: Model, options: AttributionPair): Promise<Labelled> =>
     using(model, options, vectorNames(model, ['pattern']), headPatternsOf),
 );
 
@@ -76,12 +76,12 @@ export interface AttributionMaps {
 
 /** All maps of the demo that compare two prompts, from two forward passes and one backward pass. */
 export const attributionMaps = takes.attributionMaps(
-  async (model: HookedTransformer, options: AttributionPair): Promise<AttributionMaps> =>
+  async (model: Model, options: AttributionPair): Promise<AttributionMaps> =>
     using(model, options, mapNames(model), mapsOf),
 );
 
 /** The hook points that `mapsOf` needs. */
-export const mapNames = (model: HookedTransformer): string[] => [
+export const mapNames = (model: Model): string[] => [
   ...hooksIn(streams(model)),
   ...hooksIn(outputs(model)),
   ...vectorNames(model, [...VECTORS, 'pattern']),
@@ -132,9 +132,9 @@ const VECTORS = ['k', 'q', 'v', 'z'] as const;
 /** A row of a map: what it is called, and its hook point. */
 type Component = readonly [label: string, name: string];
 
-const layersOf = ({ config }: HookedTransformer) => Array.from({ length: config.nLayers }, (_, l) => l);
+const layersOf = ({ config }: Model) => Array.from({ length: config.nLayers }, (_, l) => l);
 
-function streams(model: HookedTransformer): Component[] {
+function streams(model: Model): Component[] {
   const { attnOnly, nLayers } = model.config;
   const blocks = layersOf(model).flatMap((l): Component[] => [
     [`${l}_pre`, `blocks.${l}.hook_resid_pre`],
@@ -143,7 +143,7 @@ function streams(model: HookedTransformer): Component[] {
   return [...blocks, ['final_post', `blocks.${nLayers - 1}.hook_resid_post`]];
 }
 
-function outputs(model: HookedTransformer): Component[] {
+function outputs(model: Model): Component[] {
   const blocks = layersOf(model).flatMap((l): Component[] => [
     [`${l}_attn_out`, `blocks.${l}.hook_attn_out`],
     ...(model.config.attnOnly ? [] : ([[`${l}_mlp_out`, `blocks.${l}.hook_mlp_out`]] as const)),
@@ -154,7 +154,7 @@ function outputs(model: HookedTransformer): Component[] {
 const hooksIn = (rows: readonly Component[]): string[] => rows.map(([, name]) => name);
 
 /** Hook points of heads, all layers of the first, then all of the second … */
-const vectorNames = (model: HookedTransformer, vectors: readonly string[]): string[] =>
+const vectorNames = (model: Model, vectors: readonly string[]): string[] =>
   vectors.flatMap((x) => layersOf(model).map((l) => `blocks.${l}.attn.hook_${x}`));
 
 async function components(runs: AttributionRuns, rows: readonly Component[], at: string): Promise<Labelled> {
@@ -166,7 +166,7 @@ const map = (runs: AttributionRuns, values: Float32Array, axes: readonly Axis[],
   labelled(values, withPrompts(runs, axes), about(runs, { at }, values.length));
 
 /** Heads of all layers in one axis. */
-const heads = (model: HookedTransformer): Axis => ({ name: 'head', labels: headNames(model.config) });
+const heads = (model: Model): Axis => ({ name: 'head', labels: headNames(model.config) });
 
 /** `L0H0`, `L0H1`, … */
 export const headNames = takes.headNames(

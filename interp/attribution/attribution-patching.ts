@@ -16,7 +16,7 @@
  */
 
 import { is, options, signatures } from '../../hooks/input/check.js';
-import type { HookedTransformer } from '../../hooks/transformer/model.js';
+import type { Model } from '../../hooks/input/model.js';
 import { cellsOf, type PartOf, type PatchAxis, usualAxes } from '../patching/cells.js';
 import { BLOCK_SITES, HEAD_SITES, type PatchSite } from '../patching/patching.js';
 import { type Labelled, labelled } from '../results/result.js';
@@ -70,7 +70,7 @@ const takes = signatures({
  * @throws as `patch` does, and when the metric has no gradient.
  */
 export const attributionPatch = takes.attributionPatch(async function attributionPatch(
-  model: HookedTransformer,
+  model: Model,
   options: AttributionPatchOptions,
 ): Promise<Labelled> {
   const { at = 'resid_pre', only = {} } = options;
@@ -84,19 +84,19 @@ export const attributionPatch = takes.attributionPatch(async function attributio
 
 /** `patchBlocks`, to first order: resid_pre, attn_out and mlp_out, [site, layer, pos]. */
 export const attributeBlocks = takes.attributeBlocks(
-  async (model: HookedTransformer, options: AttributionPair): Promise<Labelled> =>
+  async (model: Model, options: AttributionPair): Promise<Labelled> =>
     alone(model, options, blockSites(model), blocksOf),
 );
 
 /** `patchHeads`, to first order: z, q, k, v and pattern at all positions, [site, layer, head]. */
 export const attributeHeads = takes.attributeHeads(
-  async (model: HookedTransformer, options: AttributionPair): Promise<Labelled> =>
+  async (model: Model, options: AttributionPair): Promise<Labelled> =>
     alone(model, options, HEAD_SITES, headsOf),
 );
 
 /** `patchHeadsByPos`, to first order: z, q, k, v and pattern (by query), [site, layer, pos, head]. */
 export const attributeHeadsByPos = takes.attributeHeadsByPos(
-  async (model: HookedTransformer, options: AttributionPair): Promise<Labelled> =>
+  async (model: Model, options: AttributionPair): Promise<Labelled> =>
     alone(model, options, HEAD_SITES, headsByPosOf),
 );
 
@@ -118,7 +118,7 @@ const METHOD = 'attributionPatch';
 
 /** Runs, uses and frees. */
 export async function using<T>(
-  model: HookedTransformer,
+  model: Model,
   options: AttributionPair,
   names: readonly string[],
   use: (runs: AttributionRuns) => Promise<T>,
@@ -142,11 +142,11 @@ export function about(
   return runs.meta('attribution patching', { ...more, passes });
 }
 
-const blockSites = ({ config }: HookedTransformer): readonly string[] =>
+const blockSites = ({ config }: Model): readonly string[] =>
   BLOCK_SITES.filter((at) => !config.attnOnly || at !== 'mlp_out');
 
 const alone = (
-  model: HookedTransformer,
+  model: Model,
   options: AttributionPair,
   sites: readonly string[],
   make: (runs: AttributionRuns) => Promise<Labelled>,

@@ -8,9 +8,10 @@ import type { Tensor } from '../../engine/tensor/tensor.js';
 import type { TextInput } from '../../engine/tokens/text.js';
 import type { ActivationCache } from '../../hooks/cache/cache.js';
 import { is, needed, options, type Spec } from '../../hooks/input/check.js';
+import type { Model } from '../../hooks/input/model.js';
 import { measuredRun } from '../../hooks/metrics/measured-run.js';
 import { type Metric, mean } from '../../hooks/run/metric.js';
-import type { HookedTransformer } from '../../hooks/transformer/model.js';
+import { runWithGrads } from '../../hooks/transformer/gradients.js';
 import { type Pair, readPair } from '../patching/pair.js';
 import { endsProblem, warningsIn } from '../results/ends.js';
 import { provenance } from '../results/provenance.js';
@@ -54,7 +55,7 @@ export const ATTRIBUTION = options<AttributionPair>(ATTRIBUTION_PAIR);
 
 /** Both runs and the gradients of one. Dispose of them. */
 export class AttributionRuns {
-  readonly model: HookedTransformer;
+  readonly model: Model;
   readonly pair: Pair;
   readonly metric: Metric;
   /** Activations of both runs. */
@@ -160,7 +161,7 @@ export class AttributionRuns {
  * @throws when the prompts do not go together, the metric has no gradient, or is the same for both.
  */
 export async function attributionRuns(
-  model: HookedTransformer,
+  model: Model,
   options: AttributionPair,
   names: readonly string[],
 ): Promise<AttributionRuns> {
@@ -176,7 +177,7 @@ export async function attributionRuns(
   try {
     onProgress?.(1, 2);
     signal?.throwIfAborted();
-    const first = await model.runWithGrads(sources[gradientsOf], comparing(metric, gradientsOf), {
+    const first = await runWithGrads(model, sources[gradientsOf], comparing(metric, gradientsOf), {
       names,
       constant,
       sources,
@@ -203,7 +204,7 @@ export async function attributionRuns(
 
 /** The tokens of both prompts. @throws when they do not go together. */
 export const attributionPair = (
-  model: HookedTransformer,
+  model: Model,
   { clean, corrupted, prependBos }: Pick<AttributionPair, 'clean' | 'corrupted' | 'prependBos'>,
 ): Pair =>
   readPair(model, {

@@ -2,7 +2,7 @@
 
 import { Scope } from '../../engine/gpu/storage.js';
 import type { Tensor } from '../../engine/tensor/tensor.js';
-import type { Runnable } from '../../hooks/run/run.js';
+import type { Runnable } from '../../hooks/input/model.js';
 
 /** Mean over the rows of W_E: [dModel]; the caller owns it. */
 export function embeddingMean({ gpuWeights: { W_E } }: Runnable): Tensor {

@@ -12,7 +12,7 @@
 
 import type { Tensor } from '../../engine/tensor/tensor.js';
 import { is, options, signatures } from '../../hooks/input/check.js';
-import type { HookedTransformer } from '../../hooks/transformer/model.js';
+import type { Model } from '../../hooks/input/model.js';
 import { hasNorms } from '../../weights/norm.js';
 import {
   nodeOf,
@@ -67,7 +67,7 @@ const takes = signatures({
  * @throws when the prompts differ in length among themselves, or a head is not in the model.
  */
 export const headPathAttribution = takes.headPathAttribution(async function headPathAttribution(
-  model: HookedTransformer,
+  model: Model,
   options: HeadPathOptions,
 ): Promise<Labelled> {
   const { layerNorm = 'frozen' } = options;
@@ -85,10 +85,7 @@ export const headPathAttribution = takes.headPathAttribution(async function head
 });
 
 /** The hook points that the paths need. */
-export function headPathNames(
-  { config }: HookedTransformer,
-  layerNorm: 'frozen' | 'computed' = 'frozen',
-): string[] {
+export function headPathNames({ config }: Model, layerNorm: 'frozen' | 'computed' = 'frozen'): string[] {
   const normed = hasNorms(config);
   return Array.from({ length: config.nLayers }, (_, l) => [
     ...['q', 'k', 'v', 'z'].map((x) => `blocks.${l}.attn.hook_${x}`),
@@ -223,7 +220,7 @@ const everyHead = (layers: number, heads: number) =>
 const everyInput = (layers: number, heads: number): Input[] =>
   everyHead(layers, heads).flatMap((h) => INPUTS.map((input) => ({ ...h, input })));
 
-function receiversIn(model: HookedTransformer, receivers: readonly PathReceiver[]): Input[] {
+function receiversIn(model: Model, receivers: readonly PathReceiver[]): Input[] {
   return receiversOf(model, receivers).map((r) => {
     if (r === 'logits' || r.input === 'mlp')
       throw new Error('headPathAttribution: receivers are inputs of heads: { layer, head, input: "q" }');

@@ -6,7 +6,7 @@
 import { Scope } from '../../engine/gpu/storage.js';
 import { Tensor } from '../../engine/tensor/tensor.js';
 import { headResults } from '../../engine/transformer/ops.js';
-import type { Runnable } from '../../hooks/run/run.js';
+import type { Runnable } from '../../hooks/input/model.js';
 
 /**
  * How a gradient passes the norm before a layer's heads: with its scale as a constant, with the scale as the function

@@ -6,11 +6,13 @@
 
 import type { Constant } from '../../engine/tensor/tape.js';
 import type { TextInput } from '../../engine/tokens/text.js';
+import { runWithCache } from '../../hooks/cache/cached-run.js';
 import { is, needed, options, signatures } from '../../hooks/input/check.js';
 import { readInput } from '../../hooks/input/input.js';
+import type { Model } from '../../hooks/input/model.js';
 import type { Metric } from '../../hooks/run/metric.js';
 import { stopping } from '../../hooks/run/stopping.js';
-import type { HookedTransformer } from '../../hooks/transformer/model.js';
+import { runWithGrads } from '../../hooks/transformer/gradients.js';
 import { readPair } from '../patching/pair.js';
 import { positionLabels, provenance } from '../results/provenance.js';
 import { type Labelled, labelled } from '../results/result.js';
@@ -52,7 +54,7 @@ const takes = signatures({
  * @throws when prompts differ in length among themselves, or the metric has no gradient.
  */
 export const inputAttribution = takes.inputAttribution(async function inputAttribution(
-  model: HookedTransformer,
+  model: Model,
   input: TextInput,
   { metric, baseline = 'zero', constant, prependBos, signal }: InputAttributionOptions,
 ): Promise<Labelled> {
@@ -74,7 +76,7 @@ export const inputAttribution = takes.inputAttribution(async function inputAttri
           prependBos,
         }).from;
   signal?.throwIfAborted();
-  const run = await model.runWithGrads(tokens as number[][], metric, {
+  const run = await runWithGrads(model, tokens as number[][], metric, {
     names: ['hook_embed'],
     constant,
     hooks: stopping(model.gpu, signal),
@@ -114,8 +116,8 @@ export const inputAttribution = takes.inputAttribution(async function inputAttri
   );
 });
 
-async function embeddings(model: HookedTransformer, tokens: readonly (readonly number[])[]) {
-  const { logits, cache } = await model.runWithCache(tokens as number[][], {
+async function embeddings(model: Model, tokens: readonly (readonly number[])[]) {
+  const { logits, cache } = await runWithCache(model, tokens as number[][], {
     names: ['hook_embed'],
     stopAtLayer: 0,
   });

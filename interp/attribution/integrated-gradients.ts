@@ -14,14 +14,15 @@
 
 import type { Tensor } from '../../engine/tensor/tensor.js';
 import type { TextInput } from '../../engine/tokens/text.js';
+import { runWithResidual } from '../../hooks/cache/cached-run.js';
 import { is, needed, options, signatures } from '../../hooks/input/check.js';
 import { geometryOf } from '../../hooks/input/geometry.js';
 import { readInput } from '../../hooks/input/input.js';
+import type { Model } from '../../hooks/input/model.js';
 import { actName, checkName } from '../../hooks/input/names.js';
 import { indexOf } from '../../hooks/input/selection.js';
 import { tapedRun } from '../../hooks/metrics/taped-run.js';
 import { type Metric, mean } from '../../hooks/run/metric.js';
-import type { HookedTransformer } from '../../hooks/transformer/model.js';
 import { midpoints } from '../circuits/edge-attribution.js';
 import { readPair } from '../patching/pair.js';
 import type { PatchSite } from '../patching/patching.js';
@@ -77,7 +78,7 @@ const takes = signatures({
  * @throws when there is not exactly one of `corrupted` and `baseline`, prompts do not fit, or the metric is the same at both ends.
  */
 export const integratedGradients = takes.integratedGradients(async function integratedGradients(
-  model: HookedTransformer,
+  model: Model,
   options: IntegratedGradientsOptions,
 ): Promise<Labelled> {
   const { metric, at = 'resid_pre', layer = 0, steps = 20, onProgress, signal } = options;
@@ -154,7 +155,7 @@ export const integratedGradients = takes.integratedGradients(async function inte
 
 /** The clean prompts, and those that are run. @throws when they do not fit. */
 function promptsOf(
-  model: HookedTransformer,
+  model: Model,
   { clean, corrupted, baseline, prependBos }: IntegratedGradientsOptions,
 ): { tokens: number[][]; runs: number[][] } {
   const what = 'integratedGradients';
@@ -179,14 +180,14 @@ function promptsOf(
 
 /** Where the way begins, and how far it goes. The caller disposes of both. */
 async function pathOf(
-  model: HookedTransformer,
+  model: Model,
   name: string,
   tokens: number[][],
   runs: number[][],
   baseline: IntegratedGradientsOptions['baseline'],
 ): Promise<{ start: Tensor; change: Tensor }> {
   const of = async (prompts: number[][]) => {
-    const { cache } = await model.runWithResidual(prompts, { names: name });
+    const { cache } = await runWithResidual(model, prompts, { names: name });
     const t = cache.get(name).alias();
     cache.dispose();
     return t;

@@ -11,7 +11,7 @@ import {
   swapKeys,
 } from '../../engine/transformer/parts/query-key-fix.js';
 import type { ActivationCache } from '../../hooks/cache/cache.js';
-import type { HookedTransformer } from '../../hooks/transformer/model.js';
+import type { Model } from '../../hooks/input/model.js';
 import { sumOfProducts } from './products.js';
 
 /** The hook points that both runs must hold. */
@@ -22,7 +22,7 @@ export const queryKeyNames = (nLayers: number): string[] =>
 
 /** Clean and corrupted queries and keys of prompts of one length. Dispose of it. */
 export class QueryKeyFix {
-  readonly #model: HookedTransformer;
+  readonly #model: Model;
   readonly #clean: ActivationCache;
   readonly #corrupted: ActivationCache;
   readonly #scope = new Scope();
@@ -30,7 +30,7 @@ export class QueryKeyFix {
 
   /** The caches must outlive it. */
   constructor(
-    model: HookedTransformer,
+    model: Model,
     tokens: readonly (readonly number[])[],
     runs: { clean: ActivationCache; corrupted: ActivationCache },
   ) {

@@ -12,8 +12,8 @@
  */
 
 import { is, needed, options, signatures } from '../../hooks/input/check.js';
+import type { Model } from '../../hooks/input/model.js';
 import { type Metric, mean } from '../../hooks/run/metric.js';
-import type { HookedTransformer } from '../../hooks/transformer/model.js';
 import { kl } from '../logits/metrics.js';
 import { provenance } from '../results/provenance.js';
 import { type EdgePair, edgePair, promptsOf } from './edge-attribution.js';
@@ -54,10 +54,7 @@ const takes = signatures({
  *   their way to the logits or from the embeddings; `meta.work`: circuits that were run
  * @throws when the prompts differ in length, or the threshold is no positive number.
  */
-export const acdc = takes.acdc(async function acdc(
-  model: HookedTransformer,
-  options: AcdcOptions,
-): Promise<EdgeList> {
+export const acdc = takes.acdc(async function acdc(model: Model, options: AcdcOptions): Promise<EdgeList> {
   const { threshold, metric: given = 'kl', onProgress, signal } = options;
   if (!(threshold > 0)) throw new Error(`acdc: threshold is ${threshold}: a positive number is needed`);
   const metric = given === 'kl' ? kl('clean') : given;

@@ -12,8 +12,8 @@
  */
 
 import { is, needed, options, signatures } from '../../hooks/input/check.js';
+import type { Model } from '../../hooks/input/model.js';
 import { mean } from '../../hooks/run/metric.js';
-import type { HookedTransformer } from '../../hooks/transformer/model.js';
 import { provenance } from '../results/provenance.js';
 import { type Labelled, labelled } from '../results/result.js';
 import { EDGE_PAIR, type EdgePair, edgePair, promptsOf } from './edge-attribution.js';
@@ -55,7 +55,7 @@ const takes = signatures({
  * @throws when the edges are of another model, the prompts differ in length, or the metric is the same for both.
  */
 export const circuitFaithfulness = takes.circuitFaithfulness(async function circuitFaithfulness(
-  model: HookedTransformer,
+  model: Model,
   options: FaithfulnessOptions,
 ): Promise<Labelled> {
   const { edges, by, complement = true, metric, onProgress, signal } = options;
@@ -101,7 +101,7 @@ export const circuitFaithfulness = takes.circuitFaithfulness(async function circ
 });
 
 /** @throws unless the edges are those of a model of this shape. */
-export function checkModel({ config }: HookedTransformer, { shape }: EdgeList, what: string): void {
+export function checkModel({ config }: Model, { shape }: EdgeList, what: string): void {
   for (const size of ['nLayers', 'nHeads', 'attnOnly'] as const)
     if (shape[size] !== config[size])
       throw new Error(

@@ -17,8 +17,8 @@
 
 import type { TextInput } from '../../engine/tokens/text.js';
 import { is, needed, options, type Spec, signatures } from '../../hooks/input/check.js';
+import type { Model } from '../../hooks/input/model.js';
 import type { Metric } from '../../hooks/run/metric.js';
-import type { HookedTransformer } from '../../hooks/transformer/model.js';
 import { readPair } from '../patching/pair.js';
 import { provenance } from '../results/provenance.js';
 import { EdgeList } from './edge-list.js';
@@ -76,7 +76,7 @@ const takes = signatures({
  * for (const { sender, receiver, score } of edges.topEdges(10)) console.log(sender, receiver, score)
  */
 export const edgeAttribution = takes.edgeAttribution(async function edgeAttribution(
-  model: HookedTransformer,
+  model: Model,
   options: EdgeAttributionOptions,
 ): Promise<EdgeList> {
   const { metric, method = 'EAP', onProgress, signal } = options;
@@ -108,7 +108,7 @@ export const edgeAttribution = takes.edgeAttribution(async function edgeAttribut
 });
 
 /** The tokens of both prompts. @throws when they do not go together. */
-export function edgePair(model: HookedTransformer, { clean, corrupted, prependBos }: EdgePair) {
+export function edgePair(model: Model, { clean, corrupted, prependBos }: EdgePair) {
   const { from, changed } = readPair(model, {
     from: { name: 'clean', input: clean },
     changed: { name: 'corrupted', input: corrupted },

@@ -18,12 +18,12 @@ import { Tensor } from '../../engine/tensor/tensor.js';
 import type { RowInput } from '../../engine/transformer/batch.js';
 import { extendPrefix, KvStore, type Prefix } from '../../engine/transformer/kv.js';
 import { pickRows } from '../../engine/transformer/ops.js';
+import type { HookEntry } from '../../hooks/input/hook.js';
+import type { Model } from '../../hooks/input/model.js';
 import type { Metric, PreparedMetric, Read } from '../../hooks/run/metric.js';
 import { metricValues } from '../../hooks/run/metric-values.js';
 import { run } from '../../hooks/run/run.js';
-import type { HookEntry } from '../../hooks/run/tap.js';
 import { readsOf } from '../../hooks/sweep/base.js';
-import type { HookedTransformer } from '../../hooks/transformer/model.js';
 import { type EdgeGraph, type EdgeMask, edgeGraph, type ReaderGroup } from './edge-graph.js';
 import {
   addSender,
@@ -48,7 +48,7 @@ export class EdgeRuns {
   corrupted: readonly number[] = [];
   /** Circuits that were run, and tokens through blocks that it took. */
   readonly work = { circuits: 0, tokenLayers: 0 };
-  readonly #model: HookedTransformer;
+  readonly #model: Model;
   readonly #metric: Metric;
   readonly #prompts: { clean: Prompts; corrupted: Prompts };
   /** First position that is run, of each prompt. */
@@ -66,7 +66,7 @@ export class EdgeRuns {
 
   /** Runs both. @throws when they differ in length, or the metric does not fit the prompts. */
   static async start(
-    model: HookedTransformer,
+    model: Model,
     prompts: { clean: Prompts; corrupted: Prompts },
     metric: Metric,
     signal?: AbortSignal,
@@ -82,11 +82,7 @@ export class EdgeRuns {
     }
   }
 
-  private constructor(
-    model: HookedTransformer,
-    prompts: { clean: Prompts; corrupted: Prompts },
-    metric: Metric,
-  ) {
+  private constructor(model: Model, prompts: { clean: Prompts; corrupted: Prompts }, metric: Metric) {
     this.graph = edgeGraph(model.config);
     this.#model = model;
     this.#metric = metric;

@@ -11,10 +11,11 @@ import { Scope } from '../../engine/gpu/storage.js';
 import { headInputGradients, multiplyInto } from '../../engine/tensor/products.js';
 import { Tensor } from '../../engine/tensor/tensor.js';
 import type { ActivationCache } from '../../hooks/cache/cache.js';
+import { forward } from '../../hooks/cache/cached-run.js';
+import type { HookEntry } from '../../hooks/input/hook.js';
+import type { Model } from '../../hooks/input/model.js';
 import { tapedRun } from '../../hooks/metrics/taped-run.js';
 import type { Metric } from '../../hooks/run/metric.js';
-import type { HookEntry } from '../../hooks/run/tap.js';
-import type { HookedTransformer } from '../../hooks/transformer/model.js';
 import { edgeGraph, type ReaderGroup } from './edge-graph.js';
 import { addSenders, senderTable, streamOf } from './edge-senders.js';
 
@@ -44,7 +45,7 @@ export interface EdgeScores {
 
 /** Scores of all edges. Only the scores are read back. */
 export async function edgeScores(
-  model: HookedTransformer,
+  model: Model,
   { clean, corrupted }: { clean: Prompts; corrupted: Prompts },
   metric: Metric,
   { at, onProgress, signal }: EdgeScoreOptions,
@@ -118,7 +119,7 @@ const namesOf = (groups: readonly ReaderGroup[]): string[] =>
 
 /** Adds `weight` times the scores of a group's edges, of tokens [from, from + count). */
 async function addScores(
-  model: HookedTransformer,
+  model: Model,
   group: ReaderGroup,
   run: { cache: ActivationCache; grads: ActivationCache; table: Tensor; from: number; count: number },
   scores: Float64Array,
@@ -150,7 +151,7 @@ async function addScores(
 
 /** The gradient at the input of each of a group's readers, for some tokens: [tokens, readers, dModel]. */
 function gradientsOf(
-  { config, gpuWeights }: HookedTransformer,
+  { config, gpuWeights }: Model,
   group: ReaderGroup,
   { cache, grads }: { cache: ActivationCache; grads: ActivationCache },
   span: readonly [number, number],
@@ -177,7 +178,7 @@ function gradientsOf(
 
 /** Clean less corrupted writings of some prompts: [tokens, senders, dModel]. */
 async function differences(
-  model: HookedTransformer,
+  model: Model,
   clean: Prompts,
   corrupted: Prompts,
   [first, end]: readonly [number, number],
@@ -203,12 +204,8 @@ async function differences(
 }
 
 /** Clean less corrupted embeddings: [tokens, dModel]. */
-async function embeddingChange(
-  model: HookedTransformer,
-  clean: Prompts,
-  corrupted: Prompts,
-): Promise<Tensor> {
-  const of = (prompts: Prompts) => model.forward(prompts as number[][], { stopAtLayer: 0 });
+async function embeddingChange(model: Model, clean: Prompts, corrupted: Prompts): Promise<Tensor> {
+  const of = (prompts: Prompts) => forward(model, prompts as number[][], { stopAtLayer: 0 });
   const [one, other] = [await of(clean), await of(corrupted)];
   const change = one.sub(other);
   one.dispose();

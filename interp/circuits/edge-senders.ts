@@ -3,9 +3,9 @@
 import { addInto, zerosLike } from '../../engine/tensor/accumulate.js';
 import { Tensor } from '../../engine/tensor/tensor.js';
 import type { RowInput } from '../../engine/transformer/batch.js';
-import { type Ended, type Runnable, run } from '../../hooks/run/run.js';
+import type { Model, Runnable } from '../../hooks/input/model.js';
+import { type Ended, run } from '../../hooks/run/run.js';
 import { stopping } from '../../hooks/run/stopping.js';
-import type { HookedTransformer } from '../../hooks/transformer/model.js';
 import type { Config } from '../../weights/config.js';
 import { type EdgeGraph, edgeGraph, type ReaderGroup } from './edge-graph.js';
 
@@ -94,7 +94,7 @@ export function addSenders<T = void>(
 }
 
 /** Zeros [tokens, dModel]. */
-export function emptyStream({ gpu, config }: HookedTransformer, tokens: number): Tensor {
+export function emptyStream({ gpu, config }: Model, tokens: number): Tensor {
   return Tensor.from(gpu, new Float32Array(tokens * config.dModel), [tokens, config.dModel], {
     label: 'stream',
   });

@@ -6,10 +6,11 @@
  * weight is multiplied by the length of what the head would write if it saw that token alone, ‖v · W_O‖.
  */
 
+import { runWithResidual } from '../../hooks/cache/cached-run.js';
 import { is, options, signatures } from '../../hooks/input/check.js';
 import { type InputOptions, readInput } from '../../hooks/input/input.js';
+import type { Model } from '../../hooks/input/model.js';
 import { stopping } from '../../hooks/run/stopping.js';
-import type { HookedTransformer } from '../../hooks/transformer/model.js';
 import { positionLabels, provenance } from '../results/provenance.js';
 import { type Labelled, labelled } from '../results/result.js';
 import { valueNorms } from './value-norms.js';
@@ -42,7 +43,7 @@ const takes = signatures({
  * @throws when several prompts are given, or a layer does not exist.
  */
 export const attentionPatterns = takes.attentionPatterns(async function attentionPatterns(
-  model: HookedTransformer,
+  model: Model,
   input: string | readonly number[],
   options: AttentionOptions = {},
 ): Promise<Labelled> {
@@ -61,7 +62,7 @@ export const attentionPatterns = takes.attentionPatterns(async function attentio
   const n = tokens.length;
   const points = weight === 'value' ? ['pattern', 'v'] : ['pattern'];
   const names = layers.flatMap((l) => points.map((p) => `blocks.${l}.attn.hook_${p}`));
-  const { cache } = await model.runWithResidual(tokens, { names, hooks: stopping(model.gpu, signal) });
+  const { cache } = await runWithResidual(model, tokens, { names, hooks: stopping(model.gpu, signal) });
   try {
     const values = new Float32Array(layers.length * nHeads * n * n);
     for (const [i, l] of layers.entries()) {

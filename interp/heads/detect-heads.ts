@@ -7,7 +7,7 @@ import type { Tensor } from '../../engine/tensor/tensor.js';
 import type { TextInput } from '../../engine/tokens/text.js';
 import { is, options, signatures } from '../../hooks/input/check.js';
 import { readInput } from '../../hooks/input/input.js';
-import type { HookedTransformer } from '../../hooks/transformer/model.js';
+import type { Model } from '../../hooks/input/model.js';
 import { provenance } from '../results/provenance.js';
 import { type Labelled, labelled } from '../results/result.js';
 import { checkHead } from '../weights/circuits.js';
@@ -73,7 +73,7 @@ const takes = signatures({
  * @throws when a text has a single token, or a matrix does not fit it.
  */
 export const detectHeads = takes.detectHeads(async function detectHeads(
-  model: HookedTransformer,
+  model: Model,
   input: TextInput,
   pattern: DetectionPattern,
   options: DetectOptions = {},
@@ -118,7 +118,7 @@ export const detectHeads = takes.detectHeads(async function detectHeads(
 
 /** Scores of one text, [layer · head]; 0 in layers that were not asked for. */
 async function rowScores(
-  model: HookedTransformer,
+  model: Model,
   row: readonly number[],
   { data }: HostMatrix,
   layers: readonly number[],
@@ -180,7 +180,7 @@ function detectionPattern(pattern: DetectionPattern, tokens: readonly number[], 
   return matrix;
 }
 
-function chosenHeads(model: HookedTransformer, heads: DetectOptions['heads']): (readonly [number, number])[] {
+function chosenHeads(model: Model, heads: DetectOptions['heads']): (readonly [number, number])[] {
   const { nLayers, nHeads } = model.config;
   const pairs = Array.isArray(heads)
     ? (heads as readonly (readonly [number, number])[])

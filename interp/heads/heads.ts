@@ -7,8 +7,8 @@ import type { Tensor } from '../../engine/tensor/tensor.js';
 import type { TextInput } from '../../engine/tokens/text.js';
 import { is, options, signatures } from '../../hooks/input/check.js';
 import { readInput } from '../../hooks/input/input.js';
+import type { Model } from '../../hooks/input/model.js';
 import { draws } from '../../hooks/interventions/draw.js';
-import type { HookedTransformer } from '../../hooks/transformer/model.js';
 import { provenance } from '../results/provenance.js';
 import { type Axis, type Labelled, labelled } from '../results/result.js';
 import type { HostMatrix } from '../weights/linear-algebra.js';
@@ -61,7 +61,7 @@ const takes = signatures({
  * @throws when no token of a text occurs twice, and duplicates or induction are asked for.
  */
 export const headScores = takes.headScores(async function headScores(
-  model: HookedTransformer,
+  model: Model,
   options: HeadScoreOptions = {},
 ): Promise<Labelled> {
   const { kind, on = 'random', seed = 0, onProgress, signal } = options;
@@ -135,7 +135,7 @@ interface Rows {
 }
 
 function randomRows(
-  { config: { dVocab, nCtx, bosTokenId, eosTokenId }, tokenizer }: HookedTransformer,
+  { config: { dVocab, nCtx, bosTokenId, eosTokenId }, tokenizer }: Model,
   kinds: readonly HeadKind[],
   { batch = 4, length, seed = 0, prependBos = true }: HeadScoreOptions,
 ): Rows {
@@ -165,7 +165,7 @@ function randomRows(
 }
 
 function textRows(
-  model: HookedTransformer,
+  model: Model,
   kinds: readonly HeadKind[],
   on: TextInput,
   { prependBos }: HeadScoreOptions,
@@ -188,7 +188,7 @@ function batches(rows: readonly (readonly number[])[], nHeads: number): number[]
 }
 
 /** The axes layer × head of all heads. */
-export function headAxes({ config: { nLayers, nHeads } }: HookedTransformer): Axis[] {
+export function headAxes({ config: { nLayers, nHeads } }: Model): Axis[] {
   return [
     { name: 'layer', labels: Array.from({ length: nLayers }, (_, l) => `L${l}`) },
     { name: 'head', labels: Array.from({ length: nHeads }, (_, h) => `H${h}`) },

@@ -1,8 +1,9 @@
 /** Looks at the attention patterns of a run, layer by layer: each exists only while it is looked at, and never on the host. */
 
 import type { Tensor } from '../../engine/tensor/tensor.js';
+import { forward } from '../../hooks/cache/cached-run.js';
+import type { Model } from '../../hooks/input/model.js';
 import { stopping } from '../../hooks/run/stopping.js';
-import type { HookedTransformer } from '../../hooks/transformer/model.js';
 
 /**
  * Runs rows of equal length and reduces each layer's patterns, [batch, head, query, key], on the GPU. Tensors made on the way are freed.
@@ -12,7 +13,7 @@ import type { HookedTransformer } from '../../hooks/transformer/model.js';
  * @returns per layer what `look` gave, on the host; nothing where it was not asked
  */
 export async function lookAtPatterns(
-  model: HookedTransformer,
+  model: Model,
   rows: readonly (readonly number[])[],
   look: (pattern: Tensor, layer: number) => readonly Tensor[],
   layers: readonly number[] = Array.from({ length: model.config.nLayers }, (_, l) => l),
@@ -28,7 +29,7 @@ export async function lookAtPatterns(
   try {
     if (layers.length) {
       const names = layers.map((l) => `blocks.${l}.attn.hook_pattern`);
-      const end = await model.runWithHooks(rows, {
+      const end = await forward(model, rows, {
         hooks: [...stopping(model.gpu, signal), [names, hook]],
         stopAtLayer: Math.max(...layers) + 1,
       });

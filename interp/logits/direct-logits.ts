@@ -11,8 +11,8 @@ import type { ActivationCache } from '../../hooks/cache/cache.js';
 import { Look } from '../../hooks/cache/look.js';
 import { decompositionNames, type FullOptions } from '../../hooks/cache/recipes.js';
 import { type Decomposition, frozenScale } from '../../hooks/cache/stack.js';
+import type { Runnable } from '../../hooks/input/model.js';
 import { type PosSlice, positionRange } from '../../hooks/run/positions.js';
-import type { Runnable } from '../../hooks/run/run.js';
 import { finite } from '../../weights/checks/finite.js';
 import { isList } from '../../weights/checks/kinds.js';
 

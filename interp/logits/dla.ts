@@ -12,9 +12,9 @@ import type { Tensor } from '../../engine/tensor/tensor.js';
 import { runToFinal } from '../../hooks/cache/cached-run.js';
 import { is, options, signatures } from '../../hooks/input/check.js';
 import { readInput } from '../../hooks/input/input.js';
+import type { Model } from '../../hooks/input/model.js';
 import type { PosSlice } from '../../hooks/run/positions.js';
 import { difference } from '../../hooks/run/readout.js';
-import type { HookedTransformer } from '../../hooks/transformer/model.js';
 import { positionLabels, provenance } from '../results/provenance.js';
 import { type Axis, type Labelled, labelled } from '../results/result.js';
 import { type DirectBy, type DirectTarget, directLogits, directNames, headSources } from './direct-logits.js';
@@ -75,7 +75,7 @@ const takes = signatures({
  * after the first), `meta.error` their largest difference.
  */
 export const directLogitAttribution = takes.directLogitAttribution(async function directLogitAttribution(
-  model: HookedTransformer,
+  model: Model,
   input: string | readonly string[] | readonly number[] | readonly (readonly number[])[],
   options: DlaOptions,
 ): Promise<DlaResult> {
@@ -134,7 +134,7 @@ interface Parts {
 
 /** What is attributed, in words and one a prompt. */
 async function readTargets(
-  model: HookedTransformer,
+  model: Model,
   rows: readonly (readonly number[])[],
   { token, tokens, direction }: DlaOptions,
 ): Promise<{ name: string; targets: DirectTarget[] }> {
@@ -178,7 +178,7 @@ function withSources(
 
 /** Prompts side by side, or their mean, with the sums. */
 function gather(
-  model: HookedTransformer,
+  model: Model,
   prompts: readonly Parts[],
   per: 'batch' | 'prompt',
   pos: PosSlice | 'all',
@@ -228,7 +228,7 @@ function gather(
 }
 
 /** The rows of heads as layer × head: they come first. */
-function headsOf({ config }: HookedTransformer, { values, axes, meta }: Labelled): Labelled {
+function headsOf({ config }: Model, { values, axes, meta }: Labelled): Labelled {
   const { nLayers, nHeads } = config;
   const [first, ...rest] = axes;
   const width = values.length / first.labels.length;
@@ -243,7 +243,7 @@ function headsOf({ config }: HookedTransformer, { values, axes, meta }: Labelled
 
 /** Sources, or positions; null for a single one. */
 function lastAxis(
-  model: HookedTransformer,
+  model: Model,
   rows: readonly (readonly number[])[],
   pos: PosSlice | 'all',
   by: DirectBy,

@@ -14,7 +14,7 @@ import { INPUT } from '../../hooks/cache/run-options.js';
 import type { LayerNormMode } from '../../hooks/cache/stack.js';
 import { is, options, signatures } from '../../hooks/input/check.js';
 import { type InputOptions, readInput } from '../../hooks/input/input.js';
-import type { HookedTransformer } from '../../hooks/transformer/model.js';
+import type { Model } from '../../hooks/input/model.js';
 import { positionLabels, provenance } from '../results/provenance.js';
 import { type Axis, type Labelled, labelled } from '../results/result.js';
 import { type LensReading, readLens } from './lens-rows.js';
@@ -79,7 +79,7 @@ const takes = signatures({
  * @returns axes layer [nLayers + 1] × pos, of one prompt.
  */
 export const logitLens = takes.logitLens(async function logitLens(
-  model: HookedTransformer,
+  model: Model,
   input: TextInput,
   options: LensOptions = {},
 ): Promise<LensResult> {
@@ -135,11 +135,7 @@ export const logitLens = takes.logitLens(async function logitLens(
 });
 
 /** Per position the top tokens of one state. */
-function tokensOf(
-  model: HookedTransformer,
-  { ids, logits, probs }: LensReading['top'],
-  k: number,
-): LensGuess[][] {
+function tokensOf(model: Model, { ids, logits, probs }: LensReading['top'], k: number): LensGuess[][] {
   const cell = (i: number): LensGuess => ({
     token: ids[i],
     text: model.tokenizer?.pieces([ids[i]])[0] ?? `#${ids[i]}`,

@@ -3,9 +3,9 @@
 import type { TextInput } from '../../engine/tokens/text.js';
 import { is, options, signatures } from '../../hooks/input/check.js';
 import { readInput } from '../../hooks/input/input.js';
+import type { Model } from '../../hooks/input/model.js';
 import { measuredRun } from '../../hooks/metrics/measured-run.js';
 import type { Metric } from '../../hooks/run/metric.js';
-import type { HookedTransformer } from '../../hooks/transformer/model.js';
 
 const takes = signatures({
   measure: {
@@ -29,7 +29,7 @@ export interface Measured {
  * @throws when a prompt cannot be read, or the metric compares with other runs (`kl`)
  */
 export const measure = takes.measure(async function measure(
-  model: HookedTransformer,
+  model: Model,
   input: TextInput,
   metric: Metric,
   { prependBos }: { readonly prependBos?: boolean } = {},

@@ -5,13 +5,13 @@
 
 import { is, options, signatures } from '../../hooks/input/check.js';
 import { readInput } from '../../hooks/input/input.js';
+import type { Model } from '../../hooks/input/model.js';
 import {
   type Prediction,
   predictions,
   type RankedToken,
   type ScoredToken,
 } from '../../hooks/texts/answers.js';
-import type { HookedTransformer } from '../../hooks/transformer/model.js';
 import { provenance } from '../results/provenance.js';
 
 /** Options of `testPrompt`. */
@@ -72,7 +72,7 @@ const takes = signatures({
  * @throws when there is no answer, or it has no token.
  */
 export const testPrompt = takes.testPrompt(async function testPrompt(
-  model: HookedTransformer,
+  model: Model,
   prompt: string | readonly number[],
   answer: string | readonly string[],
   { prependSpaceToAnswer = true, prependBos = true, topK = 10, signal }: TestPromptOptions = {},

@@ -8,12 +8,12 @@
 import type { TextInput } from '../../engine/tokens/text.js';
 import { is, needed, options, signatures } from '../../hooks/input/check.js';
 import { readInput } from '../../hooks/input/input.js';
+import type { Model } from '../../hooks/input/model.js';
 import type { Intervention, Selection, Source } from '../../hooks/interventions/interventions.js';
 import type { Metric } from '../../hooks/run/metric.js';
 import type { SweepOptions } from '../../hooks/sweep/counterfactuals.js';
 import type { Sweep } from '../../hooks/sweep/sweep.js';
 import { SWEEP } from '../../hooks/sweep/sweep-options.js';
-import type { HookedTransformer } from '../../hooks/transformer/model.js';
 import type { Labelled } from '../results/result.js';
 import { cellsOf, type PartOf, type PatchAxis } from './cells.js';
 import { readPair } from './pair.js';
@@ -80,7 +80,7 @@ const takes = signatures({
  * await ablate(model, prompts, { of: 'heads', with: 'mean', dataset: others, metric: logitDiff(' Mary', ' John') })
  */
 export const ablate = takes.ablate(function ablate(
-  model: HookedTransformer,
+  model: Model,
   input: TextInput,
   options: AblateOptions,
 ): Sweep<MapCell, Labelled> {
@@ -95,7 +95,7 @@ const SITES: Readonly<Record<AblatedUnit, readonly string[]>> = {
   neurons: ['mlp.hook_post'],
 };
 
-function planOf(model: HookedTransformer, input: TextInput, options: AblateOptions): MapPlan {
+function planOf(model: Model, input: TextInput, options: AblateOptions): MapPlan {
   const { of, with: method = 'zero', over, metric, relative, pos, prependBos } = options;
   if (!Object.hasOwn(SITES, of))
     throw new Error(`ablate: of ${JSON.stringify(of)}: ${Object.keys(SITES).join(', ')} can be ablated`);
@@ -121,7 +121,7 @@ function usualAxes(of: AblatedUnit, only: PartOf): PatchAxis[] {
 
 /** What happens to an ablated activation, and the run that it takes. @throws when prompts are missing, or not used. */
 function replacement(
-  model: HookedTransformer,
+  model: Model,
   input: TextInput,
   { with: method = 'zero', dataset, over, from, prependBos }: AblateOptions,
 ): { action: Partial<Intervention>; sources?: Record<string, Source> } {

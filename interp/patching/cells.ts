@@ -1,10 +1,10 @@
 /** Maps over the axes of a hook point: which part of it each cell is about. The methods say what happens there. */
 
 import { geometryOf } from '../../hooks/input/geometry.js';
+import type { Model } from '../../hooks/input/model.js';
 import { actName, checkName } from '../../hooks/input/names.js';
 import { indices } from '../../hooks/input/selection.js';
 import type { Intervention, Selection } from '../../hooks/interventions/interventions.js';
-import type { HookedTransformer } from '../../hooks/transformer/model.js';
 import { positionLabels } from '../results/provenance.js';
 import type { Axis } from '../results/result.js';
 
@@ -31,7 +31,7 @@ export interface Cells {
  * @throws when the hook point does not have an axis, or prompts of different lengths no common positions.
  */
 export function cellsOf(
-  model: HookedTransformer,
+  model: Model,
   at: string,
   by: readonly PatchAxis[],
   only: PartOf,
@@ -82,7 +82,7 @@ export function cellsOf(
 /** What an intervention calls the axis. */
 const field = (axis: PatchAxis): string => (axis === 'query' ? 'pos' : axis);
 
-function siteOf({ config }: HookedTransformer, at: string, what: string) {
+function siteOf({ config }: Model, at: string, what: string) {
   const name = actName(at, 0);
   if (!name.startsWith('blocks.') || /^blocks\./.test(at))
     throw new Error(
@@ -92,7 +92,7 @@ function siteOf({ config }: HookedTransformer, at: string, what: string) {
 }
 
 /** Layer × pos, or layer × head for what heads have of their own. */
-export function usualAxes(model: HookedTransformer, at: string, what: string): PatchAxis[] {
+export function usualAxes(model: Model, at: string, what: string): PatchAxis[] {
   const { heads } = siteOf(model, at, what);
   return heads ? ['layer', 'head'] : ['layer', 'pos'];
 }

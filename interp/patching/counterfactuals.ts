@@ -4,6 +4,7 @@
  */
 
 import { is, options, signatures } from '../../hooks/input/check.js';
+import type { Model } from '../../hooks/input/model.js';
 import { describeIntervention } from '../../hooks/interventions/describe.js';
 import type { Base, Counterfactual } from '../../hooks/interventions/interventions.js';
 import type { Metric } from '../../hooks/run/metric.js';
@@ -15,7 +16,6 @@ import {
 } from '../../hooks/sweep/counterfactuals.js';
 import { type Sweep, startSweep } from '../../hooks/sweep/sweep.js';
 import { SWEEP } from '../../hooks/sweep/sweep-options.js';
-import type { HookedTransformer } from '../../hooks/transformer/model.js';
 import type { Labelled } from '../results/result.js';
 import { laidOut, layoutOf } from './sweep.js';
 
@@ -46,7 +46,7 @@ const takes = signatures({
  *   [[{ at: 'blocks.3.attn.hook_z', head: 5, pos: 10, set: { from: 'clean' } }]], logitDiff(' Mary', ' John'))
  */
 export const counterfactuals = takes.counterfactuals(function counterfactuals(
-  model: HookedTransformer,
+  model: Model,
   base: Base,
   list: readonly Counterfactual[],
   metric: Metric,
@@ -56,7 +56,7 @@ export const counterfactuals = takes.counterfactuals(function counterfactuals(
 });
 
 async function* cells(
-  model: HookedTransformer,
+  model: Model,
   base: Base,
   list: readonly Counterfactual[],
   metric: Metric,

@@ -10,12 +10,13 @@
  */
 
 import type { ActivationCache } from '../../hooks/cache/cache.js';
+import { runWithResidual } from '../../hooks/cache/cached-run.js';
 import { is, needed, options, signatures } from '../../hooks/input/check.js';
+import type { Model } from '../../hooks/input/model.js';
 import { actName } from '../../hooks/input/names.js';
 import type { Counterfactual } from '../../hooks/interventions/interventions.js';
 import { stopping } from '../../hooks/run/stopping.js';
 import type { Sweep } from '../../hooks/sweep/sweep.js';
-import type { HookedTransformer } from '../../hooks/transformer/model.js';
 import { finite } from '../../weights/checks/finite.js';
 import type { HostTensor } from '../../weights/formats/types.js';
 import { hasNorms, linearNorm, normAt } from '../../weights/norm.js';
@@ -52,7 +53,7 @@ const takes = signatures({
  * @throws when the prompts differ in length or are the same, or the sender is not in the model.
  */
 export const pathPatchDirect = takes.pathPatchDirect(function pathPatchDirect(
-  model: HookedTransformer,
+  model: Model,
   options: DirectPathOptions,
 ): Sweep<MapCell, Labelled> {
   const { to, metric } = options;
@@ -75,7 +76,7 @@ type Node = ReturnType<typeof nodeOf>;
 
 /** For each receiver what is added to its input, prompt by prompt, from where the prompts differ. */
 async function pathsOf(
-  model: HookedTransformer,
+  model: Model,
   pair: Pair,
   sender: Node,
   to: 'q' | 'k' | 'v',
@@ -100,7 +101,7 @@ async function pathsOf(
 
 /** (Δwritten, as ln1 with the original run's scale makes it) · W for all heads of the layers behind the sender. */
 async function addedOf(
-  model: HookedTransformer,
+  model: Model,
   { changed, from }: Pair,
   { layer, head }: Node,
   matrix: 'W_Q' | 'W_K' | 'W_V',
@@ -120,7 +121,7 @@ async function addedOf(
       [changed, [site, ...scales]],
       [from, [site]],
     ] as const)
-      runs.push((await model.runWithResidual(input, { names, hooks: stopping(model.gpu, signal) })).cache);
+      runs.push((await runWithResidual(model, input, { names, hooks: stopping(model.gpu, signal) })).cache);
     const [before, after] = [await written(runs[0], site, head), await written(runs[1], site, head)];
     const delta = after.map((x, i) => x - before[i]); // [tokens, dModel]
     finite(
@@ -154,7 +155,7 @@ async function written(cache: ActivationCache, site: string, head: number | null
 }
 
 /** x [tokens, dModel] · W [head, dModel, dHead]: [head, tokens, dHead]. */
-async function project(model: HookedTransformer, x: Float32Array, W: HostTensor): Promise<Float32Array> {
+async function project(model: Model, x: Float32Array, W: HostTensor): Promise<Float32Array> {
   const [heads, dModel] = W.shape;
   const rows = model.tensor(x, [1, x.length / dModel, dModel]);
   const everyHead = rows.expand([heads, -1, -1]);

@@ -2,7 +2,7 @@
 
 import type { TextInput } from '../../engine/tokens/text.js';
 import { readInput } from '../../hooks/input/input.js';
-import type { HookedTransformer } from '../../hooks/transformer/model.js';
+import type { Model } from '../../hooks/input/model.js';
 
 /** The tokens of a pair. */
 export interface Pair {
@@ -25,7 +25,7 @@ interface Named {
  * @throws when there are not as many of both, a prompt and its other differ in length, or all are the same.
  */
 export function readPair(
-  model: HookedTransformer,
+  model: Model,
   { changed, from, prependBos }: { changed: Named; from: Named; prependBos?: boolean },
 ): Pair {
   const read = ({ name, input }: Named) => {
@@ -59,5 +59,5 @@ export function readPair(
   return { changed: bad, from: good, unchanged: Math.min(...firsts) };
 }
 
-const show = (model: HookedTransformer, tokens: readonly number[]): string =>
+const show = (model: Model, tokens: readonly number[]): string =>
   model.tokenizer ? model.toStrTokens(tokens).join('|') : tokens.join(' ');

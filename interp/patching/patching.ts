@@ -21,12 +21,12 @@
 
 import type { TextInput } from '../../engine/tokens/text.js';
 import { is, needed, options, type Spec, signatures } from '../../hooks/input/check.js';
+import type { Model } from '../../hooks/input/model.js';
 import type { Counterfactual } from '../../hooks/interventions/interventions.js';
 import type { Metric } from '../../hooks/run/metric.js';
 import type { SweepOptions } from '../../hooks/sweep/counterfactuals.js';
 import type { Sweep } from '../../hooks/sweep/sweep.js';
 import { SWEEP } from '../../hooks/sweep/sweep-options.js';
-import type { HookedTransformer } from '../../hooks/transformer/model.js';
 import type { Axis, Labelled } from '../results/result.js';
 import { type Cells, cellsOf, type PartOf, type PatchAxis, usualAxes } from './cells.js';
 import { type Pair, readPair } from './pair.js';
@@ -98,7 +98,7 @@ const takes = signatures({
  * @throws when the prompts differ in length, are the same, or the metric is the same for both.
  */
 export const patch = takes.patch(function patch(
-  model: HookedTransformer,
+  model: Model,
   options: PatchOptions,
 ): Sweep<MapCell, Labelled> {
   const { at = 'resid_pre', by, only = {} } = options;
@@ -116,7 +116,7 @@ export const patch = takes.patch(function patch(
 
 /** Internal: patches just these parts of a hook point, laid out along the axes. */
 export const patchCells = (
-  model: HookedTransformer,
+  model: Model,
   options: PatchPair,
   at: string,
   axes: readonly Axis[],
@@ -128,7 +128,7 @@ export const patchCells = (
 export const BLOCK_SITES: readonly string[] = ['resid_pre', 'attn_out', 'mlp_out'];
 
 /** Those of a model: one of attention alone has no MLPs. */
-const blockSites = ({ config }: HookedTransformer): readonly string[] =>
+const blockSites = ({ config }: Model): readonly string[] =>
   BLOCK_SITES.filter((at) => at !== 'mlp_out' || !config.attnOnly);
 
 /** What `patchHeads` patches. */
@@ -136,13 +136,13 @@ export const HEAD_SITES: readonly string[] = ['z', 'q', 'k', 'v', 'pattern'];
 
 /** TransformerLens' get_act_patch_block_every: resid_pre, attn_out and (where there are MLPs) mlp_out, [3, layer, pos]. */
 export const patchBlocks = takes.patchBlocks(
-  (model: HookedTransformer, options: PatchPair): Sweep<MapCell, Labelled> =>
+  (model: Model, options: PatchPair): Sweep<MapCell, Labelled> =>
     every(model, options, blockSites(model), (): PatchAxis[] => ['layer', 'pos']),
 );
 
 /** TransformerLens' get_act_patch_attn_head_all_pos_every: z, q, k, v and pattern at all positions, [5, layer, head]. */
 export const patchHeads = takes.patchHeads(
-  (model: HookedTransformer, options: PatchPair): Sweep<MapCell, Labelled> =>
+  (model: Model, options: PatchPair): Sweep<MapCell, Labelled> =>
     every(model, options, HEAD_SITES, (): PatchAxis[] => ['layer', 'head']),
 );
 
@@ -151,13 +151,13 @@ export const patchHeads = takes.patchHeads(
  * @returns the position axis is called `pos` for all five
  */
 export const patchHeadsByPos = takes.patchHeadsByPos(
-  (model: HookedTransformer, options: PatchPair): Sweep<MapCell, Labelled> =>
+  (model: Model, options: PatchPair): Sweep<MapCell, Labelled> =>
     every(model, options, HEAD_SITES, (at): PatchAxis[] =>
       at === 'pattern' ? ['layer', 'query', 'head'] : ['layer', 'pos', 'head'],
     ),
 );
 
-const pairOf = (model: HookedTransformer, { clean, corrupted, prependBos }: PatchPair): Pair =>
+const pairOf = (model: Model, { clean, corrupted, prependBos }: PatchPair): Pair =>
   readPair(model, {
     from: { name: 'clean', input: clean },
     changed: { name: 'corrupted', input: corrupted },
@@ -179,7 +179,7 @@ function planOf(
 }
 
 function every(
-  model: HookedTransformer,
+  model: Model,
   options: PatchPair,
   sites: readonly string[],
   by: (at: string) => PatchAxis[],

@@ -1,7 +1,7 @@
 /** Senders and receivers of paths: heads, MLPs, their inputs, the logits. */
 
+import type { Model } from '../../hooks/input/model.js';
 import { indexOf } from '../../hooks/input/selection.js';
-import type { HookedTransformer } from '../../hooks/transformer/model.js';
 import type { Axis } from '../results/result.js';
 import { cellsOf, type PatchAxis } from './cells.js';
 
@@ -42,7 +42,7 @@ export function reaches({ layer, head, pos }: Sender, to: Receiver, read: number
 
 /** The senders in row-major order of the axes. @throws when they are not in the model, or `by` does not fit them. */
 export function sendersOf(
-  model: HookedTransformer,
+  model: Model,
   { senders = 'heads', by }: { senders?: PathSenders; by?: readonly SenderAxis[] },
   prompts: readonly (readonly number[])[],
 ): { axes: Axis[]; senders: Sender[] } {
@@ -84,7 +84,7 @@ export function sendersOf(
 
 /** A head, or with null an MLP, of this model. @throws when it has none. */
 export function nodeOf(
-  { config }: HookedTransformer,
+  { config }: Model,
   { layer, head }: PathSender,
   what: string,
 ): { layer: number; head: number | null } {
@@ -97,10 +97,7 @@ export function nodeOf(
 }
 
 /** The receivers. @throws when one is not in the model. */
-export function receiversOf(
-  { config }: HookedTransformer,
-  receivers: 'logits' | readonly PathReceiver[],
-): Receiver[] {
+export function receiversOf({ config }: Model, receivers: 'logits' | readonly PathReceiver[]): Receiver[] {
   if (receivers === 'logits') return ['logits'];
   if (!Array.isArray(receivers) || !receivers.length)
     throw new Error(`pathPatch: receivers: 'logits' or a list of { layer, head, input } is needed`);

@@ -18,12 +18,12 @@
 
 import type { TextInput } from '../../engine/tokens/text.js';
 import { is, needed, options, type Spec, signatures } from '../../hooks/input/check.js';
+import type { Model } from '../../hooks/input/model.js';
 import type { Counterfactual, Intervention, Value } from '../../hooks/interventions/interventions.js';
 import type { Metric } from '../../hooks/run/metric.js';
 import type { SweepOptions } from '../../hooks/sweep/counterfactuals.js';
 import type { Sweep } from '../../hooks/sweep/sweep.js';
 import { SWEEP } from '../../hooks/sweep/sweep-options.js';
-import type { HookedTransformer } from '../../hooks/transformer/model.js';
 import type { Labelled } from '../results/result.js';
 import { type Pair, readPair } from './pair.js';
 import {
@@ -102,14 +102,14 @@ const takes = signatures({
  *   receivers: [{ layer: 9, head: 6, input: 'q' }, { layer: 9, head: 9, input: 'q' }] })
  */
 export const pathPatch = takes.pathPatch(function pathPatch(
-  model: HookedTransformer,
+  model: Model,
   options: PathPatchOptions,
 ): Sweep<MapCell, Labelled> {
   return sweepMap(model, () => planOf(model, options), options);
 });
 
 /** Reads the two prompts of a path. @throws when they do not go together. */
-export const pathPair = (model: HookedTransformer, { original, new: other, prependBos }: PathPair): Pair =>
+export const pathPair = (model: Model, { original, new: other, prependBos }: PathPair): Pair =>
   readPair(model, {
     changed: { name: 'original', input: original },
     from: { name: 'new', input: other },
@@ -133,7 +133,7 @@ export function pathPlan(
 /** Name of run 1 among the sources, a cell a sender. */
 const RUN1 = 'direct';
 
-function planOf(model: HookedTransformer, options: PathPatchOptions): MapPlan {
+function planOf(model: Model, options: PathPatchOptions): MapPlan {
   const { metric, eachReceiver = false, freeze = 'heads' } = options;
   if (freeze !== 'heads' && freeze !== 'heads+mlps')
     throw new Error(`pathPatch: freeze ${JSON.stringify(freeze)}: 'heads' or 'heads+mlps' is needed`);
@@ -167,7 +167,7 @@ function planOf(model: HookedTransformer, options: PathPatchOptions): MapPlan {
 type Paths = (sender: Sender, receivers: readonly Receiver[]) => Counterfactual;
 
 /** Everything frozen: what the sender writes in the new run, less what it writes in the original one, is added. */
-function linearPaths({ config }: HookedTransformer, pair: Pair, metric: Metric): Paths {
+function linearPaths({ config }: Model, pair: Pair, metric: Metric): Paths {
   return ({ layer, head, pos }, receivers) => {
     const written = head === null ? { at: 'mlp_out', layer } : { at: 'result', layer, head };
     const change = (
@@ -194,7 +194,7 @@ function linearPaths({ config }: HookedTransformer, pair: Pair, metric: Metric):
 
 /** Heads frozen: run 1 of each sender goes into `direct`, once for all receivers, and its inputs are put in. */
 function frozenPaths(
-  { config }: HookedTransformer,
+  { config }: Model,
   pair: Pair,
   metric: Metric,
   all: readonly Receiver[],

@@ -9,13 +9,14 @@
  */
 
 import type { TextInput } from '../../engine/tokens/text.js';
+import { runWithCache } from '../../hooks/cache/cached-run.js';
 import { is, needed, options, signatures } from '../../hooks/input/check.js';
+import type { Model } from '../../hooks/input/model.js';
 import { actName, checkName, isPattern } from '../../hooks/input/names.js';
 import { indexOf } from '../../hooks/input/selection.js';
 import type { Numbers } from '../../hooks/interventions/interventions.js';
 import { positionRange } from '../../hooks/run/positions.js';
 import { stopping } from '../../hooks/run/stopping.js';
-import type { HookedTransformer } from '../../hooks/transformer/model.js';
 
 /** Options of `steeringVector`. */
 export interface SteeringOptions {
@@ -52,7 +53,7 @@ const takes = signatures({
  * @throws when the hook point or a position does not exist, or texts differ in length where they must not.
  */
 export const steeringVector = takes.steeringVector(async function steeringVector(
-  model: HookedTransformer,
+  model: Model,
   positive: TextInput,
   negative: TextInput,
   { layer, at = 'resid_pre', pos = -1, prependBos, signal }: SteeringOptions,
@@ -77,7 +78,7 @@ export const steeringVector = takes.steeringVector(async function steeringVector
 
 /** Mean over texts (and positions), [...], or with `'each'` [pos, ...]. */
 async function meanActivation(
-  model: HookedTransformer,
+  model: Model,
   input: TextInput,
   {
     name,
@@ -93,7 +94,7 @@ async function meanActivation(
 ): Promise<{ shape: number[]; data: number[] }> {
   const hooks = stopping(model.gpu, signal);
   const options = { names: name, stopAtLayer: layer + 1, prependBos, hooks };
-  const { logits: residual, cache } = await model.runWithCache(input, options);
+  const { logits: residual, cache } = await runWithCache(model, input, options);
   try {
     residual.dispose();
     let sum: number[] = [];

@@ -4,6 +4,7 @@
  */
 
 import { is, signatures } from '../../hooks/input/check.js';
+import type { Model } from '../../hooks/input/model.js';
 import type { Base, Counterfactual } from '../../hooks/interventions/interventions.js';
 import { type Metric, mean } from '../../hooks/run/metric.js';
 import {
@@ -15,7 +16,6 @@ import {
 } from '../../hooks/sweep/counterfactuals.js';
 import type { WholeRecord } from '../../hooks/sweep/record.js';
 import { type Sweep, startSweep } from '../../hooks/sweep/sweep.js';
-import type { HookedTransformer } from '../../hooks/transformer/model.js';
 import { endsProblem, warningsIn } from '../results/ends.js';
 import { provenance } from '../results/provenance.js';
 import { type Axis, type Labelled, labelled } from '../results/result.js';
@@ -55,13 +55,13 @@ export interface MapPlan {
  * @throws when the metric is the same for both runs.
  */
 export const sweepMap = (
-  model: HookedTransformer,
+  model: Model,
   plan: () => MapPlan | Promise<MapPlan>,
   options: SweepOptions,
 ): Sweep<MapCell, Labelled> => startSweep(cells(model, plan, options));
 
 async function* cells(
-  model: HookedTransformer,
+  model: Model,
   make: () => MapPlan | Promise<MapPlan>,
   options: SweepOptions,
 ): AsyncGenerator<MapCell, Labelled> {
@@ -133,7 +133,7 @@ interface Layout extends Scaled {
 
 /** The layout of a sweep that has been planned. */
 export function layoutOf(
-  model: HookedTransformer,
+  model: Model,
   { axes, metric: { name, per, unit }, one, ends, relative, meta }: Omit<MapPlan, 'base' | 'list'>,
   { tokens, unchanged }: PlannedSweep,
 ): Layout {

@@ -1,10 +1,10 @@
 /** Where a result comes from: enough to make it again. */
 
-import type { HookedTransformer } from '../../hooks/transformer/model.js';
+import type { Model } from '../../hooks/input/model.js';
 import { joinedBytes } from './text.js';
 
 /** Model, processing, adapter and beginning-of-text, with what the method adds. */
-export function provenance(model: HookedTransformer, more: Record<string, unknown>): Record<string, unknown> {
+export function provenance(model: Model, more: Record<string, unknown>): Record<string, unknown> {
   const { config, processing, gpu, tokenizer } = model;
   const tokens = more.tokens as readonly number[] | undefined;
   const bos = tokenizer?.bosTokenId ?? config.bosTokenId;
@@ -23,7 +23,7 @@ export function provenance(model: HookedTransformer, more: Record<string, unknow
  * @param clean of a pair, the prompt that values come from: where it differs from `tokens`, labels have both, `7:. | ;`
  */
 export function positionLabels(
-  model: HookedTransformer,
+  model: Model,
   tokens: readonly number[],
   clean: readonly number[] = tokens,
 ): string[] {

@@ -9,8 +9,9 @@
  */
 
 import { is, options, signatures } from '../../hooks/input/check.js';
+import type { Model } from '../../hooks/input/model.js';
+import { logProbsOf } from '../../hooks/texts/score.js';
 import { type EncodedPiece, encodeStream, type TextStream } from '../../hooks/texts/token-stream.js';
-import type { HookedTransformer } from '../../hooks/transformer/model.js';
 import { provenance } from '../results/provenance.js';
 
 export type { TextStream } from '../../hooks/texts/token-stream.js';
@@ -81,7 +82,7 @@ const takes = signatures({
  * @throws without a tokenizer, when window or stride do not fit, or when there is nothing to predict.
  */
 export const perplexity = takes.perplexity(async function perplexity(
-  model: HookedTransformer,
+  model: Model,
   text: TextStream,
   options: PerplexityOptions = {},
 ): Promise<Perplexity> {
@@ -99,7 +100,8 @@ export const perplexity = takes.perplexity(async function perplexity(
   let [tokens, sum, characters] = [0, 0, 0];
   const score = async (batch: readonly Window[]) => {
     signal?.throwIfAborted();
-    const rows = await model.logProbs(
+    const rows = await logProbsOf(
+      model,
       batch.map((w) => w.tokens),
       { signal },
     );

@@ -7,11 +7,11 @@
  */
 
 import { is, options, signatures } from '../../hooks/input/check.js';
+import type { Model } from '../../hooks/input/model.js';
 import type { RecordStore } from '../../hooks/sweep/record.js';
 import { recordedItems } from '../../hooks/sweep/record-cells.js';
 import { MANY_TEXTS, type ManyTextsOptions, type TextsWork } from '../../hooks/texts/run-trie.js';
-import { type NextToken, nextTokens } from '../../hooks/texts/score.js';
-import type { HookedTransformer } from '../../hooks/transformer/model.js';
+import { logProbsOf, type NextToken, nextTokens } from '../../hooks/texts/score.js';
 import { provenance } from '../results/provenance.js';
 import { type Labelled, labelled } from '../results/result.js';
 import { bosOfTokenizer } from '../tracing/trace-grid.js';
@@ -66,7 +66,7 @@ const takes = signatures({
  * @returns axis text; `meta.work` tells how many tokens were run.
  */
 export const scoreTexts = takes.scoreTexts(async function scoreTexts(
-  model: HookedTransformer,
+  model: Model,
   texts: readonly string[],
   { prefix = '', prependBos = bosOfTokenizer(model), onWork, record, ...options }: ScoreTextsOptions = {},
 ): Promise<TextScores> {
@@ -82,14 +82,15 @@ export const scoreTexts = takes.scoreTexts(async function scoreTexts(
             { of, count: rows.length, batch: RECORDED, record, onProgress, signal },
             async (items) =>
               (
-                await model.logProbs(
+                await logProbsOf(
+                  model,
                   items.map((i) => rows[i]),
                   { ...options, onProgress: undefined, onWork: see },
                 )
               ).map((lp) => [...lp]),
           )) as number[][]
         ).map((lp) => Float32Array.from(lp))
-      : await model.logProbs(rows, { ...options, onWork: see });
+      : await logProbsOf(model, rows, { ...options, onWork: see });
   const entries = texts.map((text, i) => {
     const score = logProbs[i].reduce((sum, x) => sum - x, 0);
     return { text, score, perToken: logProbs[i], tokens: rows[i] };
@@ -131,7 +132,7 @@ export interface Consistency extends Labelled {
  * @throws when a template has no `{}`.
  */
 export const consistency = takes.consistency(async function consistency(
-  model: HookedTransformer,
+  model: Model,
   names: readonly string[],
   templates: readonly string[],
   { prependBos = bosOfTokenizer(model), onWork, record, ...options }: ConsistencyOptions = {},

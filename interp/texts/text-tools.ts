@@ -3,8 +3,8 @@
 import type { TextInput } from '../../engine/tokens/text.js';
 import { is, options, type Spec, signatures } from '../../hooks/input/check.js';
 import type { InputOptions } from '../../hooks/input/input.js';
-import { nextTokens } from '../../hooks/texts/score.js';
-import type { HookedTransformer } from '../../hooks/transformer/model.js';
+import type { Model } from '../../hooks/input/model.js';
+import { logProbsOf, nextTokens } from '../../hooks/texts/score.js';
 import type { WithText } from '../logits/test-prompt.js';
 import { positionLabels, provenance } from '../results/provenance.js';
 import { type Labelled, labelled } from '../results/result.js';
@@ -38,13 +38,13 @@ const takes = signatures({
  * @throws when the text has a single token.
  */
 export const lossPerToken = takes.lossPerToken(async function lossPerToken(
-  model: HookedTransformer,
+  model: Model,
   text: string | readonly number[],
   { prependBos, signal }: TextToolOptions = {},
 ): Promise<Labelled> {
   const [tokens] = model.toTokens(text, { prependBos });
   if (tokens.length < 2) throw new Error('lossPerToken: a text of one token has nothing to predict');
-  const [logProbs] = await model.logProbs([tokens], { signal });
+  const [logProbs] = await logProbsOf(model, [tokens], { signal });
   const loss = -logProbs.reduce((sum, x) => sum + x, 0) / logProbs.length;
   const meta = provenance(model, { method: 'loss per token', metric: '−log p', loss, tokens });
   const axes = [{ name: 'pos', labels: positionLabels(model, tokens).slice(1) }];
@@ -76,7 +76,7 @@ export interface NextTokenTable extends Labelled {
  * @returns axes prompt × rank
  */
 export const nextTokenTable = takes.nextTokenTable(async function nextTokenTable(
-  model: HookedTransformer,
+  model: Model,
   prompts: TextInput,
   { k = 10, prependBos, signal }: TextToolOptions & { readonly k?: number } = {},
 ): Promise<NextTokenTable> {
@@ -119,7 +119,7 @@ export interface ContinuationScore {
  * @throws when the continuation is empty.
  */
 export const probabilityOf = takes.probabilityOf(async function probabilityOf(
-  model: HookedTransformer,
+  model: Model,
   prompt: string,
   continuation: string,
   { prependBos, signal }: TextToolOptions = {},
@@ -130,7 +130,7 @@ export const probabilityOf = takes.probabilityOf(async function probabilityOf(
   const tokens = [...start, ...rest];
   const [whole] = model.toTokens(prompt + continuation, { prependBos });
   const sameTokens = whole.length === tokens.length && whole.every((t, i) => t === tokens[i]);
-  const [all] = await model.logProbs([tokens], { signal });
+  const [all] = await logProbsOf(model, [tokens], { signal });
   const own = all.slice(start.length - 1);
   const logProb = own.reduce((sum, x) => sum + x, 0);
   const labels = positionLabels(model, tokens).slice(start.length);

@@ -12,13 +12,13 @@
  */
 
 import { is, needed, options, type Spec, signature } from '../../hooks/input/check.js';
+import type { Model } from '../../hooks/input/model.js';
 import {
   type EmbeddingGaussian,
   embeddingNoise,
   type NoiseRule,
   ROME_NOISE,
 } from '../../hooks/interventions/noise.js';
-import type { HookedTransformer } from '../../hooks/transformer/model.js';
 import type { LensToken } from '../logits/lens.js';
 import { answerIds, prob } from '../logits/metrics.js';
 import { counterfactuals } from '../patching/counterfactuals.js';
@@ -147,15 +147,15 @@ const SITES = { state: 'resid_post', mlp: 'mlp_out', attn: 'attn_out' } as const
  * @throws when the subject does not occur in the prompt, the noise is no rule, or a size is not positive.
  */
 export async function causalTrace(
-  model: HookedTransformer,
+  model: Model,
   options: CausalTraceOptions & { readonly expect?: undefined },
 ): Promise<CausalTrace>;
 export async function causalTrace(
-  model: HookedTransformer,
+  model: Model,
   options: CausalTraceOptions,
 ): Promise<CausalTrace | WrongAnswer>;
 export async function causalTrace(
-  model: HookedTransformer,
+  model: Model,
   options: CausalTraceOptions,
   ...more: []
 ): Promise<CausalTrace | WrongAnswer> {
@@ -218,7 +218,7 @@ export async function causalTrace(
 
 /** An answer that was given, with its probability in the clean run. */
 async function measuredAnswer(
-  model: HookedTransformer,
+  model: Model,
   tokens: readonly number[],
   given: string | number,
 ): Promise<LensToken> {

@@ -5,8 +5,8 @@
  */
 
 import { is, needed, options, signatures } from '../../hooks/input/check.js';
+import type { Model } from '../../hooks/input/model.js';
 import { embeddingNoise, type NoiseRule } from '../../hooks/interventions/noise.js';
-import type { HookedTransformer } from '../../hooks/transformer/model.js';
 import type { LensToken } from '../logits/lens.js';
 import type { TokenLike } from '../logits/metrics.js';
 import { warningsIn } from '../results/ends.js';
@@ -97,7 +97,7 @@ const takes = signatures({
 
 /** Traces one stream. @throws when the subject does not occur in the prompt or the answer is not one token. */
 export const pyveneTrace = takes.pyveneTrace(async function pyveneTrace(
-  model: HookedTransformer,
+  model: Model,
   options: PyveneTraceOptions,
 ): Promise<PyveneTrace> {
   const { stream, noise: rule = PYVENE_NOISE, seed = 1, onProgress, signal } = options;

@@ -1,9 +1,9 @@
 /** Causal traces of many facts, with a record: hours on a large model, which may be stopped and go on. */
 
 import { is, options, signatures } from '../../hooks/input/check.js';
+import type { Model } from '../../hooks/input/model.js';
 import type { RecordStore } from '../../hooks/sweep/record.js';
 import { recordedItems } from '../../hooks/sweep/record-cells.js';
-import type { HookedTransformer } from '../../hooks/transformer/model.js';
 import { provenance } from '../results/provenance.js';
 import { labelled } from '../results/result.js';
 import {
@@ -43,7 +43,7 @@ export interface TraceFactsOptions
  * @throws what `causalTrace` throws, and when the record is of something else
  */
 export const traceFacts = takes.traceFacts(async function traceFacts(
-  model: HookedTransformer,
+  model: Model,
   facts: readonly Fact[],
   { record, onProgress, signal, ...options }: TraceFactsOptions = {},
 ): Promise<(CausalTrace | WrongAnswer)[]> {
@@ -83,7 +83,7 @@ function numbersOf(found: CausalTrace | WrongAnswer): number[] {
 }
 
 function traceOf(
-  model: HookedTransformer,
+  model: Model,
   fact: Fact,
   options: TraceFactsOptions,
   [correct, token, highScore, lowScore, level, start, end, window, n, ...rest]: readonly number[],

@@ -1,12 +1,12 @@
 /** What causal tracings share: corrupt a subject, restore a clean activation at each position and layer. */
 
 import type { Tokenizer } from '../../engine/tokens/tokenizer.js';
+import type { HookEntry } from '../../hooks/input/hook.js';
+import type { Model } from '../../hooks/input/model.js';
 import type { Base, Counterfactual, Numbers } from '../../hooks/interventions/interventions.js';
 import type { EmbeddingNoise, NoiseRule } from '../../hooks/interventions/noise.js';
-import type { HookEntry } from '../../hooks/run/tap.js';
 import type { SweepWork } from '../../hooks/sweep/counterfactuals.js';
 import { nextTokens } from '../../hooks/texts/score.js';
-import type { HookedTransformer } from '../../hooks/transformer/model.js';
 import type { LensToken } from '../logits/lens.js';
 import { prob } from '../logits/metrics.js';
 import { counterfactuals } from '../patching/counterfactuals.js';
@@ -70,7 +70,7 @@ export const windowAround = (l: number, window: number, nLayers: number): TokenR
 ];
 
 /** Runs the grid. Near the first and last layer windows may be the same; each is run once. */
-export async function restoreGrid(model: HookedTransformer, plan: TracePlan): Promise<TraceGrid> {
+export async function restoreGrid(model: Model, plan: TracePlan): Promise<TraceGrid> {
   const { tokens, subject, positions, site, window, noise, samples, replace, severed, answer } = plan;
   const { nLayers } = model.config;
   const [start, end] = subject;
@@ -114,7 +114,7 @@ export async function restoreGrid(model: HookedTransformer, plan: TracePlan): Pr
 
 /** The axes of a trace; the subject's labels end in `*`. */
 export function traceAxes(
-  model: HookedTransformer,
+  model: Model,
   { tokens, subject, positions }: Pick<TracePlan, 'tokens' | 'subject' | 'positions'>,
 ): { layer: Axis; pos: Axis } {
   const labels = positionLabels(model, tokens);
@@ -134,7 +134,7 @@ export interface Subject {
 
 /** The subject of a prompt: a text in it, some of its tokens, or by default the text that looks like a subject. */
 export function subjectOf(
-  model: HookedTransformer,
+  model: Model,
   tokens: readonly number[],
   { prompt, subject }: { prompt: string | readonly number[]; subject?: string | TokenRange },
 ): Subject {
@@ -180,7 +180,7 @@ export interface TopNextOptions {
 
 /** The k most probable next tokens after a prompt, most probable first. */
 export async function topNext(
-  model: HookedTransformer,
+  model: Model,
   tokens: readonly number[],
   { k = 1, added, signal }: TopNextOptions = {},
 ): Promise<LensToken[]> {
@@ -198,7 +198,7 @@ export async function topNext(
 }
 
 /** A token as text; without a tokenizer `#5`. */
-export const textOf = (model: HookedTransformer, token: number): string =>
+export const textOf = (model: Model, token: number): string =>
   model.tokenizer?.pieces([token])[0] ?? `#${token}`;
 
 /** @throws unless it is a whole number above 0. */

@@ -1,7 +1,7 @@
 /** The three traces that ROME draws of a prompt (`plot_all_flow`): states, MLPs and attention restored. */
 
 import { is, options, signatures } from '../../hooks/input/check.js';
-import type { HookedTransformer } from '../../hooks/transformer/model.js';
+import type { Model } from '../../hooks/input/model.js';
 import { type Labelled, labelled } from '../results/result.js';
 import {
   CAUSAL_TRACE,
@@ -31,7 +31,7 @@ const takes = signatures({
  * @throws what `causalTrace` throws
  */
 export const traceAll = takes.traceAll(async function traceAll(
-  model: HookedTransformer,
+  model: Model,
   options: Omit<CausalTraceOptions, 'kind' | 'expect'>,
 ): Promise<CausalTrace[]> {
   const { onProgress } = options;

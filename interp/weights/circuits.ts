@@ -9,8 +9,8 @@
 
 import type { Tensor } from '../../engine/tensor/tensor.js';
 import { is, needed, options, signatures } from '../../hooks/input/check.js';
+import type { Model } from '../../hooks/input/model.js';
 import { normals } from '../../hooks/interventions/draw.js';
-import type { HookedTransformer } from '../../hooks/transformer/model.js';
 import type { HostTensor } from '../../weights/formats/types.js';
 import { provenance } from '../results/provenance.js';
 import { type Labelled, labelled } from '../results/result.js';
@@ -44,7 +44,7 @@ const takes = signatures({
 
 /** W_V · W_O: what the head adds to the stream where it attends, [dModel, dModel]. b_V·W_O and b_O come on top of it. */
 export const ovCircuit = takes.ovCircuit(function ovCircuit(
-  model: HookedTransformer,
+  model: Model,
   layer: number,
   head: number,
 ): FactoredMatrix {
@@ -58,7 +58,7 @@ export const ovCircuit = takes.ovCircuit(function ovCircuit(
  * come on top of it.
  */
 export const qkCircuit = takes.qkCircuit(function qkCircuit(
-  model: HookedTransformer,
+  model: Model,
   layer: number,
   head: number,
 ): FactoredMatrix {
@@ -84,7 +84,7 @@ export type Reader =
  * @throws when the writer comes after the reader.
  */
 export const virtualWeights = takes.virtualWeights(function virtualWeights(
-  model: HookedTransformer,
+  model: Model,
   from: Writer,
   to: Reader,
 ): FactoredMatrix {
@@ -117,7 +117,7 @@ export const virtualWeights = takes.virtualWeights(function virtualWeights(
 });
 
 /** W_in [dModel, dMlp] or W_out [dMlp, dModel] of a layer. @throws when the model has no MLPs. */
-export function mlpMatrix(model: HookedTransformer, layer: number, which: 'W_in' | 'W_out'): HostTensor {
+export function mlpMatrix(model: Model, layer: number, which: 'W_in' | 'W_out'): HostTensor {
   checkLayer(model, layer);
   if (model.config.attnOnly) throw new Error(`${which} of layer ${layer}: this model has no MLPs`);
   return model.weights[which][layer];
@@ -136,7 +136,7 @@ export interface AccumulatedBiasOptions {
  * every input. [dModel]
  */
 export const accumulatedBias = takes.accumulatedBias(function accumulatedBias(
-  model: HookedTransformer,
+  model: Model,
   layer: number,
   { mlpInput = false, includeMlpBiases = true }: AccumulatedBiasOptions = {},
 ): Float32Array {
@@ -179,7 +179,7 @@ export interface CompositionOptions {
  * @returns axes source layer × source head × layer × head
  */
 export const compositionScores = takes.compositionScores(async function compositionScores(
-  model: HookedTransformer,
+  model: Model,
   mode: 'Q' | 'K' | 'V',
   { baseline = false, onProgress, signal }: CompositionOptions = {},
 ): Promise<Labelled> {
@@ -245,7 +245,7 @@ interface Stacked {
   readonly norms: readonly number[];
 }
 
-function stack(model: HookedTransformer, parts: readonly Matrix64[]): Stacked {
+function stack(model: Model, parts: readonly Matrix64[]): Stacked {
   const [rows, columns] = parts[0].shape;
   const data = new Float32Array(parts.length * rows * columns);
   parts.forEach((part, p) => {
@@ -257,7 +257,7 @@ function stack(model: HookedTransformer, parts: readonly Matrix64[]): Stacked {
 
 /** The mean score of pairs of heads with Gaussian weights. */
 function randomBaseline(
-  { config: { dModel, dHead } }: HookedTransformer,
+  { config: { dModel, dHead } }: Model,
   { samples = 32, seed = 0 }: { samples?: number; seed?: number },
 ) {
   const draw = normals(seed);
@@ -283,13 +283,13 @@ export function ofHead({ shape: [, rows, columns], data }: HostTensor, head: num
 }
 
 /** @throws unless the model has the layer. */
-export function checkLayer({ config: { nLayers } }: HookedTransformer, layer: number): void {
+export function checkLayer({ config: { nLayers } }: Model, layer: number): void {
   if (!Number.isInteger(layer) || layer < 0 || layer >= nLayers)
     throw new Error(`layer ${layer}: this model has ${nLayers} layers (0–${nLayers - 1})`);
 }
 
 /** @throws unless the model has the head. */
-export function checkHead(model: HookedTransformer, layer: number, head: number): void {
+export function checkHead(model: Model, layer: number, head: number): void {
   checkLayer(model, layer);
   const { nHeads } = model.config;
   if (!Number.isInteger(head) || head < 0 || head >= nHeads)

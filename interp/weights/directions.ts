@@ -4,7 +4,7 @@
  */
 
 import { is, needed, optional, options, signatures } from '../../hooks/input/check.js';
-import type { HookedTransformer } from '../../hooks/transformer/model.js';
+import type { Model } from '../../hooks/input/model.js';
 import { gainAt, normAt } from '../../weights/norm.js';
 import { mlpMatrix, ovCircuit } from './circuits.js';
 import { type HostMatrix, scaleColumns, transpose } from './linear-algebra.js';
@@ -29,7 +29,7 @@ const takes = signatures({
  * @returns axes neuron × rank, of one neuron
  */
 export const neuronToLogits = takes.neuronToLogits(async function neuronToLogits(
-  model: HookedTransformer,
+  model: Model,
   layer: number,
   neuron: number,
   k = 10,
@@ -74,7 +74,7 @@ export interface SvdInterpretation extends TokenTable {
  * @returns axes vector × rank
  */
 export const svdInterpreter = takes.svdInterpreter(async function svdInterpreter(
-  model: HookedTransformer,
+  model: Model,
   { matrix, layer, head, vectors = 10, k = 10 }: SvdInterpreterOptions,
 ): Promise<SvdInterpretation> {
   if (!Number.isInteger(vectors) || vectors < 1)
@@ -101,7 +101,7 @@ export const svdInterpreter = takes.svdInterpreter(async function svdInterpreter
 
 /** The largest singular values, and their vectors in the residual stream, one a row. */
 function singularDirections(
-  model: HookedTransformer,
+  model: Model,
   matrix: SvdInterpreterOptions['matrix'],
   layer: number,
   head: number | undefined,
@@ -126,7 +126,7 @@ function singularDirections(
 }
 
 /** Per direction 1 or −1. */
-async function signsOf(model: HookedTransformer, directions: HostMatrix): Promise<number[]> {
+async function signsOf(model: Model, directions: HostMatrix): Promise<number[]> {
   const x = model.tensor(Float32Array.from(directions.data), directions.shape);
   try {
     const labels = Array.from({ length: directions.shape[0] }, (_, i) => String(i));

@@ -6,8 +6,8 @@
 
 import { is, needed, options, type Spec, signatures } from '../../hooks/input/check.js';
 import { checkTokens } from '../../hooks/input/input.js';
+import type { Model } from '../../hooks/input/model.js';
 import { draws } from '../../hooks/interventions/draw.js';
-import type { HookedTransformer } from '../../hooks/transformer/model.js';
 import { provenance } from '../results/provenance.js';
 import { type Labelled, labelled } from '../results/result.js';
 import { textOf } from '../tracing/trace-grid.js';
@@ -89,7 +89,7 @@ const takes = signatures({
 
 /** A whole circuit between tokens, [dVocab, dVocab], factored through dHead: rows are source (or query) tokens. */
 export const tokenCircuit = takes.tokenCircuit(async function tokenCircuit(
-  model: HookedTransformer,
+  model: Model,
   options: CircuitOptions,
 ): Promise<FactoredMatrix> {
   const { signal } = options;
@@ -113,7 +113,7 @@ export const tokenCircuit = takes.tokenCircuit(async function tokenCircuit(
  * @returns axes token × rank
  */
 export const topCircuitTokens = takes.topCircuitTokens(async function topCircuitTokens(
-  model: HookedTransformer,
+  model: Model,
   options: CircuitOptions & {
     readonly tokens: string | number | readonly (string | number)[];
     readonly k?: number;
@@ -153,7 +153,7 @@ export interface CircuitEntry {
  * @returns axis entry, labelled `from → to`
  */
 export const topCircuitEntries = takes.topCircuitEntries(async function topCircuitEntries(
-  model: HookedTransformer,
+  model: Model,
   options: CircuitOptions & { readonly k?: number },
 ): Promise<Labelled & { readonly entries: readonly CircuitEntry[] }> {
   const { k = 10, onProgress, signal } = options;
@@ -208,7 +208,7 @@ export interface CopyingOptions {
 
 /** Which heads copy what they attend to? @returns axes layer × head */
 export const copyingScores = takes.copyingScores(async function copyingScores(
-  model: HookedTransformer,
+  model: Model,
   options: CopyingOptions = {},
 ): Promise<Labelled> {
   const { nLayers, nHeads, dHead, dVocab } = model.config;
@@ -250,7 +250,7 @@ export const copyingScores = takes.copyingScores(async function copyingScores(
 });
 
 /** The fraction of tokens that are among the k largest outputs of their own. */
-async function copied(model: HookedTransformer, circuit: TokenCircuit, tokens: readonly number[], k: number) {
+async function copied(model: Model, circuit: TokenCircuit, tokens: readonly number[], k: number) {
   const { left, right } = await circuitFactors(model, circuit, tokens);
   try {
     const ranks = await ranksInProduct(left, asTable(right), tokens);
@@ -272,7 +272,7 @@ function positivity(core: Parameters<typeof eigenvalues>[0]): number {
  * @param rows [vectors, width]; `axis` labels them
  */
 export async function topTokens(
-  model: HookedTransformer,
+  model: Model,
   rows: Parameters<typeof topOfProduct>[0],
   table: Parameters<typeof topOfProduct>[1],
   k: number,
@@ -300,8 +300,7 @@ export async function topTokens(
   }
 }
 
-const everyToken = ({ config: { dVocab } }: HookedTransformer): number[] =>
-  Array.from({ length: dVocab }, (_, t) => t);
+const everyToken = ({ config: { dVocab } }: Model): number[] => Array.from({ length: dVocab }, (_, t) => t);
 
 const unitOf = ({ circuit }: TokenCircuit): string =>
   circuit === 'ov' ? 'logit' : 'attention score · √d_head';
@@ -311,7 +310,7 @@ function checkK(k: number): number {
   return k;
 }
 
-function checkEmbedding({ config }: HookedTransformer, embedding: TokenVectors): void {
+function checkEmbedding({ config }: Model, embedding: TokenVectors): void {
   if (embedding !== 'W_E' && embedding !== 'W_E+MLP0')
     throw new Error(`embedding "${embedding}": "W_E" or "W_E+MLP0" is needed`);
   if (embedding === 'W_E+MLP0' && config.attnOnly)
@@ -319,7 +318,7 @@ function checkEmbedding({ config }: HookedTransformer, embedding: TokenVectors):
 }
 
 function circuitOf(
-  model: HookedTransformer,
+  model: Model,
   { layer, head, circuit = 'ov', embedding = 'W_E' }: CircuitOptions,
 ): TokenCircuit {
   checkHead(model, layer, head);

@@ -11,7 +11,7 @@ import { gatherTable, linear, lookUp, unembed } from '../../engine/transformer/o
 import { noTap } from '../../engine/transformer/tap.js';
 import { rankOf } from '../../engine/transformer/vocabulary.js';
 import type { Table } from '../../engine/transformer/weights.js';
-import type { Runnable } from '../../hooks/run/run.js';
+import type { Runnable } from '../../hooks/input/model.js';
 
 /**
  * What stands for a token at the entry of a circuit: its row of W_E, or that with what the first MLP adds to it when it

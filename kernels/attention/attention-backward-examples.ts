@@ -12,10 +12,19 @@ import {
   scoresGradient,
   valueGradient,
 } from './attention-backward.js';
-import { type AttentionInput, batches, keyOrValue, patternReference } from './attention-examples.js';
+import {
+  type AttentionInput,
+  batches,
+  keyOrValue,
+  patternReference,
+  type Sight,
+  sees,
+  sightExamples,
+  sightTitle,
+} from './attention-examples.js';
 import { fusedKeyGradient, fusedQueryGradient } from './attention-fused-backward.js';
 
-/** Calls f for every query and key of every row: `at` in packed scores, `visible`: not above the diagonal. */
+/** Calls f for every query and key of every row: `at` in packed scores, `visible`: the query sees it. */
 function forPairs(
   o: AttentionInput,
   f: (p: { row: number; head: number; query: number; key: number; at: number; visible: boolean }) => void,
@@ -26,19 +35,26 @@ function forPairs(
     for (let head = 0; head < o.heads; head++)
       for (let query = 0; query < length; query++)
         for (let key = 0; key < before + length; key++, at++)
-          f({ row, head, query, key, at, visible: o.bidirectional || key <= before + query });
+          f({ row, head, query, key, at, visible: sees(o, before, query, key) });
   });
 }
 
-/** Gradients of z = P · v for any packed P: dP, packed, and dV [tokens, heads · dHead] of the rows' own values. */
+/** Numbers a token of keys and of values, and where those that serve a head begin. */
+const keysOf = ({ heads, kvHeads = heads, dHead }: AttentionInput) => ({
+  kvWidth: kvHeads * dHead,
+  at: (head: number) => Math.floor((head * kvHeads) / heads) * dHead,
+});
+
+/** Gradients of z = P · v for any packed P: dP, packed, and dV [tokens, kvHeads · dHead] of the rows' own values. */
 export function valuesBackwardReference(
   o: AttentionInput,
   pattern: ArrayLike<number>,
   dz: ArrayLike<number>,
 ): { dp: Float64Array; dv: Float64Array } {
   const width = o.heads * o.dHead;
+  const { kvWidth, at: kvAt } = keysOf(o);
   const dp = new Float64Array(pattern.length);
-  const dv = new Float64Array(dz.length);
+  const dv = new Float64Array((dz.length / width) * kvWidth);
   const values = o.rows.map((row) => keyOrValue(o, row, 1));
   forPairs(o, ({ row, head, query, key, at }) => {
     const { start, prefixSlots } = o.rows[row];
@@ -46,7 +62,7 @@ export function valuesBackwardReference(
     for (let d = 0; d < o.dHead; d++) {
       const g = dz[(start + query) * width + head * o.dHead + d];
       dp[at] += g * values[row](head, key, d);
-      if (own >= 0) dv[(start + own) * width + head * o.dHead + d] += g * pattern[at];
+      if (own >= 0) dv[(start + own) * kvWidth + kvAt(head) + d] += g * pattern[at];
     }
   });
   return { dp, dv };
@@ -70,14 +86,15 @@ export function scoresBackwardReference(
   return ds;
 }
 
-/** Gradients of S = q · k · scale for any packed dS: dQ and the rows' own dK, [tokens, heads · dHead]. */
+/** Gradients of S = q · k · scale for any packed dS: dQ [tokens, heads · dHead], the rows' own dK [tokens, kvHeads · dHead]. */
 export function productsBackwardReference(
   o: AttentionInput,
   ds: ArrayLike<number>,
 ): { dq: Float64Array; dk: Float64Array } {
   const width = o.heads * o.dHead;
   const tokens = o.rows.reduce((n, r) => Math.max(n, r.start + r.length), 0);
-  const [dq, dk] = [new Float64Array(tokens * width), new Float64Array(tokens * width)];
+  const { kvWidth, at: kvAt } = keysOf(o);
+  const [dq, dk] = [new Float64Array(tokens * width), new Float64Array(tokens * kvWidth)];
   const keys = o.rows.map((row) => keyOrValue(o, row, 0));
   forPairs(o, ({ row, head, query, key, at, visible }) => {
     if (!visible) return;
@@ -88,7 +105,7 @@ export function productsBackwardReference(
       const column = head * o.dHead + d;
       dq[token * width + column] += o.scale * ds[at] * keys[row](head, key, d);
       if (own >= 0)
-        dk[(start + own) * width + column] +=
+        dk[(start + own) * kvWidth + kvAt(head) + d] +=
           o.scale * ds[at] * o.q.data[o.q.offset + token * o.q.stride + column];
     }
   });
@@ -126,8 +143,21 @@ function inWindow(before: Float32Array, at: HeadsAt, width: number, values: Floa
   return all;
 }
 
-function examplesOf(caps: Caps, batch: string, heads: number, dHead: number, size: number): Example[] {
+/** Gradients of scores from those of capped scores. */
+const uncapped = ({ softCap }: Sight, scores: readonly number[], ds: Float64Array): Float64Array =>
+  softCap ? ds.map((d, i) => (Number.isFinite(scores[i]) ? d * (1 - (scores[i] / softCap) ** 2) : 0)) : ds;
+
+function examplesOf(
+  caps: Caps,
+  batch: string,
+  heads: number,
+  dHead: number,
+  size: number,
+  sight: Sight = {},
+): Example[] {
   const width = heads * dHead;
+  const kvWidth = (sight.kvHeads ?? heads) * dHead;
+  const stride = width + 2 * kvWidth;
   let start = 0;
   const rows = batches[batch].map(([length, prefixSlots]) => {
     const row = { start, length, prefixSlots };
@@ -135,36 +165,36 @@ function examplesOf(caps: Caps, batch: string, heads: number, dHead: number, siz
     return row;
   });
   const tokens = start;
-  const qkv = noise(tokens * 3 * width, heads + dHead, size);
-  const third = (part: number) => ({ stride: 3 * width, offset: part * width });
+  const qkv = noise(tokens * stride, heads + dHead, size);
+  const third = (part: number) => ({ stride, offset: part && width + (part - 1) * kvWidth });
   const at = (part: number) => ({ data: qkv, ...third(part) });
-  const store = noise(97 * 2 * width, 5, size);
+  const store = noise(97 * 2 * kvWidth, 5, size);
   const prefix = rows.some((r) => r.prefixSlots.length > 0);
   const bidirectional = batch === 'both directions';
   const own = { q: at(0), k: at(1), v: at(2) };
-  const input = { rows, heads, dHead, scale: 1 / Math.sqrt(dHead), ...own, store, bidirectional };
+  const input = { rows, heads, dHead, scale: 1 / Math.sqrt(dHead), ...own, store, bidirectional, ...sight };
   const { words, totalScores, blockOffsets: _, ...geometry } = attentionLayout(rows, heads);
   const dz = { stride: width, offset: 0 };
   const windows = { q: third(0), k: third(1), v: third(2), dz, dq: third(0), dk: third(1), dv: third(2) };
-  const o = { ...geometry, heads, dHead, scale: input.scale, prefix, bidirectional, ...windows };
+  const o = { ...geometry, heads, dHead, scale: input.scale, prefix, bidirectional, ...sight, ...windows };
   const dZ = noise(tokens * width, 7);
   // what hooks may leave behind: a pattern that is not one, gradients above the diagonal
   const free = noise(totalScores, 9);
   const tables = prefix ? [words, store] : [words];
-  const about = `${batch}, ${heads} heads of ${dHead}${size > 1 ? `, ±${size}` : ''}`;
-  const before = noise(tokens * 3 * width, 10);
+  const about = `${batch}, ${heads} heads of ${dHead}${sightTitle(sight)}${size > 1 ? `, ±${size}` : ''}`;
+  const before = noise(tokens * stride, 10);
   const exact = patternReference(input);
   const pattern = Float32Array.from(exact.pattern);
   const dp = valuesBackwardReference(input, exact.pattern, dZ).dp;
   const freely = valuesBackwardReference(input, free, dZ);
   const ds = scoresBackwardReference(input, exact.pattern, dp);
-  const { dq, dk } = productsBackwardReference(input, ds);
+  const { dq, dk } = productsBackwardReference(input, uncapped(sight, exact.scores, ds));
   const { dv } = valuesBackwardReference(input, exact.pattern, dZ);
   const masked = productsBackwardReference(input, free);
   const stats = statsReference(input, exact.scores, dp);
   const close = { atol: 1e-5 * size * size, rtol: 1e-5 };
   const window = (part: number, values: Float64Array, into: Float32Array | Float64Array = before) =>
-    inWindow(Float32Array.from(into), third(part), width, values);
+    inWindow(Float32Array.from(into), third(part), part ? kvWidth : width, values);
   return [
     {
       title: `dP, ${about}`,
@@ -271,6 +301,7 @@ export const attentionBackwardFamily: Family = {
       ...examplesOf(kind, 'a long row', 2, 20, 1), // several blocks of keys and of queries
       ...examplesOf(kind, 'both directions', 1, 140, 1), // and more columns than threads
     ]),
+    ...sightExamples(caps, examplesOf),
     ...hugeScores(caps),
   ],
 };

@@ -7,16 +7,26 @@
 import { type Caps, type Launch, line, lineIndex, repeat } from '../core/kernel.js';
 import { kernel, teamFor } from '../core/wgsl.js';
 import { products, weightedSums } from './attention.js';
-import { elementType, type Geometry, type HeadsAt, layoutWgsl, QUERY_TILE } from './attention-layout.js';
+import {
+  elementType,
+  type Geometry,
+  type HeadsAt,
+  headsName,
+  layoutWgsl,
+  QUERY_TILE,
+  sightFields,
+  sightName,
+  sightParams,
+} from './attention-layout.js';
 
 type Heads = Geometry & { readonly dHead: number };
 
 /**
  * dP = dZ · v for every key of the row, above the diagonal too.
- * Buffers: dZ, V, tables u32, with `prefix` store [slots, 2, heads · dHead], dP: per row [heads, queries, keys].
+ * Buffers: dZ, V, tables u32, with `prefix` store [slots, 2, kvHeads · dHead], dP: per row [heads, queries, keys].
  */
 export function patternGradient(o: Heads & { dz: HeadsAt; v: HeadsAt; prefix: boolean }, caps: Caps): Launch {
-  return products({ ...o, q: o.dz, k: o.v, scale: 1, part: 1, causal: false }, caps);
+  return products({ ...o, q: o.dz, k: o.v, scale: 1, part: 1, causal: false, softCap: null }, caps);
 }
 
 /** dV[k] = Σ_queries P[query, k] · dZ[query]. Buffers: P, dZ, tables u32, dV. */
@@ -26,7 +36,7 @@ export function valueGradient(o: Heads & { dz: HeadsAt; dv: HeadsAt }, caps: Cap
 
 /**
  * dQ[i] = scale · Σ dS[i, k] · K[k] over the keys that query i sees.
- * Buffers: dS, K, tables u32, with `prefix` store [slots, 2, heads · dHead], dQ.
+ * Buffers: dS, K, tables u32, with `prefix` store [slots, 2, kvHeads · dHead], dQ.
  */
 export function queryGradient(
   o: Heads & { k: HeadsAt; dq: HeadsAt; scale: number; prefix: boolean },
@@ -90,14 +100,16 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane:
 }
 
 /**
- * Y[k] = scale · Σ A[i, k] · X[i] over all queries i of the row, or with `causal` those from k on; for its own keys k.
- * A workgroup has four neighbouring keys of one head. Buffers: A, X, tables u32, Y.
+ * Y[k] = scale · Σ A[i, k] · X[i] over all queries i of the row, or with `causal` those that see k; for its own keys k, and
+ * over all heads that share them. A workgroup has four neighbouring keys of one head. Buffers: A, X, tables u32, Y.
  */
 function querySums(
   o: Heads & { x: HeadsAt; y: HeadsAt; causal: boolean; scale: number },
   caps: Caps,
 ): Launch {
-  const { heads, dHead, causal } = o;
+  const { heads, kvHeads = heads, dHead, causal } = o;
+  const window = causal ? o.window : null;
+  const group = heads / kvHeads;
   const { type, step } = elementType(dHead, [o.x, o.y]);
   const columns = dHead / step;
   // On a CPU a thread has several columns for each weight it loads.
@@ -106,7 +118,10 @@ function querySums(
   const blocks = Math.ceil(columns / span);
   const forKeys = (f: (j: number) => string, join = '\n') => repeat(QUERY_TILE, f, join);
   const forColumns = (f: (m: number) => string) => repeat(owned, f);
-  const weight = (j: number) => (causal ? `select(0f, A[at + k${j}], key + ${j}u <= i)` : `A[at + k${j}]`);
+  const sees = (j: number) => `key + ${j}u <= i${window ? ` && key + ${j}u + params.window > i` : ''}`;
+  const weight = (j: number) => (causal ? `select(0f, A[at + k${j}], ${sees(j)})` : `A[at + k${j}]`);
+  const end = window ? `min(tile.length, key + ${QUERY_TILE - 1}u + params.window)` : 'tile.length';
+  const kvHead = group > 1 ? 'kvHead' : 'head';
   const code = () => /* wgsl */ `
 @group(0) @binding(0) var<storage, read> A: array<f32>; // per row [heads, queries, keys]
 @group(0) @binding(1) var<storage, read> X: array<${type}>;
@@ -121,30 +136,32 @@ struct Params {
   yStride: u32,
   yOffset: u32,
   scale: f32,
-}
+${sightFields({ window })}}
 @group(1) @binding(0) var<uniform> params: Params;
 ${layoutWgsl}
 
 @compute @workgroup_size(${lanes})
 fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane: u32) {
   let group = ${lineIndex};
-  if (group >= params.tiles * ${heads * blocks}u) { return; }
+  if (group >= params.tiles * ${kvHeads * blocks}u) { return; }
   let first = group % ${blocks}u * ${span}u + lane;
   ${forColumns((m) => `let column${m} = min(first + ${m * lanes}u, ${columns - 1}u);`)}
-  let head = (group / ${blocks}u) % ${heads}u;
-  let tile = tileAt(group / ${heads * blocks}u);
+  let ${kvHead} = (group / ${blocks}u) % ${kvHeads}u;
+  let tile = tileAt(group / ${kvHeads * blocks}u);
   let key = tile.query; // the tile's positions are keys here
   let keys = tile.prefixLength + tile.length;
   ${forKeys((j) => `let k${j} = tile.prefixLength + min(key + ${j}u, tile.length - 1u);`)}
   ${forKeys((j) => repeat(owned, (m) => `var y${j}_${m} = ${type}();`, ' '))}
+  ${group > 1 ? `for (var head = kvHead * ${group}u; head < kvHead * ${group}u + ${group}u; head++) { // that share these keys` : ''}
   let block = tile.block + head * tile.length * keys;
   let x = params.xOffset + tile.start * params.xStride + head * ${columns}u;
-  for (var i = ${causal ? 'key' : '0u'}; i < tile.length; i++) {
+  for (var i = ${causal ? 'key' : '0u'}; i < ${end}; i++) {
     let at = block + i * keys;
     ${forKeys((j) => `let w${j} = ${weight(j)};`)}
     ${forColumns((m) => `{ let v = X[x + i * params.xStride + column${m}]; ${forKeys((j) => `y${j}_${m} += w${j} * v;`, ' ')} }`)}
   }
-  let y = params.yOffset + (tile.start + key) * params.yStride + head * ${columns}u + first;
+  ${group > 1 ? '}' : ''}
+  let y = params.yOffset + (tile.start + key) * params.yStride + ${kvHead} * ${columns}u + first;
   ${forColumns(
     (m) => `if (first + ${m * lanes}u < ${columns}u) {
     ${forKeys((j) => `if (key + ${j}u < tile.length) { Y[y + ${j}u * params.yStride + ${m * lanes}u] = y${j}_${m} * params.scale; }`)}
@@ -152,7 +169,10 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane:
   )}
 }`;
   return {
-    kernel: kernel(`querySums/${type}/${heads}x${dHead}/${lanes}x${owned}${causal ? '/causal' : ''}`, code),
+    kernel: kernel(
+      `querySums/${type}/${headsName(o)}x${dHead}/${lanes}x${owned}${causal ? '/causal' : ''}${sightName({ window })}`,
+      code,
+    ),
     params: {
       rowTable: o.rowTable,
       tileTable: o.tileTable,
@@ -162,7 +182,8 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane:
       yStride: o.y.stride / step,
       yOffset: o.y.offset / step,
       scale: o.scale,
+      ...sightParams({ window }),
     },
-    grid: line(o.tiles * heads * blocks),
+    grid: line(o.tiles * kvHeads * blocks),
   };
 }

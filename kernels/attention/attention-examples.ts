@@ -26,17 +26,30 @@ export interface AttentionInput {
   readonly q: HeadsAt & { data: ArrayLike<number> };
   readonly k: HeadsAt & { data: ArrayLike<number> };
   readonly v: HeadsAt & { data: ArrayLike<number> };
-  /** [slots, 2, heads · dHead] */
+  /** [slots, 2, kvHeads · dHead] */
   readonly store: ArrayLike<number>;
   /** Queries see later keys of their row too. */
   readonly bidirectional?: boolean;
+  readonly kvHeads?: number;
+  readonly window?: number;
+  readonly softCap?: number;
 }
+
+/** Whether query i of a row sees key k of it, counted with its prefix. */
+export const sees = (
+  o: Pick<AttentionInput, 'bidirectional' | 'window'>,
+  before: number,
+  i: number,
+  k: number,
+) => o.bidirectional || (k <= before + i && k > before + i - (o.window ?? Number.POSITIVE_INFINITY));
 
 /** Key (0) or value (1) `key` of a row, prefix first: element d of head h. */
 export function keyOrValue(o: AttentionInput, row: PackedRow, part: 0 | 1) {
   const own = part ? o.v : o.k;
-  const width = o.heads * o.dHead;
-  return (h: number, key: number, d: number): number => {
+  const kvHeads = o.kvHeads ?? o.heads;
+  const width = kvHeads * o.dHead;
+  return (head: number, key: number, d: number): number => {
+    const h = Math.floor((head * kvHeads) / o.heads);
     if (key < row.prefixSlots.length)
       return o.store[(row.prefixSlots[key] * 2 + part) * width + h * o.dHead + d];
     const token = row.start + key - row.prefixSlots.length;
@@ -54,11 +67,11 @@ export function patternReference(o: AttentionInput): { scores: number[]; pattern
     for (let h = 0; h < o.heads; h++)
       for (let i = 0; i < row.length; i++) {
         const line = Array.from({ length: before + row.length }, (_, k) => {
-          if (!o.bidirectional && k > before + i) return Number.NEGATIVE_INFINITY;
+          if (!sees(o, before, i, k)) return Number.NEGATIVE_INFINITY;
           let sum = 0;
           for (let d = 0; d < o.dHead; d++)
             sum += o.q.data[o.q.offset + (row.start + i) * o.q.stride + h * o.dHead + d] * key(h, k, d);
-          return sum * o.scale;
+          return o.softCap ? o.softCap * Math.tanh((sum * o.scale) / o.softCap) : sum * o.scale;
         });
         scores.push(...line);
         pattern.push(...softmaxReference(line));
@@ -109,8 +122,24 @@ export const batches: Record<string, [length: number, prefixSlots: number[]][]> 
   ],
 };
 
-function examplesOf(caps: Caps, batch: string, heads: number, dHead: number, size: number): Example[] {
+/** What is not usual about an attention. */
+export type Sight = Pick<AttentionInput, 'kvHeads' | 'window' | 'softCap'>;
+
+/** For titles. */
+export const sightTitle = ({ kvHeads, window, softCap }: Sight): string =>
+  `${kvHeads ? `, ${kvHeads} of keys` : ''}${window ? `, window ${window}` : ''}${softCap ? `, cap ${softCap}` : ''}`;
+
+function examplesOf(
+  caps: Caps,
+  batch: string,
+  heads: number,
+  dHead: number,
+  size: number,
+  sight: Sight = {},
+): Example[] {
   const width = heads * dHead;
+  const kvWidth = (sight.kvHeads ?? heads) * dHead;
+  const stride = width + 2 * kvWidth;
   let start = 0;
   const rows = batches[batch].map(([length, prefixSlots]) => {
     const row = { start, length, prefixSlots };
@@ -118,14 +147,23 @@ function examplesOf(caps: Caps, batch: string, heads: number, dHead: number, siz
     return row;
   });
   const tokens = start;
-  // q, k and v are windows of one [tokens, 3 · width] buffer
-  const qkv = noise(tokens * 3 * width, heads + dHead, size);
-  const at = (part: number) => ({ data: qkv, stride: 3 * width, offset: part * width });
-  const store = noise(97 * 2 * width, 5, size);
+  // q, k and v are windows of one [tokens, width + 2 · kvWidth] buffer
+  const qkv = noise(tokens * stride, heads + dHead, size);
+  const at = (part: number) => ({ data: qkv, stride, offset: part && width + (part - 1) * kvWidth });
+  const store = noise(97 * 2 * kvWidth, 5, size);
   const prefix = rows.some((r) => r.prefixSlots.length > 0);
   const bidirectional = batch === 'both directions';
   const windows = { q: at(0), k: at(1), v: at(2) };
-  const input = { rows, heads, dHead, scale: 1 / Math.sqrt(dHead), ...windows, store, bidirectional };
+  const input = {
+    rows,
+    heads,
+    dHead,
+    scale: 1 / Math.sqrt(dHead),
+    ...windows,
+    store,
+    bidirectional,
+    ...sight,
+  };
   const { words, totalScores, blockOffsets: _, ...geometry } = attentionLayout(rows, heads);
   const o = { ...input, ...geometry, prefix };
   const reference = patternReference(input);
@@ -134,7 +172,7 @@ function examplesOf(caps: Caps, batch: string, heads: number, dHead: number, siz
   const edited = Float32Array.from(reference.scores, (s) => (Number.isFinite(s) ? s : 1e9));
   const free = noise(totalScores, 9);
   const tables = prefix ? [words, store] : [words];
-  const about = `${batch}, ${heads} heads of ${dHead}${size > 10 ? ', huge scores' : ''}`;
+  const about = `${batch}, ${heads} heads of ${dHead}${sightTitle(sight)}${size > 10 ? ', huge scores' : ''}`;
   const tolerance = size > 10 ? { atol: 1e-3 * size, rtol: 1e-5 } : { atol: 1e-5, rtol: 1e-5 };
   const close = { atol: 2e-6, rtol: 1e-5 };
   return [
@@ -149,9 +187,7 @@ function examplesOf(caps: Caps, batch: string, heads: number, dHead: number, siz
       launch: pattern(o, caps),
       buffers: [edited, words, totalScores],
       // the kernel sees scores rounded to f32, and so does this reference
-      expected: [
-        { binding: 2, values: patternOf(rows, heads, edited, bidirectional), atol: 2e-6, rtol: 2e-5 },
-      ],
+      expected: [{ binding: 2, values: patternOf(input, edited), atol: 2e-6, rtol: 2e-5 }],
     },
     {
       title: `weightedValues, ${about}`,
@@ -173,20 +209,15 @@ function examplesOf(caps: Caps, batch: string, heads: number, dHead: number, siz
 }
 
 /** Pattern of packed scores, by index. */
-function patternOf(
-  rows: readonly PackedRow[],
-  heads: number,
-  scores: ArrayLike<number>,
-  bidirectional: boolean,
-): number[] {
+function patternOf(o: AttentionInput, scores: ArrayLike<number>): number[] {
   const out: number[] = [];
-  for (const { length, prefixSlots } of rows)
-    for (let h = 0; h < heads; h++)
+  for (const { length, prefixSlots } of o.rows)
+    for (let h = 0; h < o.heads; h++)
       for (let i = 0; i < length; i++) {
-        const keys = prefixSlots.length + length;
-        const line = Array.from({ length: keys }, (_, k) => scores[out.length + k]);
-        const seen = bidirectional ? keys : prefixSlots.length + i + 1;
-        out.push(...softmaxReference(line.slice(0, seen)), ...new Array<number>(keys - seen).fill(0));
+        const line = Array.from({ length: prefixSlots.length + length }, (_, k) =>
+          sees(o, prefixSlots.length, i, k) ? scores[out.length + k] : Number.NEGATIVE_INFINITY,
+        );
+        out.push(...softmaxReference(line));
       }
   return out;
 }
@@ -241,6 +272,21 @@ function storeExample(caps: Caps): Example {
   };
 }
 
+/** Shared keys, windows and soft caps: examples of every kernel. */
+export function sightExamples(caps: Caps, make: typeof examplesOf): Example[] {
+  const kinds = [caps, ...otherKinds(caps)];
+  return [
+    ...make(caps, 'ragged rows', 3, 10, 1, { kvHeads: 1 }),
+    ...make(caps, 'prefixes, one shared', 6, 8, 1, { kvHeads: 2, window: 4, softCap: 0.7 }),
+    ...make(caps, 'both directions', 4, 8, 1, { kvHeads: 2, softCap: 0.5 }),
+    ...make(caps, 'ragged rows', 2, 8, 1, { window: 1 }),
+    ...kinds.flatMap((kind) => [
+      ...make(kind, 'a long row', 4, 12, 1, { kvHeads: 2, window: 37 }),
+      ...make(kind, 'prefixes, one shared', 2, 20, 2, { kvHeads: 1, window: 66, softCap: 1.5 }),
+    ]),
+  ];
+}
+
 /** Checks of the attention kernels. */
 export const attentionFamily: Family = {
   name: 'attention',
@@ -260,6 +306,7 @@ export const attentionFamily: Family = {
       ...examplesOf(kind, 'a long row', 2, 20, 1), // several blocks of keys
       ...examplesOf(kind, 'both directions', 1, 140, 1), // and more columns than threads
     ]),
+    ...sightExamples(caps, examplesOf),
     hugeScores(caps),
     storeExample(caps),
   ],

@@ -14,17 +14,24 @@
 import { type Caps, type Launch, line, lineIndex, repeat } from '../core/kernel.js';
 import { kernel } from '../core/wgsl.js';
 import { expBelow4Wgsl, LOWEST } from '../pointwise/softmax.js';
-import { columnsOf, type Shape, sharing } from './attention-fused.js';
-import { elementType, type Geometry, type HeadsAt, layoutWgsl, QUERY_TILE } from './attention-layout.js';
+import { columnsOf, type Shape, shapeName, shapeOf, windowWgsl } from './attention-fused.js';
+import {
+  capped,
+  elementType,
+  type Geometry,
+  type HeadsAt,
+  headsName,
+  kvHeadOf,
+  layoutWgsl,
+  QUERY_TILE,
+  sightFields,
+  sightParams,
+} from './attention-layout.js';
 import { forFour, overRows, type Stream } from './attention-stream.js';
 
 /** What the two kernels share: everything but the bindings and what happens in `main`. */
-function frame(
-  bindings: readonly string[],
-  body: string,
-  { heads, type, team, keys }: Shape,
-  fields: string,
-) {
+function frame(bindings: readonly string[], body: string, shape: Shape, heads: number, fields: string) {
+  const { type, team, keys } = shape;
   const lanes = team.threads;
   return /* wgsl */ `${team.enable}
 ${bindings.map((b, i) => `@group(0) @binding(${i}) var<storage, ${b.replaceAll('#', type)};`).join('\n')}
@@ -42,7 +49,7 @@ struct Params {
   dzOffset: u32,
 ${fields}
   scale: f32,
-}
+${sightFields(shape)}}
 @group(1) @binding(0) var<uniform> params: Params;
 ${layoutWgsl}
 ${expBelow4Wgsl}
@@ -54,7 +61,7 @@ ${team.subgroup ? '' : `var<workgroup> weights: array<vec4f, ${2 * lanes * keys}
 fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane: u32) {
   let group = ${lineIndex};
   if (group >= params.tiles * ${heads}u) { return; }
-  let head = group % ${heads}u;
+  let ${heads === shape.heads ? 'head' : 'kvHead'} = group % ${heads}u;
   let tile = tileAt(group / ${heads}u);
   let four = tile.query + vec4u(0u, 1u, 2u, 3u); // positions in the row, of queries or of keys
 ${body}
@@ -71,10 +78,10 @@ const accumulators = (shape: Shape): string =>
   );
 
 /** `a0` …, or `b0` …: where the four own rows begin in a buffer. */
-const ownRows = (name: string, of: string, columns: number): string =>
+const ownRows = (name: string, of: string, columns: number, head = 'head'): string =>
   forFour(
     (i) =>
-      `let ${name}${i} = params.${of}Offset + (tile.start + min(four[${i}], tile.length - 1u)) * params.${of}Stride + head * ${columns}u;`,
+      `let ${name}${i} = params.${of}Offset + (tile.start + min(four[${i}], tile.length - 1u)) * params.${of}Stride + ${head} * ${columns}u;`,
   );
 
 /** `f(i, m)` for each element of the outputs that this thread has. */
@@ -86,49 +93,57 @@ const forOutputs = (shape: Shape, f: (i: number, m: number, column: string) => s
   });
 };
 
+/** WGSL: the slope of a soft cap where its result is s. */
+const capSlope = (s: string): string => `(1f - ${s} * ${s} / (params.softCap * params.softCap))`;
+
 function queryWgsl(shape: Shape): string {
-  const { heads, prefix, bidirectional, keys } = shape;
+  const { heads, kvHeads, prefix, bidirectional, keys, softCap, window } = shape;
   const { columns } = columnsOf(shape);
   const forRows = (f: (j: number) => string, join?: string) => repeat(keys, f, join);
-  const slot = (k: string) => `tables[tile.prefixStart + ${k}] * ${2 * heads * columns}u`;
+  const slot = (k: string) => `tables[tile.prefixStart + ${k}] * ${2 * kvHeads * columns}u`;
+  const kvHead = kvHeadOf(shape);
+  const { firstStored, firstOwn, inWindow } = windowWgsl(window, 'four');
   const highestOwn = Array.from({ length: keys }, (_, j) => `s${j}`).reduce((a, b) => `max(${a}, ${b})`);
+  // Weights P and P · dP; a soft cap's slope is a factor of what they multiply, not of their sums.
+  const [p, d] = softCap ? ['e', 'd'] : ['g', 'f'];
   const stream = {
     own: ['Q', 'dZ'],
-    first: '0u',
     weigh: /* wgsl */ `
-    ${forRows((j) => `s${j} = select(vec4f(${LOWEST}), s${j} * params.scale, m${j});`)}
+    ${forRows((j) => `s${j} = select(vec4f(${LOWEST}), ${capped(`s${j} * params.scale`, softCap, 'vec4f')}, m${j});`)}
     let newTop = max(top, highest(${highestOwn}, lane));
     let keep = expBelow(top - newTop); // the maximum may have grown
     top = newTop;
-    ${forRows((j) => `let g${j} = select(vec4f(), expBelow(s${j} - top), m${j}); let f${j} = g${j} * t${j};`)}
-    sum = sum * keep${forRows((j) => ` + g${j}`, '')};
-    mean = mean * keep${forRows((j) => ` + f${j}`, '')};`,
+    ${forRows((j) => `let ${p}${j} = select(vec4f(), expBelow(s${j} - top), m${j}); let ${d}${j} = ${p}${j} * t${j};`)}
+    sum = sum * keep${forRows((j) => ` + ${p}${j}`, '')};
+    mean = mean * keep${forRows((j) => ` + ${d}${j}`, '')};${softCap ? forRows((j) => `let c${j} = select(vec4f(), ${capSlope(`s${j}`)}, m${j}); let g${j} = ${p}${j} * c${j}; let f${j} = ${d}${j} * c${j};`) : ''}`,
     keep: 'keep',
     sums: [0, 0],
   } as const;
   const stored: Stream = {
     ...stream,
+    first: firstStored,
     by: ['store', 'store'],
     at: [
-      (k) => `${slot(k)} + head * ${columns}u`,
-      (k) => `${slot(k)} + ${heads * columns}u + head * ${columns}u`,
+      (k) => `${slot(k)} + ${kvHead} * ${columns}u`,
+      (k) => `${slot(k)} + ${kvHeads * columns}u + ${kvHead} * ${columns}u`,
     ],
     end: 'tile.prefixLength',
-    meets: (k) => `vec4<bool>(${k} < tile.prefixLength)`,
+    meets: (k) => `vec4<bool>(${k} < tile.prefixLength)${inWindow(k, 'tile.prefixLength + ')}`,
   };
   const own: Stream = {
     ...stream,
+    first: firstOwn,
     by: ['K', 'V'],
     at: [(k) => `kRow + ${k} * params.kStride`, (k) => `vRow + ${k} * params.vStride`],
     end: 'ownCount',
-    meets: (k) => (bidirectional ? `vec4<bool>(${k} < tile.length)` : `vec4u(${k}) <= four`),
+    meets: (k) => (bidirectional ? `vec4<bool>(${k} < tile.length)` : `(vec4u(${k}) <= four)${inWindow(k)}`),
   };
   const body = /* wgsl */ `
   let ownCount = ${bidirectional ? 'tile.length' : `min(tile.length, tile.query + ${QUERY_TILE}u)`}; // keys that the last query sees
   ${ownRows('a', 'q', columns)}
   ${ownRows('b', 'dz', columns)}
-  let kRow = params.kOffset + tile.start * params.kStride + head * ${columns}u;
-  let vRow = params.vOffset + tile.start * params.vStride + head * ${columns}u;
+  let kRow = params.kOffset + tile.start * params.kStride + ${kvHead} * ${columns}u;
+  let vRow = params.vOffset + tile.start * params.vStride + ${kvHead} * ${columns}u;
   var top = vec4f(${LOWEST}); // highest score so far
   var sum = vec4f(); // of this thread's weights e^(s − top)
   var mean = vec4f(); // of dP by these weights
@@ -148,45 +163,51 @@ ${overRows(own, shape)}
     'read> V: array<#>',
     'read> dZ: array<#>',
     'read> tables: array<u32>',
-    ...(prefix ? ['read> store: array<#>'] : []), // [slots, 2, heads, dHead]
+    ...(prefix ? ['read> store: array<#>'] : []), // [slots, 2, kvHeads, dHead]
     'read_write> dQ: array<#>',
     'read_write> stats: array<vec4f>', // [tokens, heads]: top, 1 / sum, D, 0
   ];
-  return frame(bindings, body, shape, '  dqStride: u32,\n  dqOffset: u32,');
+  return frame(bindings, body, shape, heads, '  dqStride: u32,\n  dqOffset: u32,');
 }
 
 function keyWgsl(shape: Shape): string {
-  const { heads, bidirectional, keys } = shape;
+  const { heads, kvHeads, bidirectional, keys, softCap, window } = shape;
+  const group = heads / kvHeads;
   const { columns } = columnsOf(shape);
+  const kvHead = group > 1 ? 'kvHead' : 'head';
   const stream: Stream = {
     own: ['K', 'V'],
     by: ['Q', 'dZ'],
     at: [(i) => `qRow + ${i} * params.qStride`, (i) => `zRow + ${i} * params.dzStride`],
     first: bidirectional ? '0u' : 'tile.query', // else earlier queries see none of the four
-    end: 'tile.length',
+    // Behind the window of its last key a query sees none of them.
+    end: window ? `min(tile.length, tile.query + ${QUERY_TILE - 1}u + params.window)` : 'tile.length',
     meets: (i) =>
       bidirectional
         ? `vec4<bool>(${i} < tile.length)`
-        : `(four <= vec4u(${i})) & vec4<bool>(${i} < tile.length)`,
+        : `(four <= vec4u(${i})) & vec4<bool>(${i} < tile.length)${window ? ` & (four + params.window > vec4u(${i}))` : ''}`,
     weigh: repeat(
       keys,
       (j) => /* wgsl */ `
     let stat${j} = stats[(tile.start + safe${j}) * ${heads}u + head];
-    let g${j} = select(vec4f(), expBelow(s${j} * params.scale - stat${j}.x) * stat${j}.y, m${j});
-    let f${j} = g${j} * (t${j} - stat${j}.z);`,
+    ${softCap ? `s${j} = ${capped(`s${j} * params.scale`, softCap, 'vec4f')};` : ''}
+    let g${j} = select(vec4f(), expBelow(s${j}${softCap ? '' : ' * params.scale'} - stat${j}.x) * stat${j}.y, m${j});
+    let f${j} = g${j} * (t${j} - stat${j}.z)${softCap ? ` * ${capSlope(`s${j}`)}` : ''};`,
     ),
     keep: null,
     sums: [0, 1],
   };
   const body = /* wgsl */ `
-  ${ownRows('a', 'k', columns)}
-  ${ownRows('b', 'v', columns)}
+  ${ownRows('a', 'k', columns, kvHead)}
+  ${ownRows('b', 'v', columns, kvHead)}
+  ${accumulators(shape)}
+  ${group > 1 ? `for (var head = kvHead * ${group}u; head < kvHead * ${group}u + ${group}u; head++) { // that share these keys` : ''}
   let qRow = params.qOffset + tile.start * params.qStride + head * ${columns}u;
   let zRow = params.dzOffset + tile.start * params.dzStride + head * ${columns}u;
-  ${accumulators(shape)}
 ${overRows(stream, shape)}
-  let dk = params.dkOffset + (tile.start + tile.query) * params.dkStride + head * ${columns}u;
-  let dv = params.dvOffset + (tile.start + tile.query) * params.dvStride + head * ${columns}u;
+  ${group > 1 ? '}' : ''}
+  let dk = params.dkOffset + (tile.start + tile.query) * params.dkStride + ${kvHead} * ${columns}u;
+  let dv = params.dvOffset + (tile.start + tile.query) * params.dvStride + ${kvHead} * ${columns}u;
   ${forOutputs(shape, (i, m, column) => `dKV[dk + ${i}u * params.dkStride + ${column}] = u${i}_${m} * params.scale; dKV[dv + ${i}u * params.dvStride + ${column}] = w${i}_${m};`)}`;
   const bindings = [
     'read> Q: array<#>',
@@ -201,6 +222,7 @@ ${overRows(stream, shape)}
     bindings,
     body,
     shape,
+    kvHeads,
     '  dkStride: u32,\n  dkOffset: u32,\n  dvStride: u32,\n  dvOffset: u32,',
   );
 }
@@ -218,15 +240,15 @@ function launch(
   o: Windows,
   outputs: Readonly<Record<string, HeadsAt>>,
   prefix: boolean,
+  heads: number,
   source: (shape: Shape) => string,
   caps: Caps,
 ): Launch {
-  const { heads, dHead, bidirectional = false } = o;
   const windows: Record<string, HeadsAt> = { q: o.q, k: o.k, v: o.v, dz: o.dz, ...outputs };
-  const { type, step } = elementType(dHead, Object.values(windows));
-  const shape = { heads, dHead, type, prefix, bidirectional, ...sharing(caps) };
+  const { type, step } = elementType(o.dHead, Object.values(windows));
+  const shape = shapeOf(o, type, prefix, caps);
   const which = Object.keys(outputs).join('');
-  const name = `attentionGradient/${which}/${type}/${heads}x${dHead}/${shape.team.name}x${shape.keys}${prefix ? '/prefix' : ''}${bidirectional ? '/bidirectional' : ''}`;
+  const name = `attentionGradient/${which}/${type}/${headsName(o)}x${o.dHead}/${shapeName(shape)}`;
   const places = Object.entries(windows).flatMap(([of, { stride, offset }]) => [
     [`${of}Stride`, stride / step],
     [`${of}Offset`, offset / step],
@@ -238,6 +260,7 @@ function launch(
       tileTable: o.tileTable,
       tiles: o.tiles,
       scale: o.scale,
+      ...sightParams(shape),
       ...Object.fromEntries(places),
     },
     grid: line(o.tiles * heads),
@@ -246,10 +269,10 @@ function launch(
 
 /**
  * dQ of Z = softmax(q · k · scale, causal) · v, and what `fusedKeyGradient` needs to know of each query.
- * Buffers: Q, K, V, dZ, tables u32, with `prefix` store [slots, 2, heads · dHead], dQ, stats [tokens, heads, 4].
+ * Buffers: Q, K, V, dZ, tables u32, with `prefix` store [slots, 2, kvHeads · dHead], dQ, stats [tokens, heads, 4].
  */
 export function fusedQueryGradient(o: Windows & { dq: HeadsAt; prefix: boolean }, caps: Caps): Launch {
-  return launch(o, { dq: o.dq }, o.prefix, queryWgsl, caps);
+  return launch(o, { dq: o.dq }, o.prefix, o.heads, queryWgsl, caps);
 }
 
 /**
@@ -257,5 +280,5 @@ export function fusedQueryGradient(o: Windows & { dq: HeadsAt; prefix: boolean }
  * Buffers: Q, K, V, dZ, tables u32, stats [tokens, heads, 4], dKV: one buffer with both windows.
  */
 export function fusedKeyGradient(o: Windows & { dk: HeadsAt; dv: HeadsAt }, caps: Caps): Launch {
-  return launch(o, { dk: o.dk, dv: o.dv }, false, keyWgsl, caps);
+  return launch(o, { dk: o.dk, dv: o.dv }, false, o.kvHeads ?? o.heads, keyWgsl, caps);
 }

@@ -10,12 +10,27 @@
 import { type Caps, type Launch, line, lineIndex, repeat } from '../core/kernel.js';
 import { kernel, type Team, teamFor, workgroupTeam } from '../core/wgsl.js';
 import { expBelow4Wgsl, LOWEST } from '../pointwise/softmax.js';
-import { elementType, type Geometry, type HeadsAt, layoutWgsl, QUERY_TILE } from './attention-layout.js';
+import {
+  capped,
+  elementType,
+  type Geometry,
+  type HeadsAt,
+  headsName,
+  kvHeadOf,
+  layoutWgsl,
+  QUERY_TILE,
+  sightFields,
+  sightName,
+  sightParams,
+} from './attention-layout.js';
 
 /** How a block of keys is shared out. */
 export interface Shape {
   readonly heads: number;
+  readonly kvHeads: number;
   readonly dHead: number;
+  readonly window: number | null;
+  readonly softCap: number | null;
   readonly type: 'vec4f' | 'f32';
   readonly prefix: boolean;
   readonly bidirectional: boolean;
@@ -39,6 +54,8 @@ interface Source {
   /** Where the head's part of key `k` begins in K, of its value in V. */
   readonly keyAt: (k: string) => string;
   readonly valueAt: (k: string) => string;
+  /** The first key that one of the queries sees. */
+  readonly first: string;
   /** How many keys there are for this tile. */
   readonly count: string;
   /** Which of the four queries see key `k`: vec4<bool>. */
@@ -53,13 +70,13 @@ function overKeys(source: Source, shape: Shape): string {
   const forKeys = (f: (j: number) => string) => repeat(keys, f);
   const highestOwn = Array.from({ length: keys }, (_, j) => `s${j}`).reduce((a, b) => `max(${a}, ${b})`);
   return /* wgsl */ `
-  for (var first = 0u; first < ${count}; first += ${lanes * keys}u) {
+  for (var first = ${source.first}; first < ${count}; first += ${lanes * keys}u) {
     // A thread owns keys: their scores for the four queries.
     ${forKeys((j) => `let key${j} = first + lane + ${lanes * j}u;`)}
     ${forKeys((j) => `let k${j} = ${keyAt(`min(key${j}, ${count} - 1u)`)};`)}
     ${forKeys((j) => `var s${j} = vec4f();`)}
     ${team.subgroup ? scoresBySubgroup(source.K, shape) : scoresByWorkgroup(source.K, shape)}
-    ${forKeys((j) => `s${j} = select(vec4f(${LOWEST}), s${j} * params.scale, ${sees(`key${j}`)});`)}
+    ${forKeys((j) => `s${j} = select(vec4f(${LOWEST}), ${capped(`s${j} * params.scale`, shape.softCap, 'vec4f')}, ${sees(`key${j}`)});`)}
 
     // The maximum may have grown: what was summed up so far shrinks.
     let newTop = max(top, highest(${highestOwn}, lane));
@@ -140,32 +157,37 @@ function valuesBySubgroup({ V, valueAt, count }: Source, shape: Shape): string {
 }
 
 function fusedWgsl(shape: Shape): string {
-  const { heads, type, prefix, bidirectional, team, keys } = shape;
+  const { heads, kvHeads, type, prefix, bidirectional, team, keys, window } = shape;
   const { columns, owned } = columnsOf(shape);
   const lanes = team.threads;
-  const slot = (k: string) => `tables[tile.prefixStart + ${k}] * ${2 * heads * columns}u`;
+  const slot = (k: string) => `tables[tile.prefixStart + ${k}] * ${2 * kvHeads * columns}u`;
+  const kvHead = kvHeadOf(shape);
+  const { firstStored, firstOwn, inWindow } = windowWgsl(window, 'queries');
   const stored: Source = {
     K: 'store',
     V: 'store',
-    keyAt: (k) => `${slot(k)} + head * ${columns}u`,
-    valueAt: (k) => `${slot(k)} + ${heads * columns}u + head * ${columns}u`,
+    keyAt: (k) => `${slot(k)} + ${kvHead} * ${columns}u`,
+    valueAt: (k) => `${slot(k)} + ${kvHeads * columns}u + ${kvHead} * ${columns}u`,
+    first: firstStored,
     count: 'tile.prefixLength',
-    sees: (k) => `vec4<bool>(${k} < tile.prefixLength)`,
+    sees: (k) => `vec4<bool>(${k} < tile.prefixLength)${inWindow(k, 'tile.prefixLength + ')}`,
   };
   const own: Source = {
     K: 'K',
     V: 'V',
     keyAt: (k) => `kRow + ${k} * params.kStride`,
     valueAt: (k) => `vRow + ${k} * params.vStride`,
+    first: firstOwn,
     count: 'ownCount',
-    sees: (k) => (bidirectional ? `vec4<bool>(${k} < tile.length)` : `vec4u(${k}) <= queries`),
+    sees: (k) =>
+      bidirectional ? `vec4<bool>(${k} < tile.length)` : `(vec4u(${k}) <= queries)${inWindow(k)}`,
   };
   return /* wgsl */ `${team.enable}
 @group(0) @binding(0) var<storage, read> Q: array<${type}>;
 @group(0) @binding(1) var<storage, read> K: array<${type}>;
 @group(0) @binding(2) var<storage, read> V: array<${type}>;
 @group(0) @binding(3) var<storage, read> tables: array<u32>;
-${prefix ? `@group(0) @binding(4) var<storage, read> store: array<${type}>; // [slots, 2, heads, dHead]` : ''}
+${prefix ? `@group(0) @binding(4) var<storage, read> store: array<${type}>; // [slots, 2, kvHeads, dHead]` : ''}
 @group(0) @binding(${prefix ? 5 : 4}) var<storage, read_write> Z: array<${type}>; // [tokens, heads, dHead]
 struct Params {
   rowTable: u32,
@@ -178,7 +200,7 @@ struct Params {
   vStride: u32,
   vOffset: u32,
   scale: f32,
-}
+${sightFields(shape)}}
 @group(1) @binding(0) var<uniform> params: Params;
 ${layoutWgsl}
 ${expBelow4Wgsl}
@@ -195,8 +217,8 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane:
   let queries = tile.query + vec4u(0u, 1u, 2u, 3u);
   let ownCount = ${bidirectional ? 'tile.length' : `min(tile.length, tile.query + ${QUERY_TILE}u)`}; // keys that the last query sees
   ${forQueries((i) => `let q${i} = params.qOffset + (tile.start + min(queries[${i}], tile.length - 1u)) * params.qStride + head * ${columns}u;`)}
-  let kRow = params.kOffset + tile.start * params.kStride + head * ${columns}u;
-  let vRow = params.vOffset + tile.start * params.vStride + head * ${columns}u;
+  let kRow = params.kOffset + tile.start * params.kStride + ${kvHead} * ${columns}u;
+  let vRow = params.vOffset + tile.start * params.vStride + ${kvHead} * ${columns}u;
 
   var top = vec4f(${LOWEST}); // highest score so far
   var sum = vec4f(); // of this thread's weights
@@ -221,18 +243,42 @@ export function sharing(caps: Caps): Pick<Shape, 'team' | 'keys'> {
   return { team: teamFor(caps), keys: 2 };
 }
 
+/** The shape of one launch. */
+export function shapeOf(
+  o: Geometry & { readonly dHead: number },
+  type: Shape['type'],
+  prefix: boolean,
+  caps: Caps,
+): Shape {
+  const { heads, kvHeads = heads, dHead, bidirectional = false, softCap = null } = o;
+  const window = bidirectional ? null : (o.window ?? null);
+  return { heads, kvHeads, dHead, window, softCap, type, prefix, bidirectional, ...sharing(caps) };
+}
+
+/** Part of a kernel's name: how it shares out keys, and what queries see. */
+export const shapeName = (shape: Shape): string =>
+  `${shape.team.name}x${shape.keys}${shape.prefix ? '/prefix' : ''}${shape.bidirectional ? '/bidirectional' : ''}${sightName(shape)}`;
+
+/** WGSL for a window: the first stored and own key of a tile that one of its queries sees, and which of four see key `k`. */
+export const windowWgsl = (window: number | null, queries: string) => ({
+  firstStored: window ? 'max(tile.prefixLength + tile.query + 1u, params.window) - params.window' : '0u',
+  firstOwn: window ? 'max(tile.query + 1u, params.window) - params.window' : '0u',
+  inWindow: (k: string, before = '') =>
+    window ? ` & (vec4u(${k} + params.window) > ${before}${queries})` : '',
+});
+
 /**
  * Z = softmax(q · k · scale, causal unless bidirectional) · v.
- * Buffers: Q, K, V, tables u32, with `prefix` store [slots, 2, heads · dHead], Z [tokens, heads · dHead].
+ * Buffers: Q, K, V, tables u32, with `prefix` store [slots, 2, kvHeads · dHead], Z [tokens, heads · dHead].
  */
 export function fusedAttention(
   o: Geometry & { dHead: number; q: HeadsAt; k: HeadsAt; v: HeadsAt; scale: number; prefix: boolean },
   caps: Caps,
 ): Launch {
-  const { heads, dHead, prefix, bidirectional = false } = o;
+  const { heads, dHead, prefix } = o;
   const { type, step } = elementType(dHead, [o.q, o.k, o.v]);
-  const shape = { heads, dHead, type, prefix, bidirectional, ...sharing(caps) };
-  const name = `fusedAttention/${type}/${heads}x${dHead}/${shape.team.name}x${shape.keys}${prefix ? '/prefix' : ''}${bidirectional ? '/bidirectional' : ''}`;
+  const shape = shapeOf(o, type, prefix, caps);
+  const name = `fusedAttention/${type}/${headsName(o)}x${dHead}/${shapeName(shape)}`;
   return {
     kernel: kernel(name, () => fusedWgsl(shape)),
     params: {
@@ -246,6 +292,7 @@ export function fusedAttention(
       vStride: o.v.stride / step,
       vOffset: o.v.offset / step,
       scale: o.scale,
+      ...sightParams(shape),
     },
     grid: line(o.tiles * heads),
   };

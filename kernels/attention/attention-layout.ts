@@ -7,6 +7,8 @@
  *     slots       for each different prefix the store slots of its tokens
  */
 
+import { orNan } from '../core/wgsl.js';
+
 /** Queries of one row that are worked on together: each key and value is loaded once for all of them. */
 export const QUERY_TILE = 4;
 
@@ -73,9 +75,46 @@ export interface Geometry {
   readonly rowTable: number;
   readonly maxKeys: number;
   readonly heads: number;
+  /** Heads of keys and values: each serves heads / kvHeads neighbouring heads of queries. Default: heads. */
+  readonly kvHeads?: number;
   /** Queries see all keys of their row, later ones too. */
   readonly bidirectional?: boolean;
+  /** Where queries see no later keys: how many they see, their own included. Default: all. */
+  readonly window?: number | null;
+  /** Scores s become softCap · tanh(s / softCap). Default: they stay. */
+  readonly softCap?: number | null;
 }
+
+/** WGSL: the head of keys and values that serves head `head` of the queries. */
+export const kvHeadOf = ({ heads, kvHeads = heads }: Pick<Geometry, 'heads' | 'kvHeads'>): string =>
+  heads === kvHeads ? 'head' : `head / ${heads / kvHeads}u`;
+
+/** Parts of kernels' names: `12`, or `9of3` where heads share keys; `/window/cap` where there are such. */
+export const headsName = ({ heads, kvHeads = heads }: Pick<Geometry, 'heads' | 'kvHeads'>): string =>
+  heads === kvHeads ? String(heads) : `${heads}of${kvHeads}`;
+export const sightName = ({ window, softCap }: Pick<Geometry, 'window' | 'softCap'>): string =>
+  `${window ? '/window' : ''}${softCap ? '/cap' : ''}`;
+
+/** Fields of `struct Params` for a window and a soft cap, where there are such. */
+export const sightFields = ({ window, softCap }: Pick<Geometry, 'window' | 'softCap'>): string =>
+  `${window ? '  window: u32, // keys that a query sees\n' : ''}${softCap ? '  softCap: f32,\n' : ''}`;
+
+/** Their values. */
+export const sightParams = ({ window, softCap }: Pick<Geometry, 'window' | 'softCap'>) => ({
+  ...(window && { window }),
+  ...(softCap && { softCap }),
+});
+
+/** WGSL: the score x, capped. tanh of large numbers is NaN on some adapters: its argument is clamped, which changes no bit. */
+export const capped = (
+  x: string,
+  softCap: number | null | undefined,
+  type: 'f32' | 'vec4f' = 'f32',
+): string => {
+  if (!softCap) return x;
+  const limit = `${type}(15f)`;
+  return `params.softCap * tanh(${orNan(`clamp(${x} / params.softCap, -${limit}, ${limit})`, `(${x})`, type)})`;
+};
 
 /** WGSL that reads the tables; expects the binding `tables` and `params.rowTable`, `params.tileTable`. */
 export const layoutWgsl = /* wgsl */ `

@@ -1,12 +1,25 @@
 /**
  * Attention in three steps, for runs in which somebody looks at the scores or the pattern; attention-fused.ts does all
- * three at once. Query i of a row sees all keys of its prefix and its own keys 0 … i, or with `bidirectional` all its own.
+ * three at once. Query i of a row sees all keys of its prefix and its own keys 0 … i, with `window` the last of them
+ * only, or with `bidirectional` all its own.
  */
 
 import { type Caps, type Launch, line, lineIndex, repeat } from '../core/kernel.js';
 import { kernel, teamFor } from '../core/wgsl.js';
 import { expBelowWgsl, LOWEST } from '../pointwise/softmax.js';
-import { elementType, type Geometry, type HeadsAt, layoutWgsl, QUERY_TILE } from './attention-layout.js';
+import {
+  capped,
+  elementType,
+  type Geometry,
+  type HeadsAt,
+  headsName,
+  kvHeadOf,
+  layoutWgsl,
+  QUERY_TILE,
+  sightFields,
+  sightName,
+  sightParams,
+} from './attention-layout.js';
 
 export * from './attention-layout.js';
 export { NO_SLOT, storeKv } from './store-kv.js';
@@ -17,8 +30,8 @@ const forQueries = (f: (i: number) => string, join = '\n') => repeat(QUERY_TILE,
 const KEY_BLOCK = 64;
 
 /**
- * S = q · k · scale, and −∞ above the diagonal (not where attention is bidirectional).
- * Buffers: Q, K, tables u32, with `prefix` store [slots, 2, heads · dHead], S: per row [heads, queries, keys].
+ * S = q · k · scale, capped where there is a soft cap, and −∞ for keys that a query does not see.
+ * Buffers: Q, K, tables u32, with `prefix` store [slots, 2, kvHeads · dHead], S: per row [heads, queries, keys].
  */
 export function scores(
   o: Geometry & { dHead: number; q: HeadsAt; k: HeadsAt; scale: number; prefix: boolean },
@@ -28,7 +41,8 @@ export function scores(
 }
 
 /**
- * S = q · k · scale for every query and every key, or value, of its row; with `causal` −∞ above the diagonal.
+ * S = q · k · scale for every query and every key, or value, of its row; with `causal` −∞ above the diagonal and before
+ * the window.
  * @param o.part what K holds, and what is taken from the store: 0 keys, 1 values
  */
 export function products(
@@ -43,7 +57,8 @@ export function products(
   },
   caps: Caps,
 ): Launch {
-  const { heads, dHead, prefix, part, causal } = o;
+  const { heads, kvHeads = heads, dHead, prefix, part, causal, softCap } = o;
+  const sight = { window: causal ? o.window : null, softCap };
   const { type, step } = elementType(dHead, [o.q, o.k]);
   const columns = dHead / step;
   // On a CPU a load costs as much as 30 multiply-adds: there a thread has several keys for each query it loads.
@@ -58,11 +73,19 @@ export function products(
       ${forQueries((i) => `let x${i} = Q[q${i} + c];`, ' ')}
       ${forKeys((j) => `{ let y = ${buffer}[k${j} + c]; ${forQueries((i) => `s${i}_${j} += ${dot(`x${i}`, 'y')};`, ' ')} }`)}
     }`;
+  const kvHead = kvHeadOf(o);
+  const score = (s: string) => capped(`${s} * params.scale`, softCap);
+  const sees = (key: string) => {
+    const before = `${prefix ? 'inPrefix || ' : ''}${key} <= query`;
+    return sight.window
+      ? `(${before}) && before + ${key} + params.window > tile.prefixLength + query`
+      : before;
+  };
   const code = () => /* wgsl */ `
 @group(0) @binding(0) var<storage, read> Q: array<${type}>;
 @group(0) @binding(1) var<storage, read> K: array<${type}>;
 @group(0) @binding(2) var<storage, read> tables: array<u32>;
-${prefix ? `@group(0) @binding(3) var<storage, read> store: array<${type}>; // [slots, 2, heads, dHead]` : ''}
+${prefix ? `@group(0) @binding(3) var<storage, read> store: array<${type}>; // [slots, 2, kvHeads, dHead]` : ''}
 @group(0) @binding(${prefix ? 4 : 3}) var<storage, read_write> S: array<f32>; // per row [heads, queries, keys]
 struct Params {
   rowTable: u32,
@@ -75,7 +98,7 @@ struct Params {
   kOffset: u32,
   scale: f32,
   masked: f32, // −∞: WGSL has no literal for it
-}
+${sightFields(sight)}}
 @group(1) @binding(0) var<uniform> params: Params;
 ${layoutWgsl}
 
@@ -104,12 +127,12 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane:
   ${
     prefix
       ? `if (inPrefix) {
-    ${forKeys((j) => `let k${j} = (tables[tile.prefixStart + min(key${j}, count - 1u)] * ${2 * heads}u + ${part * heads}u + head) * ${columns}u;`)}
+    ${forKeys((j) => `let k${j} = (tables[tile.prefixStart + min(key${j}, count - 1u)] * ${2 * kvHeads}u + ${part * kvHeads}u + ${kvHead}) * ${columns}u;`)}
     ${accumulate('store')}
   } else`
       : ''
   } if (${causal ? `first < tile.query + ${QUERY_TILE}u` : 'true'}) { // else all of it is above the diagonal
-    ${forKeys((j) => `let k${j} = params.kOffset + (tile.start + min(key${j}, count - 1u)) * params.kStride + head * ${columns}u;`)}
+    ${forKeys((j) => `let k${j} = params.kOffset + (tile.start + min(key${j}, count - 1u)) * params.kStride + ${kvHead} * ${columns}u;`)}
     ${accumulate('K')}
   }
 
@@ -118,14 +141,14 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane:
     (i) => `if (tile.query + ${i}u < tile.length) {
     let query = tile.query + ${i}u;
     let at = tile.block + (head * tile.length + query) * keys + before;
-    ${forKeys((j) => `if (key${j} < count) { S[at + key${j}] = ${causal ? `select(params.masked, s${i}_${j} * params.scale, ${prefix ? 'inPrefix || ' : ''}key${j} <= query)` : `s${i}_${j} * params.scale`}; }`)}
+    ${forKeys((j) => `if (key${j} < count) { S[at + key${j}] = ${causal ? `select(params.masked, ${score(`s${i}_${j}`)}, ${sees(`key${j}`)})` : score(`s${i}_${j}`)}; }`)}
   }`,
   )}
 }`;
   const keyBlocks = Math.ceil(o.maxKeys / KEY_BLOCK) + (prefix ? 1 : 0);
   return {
     kernel: kernel(
-      `${causal ? 'scores' : 'products'}/${type}/${heads}x${dHead}/${lanes}x${keys}${part ? '/values' : ''}${prefix ? '/prefix' : ''}`,
+      `${causal ? 'scores' : 'products'}/${type}/${headsName(o)}x${dHead}/${lanes}x${keys}${part ? '/values' : ''}${prefix ? '/prefix' : ''}${sightName(sight)}`,
       code,
     ),
     params: {
@@ -139,19 +162,22 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane:
       kOffset: o.k.offset / step,
       scale: o.scale,
       masked: Number.NEGATIVE_INFINITY,
+      ...sightParams(sight),
     },
     grid: line(o.tiles * heads * keyBlocks),
   };
 }
 
 /**
- * P = softmax of S over the keys that a query may see (found by index: what S holds above the diagonal does not
- * matter), 0 above the diagonal. A query whose scores are all −∞ gets zeros, as in TransformerLens.
+ * P = softmax of S over the keys that a query may see (found by index: what S holds for others does not matter), 0 for
+ * the others. A query whose scores are all −∞ gets zeros, as in TransformerLens.
  * Buffers: S, tables u32, P: per row [heads, queries, keys].
  */
 export function pattern(o: Geometry, caps: Caps): Launch {
   const { heads, bidirectional = false } = o;
+  const window = bidirectional ? null : o.window;
   const team = teamFor(caps);
+  const behind = window ? 'if (k < seen) { continue; } ' : '';
   const code = () => /* wgsl */ `${team.enable}
 @group(0) @binding(0) var<storage, read> S: array<f32>;
 @group(0) @binding(1) var<storage, read> tables: array<u32>;
@@ -160,7 +186,7 @@ struct Params {
   rowTable: u32,
   tileTable: u32,
   tiles: u32,
-}
+${sightFields({ window })}}
 @group(1) @binding(0) var<uniform> params: Params;
 ${layoutWgsl}
 ${expBelowWgsl}
@@ -178,11 +204,14 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane:
   for (var query = tile.query; query < end; query++) {
     let visible = ${bidirectional ? 'keys' : 'tile.prefixLength + query + 1u'};
     let at = tile.block + (head * tile.length + query) * keys;
+    ${window ? `let seen = max(visible, params.window) - params.window; // first key that it sees` : ''}
+    let start = ${window ? `seen / ${team.threads}u * ${team.threads}u + lane` : 'lane'};
     var top = ${LOWEST};
-    for (var k = lane; k < visible; k += ${team.threads}u) { top = max(top, S[at + k]); }
+    for (var k = start; k < visible; k += ${team.threads}u) { ${behind}top = max(top, S[at + k]); }
     top = highest(top, lane);
     var sum = 0f;
-    for (var k = lane; k < visible; k += ${team.threads}u) {
+    for (var k = start; k < visible; k += ${team.threads}u) {
+      ${behind}
       let e = expBelow(S[at + k] - top);
       sum += e;
       P[at + k] = e;
@@ -191,21 +220,24 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane:
     let gain = select(0f, 1f / sum, sum > 0f);
     for (var k = lane; k < keys; k += ${team.threads}u) { // each thread its own elements again
       var p = 0f;
-      if (k < visible) { p = P[at + k] * gain; }
+      if (k < visible${window ? ' && k >= seen' : ''}) { p = P[at + k] * gain; }
       P[at + k] = p;
     }
   }
 }`;
   return {
-    kernel: kernel(`pattern/${heads}/${team.name}${bidirectional ? '/bidirectional' : ''}`, code),
-    params: { rowTable: o.rowTable, tileTable: o.tileTable, tiles: o.tiles },
+    kernel: kernel(
+      `pattern/${heads}/${team.name}${bidirectional ? '/bidirectional' : ''}${sightName({ window })}`,
+      code,
+    ),
+    params: { rowTable: o.rowTable, tileTable: o.tileTable, tiles: o.tiles, ...sightParams({ window }) },
     grid: line(o.tiles * heads),
   };
 }
 
 /**
  * Z = P · V over all keys of the row, above the diagonal too: a hook may have put something there.
- * Buffers: P, V, tables u32, with `prefix` store [slots, 2, heads · dHead], Z [tokens, heads · dHead].
+ * Buffers: P, V, tables u32, with `prefix` store [slots, 2, kvHeads · dHead], Z [tokens, heads · dHead].
  */
 export function weightedValues(
   o: Geometry & { dHead: number; v: HeadsAt; prefix: boolean },
@@ -231,7 +263,9 @@ export function weightedSums(
   },
   caps: Caps,
 ): Launch {
-  const { heads, dHead, prefix, part, causal } = o;
+  const { heads, kvHeads = heads, dHead, prefix, part, causal } = o;
+  const window = causal ? o.window : null;
+  const kvHead = kvHeadOf(o);
   const { type, step } = elementType(dHead, [o.v, o.z]);
   const columns = dHead / step;
   // On a CPU a thread has several columns for each weight it loads.
@@ -242,11 +276,13 @@ export function weightedSums(
   const accumulate = (buffer: string, at: string, key: string, sees = (_: number) => '') => /* wgsl */ `
     ${forQueries((i) => (sees(i) ? `let w${i} = select(0f, P[p${i} + ${key}], ${sees(i)});` : `let w${i} = P[p${i} + ${key}];`), ' ')}
     ${forColumns((m) => `{ let v = ${buffer}[${at} + column${m}]; ${forQueries((i) => `z${i}_${m} += w${i} * v;`, ' ')} }`)}`;
+  const seesOwn = (i: number) =>
+    `k <= tile.query + ${i}u${window ? ` && k + params.window > tile.query + ${i}u` : ''}`;
   const code = () => /* wgsl */ `
 @group(0) @binding(0) var<storage, read> P: array<f32>; // per row [heads, queries, keys]
 @group(0) @binding(1) var<storage, read> V: array<${type}>;
 @group(0) @binding(2) var<storage, read> tables: array<u32>;
-${prefix ? `@group(0) @binding(3) var<storage, read> store: array<${type}>; // [slots, 2, heads, dHead]` : ''}
+${prefix ? `@group(0) @binding(3) var<storage, read> store: array<${type}>; // [slots, 2, kvHeads, dHead]` : ''}
 @group(0) @binding(${prefix ? 4 : 3}) var<storage, read_write> Z: array<${type}>; // [tokens, heads, dHead]
 struct Params {
   rowTable: u32,
@@ -257,7 +293,7 @@ struct Params {
   zStride: u32,
   zOffset: u32,
   scale: f32,
-}
+${sightFields({ window })}}
 @group(1) @binding(0) var<uniform> params: Params;
 ${layoutWgsl}
 
@@ -275,17 +311,17 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane:
   ${forQueries((i) => repeat(owned, (m) => `var z${i}_${m} = ${type}();`, ' '))}
   ${
     prefix
-      ? `let values = ${part * heads * columns}u + head * ${columns}u; // in a slot, after its keys
+      ? `let values = ${part * kvHeads * columns}u + ${kvHead} * ${columns}u; // in a slot, after its keys
   for (var k = 0u; k < tile.prefixLength; k++) {
-    let at = tables[tile.prefixStart + k] * ${2 * heads * columns}u + values;
-    ${accumulate('store', 'at', 'k')}
+    let at = tables[tile.prefixStart + k] * ${2 * kvHeads * columns}u + values;
+    ${accumulate('store', 'at', 'k', (i) => (window ? `k + params.window > tile.prefixLength + tile.query + ${i}u` : ''))}
   }`
       : ''
   }
-  let v0 = params.vOffset + tile.start * params.vStride + head * ${columns}u;
+  let v0 = params.vOffset + tile.start * params.vStride + ${kvHead} * ${columns}u;
   for (var k = 0u; k < ${causal ? `min(tile.length, tile.query + ${QUERY_TILE}u)` : 'tile.length'}; k++) {
     let at = v0 + k * params.vStride;
-    ${accumulate('V', 'at', 'tile.prefixLength + k', (i) => (causal ? `k <= tile.query + ${i}u` : ''))}
+    ${accumulate('V', 'at', 'tile.prefixLength + k', (i) => (causal ? seesOwn(i) : ''))}
   }
   let z = params.zOffset + (tile.start + tile.query) * params.zStride + head * ${columns}u + first;
   ${forColumns(
@@ -296,7 +332,7 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane:
 }`;
   return {
     kernel: kernel(
-      `weightedSums/${type}/${heads}x${dHead}/${lanes}x${owned}${part ? '' : '/keys'}${causal ? '/causal' : ''}${prefix ? '/prefix' : ''}`,
+      `weightedSums/${type}/${headsName(o)}x${dHead}/${lanes}x${owned}${part ? '' : '/keys'}${causal ? '/causal' : ''}${prefix ? '/prefix' : ''}${sightName({ window })}`,
       code,
     ),
     params: {
@@ -308,6 +344,7 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane:
       zStride: o.z.stride / step,
       zOffset: o.z.offset / step,
       scale: o.scale,
+      ...sightParams({ window }),
     },
     grid: line(o.tiles * heads * blocks),
   };

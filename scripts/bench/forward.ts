@@ -1,6 +1,6 @@
 /** A whole forward pass: how fast, what of it is more than its matrix products, and what looking inside costs. */
 
-import type { HookEntry } from '../../hooks/run/tap.js';
+import type { HookEntry } from '../../hooks/input/hook.js';
 import type { HookedTransformer } from '../../hooks/transformer/model.js';
 import { type Candidate, ratio } from './measure.js';
 import { cachedForward, ourForward, someTokens } from './model.js';

@@ -1,6 +1,7 @@
 /** The commands, in the order of the help. */
 
 import { attnCommand } from './attn.js';
+import { cacheCommand } from './cache.js';
 import type { Command } from './command.js';
 import { dlaCommand } from './dla.js';
 import { doctorCommand } from './doctor.js';
@@ -27,5 +28,6 @@ export const commands: readonly Command[] = [
   scoreCommand,
   seedCommand,
   downloadCommand,
+  cacheCommand,
   doctorCommand,
 ];

@@ -3,7 +3,7 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { HookedTransformer, randomWeights } from '../../index.js';
-import { parseConfig } from '../../weights/config.js';
+import { parseConfig } from '../../weights/load/config.js';
 import { allClose, throws } from '../helpers.js';
 
 const config = parseConfig({ nLayers: 2, nHeads: 2, dModel: 64, nCtx: 32, dVocab: 50 });

@@ -120,7 +120,9 @@ test('the steps of processing that a model does not allow are not taken, and not
       refactorFactoredAttnMatrices: false,
     },
   );
+  assert.match(shortformer.processing.skipped.foldLn ?? '', /positions are added between/);
   using old = await HookedTransformer.fromPretrained(folder('solu-old'), { tokenizer: null });
+  assert.match(old.processing.skipped.centerWritingWeights ?? '', /does not take the mean off/);
   assert.is(old.processing.centerWritingWeights, false);
   assert.is(old.config.normalization, 'LNPre');
 });

@@ -1,14 +1,15 @@
 /** Which file, which folder and which head is the model, where there are several; and what is named in a model's place. */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { type Config, parseConfig } from '../../weights/config.js';
-import { inferConfig, readModel } from '../../weights/families/checkpoint.js';
+import type { Config } from '../../weights/config.js';
 import { chooseCheckpoint, nearestFolder } from '../../weights/files/candidates.js';
 import { blobFolder } from '../../weights/files/files-blob.js';
 import { openCheckpoint } from '../../weights/formats/open.js';
 import { writeSafetensors } from '../../weights/formats/safetensors-write.js';
 import { memoryTensors } from '../../weights/formats/tensors.js';
 import type { HostTensor } from '../../weights/formats/types.js';
+import { inferConfig, readModel } from '../../weights/load/checkpoint.js';
+import { parseConfig } from '../../weights/load/config.js';
 import { noProcessing } from '../../weights/processing/processing.js';
 import { randomGpt2, throws } from '../helpers.js';
 

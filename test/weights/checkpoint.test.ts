@@ -1,13 +1,14 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { type Config, parseConfig } from '../../weights/config.js';
-import { inferConfig, readModel } from '../../weights/families/checkpoint.js';
+import type { Config } from '../../weights/config.js';
 import { memoryFile } from '../../weights/files/files.js';
 import type { LoadProgress } from '../../weights/files/progress.js';
 import { openSafetensors } from '../../weights/formats/safetensors.js';
 import { writeSafetensors } from '../../weights/formats/safetensors-write.js';
 import { memoryTensors } from '../../weights/formats/tensors.js';
 import type { HostTensor } from '../../weights/formats/types.js';
+import { inferConfig, readModel } from '../../weights/load/checkpoint.js';
+import { parseConfig } from '../../weights/load/config.js';
 import { defaultProcessing, noProcessing } from '../../weights/processing/processing.js';
 import { randomGpt2, throws } from '../helpers.js';
 import { collect } from './forward.js';
@@ -231,6 +232,24 @@ test("Hugging Face's config.json of GPT-2 is understood", () => {
     eosTokenId: 50256,
     eosTokenIds: [50256],
     name: 'gpt2',
+    family: 'gpt2',
+    nKeyValueHeads: 12,
+    gatedMlp: false,
+    parallelAttnMlp: false,
+    sharedNorm: false,
+    normPlaces: 'before',
+    normGain: 'w',
+    qkNorm: 'none',
+    rotary: null,
+    windows: null,
+    scoreScale: null,
+    attnScoresSoftCap: null,
+    outputLogitsSoftCap: null,
+    embedScale: 1,
+    qkvBias: true,
+    outBias: true,
+    mlpBias: true,
+    defaultPrependBos: true,
   };
   assert.equal(parseConfig(gpt2, { name: 'gpt2' }), expected);
   const variant = {

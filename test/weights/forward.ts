@@ -26,8 +26,8 @@ export function logits({ embed, blocks, final }: ModelWeights, config: Config, t
     const scale = Math.sqrt(x.reduce((a, b) => a + (b - mean) ** 2, 0) / dModel + config.eps);
     return x.map((v, i) => ((v - mean) / scale) * (weights?.w.data[i] ?? 1) + (weights?.b?.data[i] ?? 0));
   };
-  const linear = (x: number[], W: HostTensor, b: HostTensor) => {
-    const out = Array.from(b.data);
+  const linear = (x: number[], W: HostTensor, b: HostTensor | null) => {
+    const out = b ? Array.from(b.data) : new Array<number>(W.shape[1]).fill(0);
     x.forEach((v, i) => {
       for (let j = 0; j < out.length; j++) out[j] += v * W.data[i * out.length + j];
     });
@@ -35,7 +35,7 @@ export function logits({ embed, blocks, final }: ModelWeights, config: Config, t
   };
   const gelu = (x: number) => 0.5 * x * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (x + 0.044715 * x ** 3)));
 
-  let residual = tokens.map((token, pos) => sum(row(embed.W_E, token), row(embed.W_pos, pos)));
+  let residual = tokens.map((token, pos) => sum(row(embed.W_E, token), row(embed.W_pos!, pos)));
   blocks.forEach((block, layer) => {
     const scale = (scaleAttn ? dHead ** -0.5 : 1) / (scaleAttnByInverseLayerIdx ? layer + 1 : 1);
     const qkv = residual.map((x) => linear(norm(x, block.ln1), block.W_QKV, block.b_QKV));

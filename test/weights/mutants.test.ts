@@ -6,13 +6,13 @@ import { readFileSync } from 'node:fs';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { readRecord } from '../../hooks/sweep/record.js';
-import { parseConfig } from '../../weights/config.js';
-import { inferConfig, readModel } from '../../weights/families/checkpoint.js';
 import { memoryFile, readJson } from '../../weights/files/files.js';
 import { blobFolder } from '../../weights/files/files-blob.js';
 import { openCheckpoint } from '../../weights/formats/open.js';
 import { writeSafetensors } from '../../weights/formats/safetensors-write.js';
 import { openTorch } from '../../weights/formats/torch.js';
+import { inferConfig, readModel } from '../../weights/load/checkpoint.js';
+import { parseConfig } from '../../weights/load/config.js';
 import { noProcessing } from '../../weights/processing/processing.js';
 import { fail, randomGpt2, rng } from '../helpers.js';
 

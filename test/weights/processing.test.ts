@@ -1,11 +1,12 @@
 import { readFileSync } from 'node:fs';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { type Config, parseConfig } from '../../weights/config.js';
-import { inferConfig, readModel } from '../../weights/families/checkpoint.js';
-import { saveable } from '../../weights/families/save.js';
+import type { Config } from '../../weights/config.js';
 import { memoryTensors } from '../../weights/formats/tensors.js';
 import type { HostTensor, ModelWeights } from '../../weights/formats/types.js';
+import { inferConfig, readModel } from '../../weights/load/checkpoint.js';
+import { parseConfig } from '../../weights/load/config.js';
+import { saveable } from '../../weights/load/save.js';
 import {
   defaultProcessing,
   noProcessing,
@@ -32,10 +33,7 @@ const stored: Fixture[] = JSON.parse(
   readFileSync(new URL('../fixtures/weights/processing.json', import.meta.url), 'utf8'),
 );
 /** The fixtures are older than some settings. */
-const fixtures = stored.map((fixture): Fixture => {
-  const newer = { dVocabOut: fixture.config.dVocab, attentionDir: 'causal', eosTokenIds: [] } as const;
-  return { ...fixture, config: { ...newer, ...fixture.config } };
-});
+const fixtures = stored.map((fixture): Fixture => ({ ...fixture, config: parseConfig(fixture.config) }));
 const allProcessing = { ...defaultProcessing, refactorFactoredAttnMatrices: true };
 const only = (flag: string): Processing => ({ ...noProcessing, [flag]: true });
 

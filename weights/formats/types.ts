@@ -18,37 +18,48 @@ export interface NormWeights {
   readonly b: HostTensor | null;
 }
 
-/** One transformer block. */
+/** One transformer block. Biases are null where there are none; norms where there are none, or they need no weights. */
 export interface BlockWeights {
   readonly ln1: NormWeights | null;
-  /** [dModel, 3 * nHeads * dHead]: columns are q, k, v; within each, head-major (head, dHead). */
+  /** [dModel, (nHeads + 2 · nKeyValueHeads) · dHead]: columns are q, k, v; within each, head-major (head, dHead). */
   readonly W_QKV: HostTensor;
-  /** [3 * nHeads * dHead] */
-  readonly b_QKV: HostTensor;
+  /** [(nHeads + 2 · nKeyValueHeads) · dHead] */
+  readonly b_QKV: HostTensor | null;
+  /** Norms of queries and keys: [dHead] each, or [nHeads · dHead] and [nKeyValueHeads · dHead] (`qkNorm: 'width'`). */
+  readonly qNorm?: NormWeights | null;
+  readonly kNorm?: NormWeights | null;
   /** [nHeads * dHead, dModel] */
   readonly W_O: HostTensor;
   /** [dModel] */
-  readonly b_O: HostTensor;
+  readonly b_O: HostTensor | null;
+  /** Behind attention, where norms stand before and behind. */
+  readonly ln1Post?: NormWeights | null;
+  /** Null in attention-only models, and where the MLP reads what ln1 gives (`sharedNorm`). */
   readonly ln2: NormWeights | null;
   /** Null for attention-only models. */
   readonly mlp: {
+    /** [dModel, dMlp], in gated MLPs: act(x·W_gate + b_gate) ∘ (x·W_in + b_in). */
+    readonly W_gate?: HostTensor | null;
+    readonly b_gate?: HostTensor | null;
     /** [dModel, dMlp] */
     readonly W_in: HostTensor;
-    readonly b_in: HostTensor;
+    readonly b_in: HostTensor | null;
     /** SoLU models: the norm between activation and W_out. */
     readonly ln?: NormWeights | null;
     /** [dMlp, dModel] */
     readonly W_out: HostTensor;
-    readonly b_out: HostTensor;
+    readonly b_out: HostTensor | null;
   } | null;
+  /** Behind the MLP, where norms stand before and behind. */
+  readonly ln2Post?: NormWeights | null;
 }
 
 /** What comes before the blocks. */
 export interface EmbedWeights {
   /** [dVocab, dModel] */
   readonly W_E: HostTensor;
-  /** [nCtx, dModel] */
-  readonly W_pos: HostTensor;
+  /** [nCtx, dModel]; null without learned positions. */
+  readonly W_pos: HostTensor | null;
 }
 
 /** What comes after the blocks. */

@@ -267,7 +267,7 @@ async function removeLeftovers(blob: string): Promise<void> {
 const NAME = /\.(\w+)-(\d+)-\d+(?:\.([\w-]+))?\.incomplete$/;
 
 /** Whether nobody writes to a partial file any more. */
-async function isAbandoned(path: string): Promise<boolean> {
+export async function isAbandoned(path: string): Promise<boolean> {
   if (active.has(path)) return false;
   const [, host, pid] = NAME.exec(path) ?? [];
   if (host === HOST) return Number(pid) === process.pid || !isRunning(Number(pid));
@@ -280,7 +280,8 @@ function validatorOf(path: string): string | null {
   return code === undefined ? null : Buffer.from(code, 'base64url').toString();
 }
 
-function isRunning(pid: number): boolean {
+/** Whether a process of this machine is there. */
+export function isRunning(pid: number): boolean {
   try {
     process.kill(pid, 0); // signal 0 only asks
     return true;

@@ -14,7 +14,7 @@
 import { boolean, type Kind } from '../checks/kinds.js';
 import type { Config } from '../config.js';
 import type { BlockWeights, EmbedWeights, FinalWeights, HostTensor } from '../formats/types.js';
-import { foldNorm, hasNorms, ignoresMeans, type NormFacts, normAt } from '../norm.js';
+import { canFold, foldNorm, hasNorms, ignoresMeans, type NormFacts, normAt } from '../norm.js';
 import { refactorBlock } from './refactor.js';
 
 /** Which of the five steps are taken; TransformerLens' flags in camelCase. */
@@ -53,21 +53,80 @@ export const noProcessing: Processing = {
   refactorFactoredAttnMatrices: false,
 };
 
+/** The steps that were taken, and why others that were asked for were not, or not everywhere. */
+export interface Processed extends Processing {
+  /** By step, why; empty where all that was asked for was done. Not listed among the flags (not enumerable). */
+  readonly skipped: Readonly<Partial<Record<keyof Processing, string>>>;
+}
+
 /**
- * The steps that are taken of those that are asked for, as TransformerLens has it. Without norms there is nothing to fold.
- * What writes to the residual stream is centred only where every norm that reads it takes the mean off: anywhere else that
- * would change what the model computes. Shortformer models add position embeddings behind the first norm: nothing is folded
- * or centred.
+ * The steps that are taken of those that are asked for: those that leave what the model computes as it is, as in
+ * TransformerLens' `from_pretrained`.
+ *
+ * - `foldLn`: without norms there is nothing to fold. Norms behind attention and MLP, and those of queries and keys, keep their gains:
+ *   nothing linear reads them.
+ * - `centerWritingWeights`: only where every norm that reads the residual stream takes the mean off.
+ * - `centerUnembed`: not under a soft cap of the logits, which notices that they all move.
+ * - `refactorFactoredAttnMatrices`: QK only with learned positions and without norms of queries and keys; OV only where
+ *   every head has values of its own.
+ *
+ * Shortformer models add position embeddings behind the first norm: nothing is folded or centred.
  */
-export function possibleSteps(config: Config, wanted: Processing): Processing {
-  const { positionEmbedding } = config;
-  const folds = hasNorms(config) && positionEmbedding !== 'shortformer';
-  return {
-    ...wanted,
-    foldLn: wanted.foldLn && folds,
-    centerWritingWeights: wanted.centerWritingWeights && folds && ignoresMeans(config),
-    centerUnembed: wanted.centerUnembed && positionEmbedding !== 'shortformer',
+export function possibleSteps(config: Config, wanted: Processing): Processed {
+  const { positionEmbedding, normPlaces, outputLogitsSoftCap } = config;
+  const shortformer = positionEmbedding === 'shortformer';
+  const between = 'positions are added between the first norm and attention (shortformer)';
+  const why: Partial<Record<keyof Processing, string | null>> = {
+    foldLn: shortformer
+      ? between
+      : hasNorms(config)
+        ? normPlaces === 'before'
+          ? null
+          : normPlaces === 'behind'
+            ? 'ln1 and ln2 stand behind attention and MLP, and nothing linear reads them; ln_final is folded'
+            : 'ln1_post and ln2_post stand behind attention and MLP, and nothing linear reads them; the others are folded'
+        : 'the model has no norms',
+    centerWritingWeights: shortformer
+      ? between
+      : ignoresMeans(config)
+        ? null
+        : 'a norm that reads the residual stream does not take the mean off, so the mean counts',
+    centerUnembed: shortformer
+      ? between
+      : outputLogitsSoftCap === null
+        ? null
+        : 'the soft cap of the logits is not the same for logits that are all moved',
+    refactorFactoredAttnMatrices: refactorLimits(config),
   };
+  const skipped: Partial<Record<keyof Processing, string>> = {};
+  for (const [step, reason] of Object.entries(why) as [keyof Processing, string | null][])
+    if (wanted[step] && reason !== null) skipped[step] = reason;
+  const { queryKey, outputValue } = refactors(config);
+  const taken = {
+    foldLn: wanted.foldLn && hasNorms(config) && !shortformer,
+    centerWritingWeights: wanted.centerWritingWeights && why.centerWritingWeights === null,
+    centerUnembed: wanted.centerUnembed && why.centerUnembed === null,
+    foldValueBiases: wanted.foldValueBiases,
+    refactorFactoredAttnMatrices: wanted.refactorFactoredAttnMatrices && (queryKey || outputValue),
+  };
+  return Object.defineProperty(taken, 'skipped', { value: skipped }) as Processed;
+}
+
+/** Which products of a head may be factored again, and why others may not. */
+function refactors({ positionEmbedding, qkNorm, nHeads, nKeyValueHeads }: Config) {
+  const own = nHeads === nKeyValueHeads;
+  const turn = positionEmbedding === 'rotary' || positionEmbedding === 'shortformer';
+  const reasons = [
+    ...(qkNorm !== 'none' ? ['norms stand between W_Q and W_K'] : []),
+    ...(turn ? [`positions (${positionEmbedding}) stand between W_Q and W_K`] : []),
+    ...(own ? [] : ['heads share W_K and W_V']),
+  ];
+  return { queryKey: own && !turn && qkNorm === 'none', outputValue: own, reasons };
+}
+
+function refactorLimits(config: Config): string | null {
+  const { reasons } = refactors(config);
+  return reasons.length ? reasons.join(', and ') : null;
 }
 
 /** The configuration of the processed model: folding turns `LN` into `LNPre`, and `RMS` into `RMSPre`. */
@@ -90,8 +149,9 @@ export function processBlock(block: BlockWeights, config: Config, processing: Pr
   if (steps.foldLn) out = foldLnBlock(out, config);
   if (steps.foldLn && config.actFn === 'solu_ln') out = foldMlpLn(out, config);
   if (steps.centerWritingWeights) out = centerWritingBlock(out);
-  if (steps.foldValueBiases) out = foldValueBiasesBlock(out);
-  if (steps.refactorFactoredAttnMatrices) out = refactorBlock(foldValueBiasesBlock(out), config);
+  if (steps.foldValueBiases) out = foldValueBiasesBlock(out, config);
+  if (steps.refactorFactoredAttnMatrices)
+    out = refactorBlock(foldValueBiasesBlock(out, config), config, refactors(config));
   return out;
 }
 
@@ -112,18 +172,30 @@ export function readsOwnUnembed(config: Config, processing: Processing): boolean
 
 // ---- 1. foldLn -------------------------------------------------------------------------------------------------
 
-/** A block without weights of ln1 and ln2: their gains and biases are in W_QKV, b_QKV and W_in, b_in. */
+/** A block without weights of ln1 and ln2: their gains and biases are in the weights that read from them. */
 export function foldLnBlock(block: BlockWeights, config: Config): BlockWeights {
-  const { mlp } = block;
-  const attn = foldNorm(normAt(config, 'ln1'), block.ln1, { W: block.W_QKV, b: block.b_QKV });
-  const mlpIn = mlp && foldNorm(normAt(config, 'ln2'), block.ln2, { W: mlp.W_in, b: mlp.b_in });
+  if (!canFold(config, 'ln1')) return block;
+  const { mlp, ln1 } = block;
+  const attn = foldNorm(normAt(config, 'ln1'), ln1, { W: block.W_QKV, b: block.b_QKV });
+  const [facts, weights] = config.sharedNorm
+    ? [normAt(config, 'ln1'), ln1]
+    : [normAt(config, 'ln2'), block.ln2];
+  const into = (W: HostTensor, b: HostTensor | null) => foldNorm(facts, weights, { W, b });
+  const linear = mlp && into(mlp.W_in, mlp.b_in);
+  const gate = mlp?.W_gate ? into(mlp.W_gate, mlp.b_gate ?? null) : null;
   return {
     ...block,
     ln1: null,
     W_QKV: attn.W,
-    b_QKV: attn.b!,
+    b_QKV: attn.b,
     ln2: null,
-    mlp: mlp && mlpIn && { ...mlp, W_in: mlpIn.W, b_in: mlpIn.b! },
+    mlp: mlp &&
+      linear && {
+        ...mlp,
+        W_in: linear.W,
+        b_in: linear.b,
+        ...(gate && { W_gate: gate.W, b_gate: gate.b }),
+      },
   };
 }
 
@@ -132,7 +204,7 @@ export function foldMlpLn(block: BlockWeights, config: Config): BlockWeights {
   const { mlp } = block;
   if (!mlp) return block;
   const { W, b } = foldNorm(normAt(config, 'mlp.ln'), mlp.ln ?? null, { W: mlp.W_out, b: mlp.b_out });
-  return { ...block, mlp: { ...mlp, ln: null, W_out: W, b_out: b! } };
+  return { ...block, mlp: { ...mlp, ln: null, W_out: W, b_out: b } };
 }
 
 /**
@@ -148,7 +220,7 @@ export function foldLnFinal({ lnFinal, W_U, b_U }: FinalWeights, norm: NormFacts
 
 /** W_E and W_pos: each row − its mean over dModel. */
 export function centerEmbed({ W_E, W_pos }: EmbedWeights): EmbedWeights {
-  return { W_E: centerRows(W_E), W_pos: centerRows(W_pos) };
+  return { W_E: centerRows(W_E), W_pos: W_pos && centerRows(W_pos) };
 }
 
 /** W_O and W_out: each row − its mean over dModel; b_O and b_out − their mean. */
@@ -157,8 +229,8 @@ export function centerWritingBlock(block: BlockWeights): BlockWeights {
   return {
     ...block,
     W_O: centerRows(block.W_O),
-    b_O: centerRows(block.b_O),
-    mlp: mlp && { ...mlp, W_out: centerRows(mlp.W_out), b_out: centerRows(mlp.b_out) },
+    b_O: block.b_O && centerRows(block.b_O),
+    mlp: mlp && { ...mlp, W_out: centerRows(mlp.W_out), b_out: mlp.b_out && centerRows(mlp.b_out) },
   };
 }
 
@@ -198,22 +270,29 @@ function ownUnembed(W_U: HostTensor | null): HostTensor {
 // ---- 4. foldValueBiases ----------------------------------------------------------------------------------------
 
 /**
- * b_O[i] += Σ_{h,k} b_V[h,k]·W_O[h,k,i], then b_V = 0. Valid because each row of an attention pattern sums to one; a hook
- * that changes patterns so that they do not will see a difference.
+ * b_O[i] += Σ_{h,k} b_V[h,k]·W_O[h,k,i], then b_V = 0; heads that share values have the same b_V. Valid because each row of an
+ * attention pattern sums to one; a hook that changes patterns so that they do not will see a difference.
  */
-export function foldValueBiasesBlock(block: BlockWeights): BlockWeights {
+export function foldValueBiasesBlock(block: BlockWeights, config: Config): BlockWeights {
   const { W_O, b_QKV, b_O } = block;
+  const { dHead, nHeads, nKeyValueHeads } = config;
   const [dAttn, dModel] = W_O.shape;
-  const values = b_QKV.data.subarray(2 * dAttn);
+  if (!b_QKV) return block;
+  const first = dAttn + nKeyValueHeads * dHead;
+  const values = b_QKV.data.subarray(first);
   if (values.every((value) => value === 0)) return block;
-  const sum = Float64Array.from(b_O.data);
-  for (let k = 0, at = 0; k < dAttn; k++)
-    for (let i = 0; i < dModel; i++, at++) sum[i] += values[k] * W_O.data[at];
+  const sum = b_O ? Float64Array.from(b_O.data) : new Float64Array(dModel);
+  const group = nHeads / nKeyValueHeads;
+  for (let head = 0, at = 0; head < nHeads; head++)
+    for (let k = 0; k < dHead; k++) {
+      const value = values[Math.floor(head / group) * dHead + k];
+      for (let i = 0; i < dModel; i++, at++) sum[i] += value * W_O.data[at];
+    }
   const b = b_QKV.data.slice();
-  b.fill(0, 2 * dAttn);
+  b.fill(0, first);
   return {
     ...block,
     b_QKV: { shape: b_QKV.shape, data: b },
-    b_O: { shape: b_O.shape, data: Float32Array.from(sum) },
+    b_O: { shape: [dModel], data: Float32Array.from(sum) },
   };
 }

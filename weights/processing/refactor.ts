@@ -19,29 +19,38 @@ import type { BlockWeights } from '../formats/types.js';
  *
  *     QK  [W_Q; b_Q]·[W_K; b_K]ᵀ = U·S·Vᵀ   (dModel + 1 rows)   →   [W_Q; b_Q] = U·√S,   [W_K; b_K] = V·√S
  *     OV  W_V·W_O = U·S·Vᵀ                                      →   W_V = U·S,   W_O = Vᵀ
+ *
+ * @param which of the two products: heads with keys and values of their own only
  */
-export function refactorBlock(block: BlockWeights, { nHeads, dHead, dModel }: Config): BlockWeights {
-  const dAttn = nHeads * dHead;
+export function refactorBlock(
+  block: BlockWeights,
+  { nHeads, nKeyValueHeads, dHead, dModel }: Config,
+  which: { readonly queryKey: boolean; readonly outputValue: boolean },
+): BlockWeights {
+  const width = block.W_QKV.shape[1];
   const W = block.W_QKV.data.slice();
-  const b = block.b_QKV.data.slice();
+  const b = block.b_QKV ? block.b_QKV.data.slice() : new Float32Array(width);
   const O = block.W_O.data.slice();
+  const firsts = [0, nHeads * dHead, (nHeads + nKeyValueHeads) * dHead];
 
   for (let head = 0; head < nHeads; head++) {
-    const [q, k, v] = [0, 1, 2].map((part) => part * dAttn + head * dHead);
+    const [q, k, v] = firsts.map((first) => first + head * dHead);
     const gather = (first: number, rows: number) =>
-      columns(rows, dHead, (i, j) => (i < dModel ? W[i * 3 * dAttn + first + j] : b[first + j]));
+      columns(rows, dHead, (i, j) => (i < dModel ? W[i * width + first + j] : b[first + j]));
     const scatter = (first: number, rows: number, matrix: Columns) => {
       for (let j = 0; j < dHead; j++)
         for (let i = 0; i < rows; i++) {
-          if (i < dModel) W[i * 3 * dAttn + first + j] = matrix[j][i];
+          if (i < dModel) W[i * width + first + j] = matrix[j][i];
           else b[first + j] = matrix[j][i];
         }
     };
 
-    const qk = factoredSvd(gather(q, dModel + 1), gather(k, dModel + 1));
-    scatter(q, dModel + 1, scale(qk.U, qk.S.map(Math.sqrt)));
-    scatter(k, dModel + 1, scale(qk.V, qk.S.map(Math.sqrt)));
-
+    if (which.queryKey) {
+      const qk = factoredSvd(gather(q, dModel + 1), gather(k, dModel + 1));
+      scatter(q, dModel + 1, scale(qk.U, qk.S.map(Math.sqrt)));
+      scatter(k, dModel + 1, scale(qk.V, qk.S.map(Math.sqrt)));
+    }
+    if (!which.outputValue) continue;
     const row = (j: number) => (head * dHead + j) * dModel;
     const ov = factoredSvd(
       gather(v, dModel),
@@ -53,7 +62,7 @@ export function refactorBlock(block: BlockWeights, { nHeads, dHead, dModel }: Co
   return {
     ...block,
     W_QKV: { shape: block.W_QKV.shape, data: W },
-    b_QKV: { shape: block.b_QKV.shape, data: b },
+    b_QKV: block.b_QKV || b.some((x) => x !== 0) ? { shape: [width], data: b } : null,
     W_O: { shape: block.W_O.shape, data: O },
   };
 }

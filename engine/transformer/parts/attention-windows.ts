@@ -1,7 +1,7 @@
 /** Heads as the attention kernels see them: windows of one matrix product's output, and the batch they belong to. */
 
 import type { Binding } from '../../gpu/gpu.js';
-import { isContiguous } from '../../tensor/shape.js';
+import { isContiguous } from '../../shape/shape.js';
 import type { Tensor } from '../../tensor/tensor.js';
 import type { Batch } from '../batch.js';
 

@@ -30,9 +30,9 @@ export function saveable(
   const unbiased = !final.lnFinal || !final.b_U?.data.some((value) => value !== 0);
   const huggingFace = isGpt2(config) && nHeads * dHead === dModel && unbiased;
   const tensors: Record<string, HostTensor> = {};
-  const linear = (key: string, W: HostTensor, b: HostTensor) => {
+  const linear = (key: string, W: HostTensor, b: HostTensor | null) => {
     tensors[`transformer.${key}.weight`] = W;
-    tensors[`transformer.${key}.bias`] = b;
+    tensors[`transformer.${key}.bias`] = b ?? constant(W.shape[W.shape.length - 1], 0);
   };
   const norm = (key: string, weights: NormWeights | null, bias = 0) => {
     if (weights) {
@@ -42,7 +42,7 @@ export function saveable(
   };
 
   tensors['transformer.wte.weight'] = embed.W_E;
-  tensors['transformer.wpe.weight'] = embed.W_pos;
+  if (embed.W_pos) tensors['transformer.wpe.weight'] = embed.W_pos;
   blocks.forEach((block, layer) => {
     norm(`h.${layer}.ln_1`, block.ln1);
     linear(`h.${layer}.attn.c_attn`, block.W_QKV, block.b_QKV);
