@@ -5,10 +5,11 @@ import { lock } from './app/app.js';
 import { textsOf } from './app/ask.js';
 import { Client } from './app/client.js';
 import { save } from './app/files.js';
+import { followAddress } from './app/history.js';
 import { judge } from './app/links.js';
 import { hostWeights, whatFits } from './app/models.js';
+import { serveOffline } from './app/offline.js';
 import { report } from './app/report.js';
-import { followAddress } from './app/history.js';
 import { firstExperiment, readAddress } from './app/share.js';
 import { placeName, type State } from './app/state.js';
 import { Store } from './app/store.js';
@@ -17,7 +18,6 @@ import { header } from './panels/header.js';
 import { modelPanel } from './panels/models.js';
 import { notices, toast } from './panels/notices.js';
 import { promptsPanel } from './panels/prompts.js';
-import { serveOffline } from './app/offline.js';
 import { type Card, card } from './ui/card.js';
 import { fill, h } from './ui/dom.js';
 import { hideTip } from './ui/tip.js';
@@ -31,6 +31,7 @@ const shared = readAddress(location.hash);
 const store = new Store<State>({
   model: {
     ...{ status: 'loading', name: shared?.model ?? 'tiny', info: null, progress: null },
+    dtype: shared?.dtype ?? 'f32',
     ...{ error: null, question: null },
   },
   experiment: shared?.experiment ?? firstExperiment,
@@ -110,10 +111,13 @@ function start(root: HTMLElement): void {
     if (!(event.target as Element).matches('input:not([type=range], [type=checkbox]), textarea, select'))
       lock(app, null);
   });
-  followAddress(store, ({ experiment, locked, stored, unread, model }, own) => {
+  followAddress(store, ({ experiment, locked, stored, unread, model, dtype }, own) => {
     // Of this page's own history nothing is compared: the numbers are its own.
     store.set({ experiment, locked, stored: own ? null : stored, unread, hover: null });
-    if (model !== store.state.model.name) loadLinked(model);
+    const { name, dtype: used } = store.state.model;
+    if (model === name && dtype === used) return;
+    store.set({ model: { ...store.state.model, dtype } });
+    loadLinked(model);
   });
   store.watch(
     (s) => s.experiment.clean,
@@ -127,7 +131,14 @@ function start(root: HTMLElement): void {
   /** Loads the model of an address: what needs a question is asked first. */
   async function loadLinked(name: string): Promise<void> {
     const { info } = store.state.model;
-    const begin = { name, progress: null, error: null, question: null, info } as const;
+    const begin = {
+      name,
+      dtype: store.state.model.dtype,
+      progress: null,
+      error: null,
+      question: null,
+      info,
+    } as const;
     const own = ++loads;
     store.set({ model: { ...begin, status: 'loading' } });
     const verdict = await judge(name, location.href);
@@ -145,7 +156,16 @@ function start(root: HTMLElement): void {
     let controller = new AbortController();
     store.watch(
       ({ experiment: e, model: { status, info } }) =>
-        [e.clean, e.corrupted, e.answer, e.wrong, e.bos, e.cursor, e.written, status === 'ready' ? info : null] as const,
+        [
+          e.clean,
+          e.corrupted,
+          e.answer,
+          e.wrong,
+          e.bos,
+          e.cursor,
+          e.written,
+          status === 'ready' ? info : null,
+        ] as const,
       async ([, , , , , , , info], { experiment }) => {
         controller.abort();
         if (!info) return;
@@ -161,16 +181,20 @@ function start(root: HTMLElement): void {
     );
   }
 
-  async function load(source: string | ReadonlyMap<string, Blob>, name = source as string): Promise<void> {
+  async function load(
+    source: string | ReadonlyMap<string, Blob>,
+    name = source as string,
+    dtype = store.state.model.dtype,
+  ): Promise<void> {
     const own = ++loads;
     const { model } = store.state;
     const gone = model.status === 'lost' || (typeof source !== 'string' ? false : model.name === name);
-    const begin = { status: 'loading', name, progress: null, error: null, question: null } as const;
+    const begin = { status: 'loading', name, dtype, progress: null, error: null, question: null } as const;
     store.set({ model: { ...begin, info: gone ? null : model.info } });
     try {
       const info = await client.call(
         'load',
-        { source, hostWeights: typeof source !== 'string' || hostWeights(name) },
+        { source, dtype, hostWeights: dtype === 'f32' && (typeof source !== 'string' || hostWeights(name)) },
         {
           onEvent({ file, loaded = 0, total = 0 }) {
             if (!file || own !== loads) return;
@@ -180,7 +204,9 @@ function start(root: HTMLElement): void {
         },
       );
       if (own !== loads) return; // another one was chosen since
-      store.set({ model: { status: 'ready', name, info, progress: null, error: null, question: null } });
+      store.set({
+        model: { status: 'ready', name, dtype, info, progress: null, error: null, question: null },
+      });
     } catch (e) {
       if (own === loads) fail(e as Error, name);
     }
@@ -188,12 +214,13 @@ function start(root: HTMLElement): void {
 
   function fail(error: Error, name = store.state.model.name): void {
     const { model } = store.state;
+    const { dtype } = model;
     const lost = LOST.test(error.message);
     const full = /out of GPU memory|memory allocation|exceeds the max buffer/i.test(error.message);
     const text = `${error.message}${/[.!?]$/.test(error.message) ? '' : '.'}`;
     store.set({
       model: {
-        ...{ name, progress: null, question: null, info: lost ? null : model.info },
+        ...{ name, dtype, progress: null, question: null, info: lost ? null : model.info },
         status: lost ? 'lost' : 'failed',
         error: lost
           ? 'The browser took the GPU away from this page (the device was lost). Nothing you typed is gone.'
@@ -269,6 +296,6 @@ function noWebGpu(root: HTMLElement): void {
 
 const root = document.getElementById('app')!;
 followTheme();
-serveOffline();
+serveOffline(store);
 if ('gpu' in navigator) start(root);
 else noWebGpu(root);

@@ -12,7 +12,8 @@ export function serviceWorker(files: readonly string[]): string {
 const FILES = ${JSON.stringify(kept)};
 self.addEventListener('install', (event) => {
   self.skipWaiting();
-  event.waitUntil(caches.open(NAME).then((cache) => cache.addAll(FILES)));
+  const fresh = FILES.map((file) => new Request(file, { cache: 'no-store' })); // as they are, not as another request left them
+  event.waitUntil(caches.open(NAME).then((cache) => cache.addAll(fresh)));
 });
 self.addEventListener('activate', (event) => {
   const old = (names) => names.filter((n) => n.startsWith('glassbox-page-') && n !== NAME);
@@ -22,8 +23,17 @@ self.addEventListener('activate', (event) => {
 });
 self.addEventListener('fetch', (event) => {
   const { request } = event;
-  if (request.method !== 'GET' || new URL(request.url).origin !== self.location.origin || request.headers.has('range')) return;
-  const kept = () => caches.open(NAME).then((cache) => cache.match(request, { ignoreSearch: true }));
+  if (request.method !== 'GET' || new URL(request.url).origin !== self.location.origin) return;
+  const kept = async () => {
+    const whole = await (await caches.open(NAME)).match(request.url, { ignoreSearch: true });
+    const range = /^bytes=(\\d+)-(\\d*)$/.exec(request.headers.get('range') || '');
+    if (!whole || !range) return whole;
+    const blob = await whole.blob();
+    const [from, to] = [Number(range[1]), range[2] ? Math.min(Number(range[2]), blob.size - 1) : blob.size - 1];
+    if (from > to) return new Response(null, { status: 416 });
+    const headers = { 'content-range': 'bytes ' + from + '-' + to + '/' + blob.size, 'content-type': blob.type };
+    return new Response(blob.slice(from, to + 1), { status: 206, headers });
+  };
   if (request.mode === 'navigate')
     event.respondWith(fetch(request).catch(() => kept().then((found) => found || caches.match('./'))));
   else event.respondWith(kept().then((found) => found || fetch(request)));

@@ -1,6 +1,7 @@
 /** What views and panels are given: the state, the worker, and what a reader can do. */
 
 import type { Client } from './client.js';
+import type { DtypeName } from './formats.js';
 import { presets } from './presets.js';
 import { type Experiment, type Place, type State, samePlace } from './state.js';
 import type { Store } from './store.js';
@@ -14,7 +15,7 @@ export interface App {
   /** Shows a sentence for a few seconds. */
   say(text: string): void;
   /** Loads a model by name, or files by path. */
-  load(source: string | ReadonlyMap<string, Blob>, name?: string): Promise<void>;
+  load(source: string | ReadonlyMap<string, Blob>, name?: string, dtype?: DtypeName): Promise<void>;
 }
 
 /** Another cell is pointed at. */
@@ -24,6 +25,9 @@ export function hover({ store }: Pick<App, 'store'>, at: Place | null): void {
 
 /** Locks a place; the same once more, or null, unlocks. */
 export function lock({ store }: Pick<App, 'store'>, at: Place | null): void {
+  // On a narrow screen what was chosen is told in a sheet at its foot.
+  const chosen = at !== null && !samePlace(store.state.locked, at) && store.state.experiment.corrupted !== '';
+  document.body.classList.toggle('sheet', chosen && at.layer !== null);
   store.set({ locked: samePlace(store.state.locked, at) ? null : at });
 }
 

@@ -44,7 +44,9 @@ export function program(state: Asked, names: readonly string[], body: string): s
     return uses(name) ? [`const ${name} = ${exact ? quote(text) : `[${ids.join(', ')}]`};`] : [];
   };
   const changes = withCode(state);
-  const load = `await HookedTransformer.fromPretrained(${quote(state.model.name)})`;
+  const { name, dtype } = state.model;
+  const format = dtype === 'f32' ? '' : `, { dtype: ${quote(dtype)} }`;
+  const load = `await HookedTransformer.fromPretrained(${quote(name)}${format})`;
   return [
     `import { ${[...new Set(['HookedTransformer', ...names])].sort().join(', ')} } from 'glassbox';`,
     '',
@@ -62,11 +64,12 @@ export function program(state: Asked, names: readonly string[], body: string): s
 
 /** `npx --no-install glassbox …` with the model, its changes, and options that differ from the default. */
 export function commandLine(state: Asked, words: readonly string[]): string {
-  const { name } = state.model;
+  const { name, dtype } = state.model;
   const edits = editsIn(state);
   const all = [
     ...words,
     ...(name === 'tiny' ? [] : ['--model', name]),
+    ...(dtype === 'f32' ? [] : ['--dtype', dtype]),
     ...(state.experiment.bos ? [] : ['--no-bos']),
     ...(edits.interventions.length ? ['--with', JSON.stringify(edits)] : []),
   ];

@@ -3,7 +3,7 @@
  * typed in one go is one experiment.
  */
 
-import { readAddress, addressOf, type Shared } from './share.js';
+import { addressOf, readAddress, type Shared } from './share.js';
 import type { Experiment, State } from './state.js';
 import type { Store } from './store.js';
 
@@ -62,7 +62,15 @@ function isTyping(one: Experiment, other: Experiment): boolean {
   const names = (Object.keys(one) as (keyof Experiment)[]).filter(
     (name) => JSON.stringify(one[name]) !== JSON.stringify(other[name]),
   );
-  const texts: readonly (keyof Experiment)[] = ['clean', 'corrupted', 'answer', 'wrong', 'subject', 'written', 'cursor'];
+  const texts: readonly (keyof Experiment)[] = [
+    'clean',
+    'corrupted',
+    'answer',
+    'wrong',
+    'subject',
+    'written',
+    'cursor',
+  ];
   const [name] = names.filter((n) => n !== 'written' && n !== 'cursor');
   if (!names.every((n) => texts.includes(n))) return false;
   if (name === undefined) return names.length === 1 && names[0] === 'cursor'; // a slider that is drawn

@@ -4,6 +4,7 @@
  */
 
 import { type Change, readChange } from './changes.js';
+import type { DtypeName } from './formats.js';
 import { presets } from './presets.js';
 import {
   type Experiment,
@@ -30,6 +31,7 @@ export interface StoredNumbers {
 /** What an address says. */
 export interface Shared {
   readonly model: string;
+  readonly dtype: DtypeName;
   readonly experiment: Experiment;
   readonly locked: Place | null;
   readonly stored: StoredNumbers | null;
@@ -50,7 +52,20 @@ const HOWS = ['clean', 'zero', 'mean'] as const;
 const METRICS = ['logit-diff', 'log-prob', 'prob'] as const;
 
 const FIELDS = [
-  ...['format', 'model', 'clean', 'corrupted', 'answer', 'wrong', 'bos', 'subject', 'at', 'metric', 'how'],
+  ...[
+    'format',
+    'model',
+    'dtype',
+    'clean',
+    'corrupted',
+    'answer',
+    'wrong',
+    'bos',
+    'subject',
+    'at',
+    'metric',
+    'how',
+  ],
   ...['written', 'cursor', 'changes', 'others', 'select', 'hash', 'ends', 'numbers'],
 ];
 
@@ -59,6 +74,7 @@ export function addressOf(state: State): string {
   const { model, experiment, locked, map } = state;
   const { clean, corrupted, answer, wrong, bos, site, metric, how, subject } = experiment;
   const fields = new URLSearchParams({ format: FORMAT, model: model.name, clean, corrupted, answer, wrong });
+  if (model.dtype !== 'f32') fields.set('dtype', model.dtype);
   if (!bos) fields.set('bos', '0');
   if (subject) fields.set('subject', subject);
   fields.set('at', site);
@@ -110,6 +126,7 @@ export function readAddress(text: string): Shared | null {
     unread.push(`${name}=${quoted(value!)} is none of ${all.join(', ')}; ${usual} is shown`);
     return usual;
   };
+  const dtype = one('dtype', ['f32', 'f16'], 'f32');
   const experiment = {
     clean: fields.get('clean') ?? '',
     corrupted: fields.get('corrupted') ?? '',
@@ -140,7 +157,7 @@ export function readAddress(text: string): Shared | null {
   const stored = readNumbers(fields);
   if (typeof stored === 'string') unread.push(stored);
   return {
-    ...{ model: fields.get('model') || 'tiny', experiment, locked },
+    ...{ model: fields.get('model') || 'tiny', dtype, experiment, locked },
     stored: typeof stored === 'string' || unread.length ? null : stored,
     unread: unread.length ? [`Not all of this address was understood: ${unread.join('; ')}.`] : [],
   };
@@ -148,7 +165,7 @@ export function readAddress(text: string): Shared | null {
 
 /** An address of which nothing is used: the page shows its first example. */
 const nothing = (why: string): Shared => ({
-  ...{ model: 'tiny', locked: null, stored: null },
+  ...{ model: 'tiny', dtype: 'f32', locked: null, stored: null },
   experiment: firstExperiment,
   unread: [`${why}. Nothing of it was used: this is the first example.`],
 });

@@ -7,6 +7,7 @@ import type { NextTokens } from '../worker/handlers/next-tokens.js';
 import type { MetricName } from '../worker/handlers/patch-map.js';
 import type { ReadPrompts } from '../worker/handlers/prompts.js';
 import type { Change } from './changes.js';
+import type { DtypeName } from './formats.js';
 import type { StoredNumbers } from './share.js';
 
 /** The model, and what happens to it. */
@@ -15,6 +16,8 @@ export interface ModelState {
   readonly status: 'asking' | 'loading' | 'ready' | 'failed' | 'lost';
   /** As `fromPretrained` was asked for it; of files their folder, `./folder`. */
   readonly name: string;
+  /** Number format of its weights on the GPU. */
+  readonly dtype: DtypeName;
   /** The model that can be used; while another loads, the one before it. */
   readonly info: ModelInfo | null;
   /** Bytes that are here and bytes in all, of the file that loads. */
@@ -169,7 +172,12 @@ export const headName = (layer: number, head: number): string => `L${layer}H${he
 /** A place in words: `head L1H2`, `2_pre at 14:␣to`. @param pieces of the prompt */
 export function placeName({ layer, part, head, pos, key }: Place, pieces: readonly string[]): string {
   const at = (p: number) => `${p}:${(pieces[p] ?? '').replaceAll(' ', '␣')}`;
-  const where = head !== null && layer !== null ? `head ${headName(layer, head)}` : layer === null ? '' : `${layer}_${part ?? 'pre'}`;
+  const where =
+    head !== null && layer !== null
+      ? `head ${headName(layer, head)}`
+      : layer === null
+        ? ''
+        : `${layer}_${part ?? 'pre'}`;
   const token = pos === null ? '' : where ? ` at ${at(pos)}` : `token ${at(pos)}`;
   return `${where}${token}${key === null ? '' : ` from ${at(key)}`}`;
 }

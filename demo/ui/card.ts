@@ -6,6 +6,7 @@ import { factsOf, fileName } from '../app/captions.js';
 import { copy, save, toPng } from '../app/files.js';
 import type { Takeaway, TakeForm, Taken, View } from '../views/view.js';
 import { fill, h } from './dom.js';
+import { listKeys } from './keys.js';
 
 /** Where a result is; of `ResourceState`, or of the patching map. */
 export interface Followed {
@@ -44,7 +45,7 @@ export function card(view: View, app: App): { readonly card: Card; readonly take
   const head = h('header', {}, h('h2', { id: titleId }, view.title), h('p', { class: 'about' }, view.about));
   const element = h(
     'section',
-    { class: 'card', id: view.id, 'aria-labelledby': titleId },
+    { class: 'card first untaken', id: view.id, 'aria-labelledby': titleId },
     ...[bar, head, controls, sentence, body, foot],
   );
   let refresh = () => {};
@@ -61,9 +62,13 @@ export function card(view: View, app: App): { readonly card: Card; readonly take
         fill(foot);
       }
       const old = (status === 'busy' || status === 'waiting') && body.childElementCount > 0;
-      if (old) fill(foot);
+      if (old) fill(foot, 'Being computed: what is greyed is of what was there before.');
       element.classList.toggle('stale', old);
-      const said = old ? 'Being computed: what is greyed is of what was there before.' : why;
+      element.classList.toggle('nothing', status === 'empty' || status === 'failed');
+      element.classList.toggle('untaken', status !== 'done');
+      if (status !== 'waiting' && status !== 'busy') element.classList.remove('first');
+      body.inert = old;
+      const said = old ? null : why;
       element.classList.toggle('failed', status === 'failed');
       sentence.hidden = said === null;
       sentence.setAttribute('role', status === 'failed' ? 'alert' : 'status');
@@ -140,7 +145,7 @@ function takeMenu(view: View, take: Takeaway, app: App): { readonly element: HTM
   const menu = h(
     'details',
     { class: 'menu' },
-    h('summary', { 'aria-label': `Take away: ${view.title}`, title: 'Take it with you' }, 'Export'),
+    h('summary', { 'aria-label': `Export: ${view.title}`, title: 'Take it with you' }, 'Export'),
     h('div', { class: 'menu-list' }, why, buttons),
   );
   const refresh = () => {
@@ -150,6 +155,14 @@ function takeMenu(view: View, take: Takeaway, app: App): { readonly element: HTM
     why.textContent = typeof taken === 'string' ? taken : '';
     for (const button of buttons) button.setAttribute('aria-disabled', String(typeof taken === 'string'));
   };
+  const list = menu.querySelector<HTMLElement>('.menu-list')!;
+  listKeys(list, '[data-take]');
+  menu.querySelector('summary')!.addEventListener('keydown', (event) => {
+    if (event.key !== 'ArrowDown') return;
+    event.preventDefault();
+    menu.open = true;
+    buttons[0].focus();
+  });
   menu.addEventListener('toggle', refresh);
   app.store.watch((s) => s, refresh);
   menu.addEventListener('focusout', (event) => {

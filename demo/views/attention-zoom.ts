@@ -7,6 +7,7 @@ import { type BigMatrix, bigMatrix } from '../ui/big-matrix.js';
 import { fill, h } from '../ui/dom.js';
 import { type Cell, type Grid, grid } from '../ui/grid.js';
 import type { Tip } from '../ui/tip.js';
+import { wide } from '../ui/wide.js';
 import { tinted } from './attention-heads.js';
 import type { Head, Patterns } from './patterns.js';
 
@@ -26,7 +27,8 @@ export interface HeadZoom {
 
 /** Empty at first. */
 export function headZoom(react: { preview(at: Place | null): void; lock(at: Place): void }): HeadZoom {
-  const element = h('div', { class: 'scroll' });
+  const inside = h('div', { class: 'wide-inside' });
+  const element = wide(inside);
   let shown: { readonly patterns: Patterns; readonly head: Head; readonly dark: boolean } | null = null;
   let cells: Grid | null = null;
   let big: BigMatrix | null = null;
@@ -51,13 +53,13 @@ export function headZoom(react: { preview(at: Place | null): void; lock(at: Plac
     cells = big = null;
     if (n > MOST) {
       big = bigMatrix({ n, label: 'Attention pattern, from each token to each earlier one', ...options });
-      return fill(element, big.element);
+      return fill(inside, big.element);
     }
     cells = grid({
       ...{ label: 'Attention pattern, from each token (row) to each earlier one', rows: labels },
       ...{ columns: labels, minWidth: 15, maxWidth: 36, class: 'snug zoom', ...options },
     });
-    fill(element, cells.element);
+    fill(inside, cells.element);
   };
   return {
     element,

@@ -15,6 +15,7 @@ import { type Bars, bars } from '../ui/bars.js';
 import { fill, h } from '../ui/dom.js';
 import { type Cell, type Grid, grid } from '../ui/grid.js';
 import { readIds, readingOf, readingSwitch, readText } from '../ui/reading.js';
+import { wide } from '../ui/wide.js';
 import type { Attribution } from '../worker/handlers/attribution.js';
 import { takeaway, type View } from './view.js';
 
@@ -124,7 +125,7 @@ function draw({ layers, heads }: Attribution, last: number, react: React): Drawn
       'div',
       {},
       h('h3', {}, 'Heads'),
-      h('div', { class: 'scroll' }, map.element),
+      wide(map.element),
       h('h3', { class: 'next' }, 'Heads, the largest first'),
       some.element,
     ),

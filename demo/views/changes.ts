@@ -183,7 +183,7 @@ export const changesView: View = {
   console.log(await m.generate(clean, { maxNewTokens: ${TOKENS}${of.experiment.bos ? '' : ', prependBos: false'} }));
 }`,
           ),
-        command: () => commandLine(of, ['generate', of.experiment.clean, '--tokens', String(TOKENS)]),
+        command: () => commandLine(of, ['generate', of.experiment.clean, '--max-new-tokens', String(TOKENS)]),
       };
     });
   },

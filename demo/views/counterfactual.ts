@@ -33,7 +33,12 @@ export const counterfactualView: View = {
     const { store, client } = app;
     const kinds = segmented('What is put in', KINDS, (how) => edit(app, { how }));
     store.watch((s) => s.experiment.how, kinds.show);
-    card.controls.append(kinds.element);
+    const away = h(
+      'button',
+      { type: 'button', class: 'quiet sheet-close', onclick: () => document.body.classList.remove('sheet') },
+      'Close',
+    );
+    card.controls.append(kinds.element, away);
     const one = resource<OneCell>(store, {
       ask: (state) => {
         const { how } = state.experiment;

@@ -22,6 +22,7 @@ import { fill, h, segmented } from '../ui/dom.js';
 import { type Cell, type Grid, grid } from '../ui/grid.js';
 import { legend } from '../ui/legend.js';
 import { readIds, readingOf, readingSwitch, readText } from '../ui/reading.js';
+import { wide } from '../ui/wide.js';
 import { type Pin, type PinMeasure, pinBoard } from './lens-pins.js';
 import { takeaway, type View } from './view.js';
 
@@ -132,7 +133,7 @@ export const lensView: View = {
           });
           fill(
             card.body,
-            h('div', { class: 'scroll' }, drawn.grid.element),
+            wide(drawn.grid.element),
             legend(COLOURS, 'probability of the top token', { from: 0 }),
             board.element,
           );

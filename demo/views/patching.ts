@@ -24,6 +24,7 @@ import type { Card, Followed } from '../ui/card.js';
 import { fill, h, segmented } from '../ui/dom.js';
 import { type Cell, type Grid, grid } from '../ui/grid.js';
 import { legend } from '../ui/legend.js';
+import { wide } from '../ui/wide.js';
 import { BEING_COMPUTED, type Taken, type View } from './view.js';
 
 /** How each kind of map is called. */
@@ -82,7 +83,7 @@ export const patchingView: View = {
         if (!map?.rows.length || map.status === 'failed') return;
         if (drawn?.map.key !== map.key || drawn.map.columns !== map.columns) {
           drawn = draw(app, map);
-          fill(card.body, drawn.premise, h('div', { class: 'scroll' }, drawn.grid.element), drawn.legend);
+          fill(card.body, drawn.premise, wide(drawn.grid.element), drawn.legend);
           show(app, drawn);
         }
         drawn.map = map;
@@ -225,7 +226,7 @@ function update(drawn: Drawn): void {
     const meaning = problem ? 'change of the metric from the corrupted run' : SHARES;
     fill(drawn.legend, legend(COLOURS, meaning, { ends: [`−${exact(most)}`, exact(most)] }));
   }
-  const room = columns.length <= 24;
+  const room = columns.length <= 64;
   for (let i = 0; i < values.length; i++) {
     const known = !Number.isNaN(values[i]);
     const value = known ? values[i] : (preview?.[i] ?? Number.NaN);

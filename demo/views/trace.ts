@@ -16,6 +16,7 @@ import { type Asked, type Place, place, type State, shownPlace, stateAfter } fro
 import { fill, h } from '../ui/dom.js';
 import { type Cell, type Grid, grid } from '../ui/grid.js';
 import { legend } from '../ui/legend.js';
+import { wide } from '../ui/wide.js';
 import { takeaway, type View } from './view.js';
 
 /** ROME's. */
@@ -282,13 +283,7 @@ function emptyMaps(state: Asked, trace: CausalTrace, window: number, react: Reac
     });
     const foot = h('div', {});
     return {
-      element: h(
-        'div',
-        {},
-        h('h3', {}, heading(kind, window)),
-        h('div', { class: 'scroll' }, own.element),
-        foot,
-      ),
+      element: h('div', {}, h('h3', {}, heading(kind, window)), wide(own.element), foot),
       ...{ grid: own, kind, trace, values, foot },
       add: ({ positions, scores }) => {
         positions.forEach((p, i) => {

@@ -254,7 +254,7 @@ export const writingView: View = {
             ...[
               'generate',
               of.experiment.clean,
-              '--tokens',
+              '--max-new-tokens',
               '10',
               '--temperature',
               String(sampling.temperature),
