@@ -1,6 +1,13 @@
 /** Everything public, whatever the platform. */
 
-export type { AdapterChoice, AdapterDescription } from './engine/gpu/adapter.js';
+export {
+  type AdapterChoice,
+  type AdapterDescription,
+  type ListedAdapter,
+  listAdapters,
+  type OpenOptions,
+} from './engine/gpu/adapter.js';
+export { DeviceLostError } from './engine/gpu/error-scopes.js';
 export { Gpu, type GpuStats } from './engine/gpu/gpu.js';
 export type { MemoryReport } from './engine/gpu/pool.js';
 export { scope } from './engine/gpu/user-scope.js';

@@ -1,6 +1,6 @@
 /** Kinds of arguments that the engine adds to those of plain values. */
 
-import { either, having, isList, type Kind, listOf, number, oneOf } from '../weights/checks/kinds.js';
+import { either, having, isList, type Kind, listOf, number, whole } from '../weights/checks/kinds.js';
 
 export * from '../weights/checks/kinds.js';
 
@@ -10,8 +10,12 @@ export const tensor: Kind = having('a Tensor', 'shape', 'dtype', 'storage');
 export const gpu: Kind = having('a Gpu (model.gpu)', 'adapter', 'caps', 'launch');
 /** Which adapter. */
 export const adapter: Kind = {
-  ...either(oneOf('auto', 'hardware', 'software', 'opengles'), having('', 'queue', 'createBuffer')),
-  what: "'auto', 'hardware', 'software', 'opengles' or a GPUDevice",
+  ...either(
+    { what: '', is: (v) => typeof v === 'string' && v !== '' },
+    whole,
+    having('', 'queue', 'createBuffer'),
+  ),
+  what: "'auto', 'hardware', 'software', 'opengles', an index, a part of a name (listAdapters()) or a GPUDevice",
 };
 /** The lengths of axes. */
 export const shape: Kind = {

@@ -5,6 +5,7 @@
 import { attentionBackwardFamily } from './attention/attention-backward-examples.js';
 import { attentionFamily } from './attention/attention-examples.js';
 import { keySwapFamily } from './attention/key-swap.js';
+import { rotaryFamily } from './attention/rotary.js';
 import type { Family } from './core/kernel.js';
 import { peakFamily } from './core/peak.js';
 import { copyFamily } from './memory/copy.js';
@@ -17,9 +18,11 @@ import { addStridedFamily } from './pointwise/add-strided.js';
 import { columnSumsFamily } from './pointwise/column-sums.js';
 import { elementwiseFamily } from './pointwise/elementwise.js';
 import { elementwiseBackwardFamily } from './pointwise/elementwise-backward.js';
+import { gatedFamily } from './pointwise/gated.js';
 import { layernormFamily } from './pointwise/layernorm.js';
 import { layernormBackwardFamily } from './pointwise/layernorm-backward.js';
 import { reduceFamily } from './pointwise/reduce.js';
+import { softCapFamily } from './pointwise/soft-cap.js';
 import { softmaxFamily } from './pointwise/softmax.js';
 import { headMatmulFamily } from './products/head-matmul.js';
 import { linearBackwardFamily } from './products/linear-backward.js';
@@ -45,6 +48,7 @@ export {
 export { fusedAttention } from './attention/attention-fused.js';
 export { fusedKeyGradient, fusedQueryGradient } from './attention/attention-fused-backward.js';
 export { keySwap } from './attention/key-swap.js';
+export { rotary } from './attention/rotary.js';
 export { fill, gatherStrided, scatterStrided } from './memory/copy.js';
 export { blendSegments, projectOutSegments } from './memory/edit.js';
 export { embed, gatherRows } from './memory/embed.js';
@@ -60,6 +64,7 @@ export {
   softmaxBackward,
   unaryBackward,
 } from './pointwise/elementwise-backward.js';
+export { gated, gatedBackward } from './pointwise/gated.js';
 export { layernorm, normalize } from './pointwise/layernorm.js';
 export {
   layernormBackward,
@@ -67,6 +72,7 @@ export {
   normalizeBackward,
 } from './pointwise/layernorm-backward.js';
 export { reduceMiddle, reduceRows } from './pointwise/reduce.js';
+export { softCap, softCapBackward } from './pointwise/soft-cap.js';
 export { lseChunk, pickChunk, softmax } from './pointwise/softmax.js';
 export { headInput, headResult } from './products/head-matmul.js';
 export { inputGradient, weightGradient } from './products/linear-backward.js';
@@ -100,9 +106,12 @@ export const families: readonly Family[] = [
   productsBackwardFamily,
   activationFamily,
   activationBackwardFamily,
+  gatedFamily,
   attentionFamily,
   attentionBackwardFamily,
+  rotaryFamily,
   keySwapFamily,
+  softCapFamily,
   softmaxFamily,
   crossEntropyBackwardFamily,
   pickFamily,

@@ -1,17 +1,15 @@
 /** What the command line programs share of loading a model: its options, and a bar while it comes. */
 
-import type { AdapterChoice } from '../engine/gpu/adapter.js';
+import { ADAPTER_WORDS, type AdapterChoice, readChoice } from '../engine/gpu/adapter.js';
 import { HookedTransformer, type LoadOptions } from '../index.js';
 import { modelName } from '../interp/results/text.js';
 import { progress, UsageError } from './cli.js';
 
-const ADAPTERS: readonly string[] = ['auto', 'hardware', 'software', 'opengles'] satisfies AdapterChoice[];
-
-/** The value of `--adapter`. @throws UsageError when there is no such class of adapters. */
+/** The value of `--adapter`: a word, an index or a part of a name. @throws UsageError when it is empty. */
 export function readAdapter(name = 'auto'): AdapterChoice {
-  if (!ADAPTERS.includes(name))
-    throw new UsageError(`--adapter ${name}: one of ${ADAPTERS.join(', ')} is needed`);
-  return name as AdapterChoice;
+  if (!name.trim())
+    throw new UsageError(`--adapter: ${ADAPTER_WORDS.join(', ')}, an index or a part of a name is needed`);
+  return readChoice(name);
 }
 
 /** Loads a model, with a bar on stderr. */

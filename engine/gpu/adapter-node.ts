@@ -7,7 +7,19 @@
 import os from 'node:os';
 import path from 'node:path';
 import { isMainThread } from 'node:worker_threads';
-import { type AdapterChoice, type GpuProvider, isSoftware, setGpuProvider } from './adapter.js';
+import { shown } from '../../weights/checks/shown.js';
+import {
+  ADAPTER_WORDS,
+  type AdapterChoice,
+  chosenAdapter,
+  type GpuProvider,
+  isSoftware,
+  isSoftwareName,
+  type ListedAdapter,
+  type OpenOptions,
+  readChoice,
+  setGpuProvider,
+} from './adapter.js';
 import { LOADER, swiftshaderArchive, swiftshaderAsLoader, unpackSwiftshader } from './swiftshader-node.js';
 import { vulkanDrivers } from './vulkan-node.js';
 
@@ -54,8 +66,11 @@ async function withDrivers<T>(files: readonly string[], f: () => Promise<T>): Pr
 }
 
 /** Hardware, or whatever the system's Vulkan (Metal, D3D12) offers; null when there is nothing. */
-async function systemAdapter(): Promise<GPUAdapter | null> {
-  const find = () => open([], { powerPreference: 'high-performance' });
+const systemAdapter = (options: OpenOptions): Promise<GPUAdapter | null> =>
+  inSystem(() => open([], { powerPreference: options.powerPreference ?? 'high-performance' }));
+
+/** Runs something with the system's drivers, as far as Dawn can use them; null where there are none. */
+async function inSystem<T>(find: () => Promise<T>): Promise<T | null> {
   if (process.platform !== 'linux') return find();
   const { usable, refused } = vulkanDrivers();
   if (!usable.length || !preloadVulkan()) return null;
@@ -116,11 +131,53 @@ function copiedEnvironment(): string | null {
   return copied ? 'process.env has been replaced by a copy' : null;
 }
 
-function choiceFromEnvironment(choice: AdapterChoice): AdapterChoice {
-  const value = process.env.GLASSBOX_ADAPTER;
-  if (!value) return choice;
-  if (value === 'auto' || value === 'hardware' || value === 'software' || value === 'opengles') return value;
-  throw new Error(`GLASSBOX_ADAPTER="${value}": must be hardware, software, opengles or auto`);
+/** An adapter of the system, as Dawn lists it. */
+interface SystemAdapter extends ListedAdapter {
+  readonly backend: string;
+  /** Another of the same name comes before: Dawn finds adapters by name, and the first only. */
+  readonly twin: boolean;
+}
+
+/** Dawn's native backends; the others show the same GPUs once more. */
+const BACKENDS = ['vulkan', 'metal', 'd3d12'];
+
+/** What Dawn finds in the system. Its binding lists adapters in one place only: in the error for a name that there is not. */
+async function systemAdapters(): Promise<SystemAdapter[]> {
+  const answer = await inSystem(() =>
+    open(['adapter=\u0001'], {}).then(
+      () => '',
+      (e: Error) => e.message,
+    ),
+  );
+  const list = [...(answer ?? '').matchAll(/^ *\* backend: '(\w+)', name: '(.*)'$/gm)]
+    .map(([, backend, name]) => ({ backend, name }))
+    .filter(({ backend }) => BACKENDS.includes(backend));
+  return list.map(({ backend, name }, index) => ({
+    ...{ index, name, backend },
+    kind: isSoftwareName(name) ? 'software' : 'hardware',
+    twin: list.slice(0, index).some((other) => other.name === name),
+  }));
+}
+
+/** The system's adapters, and SwiftShader from npm behind them, which has no backend here. */
+async function allAdapters(): Promise<(ListedAdapter & Partial<SystemAdapter>)[]> {
+  const system = await systemAdapters();
+  if (system.some(({ name }) => /swiftshader/i.test(name)) || !unpackSwiftshader()) return system;
+  return [...system, { index: system.length, name: 'SwiftShader (npm)', kind: 'software' }];
+}
+
+/** The adapter of an index or a part of a name. */
+async function namedAdapter(choice: number | string): Promise<GPUAdapter> {
+  const { index, name, backend, twin } = chosenAdapter(await allAdapters(), choice) as SystemAdapter;
+  if (twin)
+    throw new Error(
+      `adapter ${index}: it has the same name as one before it (${name}), and Dawn in Node finds adapters by their names: only the first of them can be opened`,
+    );
+  const adapter = backend
+    ? await inSystem(() => open([`adapter=${name}`, `backend=${backend}`], {}))
+    : await swiftshader();
+  if (adapter) return adapter;
+  throw new Error(`adapter ${index}, ${name}: Dawn lists it, and cannot open it`);
 }
 
 const sleeper = new Int32Array(new SharedArrayBuffer(4));
@@ -128,31 +185,16 @@ const sleeper = new Int32Array(new SharedArrayBuffer(4));
 const NAP_MS = { least: 0.02, most: 0.25 };
 
 const provider: GpuProvider = {
-  async requestAdapter(asked) {
-    const choice = choiceFromEnvironment(asked);
-    if (choice === 'opengles') {
-      const adapter = await openGles();
-      if (!adapter)
-        throw new Error(
-          'adapter "opengles": no OpenGL ES driver found (Debian: apt install libegl1 libgles2 libgl1-mesa-dri)',
-        );
-      return adapter;
-    }
-    const system = await systemAdapter();
-    if (system && choice !== 'software' && !isSoftware(system)) return system;
-    if (choice === 'hardware')
-      throw new Error(
-        `adapter "hardware": ${system ? `only ${system.info.description} was found` : 'no GPU driver was found'}. ${REMEDY}, with GLASSBOX_ADAPTER=software`,
-      );
-    if (system && isSoftware(system)) return system;
-    const adapter = await swiftshader();
-    if (adapter) return adapter;
-    const copied = swiftshaderArchive() ? copiedEnvironment() : null;
-    if (copied)
-      throw new Error(
-        `no GPU adapter was found. The system's Vulkan driver cannot be used, and the loader cannot be told of SwiftShader: ${copied}. Start the process with VK_DRIVER_FILES=${path.join(unpackSwiftshader() ?? '', 'vk_swiftshader_icd.json')}`,
-      );
-    throw new Error(`no GPU adapter was found on ${process.platform}-${process.arch}. ${REMEDY} (Linux x64)`);
+  requestAdapter(asked, options = {}) {
+    const value = process.env.GLASSBOX_ADAPTER;
+    if (!value) return requestAdapter(asked, options);
+    return requestAdapter(readChoice(value), options).catch((e: Error) => {
+      throw new Error(`GLASSBOX_ADAPTER="${shown(value, 40)}": ${e.message}`, { cause: e });
+    });
+  },
+
+  async list() {
+    return (await allAdapters()).map(({ index, name, kind }) => ({ index, name, kind }));
   },
 
   wait(promise) {
@@ -172,6 +214,33 @@ const provider: GpuProvider = {
     return promise;
   },
 };
+
+async function requestAdapter(choice: AdapterChoice, options: OpenOptions): Promise<GPUAdapter> {
+  if (typeof choice === 'number' || !ADAPTER_WORDS.includes(choice)) return namedAdapter(choice);
+  if (choice === 'opengles') {
+    const adapter = await openGles();
+    if (!adapter)
+      throw new Error(
+        'adapter "opengles": no OpenGL ES driver found (Debian: apt install libegl1 libgles2 libgl1-mesa-dri)',
+      );
+    return adapter;
+  }
+  const system = await systemAdapter(options);
+  if (system && choice !== 'software' && !isSoftware(system)) return system;
+  if (choice === 'hardware')
+    throw new Error(
+      `adapter "hardware": ${system ? `only ${system.info.description} was found` : 'no GPU driver was found'}. ${REMEDY}, with GLASSBOX_ADAPTER=software`,
+    );
+  if (system && isSoftware(system)) return system;
+  const adapter = await swiftshader();
+  if (adapter) return adapter;
+  const copied = swiftshaderArchive() ? copiedEnvironment() : null;
+  if (copied)
+    throw new Error(
+      `no GPU adapter was found. The system's Vulkan driver cannot be used, and the loader cannot be told of SwiftShader: ${copied}. Start the process with VK_DRIVER_FILES=${path.join(unpackSwiftshader() ?? '', 'vk_swiftshader_icd.json')}`,
+    );
+  throw new Error(`no GPU adapter was found on ${process.platform}-${process.arch}. ${REMEDY} (Linux x64)`);
+}
 
 /** Makes Dawn the source of GPUs. */
 export function registerNodeGpu(): void {

@@ -2,6 +2,30 @@
 
 import { type MemoryReport, mib } from './pool.js';
 
+/** The device is lost, or was, and with it what was on it: the same call may succeed when it is made again. */
+export class DeviceLostError extends Error {
+  override name = 'DeviceLostError';
+}
+
+/** What can be done about the loss of a device of ours, of one that was destroyed on purpose, of one of the user's. */
+const REMEDIES = {
+  ours: 'call again, and another is opened, with the weights of the models; tensors, caches and prefixes are gone',
+  destroyed: 'it was destroyed: load the model again',
+  theirs: 'it was a GPUDevice of yours: open another one, and load the model again with it',
+};
+
+/** The error of a device's loss. */
+export const lostDevice = ({ reason, message }: GPUDeviceLostInfo, whose: keyof typeof REMEDIES): Error =>
+  new DeviceLostError(
+    `the GPU device was lost (${reason}${message ? `: ${message.trim().slice(0, 80)}` : ''}): ${REMEDIES[whose]}`,
+  );
+
+/** What is said of a tensor whose device is no more. */
+export const lostTensor = (): DeviceLostError =>
+  new DeviceLostError(
+    'this was on a GPU device that has been lost since: tensors, caches and prefixes are gone with it; make them again',
+  );
+
 const KINDS = ['validation', 'out-of-memory', 'internal'] as const;
 
 /** The error scopes of a device. */

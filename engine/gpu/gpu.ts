@@ -10,28 +10,28 @@ import {
   describe,
   gpuProvider,
   isSoftware,
-  requestDevice,
+  type OpenOptions,
 } from './adapter.js';
 import { Pressure } from './collector.js';
-import { ErrorScopes } from './error-scopes.js';
-import { type Binding, type GpuStats, Pipelines } from './pipelines.js';
-import { type Guard, type MemoryReport, mib, Pool, type PoolBuffer } from './pool.js';
+import { DeviceParts, type Opened, openDevice } from './device.js';
+import { lostDevice, lostTensor } from './error-scopes.js';
+import type { Binding, GpuStats } from './pipelines.js';
+import type { MemoryReport, PoolBuffer } from './pool.js';
 
 export type { Binding, GpuStats } from './pipelines.js';
 
-/** One uniform slot: the parameters of one dispatch. WebGPU's offset alignment is 256. */
-const SLOT = 256;
-const SLOTS = 2048;
 const GPU_MAP_READ = 1;
+
+/** Milliseconds in which a device that fails may still say that it is lost. */
+const LOSS_MS = 100;
 
 const shared = new Map<string, Promise<Gpu>>();
 
-/** A GPU device with its memory, kernels and command stream. */
+/**
+ * A GPU device with its memory, kernels and command stream. A device that is lost (the driver was reset, the machine slept) is
+ * opened again before the next run, and what was registered with `onRestore` (the weights of models) is uploaded again.
+ */
 export class Gpu {
-  /** The adapter in one line, and its limits. */
-  readonly adapter: AdapterDescription;
-  /** What the kernels want to know of it. */
-  readonly caps: Caps;
   /** Work done since the device was opened. */
   readonly stats: GpuStats = {
     dispatches: 0,
@@ -41,122 +41,164 @@ export class Gpu {
     uploadedBytes: 0,
     readBytes: 0,
   };
-  readonly #pool: Pool;
   readonly #pressure = new Pressure();
+  /** Opens another device of the same kind; null where the device was the user's. */
+  readonly #reopen: (() => Promise<Opened>) | null;
+  readonly #restorers = new Set<() => void | Promise<void>>();
+  #held!: DeviceParts;
+  /** Counts devices: memory of an earlier one is gone. */
+  #generation = 0;
   #batch = 0;
   #encoder: GPUCommandEncoder | null = null;
   #pass: GPUComputePassEncoder | null = null;
-  readonly #pipelines: Pipelines;
-  readonly #uniforms: GPUBuffer;
-  readonly #uniformLayout: GPUBindGroupLayout;
-  readonly #uniformGroup: GPUBindGroup;
-  readonly #slots = new DataView(new ArrayBuffer(SLOT * SLOTS));
-  #slot = 0;
-  #readers = new Map<number, GPUBuffer[]>(); // idle staging buffers by size
   readonly #waiting = new Set<(lost: Error) => void>();
-  readonly #errors: ErrorScopes;
   #lost: Error | null = null;
+  #restoring: Promise<void> | null = null;
+  #destroyed = false;
   #autoFlush = false;
 
   /**
    * Opens a GPU.
-   * @param source an adapter choice (devices are shared between models), or a `GPUDevice` of yours.
+   * @param source which adapter (devices are shared between models), or a `GPUDevice` of yours.
    * @throws an Error with the remedy when there is no such adapter.
    */
-  static async open(source: AdapterChoice | GPUDevice = 'auto'): Promise<Gpu> {
-    if (typeof source !== 'string') {
+  static async open(source: AdapterChoice | GPUDevice = 'auto', options: OpenOptions = {}): Promise<Gpu> {
+    if (typeof source === 'object') {
       const info = source.adapterInfo ?? ({} as GPUAdapterInfo);
-      return new Gpu(source, describe({ info }, source, isSoftware({ info } as GPUAdapter)));
+      const software = isSoftware({ info } as GPUAdapter);
+      return new Gpu({ device: source, adapter: describe({ info }, source, software) }, null);
     }
-    let opening = shared.get(source);
+    const key = JSON.stringify([source, options.powerPreference]);
+    let opening = shared.get(key);
+    const forget = () => shared.get(key) === opening && shared.delete(key);
     if (!opening) {
-      opening = Gpu.#request(source);
-      shared.set(source, opening);
-      const forget = () => shared.delete(source);
-      opening.then((gpu) => gpu.#device.lost.then(forget), forget);
+      const request = () => openDevice(source, options);
+      opening = request().then((opened) => new Gpu(opened, request));
+      shared.set(key, opening);
+      opening.catch(forget);
     }
-    return opening;
+    const gpu = await opening;
+    if (gpu.#destroyed && forget()) return Gpu.open(source, options);
+    await gpu.ready();
+    return gpu;
   }
 
-  static async #request(choice: AdapterChoice): Promise<Gpu> {
-    const adapter = await gpuProvider().requestAdapter(choice);
-    const device = await requestDevice(adapter);
-    return new Gpu(device, describe(adapter, device, isSoftware(adapter)));
+  private constructor(opened: Opened, reopen: (() => Promise<Opened>) | null) {
+    this.#reopen = reopen;
+    this.#attach(opened);
   }
 
-  readonly #device: GPUDevice;
+  /** The adapter in one line, and its limits. */
+  get adapter(): AdapterDescription {
+    return this.#held.adapter;
+  }
 
-  private constructor(device: GPUDevice, adapter: AdapterDescription) {
-    this.#device = device;
-    this.adapter = adapter;
-    this.caps = adapter.caps;
-    this.#errors = new ErrorScopes(device, () => this.memory());
-    const guard: Guard = (doing, f) => this.#errors.guard(doing, f);
-    this.#pool = new Pool(device, adapter.maxBufferBytes, guard, (b) => this.#pipelines.forget(b));
-    this.#uniforms = device.createBuffer({ label: 'parameters', size: SLOT * SLOTS, usage: 0x40 | 0x8 }); // UNIFORM | COPY_DST
-    this.#uniformLayout = device.createBindGroupLayout({
-      label: 'parameters',
-      entries: [{ binding: 0, visibility: 4, buffer: { type: 'uniform', hasDynamicOffset: true } }],
-    });
-    this.#uniformGroup = device.createBindGroup({
-      label: 'parameters',
-      layout: this.#uniformLayout,
-      entries: [{ binding: 0, resource: { buffer: this.#uniforms, size: SLOT } }],
-    });
-    this.#pipelines = new Pipelines(device, adapter.maxBindingBytes, this.#uniformLayout, this.stats, guard);
+  /** What the kernels want to know of it. */
+  get caps(): Caps {
+    return this.#held.adapter.caps;
+  }
+
+  /** Begins with a device that nothing has been done on. */
+  #attach({ device, adapter }: Opened): void {
+    this.#held = new DeviceParts({ device, adapter }, ++this.#generation, this.stats);
+    this.#encoder = null;
+    this.#pass = null;
+    this.#lost = null;
     device.lost.then((info) => {
-      const lost = new Error(
-        `the GPU device was lost (${info.reason}${info.message ? `: ${info.message}` : ''}): load the model again to open a new one`,
+      if (this.#held.device === device) this.#lose(info);
+    });
+  }
+
+  // ---- losing the device -------------------------------------------------------------------------------------
+
+  #lose(info: GPUDeviceLostInfo): void {
+    const lost = lostDevice(info, this.#destroyed ? 'destroyed' : this.#reopen ? 'ours' : 'theirs');
+    this.#lost = lost;
+    for (const reject of this.#waiting) reject(lost);
+    this.#waiting.clear();
+  }
+
+  /**
+   * Registers what uploads again what a lost device held; it is called, in the order of registering, when another is open.
+   * @returns ends that
+   */
+  onRestore(restore: () => void | Promise<void>): () => void {
+    const entry = () => restore();
+    this.#restorers.add(entry);
+    return () => this.#restorers.delete(entry);
+  }
+
+  /**
+   * To be awaited before a run: opens another device where this one is lost. Null where there is no need.
+   * @throws the loss, where it is for good; what a restorer throws.
+   */
+  ready(): Promise<void> | null {
+    if (this.#restoring) return this.#restoring;
+    if (!this.#lost) return null;
+    if (!this.#reopen || this.#destroyed) return Promise.reject(this.#lost);
+    this.#restoring = this.#restore().finally(() => {
+      this.#restoring = null;
+    });
+    return this.#restoring;
+  }
+
+  async #restore(): Promise<void> {
+    const lost = this.#lost;
+    try {
+      this.#attach(await this.#reopen!());
+    } catch (e) {
+      throw new Error(
+        `${lost!.message.split(': call')[0]}, and none could be opened: ${(e as Error).message}`,
+        {
+          cause: e,
+        },
       );
-      this.#lost = lost;
-      for (const reject of this.#waiting) reject(lost);
-      this.#waiting.clear();
-    });
-    device.addEventListener?.('uncapturederror', (e) => {
-      (e as Event).preventDefault?.();
-      this.#errors.note(new Error(`GPU error: ${(e as GPUUncapturedErrorEvent).error.message}`));
-    });
+    }
+    const failures: unknown[] = [];
+    const restored = async (restore: () => void | Promise<void>) => restore();
+    for (const restore of [...this.#restorers]) await restored(restore).catch((e) => failures.push(e));
+    if (failures.length) throw failures[0];
   }
 
   // ---- memory ------------------------------------------------------------------------------------------------
 
   /** Bytes of GPU memory in use, idle in the pool, and at the peak. */
   memory(): MemoryReport {
-    return this.#pool.report();
+    return this.#held.pool.report();
   }
 
   /** Follows the most bytes that are in use from now on; the function tells them, and ends that. */
   watchPeak(): () => number {
-    return this.#pool.watchPeak();
+    return this.#held.pool.watchPeak();
   }
 
   /**
-   * To be awaited before a run: where memory is short, waits for what was dropped without `dispose()` to be found and freed.
-   * Null where there is no need.
+   * To be awaited before a run: opens a lost device again (`ready`); where memory is short, waits for what was dropped without
+   * `dispose()` to be found and freed. Null where there is no need.
    */
   makeRoom(): Promise<void> | null {
-    return this.#pressure.relieve(() => this.memory().bytes);
+    return this.ready() ?? this.#pressure.relieve(() => this.memory().bytes);
   }
 
   /** Uninitialised memory. `exact` is for weights: no rounding up, and destroyed rather than pooled when freed. */
   alloc(bytes: number, label: string, { exact = false } = {}): PoolBuffer {
     this.#alive();
-    return this.#pool.take(bytes, label, this.#batch, { exact });
+    return this.#held.pool.take(bytes, label, this.#batch, { exact });
   }
 
   /** Memory with the given contents. */
   upload(data: Host, label: string, { exact = false } = {}): PoolBuffer {
     this.#alive();
-    const b = this.#pool.take(data.byteLength, label, this.#batch, { exact, hostWrite: true });
+    const b = this.#held.pool.take(data.byteLength, label, this.#batch, { exact, hostWrite: true });
     this.write(b, 0, data);
     return b;
   }
 
   /** Writes into a buffer that no unsubmitted command uses. */
   write(b: PoolBuffer, offset: number, data: Host): void {
-    this.#alive();
+    this.#alive(b);
     if (b.lastBatch === this.#batch) this.flush();
-    this.#device.queue.writeBuffer(
+    this.#held.device.queue.writeBuffer(
       b.buffer,
       offset,
       data.buffer as ArrayBuffer,
@@ -168,36 +210,29 @@ export class Gpu {
 
   /** Gives memory back: to the pool, or (weights) to the system at the next submit. */
   free(b: PoolBuffer): void {
-    if (!this.#lost) this.#pool.give(b, this.#batch);
+    if (b.generation === this.#generation && !this.#lost) this.#held.pool.give(b, this.#batch);
   }
 
   /** After bulk uploads: lets Dawn give back their staging memory, which it does at a submit only. */
   reclaim(): void {
     this.flush();
-    this.#device.queue.submit([]);
+    this.#held.device.queue.submit([]);
   }
 
   // ---- running -----------------------------------------------------------------------------------------------
 
   /** Encodes one kernel. Bindings in the kernel's order. */
-  launch({ kernel, params, grid }: Launch, bindings: readonly Binding[]): void {
-    this.#alive();
+  launch(launch: Launch, bindings: readonly Binding[]): void {
+    for (const b of bindings) this.#alive(b.buffer);
+    const { kernel, grid } = launch;
+    const { pipelines, parameters } = this.#held;
     const names = Object.keys(kernel.params);
-    if (names.length && this.#slot === SLOTS) this.flush();
+    if (names.length && parameters.full) this.flush();
     const pass = this.#beginPass();
-    const { pipeline, group } = this.#pipelines.prepare(kernel, bindings);
+    const { pipeline, group } = pipelines.prepare(kernel, bindings);
     pass.setPipeline(pipeline);
     pass.setBindGroup(0, group);
-    if (names.length) {
-      const at = this.#slot++ * SLOT;
-      names.forEach((name, i) => {
-        const value = params[name];
-        if (value === undefined) throw new Error(`kernel ${kernel.name}: parameter "${name}" is missing`);
-        if (kernel.params[name] === 'u32') this.#slots.setUint32(at + 4 * i, value, true);
-        else this.#slots.setFloat32(at + 4 * i, value, true);
-      });
-      pass.setBindGroup(1, this.#uniformGroup, [at]);
-    }
+    if (names.length) pass.setBindGroup(1, parameters.group, [parameters.add(launch, names)]);
     pass.dispatchWorkgroups(grid[0], grid[1], grid[2]);
     this.stats.dispatches++;
     for (const b of bindings) b.buffer.lastBatch = this.#batch;
@@ -207,20 +242,13 @@ export class Gpu {
   flush(): void {
     if (!this.#encoder) return;
     const encoder = this.#encoder;
+    const { device, errors, parameters } = this.#held;
     this.#pass?.end();
     this.#pass = null;
     this.#encoder = null;
-    if (this.#slot)
-      this.#device.queue.writeBuffer(
-        this.#uniforms,
-        0,
-        this.#slots.buffer as ArrayBuffer,
-        0,
-        this.#slot * SLOT,
-      );
-    this.#slot = 0;
+    parameters.upload();
     this.#batch++;
-    this.#errors.guard('running GPU commands', () => this.#device.queue.submit([encoder.finish()]));
+    errors.guard('running GPU commands', () => device.queue.submit([encoder.finish()]));
     this.stats.submits++;
     this.#trim();
   }
@@ -228,7 +256,7 @@ export class Gpu {
   /** Waits until the GPU has done everything that was asked of it. */
   async finish(): Promise<void> {
     this.flush();
-    await this.#wait(this.#device.queue.onSubmittedWorkDone());
+    await this.#wait(this.#held.device.queue.onSubmittedWorkDone());
     this.#trim();
   }
 
@@ -237,13 +265,9 @@ export class Gpu {
    * @throws the first GPU error since the last read (validation, out of memory, lost device): never wrong numbers.
    */
   async read({ buffer, offset, bytes }: Binding): Promise<ArrayBuffer> {
-    this.#alive();
-    const size = 2 ** Math.ceil(Math.log2(Math.max(256, bytes)));
-    const staging =
-      this.#readers.get(size)?.pop() ??
-      this.#errors.guard(`reading ${mib(bytes)} back`, () =>
-        this.#device.createBuffer({ label: 'read-back', size, usage: GPU_MAP_READ | 0x8 }),
-      );
+    this.#alive(buffer);
+    const held = this.#held;
+    const staging = held.staging(bytes);
     const encoder = this.#begin();
     this.#pass?.end();
     this.#pass = null;
@@ -251,7 +275,7 @@ export class Gpu {
     buffer.lastBatch = this.#batch;
     this.flush();
     try {
-      await this.#wait(staging.mapAsync(GPU_MAP_READ, 0, size));
+      await this.#wait(staging.mapAsync(GPU_MAP_READ, 0, staging.size));
     } catch (e) {
       staging.destroy();
       throw e;
@@ -259,23 +283,27 @@ export class Gpu {
     const data = staging.getMappedRange(0, Math.ceil(bytes / 4) * 4).slice(0, bytes);
     staging.unmap();
     this.stats.readBytes += bytes;
-    this.#recycleReader(staging, size);
+    held.recycle(staging);
     return data;
   }
 
-  /** Destroys the device. Models on it can no longer be used. */
+  /** Destroys the device, for good: models on it can no longer be used. */
   destroy(): void {
-    this.#device.destroy();
+    this.#destroyed = true;
+    this.#held.device.destroy();
   }
 
   // ---- inside ------------------------------------------------------------------------------------------------
 
-  #alive(): void {
+  /** @throws when the device is lost, or a buffer is of one that was. */
+  #alive(b?: PoolBuffer): void {
     if (this.#lost) throw this.#lost;
+    if (b && b.generation !== this.#generation) throw lostTensor();
   }
 
   async #wait<T>(promise: Promise<T>): Promise<T> {
-    const all = Promise.all([promise.catch((e: Error) => e), ...this.#errors.pending]);
+    const { device, errors } = this.#held;
+    const all = Promise.all([promise.catch((e: Error) => e), ...errors.pending]);
     // Not a race against one promise of the lost device: that would keep every read's reactions for ever.
     const [value] = await gpuProvider().wait(
       new Promise<Awaited<typeof all>>((resolve, reject) => {
@@ -285,14 +313,18 @@ export class Gpu {
         if (this.#lost) reject(this.#lost);
       }),
     );
-    this.#errors.throwFirst();
-    if (value instanceof Error) throw this.#lost ?? value;
+    errors.throwFirst();
+    if (value instanceof Error) {
+      // Maps of a lost device fail a little before it says that it is lost.
+      await Promise.race([device.lost, new Promise((done) => setTimeout(done, LOSS_MS))]);
+      throw this.#held.device === device ? (this.#lost ?? value) : lostTensor();
+    }
     return value as T;
   }
 
   #begin(): GPUCommandEncoder {
     if (!this.#encoder) {
-      this.#encoder = this.#device.createCommandEncoder({ label: `batch ${this.#batch}` });
+      this.#encoder = this.#held.device.createCommandEncoder({ label: `batch ${this.#batch}` });
       if (!this.#autoFlush) {
         this.#autoFlush = true;
         setTimeout(() => {
@@ -310,14 +342,6 @@ export class Gpu {
 
   #trim(): void {
     // Destroyed and staging memory only comes back with a later submit (Dawn).
-    if (this.#pool.trim()) this.#device.queue.submit([]);
-  }
-
-  #recycleReader(staging: GPUBuffer, size: number): void {
-    const idle = this.#readers.get(size) ?? [];
-    if (idle.length < 2 && size <= 2 ** 24) {
-      idle.push(staging);
-      this.#readers.set(size, idle);
-    } else staging.destroy();
+    if (this.#held.pool.trim()) this.#held.device.queue.submit([]);
   }
 }

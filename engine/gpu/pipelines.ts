@@ -1,6 +1,6 @@
-/** Compiled kernels and bind groups, made once and found again: a repeated run makes none. */
+/** Compiled kernels and bind groups, made once and found again: a repeated run makes none; and the parameters of dispatches. */
 
-import type { Kernel } from '../../kernels/core/kernel.js';
+import type { Kernel, Launch } from '../../kernels/core/kernel.js';
 import { type Guard, mib, type PoolBuffer } from './pool.js';
 
 /** A part of a buffer, in bytes; the offset is a multiple of 256. */
@@ -141,5 +141,66 @@ export class Pipelines {
       else this.#groupsOf.set(buffer.id, [key]);
     }
     return group;
+  }
+}
+
+/** Bytes of a slot: WebGPU's alignment of offsets. */
+const SLOT = 256;
+/** Dispatches between two submits. */
+const SLOTS = 2048;
+
+/**
+ * The parameters of one batch of commands: a uniform buffer in slots, one a dispatch, written before the batch is submitted.
+ */
+export class Parameters {
+  readonly layout: GPUBindGroupLayout;
+  readonly group: GPUBindGroup;
+  readonly #device: GPUDevice;
+  readonly #buffer: GPUBuffer;
+  readonly #slots = new DataView(new ArrayBuffer(SLOT * SLOTS));
+  #used = 0;
+
+  constructor(device: GPUDevice) {
+    this.#device = device;
+    this.#buffer = device.createBuffer({ label: 'parameters', size: SLOT * SLOTS, usage: 0x40 | 0x8 }); // UNIFORM | COPY_DST
+    this.layout = device.createBindGroupLayout({
+      label: 'parameters',
+      entries: [{ binding: 0, visibility: 4, buffer: { type: 'uniform', hasDynamicOffset: true } }],
+    });
+    this.group = device.createBindGroup({
+      label: 'parameters',
+      layout: this.layout,
+      entries: [{ binding: 0, resource: { buffer: this.#buffer, size: SLOT } }],
+    });
+  }
+
+  /** No slot is left: the batch must be submitted first. */
+  get full(): boolean {
+    return this.#used === SLOTS;
+  }
+
+  /** Writes the parameters of a dispatch; gives the offset of their slot. @throws when one is missing. */
+  add({ kernel, params }: Launch, names: readonly string[]): number {
+    const at = this.#used++ * SLOT;
+    names.forEach((name, i) => {
+      const value = params[name];
+      if (value === undefined) throw new Error(`kernel ${kernel.name}: parameter "${name}" is missing`);
+      if (kernel.params[name] === 'u32') this.#slots.setUint32(at + 4 * i, value, true);
+      else this.#slots.setFloat32(at + 4 * i, value, true);
+    });
+    return at;
+  }
+
+  /** Before a submit: hands the slots to the GPU and begins anew. */
+  upload(): void {
+    if (this.#used)
+      this.#device.queue.writeBuffer(
+        this.#buffer,
+        0,
+        this.#slots.buffer as ArrayBuffer,
+        0,
+        this.#used * SLOT,
+      );
+    this.#used = 0;
   }
 }

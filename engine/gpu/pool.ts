@@ -10,6 +10,8 @@ export type Guard = <T>(doing: string, f: () => T) => T;
 /** A GPU buffer with what the engine must know of it. */
 export interface PoolBuffer {
   readonly id: number;
+  /** Which device of its `Gpu` it is of: after a loss there is another. */
+  readonly generation: number;
   readonly buffer: GPUBuffer;
   readonly bytes: number;
   /** Weights have exact sizes and are destroyed when released; everything else returns to the pool. */
@@ -55,10 +57,18 @@ export class Pool {
   readonly #device: GPUDevice;
   readonly #maxBufferBytes: number;
   readonly #guard: Guard;
+  readonly #generation: number;
   readonly #onDestroy: (b: PoolBuffer) => void;
 
-  constructor(device: GPUDevice, maxBufferBytes: number, guard: Guard, onDestroy: (b: PoolBuffer) => void) {
+  constructor(
+    device: GPUDevice,
+    maxBufferBytes: number,
+    guard: Guard,
+    generation: number,
+    onDestroy: (b: PoolBuffer) => void,
+  ) {
     this.#device = device;
+    this.#generation = generation;
     this.#maxBufferBytes = maxBufferBytes;
     this.#guard = guard;
     this.#onDestroy = onDestroy;
@@ -164,7 +174,7 @@ export class Pool {
         usage: USAGE.storage | USAGE.copySrc | USAGE.copyDst,
       }),
     );
-    return { id, buffer, bytes, pooled, lastBatch: -1, idleSince: 0 };
+    return { id, generation: this.#generation, buffer, bytes, pooled, lastBatch: -1, idleSince: 0 };
   }
 }
 

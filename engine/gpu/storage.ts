@@ -11,7 +11,8 @@ import type { Owned } from './user-scope.js';
 /** A reference-counted buffer. */
 export class Storage {
   readonly gpu: Gpu;
-  readonly buffer: PoolBuffer;
+  /** Another one after the device was lost, where what it holds can be uploaded again. */
+  buffer: PoolBuffer;
   /** Elements are float16, two packed in a word: weights. Operations see float32. */
   readonly half: boolean;
   /** What it holds, where reading NaN or infinity from it is an error: `logits`. */

@@ -80,8 +80,9 @@ export function headInputGradients(x: Tensor, dy: Tensor, { W_QKV, ln1 }: GpuBlo
   const [tokens, heads, dModel] = x.shape;
   const dHead = dy.shape[2];
   const { caps } = dy.gpu;
-  const col0 = part * heads * dHead;
-  const o = { tokens, heads, dModel, dHead, wCols: W_QKV.shape[1], col0 };
+  const wCols = W_QKV.shape[1];
+  const col0 = part && wCols - (3 - part) * heads * dHead;
+  const o = { tokens, heads, dModel, dHead, wCols, col0 };
   const normalized = launched(dy, x.shape, [dy, W_QKV], headInputGradient(o, caps));
   if (!ln1) return normalized;
   const dx = ln1.gradientOf(x, normalized);

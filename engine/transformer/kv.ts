@@ -3,6 +3,7 @@
  * share their beginnings (a trie) and a generated text grows by one slot a token.
  */
 
+import type { Config } from '../../weights/config.js';
 import type { Gpu } from '../gpu/gpu.js';
 import { Tensor } from '../tensor/tensor.js';
 
@@ -19,21 +20,26 @@ export interface Prefix {
 /** Room for the keys and values of `capacity` tokens in every layer. */
 export class KvStore {
   readonly capacity: number;
-  /** Per layer [capacity, 2, nHeads · dHead]: key, then value; a store may hold some layers only. */
+  /** Per layer [capacity, 2, nKeyValueHeads · dHead]: key (turned), then value; a store may hold some layers only. */
   readonly layers: readonly Tensor[];
   #used = 0;
 
   /** @param only the one layer that is needed; all of them where it is left out */
   constructor(
     gpu: Gpu,
-    { nLayers, nHeads, dHead }: { nLayers: number; nHeads: number; dHead: number },
+    { nLayers, nKeyValueHeads, dHead }: Pick<Config, 'nLayers' | 'nKeyValueHeads' | 'dHead'>,
     capacity: number,
     only?: number,
   ) {
     this.capacity = capacity;
     const layers: Tensor[] = [];
     for (let l = only ?? 0; l <= (only ?? nLayers - 1); l++)
-      layers[l] = Tensor.result(gpu, [capacity, 2, nHeads * dHead], [], `keys and values of layer ${l}`);
+      layers[l] = Tensor.result(
+        gpu,
+        [capacity, 2, nKeyValueHeads * dHead],
+        [],
+        `keys and values of layer ${l}`,
+      );
     this.layers = layers;
   }
 

@@ -4,6 +4,7 @@ import { occurrences, scatterRowsAdd } from '../../kernels/memory/scatter-add.js
 import { activationBackward, soluBackward } from '../../kernels/pointwise/activation-backward.js';
 import type { Activation } from '../../kernels/pointwise/activation-functions.js';
 import { columnSums } from '../../kernels/pointwise/column-sums.js';
+import { gated, gatedBackward } from '../../kernels/pointwise/gated.js';
 import { inputGradient, weightGradient } from '../../kernels/products/linear-backward.js';
 import { linear } from '../../kernels/products/matmul.js';
 import {
@@ -121,6 +122,22 @@ export const activateBackward =
     };
   };
 
+/** Of act(gate) ∘ x. Inputs: gate, x. */
+export const gatedByBackward =
+  (gate: Tensor, x: Tensor, act: Activation): Make =>
+  (save) => {
+    const [g, own] = [save(gate), save(x)];
+    return (dy, { constant, wants }) => {
+      const { caps } = dy.gpu;
+      const n = own.size;
+      const live = constant.has('gate') ? 'frozen' : 'live';
+      return [
+        wants(0) ? launched(dy, g.shape, [g, own, dy], gatedBackward({ n, act, gate: live }, caps)) : null,
+        wants(1) ? launched(dy, own.shape, [g, dy], gated({ n, act }, caps)) : null,
+      ];
+    };
+  };
+
 /** Of SoLU. Input: x. */
 export const softmaxLinearUnitBackward =
   (x: Tensor): Make =>
@@ -142,7 +159,7 @@ export const headProjectBackward =
     const [tokens, heads, dModel] = x.shape;
     const [, wCols] = W.shape;
     const width = heads * dHead;
-    const o = { tokens, heads, dModel, dHead, wCols, col0: part * width };
+    const o = { tokens, heads, dModel, dHead, wCols, col0: part && wCols - (3 - part) * width };
     return (dy, context) => {
       const { wants, sum } = context;
       const { gpu } = dy;

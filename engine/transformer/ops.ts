@@ -7,6 +7,7 @@
 import { embed, gatherRows } from '../../kernels/memory/embed.js';
 import { activation, solu } from '../../kernels/pointwise/activation.js';
 import type { Activation } from '../../kernels/pointwise/activation-functions.js';
+import { gated } from '../../kernels/pointwise/gated.js';
 import { headInput, headResult } from '../../kernels/products/head-matmul.js';
 import { linear as linearLaunch, unembed as unembedLaunch } from '../../kernels/products/matmul.js';
 import type { Binding } from '../gpu/gpu.js';
@@ -19,6 +20,7 @@ import type { Batch } from './batch.js';
 import {
   activateBackward,
   embedBackward,
+  gatedByBackward,
   gatherTableBackward,
   headProjectBackward,
   headResultsBackward,
@@ -75,28 +77,40 @@ export function gatherTable(
   return out;
 }
 
-/** act(x · W + b) + residual: [tokens, inner] · [inner, cols]. */
+/** What a linear layer does besides: an activation, and a residual stream that is added, or numbers that multiply its result. */
+export interface LinearOptions {
+  readonly act?: Activation | null;
+  readonly residual?: Tensor | null;
+  readonly times?: Tensor | null;
+}
+
+/** act(x · W + b) + residual, or · times: [tokens, inner] · [inner, cols]. */
 export function linear(
   x: Tensor,
   W: Tensor,
-  b: Tensor,
-  { act = null, residual = null }: { act?: Activation | null; residual?: Tensor | null } = {},
+  b: Tensor | null,
+  { act = null, residual = null, times = null }: LinearOptions = {},
 ): Tensor {
-  // The gradient of the activation needs what went into it.
-  if (act && isTaped(x, W, b)) {
-    const post = activate(linear(x, W, b), act);
+  // The gradient of the activation needs what went into it, and that of a factor what it multiplies.
+  if ((act || times) && isTaped(x, W, b, times)) {
+    let post = linear(x, W, b);
+    if (act) post = activate(post, act);
+    if (times) post = post.mul(times);
     return residual ? post.add(residual) : post;
   }
   const { gpu } = x;
   const [inner, cols] = W.shape;
   const rows = x.size / inner;
   const out = Tensor.result(gpu, [rows, cols], [x], 'linear');
-  withDense(residual ? [x, residual] : [x], ([x, residual]) => {
-    const launch = linearLaunch(
-      { rows, inner, cols, bias: true, act, residual: residual !== undefined, half: W.half },
-      gpu.caps,
-    );
-    gpu.launch(launch, [x.binding(), W.weights(), ...bindings(b, residual, out)]);
+  const more = residual ?? times;
+  withDense(more ? [x, more] : [x], ([x, more]) => {
+    const sizes = { rows, inner, cols, half: W.half };
+    const epilogue = { bias: b !== null, act, residual: residual !== null, times: times !== null };
+    gpu.launch(linearLaunch({ ...sizes, ...epilogue }, gpu.caps), [
+      x.binding(),
+      W.weights(),
+      ...bindings(b, more, out),
+    ]);
   });
   return taped(out, [x, W, b, residual], linearBackward(x, W, isTaped(W)));
 }
@@ -109,6 +123,14 @@ export function activate(x: Tensor, act: Activation): Tensor {
   return taped(out, [x], activateBackward(x, act));
 }
 
+/** act(gate) ∘ x. */
+export function gatedBy(gate: Tensor, x: Tensor, act: Activation): Tensor {
+  const { gpu } = x;
+  const out = Tensor.result(gpu, x.shape, [x], 'hook_post');
+  withDense([gate, x], ([g, x]) => gpu.launch(gated({ n: x.size, act }, gpu.caps), bindings(g, x, out)));
+  return taped(out, [gate, x], gatedByBackward(gate, x, act));
+}
+
 /** SoLU: x · softmax(x) over the last axis. */
 export function softmaxLinearUnit(x: Tensor): Tensor {
   const { gpu } = x;
@@ -118,19 +140,24 @@ export function softmaxLinearUnit(x: Tensor): Tensor {
   return taped(out, [x], softmaxLinearUnitBackward(x));
 }
 
-/** Three windows [tokens, head, dHead] of [tokens, 3 · head · dHead]: queries, keys, values, sharing its memory. */
-export function splitHeads(qkv: Tensor, nHeads: number, dHead: number): [q: Tensor, k: Tensor, v: Tensor] {
-  const thirds = qkv.reshape([-1, 3, nHeads, dHead]);
-  return [0, 1, 2].map((i) => thirds.window([null, i])) as [Tensor, Tensor, Tensor];
+/** Windows [tokens, heads, dHead] of [tokens, all heads · dHead], one after another, sharing its memory. */
+export function splitHeads(all: Tensor, dHead: number, heads: readonly number[]): Tensor[] {
+  const apart = all.reshape([-1, heads.reduce((n, h) => n + h, 0), dHead]);
+  let at = 0;
+  return heads.map((n) => apart.window([null, [at, (at += n)]]));
 }
 
-/** Queries (`part` 0), keys (1) or values (2) from an input of their own for every head: [tokens, head, dModel]. */
+/**
+ * Queries (`part` 0), keys (1) or values (2) from an input of their own for every head: [tokens, head, dModel], with as many heads
+ * as there are of them.
+ */
 export function headProject(x: Tensor, w: GpuBlock, part: 0 | 1 | 2, dHead: number): Tensor {
   const { gpu } = x;
   const [tokens, heads, dModel] = x.shape;
   const out = Tensor.result(gpu, [tokens, heads, dHead], [x], 'heads');
   const wCols = w.W_QKV.shape[1];
-  const launch = headInput({ tokens, heads, dModel, dHead, wCols, col0: part * heads * dHead }, gpu.caps);
+  const col0 = part && wCols - (3 - part) * heads * dHead;
+  const launch = headInput({ tokens, heads, dModel, dHead, wCols, col0, bias: w.b_QKV !== null }, gpu.caps);
   withDense([x, w.W_QKV], ([x, W]) => gpu.launch(launch, bindings(x, W, w.b_QKV, out)));
   return taped(out, [x, w.W_QKV, w.b_QKV], headProjectBackward(x, w.W_QKV, part, dHead));
 }

@@ -22,23 +22,33 @@ export async function readWeights(weights: GpuWeights): Promise<ModelWeights> {
   };
 }
 
-async function readBlock({ ln1, W_QKV, b_QKV, W_O, b_O, ln2, mlp }: GpuBlock): Promise<BlockWeights> {
+async function readBlock(block: GpuBlock): Promise<BlockWeights> {
+  const { ln1, ln1Post, W_QKV, b_QKV, qNorm, kNorm, W_O, b_O, ln2, ln2Post, mlp } = block;
   return {
     ln1: await readNorm(ln1),
+    ...(ln1Post && { ln1Post: await readNorm(ln1Post) }),
     W_QKV: await read(W_QKV),
-    b_QKV: await read(b_QKV),
+    b_QKV: await readMaybe(b_QKV),
+    ...(qNorm && { qNorm: await readNorm(qNorm), kNorm: await readNorm(kNorm) }),
     W_O: await read(W_O),
-    b_O: await read(b_O),
+    b_O: await readMaybe(b_O),
     ln2: await readNorm(ln2),
+    ...(ln2Post && { ln2Post: await readNorm(ln2Post) }),
     mlp: mlp && {
+      ...(mlp.W_gate && {
+        W_gate: await read(mlp.W_gate),
+        b_gate: await readMaybe(mlp.b_gate),
+      }),
       W_in: await read(mlp.W_in),
-      b_in: await read(mlp.b_in),
+      b_in: await readMaybe(mlp.b_in),
       ln: await readNorm(mlp.ln),
       W_out: await read(mlp.W_out),
-      b_out: await read(mlp.b_out),
+      b_out: await readMaybe(mlp.b_out),
     },
   };
 }
+
+const readMaybe = async (t: Tensor | null): Promise<HostTensor | null> => t && read(t);
 
 const read = async (t: Tensor): Promise<HostTensor> => ({ shape: t.shape, data: await t.data() });
 

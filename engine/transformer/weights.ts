@@ -1,12 +1,15 @@
 /** The weights on the GPU, uploaded part by part. */
 
 import type { Config } from '../../weights/config.js';
+import { blockFacts } from '../../weights/facts.js';
 import type { BlockWeights, HostTensor, ModelPart, NormWeights } from '../../weights/formats/types.js';
 import { type NormPlace, normAt } from '../../weights/norm.js';
+import { type RotaryTable, rotaryAngles } from '../../weights/rotary.js';
 import type { Gpu } from '../gpu/gpu.js';
 import { Storage } from '../gpu/storage.js';
 import { Tensor } from '../tensor/tensor.js';
 import { Norm } from './parts/norm.js';
+import { splitName } from './points.js';
 
 /** A [rows, width] matrix in pieces that each fit one binding: GPT-2's embedding is 154 MB, many adapters bind 128. */
 export interface Table {
@@ -15,20 +18,28 @@ export interface Table {
   readonly chunks: readonly { readonly row0: number; readonly rows: number; readonly tensor: Tensor }[];
 }
 
-/** One block; shapes as in `BlockWeights`. Norms are null in models that have none. */
+/** One block; shapes as in `BlockWeights`. What a model has not (norms, biases, gates) is null. */
 export interface GpuBlock {
   readonly ln1: Norm | null;
+  readonly ln1Post: Norm | null;
   readonly W_QKV: Tensor;
-  readonly b_QKV: Tensor;
+  readonly b_QKV: Tensor | null;
+  readonly qNorm: Norm | null;
+  readonly kNorm: Norm | null;
+  /** Rotary positions: cosines, then sines of every position, [nCtx, dims]; layers may share one. */
+  readonly angles: Tensor | null;
   readonly W_O: Tensor;
-  readonly b_O: Tensor;
+  readonly b_O: Tensor | null;
   readonly ln2: Norm | null;
+  readonly ln2Post: Norm | null;
   readonly mlp: {
+    readonly W_gate: Tensor | null;
+    readonly b_gate: Tensor | null;
     readonly W_in: Tensor;
-    readonly b_in: Tensor;
+    readonly b_in: Tensor | null;
     readonly ln: Norm | null;
     readonly W_out: Tensor;
-    readonly b_out: Tensor;
+    readonly b_out: Tensor | null;
   } | null;
 }
 
@@ -43,12 +54,22 @@ export interface WeightTensors {
   readonly b_U: Tensor | null;
 }
 
+/** Properties of a block's norms by their names among the hook points. */
+const NORMS = {
+  ln1: 'ln1',
+  ln1_post: 'ln1Post',
+  ln2: 'ln2',
+  ln2_post: 'ln2Post',
+  'attn.q_norm': 'qNorm',
+  'attn.k_norm': 'kNorm',
+} as const;
+
 /** The norm whose hook points begin with `name` (`ln_final`, `blocks.3.ln1`, `blocks.3.mlp.ln`); null in models without norms. */
 export function normNamed({ blocks, lnFinal }: WeightTensors, name: string): Norm | null {
   if (name === 'ln_final') return lnFinal;
-  const [, layer, place] = /^blocks\.(\d+)\.(ln1|ln2|mlp\.ln)$/.exec(name)!;
-  const block = blocks[Number(layer)];
-  return place === 'mlp.ln' ? (block.mlp?.ln ?? null) : block[place as 'ln1' | 'ln2'];
+  const { layer, local: place } = splitName(name);
+  const block = blocks[layer!];
+  return place === 'mlp.ln' ? (block.mlp?.ln ?? null) : block[NORMS[place as keyof typeof NORMS]];
 }
 
 /** The weights of a model that was loaded. */
@@ -61,6 +82,10 @@ export class GpuWeights implements WeightTensors {
   b_U: Tensor | null = null;
   readonly #gpu: Gpu;
   readonly #all: Tensor[] = [];
+  /** Tensors to fill again, in the order in which they were made; null while they are made. */
+  #again: Iterator<Tensor> | null = null;
+  #forget: () => void = () => {};
+  readonly #angles = new Map<RotaryTable, Tensor>();
 
   constructor(gpu: Gpu) {
     this.#gpu = gpu;
@@ -72,7 +97,7 @@ export class GpuWeights implements WeightTensors {
       this.W_E = this.#table(part.weights.W_E, 'W_E');
       this.W_pos = part.weights.W_pos && this.#table(part.weights.W_pos, 'W_pos');
     } else if (part.kind === 'block') {
-      this.blocks[part.layer] = this.#block(part.weights, `blocks.${part.layer}`, config);
+      this.blocks[part.layer] = this.#block(part.weights, part.layer, config);
     } else {
       const { lnFinal, W_U, b_U } = part.weights;
       this.lnFinal = this.#norm(config, 'ln_final', lnFinal, 'ln_final');
@@ -85,30 +110,77 @@ export class GpuWeights implements WeightTensors {
     this.#gpu.reclaim();
   }
 
+  /**
+   * Tells where the weights come from: when the device is lost and another is opened, they are uploaded again into the same
+   * tensors. `parts` may throw an Error that says why they cannot be.
+   */
+  comeFrom(config: Config, parts: () => Iterable<ModelPart> | AsyncIterable<ModelPart>): void {
+    this.#forget();
+    this.#forget = this.#gpu.onRestore(async () => {
+      this.#again = this.#all[Symbol.iterator]();
+      this.#angles.clear();
+      try {
+        for await (const part of parts()) this.add(part, config);
+      } finally {
+        this.#again = null;
+      }
+    });
+  }
+
+  /** They were changed on the GPU, as by training: a loss of the device takes them. */
+  changed(): void {
+    this.#forget();
+    this.#forget = this.#gpu.onRestore(() => {
+      throw new Error(
+        'the GPU device was lost, and with it the weights of a model in training, which were nowhere else: go on from the last state that was saved',
+      );
+    });
+  }
+
   dispose(): void {
+    this.#forget();
     for (const t of this.#all.splice(0)) t.dispose();
   }
 
-  #block(w: BlockWeights, at: string, config: Config): GpuBlock {
+  #block(w: BlockWeights, layer: number, config: Config): GpuBlock {
+    const at = `blocks.${layer}`;
+    const { positions } = blockFacts(config, layer);
     const t = (h: HostTensor, name: string) => this.#tensor(h, `${at}.${name}`);
-    const bias = (b: HostTensor | null, { shape: [, n] }: HostTensor, name: string) =>
-      t(b ?? { shape: [n], data: new Float32Array(n) }, name);
-    const norm = (place: NormPlace, n: NormWeights | null) => this.#norm(config, place, n, `${at}.${place}`);
+    const norm = (place: NormPlace, n: NormWeights | null | undefined) =>
+      this.#norm(config, place, n ?? null, `${at}.${place}`);
+    const bias = (h: HostTensor | null | undefined, name: string) => (h ? t(h, name) : null);
     return {
       ln1: norm('ln1', w.ln1),
+      ln1Post: norm('ln1_post', w.ln1Post),
       W_QKV: t(w.W_QKV, 'W_QKV'),
-      b_QKV: bias(w.b_QKV, w.W_QKV, 'b_QKV'),
+      b_QKV: bias(w.b_QKV, 'b_QKV'),
+      qNorm: norm('attn.q_norm', w.qNorm),
+      kNorm: norm('attn.k_norm', w.kNorm),
+      angles: positions.kind === 'rotary' ? this.#anglesOf(positions.table, config.nCtx) : null,
       W_O: t(w.W_O, 'W_O'),
-      b_O: bias(w.b_O, w.W_O, 'b_O'),
+      b_O: bias(w.b_O, 'b_O'),
       ln2: w.mlp && norm('ln2', w.ln2),
+      ln2Post: w.mlp && norm('ln2_post', w.ln2Post),
       mlp: w.mlp && {
+        W_gate: w.mlp.W_gate ? t(w.mlp.W_gate, 'W_gate') : null,
+        b_gate: bias(w.mlp.b_gate, 'b_gate'),
         W_in: t(w.mlp.W_in, 'W_in'),
-        b_in: bias(w.mlp.b_in, w.mlp.W_in, 'b_in'),
-        ln: config.actFn === 'solu_ln' ? norm('mlp.ln', w.mlp.ln ?? null) : null,
+        b_in: bias(w.mlp.b_in, 'b_in'),
+        ln: config.actFn === 'solu_ln' ? norm('mlp.ln', w.mlp.ln) : null,
         W_out: t(w.mlp.W_out, 'W_out'),
-        b_out: bias(w.mlp.b_out, w.mlp.W_out, 'b_out'),
+        b_out: bias(w.mlp.b_out, 'b_out'),
       },
     };
+  }
+
+  /** Angles of every position, made in float64; one table for all layers with the same frequencies. */
+  #anglesOf(table: RotaryTable, positions: number): Tensor {
+    let angles = this.#angles.get(table);
+    if (!angles) {
+      const { data, shape } = rotaryAngles(table, positions);
+      this.#angles.set(table, (angles = this.#tensor({ data, shape }, 'angles')));
+    }
+    return angles;
   }
 
   #norm(config: Config, place: NormPlace, n: NormWeights | null, at: string): Norm | null {
@@ -119,6 +191,12 @@ export class GpuWeights implements WeightTensors {
   }
 
   #tensor({ data, shape, halves }: HostTensor, label: string): Tensor {
+    if (this.#again) {
+      const t = this.#again.next().value as Tensor;
+      const numbers = halves ? wordsOf(halves) : data;
+      t.storage.buffer = this.#gpu.upload(numbers, label, { exact: true });
+      return t;
+    }
     const t = halves
       ? halfTensor(this.#gpu, halves, shape, label)
       : Tensor.from(this.#gpu, data, shape, { label, exact: true });
@@ -147,10 +225,12 @@ export class GpuWeights implements WeightTensors {
 
 /** A matrix as float16 bit patterns, of an even number: operations see float32. */
 function halfTensor(gpu: Gpu, bits: Uint16Array, shape: readonly number[], label: string): Tensor {
-  const words = new Uint32Array(bits.buffer, bits.byteOffset, bits.length / 2);
   return new Tensor({
-    storage: new Storage(gpu, gpu.upload(words, label, { exact: true }), true),
+    storage: new Storage(gpu, gpu.upload(wordsOf(bits), label, { exact: true }), true),
     shape,
     label,
   });
 }
+
+const wordsOf = (bits: Uint16Array): Uint32Array =>
+  new Uint32Array(bits.buffer, bits.byteOffset, bits.length / 2);

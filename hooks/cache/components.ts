@@ -4,7 +4,7 @@
  */
 
 import type { Scope } from '../../engine/gpu/storage.js';
-import type { Tensor } from '../../engine/tensor/tensor.js';
+import { Tensor } from '../../engine/tensor/tensor.js';
 import { headResults, linear } from '../../engine/transformer/ops.js';
 import type { WeightTensors } from '../../engine/transformer/weights.js';
 import type { Config } from '../../weights/config.js';
@@ -113,8 +113,10 @@ export const biases = (attention: readonly number[], mlps: readonly number[]): C
   names: [],
   *rows(look, { blocks }, scope) {
     const all = [...attention.map((l) => blocks[l].b_O), ...mlps.map((l) => blocks[l].mlp!.b_out)];
-    let sum = all.length ? all[0].alias(scope) : blocks[0].b_O.alias(scope).mul(0);
-    for (const b of all.slice(1)) sum = sum.add(b);
+    const { gpu, shape } = blocks[0].W_O;
+    let sum: Tensor | null = null;
+    for (const b of all) if (b) sum = sum ? sum.add(b) : b.alias(scope);
+    sum ??= Tensor.from(gpu, new Float32Array(shape[1]), [shape[1]], { label: 'no bias', scope });
     yield look.onto(sum.reshape([1, 1, sum.size])).expand([1, look.tokens, look.width]);
   },
 });

@@ -14,6 +14,7 @@ import { metricValues } from '../run/metric-values.js';
 import { remarksOn } from '../run/readout.js';
 import { tokensThatFit } from './budget.js';
 import { joins } from './fork-run.js';
+import { outlasting } from './losses.js';
 import { chunksInTurn, type Fork, planFork, tokensIn } from './plan.js';
 import {
   checkRuns,
@@ -25,7 +26,7 @@ import {
   sha256,
 } from './record.js';
 import { Runs } from './runs.js';
-import type { SweepOptions } from './sweep-options.js';
+import { checkOptions, type SweepOptions } from './sweep-options.js';
 import { type Span, walk } from './walk.js';
 
 export type { SweepOptions } from './sweep-options.js';
@@ -61,6 +62,8 @@ export interface SweepWork {
   readonly bytes: number;
   readonly chunks: number;
   readonly ms: number;
+  /** How often the GPU's device was lost and opened again; the other numbers are of what came after. Left out where never. */
+  readonly losses?: number;
 }
 
 /** Everything a sweep gives. */
@@ -93,12 +96,35 @@ export async function* sweepCells(
   metric: Metric,
   options: CellOptions = {},
 ): AsyncGenerator<SweepCell, SweepResult> {
-  const { onProgress, signal, record, shard } = options;
   checkOptions(list, metric, options);
-  signal?.throwIfAborted();
+  options.signal?.throwIfAborted();
+  const begun: Begun = { at: performance.now(), tokenLayers: 0 };
+  return yield* outlasting<SweepCell, SweepResult>(model.gpu, (kept, losses) =>
+    sweepOnce(model, base, list, metric, options, begun, kept, losses),
+  );
+}
+
+/** What a sweep remembers beyond the loss of a device. */
+interface Begun {
+  readonly at: number;
+  /** Of the whole, once they are known. */
+  tokenLayers: number;
+}
+
+/** The sweep as it is while no device is lost. */
+async function* sweepOnce(
+  model: Model,
+  base: Base,
+  list: readonly Counterfactual[],
+  metric: Metric,
+  options: CellOptions,
+  begun: Begun,
+  kept: ReadonlyMap<number, SweepCell>,
+  losses: number,
+): AsyncGenerator<SweepCell, SweepResult> {
+  const { onProgress, signal, record, shard } = options;
   const { gpu } = model;
   const { nLayers } = model.config;
-  const started = performance.now();
   const dispatches = gpu.stats.dispatches;
   const held = gpu.memory().bytes;
   let bytes = 0;
@@ -112,7 +138,8 @@ export async function* sweepCells(
     const { forks, unchanged } = plan(runs, list, metric.reads, nLayers);
     const mine = (cell: number) => !shard || cell % shard.of === shard.index;
     const more = options.about?.({ tokens: runs.rows, unchanged });
-    const { cells: done, ...recorded } = await openRecord(record, model, base, list, metric, runs, more);
+    const { cells, ...recorded } = await openRecord(record, model, base, list, metric, runs, more);
+    const done = new Map([...[...kept].map(([i, cell]) => [i, cell.prompts] as const), ...cells]);
     const wanted = forks.filter((f) => mine(f.cell) && !done.has(f.cell));
     for (const fork of wanted) runs.need(fork.edits);
     runs.plan(new Set(wanted.flatMap(joins)));
@@ -144,9 +171,9 @@ export async function* sweepCells(
     if (recorded.runs) checkRuns(values, recorded.runs, 'the record');
     else await record?.append([recordLine({ runs: values })]);
 
-    const cells: (readonly number[] | null)[] = list.map((_, i) => done.get(i) ?? null);
+    const all: (readonly number[] | null)[] = list.map((_, i) => done.get(i) ?? null);
     const give = (index: number, prompts: readonly number[]): SweepCell => {
-      cells[index] = prompts;
+      all[index] = prompts;
       return { index, value: mean(prompts), prompts, runs: values };
     };
     for (const [index, prompts] of done) yield give(index, prompts);
@@ -161,9 +188,10 @@ export async function* sweepCells(
     for (const index of idle) yield give(index, values.base);
 
     const total = layerTokens(wanted, nLayers).reduce((a, b) => a + b, 0);
+    begun.tokenLayers ||= total;
     const readsOfCell = new Map<number, number[]>();
     const at = new Map(runs.reads.map(({ row, pos }, i) => [row * 2 ** 20 + pos, i]));
-    let progress = 0;
+    let progress = begun.tokenLayers - total;
     let chunks = 0;
     const maxTokens = options.maxTokens ?? tokensThatFit(model, wanted);
     for (const chunk of chunksInTurn(wanted, maxTokens, options.rank)) {
@@ -171,7 +199,7 @@ export async function* sweepCells(
       const layers = layerTokens(chunk, nLayers);
       const onLayer = (l: number) => {
         weigh();
-        onProgress?.((progress += layers[l]), total);
+        onProgress?.((progress += layers[l]), begun.tokenLayers);
       };
       const finished: SweepCell[] = [];
       await walk(model, runs, chunk, { reads: metric.reads, signal, onLayer }, async (x, spans) => {
@@ -184,9 +212,9 @@ export async function* sweepCells(
           (i) => `counterfactual ${reads[i].cell} (${describeIntervention(list[reads[i].cell])})`,
         );
         reads.forEach(({ cell, row, pos }, i) => {
-          const all = readsOfCell.get(cell) ?? [...baseReads];
-          all[at.get(row * 2 ** 20 + pos)!] = got[i];
-          readsOfCell.set(cell, all);
+          const own = readsOfCell.get(cell) ?? [...baseReads];
+          own[at.get(row * 2 ** 20 + pos)!] = got[i];
+          readsOfCell.set(cell, own);
         });
         for (const { cell } of chunk) {
           left.set(cell, left.get(cell)! - 1);
@@ -207,9 +235,10 @@ export async function* sweepCells(
       dispatches: gpu.stats.dispatches - dispatches,
       bytes,
       chunks,
-      ms: performance.now() - started,
+      ms: performance.now() - begun.at,
+      ...(losses > 0 && { losses }),
     };
-    return { cells, ...values, unchanged, tokens: runs.rows, work };
+    return { cells: all, ...values, unchanged, tokens: runs.rows, work };
   } finally {
     prepared?.dispose?.();
     runs.dispose();
@@ -222,7 +251,7 @@ function plan(runs: Runs, list: readonly Counterfactual[], reads: 'last' | 'all'
   const unchanged: { index: number; reason: string }[] = [];
   const { lengths } = runs.setting.base;
   const baseEdits = lengths.map((_, row) => runs.baseEdits(row));
-  const bidirectional = runs.setting.config.attentionDir === 'bidirectional';
+  const bidirectional = runs.setting.points.config.attentionDir === 'bidirectional';
   list.forEach((counterfactual, cell) => {
     const byRow: Edit[][] = lengths.map(() => []);
     const what = list.length > 1 ? `counterfactual ${cell}` : 'counterfactual';
@@ -302,28 +331,3 @@ function readsIn(spans: readonly Span[], at: ReadonlyMap<number, number>) {
 /** Token-layers of forks, by layer. */
 const layerTokens = (forks: readonly Fork[], nLayers: number): number[] =>
   Array.from({ length: nLayers }, (_, l) => forks.reduce((n, f) => n + tokensIn(f, l), 0));
-
-function checkOptions(
-  list: readonly Counterfactual[],
-  metric: Metric,
-  { shard, maxTokens }: SweepOptions,
-): void {
-  if (!Array.isArray(list) || !list.length)
-    throw new Error(
-      `counterfactuals: ${Array.isArray(list) ? 'the list is empty' : `the list is ${typeof list}`}: [[{ at, pos, set }], …] is needed, each entry a list of interventions`,
-    );
-  if (typeof metric?.prepare !== 'function')
-    throw new Error('metric: one like logitDiff(" Mary", " John") is needed');
-  if (
-    shard &&
-    !(
-      Number.isInteger(shard.of) &&
-      Number.isInteger(shard.index) &&
-      shard.index >= 0 &&
-      shard.index < shard.of
-    )
-  )
-    throw new Error(`shard ${shard.index} of ${shard.of}: the index counts from 0 to ${shard.of - 1}`);
-  if (maxTokens !== undefined && !(maxTokens >= 1))
-    throw new Error(`maxTokens ${maxTokens}: a positive number is needed`);
-}

@@ -15,7 +15,7 @@ import {
 import { parameters } from '../../engine/training/parameters.js';
 import { readWeights } from '../../engine/transformer/read-weights.js';
 import { Fingerprint } from '../../weights/processing/fingerprint.js';
-import { weightViews } from '../../weights/processing/views.js';
+import { partsOf, weightViews } from '../../weights/processing/views.js';
 import { checkedMethods, is, needed, options, signature } from '../input/check.js';
 import type { HookedTransformer } from '../transformer/model.js';
 import { gradientsOf, type LossGradients, type Predictions, predictionsOf } from './parameter-gradients.js';
@@ -160,6 +160,7 @@ export class Trainer {
       for (const { rows, chosen } of parts)
         sum = added(sum, await gradientsOf(this.model, rows, chosen, total));
       const { grads, loss } = sum!;
+      this.model.gpuWeights.changed();
       this.#optimizer.step(grads, { lr, maxNorm, loss });
       return { loss: loss.mul(1).keep(), total };
     } finally {
@@ -247,6 +248,7 @@ export class Trainer {
     fingerprint.add({ kind: 'final', weights: final });
     model.hash = fingerprint.text;
     model.views = weightViews(embed, blocks, final, model.config);
+    model.gpuWeights.comeFrom(model.config, () => partsOf({ embed, blocks, final }));
   }
 
   /** What the optimiser remembers: with the weights, all that is needed to go on exactly. */

@@ -11,6 +11,7 @@ import { modelFolder } from '../../weights/files/candidates.js';
 import { readJson } from '../../weights/files/files.js';
 import { folderName } from '../../weights/files/files-blob.js';
 import { FILE_OPTIONS, type LoadOptions as FileOptions } from '../../weights/files/platform.js';
+import type { OnLoadProgress } from '../../weights/files/progress.js';
 import { openCheckpoint } from '../../weights/formats/open.js';
 import { memoryTensors, type TensorSource } from '../../weights/formats/tensors.js';
 import type { BlockWeights, EmbedWeights, FinalWeights } from '../../weights/formats/types.js';
@@ -27,14 +28,19 @@ import {
   processedConfig,
 } from '../../weights/processing/processing.js';
 import { roundToHalf } from '../../weights/processing/round-half.js';
-import { type WeightViews, weightViews } from '../../weights/processing/views.js';
+import { partsOf, type WeightViews, weightViews } from '../../weights/processing/views.js';
 import { is, options, type Spec } from '../input/check.js';
 import { readGeneration, readTokenizer, withTokenizer } from './load-tokenizer.js';
 
 /** Options of `fromPretrained` and `fromWeights`: TransformerLens' processing flags, the adapter, progress. */
 export interface LoadOptions extends Partial<Processing>, FileOptions {
-  /** `'auto'`: hardware, else software. Or a `GPUDevice` of yours. `GLASSBOX_ADAPTER` overrides it in Node. */
+  /**
+   * `'auto'`: hardware, else software. An index of `listAdapters()`, or a part of a name. Or a `GPUDevice` of yours.
+   * `GLASSBOX_ADAPTER` overrides it in Node.
+   */
   adapter?: AdapterChoice | GPUDevice;
+  /** Of two GPUs the faster one, or `'low-power'`. Default 'high-performance'. */
+  powerPreference?: 'high-performance' | 'low-power';
   /**
    * Number format of the weights' matrices on the GPU; arithmetic is always f32. `'f16'` takes half the memory; weights are
    * rounded to it (nearest, after processing), and everything is computed from the rounded ones. Not for training.
@@ -56,6 +62,7 @@ export const LOAD_SPEC = {
   ...PROCESSING,
   ...FILE_OPTIONS,
   adapter: is.adapter,
+  powerPreference: is.oneOf('high-performance', 'low-power'),
   dtype: is.oneOf('f32', 'f16'),
   hostWeights: is.boolean,
   config: is.plainObject,
@@ -171,16 +178,19 @@ async function load(
       `${config.name}: ${missing} is ${shownJson(config[missing as keyof Config])}, and the engine does not have that part`,
     );
   const processing = possibleSteps(config, wanted);
-  const gpu = await Gpu.open(adapter);
+  const gpu = await Gpu.open(adapter, { powerPreference: options.powerPreference });
   const final = processedConfig(config, processing);
   const gpuWeights = new GpuWeights(gpu);
   const blocks: BlockWeights[] = [];
   const fingerprint = new Fingerprint();
   let embed: EmbedWeights | null = null;
   let end: FinalWeights | null = null;
+  async function* partsFrom(how: { onProgress?: OnLoadProgress; signal?: AbortSignal } = {}) {
+    for await (const part of readModel(source, config, processing, how))
+      yield dtype === 'f16' ? roundToHalf(part) : part;
+  }
   try {
-    for await (const read of readModel(source, config, processing, { onProgress, signal })) {
-      const part = dtype === 'f16' ? roundToHalf(read) : read;
+    for await (const part of partsFrom({ onProgress, signal })) {
       gpuWeights.add(part, final);
       fingerprint.add(part);
       if (!hostWeights) continue;
@@ -193,6 +203,8 @@ async function load(
     gpuWeights.dispose();
     throw e;
   }
+  // After the loss of a device: from the host's copy where there is one, else from where they came.
+  gpuWeights.comeFrom(final, () => (embed && end ? partsOf({ embed, blocks, final: end }) : partsFrom()));
   onProgress?.({ status: 'ready', name: final.name, progress: 100 });
   return {
     config: final,

@@ -12,6 +12,7 @@ import {
 } from '../../engine/transformer/parts/query-key-fix.js';
 import type { ActivationCache } from '../../hooks/cache/cache.js';
 import type { Model } from '../../hooks/input/model.js';
+import { blockFacts } from '../../weights/facts.js';
 import { sumOfProducts } from './products.js';
 
 /** The hook points that both runs must hold. */
@@ -66,19 +67,22 @@ export class QueryKeyFix {
     layer: number,
     use: (attended: Attended, clean: { q: Tensor; k: Tensor }, setting: AttentionSetting) => Tensor,
   ): Tensor {
-    const { nHeads, dHead, scaleAttn, scaleAttnByInverseLayerIdx } = this.#model.config;
-    const scale = (scaleAttn ? dHead ** -0.5 : 1) / (scaleAttnByInverseLayerIdx ? layer + 1 : 1);
+    const facts = blockFacts(this.#model.config, layer).attention;
+    const rotary = this.#model.config.positionEmbedding === 'rotary' ? 'rot_' : '';
     const scope = new Scope();
     const at = (cache: ActivationCache, x: string) =>
       cache.get(`blocks.${layer}.attn.hook_${x}`).detach(scope);
     const vectors = (cache: ActivationCache) => {
-      const [q, k] = ['q', 'k'].map((x) => at(cache, x).reshape([-1, nHeads, dHead]));
-      return { q, k };
+      const { heads, kvHeads, dHead } = facts;
+      return {
+        q: at(cache, `${rotary}q`).reshape([-1, heads, dHead]),
+        k: at(cache, `${rotary}k`).reshape([-1, kvHeads, dHead]),
+      };
     };
     try {
       const [scores, pattern] = [at(this.#corrupted, 'attn_scores'), at(this.#corrupted, 'pattern')];
       const attended = { ...vectors(this.#corrupted), scores, pattern };
-      return use(attended, vectors(this.#clean), { batch: this.#batch, layer, scale });
+      return use(attended, vectors(this.#clean), { batch: this.#batch, layer, facts });
     } finally {
       scope.close();
     }

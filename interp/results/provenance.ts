@@ -13,6 +13,7 @@ export function provenance(model: Model, more: Record<string, unknown>): Record<
     hash: model.hash,
     processing: Object.entries(processing).flatMap(([flag, on]) => (on ? [flag] : [])),
     adapter: gpu.adapter.text,
+    ...(gpu.adapter.choice !== undefined && { adapterChoice: gpu.adapter.choice }),
     ...(tokens && { bos: bos !== null && tokens[0] === bos }),
     ...more,
   };

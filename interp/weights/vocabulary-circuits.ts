@@ -6,7 +6,7 @@
 import { Scope } from '../../engine/gpu/storage.js';
 import { Tensor } from '../../engine/tensor/tensor.js';
 import { packBatch } from '../../engine/transformer/batch.js';
-import { mlpHalf } from '../../engine/transformer/gpt2.js';
+import { mlpHalf } from '../../engine/transformer/model.js';
 import { gatherTable, linear, lookUp, unembed } from '../../engine/transformer/ops.js';
 import { noTap } from '../../engine/transformer/tap.js';
 import { rankOf } from '../../engine/transformer/vocabulary.js';

@@ -7,7 +7,7 @@
  *     slots       for each different prefix the store slots of its tokens
  */
 
-import { orNan } from '../core/wgsl.js';
+import { cappedWgsl } from '../pointwise/soft-cap.js';
 
 /** Queries of one row that are worked on together: each key and value is loaded once for all of them. */
 export const QUERY_TILE = 4;
@@ -105,16 +105,12 @@ export const sightParams = ({ window, softCap }: Pick<Geometry, 'window' | 'soft
   ...(softCap && { softCap }),
 });
 
-/** WGSL: the score x, capped. tanh of large numbers is NaN on some adapters: its argument is clamped, which changes no bit. */
+/** WGSL: the score x, capped where there is a cap. */
 export const capped = (
   x: string,
   softCap: number | null | undefined,
   type: 'f32' | 'vec4f' = 'f32',
-): string => {
-  if (!softCap) return x;
-  const limit = `${type}(15f)`;
-  return `params.softCap * tanh(${orNan(`clamp(${x} / params.softCap, -${limit}, ${limit})`, `(${x})`, type)})`;
-};
+): string => (softCap ? cappedWgsl(x, 'params.softCap', type) : x);
 
 /** WGSL that reads the tables; expects the binding `tables` and `params.rowTable`, `params.tileTable`. */
 export const layoutWgsl = /* wgsl */ `

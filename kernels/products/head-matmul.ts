@@ -16,6 +16,8 @@ export interface HeadInput {
   /** Columns of W, and the first of ours: with q, k and v side by side, 0, heads·dHead or 2·heads·dHead. */
   readonly wCols: number;
   readonly col0: number;
+  /** Whether there is a bias. Default true. */
+  readonly bias?: boolean;
 }
 
 /** Sizes of `headResult`. */
@@ -28,9 +30,10 @@ export interface HeadResult {
 
 /**
  * Y[t, h, j] = X[t, h, :] · W[:, c] + b[c] with c = col0 + h·dHead + j: q, k or v from an input of its own for each head.
- * Buffers: X [tokens, heads, dModel], W [dModel, wCols], b [wCols], Y [tokens, heads, dHead].
+ * Buffers: X [tokens, heads, dModel], W [dModel, wCols], b [wCols] (with `bias`), Y [tokens, heads, dHead].
  */
-export function headInput({ tokens, heads, dModel, dHead, wCols, col0 }: HeadInput, caps: Caps): Launch {
+export function headInput(o: HeadInput, caps: Caps): Launch {
+  const { tokens, heads, dModel, dHead, wCols, col0, bias = true } = o;
   const product = {
     batch: heads,
     m: tokens,
@@ -39,7 +42,7 @@ export function headInput({ tokens, heads, dModel, dHead, wCols, col0 }: HeadInp
     a: { batch: dModel, row: heads * dModel, col: 1 },
     b: { batch: dHead, row: wCols, col: 1, offset: col0 },
     c: { batch: dHead, row: heads * dHead, col: 1 },
-    bias: { batch: dHead, offset: col0 },
+    ...(bias && { bias: { batch: dHead, offset: col0 } }),
   };
   return stridedMatmul(product, caps);
 }

@@ -17,6 +17,8 @@ export interface Linear extends HalfWeights {
   readonly bias?: boolean;
   readonly act?: Activation | null;
   readonly residual?: boolean;
+  /** What the product is multiplied with at last is an input: the other half of a gated MLP. */
+  readonly times?: boolean;
   /** Y += … */
   readonly accumulate?: boolean;
 }
@@ -119,8 +121,8 @@ export function cheapest<T extends { path: string; rows: number }>(
 }
 
 /**
- * Y[rows, cols] (+)= act(X[rows, inner] · W[inner, cols] + b[cols]) + R[rows, cols].
- * Buffers in order: X, W, b (with `bias`), R (with `residual`), Y.
+ * Y[rows, cols] (+)= act(X[rows, inner] · W[inner, cols] + b[cols]) + R[rows, cols], or with `times` · R.
+ * Buffers in order: X, W, b (with `bias`), R (with `residual` or `times`), Y.
  */
 export function linear(o: Linear, caps: Caps): Launch {
   return linearWith(o, chooseTile(o, caps));
@@ -135,12 +137,14 @@ export function linearWith(o: Linear, t: Tile | null): Launch {
     bias = false,
     act = null,
     residual = false,
+    times = false,
     accumulate = false,
     half = false,
   } = o;
   const epilogue =
-    [bias && 'bias', act, residual && 'residual', accumulate && 'accumulate'].filter(Boolean).join('+') ||
-    'none';
+    [bias && 'bias', act, residual && 'residual', times && 'times', accumulate && 'accumulate']
+      .filter(Boolean)
+      .join('+') || 'none';
   const name = `matmul/${t ? tileName(t) : 'plain'}/${inner}x${cols}/${epilogue}${halfName(half)}`;
   const product = {
     inner,
@@ -148,6 +152,7 @@ export function linearWith(o: Linear, t: Tile | null): Launch {
     xTransposed: false,
     bias,
     residual,
+    times,
     accumulate,
     half,
     act: act && activationWgsl(act),
@@ -172,6 +177,7 @@ const plainWgsl = (p: {
   cols: number;
   bias: boolean;
   residual: boolean;
+  times: boolean;
   accumulate: boolean;
   half: boolean;
   act: string | null;
@@ -180,7 +186,7 @@ ${bindings([
   'var<storage, read> X: array<f32>',
   `var<storage, read> W: array<${weightTypes(p.half).one}>`,
   p.bias && 'var<storage, read> B: array<f32>',
-  p.residual && 'var<storage, read> R: array<f32>',
+  (p.residual || p.times) && 'var<storage, read> R: array<f32>',
   'var<storage, read_write> Y: array<f32>',
 ])}
 struct Params {
@@ -201,12 +207,12 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane:
   }
   ${p.bias ? 'sum += B[col];' : ''}
   ${p.act ? 'sum = act(sum);' : ''}
-  Y[i] = sum${p.residual ? ' + R[i]' : ''}${p.accumulate ? ' + Y[i]' : ''};
+  Y[i] = sum${p.residual ? ' + R[i]' : ''}${p.times ? ' * R[i]' : ''}${p.accumulate ? ' + Y[i]' : ''};
 }`;
 
 /** Float64 reference. */
 export function linearReference(
-  { rows, inner, cols, act }: Linear,
+  { rows, inner, cols, act, times }: Linear,
   {
     x,
     w,
@@ -223,6 +229,7 @@ export function linearReference(
     }
   return y.map((sum, i) => {
     const v = sum + (b?.[i % cols] ?? 0);
-    return (act ? activate(act, v) : v) + (r?.[i] ?? 0) + (before?.[i] ?? 0);
+    const value = act ? activate(act, v) : v;
+    return (times ? value * r![i] : value + (r?.[i] ?? 0)) + (before?.[i] ?? 0);
   });
 }

@@ -51,6 +51,8 @@ export interface Product extends HalfWeights {
   readonly act: string | null;
   readonly bias: boolean;
   readonly residual: boolean;
+  /** R multiplies instead of being added. */
+  readonly times?: boolean;
   /** Y += … */
   readonly accumulate: boolean;
 }
@@ -67,18 +69,21 @@ export const tileSpan = (t: Tile): { rows: number; cols: number } => ({
 
 const X4 = ['x', 'y', 'z', 'w'];
 
-/** Y[rows, cols] (+)= act(X[rows, inner] · W[inner, cols] + b) + R: the source of one tile. */
+/** Y[rows, cols] (+)= act(X[rows, inner] · W[inner, cols] + b) + R, or · R: the source of one tile. */
 export function tiledWgsl(p: Product, t: Tile): string {
   const body = { quad, direct: p.xTransposed ? directTransposed : direct, shared }[t.path](p, t);
   return `${t.path === 'quad' ? 'enable subgroups;\n' : ''}${bindings(p, t)}\n${body}`;
 }
 
-function bindings({ inner, cols, act, bias, residual, half = false }: Product, { path }: Tile): string {
+function bindings(
+  { inner, cols, act, bias, residual, times, half = false }: Product,
+  { path }: Tile,
+): string {
   const operands = [
     `var<storage, read> X: array<${path === 'quad' ? 'f32' : 'vec4f'}>`,
     `var<storage, read> W: array<${weightTypes(half).four}${inner ? `, ${(inner * cols) / 4}` : ''}>`,
     ...(bias ? [`var<storage, read> B: array<vec4f, ${cols / 4}>`] : []),
-    ...(residual ? ['var<storage, read> R: array<vec4f>'] : []),
+    ...(residual || times ? ['var<storage, read> R: array<vec4f>'] : []),
     'var<storage, read_write> Y: array<vec4f>',
   ];
   return `${operands.map((o, i) => `@group(0) @binding(${i}) ${o};`).join('\n')}
@@ -111,14 +116,14 @@ const multiplyAdd = (t: Tile, i: number, x: string, w: (j: number) => string): s
 
 /** Epilogue and store of this thread's outputs; output row i belongs to row `rowOf(i)` of the tile. */
 function store(
-  { cols, bias, act, residual, accumulate }: Product,
+  { cols, bias, act, residual, times, accumulate }: Product,
   t: Tile,
   rowOf = (i: number) => `${i}u`,
 ): string {
   const output = (i: number, j: number) => {
     const sum = bias ? `y${i}_${j} + B[n${j}]` : `y${i}_${j}`;
-    const value = act ? `act4(${sum})` : sum;
-    const more = `${residual ? ` + R[at + c${j}]` : ''}${accumulate ? ` + Y[at + c${j}]` : ''}`;
+    const value = act ? `act4(${sum})` : times ? `(${sum})` : sum;
+    const more = `${times ? ` * R[at + c${j}]` : ''}${residual ? ` + R[at + c${j}]` : ''}${accumulate ? ` + Y[at + c${j}]` : ''}`;
     return `if (c${j} < ${cols / 4}u) { Y[at + c${j}] = ${value}${more}; }`;
   };
   return repeat(

@@ -71,9 +71,12 @@ function linearExample(o: Linear, launch: Launch, title: string, scale = 1): Exa
   const { rounded, words } = packed(noise(inner * cols, 2));
   const w = o.half ? rounded : noise(inner * cols, 2);
   const b = o.bias ? noise(cols, 3) : undefined;
-  const r = o.residual ? noise(rows * cols, 4) : undefined;
+  const r = o.residual || o.times ? noise(rows * cols, 4) : undefined;
   const y = o.accumulate ? noise(rows * cols, 5) : undefined;
-  const what = [b && 'bias', o.act, r && 'residual', y && 'accumulate'].filter(Boolean).join(', ') || 'bare';
+  const what =
+    [b && 'bias', o.act, r && (o.times ? 'times' : 'residual'), y && 'accumulate']
+      .filter(Boolean)
+      .join(', ') || 'bare';
   return {
     title: `linear ${rows}×${inner}×${cols}, ${what}, ${title}${o.half ? ', halves' : ''}`,
     launch,
@@ -120,6 +123,8 @@ function linearExamples(caps: Caps): Example[] {
     // The argument of tanh must not overflow: tanh(89) is NaN on some adapters.
     const huge = { rows: 3, inner: 8, cols: 12, bias: true, act: 'gelu_new' } as const;
     examples.push(linearExample(huge, linearWith(huge, t), `${name}, huge`, 1000));
+    const other = { rows: 5, inner, cols, bias: n % 2 === 0, times: true, half: n % 3 === 0 };
+    examples.push(linearExample(other, linearWith(other, t), name));
   });
   // What `linear` itself chooses, for sizes that are not multiples of 4 and for GPT-2's.
   const chosen: Linear[] = [

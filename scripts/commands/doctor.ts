@@ -1,5 +1,6 @@
 /** `npx glassbox doctor`: can numbers be trusted on this machine, and how fast is it? */
 
+import { listAdapters } from '../../engine/gpu/adapter.js';
 import { mib } from '../../engine/gpu/pool.js';
 import { vulkanDrivers } from '../../engine/gpu/vulkan-node.js';
 import { modelName, percent } from '../../interp/results/text.js';
@@ -48,6 +49,7 @@ export const doctorCommand: Command = {
     const shipped = await x.step('checking the shipped model', (o) => examineModel(adapter, o));
     const { caps, maxBindingBytes, maxBufferBytes, text } = gpu.adapter;
     const { trusted, sentence } = verdict(kernels, shipped, only);
+    const adapters = await listAdapters();
     const refused = process.platform === 'linux' ? vulkanDrivers().refused : [];
     return {
       title: 'Doctor',
@@ -57,12 +59,14 @@ export const doctorCommand: Command = {
         node: process.version,
         platform: `${process.platform} ${process.arch}`,
         adapter: text,
+        adapters,
         refusedDrivers: refused,
         limits: { maxBindingBytes, maxBufferBytes, ...caps },
         ...{ speed, kernels, model: shipped, trusted, sentence },
       }),
       lines: ({ width }) => [
         text,
+        ...adapters.map((a) => `--adapter ${a.index}: ${a.name} (${a.kind})`),
         ...refused.map(({ file, why }) => `not used: ${file}: ${why}`),
         `buffers up to ${mib(maxBufferBytes)}, bindings up to ${mib(maxBindingBytes)}; workgroups of up to ${caps.maxInvocations} threads with ${caps.maxWorkgroupStorage / 1024} KiB`,
         `${speed.gflops.toFixed(1)} GFLOPS of multiply-adds, ${speed.gigabytesPerSecond.toFixed(1)} GB/s copied, ${speed.forwardMs.toFixed(2)} ms for a forward pass of ${modelName(model.config.name)} over 15 tokens (${clockInWords(speed.clock)})`,

@@ -19,7 +19,7 @@ const MODEL = `  --model NAME       tiny (shipped, the default), gpt2, gpt2-medi
   --no-processing    leave the weights as they are (default: layer norm folded and weights centred, as in TransformerLens)
   --no-bos           do not put the beginning-of-text token before texts`;
 
-const COMMON = `  --adapter NAME     auto (the default), hardware, software or opengles
+const COMMON = `  --adapter NAME     auto (the default), hardware, software, opengles, or a GPU: its index or a part of its name (see doctor)
   --no-color         plain text (so does NO_COLOR=1)
   --help, -h`;
 

@@ -46,7 +46,7 @@ Usage: npm start -- [options]
   --prompt TEXT     for the predictions and the lens; default: the clean prompt
   --head L.H        the head to show, e.g. 9.6; default: the one that looks from the last token to the answer the most
   --out FILE        the HTML file; default ${defaults.out}
-  --adapter NAME    auto (the default), hardware, software or opengles
+  --adapter NAME    auto (the default), hardware, software, opengles, or a GPU: its index or a part of its name
   --no-bos          do not put the beginning-of-text token before the prompts
   --no-color        plain text (so does NO_COLOR=1)
   --help

@@ -73,7 +73,7 @@ How:
   --record FILE      keep cells as they come (JSON lines); the same command goes on where it was cut off
   --shard I/N        only every N-th cell from cell I on (I counts from 0); needs --record; npm run merge joins the records
   --max-tokens N     tokens that run at once
-  --adapter NAME     auto (the default), hardware, software or opengles
+  --adapter NAME     auto (the default), hardware, software, opengles, or a GPU: its index or a part of its name
 
 Where it goes, besides the terminal:
   --csv FILE  --json FILE  --svg FILE  --html FILE

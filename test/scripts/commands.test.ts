@@ -245,7 +245,7 @@ const wrong: [args: string[], message: RegExp][] = [
   [['lens', 'a', '--top-k'], /--top-k needs a value/],
   [['lens', 'a', '--json', '--csv'], /both go to stdout/],
   [['lens', 'a', '--html', '.'], /--html \.: this is a folder/],
-  [['lens', 'a', '--adapter', 'fast'], /one of auto, hardware, software, opengles/],
+  [['lens', 'a', '--adapter', ''], /auto, hardware, software, opengles, an index or a part of a name/],
   [['lens', ''], /the PROMPT is empty/],
   [['lens'], /lens needs a PROMPT; - reads it from stdin/],
   [['score', '--text', 'a', '--html', 'a.html'], /score has no HTML, but --json --csv/],

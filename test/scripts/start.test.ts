@@ -66,7 +66,10 @@ test('without options the shipped model reads the IOI pair', () => {
 test('a wrong command line says what is missing', () => {
   throws(() => readOptions(['--clean', 'a']), /add --corrupted and --answer and --wrong/);
   throws(() => readOptions(['--head', '9']), /like 9\.6/);
-  throws(() => readOptions(['--adapter', 'x']), /one of auto, hardware, software, opengles/);
+  throws(
+    () => readOptions(['--adapter', ' ']),
+    /auto, hardware, software, opengles, an index or a part of a name/,
+  );
 });
 
 test('prompts of different length are refused, and both tokenisations shown', () => {

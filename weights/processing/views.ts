@@ -9,6 +9,7 @@ import type {
   EmbedWeights,
   FinalWeights,
   HostTensor,
+  ModelPart,
   ModelWeights,
   NormWeights,
 } from '../formats/types.js';
@@ -201,4 +202,11 @@ function headWeights(
       out.set(data.subarray(from, from + dHead), (head * dModel + i) * dHead);
     }
   return { shape: [heads, dModel, dHead], data: out };
+}
+
+/** The parts of weights on the host, in the order of loading. */
+export function* partsOf({ embed, blocks, final }: ModelWeights): Generator<ModelPart> {
+  yield { kind: 'embed', weights: embed };
+  for (const [layer, weights] of blocks.entries()) yield { kind: 'block', layer, weights };
+  yield { kind: 'final', weights: final };
 }

@@ -1,5 +1,6 @@
 /** Heads as the attention kernels see them: windows of one matrix product's output, and the batch they belong to. */
 
+import type { AttentionFacts } from '../../../weights/facts.js';
 import type { Binding } from '../../gpu/gpu.js';
 import { isContiguous } from '../../shape/shape.js';
 import type { Tensor } from '../../tensor/tensor.js';
@@ -9,18 +10,15 @@ import type { Batch } from '../batch.js';
 export interface AttentionSetting {
   readonly batch: Batch;
   readonly layer: number;
-  /** Factor on q · k. */
-  readonly scale: number;
+  /** What attention does in this layer. */
+  readonly facts: Pick<AttentionFacts, 'heads' | 'kvHeads' | 'window' | 'scale' | 'softCap'>;
 }
 
-/** What every launch is told of a batch. */
-export const geometry = ({ layout: { tiles, tileTable, rowTable, maxKeys }, bidirectional }: Batch) => ({
-  tiles,
-  tileTable,
-  rowTable,
-  maxKeys,
-  bidirectional,
-});
+/** What every launch is told of a batch and of what its queries see. */
+export const geometry = ({ batch, facts }: Pick<AttentionSetting, 'batch' | 'facts'>) => {
+  const { tiles, tileTable, rowTable, maxKeys } = batch.layout;
+  return { tiles, tileTable, rowTable, maxKeys, bidirectional: batch.bidirectional, ...facts };
+};
 
 /** The bindings that describe a batch, with the stored keys and values where it has them. */
 export const tables = ({ layout, store }: Batch, layer: number): Binding[] =>

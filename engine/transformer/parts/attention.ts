@@ -1,7 +1,7 @@
 /**
  * Attention over the packed layout, causal or in both directions: in one kernel, or as scores, pattern and weighted
- * values one by one when somebody wants to see them. Queries, keys and values are [tokens, head, dHead], usually three
- * windows of one matrix product's output.
+ * values one by one when somebody wants to see them. Queries are [tokens, head, dHead], keys and values [tokens, kvHead,
+ * dHead], usually windows of one matrix product's output.
  */
 
 import { pattern, scores, storeKv, weightedValues } from '../../../kernels/attention/attention.js';
@@ -19,17 +19,13 @@ import {
 import { type AttentionSetting, geometry, tables, withHeads } from './attention-windows.js';
 
 /** Attention in one kernel: z [tokens, head, dHead]; scores and pattern never exist. */
-export function attention(
-  q: Tensor,
-  k: Tensor,
-  v: Tensor,
-  { batch, layer, scale }: AttentionSetting,
-): Tensor {
+export function attention(q: Tensor, k: Tensor, v: Tensor, setting: AttentionSetting): Tensor {
   const { gpu } = q;
+  const { batch, layer } = setting;
   const [tokens, heads, dHead] = q.shape;
   const z = Tensor.result(gpu, [tokens, heads, dHead], [q], 'hook_z');
   withHeads([q, k, v], ([q, k, v]) => {
-    const o = { ...geometry(batch), heads, dHead, q, k, v, scale, prefix: batch.store !== null };
+    const o = { ...geometry(setting), dHead, q, k, v, prefix: batch.store !== null };
     gpu.launch(fusedAttention(o, gpu.caps), [
       q.binding,
       k.binding,
@@ -38,47 +34,51 @@ export function attention(
       z.binding(),
     ]);
   });
-  return taped(z, [q, k, v], attentionBackward(q, k, v, { batch, layer, scale }));
+  return taped(z, [q, k, v], attentionBackward(q, k, v, setting));
 }
 
-/** q · k · scale, −∞ above the diagonal: [batch, head, query, key], or flat blocks where rows differ. */
-export function attentionScores(q: Tensor, k: Tensor, { batch, layer, scale }: AttentionSetting): Tensor {
+/** q · k · scale, capped, −∞ where a query does not see: [batch, head, query, key], or flat blocks where rows differ. */
+export function attentionScores(q: Tensor, k: Tensor, setting: AttentionSetting): Tensor {
   const { gpu } = q;
+  const { batch, layer } = setting;
   const [, heads, dHead] = q.shape;
   const out = Tensor.result(gpu, scoresShape(batch, heads), [q], 'hook_attn_scores');
   withHeads([q, k], ([q, k]) => {
-    const o = { ...geometry(batch), heads, dHead, q, k, scale, prefix: batch.store !== null };
+    const o = { ...geometry(setting), dHead, q, k, prefix: batch.store !== null };
     gpu.launch(scores(o, gpu.caps), [q.binding, k.binding, ...tables(batch, layer), out.binding()]);
   });
-  return taped(out, [q, k], attentionScoresBackward(q, k, { batch, layer, scale }));
+  return taped(out, [q, k], attentionScoresBackward(q, k, out, setting));
 }
 
 /** Softmax of the scores over the keys that each query may see. */
-export function attentionPattern(s: Tensor, heads: number, batch: Batch): Tensor {
+export function attentionPattern(s: Tensor, setting: AttentionSetting): Tensor {
   const { gpu } = s;
+  const { batch } = setting;
   const out = Tensor.result(gpu, s.shape, [s], 'hook_pattern');
   withDense([s], ([s]) =>
-    gpu.launch(pattern({ ...geometry(batch), heads }, gpu.caps), [
+    gpu.launch(pattern(geometry(setting), gpu.caps), [
       s.binding(),
       batch.layout.words.binding(),
       out.binding(),
     ]),
   );
-  return taped(out, [s], attentionPatternBackward(out, heads, batch));
+  return taped(out, [s], attentionPatternBackward(out, setting));
 }
 
 /** pattern · v: z [tokens, head, dHead]. */
-export function attend(p: Tensor, v: Tensor, { batch, layer }: Omit<AttentionSetting, 'scale'>): Tensor {
+export function attend(p: Tensor, v: Tensor, setting: AttentionSetting): Tensor {
   const { gpu } = p;
-  const [tokens, heads, dHead] = v.shape;
+  const { batch, layer, facts } = setting;
+  const [tokens, , dHead] = v.shape;
+  const { heads } = facts;
   const z = Tensor.result(gpu, [tokens, heads, dHead], [p], 'hook_z');
   withDense([p], ([p]) =>
     withHeads([v], ([v]) => {
-      const o = { ...geometry(batch), heads, dHead, v, prefix: batch.store !== null };
+      const o = { ...geometry(setting), dHead, v, prefix: batch.store !== null };
       gpu.launch(weightedValues(o, gpu.caps), [p.binding(), v.binding, ...tables(batch, layer), z.binding()]);
     }),
   );
-  return taped(z, [p, v], attendBackward(p, v, { batch, layer }));
+  return taped(z, [p, v], attendBackward(p, v, setting));
 }
 
 /** Keeps this run's keys and values of one layer in the batch's store. */

@@ -21,7 +21,7 @@ export interface Attended {
 /** What the pattern would be with the queries `q`, less what it is: [batch, head, query, key]. */
 export function patternOfQueries({ k, pattern }: Attended, q: Tensor, setting: AttentionSetting): Tensor {
   const scores = attentionScores(q, k, setting);
-  return attentionPattern(scores, q.shape[1], setting.batch).sub(pattern);
+  return attentionPattern(scores, setting).sub(pattern);
 }
 
 /** The scores with the keys `k` in place of its own: [batch, head, query, key]. */
