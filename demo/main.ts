@@ -2,7 +2,8 @@
 
 import type { App } from './app/app.js';
 import { lock } from './app/app.js';
-import { textsOf } from './app/ask.js';
+import { frozen, textsOf } from './app/ask.js';
+import { fileName } from './app/captions.js';
 import { Client } from './app/client.js';
 import { save } from './app/files.js';
 import { followAddress } from './app/history.js';
@@ -10,7 +11,7 @@ import { judge } from './app/links.js';
 import { hostWeights, whatFits } from './app/models.js';
 import { serveOffline } from './app/offline.js';
 import { report } from './app/report.js';
-import { firstExperiment, readAddress } from './app/share.js';
+import { addressOf, firstExperiment, readAddress } from './app/share.js';
 import { placeName, type State } from './app/state.js';
 import { Store } from './app/store.js';
 import { Sweep } from './app/sweep.js';
@@ -81,9 +82,9 @@ function start(root: HTMLElement): void {
   const { button, dialog } = modelPanel(app);
   const cards = views.map((view) => ({ view, ...card(view, app) }));
   const writeReport = () => {
-    const made = report(store.state, cards);
+    const made = report(store.state, cards, `${location.href.split('#')[0]}#${addressOf(store.state)}`);
     if (typeof made === 'string') say(made);
-    else save('glassbox.html', made.html, 'text/html');
+    else save(`${fileName('report', frozen(store.state))}.html`, made.html, 'text/html');
   };
   fill(
     root,

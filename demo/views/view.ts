@@ -62,6 +62,8 @@ export interface View {
    * both.
    */
   readonly span: number;
+  /** It may well be empty: a report does not say that it is missing. */
+  readonly optional?: boolean;
   /** What its menu offers. */
   readonly takes: readonly TakeForm[];
   /** Fills its card and keeps it up to date with the store. */

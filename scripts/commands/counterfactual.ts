@@ -28,18 +28,20 @@ export const counterfactualCommand: Command = {
   },
   help: `  --clean TEXT           where values come from
   --corrupted TEXT       what is run, and changed
-  --interventions JSON   a list: '[{"at":"resid_pre","layer":1,"pos":14,"set":{"from":"clean"}}]'
+  --interventions LIST   JSON, or a file with it: '[{"at":"resid_pre","layer":1,"pos":14,"set":{"from":"clean"}}]'
   --answer TOKEN         listed in any case, with its blank: " Mary"
   --wrong TOKEN          as well; the difference of both logits is printed
   --top-k N              tokens of each run; default 4
 `,
   examples: [
-    'counterfactual --clean "The Space Needle is in downtown" --corrupted "The Lincoln Memorial Park is in downtown" --answer " Seattle" --interventions \'[{"at":"resid_pre","layer":2,"pos":-1,"set":{"from":"clean"}}]\'',
+    'counterfactual --clean "The Space Needle is in downtown" --corrupted "The Lincoln Memorial Park is in downtown" --answer " Seattle" --interventions changes.json',
   ],
   forms: ['json', 'csv', 'html', 'svg', 'png', 'pdf'],
   async run(x) {
     const [clean, corrupted] = [x.needed('clean'), x.needed('corrupted')];
-    const list = interventionsFromJson<Intervention[]>(x.needed('interventions'));
+    const given = x.needed('interventions');
+    const text = /^\s*[[{]/.test(given) ? given : await x.file(given);
+    const list = interventionsFromJson<Intervention[]>(text);
     if (!Array.isArray(list) || !list.length)
       throw new UsageError('--interventions: a list of interventions is needed');
     const k = x.count('top-k', 4);
@@ -61,8 +63,8 @@ export const counterfactualCommand: Command = {
     }
     const top = (run: Float32Array) => [...run.keys()].sort((a, b) => run[b] - run[a] || a - b).slice(0, k);
     const [before, after, whole] = runs;
-    const given = answers.filter((t) => t !== null);
-    const tokens = [...new Set([...given, ...top(before), ...top(after)])].sort(
+    const asked = answers.filter((t) => t !== null);
+    const tokens = [...new Set([...asked, ...top(before), ...top(after)])].sort(
       (a, b) => after[b] - after[a] || a - b,
     );
     const probs = runs.map((run) => {
