@@ -37,7 +37,7 @@ export type { NestedTokens } from './hooks/cache/residual-directions.js';
 export type { ApplyLnOptions, Decomposition, LayerNormMode, Stack, SumCheck } from './hooks/cache/stack.js';
 export type { Hook, HookContext, HookEntry } from './hooks/input/hook.js';
 export type { InputOptions, ModelInput } from './hooks/input/input.js';
-export type { Model } from './hooks/input/model.js';
+export type { Model, RunEdits } from './hooks/input/model.js';
 export { actName, hookNames, type NameFilter } from './hooks/input/names.js';
 export type { Holder } from './hooks/input/owning.js';
 export {
@@ -109,6 +109,7 @@ export {
   type RunOptions,
 } from './hooks/transformer/model.js';
 export type { SteerOptions } from './hooks/transformer/steer.js';
+export type { EditOptions } from './hooks/transformer/with.js';
 export {
   type Agreement,
   agreement,
@@ -223,12 +224,9 @@ export { type PromptTest, type TestPromptOptions, testPrompt } from './interp/lo
 export {
   type Notebook,
   type NotebookFigure,
-  type NotebookInputs,
-  type NotebookOptions,
   type NotebookResult,
   NotebookRun,
   runNotebook,
-  type StepOptions,
 } from './interp/notebooks/notebook.js';
 export {
   type FirstToken,
@@ -242,18 +240,25 @@ export {
   readList,
   readPairs,
 } from './interp/notebooks/pairs.js';
-export { pathsOfHead } from './interp/notebooks/paths.js';
+export { pathsAmong, pathsOfHead } from './interp/notebooks/paths.js';
 export { type FigureWords, Report, type ReportHead, type ReportPage } from './interp/notebooks/report.js';
 export {
   averaged,
   byLayerAndHead,
+  bySize,
   type Entry,
   oneAxisOfHeads,
   picked,
   strongest,
   summed,
 } from './interp/notebooks/select.js';
-export type { PlanStep, Setting } from './interp/notebooks/setting.js';
+export type {
+  NotebookInputs,
+  NotebookOptions,
+  PlanStep,
+  Setting,
+  StepOptions,
+} from './interp/notebooks/setting.js';
 export {
   type FinalProjection,
   finalProjection,

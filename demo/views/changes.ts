@@ -27,7 +27,7 @@ export const changesView: View = {
     'Heads, MLPs, neurons and positions silenced or scaled, directions added: all views then read the changed model.',
   span: 4,
   optional: true,
-  takes: ['svg', 'png', 'csv', 'json', 'code', 'command'],
+  takes: ['svg', 'png', 'pdf', 'csv', 'json', 'code', 'command'],
   mount(card, app) {
     const { store, client } = app;
     const past: State['experiment']['changes'][] = []; // for Undo

@@ -28,7 +28,7 @@ export const counterfactualView: View = {
   nav: 'Counterfactual',
   about: 'Click a cell: what that one change makes of the answer.',
   span: 4,
-  takes: ['svg', 'png', 'csv', 'json', 'code', 'command'],
+  takes: ['svg', 'png', 'pdf', 'csv', 'json', 'code', 'command'],
   mount(card, app) {
     const { store, client } = app;
     const kinds = segmented('What is put in', KINDS, (how) => edit(app, { how }));

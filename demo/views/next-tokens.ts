@@ -29,7 +29,7 @@ export const nextTokensView: View = {
   nav: 'Next token',
   about: 'What the model says after each prompt. Click a token to ask for it.',
   span: 4,
-  takes: ['svg', 'png', 'csv', 'json', 'code', 'command'],
+  takes: ['svg', 'png', 'pdf', 'csv', 'json', 'code', 'command'],
   mount(card, app) {
     const { store, client } = app;
     const guesses = resource<NextTokens>(store, {

@@ -33,7 +33,7 @@ export const writingView: View = {
   about:
     'The text, each token tinted by how probable it was. Click one to put the cursor there: all views read up to it. Below is what the model considers next: click a token to take it.',
   span: 8,
-  takes: ['svg', 'png', 'csv', 'json', 'code', 'command'],
+  takes: ['svg', 'png', 'pdf', 'csv', 'json', 'code', 'command'],
   mount(card, app) {
     const { store, client } = app;
     let sampling: Sampling = { temperature: 0, topK: null, topP: null };

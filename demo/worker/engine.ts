@@ -3,10 +3,6 @@
 import type { HookedTransformer } from '../../hooks/transformer/model.js';
 import type { Edits } from '../app/changes.js';
 
-type Edited = ReturnType<HookedTransformer['with']>;
-/** A model that handlers run: as it was loaded, or changed. */
-export type Changed = HookedTransformer | Edited;
-
 /** What waits for the GPU. */
 interface Waiting {
   start(): void;
@@ -15,7 +11,7 @@ interface Waiting {
 /** One model, one run at a time. */
 export class Engine {
   #model: HookedTransformer | null = null;
-  #changed: { readonly of: HookedTransformer; readonly key: string; readonly model: Edited } | null = null;
+  #changed: { readonly of: HookedTransformer; readonly key: string; readonly model: HookedTransformer } | null = null;
   #busy = false;
   readonly #urgent: Waiting[] = [];
   readonly #patient: Waiting[] = [];
@@ -32,7 +28,7 @@ export class Engine {
   }
 
   /** The model with what the reader changes in it. It lives until other changes, or another model, are asked for. */
-  changed(edits: Edits): Changed {
+  changed(edits: Edits): HookedTransformer {
     const { model } = this;
     if (!edits.interventions.length) return model;
     const key = JSON.stringify(edits);

@@ -1,7 +1,7 @@
 /** What two runs have at their last position: the logit lens by layer, and where heads look. */
 
 import type { ActivationCache } from '../../hooks/cache/cache.js';
-import type { Changed } from './engine.js';
+import type { HookedTransformer } from '../../hooks/transformer/model.js';
 import { guesses, largest, lastLogits } from './predictions.js';
 
 /** The top token of the lens. */
@@ -21,7 +21,7 @@ export interface Look {
 }
 
 /** By layer, of a cache with `resid_post` at the last position. */
-export async function readings(model: Changed, cache: ActivationCache): Promise<Reading[]> {
+export async function readings(model: HookedTransformer, cache: ActivationCache): Promise<Reading[]> {
   const found: Reading[] = [];
   for (let l = 0; l < model.config.nLayers; l++) {
     const logits = await lastLogits(await model.logitsOfResidual(cache.get('resid_post', l)));
@@ -32,7 +32,7 @@ export async function readings(model: Changed, cache: ActivationCache): Promise<
 }
 
 /** By layer the patterns [head, key] of the last position. */
-export async function lastPatterns(model: Changed, cache: ActivationCache): Promise<Float32Array[]> {
+export async function lastPatterns(model: HookedTransformer, cache: ActivationCache): Promise<Float32Array[]> {
   const layers = Array.from({ length: model.config.nLayers }, (_, l) => l);
   return Promise.all(layers.map((l) => cache.get('pattern', l).data()));
 }

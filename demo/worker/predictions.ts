@@ -1,7 +1,7 @@
 /** The next token of a run, read on the host. */
 
 import type { Tensor } from '../../engine/tensor/tensor.js';
-import type { Changed } from './engine.js';
+import type { HookedTransformer } from '../../hooks/transformer/model.js';
 
 /** A guess for the next token. */
 export interface Guess {
@@ -25,7 +25,7 @@ export async function lastLogits(logits: Tensor): Promise<Float32Array> {
 }
 
 /** Guesses for the tokens that are asked for, in that order. */
-export function guesses(model: Changed, logits: Float32Array, tokens: readonly number[]): Guess[] {
+export function guesses(model: HookedTransformer, logits: Float32Array, tokens: readonly number[]): Guess[] {
   const max = logits.reduce((m, x) => Math.max(m, x), -Infinity);
   const sum = logits.reduce((s, x) => s + Math.exp(x - max), 0);
   return tokens.map((token) => {

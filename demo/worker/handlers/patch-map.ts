@@ -12,7 +12,7 @@ import { readPair } from '../../../interp/patching/pair.js';
 import { laidOut, layoutOf } from '../../../interp/patching/sweep.js';
 import type { Axis, Labelled } from '../../../interp/results/result.js';
 import type { Edits } from '../../app/changes.js';
-import type { Changed } from '../engine.js';
+import type { HookedTransformer } from '../../../hooks/transformer/model.js';
 import type { Handler } from '../handler.js';
 
 /** What is measured at the last position. */
@@ -182,7 +182,7 @@ function metricOf({ metric, answer, wrong }: PatchMapParams): Metric {
 const LONG_MS = 1000;
 
 /** Whether a map takes long: cells leave the corrupted run at their layer and, if they have one, their position. */
-function takesLong(model: Changed, tokens: number, unchanged: number, axes: readonly Axis[]): boolean {
+function takesLong(model: HookedTransformer, tokens: number, unchanged: number, axes: readonly Axis[]): boolean {
   const { nLayers } = model.config;
   const changed = tokens - unchanged;
   const columns = axes.some((a) => a.name === 'pos') ? changed : axes.at(-1)!.labels.length;
@@ -192,7 +192,7 @@ function takesLong(model: Changed, tokens: number, unchanged: number, axes: read
 
 /** All cells to first order, by one backward pass; null where that is not to be had (no memory, no gradient). */
 async function estimated(
-  model: Changed,
+  model: HookedTransformer,
   { clean, corrupted, at, by }: PatchMapParams,
   metric: Metric,
 ): Promise<Float32Array | null> {
@@ -208,7 +208,7 @@ const distance = (index: number, near: number, width: number): number =>
   Math.abs(Math.floor(index / width) - Math.floor(near / width)) + Math.abs((index % width) - (near % width));
 
 /** Tokens that go through half of the layers in the time of a part. */
-function tokensAtOnce({ config: { dModel, nLayers }, gpu }: Changed): number {
+function tokensAtOnce({ config: { dModel, nLayers }, gpu }: HookedTransformer): number {
   const perToken = 12 * dModel ** 2 * (nLayers / 2);
   const speed = SPEED[gpu.caps.adapterClass];
   return Math.max(8, Math.min(1024, Math.round((speed * PART_MS) / 1000 / perToken)));

@@ -1,7 +1,7 @@
 /** Writing on from a prompt: what is considered for the next token, tokens one after the other, and two models side by side. */
 
 import type { Edits } from '../../app/changes.js';
-import type { Changed } from '../engine.js';
+import type { HookedTransformer } from '../../../hooks/transformer/model.js';
 import type { Handler } from '../handler.js';
 import { type Guess, guesses, largest, lastLogits } from '../predictions.js';
 
@@ -114,13 +114,13 @@ export const compareModels: Handler<CompareParams, Compared> = ({ prompt, edits,
     const { engine, signal } = context;
     signal.throwIfAborted();
     const changed = engine.changed(edits);
-    const logitsOf = async (model: Changed) => lastLogits(await model.forward(prompt));
+    const logitsOf = async (model: HookedTransformer) => lastLogits(await model.forward(prompt));
     const [before, after] = [await logitsOf(engine.model), await logitsOf(changed)];
     const both = [...new Set([...largest(after, k), ...largest(before, 3)])].sort(
       (a, b) => after[b] - after[a],
     );
     const maxNewTokens = Math.min(tokens, engine.model.config.nCtx - prompt.length);
-    const goesOn = async (model: Changed) => {
+    const goesOn = async (model: HookedTransformer) => {
       if (maxNewTokens < 1) return '';
       const ids = await model.generate(prompt, { maxNewTokens, signal, returnType: 'tokens' });
       return model.toString(ids.slice(prompt.length));
