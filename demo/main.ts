@@ -6,7 +6,7 @@ import { frozen, textsOf } from './app/ask.js';
 import { fileName } from './app/captions.js';
 import { Client } from './app/client.js';
 import { save } from './app/files.js';
-import { followAddress } from './app/history.js';
+import { firstAddress, followAddress } from './app/history.js';
 import { judge } from './app/links.js';
 import { hostWeights, whatFits } from './app/models.js';
 import { serveOffline } from './app/offline.js';
@@ -28,7 +28,7 @@ import type { View } from './views/view.js';
 /** What the engine says when the browser has taken the GPU away. */
 const LOST = /GPU device was lost/;
 
-const shared = readAddress(location.hash);
+const shared = readAddress(firstAddress());
 const store = new Store<State>({
   model: {
     ...{ status: 'loading', name: shared?.model ?? 'tiny', info: null, progress: null },

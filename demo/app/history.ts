@@ -12,6 +12,25 @@ const PAUSE_MS = 1200;
 /** The address is written so long after a change. */
 const REST_MS = 150;
 
+const DRAFT = 'glassbox.draft';
+
+/** What is on the page this very moment: the address follows a little later, and a reload may come before it. */
+function keepDraft(address: string): void {
+  try {
+    sessionStorage.setItem(DRAFT, address);
+  } catch {} // a page may be opened where nothing is kept
+}
+
+/** The address that the page begins with: after a reload what was on it, else its own. */
+export function firstAddress(): string {
+  try {
+    const [entry] = performance.getEntriesByType('navigation') as PerformanceNavigationTiming[];
+    const draft = sessionStorage.getItem(DRAFT);
+    if (entry?.type === 'reload' && draft) return `#${draft}`;
+  } catch {} // as above
+  return location.hash;
+}
+
 /** Follows the state with the address. @param opened is called with an address that was gone to; `own`: one of this page's history */
 export function followAddress(store: Store<State>, opened: (shared: Shared, own: boolean) => void): void {
   let timer: ReturnType<typeof setTimeout> | undefined;
@@ -39,12 +58,11 @@ export function followAddress(store: Store<State>, opened: (shared: Shared, own:
         first = false;
         return;
       }
+      keepDraft(addressOf(store.state));
       clearTimeout(timer);
       timer = setTimeout(write, REST_MS);
     },
   );
-  // Nothing typed is lost where the page goes within that time.
-  addEventListener('pagehide', () => timer !== undefined && write());
   const read = () => {
     const shared = readAddress(location.hash);
     if (!shared || location.hash.slice(1) === addressOf(store.state)) return;

@@ -11,7 +11,11 @@ interface Waiting {
 /** One model, one run at a time. */
 export class Engine {
   #model: HookedTransformer | null = null;
-  #changed: { readonly of: HookedTransformer; readonly key: string; readonly model: HookedTransformer } | null = null;
+  #changed: {
+    readonly of: HookedTransformer;
+    readonly key: string;
+    readonly model: HookedTransformer;
+  } | null = null;
   #busy = false;
   readonly #urgent: Waiting[] = [];
   readonly #patient: Waiting[] = [];

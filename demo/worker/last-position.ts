@@ -32,7 +32,10 @@ export async function readings(model: HookedTransformer, cache: ActivationCache)
 }
 
 /** By layer the patterns [head, key] of the last position. */
-export async function lastPatterns(model: HookedTransformer, cache: ActivationCache): Promise<Float32Array[]> {
+export async function lastPatterns(
+  model: HookedTransformer,
+  cache: ActivationCache,
+): Promise<Float32Array[]> {
   const layers = Array.from({ length: model.config.nLayers }, (_, l) => l);
   return Promise.all(layers.map((l) => cache.get('pattern', l).data()));
 }

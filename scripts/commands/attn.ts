@@ -9,7 +9,7 @@ import { attentionPatterns } from '../../interp/heads/attention.js';
 import { columns } from '../../interp/notebooks/tables.js';
 import { toCsv } from '../../interp/results/export.js';
 import { type Labelled, labelled } from '../../interp/results/result.js';
-import { percent, visibleLabel, modelName } from '../../interp/results/text.js';
+import { modelName, percent, visibleLabel } from '../../interp/results/text.js';
 import { UsageError } from '../cli.js';
 import { chooseHead } from '../start/compute.js';
 import type { Command } from './command.js';
@@ -74,7 +74,7 @@ export const attnCommand: Command = {
       : only === null
         ? all
         : labelled(all.values, all.axes.slice(1), { ...all.meta, layer: only });
-    const scale = weight === 'pattern' ? ATTENTION : { scale: 'sequential', hue: hues.attention } as const;
+    const scale = weight === 'pattern' ? ATTENTION : ({ scale: 'sequential', hue: hues.attention } as const);
     const map = heatmap(one, scale);
     const picture = () =>
       figure(result, {

@@ -3,9 +3,9 @@
 import { createReadStream, existsSync } from 'node:fs';
 import type { ParseArgsConfig } from 'node:util';
 import type { HookedTransformer } from '../../hooks/transformer/model.js';
+import type { EditOptions } from '../../hooks/transformer/with.js';
 import type { SvgTheme } from '../../interp/figures/draw/svg-parts.js';
 import type { TerminalOptions } from '../../interp/figures/draw/terminal.js';
-import type { EditOptions } from '../../hooks/transformer/with.js';
 import type { Section } from '../../interp/figures/page/page.js';
 import { withoutMark } from '../../weights/checks/text.js';
 import { knownModels } from '../../weights/hub/hub.js';

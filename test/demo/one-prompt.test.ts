@@ -34,10 +34,16 @@ const text = (selector: string) => page.locator(selector).innerText();
 
 /** Waits until every view is done or says why it is empty. */
 const settled = () =>
-  until(page, `[...document.querySelectorAll('.card .body')].every((b) => b.getAttribute('aria-busy') === 'false')`);
+  until(
+    page,
+    `[...document.querySelectorAll('.card .body')].every((b) => b.getAttribute('aria-busy') === 'false')`,
+  );
 
 /** The probabilities after a text in Node. */
-async function probabilities(of: string, m: Pick<HookedTransformer, 'forward'> = model!): Promise<Float32Array> {
+async function probabilities(
+  of: string,
+  m: Pick<HookedTransformer, 'forward'> = model!,
+): Promise<Float32Array> {
   const logits = await m.forward(of);
   const last = logits.slice({ batch: 0, pos: -1 }).softmax();
   const values = await last.data();
@@ -89,7 +95,10 @@ test('writing on: what is considered has the probabilities of Node, at any tempe
   const cut = fromJson((await take(page, 'writing', 'json')).toString());
   const weights = ids.slice(0, 3).map((id) => Math.sqrt(probs[id]));
   const total = weights.reduce((a, b) => a + b, 0);
-  allClose(cut.values.slice(ids.length, ids.length + 4), [...weights.map((w) => w / total), 0], { atol: 1e-5, rtol: 0 });
+  allClose(cut.values.slice(ids.length, ids.length + 4), [...weights.map((w) => w / total), 0], {
+    atol: 1e-5,
+    rtol: 0,
+  });
   await page.locator('#writing [data-token]').nth(1).click();
   const second = first.axes[1].labels[1];
   await page.locator('#writing .flow-token.written', { hasText: second.replace(' ', '␣') }).waitFor();
@@ -116,8 +125,14 @@ test('text is written as generate writes it, and the cursor takes all views back
   assert.is(written.replaceAll('␣', ' '), own.slice(CLEAN.length));
   const at = CLEAN.split(' ').slice(0, 8).join(' ').replace(/,$/, ''); // When … the shops
   const n = model!.toTokens(at)[0].length;
-  await page.locator('#writing .flow-token').nth(n - 1).click();
-  await page.locator('#lens .grid-column').nth(n - 1).waitFor();
+  await page
+    .locator('#writing .flow-token')
+    .nth(n - 1)
+    .click();
+  await page
+    .locator('#lens .grid-column')
+    .nth(n - 1)
+    .waitFor();
   await settled();
   assert.is(await page.locator('#lens .grid-column').count(), n);
   const there = fromJson((await take(page, 'next-tokens', 'json')).toString());
@@ -137,7 +152,10 @@ test('the model is changed: every view is of the changed model, as model.with ma
     await page.fill('#change-where', head);
     await page.click('#add-change');
   }
-  assert.equal(await page.locator('.changes li label').allInnerTexts(), ['L1H1 set to zero', 'L1H2 set to zero']);
+  assert.equal(await page.locator('.changes li label').allInnerTexts(), [
+    'L1H1 set to zero',
+    'L1H2 set to zero',
+  ]);
   await page.locator('#changes .side-by-side').waitFor();
   await settled();
   const interventions = [1, 2].map((head) => ({ at: 'z', layer: 1, head, zero: true as const }));
@@ -145,7 +163,10 @@ test('the model is changed: every view is of the changed model, as model.with ma
   const [before, after] = [await probabilities(CLEAN), await probabilities(CLEAN, changed)];
   const there = fromJson((await take(page, 'changes', 'json')).toString());
   const ids = there.axes[1].labels.map((t) => model!.toSingleToken(t));
-  allClose(there.values, [...ids.map((i) => before[i]), ...ids.map((i) => after[i])], { atol: 1e-5, rtol: 0 });
+  allClose(there.values, [...ids.map((i) => before[i]), ...ids.map((i) => after[i])], {
+    atol: 1e-5,
+    rtol: 0,
+  });
   const next = fromJson((await take(page, 'next-tokens', 'json')).toString());
   assert.equal(next.axes[0].labels, ['clean', 'unchanged']);
   await demo!.context.grantPermissions(['clipboard-read', 'clipboard-write']);
@@ -253,7 +274,13 @@ test('axe finds nothing, in light and dark, with all views filled', async () => 
       `axe.run(document, { runOnly: ['wcag2a', 'wcag2aa', 'wcag21aa', 'best-practice'] })`,
     );
     assert.equal(
-      found.violations.map((v) => `${theme} ${v.id}: ${v.nodes.slice(0, 3).map((n) => n.html.slice(0, 160)).join(' | ')}`),
+      found.violations.map(
+        (v) =>
+          `${theme} ${v.id}: ${v.nodes
+            .slice(0, 3)
+            .map((n) => n.html.slice(0, 160))
+            .join(' | ')}`,
+      ),
       [],
     );
   }

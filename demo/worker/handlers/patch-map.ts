@@ -5,6 +5,7 @@
 
 import type { Counterfactual } from '../../../hooks/interventions/interventions.js';
 import { type SweepCell, sweepCells } from '../../../hooks/sweep/counterfactuals.js';
+import type { HookedTransformer } from '../../../hooks/transformer/model.js';
 import { attributionPatch } from '../../../interp/attribution/attribution-patching.js';
 import { logitDiff, logProb, type Metric, prob } from '../../../interp/logits/metrics.js';
 import { cellsOf, type PatchAxis } from '../../../interp/patching/cells.js';
@@ -12,7 +13,6 @@ import { readPair } from '../../../interp/patching/pair.js';
 import { laidOut, layoutOf } from '../../../interp/patching/sweep.js';
 import type { Axis, Labelled } from '../../../interp/results/result.js';
 import type { Edits } from '../../app/changes.js';
-import type { HookedTransformer } from '../../../hooks/transformer/model.js';
 import type { Handler } from '../handler.js';
 
 /** What is measured at the last position. */
@@ -182,7 +182,12 @@ function metricOf({ metric, answer, wrong }: PatchMapParams): Metric {
 const LONG_MS = 1000;
 
 /** Whether a map takes long: cells leave the corrupted run at their layer and, if they have one, their position. */
-function takesLong(model: HookedTransformer, tokens: number, unchanged: number, axes: readonly Axis[]): boolean {
+function takesLong(
+  model: HookedTransformer,
+  tokens: number,
+  unchanged: number,
+  axes: readonly Axis[],
+): boolean {
   const { nLayers } = model.config;
   const changed = tokens - unchanged;
   const columns = axes.some((a) => a.name === 'pos') ? changed : axes.at(-1)!.labels.length;
