@@ -95,7 +95,7 @@ export const atpStar = takes.atpStar(async function atpStar(
     throw new Error('atpStar: a model of one layer has none to drop: gradDrop: false');
   const layers = Array.from({ length: nLayers }, (_, l) => l);
   const sites: BlockPointName[] = [
-    ...VECTORS.map((x) => `attn.hook_${x}`),
+    ...VECTORS.map((x) => `attn.hook_${x}` as const),
     ...(attnOnly ? [] : (['hook_mlp_out', ...(neurons ? (['mlp.hook_post'] as const) : [])] as const)),
   ];
   const names = [

@@ -155,7 +155,7 @@ function outputs(model: Model): Component[] {
 const hooksIn = (rows: readonly Component[]): string[] => rows.map(([, name]) => name);
 
 /** Hook points of heads, all layers of the first, then all of the second … */
-const vectorNames = (model: Model, vectors: typeof VECTORS): string[] =>
+const vectorNames = (model: Model, vectors: readonly ((typeof VECTORS)[number] | 'pattern')[]): string[] =>
   vectors.flatMap((x) => layersOf(model).map((l) => pointName(`attn.hook_${x}`, l)));
 
 async function components(runs: AttributionRuns, rows: readonly Component[], at: string): Promise<Labelled> {
