@@ -58,6 +58,7 @@ export async function run<T>(
 ): Promise<T> {
   const { gpu, config, gpuWeights: weights, points, edits } = model;
   const { inputs, residual = null, layers = everything, hooks = [], capture, keepIn, watch } = plan;
+  await model.settled;
   await edits?.ready();
   const room = gpu.makeRoom();
   if (room) await room;
