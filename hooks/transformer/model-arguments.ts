@@ -37,6 +37,7 @@ export const MODEL: Methods<HookedTransformer> = {
   with: { edits: EDITS },
   withWeights: { changes: is.plainObject },
   weightShapes: {},
+  toJSON: null,
   loadWeights: {},
   checkpoint: {},
   dispose: {},

@@ -2,9 +2,7 @@
 
 import type { Gpu } from '../../engine/gpu/gpu.js';
 import { currentScope, type UserScope } from '../../engine/gpu/user-scope.js';
-import { type NestedNumbers, numbersOf } from '../../engine/numbers.js';
-import { sizeOf } from '../../engine/shape/shape.js';
-import { Tensor } from '../../engine/tensor/tensor.js';
+import type { Tensor } from '../../engine/tensor/tensor.js';
 import { type TextInput, toText } from '../../engine/tokens/text.js';
 import type { Tokenizer } from '../../engine/tokens/tokenizer.js';
 import { parameters } from '../../engine/training/parameters.js';
@@ -27,6 +25,7 @@ import type { Differentiable } from '../metrics/measure.js';
 import { logitsOfResidual } from '../run/run.js';
 import { type PrefixOptions, type StoredPrefix, storePrefix } from '../texts/prefix.js';
 import { logProbsOf, type ScoreOptions } from '../texts/score.js';
+import { editsJson } from './edits-json.js';
 import { type GenerateOptions, type GenerateStep, generateAll, generateSteps } from './generate.js';
 import { type GradientOptions, type GradientRun, runWithGrads } from './gradients.js';
 import { type IntervenedRun, type InterventionOptions, runWithInterventions } from './intervene.js';
@@ -153,6 +152,11 @@ export class HookedTransformer extends TextModel implements Model {
     const made = new HookedTransformer({ ...shared, ...from.known.state, ...from });
     currentScope()?.add(made);
     return made;
+  }
+
+  /** What `JSON.stringify` writes of a model: its name, hash and edits. @throws where these are functions or hold tensors. */
+  toJSON(): object {
+    return { model: this.config.name, hash: this.hash, ...JSON.parse(editsJson(this)) };
   }
 
   /** Every weight by TransformerLens' name, with its shape: `blocks.0.attn.W_Q` [head, dModel, dHead], … */
@@ -332,19 +336,6 @@ export class HookedTransformer extends TextModel implements Model {
    */
   async logitsOfResidual(residual: Tensor): Promise<Tensor> {
     return logitsOfResidual(this, residual);
-  }
-
-  // ---- tensors -----------------------------------------------------------------------------------------------
-
-  /**
-   * Uploads numbers: a list or typed array of any kind, or lists of lists, `[[1, 2], [3, 4]]`. The caller disposes of the tensor.
-   * @param shape default: that of the lists, or one axis. @throws when lists differ in length, or do not fill the shape.
-   */
-  tensor(data: NestedNumbers, shape?: readonly number[]): Tensor {
-    const { values, shape: own } = numbersOf(data, 'tensor');
-    if (shape && sizeOf(shape) !== values.length)
-      throw new Error(`tensor: ${values.length} numbers cannot fill shape [${shape.join(', ')}]`);
-    return Tensor.from(this.gpu, values, shape ?? own);
   }
 
   /** Columns of W_U, [1, dModel] of one token, as text or id; of nested lists [..., dModel], of pairs of answers [prompts, 2, dModel]. */

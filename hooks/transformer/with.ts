@@ -113,12 +113,13 @@ function sourceFor(
       held.push(t);
       own.put(at, t);
     }
-    return { info, open: true, load: async () => own };
+    return { info, given: null, open: true, load: async () => own };
   }
   const interventions = owned(read.interventions, new Map(), held) as Counterfactual;
   const open = new Set([...sources].flatMap(([n, s]) => (s.open ? [n] : [])));
   return {
     info,
+    given: { input: read.rows, interventions },
     open: opensPatterns(interventions, open, model.points) || (model.edits?.opens ?? false),
     load: async (names) => {
       const options = { names, ...(interventions.length && { sources: before }) };

@@ -2,6 +2,7 @@
 
 import { createReadStream, existsSync } from 'node:fs';
 import type { ParseArgsConfig } from 'node:util';
+import { editsFromJson } from '../../hooks/transformer/edits-json.js';
 import type { HookedTransformer } from '../../hooks/transformer/model.js';
 import type { SvgTheme } from '../../interp/figures/draw/svg-parts.js';
 import type { TerminalOptions } from '../../interp/figures/draw/terminal.js';
@@ -33,7 +34,7 @@ export interface Command {
   readonly examples: readonly string[];
   /** Besides text. */
   readonly forms: readonly Form[];
-  /** It loads no model by name: no `--model`, `--dtype`, `--no-bos`, `--no-processing`. */
+  /** It loads no model by name: no `--model`, `--edits`, `--dtype`, `--no-bos`, `--no-processing`. */
   readonly modelFree?: boolean;
   run(x: Invocation): Promise<Outcome>;
 }
@@ -67,6 +68,8 @@ export class Invocation {
   /** Takes what goes to stdout. */
   readonly write: (data: string | Uint8Array) => void;
   #model: HookedTransformer | null = null;
+  /** The model as it was loaded, and one more for each edit. */
+  readonly #loaded: HookedTransformer[] = [];
 
   constructor(
     command: Command,
@@ -174,7 +177,7 @@ export class Invocation {
     }
   }
 
-  /** The model of `--model`, loaded when first asked for. */
+  /** The model of `--model`, with the edits of `--edits`, loaded when first asked for. */
   async model(): Promise<HookedTransformer> {
     const adapter = readAdapter(this.text('adapter'));
     const name = this.text('model') ?? 'tiny';
@@ -184,7 +187,12 @@ export class Invocation {
     const flags = this.values['no-processing'] ? noProcessing : {};
     const dtype = this.text('dtype') ?? 'f32';
     if (dtype !== 'f32' && dtype !== 'f16') throw new UsageError(`--dtype ${dtype}: f32 or f16 is needed`);
-    this.#model ??= await loadModel(name, { ...flags, adapter, dtype, signal: this.signal });
+    if (this.#model) return this.#model;
+    const edits = this.text('edits');
+    const list = edits === undefined ? [] : editsFromJson(await this.file(edits));
+    this.#loaded.push(await loadModel(name, { ...flags, adapter, dtype, signal: this.signal }));
+    for (const edit of list) this.#loaded.push(this.#loaded.at(-1)!.with(edit));
+    this.#model = this.#loaded.at(-1)!;
     return this.#model;
   }
 
@@ -205,8 +213,8 @@ export class Invocation {
     }
   }
 
-  /** Frees the model. */
+  /** Frees the model, and its edits. */
   dispose(): void {
-    this.#model?.dispose();
+    for (const model of this.#loaded.reverse()) model.dispose();
   }
 }

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { HookedTransformer, loss, saveModel, Trainer } from '../../index.js';
+import { type HookEntry, HookedTransformer, loss, saveModel, Trainer } from '../../index.js';
 import { allClose, randomGpt2, threeLayers, throws } from '../helpers.js';
 import { givenBack } from '../memory.js';
 
@@ -153,11 +153,11 @@ test('gradients and metrics are those of the changed weights', async () => {
     'blocks.1.attn.W_V': (w) => w.mul(0),
     'blocks.1.attn.b_V': (b) => b.mul(0),
   });
-  const hooked = { hooks: [['blocks.1.attn.hook_v', (v) => v.mul(0)]] } as const;
+  const hooks: HookEntry[] = [['blocks.1.attn.hook_v', (v) => v.mul(0)]];
   const a = await changed.runWithGrads(tokens, loss(), { names: 'blocks.0.hook_resid_pre' });
   const b = await model.runWithGrads(tokens, loss(), {
     names: 'blocks.0.hook_resid_pre',
-    ...(hooked as object),
+    hooks,
   });
   allClose([a.value], [b.value], { atol: 1e-6 });
   allClose(await a.grads.get('resid_pre', 0).data(), await b.grads.get('resid_pre', 0).data(), {
