@@ -1,8 +1,9 @@
 /** All tensors of a model, one by one, by name. */
 
+import type { Table } from '../tensor/launches.js';
 import type { Tensor } from '../tensor/tensor.js';
 import type { Norm } from './parts/norm.js';
-import type { GpuBlock, Table, WeightTensors } from './weights.js';
+import type { GpuBlock, WeightTensors } from './weights.js';
 
 /**
  * The same weights with each tensor replaced: `W_E`, `W_pos`, `blocks.0.W_QKV`, `blocks.0.ln1.w`, `ln_final.b`, `W_U` (untied only),

@@ -8,9 +8,10 @@ import type {
   ModelWeights,
   NormWeights,
 } from '../../weights/formats/types.js';
+import type { Table } from '../tensor/launches.js';
 import type { Tensor } from '../tensor/tensor.js';
 import type { Norm } from './parts/norm.js';
-import type { GpuBlock, Table, WeightTensors } from './weights.js';
+import type { GpuBlock, WeightTensors } from './weights.js';
 
 /** Every weight of a model. `final.W_U` is null where it is W_E itself. */
 export async function readWeights(weights: WeightTensors): Promise<ModelWeights> {

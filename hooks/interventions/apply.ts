@@ -1,6 +1,6 @@
 /** Edits, applied to the activations of a batch: a few dispatches for all rows of it. */
 
-import { type Blend, blendInto, projectOutOf } from '../../engine/tensor/edit.js';
+import { type Blend, blendInto, projectOutOf } from '../../engine/activations/edit.js';
 import { taped } from '../../engine/tensor/tape.js';
 import type { Tensor } from '../../engine/tensor/tensor.js';
 import type { Row } from '../../engine/transformer/batch.js';
