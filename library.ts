@@ -114,7 +114,7 @@ export {
 } from './hooks/transformer/model.js';
 export type { SteerOptions } from './hooks/transformer/steer.js';
 export type { EditOptions } from './hooks/transformer/with.js';
-export type { WeightChange } from './hooks/transformer/with-weights.js';
+export type { WeightChange } from './hooks/weights/with-weights.js';
 export {
   type Agreement,
   agreement,

@@ -16,7 +16,7 @@ import { parameters } from '../../engine/training/parameters.js';
 import { partsOf } from '../../weights/processing/views.js';
 import { checkedMethods, is, needed, options, signature } from '../input/check.js';
 import type { HookedTransformer } from '../transformer/model.js';
-import { readState } from '../transformer/weight-state.js';
+import { readState } from '../weights/weight-state.js';
 import { gradientsOf, type LossGradients, type Predictions, predictionsOf } from './parameter-gradients.js';
 import { constantSchedule, type Schedule } from './schedule.js';
 import { BadLoss, Reports } from './training-reports.js';

@@ -25,6 +25,8 @@ import type { Differentiable } from '../metrics/measure.js';
 import { logitsOfResidual } from '../run/run.js';
 import { type PrefixOptions, type StoredPrefix, storePrefix } from '../texts/prefix.js';
 import { logProbsOf, type ScoreOptions } from '../texts/score.js';
+import { KnownWeights, readState, type WeightState } from '../weights/weight-state.js';
+import { changedWeights, type WeightChange, weightsByName } from '../weights/with-weights.js';
 import { editsJson } from './edits-json.js';
 import { type GenerateOptions, type GenerateStep, generateAll, generateSteps } from './generate.js';
 import { type GradientOptions, type GradientRun, runWithGrads } from './gradients.js';
@@ -39,9 +41,7 @@ import {
 } from './load.js';
 import { LOADERS, MODEL } from './model-arguments.js';
 import { TextModel } from './text-model.js';
-import { KnownWeights, readState, type WeightState } from './weight-state.js';
 import { type EditOptions, editsWith, type MadeFrom } from './with.js';
-import { changedWeights, type WeightChange, weightsByName } from './with-weights.js';
 
 export type { CachedRun, CacheOptions, RunOptions } from '../cache/run-options.js';
 

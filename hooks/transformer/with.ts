@@ -12,8 +12,8 @@ import type { Counterfactual, Source } from '../interventions/interventions.js';
 import { opensPatterns } from '../interventions/later-keys.js';
 import { callStep, ModelEdits, type Step } from '../interventions/model-edits.js';
 import { type ReadSource, readBase } from '../sweep/base.js';
+import type { KnownWeights } from '../weights/weight-state.js';
 import { runWithInterventions } from './intervene.js';
-import type { KnownWeights } from './weight-state.js';
 
 /** What an edited model changes in every run. */
 export interface EditOptions {

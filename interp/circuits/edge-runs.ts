@@ -91,8 +91,8 @@ export class EdgeRuns {
     this.#prompts = prompts;
     const { clean, corrupted } = prompts;
     this.#from = clean.map((row, b) => {
-      const whole = metric.reads === 'all' || model.config.attentionDir === 'bidirectional';
-      if (whole || model.edits?.called.size) return 0; // functions are called with whole rows
+      const { edits, config } = model; // functions are called with whole rows
+      if (metric.reads === 'all' || config.attentionDir === 'bidirectional' || edits?.called.size) return 0;
       const first = row.findIndex((t, p) => t !== corrupted[b][p]);
       return first < 0 ? row.length - 1 : first;
     });
@@ -185,8 +185,7 @@ export class EdgeRuns {
       this.#everywhere(writings, this.#change, n, [0, before]);
       const read = (group: ReaderGroup, first: number, count: number, scope: Scope | null) =>
         this.#read(masks, writings, group, first, count, scope);
-      const hooks: HookEntry[] = [];
-      const first: HookEntry[] = []; // edits of the model come after what readers are given
+      const [hooks, first]: HookEntry[][] = [[], []]; // edits of the model come after the first ones
       for (const group of this.graph.groups) {
         if (group.layer < from || (group.kind === 'logits' && from === nLayers)) continue;
         if (group.kind === 'head')
