@@ -37,6 +37,7 @@ export const editsToJson = takes.editsToJson(async function editsToJson(model: M
 /**
  * What `editsToJson` wrote, as a list for `model.with`, one after another:
  * `editsFromJson(text).reduce((model, edit) => model.with(edit), model)`.
+ * Reads also one edit, `{ interventions, sources }`, and a list of interventions.
  * @throws when the text is not JSON, not edits, or of a later version
  */
 export const editsFromJson = takes.editsFromJson(function editsFromJson(json: string): EditOptions[] {
@@ -45,6 +46,7 @@ export const editsFromJson = takes.editsFromJson(function editsFromJson(json: st
   if (Array.isArray(read)) return [checked({ interventions: read }, 'edits')];
   if (read?.format === 'glassbox interventions')
     return [checked({ interventions: read.interventions }, 'edits')];
+  if (read && !('format' in read)) return [checked(read, 'edits')];
   if (read?.format !== FORMAT)
     throw fileError('edits', `a file of format ${shownJson(read?.format)}, not "${FORMAT}"`);
   if (read.version !== VERSION)
