@@ -160,6 +160,7 @@ export function withTokenizer(
         ...files['tokenizer_config.json'],
         bos_token_id: bos[0] ?? null,
         eos_token_id: ends[0] ?? null,
+        default_prepend_bos: config.defaultPrependBos,
         dVocab: Math.max(config.dVocab, config.dVocabOut),
       })
     : null;
