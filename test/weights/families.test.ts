@@ -3,12 +3,12 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { nodeFolder } from '../../weights/files/files-node.js';
 import { openCheckpoint } from '../../weights/formats/open.js';
 import { memoryTensors, type TensorSource } from '../../weights/formats/tensors.js';
 import type { HostTensor } from '../../weights/formats/types.js';
 import { readModel } from '../../weights/load/checkpoint.js';
 import { parseConfig } from '../../weights/load/config.js';
+import { nodeFolder } from '../../weights/load/files-node.js';
 import { saveable } from '../../weights/load/save.js';
 import {
   defaultProcessing,
