@@ -48,7 +48,7 @@ export function readInput(model: Reader, input: ModelInput, { prependBos, prefix
   if (input instanceof Tensor) return readResidual(config, input, prefix);
   if (typeof input !== 'string' && !isList(input))
     throw new Error(`input is ${shownValue(input)}: give text, texts, token ids or rows of token ids`);
-  const tokens = toTokens(tokenizer, input, { prependBos: prependBos ?? !prefix });
+  const tokens = toTokens(tokenizer, input, { prependBos: prependBos ?? (prefix ? false : undefined) });
   tokens.forEach((row, i) => {
     checkTokens(row, config, tokens.length > 1 ? `row ${i}` : 'the prompt');
     checkLength(row.length, prefix, config, tokens.length > 1 ? `row ${i}` : 'the prompt');
