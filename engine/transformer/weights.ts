@@ -16,6 +16,8 @@ export interface Table {
   readonly rows: number;
   readonly width: number;
   readonly chunks: readonly { readonly row0: number; readonly rows: number; readonly tensor: Tensor }[];
+  /** As an unembedding: its logits become softCap · tanh(logit / softCap). */
+  readonly softCap?: number | null;
 }
 
 /** One block; shapes as in `BlockWeights`. What a model has not (norms, biases, gates) is null. */
@@ -101,7 +103,9 @@ export class GpuWeights implements WeightTensors {
     } else {
       const { lnFinal, W_U, b_U } = part.weights;
       this.lnFinal = this.#norm(config, 'ln_final', lnFinal, 'ln_final');
-      this.W_U = W_U ? this.#table(W_U, 'W_U') : this.W_E;
+      const softCap = config.outputLogitsSoftCap;
+      if (W_U) this.W_U = { ...this.#table(W_U, 'W_U'), softCap };
+      else this.W_U = this.W_E = { ...this.W_E, softCap };
       this.b_U = b_U && this.#tensor(b_U, 'b_U');
       if (this.W_U.rows !== config.dVocabOut)
         throw new Error(`W_U has ${this.W_U.rows} rows for a vocabulary of ${config.dVocabOut}`);

@@ -34,6 +34,8 @@ export interface Edit {
   readonly projectOut: boolean;
   /** Where the value is; null where none is needed (scale, zero). */
   readonly place: Place | null;
+  /** Which step of an edited model it belongs to; left out: it is the run's own, and comes after those. */
+  readonly step?: number;
 }
 
 const ACTIONS = ['set', 'add', 'scale', 'zero', 'mean', 'interpolate', 'projectOut', 'freeze'] as const;
@@ -70,7 +72,8 @@ export function editsOf(
   return edits;
 }
 
-function checkFields(intervention: Intervention): void {
+/** @throws when it is no intervention, has unknown fields, or not exactly one action. */
+export function checkFields(intervention: Intervention): void {
   if (typeof intervention !== 'object' || intervention === null || Array.isArray(intervention))
     throw new Error(`an object { at: hook point, … } is needed, not ${shownValue(intervention)}`);
   if (typeof intervention.at !== 'string')
@@ -99,7 +102,7 @@ function checkFields(intervention: Intervention): void {
 }
 
 /** The hook points that `at` and `layer` name. */
-function pointsAt({ at, layer }: Intervention, points: Points): readonly Point[] {
+export function pointsAt({ at, layer }: Intervention, points: Points): readonly Point[] {
   if (layer === undefined) return matchPoints(at, points);
   if (isWhole(at, points))
     throw new Error(`"${at}" says its layer already (or has none): leave \`layer\` out`);

@@ -22,7 +22,7 @@ export const opensPatterns = (
   list: readonly Intervention[],
   open: ReadonlySet<string>,
   points: Points,
-): boolean => list.some((i) => isPattern(i?.at, points) && values(i).some((v) => isOpen(v, open)));
+): boolean => list.some((i) => isPattern(i?.at, points) && values(i).some((v) => isOpen(v, open, points)));
 
 const isPattern = (at: unknown, points: Points): boolean =>
   typeof at === 'string' && findPoints(at, points).some(({ row }) => row.weighsKeys);
@@ -53,9 +53,11 @@ function values({ set, add, mean, interpolate, freeze }: Intervention): Value[] 
   return [typeof mean === 'string' ? { mean } : mean];
 }
 
-function isOpen(value: Value, open: ReadonlySet<string>): boolean {
+function isOpen(value: Value, open: ReadonlySet<string>, points: Points): boolean {
   if (typeof value === 'number') return value !== 0;
   if (typeof value !== 'object' || value === null) return false;
-  if ('from' in value) return open.has(value.from);
+  // Scores are −∞ there.
+  if ('from' in value)
+    return open.has(value.from) || (value.at !== undefined && !isPattern(value.at, points));
   return 'mean' in value && typeof value.mean === 'string' ? open.has(value.mean) : true;
 }
