@@ -5,7 +5,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import type { PyveneStream, PyveneTrace } from '../../index.js';
+import type { PyveneStream, PyveneTrace, Report } from '../../index.js';
 import {
   attentionAttribution,
   embeddingStd,
