@@ -13,6 +13,7 @@
 import type { Tensor } from '../../engine/tensor/tensor.js';
 import { is, options, signatures } from '../../hooks/input/check.js';
 import type { Model } from '../../hooks/input/model.js';
+import { shownJson } from '../../weights/checks/messages.js';
 import { hasNorms } from '../../weights/norm.js';
 import {
   nodeOf,
@@ -80,7 +81,7 @@ export const headPathAttribution = takes.headPathAttribution(async function head
   const { layerNorm = 'frozen' } = options;
   if (!['frozen', 'computed', 'demo'].includes(layerNorm))
     throw new Error(
-      `headPathAttribution: layerNorm ${JSON.stringify(layerNorm)}: 'frozen', 'computed' or 'demo' is needed`,
+      `headPathAttribution: layerNorm ${shownJson(layerNorm)}: 'frozen', 'computed' or 'demo' is needed`,
     );
   const asDemo = layerNorm === 'demo' && model.config.normalization !== 'none';
   const norm = layerNorm === 'demo' ? 'frozen' : layerNorm;

@@ -1,5 +1,6 @@
 /** `npx glassbox seed`: the notebooks that everybody starts with, on any model and with prompts of one's own. */
 
+import { shownJson } from '../../weights/checks/messages.js';
 import { mkdirSync, readdirSync } from 'node:fs';
 import path from 'node:path';
 import { PartDone, type RecordStore, sharedRecord } from '../../hooks/sweep/record.js';
@@ -118,7 +119,7 @@ function seedOf(name: string | undefined): Seed {
   if (found) return found;
   if (name === undefined) throw new UsageError(`seed needs a NAME: ${names.join(', ')}`);
   throw new UsageError(
-    `there is no seed ${JSON.stringify(name)}: ${nearest(name, names) || `there are ${names.join(', ')}`}`,
+    `there is no seed ${shownJson(name)}: ${nearest(name, names) || `there are ${names.join(', ')}`}`,
   );
 }
 
@@ -134,7 +135,7 @@ function inputsOf(x: Invocation, { name, inputs = [] }: Notebook): NotebookInput
     templates: (content, file) =>
       readList(content, file).map((line) => {
         if (/\{(name)?\}/.test(line)) return line;
-        throw new UsageError(`${file}: ${JSON.stringify(line.slice(0, 60))}: write {} where the name goes`);
+        throw new UsageError(`${file}: ${shownJson(line.slice(0, 60))}: write {} where the name goes`);
       }),
     facts: (content) => readFacts(content),
   };
