@@ -43,6 +43,7 @@ export type { InputOptions, ModelInput } from './hooks/input/input.js';
 export type { Model, RunEdits } from './hooks/input/model.js';
 export { actName, hookNames, type NameFilter } from './hooks/input/names.js';
 export type { Holder } from './hooks/input/owning.js';
+export type { Selection } from './hooks/input/selection.js';
 export {
   describeIntervention,
   interventionsFromJson,
@@ -56,7 +57,6 @@ export type {
   MeanOf,
   Noise,
   Numbers,
-  Selection,
   Source,
   Value,
 } from './hooks/interventions/interventions.js';
@@ -76,7 +76,7 @@ export {
   type RecordStore,
   sharedRecord,
   type WholeRecord,
-} from './hooks/sweep/record.js';
+} from './hooks/sweep/record/record.js';
 export type { Sweep } from './hooks/sweep/sweep.js';
 export type { StoredPrefix } from './hooks/texts/prefix.js';
 export type { TextsWork } from './hooks/texts/run-trie.js';
@@ -172,6 +172,7 @@ export {
 } from './interp/circuits/edge-attribution.js';
 export { type Edge, EdgeList, type EdgeNode, type GraphShape } from './interp/circuits/edge-list.js';
 export { type AttentionFigure, attentionFigure } from './interp/figures/attention.js';
+export { type AttributionFigureOptions, attributionFigure } from './interp/figures/attribution.js';
 export { type CircuitFigureOptions, circuitFigure, edgeLines } from './interp/figures/circuit.js';
 export {
   agrees,
@@ -187,6 +188,8 @@ export type { PdfFonts, PdfOptions } from './interp/figures/draw/pdf.js';
 export type { SvgTheme } from './interp/figures/draw/svg-parts.js';
 export type { TerminalOptions } from './interp/figures/draw/terminal.js';
 export { type FigureOptions, figure } from './interp/figures/figure.js';
+export { type GuessFigureOptions, guessFigure } from './interp/figures/guesses.js';
+export { type LensCurve, type LensFigureOptions, lensFigure } from './interp/figures/lens.js';
 export { type Page, page, type Section } from './interp/figures/page/page.js';
 export { type ScatterOptions, scatterFigure } from './interp/figures/scatter.js';
 export { type TokenFigureOptions, tokenFigure } from './interp/figures/tokens.js';

@@ -1,10 +1,9 @@
 /** `npx glassbox seed`: the notebooks that everybody starts with, on any model and with prompts of one's own. */
 
-import { shownJson } from '../../weights/checks/messages.js';
 import { mkdirSync, readdirSync } from 'node:fs';
 import path from 'node:path';
-import { PartDone, type RecordStore, sharedRecord } from '../../hooks/sweep/record.js';
-import { jsonLines } from '../../hooks/sweep/record-node.js';
+import { PartDone, type RecordStore, sharedRecord } from '../../hooks/sweep/record/record.js';
+import { jsonLines } from '../../hooks/sweep/record/record-node.js';
 import type { HookedTransformer } from '../../index.js';
 import { agrees, comparisonTable } from '../../interp/figures/compare.js';
 import type { Figure } from '../../interp/figures/draw/drawing.js';
@@ -16,6 +15,7 @@ import { saveReport } from '../../interp/notebooks/save-node.js';
 import type { NotebookInputs } from '../../interp/notebooks/setting.js';
 import { escapeHtml, modelName } from '../../interp/results/text.js';
 import { readFacts } from '../../interp/tracing/facts.js';
+import { shownJson } from '../../weights/checks/messages.js';
 import { readTextFile } from '../../weights/checks/text-node.js';
 import { duration, type Progress, progress, readShard, UsageError } from '../cli.js';
 import { loadModel, readAdapter } from '../load.js';
