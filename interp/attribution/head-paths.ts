@@ -85,12 +85,14 @@ export const headPathAttribution = takes.headPathAttribution(async function head
     );
   const asDemo = layerNorm === 'demo' && model.config.normalization !== 'none';
   const norm = layerNorm === 'demo' ? 'frozen' : layerNorm;
-  if (!asDemo)
-    return using(model, options, headPathNames(model, norm), (runs) =>
-      headPathsOf(runs, options, (layer) => passage(runs, layer, norm)),
-    );
-  const names = [...headPathNames(model), ...normalizedNames(model)];
-  return using(model, options, names, async (runs) => {
+  const names = headPathNames(model, norm);
+  const differentiated = names.filter((name) => /\.hook_[qkv]$/.test(name));
+  if (!asDemo) {
+    const plain = (runs: AttributionRuns) =>
+      headPathsOf(runs, options, (layer) => passage(runs, layer, norm));
+    return using(model, options, names, plain, differentiated);
+  }
+  const asPublished = async (runs: AttributionRuns) => {
     const factors = Array.from({ length: model.config.nLayers }, (_, layer) => demoFactor(runs, layer));
     try {
       const twice = (prompt: number) => runs.gap(prompt) ** 2;
@@ -98,7 +100,8 @@ export const headPathAttribution = takes.headPathAttribution(async function head
     } finally {
       for (const factor of factors) factor.dispose();
     }
-  });
+  };
+  return using(model, options, [...names, ...normalizedNames(model)], asPublished, differentiated);
 });
 
 const normalizedNames = ({ config }: Model): string[] =>
