@@ -40,6 +40,7 @@ export type { InputOptions, ModelInput } from './hooks/input/input.js';
 export type { Model } from './hooks/input/model.js';
 export { actName, hookNames, type NameFilter } from './hooks/input/names.js';
 export type { Holder } from './hooks/input/owning.js';
+export type { Align, PositionPair } from './hooks/interventions/alignment.js';
 export {
   describeIntervention,
   interventionsFromJson,
@@ -135,6 +136,7 @@ export {
   headNames,
 } from './interp/attribution/attribution-maps.js';
 export {
+  type AlignedAttributionPair,
   type AttributionPair,
   type AttributionPasses,
   type AttributionPatchOptions,

@@ -12,6 +12,7 @@ import type { NestedNumbers } from '../../engine/numbers.js';
 import type { Tensor } from '../../engine/tensor/tensor.js';
 import type { TextInput } from '../../engine/tokens/text.js';
 import type { ActivationCache } from '../cache/cache.js';
+import type { Align } from './alignment.js';
 
 /** One index, a list of them, or the range [start, end). Negative numbers count from the end. */
 export type Selection = number | ArrayLike<number> | { readonly start?: number; readonly end?: number };
@@ -109,6 +110,8 @@ export type Source =
   | {
       readonly input?: TextInput;
       readonly prependBos?: boolean;
+      /** Which of its positions go with which of the base run, where the prompts differ in length. */
+      readonly align?: Align;
       /** This run is itself changed; earlier sources may be named. */
       readonly interventions?: Counterfactual;
       /** Many runs that leave the base: `{ from: name, cell: i }` reads counterfactual i. */

@@ -5,8 +5,9 @@ import { shownValue } from '../../weights/checks/kinds.js';
 import { ActivationCache } from '../cache/cache.js';
 import { readInput } from '../input/input.js';
 import type { Model } from '../input/model.js';
+import { type Align, type Partners, partnersOf } from '../interventions/alignment.js';
 import type { Base, Counterfactual, Source } from '../interventions/interventions.js';
-import type { RunInfo } from '../interventions/places.js';
+import type { Place, RunInfo } from '../interventions/places.js';
 import type { Read } from '../run/metric.js';
 
 type Rows = readonly (readonly number[])[];
@@ -26,7 +27,7 @@ export interface ReadBase {
 }
 
 const FIELDS = ['input', 'sources', 'interventions', 'prependBos'];
-const SOURCE_FIELDS = ['input', 'prependBos', 'interventions', 'counterfactuals'];
+const SOURCE_FIELDS = ['input', 'prependBos', 'align', 'interventions', 'counterfactuals'];
 
 /** @throws an Error that says what is wrong with the base run or which source. */
 export function readBase(model: Model, base: Base): ReadBase {
@@ -58,10 +59,19 @@ export function readBase(model: Model, base: Base): ReadBase {
     const cells = counterfactuals?.length ?? null;
     if (counterfactuals) return { name, kind: 'forks', counterfactuals, lengths: lengthsOf(rows), cells };
     const own = tokensOf(what, spec.input!, spec.prependBos ?? prependBos);
-    const { interventions = [] } = spec;
-    return { name, kind: 'tokens', rows: own, interventions, lengths: lengthsOf(own), cells };
+    const { interventions = [], align } = spec;
+    const partners = align && aligned(align, own, rows, what, name);
+    return { name, kind: 'tokens', rows: own, interventions, lengths: lengthsOf(own), cells, partners };
   });
   return { rows, interventions, sources: read };
+}
+
+function aligned(align: Align, own: Rows, rows: Rows, what: string, name: string): Partners {
+  try {
+    return partnersOf(align, own, rows, [name, 'base']);
+  } catch (e) {
+    throw new Error(`${what}: ${(e as Error).message}`);
+  }
 }
 
 /** The last position of each prompt, or all that predict a token of it. @throws when there are none. */
@@ -103,6 +113,8 @@ function sourceOf(
   checkFields(source, SOURCE_FIELDS, what);
   if ((source.input === undefined) === (source.counterfactuals === undefined))
     throw new Error(`${what}: exactly one of \`input\` and \`counterfactuals\` is needed`);
+  if (source.align !== undefined && source.counterfactuals)
+    throw new Error(`${what}: \`align\` goes with \`input\`: counterfactuals have the base's positions`);
   return source;
 }
 
@@ -110,4 +122,19 @@ function checkFields(given: object, fields: readonly string[], what: string): vo
   const unknown = Object.keys(given).find((f) => !fields.includes(f));
   if (unknown !== undefined)
     throw new Error(`${what}: there is no field "${unknown}" in { ${fields.join(', ')} }`);
+}
+
+/** @throws unless a cache holds what is taken from it. */
+export function checkPlace(place: Place & { kind: 'run' | 'mean' }, cache: ActivationCache): void {
+  try {
+    cache.get(place.name);
+  } catch (e) {
+    throw new Error(`source "${place.run}": ${(e as Error).message}`);
+  }
+  if (place.kind === 'mean' && place.over === 'all') return;
+  const { position, length } = cache.layout.rows[place.kind === 'mean' ? 0 : place.row];
+  if (place.pos < position || place.pos >= position + length)
+    throw new Error(
+      `source "${place.run}": the cache holds positions ${position}–${position + length - 1}, not ${place.pos}: keep it too (\`pos\` of runWithCache), or take another`,
+    );
 }

@@ -15,7 +15,7 @@ import { openRuns, weighsLater } from '../interventions/later-keys.js';
 import { type HostNumbers, type Place, Places, type RunInfo, type Setting } from '../interventions/places.js';
 import type { Read } from '../run/metric.js';
 import { elementOf } from '../run/view.js';
-import { lengthsOf, readBase, readsOf } from './base.js';
+import { checkPlace, lengthsOf, readBase, readsOf } from './base.js';
 import { ForkRun } from './fork-run.js';
 import { runTokens } from './token-run.js';
 import type { Ground } from './walk.js';
@@ -52,6 +52,7 @@ export class Runs implements Ground {
   /** Per run the hook points that are needed, and from which position on. */
   readonly #needs = new Map<string, Map<string, number>>();
   readonly #means = new Set<string>();
+  readonly #lastOnly: boolean;
   /** Halves whose residual stream is wanted. */
   readonly #wanted = new Set<number>();
   readonly #stages = new Map<number, Tensor>();
@@ -65,6 +66,7 @@ export class Runs implements Ground {
     const { rows, interventions, sources } = readBase(model, base);
     this.rows = rows;
     this.reads = readsOf(rows, reads);
+    this.#lastOnly = reads === 'last';
     const info = { lengths: lengthsOf(rows), cells: null };
     const infos = new Map<string, RunInfo>([['base', info]]);
     const [places, open] = [new Places(model.gpu), openRuns(interventions, sources)];
@@ -130,7 +132,7 @@ export class Runs implements Ground {
       if (!place || place.kind === 'host') continue;
       const source = this.#runs.get(place.run)!;
       if (place.kind === 'mean') this.#means.add(place.run);
-      if (source.kind === 'cache') checkCache(place, source.cache);
+      if (source.kind === 'cache') checkPlace(place, source.cache);
       if (source.kind === 'forks' && weighsLater(edit)) source.keepWhole();
       const names = this.#needs.get(place.run) ?? new Map<string, number>();
       this.#needs.set(place.run, names);
@@ -209,7 +211,14 @@ export class Runs implements Ground {
   comparable(name: string): boolean {
     const source = this.#runs.get(name);
     if (source?.kind !== 'tokens' || source.rows.length !== this.rows.length) return false;
-    return source.rows.every((r, i) => r.length === this.rows[i].length);
+    if (source.rows.every((r, i) => r.length === this.rows[i].length)) return true;
+    // Of prompts of other lengths the last position goes with the last.
+    return this.#lastOnly && this.setting.runs.get(name)!.partners !== undefined;
+  }
+
+  /** Where the metric reads the prompts of a run. */
+  #readsOf(name: string, rows: TokenRun['rows']): readonly Read[] {
+    return name === 'base' || !this.#lastOnly ? this.reads : readsOf(rows, 'last');
   }
 
   dispose(): void {
@@ -281,7 +290,7 @@ export class Runs implements Ground {
       names: new Set(this.#needs.get(name)?.keys()),
       stages: isBase ? this.#wanted : new Set(),
       keepIn: isBase ? this.store : undefined,
-      reads: this.comparable(name) ? this.reads : null,
+      reads: this.comparable(name) ? this.#readsOf(name, rows) : null,
     });
     for (const [half, t] of stages) this.#stages.set(half, t);
     return { cache, final, shared };
@@ -329,18 +338,4 @@ export class Runs implements Ground {
     const offset = over === 'all' ? start : elementOf(name, t, cache.layout, { row: 0, pos, head, start });
     return { tensor: mean, offset, broadcast: false };
   }
-}
-
-function checkCache(place: Place & { kind: 'run' | 'mean' }, cache: ActivationCache): void {
-  try {
-    cache.get(place.name);
-  } catch (e) {
-    throw new Error(`source "${place.run}": ${(e as Error).message}`);
-  }
-  if (place.kind === 'mean' && place.over === 'all') return;
-  const { position, length } = cache.layout.rows[place.kind === 'mean' ? 0 : place.row];
-  if (place.pos < position || place.pos >= position + length)
-    throw new Error(
-      `source "${place.run}": the cache holds positions ${position}–${position + length - 1}, not ${place.pos}: keep it too (\`pos\` of runWithCache), or take another`,
-    );
 }
