@@ -14,8 +14,11 @@ export { scope } from './engine/gpu/user-scope.js';
 export type { AxisName, NamedIndex } from './engine/shape/axes.js';
 export type { Index, Part } from './engine/shape/shape.js';
 export type { Axis as TensorAxis } from './engine/tensor/along.js';
-export type { AnyIndex } from './engine/tensor/parts.js';
-export type { TopkOptions } from './engine/tensor/reductions.js';
+export type { NestedOf } from './engine/tensor/array.js';
+export type { Ordered, SortOptions, TopkOptions } from './engine/tensor/order.js';
+export type { AnyIndex, RepeatOptions } from './engine/tensor/parts.js';
+export type { AxisList, NormOptions, ReduceOptions, SpreadOptions } from './engine/tensor/reductions.js';
+export type { ScatterOptions as TensorScatterOptions } from './engine/tensor/select.js';
 export { Tensor } from './engine/tensor/tensor.js';
 export type { SamplingOptions } from './engine/tokens/sample.js';
 export type { TextInput } from './engine/tokens/text.js';
@@ -37,7 +40,7 @@ export type { NestedTokens } from './hooks/cache/residual-directions.js';
 export type { ApplyLnOptions, Decomposition, LayerNormMode, Stack, SumCheck } from './hooks/cache/stack.js';
 export type { Hook, HookContext, HookEntry } from './hooks/input/hook.js';
 export type { InputOptions, ModelInput } from './hooks/input/input.js';
-export type { Model } from './hooks/input/model.js';
+export type { Model, RunEdits } from './hooks/input/model.js';
 export { actName, hookNames, type NameFilter } from './hooks/input/names.js';
 export type { Holder } from './hooks/input/owning.js';
 export type { Align, PositionPair } from './hooks/interventions/alignment.js';
@@ -110,6 +113,7 @@ export {
   type RunOptions,
 } from './hooks/transformer/model.js';
 export type { SteerOptions } from './hooks/transformer/steer.js';
+export type { EditOptions } from './hooks/transformer/with.js';
 export {
   type Agreement,
   agreement,
@@ -222,12 +226,9 @@ export { type PromptTest, type TestPromptOptions, testPrompt } from './interp/lo
 export {
   type Notebook,
   type NotebookFigure,
-  type NotebookInputs,
-  type NotebookOptions,
   type NotebookResult,
   NotebookRun,
   runNotebook,
-  type StepOptions,
 } from './interp/notebooks/notebook.js';
 export {
   type FirstToken,
@@ -241,18 +242,25 @@ export {
   readList,
   readPairs,
 } from './interp/notebooks/pairs.js';
-export { pathsOfHead } from './interp/notebooks/paths.js';
+export { pathsAmong, pathsOfHead } from './interp/notebooks/paths.js';
 export { type FigureWords, Report, type ReportHead, type ReportPage } from './interp/notebooks/report.js';
 export {
   averaged,
   byLayerAndHead,
+  bySize,
   type Entry,
   oneAxisOfHeads,
   picked,
   strongest,
   summed,
 } from './interp/notebooks/select.js';
-export type { PlanStep, Setting } from './interp/notebooks/setting.js';
+export type {
+  NotebookInputs,
+  NotebookOptions,
+  PlanStep,
+  Setting,
+  StepOptions,
+} from './interp/notebooks/setting.js';
 export {
   type FinalProjection,
   finalProjection,

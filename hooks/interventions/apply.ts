@@ -1,6 +1,7 @@
 /** Edits, applied to the activations of a batch: a few dispatches for all rows of it. */
 
-import { type Blend, blendInto, projectOutOf } from '../../engine/tensor/edit.js';
+import { type Blend, blendInto, projectOutOf } from '../../engine/activations/edit.js';
+import { taped } from '../../engine/tensor/tape.js';
 import type { Tensor } from '../../engine/tensor/tensor.js';
 import type { Row } from '../../engine/transformer/batch.js';
 import type { Hook } from '../input/hook.js';
@@ -31,7 +32,7 @@ export interface RowEdit {
 export function editHooks(edits: readonly RowEdit[], values: Values): [string, Hook][] {
   const byName = new Map<string, RowEdit[]>();
   for (const e of edits) {
-    const { name } = e.edit.geometry;
+    const { name } = e.edit.point;
     const list = byName.get(name);
     if (list) list.push(e);
     else byName.set(name, [e]);
@@ -69,32 +70,46 @@ function applyEdits(t: Tensor, rows: readonly Row[], edits: readonly RowEdit[], 
     }
     group.segments.push({ target, value: offset, keep: edit.keep, add: edit.add });
   }
-  const out = t.slice([]); // a copy, freed with the other tensors of the run
-  for (const groups of rounds)
-    for (const { tensor, broadcast, width, projectOut, segments } of groups.values()) {
-      if (projectOut) projectOutOf(out, segments, tensor, width);
-      else blendInto(out, segments, tensor, width, broadcast);
-    }
+  const steps = rounds.flatMap((groups) => [...groups.values()]);
+  const out = t.detach(t.scope).slice([]); // a copy, freed with the other tensors of the run
+  for (const { tensor, broadcast, width, projectOut, segments } of steps) {
+    if (projectOut) projectOutOf(out, segments, tensor, width);
+    else blendInto(out, segments, tensor, width, broadcast);
+  }
+  return taped(out, [t], (save) => {
+    const saved = steps.map((step) => ({ ...step, tensor: save(step.tensor) }));
+    return (dy) => [gradientOf(saved, dy)];
+  });
+}
+
+/** Back through edits, the last first: what is kept passes by its factor, what is taken out along a direction does not. */
+function gradientOf(steps: readonly Group[], dy: Tensor): Tensor {
+  const out = dy.slice([]);
+  for (const { tensor, width, projectOut, segments } of [...steps].reverse()) {
+    const kept = segments.map((s) => ({ ...s, value: 0, add: 0 }));
+    if (projectOut) projectOutOf(out, segments, tensor, width);
+    else blendInto(out, kept, tensor, width, true);
+  }
   return out;
 }
 
 /** An edit of scores or a pattern as far as the row has keys: a row that is generated has not all yet. Null: none of it. */
 function withinKeys(edit: Edit, { position, length }: Row): Edit | null {
-  const { geometry, start, width } = edit;
-  if (!geometry.pattern || start + width <= position + length) return edit;
+  const { point, start, width } = edit;
+  if (!point.pattern || start + width <= position + length) return edit;
   return start < position + length ? { ...edit, width: position + length - start } : null;
 }
 
 /** Where an edit begins in a packed activation, or null: the row does not own the position. */
 function elementIn(t: Tensor, row: Row, tokens: number, edit: Edit): number | null {
-  const { geometry, pos, head, start } = edit;
+  const { point, pos, head, start } = edit;
   const query = pos - row.position;
   if (query < 0 || query >= row.length) return null;
-  if (geometry.pattern) return row.block + (head * row.length + query) * (row.position + row.length) + start;
+  if (point.pattern) return row.block + (head * row.length + query) * (row.position + row.length) + start;
   const width = t.size / tokens;
-  if (width !== geometry.width * (geometry.heads ?? 1))
+  if (width !== point.width * (point.heads ?? 1))
     throw new Error(
-      `"${geometry.name}" has a layer norm for every head in this run, since another intervention gives single heads inputs of their own: run them apart`,
+      `"${point.name}" has a layer norm for every head in this run, since another intervention gives single heads inputs of their own: run them apart`,
     );
   return (row.start + query) * width + start;
 }

@@ -7,7 +7,7 @@ import { readInput } from '../input/input.js';
 import type { Model } from '../input/model.js';
 import { type Align, type Partners, partnersOf } from '../interventions/alignment.js';
 import type { Base, Counterfactual, Source } from '../interventions/interventions.js';
-import type { Place, RunInfo } from '../interventions/places.js';
+import type { RunInfo } from '../interventions/places.js';
 import type { Read } from '../run/metric.js';
 
 type Rows = readonly (readonly number[])[];
@@ -122,19 +122,4 @@ function checkFields(given: object, fields: readonly string[], what: string): vo
   const unknown = Object.keys(given).find((f) => !fields.includes(f));
   if (unknown !== undefined)
     throw new Error(`${what}: there is no field "${unknown}" in { ${fields.join(', ')} }`);
-}
-
-/** @throws unless a cache holds what is taken from it. */
-export function checkPlace(place: Place & { kind: 'run' | 'mean' }, cache: ActivationCache): void {
-  try {
-    cache.get(place.name);
-  } catch (e) {
-    throw new Error(`source "${place.run}": ${(e as Error).message}`);
-  }
-  if (place.kind === 'mean' && place.over === 'all') return;
-  const { position, length } = cache.layout.rows[place.kind === 'mean' ? 0 : place.row];
-  if (place.pos < position || place.pos >= position + length)
-    throw new Error(
-      `source "${place.run}": the cache holds positions ${position}–${position + length - 1}, not ${place.pos}: keep it too (\`pos\` of runWithCache), or take another`,
-    );
 }

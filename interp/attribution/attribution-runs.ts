@@ -9,7 +9,6 @@ import type { Tensor } from '../../engine/tensor/tensor.js';
 import type { TextInput } from '../../engine/tokens/text.js';
 import type { ActivationCache } from '../../hooks/cache/cache.js';
 import { is, needed, options, type Spec } from '../../hooks/input/check.js';
-import { geometryOf } from '../../hooks/input/geometry.js';
 import type { Model } from '../../hooks/input/model.js';
 import type { Align } from '../../hooks/interventions/alignment.js';
 import { measuredRun } from '../../hooks/metrics/measured-run.js';
@@ -106,7 +105,7 @@ export class AttributionRuns {
 
   /** Clean less corrupted activation of a hook point; the caller owns it. */
   difference(name: string): Tensor {
-    return differenceOf(name, this.clean.get(name), this.corrupted.get(name));
+    return differenceOf(this.model.points.get(name)!, this.clean.get(name), this.corrupted.get(name));
   }
 
   /**
@@ -118,7 +117,7 @@ export class AttributionRuns {
     if (this.pair.partners) return this.#alignedSums(name, keep, row!, this.pair.partners[row!]);
     const all = [this.grads, this.clean, this.corrupted];
     const [grads, clean, corrupted] = row === null ? all : all.map((cache) => cache.row(row));
-    const change = differenceOf(name, clean.get(name), corrupted.get(name));
+    const change = differenceOf(this.model.points.get(name)!, clean.get(name), corrupted.get(name));
     try {
       return sumOfProducts(grads.get(name), change, keep);
     } finally {
@@ -132,7 +131,7 @@ export class AttributionRuns {
     const to = partners.flatMap((f, p) => (f >= 0 ? [p] : []));
     const from = to.map((p) => partners[p]);
     const rows = [this.grads, this.clean, this.corrupted].map((cache) => cache.row(row));
-    const pattern = geometryOf(name, this.model.config).pattern;
+    const { pattern } = this.model.points.get(name)!;
     const scope = new Scope();
     try {
       const part = (cache: ActivationCache, list: readonly number[]) =>

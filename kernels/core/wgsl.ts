@@ -37,7 +37,8 @@ const NAN = 0x7fc00000u;
 const INFINITY = 0x7f800000u;
 fn isNan(x: f32) -> bool { return (bitcast<u32>(x) & 0x7fffffffu) > INFINITY; }
 fn special(bits: u32) -> f32 { return bitcast<f32>(bits); }
-fn larger(a: f32, b: f32) -> f32 { return select(select(max(a, b), b, isNan(b)), a, isNan(a)); }`;
+fn larger(a: f32, b: f32) -> f32 { return select(select(max(a, b), b, isNan(b)), a, isNan(a)); }
+fn smaller(a: f32, b: f32) -> f32 { return select(select(min(a, b), b, isNan(b)), a, isNan(a)); }`;
 
 /** Threads of a workgroup in the element-wise kernels. */
 export const WG = 64;

@@ -20,7 +20,7 @@ import { main } from '../../scripts/commands/main.js';
 import { allClose, randomGpt2, throws, twoLayers } from '../helpers.js';
 
 const config = twoLayers;
-const model = await HookedTransformer.fromWeights(config, randomGpt2(config, 3, 0.3));
+const model = await HookedTransformer.fromWeights(config, randomGpt2(config, 3));
 test.after(() => model.dispose());
 
 const clean = [5, 11, 12, 13, 20, 30];
@@ -111,14 +111,14 @@ test('every cell of an aligned map is what a whole pass with that patch gives', 
     const expected: number[] = [];
     for (const layer of [0, 1])
       for (const pair of pairs) expected.push(scaled(await naive(`blocks.${layer}.hook_resid_pre`, [pair])));
-    allClose(map.values, Float32Array.from(expected), 1e-4, 'resid_pre');
+    allClose(map.values, Float32Array.from(expected), { what: 'resid_pre' });
     for (const at of ['z', 'pattern'] as const) {
       const byHead = await patch(model, { clean, corrupted, metric, align, at });
       const each: number[] = [];
       for (const layer of [0, 1])
         for (const head of [0, 1])
           each.push(scaled(await naive(`blocks.${layer}.attn.hook_${at}`, pairs, head)));
-      allClose(byHead.values, Float32Array.from(each), 1e-4, at);
+      allClose(byHead.values, Float32Array.from(each), { what: at });
     }
   }
 });
@@ -154,7 +154,7 @@ test('several pairs, each with its own alignment, are as one by one', async () =
   const one = await patch(model, { clean, corrupted, metric: per, align: 'diff', at: 'z' });
   const two = await patch(model, { clean: c2, corrupted: d2, metric: per, align: 'diff', at: 'z' });
   const expected = [...one.values].flatMap((v, i) => [v, two.values[i]]);
-  allClose(both.values, Float32Array.from(expected), 1e-5);
+  allClose(both.values, Float32Array.from(expected), { atol: 1e-5 });
 });
 
 test('an alignment of equal prompts, position by position, changes nothing; other metrics take it', async () => {
@@ -203,8 +203,7 @@ test('attribution of aligned prompts is gradient times difference at the pairs',
     allClose(
       map.values,
       Float32Array.from(expected, (x) => x / (high - low)),
-      1e-4,
-      at,
+      { what: at },
     );
     for (const held of [cache, grads, source.cache, source.logits]) held.dispose();
   }
@@ -239,8 +238,7 @@ test('a path of aligned prompts: the direct one to the logits is the change of w
       allClose(
         map.values.slice(2),
         z.values.map((v) => (v - low) / (high - low)),
-        1e-4,
-        freeze,
+        { what: freeze },
       );
   }
   const direct = await pathPatchDirect(model, { ...options, sender: { layer: 0, head: 1 }, to: 'q' });
