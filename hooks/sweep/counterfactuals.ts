@@ -23,7 +23,7 @@ import {
   recordLine,
   resumeRecord,
   sha256,
-} from './record.js';
+} from './record/record.js';
 import { Runs } from './runs.js';
 import { outlasting } from './sweep.js';
 import { checkOptions, type SweepOptions } from './sweep-options.js';
