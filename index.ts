@@ -26,5 +26,5 @@ export {
 export { saveCache, saveModel } from './hooks/transformer/save-node.js';
 export { type SaveReportOptions, saveReport } from './interp/notebooks/save-node.js';
 export * from './library.js';
-export { saveSafetensors } from './weights/load/files-node.js';
 export type { CachedModel, CachedRevision, RemovedModel } from './weights/hub/cached-models-node.js';
+export { saveSafetensors } from './weights/load/files-node.js';
