@@ -325,6 +325,7 @@ export {
   type WrongAnswer,
 } from './interp/tracing/causal-trace.js';
 export { type Fact, readFacts } from './interp/tracing/facts.js';
+export { joinTraces, traceKinds } from './interp/tracing/joined-traces.js';
 export {
   PYVENE_NOISE,
   type PyveneStream,
@@ -336,7 +337,7 @@ export {
 } from './interp/tracing/pyvene-trace.js';
 export { guessSubject, tokenRoleNames, tokenRoles } from './interp/tracing/subject.js';
 export { type TraceFactsOptions, traceFacts } from './interp/tracing/trace-facts.js';
-export { joinTraces, traceAll, traceKinds } from './interp/tracing/trace-kinds.js';
+export { traceAll } from './interp/tracing/trace-kinds.js';
 export {
   type AccumulatedBiasOptions,
   accumulatedBias,
