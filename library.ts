@@ -96,6 +96,7 @@ export {
   type TrainProgress,
   type WeightedRow,
 } from './hooks/training/trainer.js';
+export { editsFromJson, editsToJson } from './hooks/transformer/edits-json.js';
 export type { GenerateOptions, GenerateStep } from './hooks/transformer/generate.js';
 export type { GradientOptions, GradientRun } from './hooks/transformer/gradients.js';
 export { type InitOptions, randomModel, randomWeights } from './hooks/transformer/init.js';
@@ -113,6 +114,7 @@ export {
 } from './hooks/transformer/model.js';
 export type { SteerOptions } from './hooks/transformer/steer.js';
 export type { EditOptions } from './hooks/transformer/with.js';
+export type { WeightChange } from './hooks/weights/with-weights.js';
 export {
   type Agreement,
   agreement,
