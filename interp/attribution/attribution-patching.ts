@@ -120,14 +120,15 @@ export const headsByPosOf = (runs: AttributionRuns): Promise<Labelled> =>
 
 const METHOD = 'attributionPatch';
 
-/** Runs, uses and frees. */
+/** Runs, uses and frees. @param before as `attributionRuns` takes it */
 export async function using<T>(
   model: Model,
   options: AlignedAttributionPair,
   names: readonly string[],
   use: (runs: AttributionRuns) => Promise<T>,
+  before?: readonly string[],
 ): Promise<T> {
-  const runs = await attributionRuns(model, options, [...new Set(names)]);
+  const runs = await attributionRuns(model, options, [...new Set(names)], before);
   try {
     return await use(runs);
   } finally {

@@ -191,12 +191,14 @@ export class AttributionRuns {
 /**
  * Runs both prompts, and one of them back: all that attributions at `names` need.
  * @param names full names of hook points
+ * @param before those of them whose gradient is wanted as it is before edits of the model
  * @throws when the prompts do not go together, the metric has no gradient, or is the same for both.
  */
 export async function attributionRuns(
   model: Model,
   options: AlignedAttributionPair,
   names: readonly string[],
+  before?: readonly string[],
 ): Promise<AttributionRuns> {
   const { metric, constant = [], gradientsOf = 'corrupted', onProgress, signal } = options;
   if (gradientsOf !== 'corrupted' && gradientsOf !== 'clean')
@@ -214,6 +216,7 @@ export async function attributionRuns(
       names,
       constant,
       sources,
+      before,
     });
     onProgress?.(2, 2);
     const values = { [gradientsOf]: [...first.prompts], [other]: [...second.prompts] };
