@@ -44,6 +44,7 @@ export type { Model, RunEdits } from './hooks/input/model.js';
 export { actName, hookNames, type NameFilter } from './hooks/input/names.js';
 export type { Holder } from './hooks/input/owning.js';
 export type { Selection } from './hooks/input/selection.js';
+export type { Align, PositionPair } from './hooks/interventions/alignment.js';
 export {
   describeIntervention,
   interventionsFromJson,
@@ -70,7 +71,13 @@ export type {
   SweepResult,
   SweepWork,
 } from './hooks/sweep/counterfactuals.js';
-export { mergeRecords, type RecordStore, type WholeRecord } from './hooks/sweep/record/record.js';
+export {
+  mergeRecords,
+  PartDone,
+  type RecordStore,
+  sharedRecord,
+  type WholeRecord,
+} from './hooks/sweep/record/record.js';
 export type { Sweep } from './hooks/sweep/sweep.js';
 export type { StoredPrefix } from './hooks/texts/prefix.js';
 export type { TextsWork } from './hooks/texts/run-trie.js';
@@ -141,6 +148,7 @@ export {
   headNames,
 } from './interp/attribution/attribution-maps.js';
 export {
+  type AlignedAttributionPair,
   type AttributionPair,
   type AttributionPasses,
   type AttributionPatchOptions,
@@ -327,6 +335,7 @@ export {
   type WrongAnswer,
 } from './interp/tracing/causal-trace.js';
 export { type Fact, readFacts } from './interp/tracing/facts.js';
+export { joinTraces, traceKinds } from './interp/tracing/joined-traces.js';
 export {
   PYVENE_NOISE,
   type PyveneStream,
@@ -338,7 +347,7 @@ export {
 } from './interp/tracing/pyvene-trace.js';
 export { guessSubject, tokenRoleNames, tokenRoles } from './interp/tracing/subject.js';
 export { type TraceFactsOptions, traceFacts } from './interp/tracing/trace-facts.js';
-export { joinTraces, traceAll, traceKinds } from './interp/tracing/trace-kinds.js';
+export { traceAll } from './interp/tracing/trace-kinds.js';
 export {
   type AccumulatedBiasOptions,
   accumulatedBias,
