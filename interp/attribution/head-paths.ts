@@ -106,7 +106,7 @@ export const headPathAttribution = takes.headPathAttribution(async function head
 });
 
 const normalizedNames = ({ config }: Model): string[] =>
-  Array.from({ length: config.nLayers }, (_, l) => `blocks.${l}.ln1.hook_normalized`);
+  Array.from({ length: config.nLayers }, (_, l) => pointName('ln1.hook_normalized', l));
 
 /** By what the demo multiplies: the gradient of the scale as TransformerLens' hooks have it. */
 function demoFactor({ model, grads, differentiated }: AttributionRuns, layer: number): Tensor {
