@@ -3,7 +3,7 @@
 import { diverging } from '../../interp/figures/draw/colour.js';
 import { figure } from '../../interp/figures/figure.js';
 import { leastOf } from '../../interp/results/ends.js';
-import type { Labelled } from '../../interp/results/result.js';
+import type { LabelledData } from '../../interp/results/result.js';
 import { compact, exact, visible } from '../../interp/results/text.js';
 import { hover, lock } from '../app/app.js';
 import { ask } from '../app/ask.js';
@@ -135,7 +135,7 @@ function draw({ layers, heads }: Attribution, last: number, react: React): Drawn
 
 type Share = (value: number) => readonly [string, string];
 
-function layerBars(result: Labelled, last: number, react: React, share: Share): Drawn {
+function layerBars(result: LabelledData, last: number, react: React, share: Share): Drawn {
   const { labels } = result.axes[0];
   const at = labels.map((label) => {
     const found = /^(\d+)_(?:attn|mlp)_out$/.exec(label);
@@ -157,7 +157,7 @@ function layerBars(result: Labelled, last: number, react: React, share: Share): 
   return { element: drawn.element, mark: (locked, shown) => drawn.mark(rowsOf(locked), rowsOf(shown)) };
 }
 
-function headMap(result: Labelled, react: React, share: Share): Grid {
+function headMap(result: LabelledData, react: React, share: Share): Grid {
   const [rows, columns] = result.axes.map((a) => a.labels);
   const end = Math.max(...result.values.map(Math.abs), leastOf(result));
   const value = (r: number, c: number) => result.values[r * columns.length + c];
@@ -191,7 +191,7 @@ function headMap(result: Labelled, react: React, share: Share): Grid {
 }
 
 /** The heads with the largest values, and all else in one bar. */
-function headBars(result: Labelled, react: React, share: Share): Drawn {
+function headBars(result: LabelledData, react: React, share: Share): Drawn {
   const { labels } = result.axes[0];
   const isHead = (i: number) => /^L\d+H\d+$/.test(labels[i]);
   const all = [...labels.keys()];
@@ -227,7 +227,7 @@ function headBars(result: Labelled, react: React, share: Share): Drawn {
 const restName = (label: string): string => (label === 'remainder' ? 'all that is no head' : label);
 
 /** The head that a place means. */
-function headCells({ shape: [layers, heads] }: Labelled, at: Place | null): Cell[] {
+function headCells({ shape: [layers, heads] }: LabelledData, at: Place | null): Cell[] {
   if (at === null || at.layer === null || at.head === null) return [];
   return at.layer < layers && at.head < heads ? [[at.layer, at.head]] : [];
 }

@@ -1,6 +1,6 @@
 /** The next token after both prompts. */
 
-import { type Labelled, labelled } from '../../interp/results/result.js';
+import { type LabelledData, labelled } from '../../interp/results/result.js';
 import { percent, visible } from '../../interp/results/text.js';
 import { ask } from '../app/ask.js';
 import { bosOption, commandLine, program } from '../app/code.js';
@@ -88,7 +88,7 @@ for (const rows of table.entries) console.table(rows);`,
   },
 };
 
-function table({ model, prompts, experiment }: Asked, { clean, corrupted }: NextTokens): Labelled {
+function table({ model, prompts, experiment }: Asked, { clean, corrupted }: NextTokens): LabelledData {
   const values = Float32Array.from([...clean, ...(corrupted ?? [])].map((g) => g.prob));
   const axes = [
     { name: 'prompt', labels: corrupted ? ['clean', 'corrupted'] : ['clean'] },

@@ -4,7 +4,7 @@ import { diverging } from '../../interp/figures/draw/colour.js';
 import { figure } from '../../interp/figures/figure.js';
 import { pearson } from '../../interp/results/correlation.js';
 import { endsProblem, fullScale, LEAST_SHARE } from '../../interp/results/ends.js';
-import type { Labelled } from '../../interp/results/result.js';
+import type { LabelledData } from '../../interp/results/result.js';
 import { compact, exact, visible, visibleLabel } from '../../interp/results/text.js';
 import { type App, edit, hover, lock } from '../app/app.js';
 import { patchCode, patchCommand } from '../app/code.js';
@@ -100,7 +100,7 @@ const PARTLY: Readonly<Record<string, string>> = {
   cancelled: 'The map was cancelled before it was whole: run it again, then take it.',
 };
 
-function taken(map: MapState, result: Labelled): Taken {
+function taken(map: MapState, result: LabelledData): Taken {
   return {
     ...{ of: map.of, result },
     figure: () => figure(result, { title: `Patching: ${nameOf(map.site)}` }),

@@ -2,7 +2,7 @@
 
 import type { Figure } from '../../interp/figures/draw/drawing.js';
 import type { Section } from '../../interp/figures/page/page.js';
-import type { Labelled } from '../../interp/results/result.js';
+import type { LabelledData } from '../../interp/results/result.js';
 import type { App } from '../app/app.js';
 import type { Resource } from '../app/resource.js';
 import type { Asked, Found } from '../app/state.js';
@@ -12,7 +12,7 @@ import type { Card } from '../ui/card.js';
 export interface Taken {
   readonly of: Asked;
   /** The numbers: CSV, JSON. */
-  readonly result: Labelled;
+  readonly result: LabelledData;
   /** SVG, PNG. */
   figure?(): Figure;
   /** For the report; default: the figure's. Null: nothing. */

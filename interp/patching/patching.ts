@@ -22,6 +22,7 @@
 import type { TextInput } from '../../engine/tokens/text.js';
 import { is, needed, options, type Spec, signatures } from '../../hooks/input/check.js';
 import type { Model } from '../../hooks/input/model.js';
+import type { Spelled } from '../../hooks/input/names.js';
 import type { Counterfactual } from '../../hooks/interventions/interventions.js';
 import type { Metric } from '../../hooks/run/metric.js';
 import type { SweepOptions } from '../../hooks/sweep/counterfactuals.js';
@@ -97,11 +98,11 @@ const takes = signatures({
  *   cells are 0 and are not run).
  * @throws when the prompts differ in length, are the same, or the metric is the same for both.
  */
-export const patch = takes.patch(function patch(
+export const patch = takes.patch(function patch<const At extends PatchSite = 'resid_pre'>(
   model: Model,
-  options: PatchOptions,
+  options: PatchOptions & { readonly at?: At } & { readonly at?: Spelled<At> },
 ): Sweep<MapCell, Labelled> {
-  const { at = 'resid_pre', by, only = {} } = options;
+  const { at = 'resid_pre', by, only = {} } = options as PatchOptions;
   return sweepMap(
     model,
     () => {

@@ -6,6 +6,7 @@ import {
   byLayerAndHead,
   type FittedPairs,
   type Labelled,
+  labelled,
   oneAxisOfHeads,
   type PromptTest,
   slices,
@@ -280,5 +281,5 @@ function headRows({ values, shape, axes, meta }: Labelled): Labelled {
     const [row, pos] = [Math.floor(i / positions), i % positions];
     return values[(Math.floor(row / heads) * positions + pos) * heads + (row % heads)];
   });
-  return { values: out, shape: [layers * heads, positions], axes: [{ name: 'head', labels }, axes[1]], meta };
+  return labelled(out, [{ name: 'head', labels }, axes[1]], meta);
 }
