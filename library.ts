@@ -44,6 +44,7 @@ export type { InputOptions, ModelInput } from './hooks/input/input.js';
 export type { Model, RunEdits } from './hooks/input/model.js';
 export { actName, hookNames, type NameFilter, type Spelled } from './hooks/input/names.js';
 export type { Holder } from './hooks/input/owning.js';
+export type { Selection } from './hooks/input/selection.js';
 export {
   describeIntervention,
   interventionsFromJson,
@@ -57,7 +58,6 @@ export type {
   MeanOf,
   Noise,
   Numbers,
-  Selection,
   Source,
   Value,
 } from './hooks/interventions/interventions.js';
@@ -71,7 +71,7 @@ export type {
   SweepResult,
   SweepWork,
 } from './hooks/sweep/counterfactuals.js';
-export { mergeRecords, type RecordStore, type WholeRecord } from './hooks/sweep/record.js';
+export { mergeRecords, type RecordStore, type WholeRecord } from './hooks/sweep/record/record.js';
 export type { Sweep } from './hooks/sweep/sweep.js';
 export type { StoredPrefix } from './hooks/texts/prefix.js';
 export type { TextsWork } from './hooks/texts/run-trie.js';

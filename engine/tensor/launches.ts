@@ -8,6 +8,16 @@ import { fill, gatherStrided, scatterStrided } from '../../kernels/memory/copy.j
 import type { Binding, Gpu } from '../gpu/gpu.js';
 import { broadcastStrides, type Region, sizeOf } from '../shape/shape.js';
 import type { DType, GpuArray } from './array.js';
+import type { Tensor } from './tensor.js';
+
+/** A [rows, width] matrix in pieces that each fit one binding: GPT-2's embedding is 154 MB, many adapters bind 128. */
+export interface Table {
+  readonly rows: number;
+  readonly width: number;
+  readonly chunks: readonly { readonly row0: number; readonly rows: number; readonly tensor: Tensor }[];
+  /** As an unembedding: its logits become softCap · tanh(logit / softCap). */
+  readonly softCap?: number | null;
+}
 
 /** Bindings start at multiples of 64 elements (256 bytes). */
 export const ALIGN = 64;

@@ -6,10 +6,11 @@ import type { Points } from '../../engine/transformer/model-points.js';
 import { isList, shownValue } from '../../weights/checks/kinds.js';
 import { brief } from '../../weights/checks/messages.js';
 import { shown } from '../../weights/checks/shown.js';
+import type { Selection } from '../input/selection.js';
 import { indices } from '../input/selection.js';
 import { describeIntervention } from './describe.js';
 import { checkFields, pointsAt } from './edits.js';
-import type { Intervention, Selection, Value } from './interventions.js';
+import type { Intervention, Value } from './interventions.js';
 import { opensPatterns } from './later-keys.js';
 import { otherPoint, valueIn } from './values.js';
 

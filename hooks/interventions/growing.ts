@@ -1,7 +1,8 @@
 /** Interventions while a text grows: which positions they mean when `total` tokens are there at the end. */
 
+import type { Selection } from '../input/selection.js';
 import { type Edit, editsOf } from './edits.js';
-import type { Counterfactual, Intervention, Selection, Value } from './interventions.js';
+import type { Counterfactual, Intervention, Value } from './interventions.js';
 import type { RunInfo, Setting } from './places.js';
 
 /**

@@ -6,7 +6,6 @@
 
 import type { Points } from '../../engine/transformer/model-points.js';
 import { findPoints } from '../input/names.js';
-import type { ReadSource } from '../sweep/base.js';
 import type { Edit } from './edits.js';
 import type { Intervention, Value } from './interventions.js';
 
@@ -26,25 +25,6 @@ export const opensPatterns = (
 
 const isPattern = (at: unknown, points: Points): boolean =>
   typeof at === 'string' && findPoints(at, points).some(({ row }) => row.weighsKeys);
-
-/** The runs whose patterns may have weight on later keys, the base run as `base`. Caches may hold anything. */
-export function openRuns(
-  base: readonly Intervention[],
-  sources: readonly ReadSource[],
-  points: Points,
-): Set<string> {
-  const lists = new Map([['base', base]]);
-  const open = new Set<string>();
-  for (const s of sources) {
-    if (s.kind === 'cache') open.add(s.name);
-    else lists.set(s.name, s.kind === 'forks' ? s.counterfactuals.flat() : s.interventions);
-  }
-  for (let before = -1; before !== open.size; ) {
-    before = open.size;
-    for (const [name, list] of lists) if (opensPatterns(list, open, points)) open.add(name);
-  }
-  return open;
-}
 
 function values({ set, add, mean, interpolate, freeze }: Intervention): Value[] {
   const own = [set, add, interpolate?.to].filter((v): v is Value => v !== undefined);

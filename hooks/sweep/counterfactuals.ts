@@ -24,7 +24,7 @@ import {
   recordLine,
   resumeRecord,
   sha256,
-} from './record.js';
+} from './record/record.js';
 import { Runs } from './runs.js';
 import { checkOptions, type SweepOptions } from './sweep-options.js';
 import { type Span, walk } from './walk.js';

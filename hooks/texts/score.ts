@@ -3,7 +3,7 @@
 import { Tensor } from '../../engine/tensor/tensor.js';
 import type { TextInput } from '../../engine/tokens/text.js';
 import type { Tokenizer } from '../../engine/tokens/tokenizer.js';
-import { pairLogits, topLogits } from '../../engine/transformer/score.js';
+import { logSumExps, pairLogits, topLogits } from '../../engine/transformer/vocabulary/score.js';
 import { finite, notFinite } from '../../weights/checks/finite.js';
 import { is, options, signatures } from '../input/check.js';
 import { type InputOptions, needLanguageModel, readInput } from '../input/input.js';
@@ -142,7 +142,3 @@ export const nextTokens = takes.nextTokens(async function nextTokens(
   });
   return rows.map((_, row) => byNode.get(nodeOf[start[row + 1] - 1])!);
 });
-
-/** log-sum-exp of each row, in float64, from (max, Σ exp(logit − max)). */
-export const logSumExps = (state: Float32Array): Float64Array =>
-  Float64Array.from({ length: state.length / 2 }, (_, r) => state[2 * r] + Math.log(state[2 * r + 1]));

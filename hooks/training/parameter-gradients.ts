@@ -4,7 +4,7 @@ import { Tape } from '../../engine/tensor/tape.js';
 import { Tensor } from '../../engine/tensor/tensor.js';
 import { watchWeights } from '../../engine/training/parameters.js';
 import { pickRows } from '../../engine/transformer/ops.js';
-import { targetProbabilities } from '../../engine/transformer/vocabulary.js';
+import { targetProbabilities } from '../../engine/transformer/vocabulary/vocabulary.js';
 import { is, options, signatures } from '../input/check.js';
 import { checkTokens, needLanguageModel } from '../input/input.js';
 import type { Runnable } from '../input/model.js';

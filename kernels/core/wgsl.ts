@@ -250,3 +250,12 @@ export const orNan = (y: string, x: string, type: 'f32' | 'vec4f' = 'f32'): stri
 
 /** WGSL: whether a number is infinite or NaN. */
 export const notFinite = (x: string): string => `((bitcast<u32>(${x}) & 0x7f800000u) == 0x7f800000u)`;
+
+/** WGSL `fn rank(x)`: a number as an integer of the same order, NaN highest, −0 = 0. (Comparing floats, a compiler may forget NaN.) */
+export const rankWgsl = /* wgsl */ `
+fn rank(x: f32) -> u32 {
+  let bits = bitcast<u32>(x);
+  if ((bits & 0x7fffffffu) > 0x7f800000u) { return 0xfffffffeu; }
+  if ((bits & 0x7fffffffu) == 0u) { return 0x80000000u; }
+  return select(bits | 0x80000000u, ~bits, bits >= 0x80000000u);
+}`;

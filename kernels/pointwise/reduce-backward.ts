@@ -1,8 +1,15 @@
 /** Gradients of softmax, of a maximum, a minimum and a product over one axis. */
 
 import { type Caps, type Example, type Family, type Launch, line, lineIndex, noise } from '../core/kernel.js';
-import { accumulate, kernel, otherKinds, perElement, perElementMain, teamFor } from '../core/wgsl.js';
-import { rankWgsl } from '../vocabulary/topk.js';
+import {
+  accumulate,
+  kernel,
+  otherKinds,
+  perElement,
+  perElementMain,
+  rankWgsl,
+  teamFor,
+} from '../core/wgsl.js';
 import { softmaxReference } from './softmax.js';
 
 /** dX = Y · (dY − Σ Y · dY), row by row, for Y = softmax(X). Buffers: Y [rows, cols], dY [rows, cols], dX. */

@@ -4,8 +4,8 @@
  */
 
 import { type Caps, type Example, type Family, type Launch, noise } from '../core/kernel.js';
-import { kernel, perElement, perElementMain } from '../core/wgsl.js';
-import { rankWgsl, topkReference } from './topk.js';
+import { kernel, perElement, perElementMain, rankWgsl } from '../core/wgsl.js';
+import { topkReference } from './topk.js';
 
 /** Rows, their length, and the power of two that they are padded to. */
 export interface SortSizes {

@@ -1,16 +1,7 @@
 /** The k largest of each row. */
 
 import { type Caps, type Example, type Family, type Launch, line, lineIndex, noise } from '../core/kernel.js';
-import { kernel, otherKinds, teamFor } from '../core/wgsl.js';
-
-/** WGSL `fn rank(x)`: a number as an integer of the same order, NaN highest, −0 = 0. (Comparing floats, a compiler may forget NaN.) */
-export const rankWgsl = /* wgsl */ `
-fn rank(x: f32) -> u32 {
-  let bits = bitcast<u32>(x);
-  if ((bits & 0x7fffffffu) > 0x7f800000u) { return 0xfffffffeu; }
-  if ((bits & 0x7fffffffu) == 0u) { return 0x80000000u; }
-  return select(bits | 0x80000000u, ~bits, bits >= 0x80000000u);
-}`;
+import { kernel, otherKinds, rankWgsl, teamFor } from '../core/wgsl.js';
 
 /**
  * Values and columns of the k largest of each row: descending, ties by lower column; NaN comes first. k = 1 is argmax.

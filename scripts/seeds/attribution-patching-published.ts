@@ -275,7 +275,7 @@ function lateRows(title: string, expected: Grid, { values, shape, axes }: Labell
 
 /** [layer, pos, head] as [head of all layers, pos]. */
 function headRows({ values, shape, axes, meta }: Labelled): Labelled {
-  const [layers, positions, heads] = shape;
+  const [, positions, heads] = shape;
   const labels = axes[0].labels.flatMap((l) => axes[2].labels.map((h) => `${l}${h}`));
   const out = Float32Array.from({ length: values.length }, (_, i) => {
     const [row, pos] = [Math.floor(i / positions), i % positions];

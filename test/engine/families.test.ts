@@ -3,51 +3,23 @@
  * residual streams, patterns, gradients, and the tokens that follow greedily.
  */
 
-import { readFileSync } from 'node:fs';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { parameters } from '../../engine/training/parameters.js';
 import { lossGradients } from '../../hooks/training/parameter-gradients.js';
-import { HookedTransformer, loss } from '../../index.js';
-import { noise } from '../../kernels/core/kernel.js';
+import { HookedTransformer, loss, type TensorMap } from '../../index.js';
 import { noProcessing } from '../../weights/processing/processing.js';
+import { type FamilyReference, familyDirection, familyReferences, familyWeights } from '../families.js';
 import { allClose } from '../helpers.js';
 import { givenBack } from '../memory.js';
 
-interface Reference {
-  readonly name: string;
-  readonly config: Record<string, unknown>;
-  readonly seed: number;
-  readonly tensors: readonly (readonly [name: string, shape: number[], scale: number, offset: number])[];
-  readonly tokens: number[];
-  readonly loss: number;
-  readonly logits: number[];
-  readonly states: number[][];
-  readonly patterns: number[][];
-  readonly gradients: number[][];
-  readonly parameters: number[];
-  readonly greedy: number[];
-}
-
-const file = new URL('../fixtures/parts/families.json', import.meta.url);
-const references = JSON.parse(readFileSync(file, 'utf8')) as Reference[];
-const sizeOf = (shape: readonly number[]) => shape.reduce((a, b) => a * b, 1);
-
-const load = (r: Reference, tensors: Record<string, { shape: number[]; data: Float32Array }>) =>
+const load = (r: FamilyReference, tensors: TensorMap) =>
   HookedTransformer.fromWeights(r.config, tensors, noProcessing);
 
-const weightsOf = ({ tensors, seed }: Reference) =>
-  Object.fromEntries(
-    tensors.map(([name, shape, scale, offset], i) => {
-      const data = noise(sizeOf(shape), seed + i, scale).map((x) => x + offset);
-      return [name, { shape, data }];
-    }),
-  );
-
-for (const r of references) {
+for (const r of familyReferences) {
   let model: HookedTransformer;
   test(`${r.name}: logits, residual streams and patterns`, async () => {
-    model = await load(r, weightsOf(r));
+    model = await load(r, familyWeights(r));
     const { bytes } = model.gpu.memory();
     const fused = await model.forward(r.tokens);
     allClose(await fused.data(), r.logits, { what: 'logits' });
@@ -79,12 +51,8 @@ for (const r of references) {
   test(`${r.name}: gradients of the parameters, along a random direction`, async () => {
     const found = await lossGradients(model, [r.tokens]);
     allClose(await found.loss.data(), [r.loss]);
-    const direction = r.tensors.map(([name, shape], i) => [
-      name,
-      { shape, data: noise(sizeOf(shape), 500 + i, 1) },
-    ]);
     // Loading is linear: a direction of the checkpoint's tensors, loaded, is one of the engine's.
-    using along = await load(r, Object.fromEntries(direction));
+    using along = await load(r, familyDirection(r));
     let sum = 0;
     for (const { name, tensor } of parameters(along.gpuWeights)) {
       const [g, d] = [await found.grads.get(name)!.data(), await tensor.data()];
