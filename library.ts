@@ -1,5 +1,6 @@
 /** Everything public, whatever the platform. */
 
+export { gradientsOf, type ValueAndGradients } from './engine/activations/gradients.js';
 export {
   type AdapterChoice,
   type AdapterDescription,

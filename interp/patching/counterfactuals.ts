@@ -6,7 +6,7 @@
 import { is, options, signatures } from '../../hooks/input/check.js';
 import type { Model } from '../../hooks/input/model.js';
 import { describeIntervention } from '../../hooks/interventions/describe.js';
-import type { Base, Counterfactual, SpelledEdits } from '../../hooks/interventions/interventions.js';
+import type { Base, Counterfactual } from '../../hooks/interventions/interventions.js';
 import type { Metric } from '../../hooks/run/metric.js';
 import {
   type PlannedSweep,
@@ -45,12 +45,10 @@ const takes = signatures({
  * await counterfactuals(model, { input: corrupted, sources: { clean } },
  *   [[{ at: 'blocks.3.attn.hook_z', head: 5, pos: 10, set: { from: 'clean' } }]], logitDiff(' Mary', ' John'))
  */
-export const counterfactuals = takes.counterfactuals(function counterfactuals<
-  const I extends readonly Counterfactual[],
->(
+export const counterfactuals = takes.counterfactuals(function counterfactuals(
   model: Model,
   base: Base,
-  list: I & SpelledEdits<I>,
+  list: readonly Counterfactual[],
   metric: Metric,
   options: SweepOptions = {},
 ): Sweep<SweepCell, Labelled> {

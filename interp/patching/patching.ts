@@ -73,6 +73,12 @@ export interface PatchOptions extends PatchPair {
   readonly only?: PartOf;
 }
 
+/** What `patch` gives: a map along the axes `by`, where they are given. */
+type PatchMap<By> = Sweep<
+  MapCell,
+  Labelled<By extends readonly (infer Axis extends string)[] ? Axis : string>
+>;
+
 /** What `PatchPair` may be. */
 export const PATCH_PAIR = {
   ...SWEEP,
@@ -98,10 +104,13 @@ const takes = signatures({
  *   cells are 0 and are not run).
  * @throws when the prompts differ in length, are the same, or the metric is the same for both.
  */
-export const patch = takes.patch(function patch<const At extends PatchSite = 'resid_pre'>(
+export const patch = takes.patch(function patch<
+  const At extends PatchSite = 'resid_pre',
+  const By extends readonly PatchAxis[] | undefined = undefined,
+>(
   model: Model,
-  options: PatchOptions & { readonly at?: At } & { readonly at?: Spelled<At> },
-): Sweep<MapCell, Labelled> {
+  options: PatchOptions & { readonly at?: At; readonly by?: By } & { readonly at?: Spelled<At> },
+): PatchMap<By> {
   const { at = 'resid_pre', by, only = {} } = options as PatchOptions;
   return sweepMap(
     model,
@@ -112,7 +121,7 @@ export const patch = takes.patch(function patch<const At extends PatchSite = 're
       return planOf(pair, options, map.axes, patched(map), at);
     },
     options,
-  );
+  ) as unknown as PatchMap<By>;
 });
 
 /** Internal: patches just these parts of a hook point, laid out along the axes. */
