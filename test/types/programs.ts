@@ -129,7 +129,7 @@ export const programs = {
     const norms = Tensor.stack(
       cache
         .stackActivation('z')
-        .tensor.split(1)
+        .stack.split(1)
         .map((z) => z.norm(['pos', 'd_head']).reshape([-1])),
     );
     return labelled(
