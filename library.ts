@@ -73,7 +73,13 @@ export type {
   SweepResult,
   SweepWork,
 } from './hooks/sweep/counterfactuals.js';
-export { mergeRecords, type RecordStore, type WholeRecord } from './hooks/sweep/record/record.js';
+export {
+  mergeRecords,
+  PartDone,
+  type RecordStore,
+  sharedRecord,
+  type WholeRecord,
+} from './hooks/sweep/record/record.js';
 export type { Sweep } from './hooks/sweep/sweep.js';
 export type { StoredPrefix } from './hooks/texts/prefix.js';
 export type { TextsWork } from './hooks/texts/run-trie.js';

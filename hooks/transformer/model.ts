@@ -158,7 +158,7 @@ export class HookedTransformer extends TextModel implements Model {
   }
 
   /** What `JSON.stringify` writes of a model: its name, hash and edits. @throws where these are functions or hold tensors. */
-  toJSON(): object {
+  toJSON(_key?: string): object {
     return { model: this.config.name, hash: this.hash, ...JSON.parse(editsJson(this)) };
   }
 

@@ -15,6 +15,7 @@ import { readInput } from '../../hooks/input/input.js';
 import type { Model } from '../../hooks/input/model.js';
 import type { PosSlice } from '../../hooks/run/positions.js';
 import { difference } from '../../hooks/run/readout.js';
+import { shownJson } from '../../weights/checks/messages.js';
 import { positionLabels, provenance } from '../results/provenance.js';
 import { type Axis, type Labelled, labelled, labelledWith } from '../results/result.js';
 import { type DirectBy, type DirectTarget, directLogits, directNames, headSources } from './direct-logits.js';
@@ -189,9 +190,7 @@ function gather(
 ): Labelled {
   const [{ labels, width, logits }] = prompts;
   if (prompts.some((p) => p.width !== width))
-    throw new Error(
-      `${METHOD}: pos ${JSON.stringify(pos)} gives different numbers of positions in the prompts`,
-    );
+    throw new Error(`${METHOD}: pos ${shownJson(pos)} gives different numbers of positions in the prompts`);
   const groups = per === 'batch' ? [prompts] : prompts.map((p) => [p]);
   const values = new Float32Array(labels.length * groups.length * width);
   const n = logits.length; // positions; sources are parts of one
@@ -263,5 +262,5 @@ function lastAxis(
 
 function check(option: string, value: string, of: readonly string[]): void {
   if (!of.includes(value))
-    throw new Error(`${METHOD}: ${option} ${JSON.stringify(value)}: one of ${of.join(', ')} is needed`);
+    throw new Error(`${METHOD}: ${option} ${shownJson(value)}: one of ${of.join(', ')} is needed`);
 }

@@ -15,6 +15,7 @@ import type { LayerNormMode } from '../../hooks/cache/stack.js';
 import { is, options, signatures } from '../../hooks/input/check.js';
 import { type InputOptions, readInput } from '../../hooks/input/input.js';
 import type { Model } from '../../hooks/input/model.js';
+import { shownJson } from '../../weights/checks/messages.js';
 import { positionLabels, provenance } from '../results/provenance.js';
 import { type Axis, type Labelled, labelled, labelledWith } from '../results/result.js';
 import { type LensReading, readLens } from './lens-rows.js';
@@ -85,7 +86,7 @@ export const logitLens = takes.logitLens(async function logitLens(
 ): Promise<LensResult> {
   const { k = 5, layerNorm = 'recomputed', inclMid = false, tokens = [], pair, onProgress, signal } = options;
   if (layerNorm !== 'recomputed' && layerNorm !== 'frozen')
-    throw new Error(`logitLens: layerNorm ${JSON.stringify(layerNorm)}: 'recomputed' or 'frozen' is needed`);
+    throw new Error(`logitLens: layerNorm ${shownJson(layerNorm)}: 'recomputed' or 'frozen' is needed`);
   if (!Number.isInteger(k) || k < 1) throw new Error(`logitLens: k is ${k}: a whole number from 1 is needed`);
   const rows = readInput(model, input, options);
   if (rows.tokens.length !== 1)

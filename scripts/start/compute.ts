@@ -7,6 +7,7 @@ import { patch } from '../../interp/patching/patching.js';
 import { positionLabels, provenance } from '../../interp/results/provenance.js';
 import { type Labelled, labelled } from '../../interp/results/result.js';
 import { modelName, visible } from '../../interp/results/text.js';
+import { shownJson } from '../../weights/checks/messages.js';
 import type { StartOptions } from './options.js';
 
 /** A guess for the next token. */
@@ -73,7 +74,7 @@ export async function compute(
   const tokens = { prompt: show(prompt), clean: show(clean), corrupted: show(corrupted) };
   checkPair(tokens.clean, tokens.corrupted);
   if (answer === wrong)
-    throw new Error(`--answer and --wrong are the same token, ${JSON.stringify(options.answer)}`);
+    throw new Error(`--answer and --wrong are the same token, ${shownJson(options.answer)}`);
   if (options.head) checkHead(options.head, config);
 
   const patching = await patch(model, {
