@@ -12,7 +12,9 @@ import type { NestedNumbers } from '../../engine/numbers.js';
 import type { Tensor } from '../../engine/tensor/tensor.js';
 import type { TextInput } from '../../engine/tokens/text.js';
 import type { ActivationCache } from '../cache/cache.js';
+import type { Spelled } from '../input/names.js';
 import type { Selection } from '../input/selection.js';
+import type { Align } from './alignment.js';
 
 /** Which part of an activation. What is left out is all of it. */
 export interface Part {
@@ -99,6 +101,12 @@ export interface Intervention extends Part, Action {
 
 /** A list of interventions: one run that might have been. */
 export type Counterfactual = readonly Intervention[];
+/** Interventions, or lists of them, at hook points that are spelled as some are: see `Spelled`. */
+export type SpelledEdits<I> = I extends readonly unknown[]
+  ? { readonly [K in keyof I]: SpelledEdits<I[K]> }
+  : I extends { readonly at: infer At }
+    ? { readonly [K in keyof I]: K extends 'at' ? Spelled<At> : I[K] }
+    : I;
 
 /** A run to take values from. */
 export type Source =
@@ -107,6 +115,8 @@ export type Source =
   | {
       readonly input?: TextInput;
       readonly prependBos?: boolean;
+      /** Which of its positions go with which of the base run, where the prompts differ in length. */
+      readonly align?: Align;
       /** This run is itself changed; earlier sources may be named. */
       readonly interventions?: Counterfactual;
       /** Many runs that leave the base: `{ from: name, cell: i }` reads counterfactual i. */

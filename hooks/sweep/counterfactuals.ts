@@ -14,10 +14,10 @@ import { metricValues } from '../run/metric-values.js';
 import { remarksOn } from '../run/readout.js';
 import { tokensThatFit } from './budget.js';
 import { joins } from './fork-run.js';
-import { outlasting } from './losses.js';
 import { chunksInTurn, type Fork, planCell, tokensIn } from './plan.js';
 import {
   checkRuns,
+  PartDone,
   type RecordContent,
   type RecordStore,
   recordHeader,
@@ -26,6 +26,7 @@ import {
   sha256,
 } from './record/record.js';
 import { Runs } from './runs.js';
+import { outlasting } from './sweep.js';
 import { checkOptions, type SweepOptions } from './sweep-options.js';
 import { type Span, walk } from './walk.js';
 
@@ -122,7 +123,7 @@ async function* sweepOnce(
   kept: ReadonlyMap<number, SweepCell>,
   losses: number,
 ): AsyncGenerator<SweepCell, SweepResult> {
-  const { onProgress, signal, record, shard } = options;
+  const { onProgress, signal, record, shard = record?.shard } = options;
   const { gpu } = model;
   const { nLayers } = model.config;
   const dispatches = gpu.stats.dispatches;
@@ -229,6 +230,8 @@ async function* sweepOnce(
       await save(finished);
       yield* finished;
     }
+    const there = all.filter((cell) => cell !== null).length;
+    if (record?.shard && there < list.length) throw new PartDone(there, list.length, record.shard);
     const work = {
       tokenLayers: total + runs.tokenLayers,
       naiveTokenLayers:
