@@ -17,7 +17,7 @@ import type { PosSlice } from '../../hooks/run/positions.js';
 import { difference } from '../../hooks/run/readout.js';
 import { shownJson } from '../../weights/checks/messages.js';
 import { positionLabels, provenance } from '../results/provenance.js';
-import { type Axis, type Labelled, labelled } from '../results/result.js';
+import { type Axis, type Labelled, labelled, labelledWith } from '../results/result.js';
 import { type DirectBy, type DirectTarget, directLogits, directNames, headSources } from './direct-logits.js';
 import { type Answers, answerIds, showAnswers } from './metrics.js';
 
@@ -113,7 +113,9 @@ export const directLogitAttribution = takes.directLogitAttribution(async functio
     }
     const about = { method: METHOD, metric: name, by, layerNorm, pos, tokens: rows.tokens };
     const result = gather(model, prompts, per, pos, by, about);
-    return by === 'head' || by === 'component' ? { ...result, heads: headsOf(model, result) } : result;
+    return by === 'head' || by === 'component'
+      ? labelledWith(result, { heads: headsOf(model, result) })
+      : result;
   } finally {
     cache.dispose();
     final.dispose();

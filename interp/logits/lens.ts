@@ -17,7 +17,7 @@ import { type InputOptions, readInput } from '../../hooks/input/input.js';
 import type { Model } from '../../hooks/input/model.js';
 import { shownJson } from '../../weights/checks/messages.js';
 import { positionLabels, provenance } from '../results/provenance.js';
-import { type Axis, type Labelled, labelled } from '../results/result.js';
+import { type Axis, type Labelled, labelled, labelledWith } from '../results/result.js';
 import { type LensReading, readLens } from './lens-rows.js';
 import { answerIds, showAnswers, type TokenLike } from './metrics.js';
 
@@ -34,7 +34,7 @@ export interface LensGuess extends LensToken {
 }
 
 /** Probability of the top token, by layer and position, and what the tokens are. */
-export interface LensResult extends Labelled {
+export interface LensResult extends Labelled<'layer' | 'pos'> {
   /** Per layer and position the k most probable tokens, descending. */
   readonly top: readonly (readonly (readonly LensGuess[])[])[];
   /** Of the chosen `tokens`, token × layer × pos: logits, probabilities, and ranks (0: the top). */
@@ -117,19 +117,19 @@ export const logitLens = takes.logitLens(async function logitLens(
       dispose();
       frozen?.dispose();
     }
-    const axes: Axis[] = [
+    const axes: Axis<'layer' | 'pos'>[] = [
       { name: 'layer', labels },
       { name: 'pos', labels: positionLabels(model, prompt) },
     ];
     const meta = provenance(model, { method: 'logit lens', layerNorm, tokens: prompt });
     const top = readings.map(({ top }) => tokensOf(model, top, reads.k));
     const values = Float32Array.from(top.flat(), ([best]) => best.prob);
-    return {
-      ...labelled(values, axes, { ...meta, metric: 'probability of the top token' }),
+    const map = labelled(values, axes, { ...meta, metric: 'probability of the top token' });
+    return labelledWith(map, {
       top,
       ...(tokens.length && { chosen: chosenOf(readings, tokens, ids.length, axes, meta) }),
       ...(pair && { logitDiff: differenceOf(readings, pair, ids.length, axes, meta) }),
-    };
+    });
   } finally {
     cache.dispose();
   }

@@ -14,7 +14,7 @@ import { MANY_TEXTS, type ManyTextsOptions, type TextsWork } from '../../hooks/t
 import { logProbsOf, type NextToken, nextTokens } from '../../hooks/texts/score.js';
 import { shownJson } from '../../weights/checks/messages.js';
 import { provenance } from '../results/provenance.js';
-import { type Labelled, labelled } from '../results/result.js';
+import { type Labelled, labelled, labelledWith } from '../results/result.js';
 import { bosOfTokenizer } from '../tracing/trace-grid.js';
 
 /** Texts that are run, and recorded, at once. */
@@ -100,7 +100,7 @@ export const scoreTexts = takes.scoreTexts(async function scoreTexts(
   const values = Float32Array.from(entries, (e) => e.score);
   const axes = [{ name: 'text', labels: entries.map((e) => e.text) }];
   const meta = provenance(model, { method: 'scoring texts', prefix, bos: prependBos, work });
-  return { ...labelled(values, axes, meta), entries };
+  return labelledWith(labelled(values, axes, meta), { entries });
 });
 
 /** Options of `consistency`. */
@@ -172,7 +172,7 @@ export const consistency = takes.consistency(async function consistency(
     { name: 'template', labels: templates },
   ];
   const meta = provenance(model, { method: 'consistency over templates', bos: prependBos, work });
-  return { ...labelled(values, axes, meta), entries };
+  return labelledWith(labelled(values, axes, meta), { entries });
 });
 
 /** The work, as far as it was reported, and whom to report it to. */

@@ -5,7 +5,7 @@ import { type LensResult, logitLens } from '../../interp/logits/lens.js';
 import { logitDiff } from '../../interp/logits/metrics.js';
 import { patch } from '../../interp/patching/patching.js';
 import { positionLabels, provenance } from '../../interp/results/provenance.js';
-import type { Labelled } from '../../interp/results/result.js';
+import { type Labelled, labelled } from '../../interp/results/result.js';
 import { modelName, visible } from '../../interp/results/text.js';
 import { shownJson } from '../../weights/checks/messages.js';
 import type { StartOptions } from './options.js';
@@ -194,7 +194,7 @@ async function attend(model: HookedTransformer, options: StartOptions, answer: n
   const all = keepAll ? new Float32Array(nLayers * nHeads * n * n) : null;
   for (const [l, p] of patterns.entries()) all?.set(p, l * p.length);
   const meta = provenance(model, { method: 'attention pattern', layer, head, tokens });
-  return { layer, head, why, labels, all, answerAt, pattern: { values, shape: [n, n], axes, meta } };
+  return { layer, head, why, labels, all, answerAt, pattern: labelled(values, axes, meta) };
 }
 
 /** What the last position attends to, per head: [head][key], from [head, query, key] or [head, 1, key]. */
