@@ -44,6 +44,7 @@ export type { Model, RunEdits } from './hooks/input/model.js';
 export { actName, hookNames, type NameFilter } from './hooks/input/names.js';
 export type { Holder } from './hooks/input/owning.js';
 export type { Selection } from './hooks/input/selection.js';
+export type { Align, PositionPair } from './hooks/interventions/alignment.js';
 export {
   describeIntervention,
   interventionsFromJson,
@@ -96,6 +97,7 @@ export {
   type TrainProgress,
   type WeightedRow,
 } from './hooks/training/trainer.js';
+export { editsFromJson, editsToJson } from './hooks/transformer/edits-json.js';
 export type { GenerateOptions, GenerateStep } from './hooks/transformer/generate.js';
 export type { GradientOptions, GradientRun } from './hooks/transformer/gradients.js';
 export { type InitOptions, randomModel, randomWeights } from './hooks/transformer/init.js';
@@ -113,6 +115,7 @@ export {
 } from './hooks/transformer/model.js';
 export type { SteerOptions } from './hooks/transformer/steer.js';
 export type { EditOptions } from './hooks/transformer/with.js';
+export type { WeightChange } from './hooks/weights/with-weights.js';
 export {
   type Agreement,
   agreement,
@@ -139,6 +142,7 @@ export {
   headNames,
 } from './interp/attribution/attribution-maps.js';
 export {
+  type AlignedAttributionPair,
   type AttributionPair,
   type AttributionPasses,
   type AttributionPatchOptions,
@@ -166,6 +170,7 @@ export {
 } from './interp/circuits/edge-attribution.js';
 export { type Edge, EdgeList, type EdgeNode, type GraphShape } from './interp/circuits/edge-list.js';
 export { type AttentionFigure, attentionFigure } from './interp/figures/attention.js';
+export { type AttributionFigureOptions, attributionFigure } from './interp/figures/attribution.js';
 export { type CircuitFigureOptions, circuitFigure, edgeLines } from './interp/figures/circuit.js';
 export {
   agrees,
@@ -181,6 +186,8 @@ export type { PdfFonts, PdfOptions } from './interp/figures/draw/pdf.js';
 export type { SvgTheme } from './interp/figures/draw/svg-parts.js';
 export type { TerminalOptions } from './interp/figures/draw/terminal.js';
 export { type FigureOptions, figure } from './interp/figures/figure.js';
+export { type GuessFigureOptions, guessFigure } from './interp/figures/guesses.js';
+export { type LensCurve, type LensFigureOptions, lensFigure } from './interp/figures/lens.js';
 export { type Page, page, type Section } from './interp/figures/page/page.js';
 export { type ScatterOptions, scatterFigure } from './interp/figures/scatter.js';
 export { type TokenFigureOptions, tokenFigure } from './interp/figures/tokens.js';
@@ -322,6 +329,7 @@ export {
   type WrongAnswer,
 } from './interp/tracing/causal-trace.js';
 export { type Fact, readFacts } from './interp/tracing/facts.js';
+export { joinTraces, traceKinds } from './interp/tracing/joined-traces.js';
 export {
   PYVENE_NOISE,
   type PyveneStream,
@@ -333,7 +341,7 @@ export {
 } from './interp/tracing/pyvene-trace.js';
 export { guessSubject, tokenRoleNames, tokenRoles } from './interp/tracing/subject.js';
 export { type TraceFactsOptions, traceFacts } from './interp/tracing/trace-facts.js';
-export { joinTraces, traceAll, traceKinds } from './interp/tracing/trace-kinds.js';
+export { traceAll } from './interp/tracing/trace-kinds.js';
 export {
   type AccumulatedBiasOptions,
   accumulatedBias,

@@ -2,7 +2,9 @@
 
 import { createReadStream, existsSync } from 'node:fs';
 import type { ParseArgsConfig } from 'node:util';
+import { editsFromJson } from '../../hooks/transformer/edits-json.js';
 import type { HookedTransformer } from '../../hooks/transformer/model.js';
+import type { EditOptions } from '../../hooks/transformer/with.js';
 import type { SvgTheme } from '../../interp/figures/draw/svg-parts.js';
 import type { TerminalOptions } from '../../interp/figures/draw/terminal.js';
 import type { Section } from '../../interp/figures/page/page.js';
@@ -33,7 +35,7 @@ export interface Command {
   readonly examples: readonly string[];
   /** Besides text. */
   readonly forms: readonly Form[];
-  /** It loads no model by name: no `--model`, `--dtype`, `--no-bos`, `--no-processing`. */
+  /** It loads no model by name: no `--model`, `--with`, `--dtype`, `--no-bos`, `--no-processing`. */
   readonly modelFree?: boolean;
   run(x: Invocation): Promise<Outcome>;
 }
@@ -67,6 +69,8 @@ export class Invocation {
   /** Takes what goes to stdout. */
   readonly write: (data: string | Uint8Array) => void;
   #model: HookedTransformer | null = null;
+  /** The model as it was loaded, and one more for each edit. */
+  readonly #loaded: HookedTransformer[] = [];
 
   constructor(
     command: Command,
@@ -174,7 +178,19 @@ export class Invocation {
     }
   }
 
-  /** The model of `--model`, loaded when first asked for. */
+  /** What `--with` changes in the model: JSON, or a file with it. @throws UsageError when it is none. */
+  private async edits(): Promise<readonly EditOptions[]> {
+    const given = this.text('with');
+    if (given === undefined) return [];
+    const text = /^\s*[[{]/.test(given) ? given : await this.file(given);
+    try {
+      return editsFromJson(text);
+    } catch (e) {
+      throw new UsageError(`--with: ${(e as Error).message.slice(0, 200)}`);
+    }
+  }
+
+  /** The model of `--model`, with what `--with` changes in it, loaded when first asked for. */
   async model(): Promise<HookedTransformer> {
     const adapter = readAdapter(this.text('adapter'));
     const name = this.text('model') ?? 'tiny';
@@ -184,7 +200,11 @@ export class Invocation {
     const flags = this.values['no-processing'] ? noProcessing : {};
     const dtype = this.text('dtype') ?? 'f32';
     if (dtype !== 'f32' && dtype !== 'f16') throw new UsageError(`--dtype ${dtype}: f32 or f16 is needed`);
-    this.#model ??= await loadModel(name, { ...flags, adapter, dtype, signal: this.signal });
+    if (this.#model) return this.#model;
+    const edits = await this.edits();
+    this.#loaded.push(await loadModel(name, { ...flags, adapter, dtype, signal: this.signal }));
+    for (const edit of edits) this.#loaded.push(this.#loaded.at(-1)!.with(edit));
+    this.#model = this.#loaded.at(-1)!;
     return this.#model;
   }
 
@@ -205,8 +225,8 @@ export class Invocation {
     }
   }
 
-  /** Frees the model. */
+  /** Frees the model, and its edits. */
   dispose(): void {
-    this.#model?.dispose();
+    for (const model of this.#loaded.reverse()) model.dispose();
   }
 }
