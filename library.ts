@@ -220,12 +220,9 @@ export { type PromptTest, type TestPromptOptions, testPrompt } from './interp/lo
 export {
   type Notebook,
   type NotebookFigure,
-  type NotebookInputs,
-  type NotebookOptions,
   type NotebookResult,
   NotebookRun,
   runNotebook,
-  type StepOptions,
 } from './interp/notebooks/notebook.js';
 export {
   type FirstToken,
@@ -239,18 +236,25 @@ export {
   readList,
   readPairs,
 } from './interp/notebooks/pairs.js';
-export { pathsOfHead } from './interp/notebooks/paths.js';
+export { pathsAmong, pathsOfHead } from './interp/notebooks/paths.js';
 export { type FigureWords, Report, type ReportHead, type ReportPage } from './interp/notebooks/report.js';
 export {
   averaged,
   byLayerAndHead,
+  bySize,
   type Entry,
   oneAxisOfHeads,
   picked,
   strongest,
   summed,
 } from './interp/notebooks/select.js';
-export type { PlanStep, Setting } from './interp/notebooks/setting.js';
+export type {
+  NotebookInputs,
+  NotebookOptions,
+  PlanStep,
+  Setting,
+  StepOptions,
+} from './interp/notebooks/setting.js';
 export {
   type FinalProjection,
   finalProjection,

@@ -11,7 +11,14 @@ export default defineConfig({
     rollupOptions: { input: ['index.html', 'bench.html'].map((name) => `${import.meta.dirname}/${name}`) },
   },
   worker: { format: 'es' },
+  // jsPDF imports these for HTML and SVG, which no figure needs.
+  resolve: {
+    alias: ['html2canvas', 'dompurify', 'canvg'].map((find) => ({
+      find,
+      replacement: `${import.meta.dirname}/app/absent.ts`,
+    })),
+  },
   // Known beforehand: found later, Vite would reload the page.
-  optimizeDeps: { include: ['@huggingface/tokenizers', 'fflate', 'ml-matrix'] },
+  optimizeDeps: { include: ['@huggingface/tokenizers', 'fflate', 'jspdf', 'ml-matrix'] },
   server: { fs: { allow: ['..'] } },
 });

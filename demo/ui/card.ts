@@ -3,6 +3,7 @@
 import { toCsv, toJson } from '../../interp/results/export.js';
 import type { App } from '../app/app.js';
 import { copy, save, toPng } from '../app/files.js';
+import { toPdf } from '../app/pdf.js';
 import type { Takeaway, TakeForm, View } from '../views/view.js';
 import { fill, h } from './dom.js';
 
@@ -91,6 +92,7 @@ export function card(view: View, app: App): { readonly card: Card; readonly take
 const LABELS: Readonly<Record<TakeForm, string>> = {
   svg: 'Picture (SVG)',
   png: 'Picture (PNG)',
+  pdf: 'Picture (PDF)',
   csv: 'Numbers (CSV)',
   json: 'Numbers (JSON)',
   code: 'Copy as TypeScript',
@@ -108,6 +110,7 @@ function takeMenu(view: View, take: Takeaway, app: App): { readonly element: HTM
     const svg = () => taken.figure!().svg(app.store.state.dark ? 'dark' : 'light');
     if (form === 'svg') save(`${name}.svg`, svg(), 'image/svg+xml');
     else if (form === 'png') save(`${name}.png`, await toPng(svg()));
+    else if (form === 'pdf') save(`${name}.pdf`, await toPdf(taken.figure!()));
     else if (form === 'csv') save(`${name}.csv`, toCsv(taken.result), 'text/csv');
     else if (form === 'json') save(`${name}.json`, toJson(taken.result), 'application/json');
     else if (form === 'code') await copied('TypeScript', taken.code());
@@ -121,7 +124,7 @@ function takeMenu(view: View, take: Takeaway, app: App): { readonly element: HTM
         ...{ type: 'button', 'data-take': form },
         onclick: () => {
           menu.open = false;
-          run(form);
+          run(form).catch((e: Error) => app.say(e.message));
         },
       },
       LABELS[form],

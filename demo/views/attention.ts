@@ -29,7 +29,7 @@ export const attentionView: View = {
   about:
     'Where each head looks. Click a head to see it large and on the text; its cell lights up in the other views, too.',
   span: 12,
-  takes: ['svg', 'png', 'csv', 'json', 'code', 'command'],
+  takes: ['svg', 'png', 'pdf', 'csv', 'json', 'code', 'command'],
   mount(card, app) {
     const { store, client } = app;
     let weight: Weight = 'pattern';

@@ -29,7 +29,7 @@ export const attributionView: View = {
   about:
     'The logit difference as a sum over what each part of the model writes at the last token. Blue speaks for the answer, red for the wrong one.',
   span: 8,
-  takes: ['svg', 'png', 'csv', 'json', 'code', 'command'],
+  takes: ['svg', 'png', 'pdf', 'csv', 'json', 'code', 'command'],
   mount(card, app) {
     const { store, client } = app;
     card.controls.append(readingSwitch(app));

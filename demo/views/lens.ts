@@ -34,7 +34,7 @@ export const lensView: View = {
   about:
     'The residual stream at every layer, read as if it were the last: each cell is the token that the model would say next. Click one to follow it through the layers.',
   span: 12,
-  takes: ['svg', 'png', 'csv', 'json', 'code', 'command'],
+  takes: ['svg', 'png', 'pdf', 'csv', 'json', 'code', 'command'],
   mount(card, app) {
     const { store, client } = app;
     let inclMid = true;

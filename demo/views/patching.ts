@@ -41,7 +41,7 @@ export const patchingView: View = {
   about:
     'The corrupted prompt, run once for every cell with one activation taken from the clean run. Blue: this activation alone brings the clean answer back.',
   span: 8,
-  takes: ['svg', 'png', 'csv', 'json', 'code', 'command'],
+  takes: ['svg', 'png', 'pdf', 'csv', 'json', 'code', 'command'],
   mount(card, app) {
     const { store } = app;
     const sites = segmented('What is patched', SITES, (site) => edit(app, { site }));

@@ -31,7 +31,7 @@ export const traceView: View = {
   about:
     'Noise on the subject’s tokens (*) of the clean prompt takes the answer away; each cell puts back the clean run’s activation at one token, around one layer. The stronger the colour, the more of the answer is back.',
   span: 12,
-  takes: ['svg', 'png', 'csv', 'json', 'code', 'command'],
+  takes: ['svg', 'png', 'pdf', 'csv', 'json', 'code', 'command'],
   mount(card, app) {
     const { store, client } = app;
     let window_: number | null = null; // null: as the model's depth suggests

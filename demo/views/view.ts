@@ -39,7 +39,7 @@ export function takeaway<T>(resource: Resource<T>, taken: (found: Found<T>) => T
 }
 
 /** A way to take something away. */
-export type TakeForm = 'svg' | 'png' | 'csv' | 'json' | 'code' | 'command';
+export type TakeForm = 'svg' | 'png' | 'pdf' | 'csv' | 'json' | 'code' | 'command';
 
 /** A view on the experiment. */
 export interface View {

@@ -17,6 +17,7 @@ import { launched, summed, sumOverRows, zerosLike } from '../tensor/accumulate.j
 import { rowWindows, withDense } from '../tensor/launches.js';
 import type { Backward, BackwardContext, Save } from '../tensor/tape.js';
 import { Tensor } from '../tensor/tensor.js';
+import { softCapGradient } from './parts/soft-cap.js';
 import type { Table } from './weights.js';
 
 type Make = (save: Save) => Backward;
@@ -215,15 +216,18 @@ export const headResultsBackward =
     };
   };
 
-/** Of logits x · W_Uᵀ + b_U. Inputs: x, b_U, the chunks of W_U. */
+/** Of logits x · W_Uᵀ + b_U, capped. Inputs: x, b_U, the chunks of W_U. */
 export const unembedBackward =
-  (x: Tensor, { width: inner, rows: vocabulary, chunks }: Table, wantsWeights: boolean): Make =>
+  (x: Tensor, W_U: Table, logits: Tensor, wantsWeights: boolean): Make =>
   (save) => {
+    const { width: inner, rows: vocabulary, chunks, softCap } = W_U;
     const rows = x.size / inner;
+    const capped = softCap ? save(logits) : null;
     const parts = chunks.map(({ row0, rows: cols, tensor }) => ({ row0, cols, w: save(tensor) }));
     const { shape } = x;
     const own = wantsWeights ? save(x) : null;
-    return (dy, { wants, sum }) => {
+    return (dCapped, { wants, sum }) => {
+      const dy = capped ? softCapGradient(capped, dCapped, softCap!) : dCapped;
       const { gpu } = dy;
       const dx = wants(0) ? (sum(0) ?? zerosLike(dy, shape)) : null;
       const dW = parts.map(({ w }, i) => (wants(2 + i) ? (sum(2 + i) ?? zerosLike(dy, w.shape)) : null));

@@ -174,7 +174,7 @@ export function headResults(z: Tensor, W_O: Tensor): Tensor {
   return taped(out, [z, W_O], headResultsBackward(z, W_O));
 }
 
-/** Logits: x · W_Uᵀ + b_U, [rows, dVocab]. */
+/** Logits: x · W_Uᵀ + b_U, capped where the model caps them, [rows, dVocab]. */
 export function unembed(x: Tensor, W_U: Table, b_U: Tensor | null): Tensor {
   const { gpu } = x;
   const inner = W_U.width;
@@ -183,7 +183,10 @@ export function unembed(x: Tensor, W_U: Table, b_U: Tensor | null): Tensor {
     for (const [start, rows] of rowWindows(gpu, x.size / inner, W_U.rows))
       for (const { row0, rows: cols, tensor } of W_U.chunks) {
         const launch = unembedLaunch(
-          { rows, inner, cols, col0: row0, stride: W_U.rows, bias: b_U !== null, half: tensor.half },
+          {
+            ...{ rows, inner, cols, col0: row0, stride: W_U.rows, bias: b_U !== null, half: tensor.half },
+            softCap: W_U.softCap,
+          },
           gpu.caps,
         );
         const y = out.binding(start * W_U.rows, rows * W_U.rows);
@@ -191,7 +194,7 @@ export function unembed(x: Tensor, W_U: Table, b_U: Tensor | null): Tensor {
       }
   });
   const chunks = W_U.chunks.map((c) => c.tensor);
-  return taped(out, [x, b_U, ...chunks], unembedBackward(x, W_U, isTaped(...chunks)));
+  return taped(out, [x, b_U, ...chunks], unembedBackward(x, W_U, out, isTaped(...chunks)));
 }
 
 /** Columns of the unembedding: W [n, dModel] and b [n, 1] of some tokens. */
@@ -203,6 +206,15 @@ export function unembedColumns(
 ): { W: Tensor; b: Tensor | null } {
   const bias = b_U && { rows: W_U.rows, width: 1, chunks: [{ row0: 0, rows: W_U.rows, tensor: b_U }] };
   return { W: gatherTable(W_U, ids, which), b: bias && gatherTable(bias, ids, which) };
+}
+
+/** Logits of some tokens, before a cap: x · W_U[tokens]ᵀ + b_U, [rows, tokens]. */
+export function logitsOfTokens(x: Tensor, tokens: readonly number[], W_U: Table, b_U: Tensor | null): Tensor {
+  const { gpu, scope } = x;
+  const ids = Tensor.from<'u32'>(gpu, Uint32Array.from(tokens), [tokens.length], { label: 'tokens', scope });
+  const { W, b } = unembedColumns(ids, tokens, W_U, b_U);
+  const products = x.matmul(W.transpose());
+  return b ? products.add(b.reshape([1, tokens.length])) : products;
 }
 
 /** Chosen rows of a [rows, width] tensor. `which`: row numbers. */

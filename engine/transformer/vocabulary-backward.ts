@@ -61,7 +61,10 @@ function addCrossEntropy(
           targets.binding(start, rows),
           weights.binding(start, rows),
         ];
-        gpu.launch(crossEntropyBackward({ rows, cols, col0 }, gpu.caps), [logits, ...own]);
+        gpu.launch(crossEntropyBackward({ rows, cols, col0, softCap: W_U.softCap }, gpu.caps), [
+          logits,
+          ...own,
+        ]);
         const { tensor } = W_U.chunks[table];
         const w = tensor.weights(row * inner, cols * inner);
         if (dx) {

@@ -56,7 +56,8 @@ export function forVocabularyChunks(
           const rows = x.size / inner;
           const out = chunks[i].binding(0, rows * cols);
           const size = { rows, inner, cols, col0: 0, stride: cols, bias: b_U !== null, half: tensor.half };
-          gpu.launch(unembed(size, gpu.caps), [x.binding(), ...weights, out]);
+          const { softCap } = W_U;
+          gpu.launch(unembed({ ...size, softCap }, gpu.caps), [x.binding(), ...weights, out]);
           return out;
         });
         f(logits, { col0, cols, first, last: col0 + cols === W_U.rows, table, row: c });

@@ -9,12 +9,15 @@ import type { Gpu } from '../gpu/gpu.js';
 import { Storage } from '../gpu/storage.js';
 import { Tensor } from '../tensor/tensor.js';
 import { Norm } from './parts/norm.js';
+import { splitName } from './points.js';
 
 /** A [rows, width] matrix in pieces that each fit one binding: GPT-2's embedding is 154 MB, many adapters bind 128. */
 export interface Table {
   readonly rows: number;
   readonly width: number;
   readonly chunks: readonly { readonly row0: number; readonly rows: number; readonly tensor: Tensor }[];
+  /** As an unembedding: its logits become softCap · tanh(logit / softCap). */
+  readonly softCap?: number | null;
 }
 
 /** One block; shapes as in `BlockWeights`. What a model has not (norms, biases, gates) is null. */
@@ -66,8 +69,8 @@ const NORMS = {
 /** The norm whose hook points begin with `name` (`ln_final`, `blocks.3.ln1`, `blocks.3.mlp.ln`); null in models without norms. */
 export function normNamed({ blocks, lnFinal }: WeightTensors, name: string): Norm | null {
   if (name === 'ln_final') return lnFinal;
-  const [, layer, place] = /^blocks\.(\d+)\.(.+)$/.exec(name)!;
-  const block = blocks[Number(layer)];
+  const { layer, local: place } = splitName(name);
+  const block = blocks[layer!];
   return place === 'mlp.ln' ? (block.mlp?.ln ?? null) : block[NORMS[place as keyof typeof NORMS]];
 }
 
@@ -100,7 +103,9 @@ export class GpuWeights implements WeightTensors {
     } else {
       const { lnFinal, W_U, b_U } = part.weights;
       this.lnFinal = this.#norm(config, 'ln_final', lnFinal, 'ln_final');
-      this.W_U = W_U ? this.#table(W_U, 'W_U') : this.W_E;
+      const softCap = config.outputLogitsSoftCap;
+      if (W_U) this.W_U = { ...this.#table(W_U, 'W_U'), softCap };
+      else this.W_U = this.W_E = { ...this.W_E, softCap };
       this.b_U = b_U && this.#tensor(b_U, 'b_U');
       if (this.W_U.rows !== config.dVocabOut)
         throw new Error(`W_U has ${this.W_U.rows} rows for a vocabulary of ${config.dVocabOut}`);

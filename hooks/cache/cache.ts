@@ -7,8 +7,8 @@ import type { Config } from '../../weights/config.js';
 import type { HostTensor } from '../../weights/formats/types.js';
 import { type Argument, checkedMethods, is, optional, signature } from '../input/check.js';
 import type { Runnable } from '../input/model.js';
-import { actName, checkName } from '../input/names.js';
-import { type Rows, takeRow } from '../run/view.js';
+import { actName, pointNamed } from '../input/names.js';
+import { type Layout, takeRow } from '../run/view.js';
 import {
   accumulatedResid,
   decomposeResid,
@@ -42,7 +42,7 @@ export interface CacheModel extends Runnable {
   readonly tokenizer?: Tokenizer | null;
 }
 
-const made = signature('ActivationCache', { model: is.model, rows: is.plainObject });
+const made = signature('ActivationCache', { model: is.model, layout: is.plainObject });
 
 /** What a run kept: `cache.get('resid_post', -1)`. Holds GPU memory until `dispose()`. */
 export class ActivationCache {
@@ -50,19 +50,19 @@ export class ActivationCache {
   /** Internal: the model of the run, whose weights the decompositions read. */
   readonly model: CacheModel;
   readonly #tensors = new Map<string, Tensor>();
-  readonly #rows: Rows;
+  readonly #layout: Layout;
 
   /** Made by `runWithCache`. */
-  constructor(model: CacheModel, rows: Rows, ...more: []) {
-    made(model, rows, ...more);
+  constructor(model: CacheModel, layout: Layout, ...more: []) {
+    made(model, layout, ...more);
     this.model = model;
     this.config = model.config;
-    this.#rows = rows;
+    this.#layout = layout;
   }
 
   /** How many rows the run had. */
   get batch(): number {
-    return this.#rows.rows.length;
+    return this.#layout.rows.length;
   }
 
   /** Number of activations. */
@@ -90,7 +90,7 @@ export class ActivationCache {
     const full = this.#resolve(name, layer, layerType);
     const found = this.#tensors.get(full);
     if (found) return found;
-    checkName(full, this.config);
+    pointNamed(full, this.#layout.points);
     throw new Error(
       `"${full}" is not in this cache: name it in runWithCache's \`names\`. It holds ${summary(this.names())}`,
     );
@@ -98,11 +98,11 @@ export class ActivationCache {
 
   /** One row as a cache of its own (views: it needs no memory, and must be disposed of like the whole). */
   row(i: number): ActivationCache {
-    const row = this.#rows.rows[i];
+    const row = this.#layout.rows[i];
     if (!row) throw new Error(`row ${i}: this cache has ${this.batch} rows (0–${this.batch - 1})`);
     const one = { ...row, start: 0, block: 0 };
-    const out = new ActivationCache(this.model, { ...this.#rows, rows: [one], equal: true });
-    for (const [name, t] of this.#tensors) out.put(name, takeRow(name, t, this.#rows, i).keep());
+    const out = new ActivationCache(this.model, { ...this.#layout, rows: [one], equal: true });
+    for (const [name, t] of this.#tensors) out.put(name, takeRow(name, t, this.#layout, i).keep());
     return out;
   }
 
@@ -194,8 +194,8 @@ export class ActivationCache {
   }
 
   /** Internal: the layout of its rows. */
-  get layout(): Rows {
-    return this.#rows;
+  get layout(): Layout {
+    return this.#layout;
   }
 
   #resolve(name: string, layer?: number | null, layerType?: string | null): string {

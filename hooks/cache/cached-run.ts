@@ -1,14 +1,14 @@
 /** Runs for logits and activations. */
 
 import type { Tensor } from '../../engine/tensor/tensor.js';
-import type { Batch, RowInput } from '../../engine/transformer/batch.js';
+import type { RowInput } from '../../engine/transformer/batch.js';
 import { layerRange, type ModelInput, readInput } from '../input/input.js';
 import type { Model } from '../input/model.js';
 import { owning } from '../input/owning.js';
-import { keepPositions } from '../run/positions.js';
 import { type RunPlan, run, runToLogits } from '../run/run.js';
 import { stopping } from '../run/stopping.js';
-import { ActivationCache, type CacheModel } from './cache.js';
+import type { ActivationCache, CacheModel } from './cache.js';
+import { Capture } from './capture.js';
 import type { CachedRun, CacheOptions, RunOptions } from './run-options.js';
 
 /** See `HookedTransformer.forward`. */
@@ -22,19 +22,14 @@ export async function runWithCache(
   input: ModelInput,
   { names, pos, ...options }: CacheOptions = {},
 ): Promise<CachedRun> {
-  let cache: ActivationCache | null = null;
   const rows = readInput(model, input, options);
-  const put = (name: string, t: Tensor, batch: Batch) => {
-    const seen = { rows: batch.rows, equal: batch.equal, nHeads: model.config.nHeads };
-    const kept = pos === undefined ? { t, seen } : keepPositions(name, t, seen, pos);
-    cache ??= new ActivationCache(model, kept.seen);
-    cache.put(name, kept.t);
-  };
+  const capture = new Capture(model, names, pos);
   try {
-    const logits = await runToLogits(model, { ...planOf(model, rows, options), capture: { names, put } });
-    return owning({ logits, cache: cache!, tokens: rows.tokens }, logits, cache);
+    const logits = await runToLogits(model, { ...planOf(model, rows, options), capture });
+    const cache = capture.cache();
+    return owning({ logits, cache, tokens: rows.tokens }, logits, cache);
   } catch (e) {
-    (cache as ActivationCache | null)?.dispose();
+    capture.dispose();
     throw e;
   }
 }
@@ -67,20 +62,14 @@ export async function runToFinal(
   names: readonly string[],
   signal?: AbortSignal,
 ): Promise<{ cache: ActivationCache; final: Tensor }> {
-  let cache: ActivationCache | null = null;
-  const put = (name: string, t: Tensor, { rows, equal }: Batch) => {
-    cache ??= new ActivationCache(model, { rows, equal, nHeads: model.config.nHeads });
-    cache.put(name, t);
-  };
+  const capture = new Capture(model, names);
   try {
-    const final = await run(
-      model,
-      { inputs, capture: { names, put }, hooks: stopping(model.gpu, signal) },
-      ({ x }) => x.alias(),
+    const final = await run(model, { inputs, capture, hooks: stopping(model.gpu, signal) }, ({ x }) =>
+      x.alias(),
     );
-    return { cache: cache!, final };
+    return { cache: capture.cache(), final };
   } catch (e) {
-    (cache as ActivationCache | null)?.dispose();
+    capture.dispose();
     throw e;
   }
 }

@@ -9,6 +9,7 @@ import type { Tensor } from '../../engine/tensor/tensor.js';
 import type { TextInput, ToTokensOptions } from '../../engine/tokens/text.js';
 import type { Tokenizer } from '../../engine/tokens/tokenizer.js';
 import type { Row } from '../../engine/transformer/batch.js';
+import type { Points } from '../../engine/transformer/model-points.js';
 import type { WeightTensors } from '../../engine/transformer/weights.js';
 import type { Config } from '../../weights/config.js';
 import type { Processing } from '../../weights/processing/processing.js';
@@ -19,6 +20,8 @@ import type { HookEntry } from './hook.js';
 export interface Runnable {
   readonly gpu: Gpu;
   readonly config: Config;
+  /** Its hook points. */
+  readonly points: Points;
   readonly gpuWeights: WeightTensors;
   /** What is changed in every run; left out or null: nothing. */
   readonly edits?: RunEdits | null;

@@ -1,9 +1,10 @@
 /**
- * The hook points of a model, by TransformerLens' names, and its shorthands.
- * Always-on points exist in every run; on-demand ones (`attn.hook_result`, `hook_q_input`, ...) cost extra work,
- * which asking for them switches on.
+ * What a user may say for hook points: full names, names without their layer, TransformerLens' shorthands and aliases,
+ * regular expressions and functions. Which points there are is told by `engine/transformer/points.ts`.
  */
 
+import { type Point, type Points, pointsOf } from '../../engine/transformer/model-points.js';
+import { pointTable, splitName } from '../../engine/transformer/points.js';
 import { isRegExp } from '../../weights/checks/kinds.js';
 import { quoted } from '../../weights/checks/messages.js';
 import type { Config } from '../../weights/config.js';
@@ -11,34 +12,6 @@ import { is, optional, options, signatures } from './check.js';
 
 /** What a user may say for a set of hook points. */
 export type NameFilter = string | RegExp | ((name: string) => boolean) | readonly (string | RegExp)[];
-
-const ATTENTION_IN = ['hook_attn_in', 'hook_q_input', 'hook_k_input', 'hook_v_input'];
-const ON_DEMAND = new Set([...ATTENTION_IN, 'attn.hook_result', 'hook_mlp_in']);
-
-/** Hook points of one block, in order of execution, without `blocks.{l}.`. */
-function blockHooks({ attnOnly, normalization, actFn }: Config): string[] {
-  const norm = (name: string) =>
-    normalization === 'none' ? [] : [`${name}.hook_scale`, `${name}.hook_normalized`];
-  const attention = ['q', 'k', 'v', 'attn_scores', 'pattern', 'z', 'result'].map((n) => `attn.hook_${n}`);
-  const mlp = [
-    'hook_resid_mid',
-    'hook_mlp_in',
-    ...norm('ln2'),
-    'mlp.hook_pre',
-    ...(actFn === 'solu_ln' ? ['mlp.hook_mid', ...norm('mlp.ln')] : []),
-    'mlp.hook_post',
-    'hook_mlp_out',
-  ];
-  return [
-    'hook_resid_pre',
-    ...ATTENTION_IN,
-    ...norm('ln1'),
-    ...attention,
-    'hook_attn_out',
-    ...(attnOnly ? [] : mlp),
-    'hook_resid_post',
-  ];
-}
 
 const takes = signatures({
   hookNames: { config: is.config, options: options<{ onDemand?: boolean }>({ onDemand: is.boolean }) },
@@ -50,20 +23,9 @@ export const hookNames = takes.hookNames(function hookNames(
   config: Config,
   { onDemand = true }: { onDemand?: boolean } = {},
 ): string[] {
-  const block = blockHooks(config).filter((n) => onDemand || !ON_DEMAND.has(n));
-  const layers = Array.from({ length: config.nLayers }, (_, l) => block.map((n) => `blocks.${l}.${n}`));
-  const final = config.normalization === 'none' ? [] : ['ln_final.hook_scale', 'ln_final.hook_normalized'];
-  return ['hook_embed', 'hook_pos_embed', ...layers.flat(), ...final];
+  const points = pointsOf(config);
+  return [...(onDemand ? points.names : points.always)];
 });
-
-/** The layer in a hook point's name, or null. */
-export function layerOf(name: string): number | null {
-  const m = /^blocks\.(\d+)\./.exec(name);
-  return m && Number(m[1]);
-}
-
-/** True for [batch, head, query, key]. */
-export const isPattern = (name: string): boolean => /hook_(attn_scores|pattern)$/.test(name);
 
 const LAYER_TYPES: Record<string, string> = {
   a: 'attn',
@@ -73,18 +35,15 @@ const LAYER_TYPES: Record<string, string> = {
   blocks: '',
   attention: 'attn',
 };
-const ALIASES: Record<string, string> = {
-  attn: 'pattern',
-  attn_logits: 'attn_scores',
-  key: 'k',
-  query: 'q',
-  value: 'v',
-  mlp_pre: 'pre',
-  mlp_mid: 'mid',
-  mlp_post: 'post',
-};
-const IN_ATTENTION = new Set(['k', 'v', 'q', 'z', 'result', 'pattern', 'attn_scores']);
-const IN_MLP = new Set(['pre', 'post', 'mid']);
+
+/** What a shorthand names: `z` is `attn.hook_z`. Points of norms are told by the layer type. */
+const shorthands = new Map<string, string>();
+for (const { name, shorthands: more = [] } of [...pointTable.attention, ...pointTable.mlp]) {
+  const parts = name.split('.');
+  const short = parts.at(-1)!.replace('hook_', '');
+  if (parts.length === 2 && (parts[0] === 'attn' || parts[0] === 'mlp')) shorthands.set(short, name);
+  for (const other of more) shorthands.set(other, name);
+}
 
 /**
  * TransformerLens' `get_act_name`: the hook point that a shorthand names.
@@ -104,41 +63,57 @@ export const actName = takes.actName(function actName(
   if (name.startsWith('hook_') && layer == null) return name;
   const compact = /^([a-z]+)(\d+)([a-z]?.*)$/.exec(name);
   if (compact && layer == null) return actName(compact[1], Number(compact[2]), compact[3] || layerType);
-  const short = ALIASES[name] ?? name.replace(/^hook_/, '');
-  let type = layerType == null ? '' : (LAYER_TYPES[layerType] ?? layerType);
-  if (IN_ATTENTION.has(short)) type = 'attn';
-  else if (IN_MLP.has(short)) type = 'mlp';
-  if (layer == null)
-    return short === 'scale' || short === 'normalized' ? `ln_final.hook_${short}` : `hook_${short}`;
-  return `blocks.${layer}.${type ? `${type}.` : ''}hook_${short}`;
+  const bare = name.startsWith('hook_') ? name.slice('hook_'.length) : name;
+  const local = shorthands.get(bare);
+  if (layer == null) {
+    if (bare === 'scale' || bare === 'normalized') return `ln_final.hook_${bare}`;
+    return `hook_${local?.split('hook_')[1] ?? bare}`;
+  }
+  if (local) return `blocks.${layer}.${local}`;
+  const type = layerType == null ? '' : (LAYER_TYPES[layerType] ?? layerType);
+  return `blocks.${layer}.${type ? `${type}.` : ''}hook_${bare}`;
 });
 
-/** `blocks.3.attn.hook_z` if that is a hook point of the model, else an Error that says what is wrong with it. */
-export function checkName(name: string, config: Config): string {
-  if (hookNames(config).includes(name)) return name;
-  const layer = layerOf(name);
-  if (layer !== null && layer >= config.nLayers)
-    throw new Error(
-      `hook ${quoted(name)}: this model has ${config.nLayers} layers (0–${config.nLayers - 1})`,
-    );
-  if (config.attnOnly && /mlp|resid_mid|ln2/.test(name))
-    throw new Error(`hook ${quoted(name)}: this model has no MLPs (attention only)`);
-  if (config.normalization === 'none' && /ln/.test(name))
-    throw new Error(`hook ${quoted(name)}: this model has no layer norms`);
-  const known = [...new Set(hookNames(config).map((n) => n.replace(/^blocks\.\d+/, 'blocks.{l}')))];
+/** The model's hook point of that full name or alias, else an Error that says what is wrong with it. */
+export function pointNamed(name: string, points: Points): Point {
+  const found = points.get(name);
+  if (found) return found;
+  const { layer, local } = splitName(name);
+  const { nLayers } = points.config;
+  if (layer !== null && layer >= nLayers)
+    throw new Error(`hook ${quoted(name)}: this model has ${nLayers} layers (0–${nLayers - 1})`);
+  const missing = points.missing(local);
+  if (missing) throw new Error(`hook ${quoted(name)}: this model ${missing}`);
+  const known = [...points].flatMap((p) =>
+    p.layer === null ? p.name : p.layer === 0 ? `blocks.{l}.${p.local}` : [],
+  );
   throw new Error(`hook ${quoted(name)}: no such hook point. This model has: ${known.join(', ')}`);
 }
+
+/** The hook point of block `layer`: `at` is a name without its layer, a shorthand or an alias. @throws when there is none. */
+export function pointIn(at: string, layer: number, points: Points): Point {
+  const own = known(points).inLayer(at);
+  return (own[layer] ??= pointNamed(actName(at, layer), points));
+}
+
+/** Whether a name needs no layer: it is a full one, or that of a point outside the blocks. */
+export function isWhole(at: string, points: Points): boolean {
+  if (splitName(at).layer !== null) return true;
+  return (points.get(at) ?? points.get(`hook_${at}`))?.layer === null;
+}
+
+/** The hook points that a string names, as `matchPoints`; empty where it names none. */
+export const findPoints = (name: string, points: Points): readonly Point[] => known(points).named(name);
 
 /**
  * The hook points that a filter names. A string is a full name, a name without its layer (`hook_resid_pre`,
  * `attn.hook_z`: all layers), or a shorthand (`resid_pre`, `z`, `k6a`). Order of execution.
  * @throws when it names none.
  */
-export function matchNames(filter: NameFilter, config: Config): string[] {
-  const all = hookNames(config);
+export function matchPoints(filter: NameFilter, points: Points): readonly Point[] {
   if (typeof filter === 'function' || isRegExp(filter)) {
     const test = typeof filter === 'function' ? filter : (n: string) => n.search(filter) >= 0;
-    const found = all.filter((n) => test(n));
+    const found = [...points].filter(({ name }) => test(name));
     if (!found.length)
       throw new Error(
         `no hook point matches ${typeof filter === 'function' ? 'the given function' : String(filter)}`,
@@ -146,21 +121,59 @@ export function matchNames(filter: NameFilter, config: Config): string[] {
     return found;
   }
   if (typeof filter === 'string') {
-    const exact = [filter, actName(filter)].find((n) => all.includes(n));
-    if (exact) return [exact];
-    if (layerOf(filter) !== null) checkName(filter, config);
-    const everywhere = all.filter((n) => {
-      const local = n.replace(/^blocks\.\d+\./, '');
-      return (
-        local === filter ||
-        local.split('.').at(-1) === filter ||
-        local === actName(filter, 0).slice('blocks.0.'.length)
-      );
-    });
-    if (!everywhere.length) checkName(filter, config);
-    return everywhere;
+    const found = findPoints(filter, points);
+    return found.length ? found : [pointNamed(filter, points)]; // which says what is wrong
   }
-  const wanted = new Set(filter.flatMap((f) => matchNames(f, config)));
+  const wanted = new Set(filter.flatMap((f) => matchPoints(f, points)));
   if (!wanted.size) throw new Error('an empty list names no hook point');
-  return all.filter((n) => wanted.has(n));
+  return [...wanted].sort((a, b) => a.order - b.order);
+}
+
+/** The names of the hook points that a filter names, as `matchPoints`. */
+export const matchNames = (filter: NameFilter, points: Points): string[] =>
+  matchPoints(filter, points).map(({ name }) => name);
+
+/** What strings were found to mean in a model: each is looked for once. */
+class Known {
+  readonly #points: Points;
+  readonly #names = new Map<string, readonly Point[]>();
+  readonly #layers = new Map<string, Point[]>();
+
+  constructor(points: Points) {
+    this.#points = points;
+  }
+
+  inLayer(at: string): Point[] {
+    let found = this.#layers.get(at);
+    if (!found) this.#layers.set(at, (found = []));
+    return found;
+  }
+
+  named(filter: string): readonly Point[] {
+    let found = this.#names.get(filter);
+    if (!found) this.#names.set(filter, (found = this.#find(filter)));
+    return found;
+  }
+
+  #find(filter: string): readonly Point[] {
+    const points = this.#points;
+    const exact = points.get(filter) ?? points.get(actName(filter));
+    if (exact) return [exact];
+    if (splitName(filter).layer !== null) return [];
+    const local = splitName(actName(filter, 0)).local;
+    return [...points].filter(
+      (p) =>
+        p.local === filter ||
+        p.local === local ||
+        p.local.split('.').at(-1) === filter ||
+        p.row.aliases?.includes(filter),
+    );
+  }
+}
+
+const found = new WeakMap<Points, Known>();
+function known(points: Points): Known {
+  let own = found.get(points);
+  if (!own) found.set(points, (own = new Known(points)));
+  return own;
 }

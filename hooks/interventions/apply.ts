@@ -31,7 +31,7 @@ export interface RowEdit {
 export function editHooks(edits: readonly RowEdit[], values: Values): [string, Hook][] {
   const byName = new Map<string, RowEdit[]>();
   for (const e of edits) {
-    const { name } = e.edit.geometry;
+    const { name } = e.edit.point;
     const list = byName.get(name);
     if (list) list.push(e);
     else byName.set(name, [e]);
@@ -80,21 +80,21 @@ function applyEdits(t: Tensor, rows: readonly Row[], edits: readonly RowEdit[], 
 
 /** An edit of scores or a pattern as far as the row has keys: a row that is generated has not all yet. Null: none of it. */
 function withinKeys(edit: Edit, { position, length }: Row): Edit | null {
-  const { geometry, start, width } = edit;
-  if (!geometry.pattern || start + width <= position + length) return edit;
+  const { point, start, width } = edit;
+  if (!point.pattern || start + width <= position + length) return edit;
   return start < position + length ? { ...edit, width: position + length - start } : null;
 }
 
 /** Where an edit begins in a packed activation, or null: the row does not own the position. */
 function elementIn(t: Tensor, row: Row, tokens: number, edit: Edit): number | null {
-  const { geometry, pos, head, start } = edit;
+  const { point, pos, head, start } = edit;
   const query = pos - row.position;
   if (query < 0 || query >= row.length) return null;
-  if (geometry.pattern) return row.block + (head * row.length + query) * (row.position + row.length) + start;
+  if (point.pattern) return row.block + (head * row.length + query) * (row.position + row.length) + start;
   const width = t.size / tokens;
-  if (width !== geometry.width * (geometry.heads ?? 1))
+  if (width !== point.width * (point.heads ?? 1))
     throw new Error(
-      `"${geometry.name}" has a layer norm for every head in this run, since another intervention gives single heads inputs of their own: run them apart`,
+      `"${point.name}" has a layer norm for every head in this run, since another intervention gives single heads inputs of their own: run them apart`,
     );
   return (row.start + query) * width + start;
 }

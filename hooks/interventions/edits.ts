@@ -5,24 +5,21 @@
  *     x ← keep · x + add · value        or        x ← x minus its component along value
  */
 
+import type { Point, Points } from '../../engine/transformer/model-points.js';
 import { shownValue } from '../../weights/checks/kinds.js';
 import { brief } from '../../weights/checks/messages.js';
 import { shown } from '../../weights/checks/shown.js';
-import type { Config } from '../../weights/config.js';
-import { type Geometry, geometryOf, isHeadInput } from '../input/geometry.js';
-import { actName, checkName, hookNames, matchNames } from '../input/names.js';
+import { isWhole, matchPoints, pointIn } from '../input/names.js';
 import { indices } from '../input/selection.js';
 import { describeIntervention } from './describe.js';
 import type { Counterfactual, Intervention, Selection } from './interventions.js';
-import { isWeights, opensPatterns } from './later-keys.js';
+import { opensPatterns } from './later-keys.js';
 import type { Place, Places, Setting } from './places.js';
 import { placesOf } from './values.js';
 
 /** One change of one stretch of numbers. */
 export interface Edit {
-  readonly geometry: Geometry;
-  /** Of the hook point, in order of execution. */
-  readonly order: number;
+  readonly point: Point;
   /** Prompt of the base run. */
   readonly row: number;
   /** Position; of scores and patterns, the query. */
@@ -56,19 +53,19 @@ export function editsOf(
 ): Edit[] {
   if (!Array.isArray(list))
     throw new Error(`${what}: a list of interventions is needed, [{ at, … }], not ${shownValue(list)}`);
-  const later = setting.open.has('base') || opensPatterns(list, setting.open);
+  const later = setting.open.has('base') || opensPatterns(list, setting.open, setting.points);
   const edits = list.flatMap((intervention, i) => {
     try {
       checkFields(intervention);
       const [own, within] = read(intervention);
-      return pointsOf(own, setting.config).flatMap((name) => editsAt(name, own, within, later));
+      return pointsAt(own, setting.points).flatMap((point) => editsAt(point, own, within, later));
     } catch (e) {
       const told = typeof intervention?.at === 'string' ? describeIntervention(intervention) : '';
       const which = told && ` (${shown(told, 100)})`;
       throw new Error(brief(`${what}, intervention ${i}${which}: ${(e as Error).message}`));
     }
   });
-  edits.sort((a, b) => a.order - b.order);
+  edits.sort((a, b) => a.point.order - b.point.order);
   checkNorms(edits, what);
   return edits;
 }
@@ -101,19 +98,18 @@ function checkFields(intervention: Intervention): void {
     if (x !== undefined && x !== true) throw new Error(`\`${name}\` is ${x}: write true, or leave it out`);
 }
 
-/** Full names of the hook points that `at` and `layer` name. */
-function pointsOf({ at, layer }: Intervention, config: Config): string[] {
-  if (layer === undefined) return matchNames(at, config);
-  if (/^blocks\.\d+\.|^hook_(pos_)?embed$|^(pos_)?embed$|^ln_final\./.test(at))
+/** The hook points that `at` and `layer` name. */
+function pointsAt({ at, layer }: Intervention, points: Points): readonly Point[] {
+  if (layer === undefined) return matchPoints(at, points);
+  if (isWhole(at, points))
     throw new Error(`"${at}" says its layer already (or has none): leave \`layer\` out`);
-  return indices(layer, config.nLayers, 'layer').map((l) => checkName(actName(at, l), config));
+  return indices(layer, points.config.nLayers, 'layer').map((l) => pointIn(at, l, points));
 }
 
 /** @param later whether patterns of this run may have weight on keys behind the query */
-function editsAt(name: string, intervention: Intervention, setting: Setting, later: boolean): Edit[] {
-  const { config, base, places } = setting;
-  const geometry = geometryOf(name, config);
-  const { pattern, heads, width } = geometry;
+function editsAt(point: Point, intervention: Intervention, setting: Setting, later: boolean): Edit[] {
+  const { base, places } = setting;
+  const { name, pattern, heads, width } = point;
   const { row, pos, head, neuron, key, scale, zero, times = 1 } = intervention;
   if (key !== undefined && !pattern)
     throw new Error(`"${name}" has no \`key\` axis: scores and patterns have`);
@@ -123,14 +119,13 @@ function editsAt(name: string, intervention: Intervention, setting: Setting, lat
 
   const rows = indices(row, base.lengths.length, 'row');
   const allHeads = heads ? indices(head, heads, 'head') : [0];
-  const order = hookOrder(config).get(name)!;
   const positions = rows.map((r) =>
     indices(pos, base.lengths[r], base.lengths.length > 1 ? `row ${r}: pos` : 'pos'),
   );
   const keys = pattern ? rows.map((r) => indices(key, base.lengths[r], 'key')) : null;
   const runs = pattern ? [] : stretches(neuron, width);
   const last = pattern ? null : runs.reduce((n, r) => n + r.count, 0);
-  const placeOf = placesOf(intervention, setting, geometry, {
+  const placeOf = placesOf(intervention, setting, point, {
     rows,
     positions,
     heads: heads ? allHeads : null,
@@ -151,12 +146,12 @@ function editsAt(name: string, intervention: Intervention, setting: Setting, lat
     for (const [pi, p] of positions[ri].entries())
       for (const [hi, h] of allHeads.entries()) {
         // Scores behind the query are masked again, and most patterns have no weight there.
-        const sees = (k: number) => k <= p || (later && isWeights(name));
+        const sees = (k: number) => k <= p || (later && point.row.weighsKeys);
         const parts = pattern ? stretchesOf(keys![ri].filter(sees), keys![ri]) : runs;
         for (const { start, count, index } of parts) {
           const at = { row: r, pos: p, head: pattern ? h : 0, start: pattern ? start : h * width + start };
           const place = placeOf?.({ ri, pi, hi, index, row: r, pos: p, head: h, start }) ?? null;
-          put({ geometry, order, ...at, width: count, keep: projectOut ? 1 : keep, add, projectOut, place });
+          put({ point, ...at, width: count, keep: projectOut ? 1 : keep, add, projectOut, place });
         }
       }
   });
@@ -202,17 +197,10 @@ function stretchesOf(chosen: readonly number[], within: readonly number[]): Stre
  * @throws when edits of one run change both in the same layer
  */
 export function checkNorms(edits: readonly Edit[], what: string): void {
-  const split = new Set(edits.filter((e) => isHeadInput(e.geometry.name)).map((e) => e.geometry.layer));
-  const clash = edits.find((e) => /\.ln1\./.test(e.geometry.name) && split.has(e.geometry.layer));
+  const split = new Set(edits.filter((e) => e.point.row.headInput).map((e) => e.point.layer));
+  const clash = edits.find(({ point }) => point.row.beforeHeads && split.has(point.layer));
   if (clash)
     throw new Error(
-      `${what}: "${clash.geometry.name}" and an input of single heads (hook_attn_in, hook_q_input …) are changed in the same run, where every head has a layer norm of its own then: change one of them only`,
+      `${what}: "${clash.point.name}" and an input of single heads (hook_attn_in, hook_q_input …) are changed in the same run, where every head has a layer norm of its own then: change one of them only`,
     );
-}
-
-const orders = new WeakMap<Config, Map<string, number>>();
-function hookOrder(config: Config): Map<string, number> {
-  let found = orders.get(config);
-  if (!found) orders.set(config, (found = new Map(hookNames(config).map((n, i) => [n, i]))));
-  return found;
 }

@@ -4,26 +4,35 @@
  * interventions and runs may have such weights; the planner lets their queries see the whole row.
  */
 
+import type { Points } from '../../engine/transformer/model-points.js';
+import { findPoints } from '../input/names.js';
 import type { ReadSource } from '../sweep/base.js';
 import type { Edit } from './edits.js';
 import type { Intervention, Value } from './interventions.js';
 
 /** Does an edit weigh keys behind its query? */
-export const weighsLater = ({ geometry, pos, start, width }: Edit): boolean =>
-  isWeights(geometry.name) && start + width > pos + 1;
-
-/** Is it the hook point of attention patterns? */
-export const isWeights = (name: string): boolean => /(^|[._])pattern$/.test(name);
+export const weighsLater = ({ point, pos, start, width }: Edit): boolean =>
+  point.row.weighsKeys === true && start + width > pos + 1;
 
 /**
  * May interventions put weight on later keys? What keeps zeros zero (zero, scale, values of runs without such weights) does not.
  * @param open runs whose patterns may have such weights
  */
-export const opensPatterns = (list: readonly Intervention[], open: ReadonlySet<string>): boolean =>
-  list.some((i) => typeof i?.at === 'string' && isWeights(i.at) && values(i).some((v) => isOpen(v, open)));
+export const opensPatterns = (
+  list: readonly Intervention[],
+  open: ReadonlySet<string>,
+  points: Points,
+): boolean => list.some((i) => isPattern(i?.at, points) && values(i).some((v) => isOpen(v, open)));
+
+const isPattern = (at: unknown, points: Points): boolean =>
+  typeof at === 'string' && findPoints(at, points).some(({ row }) => row.weighsKeys);
 
 /** The runs whose patterns may have weight on later keys, the base run as `base`. Caches may hold anything. */
-export function openRuns(base: readonly Intervention[], sources: readonly ReadSource[]): Set<string> {
+export function openRuns(
+  base: readonly Intervention[],
+  sources: readonly ReadSource[],
+  points: Points,
+): Set<string> {
   const lists = new Map([['base', base]]);
   const open = new Set<string>();
   for (const s of sources) {
@@ -32,7 +41,7 @@ export function openRuns(base: readonly Intervention[], sources: readonly ReadSo
   }
   for (let before = -1; before !== open.size; ) {
     before = open.size;
-    for (const [name, list] of lists) if (opensPatterns(list, open)) open.add(name);
+    for (const [name, list] of lists) if (opensPatterns(list, open, points)) open.add(name);
   }
   return open;
 }

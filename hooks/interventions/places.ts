@@ -5,7 +5,7 @@ import { type NestedNumbers, numbersOf } from '../../engine/numbers.js';
 import { RandomState } from '../../engine/random/numpy-random.js';
 import { showShape, sizeOf } from '../../engine/shape/shape.js';
 import { Tensor } from '../../engine/tensor/tensor.js';
-import type { Config } from '../../weights/config.js';
+import type { Points } from '../../engine/transformer/model-points.js';
 import type { Noise, Numbers } from './interventions.js';
 
 /** What is known of a run before it runs. */
@@ -117,7 +117,7 @@ export class Places {
 
 /** What interventions are read against. */
 export interface Setting {
-  readonly config: Config;
+  readonly points: Points;
   /** The run that is changed: the lengths of its prompts. */
   readonly base: RunInfo;
   /** Runs that values may come from, `'base'` among them. */

@@ -2,9 +2,9 @@
 
 import { showShape, sizeOf } from '../../engine/shape/shape.js';
 import { Tensor } from '../../engine/tensor/tensor.js';
+import type { Point } from '../../engine/transformer/model-points.js';
 import { isList, shownValue } from '../../weights/checks/kinds.js';
-import { type Geometry, geometryOf } from '../input/geometry.js';
-import { actName, checkName } from '../input/names.js';
+import { actName, isWhole, pointIn, pointNamed } from '../input/names.js';
 import { indexOf } from '../input/selection.js';
 import type { FromRun, Intervention, MeanOf, Noise, Numbers, Value } from './interventions.js';
 import type { HostNumbers, NumbersGiven, Place, RunInfo, Setting } from './places.js';
@@ -36,33 +36,33 @@ type PlaceOf = (spot: Spot) => Place;
 export function placesOf(
   intervention: Intervention,
   setting: Setting,
-  geometry: Geometry,
+  point: Point,
   selected: Selected,
 ): PlaceOf | null {
   const { scale, zero, projectOut } = intervention;
   if (scale !== undefined || zero) return null;
   const value = valueIn(intervention);
   if (projectOut !== undefined) {
-    if (geometry.pattern || intervention.neuron !== undefined)
+    if (point.pattern || intervention.neuron !== undefined)
       throw new Error('projectOut needs whole vectors: not scores or patterns, and no `neuron`');
     if (typeof value === 'number') throw new Error('projectOut needs a direction, not a number');
   }
   if (typeof value === 'number') {
-    checkConstant(value, geometry.name);
+    checkConstant(value, point);
     const numbers = setting.places.constant(value);
     return () => ({ kind: 'host', numbers, offset: 0, broadcast: true });
   }
-  const shape = shapeOf(selected, geometry.pattern);
+  const shape = shapeOf(selected, point.pattern);
   if (isNumbers(value)) {
     const numbers = setting.places.list(value);
     if (!(numbers.data instanceof Tensor) && numbers.data.includes(-Infinity))
-      checkConstant(-Infinity, geometry.name);
-    return fromHost(numbers, trailing(numbers, shape, geometry.pattern), geometry);
+      checkConstant(-Infinity, point);
+    return fromHost(numbers, trailing(numbers, shape, point.pattern), point);
   }
   if (typeof value === 'object' && value !== null) {
-    if ('from' in value) return fromRun(value, setting, geometry);
-    if ('mean' in value) return fromMean(value, setting, geometry);
-    if ('noise' in value) return fromNoise(value, shape, setting, geometry);
+    if ('from' in value) return fromRun(value, setting, point);
+    if ('mean' in value) return fromMean(value, setting, point);
+    if ('noise' in value) return fromNoise(value, shape, setting, point);
   }
   const meant = typeof value === 'string' ? `: a run is named { from: ${shownValue(value)} }` : '';
   throw new Error(
@@ -96,12 +96,7 @@ const isNumbers = (value: unknown): value is NumbersGiven =>
   isList(value) ||
   (isList((value as Numbers)?.data) && isList((value as Numbers)?.shape));
 
-function fromNoise(
-  { noise }: Noise,
-  shape: readonly number[],
-  setting: Setting,
-  geometry: Geometry,
-): PlaceOf {
+function fromNoise({ noise }: Noise, shape: readonly number[], setting: Setting, point: Point): PlaceOf {
   if (typeof noise !== 'object' || noise === null)
     throw new Error(`noise: { seed, std, sample } is needed, not ${shownValue(noise)}`);
   checkOnly(noise, ['seed', 'std', 'sample']);
@@ -111,11 +106,11 @@ function fromNoise(
   const dims = draw === null ? shape : shape.slice(1);
   if (dims.includes(-1)) throw new Error('noise needs prompts of one length, or a `row`');
   const numbers = setting.places.noise(noise, sizeOf(shape.slice(1)), draw, shape[0]);
-  return fromHost(numbers, dims, geometry);
+  return fromHost(numbers, dims, point);
 }
 
-function checkConstant(value: number, name: string): void {
-  if (Number.isFinite(value) || (value === -Infinity && name.endsWith('attn_scores'))) return;
+function checkConstant(value: number, { row }: Point): void {
+  if (Number.isFinite(value) || (value === -Infinity && row.masked)) return;
   throw new Error(`the value is ${value}: a finite number is needed (−Infinity is for attention scores)`);
 }
 
@@ -152,7 +147,7 @@ function trailing(value: HostNumbers, shape: number[], pattern: boolean): number
 }
 
 /** Numbers laid out as the last axes `dims` of the selection. */
-function fromHost(numbers: HostNumbers, dims: readonly number[], { pattern, heads }: Geometry): PlaceOf {
+function fromHost(numbers: HostNumbers, dims: readonly number[], { pattern, heads }: Point): PlaceOf {
   const strides = [...dims];
   for (let i = dims.length - 1, n = 1; i >= 0; i--) {
     strides[i] = n;
@@ -172,11 +167,11 @@ function fromHost(numbers: HostNumbers, dims: readonly number[], { pattern, head
   });
 }
 
-function fromRun(from: FromRun, setting: Setting, geometry: Geometry): PlaceOf {
+function fromRun(from: FromRun, setting: Setting, point: Point): PlaceOf {
   checkOnly(from, ['from', 'at', 'layer', 'row', 'pos', 'head', 'cell']);
-  const { config, base } = setting;
+  const { base } = setting;
   const info = runNamed(from.from, setting);
-  const source = otherPoint(from, geometry, setting);
+  const source = otherPoint(from, point, setting);
   const { heads, width, pattern } = source;
   const cell = from.cell ?? null;
   if (info.cells === null && cell !== null) throw new Error(`"${from.from}" is one run: leave \`cell\` out`);
@@ -188,7 +183,7 @@ function fromRun(from: FromRun, setting: Setting, geometry: Geometry): PlaceOf {
     indexOf(cell, info.cells, `cell of "${from.from}"`);
   }
   if (from.head !== undefined && !heads) throw new Error(`"${source.name}" has no head axis`);
-  const head = from.head === undefined ? null : indexOf(from.head, config.nHeads, 'head');
+  const head = from.head === undefined ? null : indexOf(from.head, heads!, 'head');
   const givenRow =
     from.row === undefined ? null : indexOf(from.row, info.lengths.length, `row of "${from.from}"`);
   return ({ row, pos, head: ownHead, start }) => {
@@ -219,26 +214,26 @@ function fromRun(from: FromRun, setting: Setting, geometry: Geometry): PlaceOf {
 }
 
 /** The hook point that a value is taken from; without a head axis it serves every head. @throws unless it is as wide. */
-function otherPoint(from: FromRun, geometry: Geometry, { config }: Setting): Geometry {
-  if (from.at === undefined && from.layer === undefined) return geometry;
-  const layer = from.layer === undefined ? geometry.layer : indexOf(from.layer, config.nLayers, 'layer');
-  const at = from.at ?? geometry.name.replace(/^blocks\.\d+\./, '');
-  const full =
-    /^blocks\.|^hook_(pos_)?embed$|^ln_final\./.test(at) || layer === null ? actName(at) : actName(at, layer);
-  const other = geometryOf(checkName(full, config), config);
-  if (other.width !== geometry.width || other.pattern !== geometry.pattern)
+function otherPoint(from: FromRun, point: Point, { points }: Setting): Point {
+  if (from.at === undefined && from.layer === undefined) return point;
+  const { nLayers } = points.config;
+  const layer = from.layer === undefined ? point.layer : indexOf(from.layer, nLayers, 'layer');
+  const at = from.at ?? point.local;
+  const other =
+    layer === null || isWhole(at, points) ? pointNamed(actName(at), points) : pointIn(at, layer, points);
+  if (other.width !== point.width || other.pattern !== point.pattern)
     throw new Error(
-      `"${other.name}" and "${geometry.name}" have different shapes: one cannot take the other's place`,
+      `"${other.name}" and "${point.name}" have different shapes: one cannot take the other's place`,
     );
-  if (other.heads && !geometry.heads && from.head === undefined)
-    throw new Error(`"${other.name}" has a head axis, "${geometry.name}" has none: say which with \`head\``);
+  if (other.heads && !point.heads && from.head === undefined)
+    throw new Error(`"${other.name}" has a head axis, "${point.name}" has none: say which with \`head\``);
   return other;
 }
 
-function fromMean(mean: MeanOf, setting: Setting, geometry: Geometry): PlaceOf {
+function fromMean(mean: MeanOf, setting: Setting, point: Point): PlaceOf {
   checkOnly(mean, ['mean', 'over']);
   const { over = 'rows' } = mean;
-  const { pattern, heads, width, name } = geometry;
+  const { pattern, heads, width, name } = point;
   const info = runNamed(mean.mean, setting);
   if (info.cells !== null)
     throw new Error(`"${mean.mean}" is a list of counterfactuals: a mean needs one run`);

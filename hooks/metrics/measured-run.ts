@@ -1,6 +1,7 @@
 /** A run without gradients: a metric of it, and some of its activations. */
 
-import { ActivationCache } from '../cache/cache.js';
+import type { ActivationCache } from '../cache/cache.js';
+import { Capture } from '../cache/capture.js';
 import { type ModelInput, readInput } from '../input/input.js';
 import type { Model } from '../input/model.js';
 import type { Metric } from '../run/metric.js';
@@ -28,23 +29,15 @@ export async function measuredRun(
   sources: Readonly<Record<string, ModelInput>> = {},
 ): Promise<MeasuredRun> {
   const { inputs } = readInput(model, tokens as number[][]);
-  const { nHeads } = model.config;
-  let cache: ActivationCache | null = null;
-  const capture: NonNullable<Parameters<typeof run>[1]['capture']> = {
-    names,
-    put: (name, t, { rows, equal }) => {
-      cache ??= new ActivationCache(model, { rows, equal, nHeads });
-      cache.put(name, t);
-    },
-  };
+  const capture = new Capture(model, names);
   try {
     const plan = names.length ? { inputs, capture } : { inputs };
     const { value, prompts } = await run(model, plan, (ended, scope) =>
       measure(model, metric, ended, scope, { tokens, watchLogits: null, sources, inputOptions: {} }),
     );
-    return { value, prompts, cache };
+    return { value, prompts, cache: names.length ? capture.cache() : null };
   } catch (e) {
-    (cache as ActivationCache | null)?.dispose();
+    capture.dispose();
     throw e;
   }
 }

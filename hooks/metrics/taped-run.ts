@@ -5,6 +5,7 @@ import { zerosLike } from '../../engine/tensor/accumulate.js';
 import { type Constant, Tape } from '../../engine/tensor/tape.js';
 import type { Tensor } from '../../engine/tensor/tensor.js';
 import { ActivationCache } from '../cache/cache.js';
+import { Capture } from '../cache/capture.js';
 import { INPUT } from '../cache/run-options.js';
 import { is, type Spec } from '../input/check.js';
 import type { HookEntry } from '../input/hook.js';
@@ -76,36 +77,23 @@ export async function tapedRun<T>(
 ): Promise<T> {
   const { names, watch = [], hooks, startAtLayer, sources = {}, ...inputOptions } = options;
   checkMetric(metric);
-  const { config } = model;
   const rows = readInput(model, input, inputOptions);
-  const layers = layerRange(config, startAtLayer, undefined, rows.residual !== null);
+  const layers = layerRange(model.config, startAtLayer, undefined, rows.residual !== null);
   const { filter, withLogits } = splitLogits(names);
   const tape = new Tape();
-  let cache: ActivationCache | null = null;
-  const cacheFor = (seen: ConstructorParameters<typeof ActivationCache>[1]) =>
-    (cache ??= new ActivationCache(model, { rows: seen.rows, equal: seen.equal, nHeads: config.nHeads }));
+  const capture = new Capture(model, filter ?? undefined);
   try {
     const plan = {
       inputs: rows.inputs,
       residual: rows.residual,
       layers,
       hooks,
-      capture:
-        filter === null
-          ? undefined
-          : {
-              names: filter,
-              put: (
-                name: string,
-                t: Tensor,
-                batch: Omit<ConstructorParameters<typeof ActivationCache>[1], 'nHeads'>,
-              ) => cacheFor({ ...batch, nHeads: config.nHeads }).put(name, t),
-            },
+      capture: filter === null ? undefined : capture,
       watch: { tape, names: watch },
     };
     return await run(model, plan, async (ended, scope) => {
       const { batch } = ended;
-      const kept = cacheFor({ ...batch, nHeads: config.nHeads });
+      const kept = capture.cache(batch);
       const { layout } = kept;
       const watchLogits = (flat: Tensor) => {
         const seen = tape.watch(flat, 'logits');
@@ -120,7 +108,7 @@ export async function tapedRun<T>(
       };
       const { seeds, ...measured } = await measure(model, metric, ended, scope, setting);
       const backward = async ({ constant, gradHooks = [] }: BackwardPassOptions = {}) => {
-        const byName = hooksByName(config, gradHooks, layers, 'gradHooks');
+        const byName = hooksByName(model.points, gradHooks, layers, 'gradHooks');
         const got = new Map<string, Tensor>();
         const own = new Scope();
         const tap = new HookTap(layout, own, byName, new Set(kept.names()), (name, t) => {
@@ -147,7 +135,7 @@ export async function tapedRun<T>(
       return use({ ...measured, cache: kept, tokens: rows.tokens, backward });
     });
   } catch (e) {
-    (cache as ActivationCache | null)?.dispose();
+    capture.dispose();
     throw e;
   } finally {
     tape.close();

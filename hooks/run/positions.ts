@@ -1,8 +1,7 @@
 /** Keeping only some positions of an activation. */
 
 import { Tensor } from '../../engine/tensor/tensor.js';
-import { isPattern } from '../input/names.js';
-import { type Rows, takeRow } from './view.js';
+import { type Layout, takeRow } from './view.js';
 
 /** One position (negative counts from each row's end), or [start, end). */
 export type PosSlice = number | readonly [start: number, end: number];
@@ -12,7 +11,12 @@ export type PosSlice = number | readonly [start: number, end: number];
  * Rows of different length are cut each by itself.
  * @throws when a row does not have the position.
  */
-export function keepPositions(name: string, t: Tensor, seen: Rows, pos: PosSlice): { t: Tensor; seen: Rows } {
+export function keepPositions(
+  name: string,
+  t: Tensor,
+  seen: Layout,
+  pos: PosSlice,
+): { t: Tensor; seen: Layout } {
   const rows = seen.rows.map((row, i) => {
     const [start, end] = positionRange(pos, row.length, `pos of row ${i}`);
     return { start, length: end - start };
@@ -20,6 +24,7 @@ export function keepPositions(name: string, t: Tensor, seen: Rows, pos: PosSlice
   const { length } = rows[0];
   if (rows.some((r) => r.length !== length))
     throw new Error('pos: the rows give different numbers of positions');
+  const pattern = seen.points.get(name)?.pattern ?? false;
   let start = 0;
   const cut = {
     rows: seen.rows.map((row, i) => ({
@@ -29,15 +34,15 @@ export function keepPositions(name: string, t: Tensor, seen: Rows, pos: PosSlice
       block: 0,
     })),
     equal: true,
-    nHeads: seen.nHeads,
+    points: seen.points,
   };
   if (seen.equal) {
     const part: [number, number] = [rows[0].start, rows[0].start + length];
-    const out = t.slice(isPattern(name) ? [null, null, part] : [null, part]);
+    const out = t.slice(pattern ? [null, null, part] : [null, part]);
     t.dispose();
     return { t: out.keep(), seen: cut };
   }
-  if (isPattern(name)) throw new Error(`pos with "${name}" needs rows of one length: their keys differ`);
+  if (pattern) throw new Error(`pos with "${name}" needs rows of one length: their keys differ`);
   // Ragged rows: cut each and put them together.
   const parts = rows.map((r, i) => {
     const row = takeRow(name, t, seen, i);

@@ -6,7 +6,8 @@
 import { Scope } from '../../engine/gpu/storage.js';
 import { showShape } from '../../engine/shape/shape.js';
 import { Tensor } from '../../engine/tensor/tensor.js';
-import { pickRows, unembed } from '../../engine/transformer/ops.js';
+import { logitsOfTokens, pickRows, unembed } from '../../engine/transformer/ops.js';
+import { softCapped } from '../../engine/transformer/parts/soft-cap.js';
 import { topLogits } from '../../engine/transformer/score.js';
 import {
   alongDirections,
@@ -33,6 +34,25 @@ export function readDifference({ gpuWeights: w }: Runnable, right: Lists, other:
     if (!places.has(key)) places.set(key, sums.push(difference(list, other[row])) - 1);
     return places.get(key)!;
   });
+  const { softCap } = w.W_U;
+  if (softCap)
+    return scoped(
+      (x, reads) => {
+        const own = reads.map((r) => sums[which[r.row]]);
+        const tokens = [...new Set(own.flatMap((s) => [...s.keys()]))];
+        const logits = softCapped(logitsOfTokens(x, tokens, w.W_U, w.b_U), softCap); // [reads, tokens]
+        const weights = Float32Array.from(own.flatMap((s) => tokens.map((t) => s.get(t) ?? 0)));
+        const { gpu, scope } = x;
+        return logits
+          .mul(Tensor.from(gpu, weights, [reads.length, tokens.length], { label: 'weights', scope }))
+          .sum(1);
+      },
+      (logits, reads) =>
+        sumsOfLogits(
+          logits,
+          reads.map((r) => sums[which[r.row]]),
+        ),
+    );
   const directions = logitDirections(sums, w.W_U, w.b_U);
   const prepared = scoped(
     (x, reads) => {

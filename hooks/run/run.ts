@@ -8,15 +8,16 @@ import type { Tensor } from '../../engine/tensor/tensor.js';
 import { type Batch, packBatch, type RowInput } from '../../engine/transformer/batch.js';
 import type { KvStore } from '../../engine/transformer/kv.js';
 import { transformer } from '../../engine/transformer/model.js';
+import type { Point, Points } from '../../engine/transformer/model-points.js';
 import { pickRows, unembed } from '../../engine/transformer/ops.js';
 import { noTap, type Tap } from '../../engine/transformer/tap.js';
 import type { Config } from '../../weights/config.js';
 import type { Hook, HookEntry } from '../input/hook.js';
 import type { LayerRange } from '../input/input.js';
 import type { Runnable } from '../input/model.js';
-import { hookNames, layerOf, matchNames, type NameFilter } from '../input/names.js';
+import { matchPoints, type NameFilter } from '../input/names.js';
 import { HookTap } from './tap.js';
-import { asRows } from './view.js';
+import { asRows, layoutOf } from './view.js';
 import { WatchTap } from './watch-tap.js';
 
 /** What to run, from where to where, and who looks on. */
@@ -51,15 +52,15 @@ export async function run<T>(
   plan: RunPlan,
   end: (ended: Ended, scope: Scope) => T | Promise<T>,
 ): Promise<T> {
-  const { gpu, config, gpuWeights: weights } = model;
+  const { gpu, config, gpuWeights: weights, points } = model;
   const { inputs, residual = null, layers = everything, hooks = [], capture, keepIn, watch } = plan;
   const room = gpu.makeRoom();
   if (room) await room;
-  const wanted = plannedNames(config, layers, hooks, capture);
+  const wanted = plannedNames(points, layers, hooks, capture);
   const scope = new Scope();
   try {
     const batch = packBatch(gpu, config, inputs, scope, keepIn);
-    const seen = { rows: batch.rows, equal: batch.equal, nHeads: config.nHeads };
+    const seen = layoutOf(batch, points);
     let tap: Tap =
       wanted.hooks.size || wanted.capture.size
         ? new HookTap(seen, scope, wanted.hooks, wanted.capture, (name, t) => capture!.put(name, t, batch))
@@ -128,20 +129,18 @@ const everything: LayerRange = { from: 0, to: null };
 
 /** Which hooks go where, checked before anything runs. @throws when a filter names nothing, or nothing that is reached. */
 function plannedNames(
-  config: Config,
+  points: Points,
   layers: LayerRange,
   hooks: readonly HookEntry[],
   capture: RunPlan['capture'],
 ) {
   let captured: string[] = [];
   if (capture?.names === undefined) {
-    if (capture)
-      captured = hookNames(config, { onDemand: false }).filter((n) => isReached(n, layers, config));
+    if (capture) captured = points.always.filter((n) => isReached(points.get(n)!, layers, points));
   } else {
-    const names = matchNames(capture.names, config);
-    captured = reached(names, layers, config, `names ${show(capture.names)}`);
+    captured = reached(capture.names, layers, points, 'names');
   }
-  return { hooks: hooksByName(config, hooks, layers), capture: new Set(captured) };
+  return { hooks: hooksByName(points, hooks, layers), capture: new Set(captured) };
 }
 
 /**
@@ -150,7 +149,7 @@ function plannedNames(
  * @throws when an entry is none, or names nothing that the run reaches.
  */
 export function hooksByName(
-  config: Config,
+  points: Points,
   hooks: readonly HookEntry[],
   layers = everything,
   what = 'hooks',
@@ -160,7 +159,7 @@ export function hooksByName(
     if (!Array.isArray(entry) || typeof entry[1] !== 'function')
       throw new Error(`${what}: a list of [hook point, function] pairs is needed`);
     const [filter, hook] = entry as HookEntry;
-    for (const name of reached(matchNames(filter, config), layers, config, `hook ${show(filter)}`)) {
+    for (const name of reached(filter, layers, points, 'hook')) {
       const list = byName.get(name);
       if (list) list.push(hook);
       else byName.set(name, [hook]);
@@ -170,19 +169,19 @@ export function hooksByName(
 }
 
 /** Those names that a run comes by. @throws when it comes by none. */
-function reached(names: string[], layers: LayerRange, config: Config, what: string): string[] {
-  const live = names.filter((n) => isReached(n, layers, config));
+function reached(filter: NameFilter, layers: LayerRange, points: Points, what: string): string[] {
+  const named = matchPoints(filter, points);
+  const live = named.filter((point) => isReached(point, layers, points));
   if (!live.length)
     throw new Error(
-      `${what}: ${names.length > 1 ? 'none of these is' : 'not'} reached by this run, which goes from layer ${layers.from} to ${layers.to === null ? 'the logits' : `before layer ${layers.to}`}`,
+      `${what} ${show(filter)}: ${named.length > 1 ? 'none of these is' : 'not'} reached by this run, which goes from layer ${layers.from} to ${layers.to === null ? 'the logits' : `before layer ${layers.to}`}`,
     );
-  return live;
+  return live.map(({ name }) => name);
 }
 
-function isReached(name: string, { from, to }: LayerRange, { nLayers }: Config): boolean {
-  const layer = layerOf(name);
-  if (layer !== null) return layer >= from && layer < (to ?? nLayers);
-  return name.startsWith('ln_final') ? to === null : from === 0;
+function isReached({ layer, step }: Point, { from, to }: LayerRange, { config }: Points): boolean {
+  if (layer !== null) return layer >= from && layer < (to ?? config.nLayers);
+  return step > 0 ? to === null : from === 0;
 }
 
 const show = (filter: NameFilter): string =>

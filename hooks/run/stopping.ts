@@ -15,5 +15,5 @@ export const stopping = (gpu: Gpu, signal: AbortSignal | undefined): HookEntry[]
     await gpu.finish();
     signal.throwIfAborted();
   };
-  return [[/^blocks\.\d+\.hook_resid_pre$/, look]];
+  return [['hook_resid_pre', look]];
 };

@@ -7,26 +7,25 @@ import { sameShape, showShape } from '../../engine/shape/shape.js';
 import { Tensor } from '../../engine/tensor/tensor.js';
 import type { Tap } from '../../engine/transformer/tap.js';
 import type { Hook, HookContext } from '../input/hook.js';
-import { layerOf } from '../input/names.js';
-import { pack, present, putRow, type Rows, takeRow } from './view.js';
+import { type Layout, pack, present, putRow, takeRow } from './view.js';
 
 /** Calls hooks and captures activations of one run. */
 export class HookTap implements Tap {
   readonly #hooks: ReadonlyMap<string, readonly Hook[]>;
   readonly #capture: ReadonlySet<string>;
   readonly #onCapture: (name: string, t: Tensor) => void;
-  readonly #rows: Rows;
+  readonly #layout: Layout;
   readonly #scope: Scope;
 
   /** `scope` is the run's; `capture` names what `onCapture` is given (it owns those tensors). */
   constructor(
-    rows: Rows,
+    layout: Layout,
     scope: Scope,
     hooks: ReadonlyMap<string, readonly Hook[]>,
     capture: ReadonlySet<string> = new Set(),
     onCapture: (name: string, t: Tensor) => void = () => {},
   ) {
-    this.#rows = rows;
+    this.#layout = layout;
     this.#scope = scope;
     this.#hooks = hooks;
     this.#capture = capture;
@@ -62,7 +61,7 @@ export class HookTap implements Tap {
         return null;
       }
       checkResult(name, result, shown);
-      const packed = pack(name, result, this.#rows);
+      const packed = pack(name, result, this.#layout);
       const owned = packed.alias(owner, name);
       if (packed !== result) packed.dispose();
       return owned;
@@ -85,7 +84,7 @@ export class HookTap implements Tap {
 
   /** A handle of its own on what the user sees. */
   #show(name: string, t: Tensor): Tensor {
-    const view = present(name, t, this.#rows);
+    const view = present(name, t, this.#layout);
     const shown = view.alias(null, name);
     if (view !== t) view.dispose();
     return shown;
@@ -94,14 +93,14 @@ export class HookTap implements Tap {
   #context(name: string, gpu: Gpu, scope: Scope): HookContext {
     return {
       name,
-      layer: layerOf(name),
-      rows: this.#rows.rows,
+      layer: this.#layout.points.get(name)?.layer ?? null,
+      rows: this.#layout.rows,
       tensor: (data, shape) => {
         const { values, shape: own } = numbersOf(data, `hook "${name}": tensor`);
         return Tensor.from(gpu, values, shape ?? own, { label: name, scope });
       },
-      row: (t, i) => takeRow(name, t, this.#rows, i),
-      setRow: (t, i, value) => putRow(name, t, this.#rows, i, value),
+      row: (t, i) => takeRow(name, t, this.#layout, i),
+      setRow: (t, i, value) => putRow(name, t, this.#layout, i, value),
     };
   }
 }

@@ -13,7 +13,7 @@ export function tokensThatFit({ config, gpu }: Runnable, forks: readonly Fork[])
   const { dModel, dMlp, dHead, nHeads } = config;
   // What is changed exists in memory, perhaps for every head or key; what is not may never.
   const keys = forks.reduce((most, f) => f.hi.reduce((a, b) => Math.max(a, b), most), 0);
-  const changed = new Set(forks.flatMap((f) => f.edits.map((e) => e.geometry)));
+  const changed = new Set(forks.flatMap((f) => f.edits.map((e) => e.point)));
   const asked = [...changed].map((g) => (g.pattern ? nHeads * keys : (g.heads ?? 1) * g.width));
   const most = asked.reduce((a, b) => Math.max(a, b), 0);
   const widest = 4 * Math.max(3 * nHeads * dHead, dMlp, dModel, most);

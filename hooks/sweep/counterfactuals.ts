@@ -251,7 +251,7 @@ function plan(runs: Runs, list: readonly Counterfactual[], reads: 'last' | 'all'
   const unchanged: { index: number; reason: string }[] = [];
   const { lengths } = runs.setting.base;
   const baseEdits = lengths.map((_, row) => runs.baseEdits(row));
-  const bidirectional = runs.setting.config.attentionDir === 'bidirectional';
+  const bidirectional = runs.setting.points.config.attentionDir === 'bidirectional';
   list.forEach((counterfactual, cell) => {
     const byRow: Edit[][] = lengths.map(() => []);
     const what = list.length > 1 ? `counterfactual ${cell}` : 'counterfactual';

@@ -1,14 +1,13 @@
 /** A source that is a list of counterfactuals: what they have where they have left the base. */
 
 import type { Tensor } from '../../engine/tensor/tensor.js';
-import type { Config } from '../../weights/config.js';
-import { geometryOf, halfIndex } from '../input/geometry.js';
+import type { Points } from '../../engine/transformer/model-points.js';
 import type { Model } from '../input/model.js';
 import type { Located } from '../interventions/apply.js';
 import { checkNorms, type Edit, editsOf } from '../interventions/edits.js';
 import type { Counterfactual } from '../interventions/interventions.js';
 import type { Place, Setting } from '../interventions/places.js';
-import { elementOf, type Rows } from '../run/view.js';
+import { elementOf, type Layout } from '../run/view.js';
 import { tokensThatFit } from './budget.js';
 import { chunkForks, type Fork, planFork, tokensIn } from './plan.js';
 import { type Ground, walk } from './walk.js';
@@ -26,7 +25,7 @@ export class ForkRun {
   readonly kind = 'forks';
   readonly name: string;
   readonly #base: ForkBase;
-  #config!: Config;
+  #points!: Points;
   #forks = new Map<string, Fork>();
   #all: Edit[] = [];
   ran = false;
@@ -35,7 +34,7 @@ export class ForkRun {
   /** Token-layers that its run took. */
   tokenLayers = 0;
   /** Per hook point and fork: the activation it is in, and the fork's row of the batch. */
-  readonly #kept = new Map<string, Map<Fork, { tensor: Tensor; rows: Rows; row: number }>>();
+  readonly #kept = new Map<string, Map<Fork, { tensor: Tensor; rows: Layout; row: number }>>();
   readonly #tensors: Tensor[] = [];
 
   constructor(name: string, base: ForkBase) {
@@ -67,10 +66,10 @@ export class ForkRun {
   }
 
   #planned(list: readonly Counterfactual[], setting: Setting, whole: boolean): void {
-    this.#config = setting.config;
+    this.#points = setting.points;
     this.#forks.clear();
     this.#all = [];
-    const { nLayers, attentionDir } = setting.config;
+    const { nLayers, attentionDir } = setting.points.config;
     const bidirectional = attentionDir === 'bidirectional';
     const ofBase = setting.base.lengths.flatMap((_, row) => this.#base.baseEdits(row));
     list.forEach((counterfactual, cell) => {
@@ -102,24 +101,19 @@ export class ForkRun {
   owns({ name, cell, row, pos }: RunPlace): boolean {
     const fork = this.#forks.get(`${cell},${row}`);
     if (!fork) return false;
-    const half = halfIndex(geometryOf(name, this.#config), this.#config.nLayers);
-    const later = half + (name.endsWith('.hook_resid_post') ? 1 : 0);
-    return [half, later].some((h) => pos >= fork.lo[h] && pos < fork.hi[h]);
+    const { step, join } = this.#points.get(name)!;
+    return [step, join].some((h) => pos >= fork.lo[h] && pos < fork.hi[h]);
   }
 
   /** Runs, and keeps the named hook points. */
   async run(model: Model, names: readonly string[], signal?: AbortSignal): Promise<void> {
     const forks = [...this.#forks.values()];
-    const { config } = model;
-    const until = Math.max(
-      ...names.map(
-        (n) => halfIndex(geometryOf(n, config), config.nLayers) + (n.endsWith('.hook_resid_post') ? 1 : 0),
-      ),
-    );
+    const { config, points } = model;
+    const until = Math.max(...names.map((n) => points.get(n)!.join));
     for (const chunk of chunkForks(forks, tokensThatFit(model, forks))) {
       const capture = {
         names: new Set(names),
-        put: (name: string, t: Tensor, spans: readonly { fork: Fork }[], rows: Rows) => {
+        put: (name: string, t: Tensor, spans: readonly { fork: Fork }[], rows: Layout) => {
           this.#tensors.push(t);
           const kept = this.#kept.get(name) ?? new Map();
           this.#kept.set(name, kept);

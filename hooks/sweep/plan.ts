@@ -8,7 +8,6 @@
  * layer norm. A hook at the end of a half (`resid_post`) counts as the beginning of the next.
  */
 
-import { type Geometry, halfIndex, isHeadInput } from '../input/geometry.js';
 import type { Edit } from '../interventions/edits.js';
 import { weighsLater } from '../interventions/later-keys.js';
 
@@ -48,14 +47,6 @@ export interface ForkSetting {
   idle(edit: Edit): boolean;
 }
 
-/** The half in which an edit is applied. */
-export const halfOf = ({ name, half, layer }: Geometry, nLayers: number): number =>
-  halfIndex({ half, layer }, nLayers) + (name.endsWith('.hook_resid_post') ? 1 : 0);
-
-/** Does a change here reach later positions within its half? */
-const spreads = ({ spreads, half, name }: Geometry): boolean =>
-  spreads || half === 'embed' || name.endsWith('.hook_resid_post');
-
 /** The fork of one prompt, or null: nothing that is read can change. */
 export function planFork(
   cell: number,
@@ -69,33 +60,33 @@ export function planFork(
   const end = 2 * nLayers + 1;
   const last = length - 1;
   // In the last layer only keys and values take a change to another position.
-  const counts = ({ geometry: g, pos }: Edit): boolean =>
+  const counts = ({ point, pos }: Edit): boolean =>
     pos < length &&
     (reads === 'all' ||
       pos === last ||
-      halfOf(g, nLayers) < end - 2 ||
-      (halfOf(g, nLayers) === end - 2 && spreads(g)));
+      point.join < end - 2 ||
+      (point.join === end - 2 && point.reachesLater));
   const active = edits.filter((e) => counts(e) && !idle(e));
   if (!active.length) return null;
 
   const lo = new Int32Array(end + 1);
   const hi = new Int32Array(end + 1);
-  const at = (half: number) => active.filter((e) => halfOf(e.geometry, nLayers) === half);
+  const at = (half: number) => active.filter((e) => e.point.join === half);
   let from = length; // positions from here on differ, once anything has spread
   let [a, b] = [length, 0]; // else: those between differ
   let first = -1;
   for (let half = 0; half <= end; half++) {
     // Attention carries what has changed so far to all later positions.
     if (half % 2 === 1 && half < end) from = Math.min(from, a);
-    for (const { geometry, pos } of at(half)) {
+    for (const { point, pos } of at(half)) {
       a = Math.min(a, pos);
       b = Math.max(b, pos + 1);
-      if (spreads(geometry)) from = Math.min(from, pos);
+      if (point.reachesLater) from = Math.min(from, pos);
     }
     if (whole && a < b) from = Math.min(from, a);
     // Queries that read later keys: they see what has changed there, and need all keys of the row.
-    for (const { geometry, pos, start, width } of looking) {
-      if (halfOf(geometry, nLayers) !== half || a >= b) continue;
+    for (const { point, pos, start, width } of looking) {
+      if (point.join !== half || a >= b) continue;
       const sees = a < start + width && (from < length || b > pos + 1);
       if (sees || (pos >= a && pos < b)) from = Math.min(from, pos);
     }
@@ -108,10 +99,10 @@ export function planFork(
   if (reads === 'last')
     for (const half of [end - 1, end]) if (hi[half] > lo[half]) [lo[half], hi[half]] = [last, length];
   const own = [...baseEdits, ...edits].filter((e) => {
-    const half = halfOf(e.geometry, nLayers);
+    const half = e.point.join;
     return half >= first && e.pos >= lo[half] && e.pos < hi[half];
   });
-  own.sort((x, y) => x.order - y.order); // stable: the base's edits come first
+  own.sort((x, y) => x.point.order - y.point.order); // stable: the base's edits come first
   return { cell, row, edits: own, first, lo, hi };
 }
 
@@ -179,11 +170,11 @@ export function* chunksInTurn(
 }
 
 /**
- * Which forks may share a batch. Where one gives single heads inputs of their own, all go the slower way through attention,
- * in which every head has a layer norm of its own: others are not slowed down, and none meets it that edits ln1 there.
+ * Which forks may share a batch. Where one gives single heads inputs of their own, the norm before attention runs once a
+ * head for the whole batch. Other forks are kept apart: they would be slowed down, and an edit of that norm would not fit.
  */
 function kindOf({ edits }: Fork): string {
-  const split = edits.filter((e) => isHeadInput(e.geometry.name)).map((e) => e.geometry.layer);
+  const split = edits.filter((e) => e.point.row.headInput).map((e) => e.point.layer);
   if (!split.length) return 'usual';
-  return edits.some((e) => /\.ln1\./.test(e.geometry.name)) ? String([...new Set(split)]) : 'heads';
+  return edits.some((e) => e.point.row.beforeHeads) ? String([...new Set(split)]) : 'heads';
 }

@@ -65,10 +65,11 @@ export class Runs implements Ground {
     const { rows, interventions, sources } = readBase(model, base);
     this.rows = rows;
     this.reads = readsOf(rows, reads);
+    const { points } = model;
     const info = { lengths: lengthsOf(rows), cells: null };
     const infos = new Map<string, RunInfo>([['base', info]]);
-    const [places, open] = [new Places(model.gpu), openRuns(interventions, sources)];
-    this.setting = { config: model.config, base: info, runs: infos, places, open };
+    const [places, open] = [new Places(model.gpu), openRuns(interventions, sources, points)];
+    this.setting = { points, base: info, runs: infos, places, open };
     const own: TokenRun = { kind: 'tokens', rows, edits: [] };
     this.#runs.set('base', own);
     for (const source of sources) {
@@ -114,13 +115,13 @@ export class Runs implements Ground {
 
   /** Is the value of an edit what the base run has there anyway? */
   idle = (edit: Edit): boolean => {
-    const { keep, add, place, projectOut, geometry, pos, head, start, row } = edit;
+    const { keep, add, place, projectOut, point, pos, head, start, row } = edit;
     if (projectOut) return false;
     if (keep === 1 && add === 0) return true;
     if (!place || Math.abs(keep + add - 1) > 1e-12 || place.kind !== 'run') return false;
-    if (place.name !== geometry.name || place.pos !== pos || place.head !== head || place.start !== start)
+    if (place.name !== point.name || place.pos !== pos || place.head !== head || place.start !== start)
       return false;
-    return this.#sameAsBase(place, row, edit.order);
+    return this.#sameAsBase(place, row, edit.point.order);
   };
 
   /** Notes what an edit will ask for. */
@@ -236,10 +237,10 @@ export class Runs implements Ground {
     if (source.kind === 'forks') return place.row === row && !source.owns(place);
     const [a, b] = [source.rows[place.row], this.rows[row]];
     const seen =
-      this.setting.config.attentionDir === 'bidirectional' ? Math.max(a.length, b.length) : place.pos + 1; // tokens that reach it
+      this.#model.config.attentionDir === 'bidirectional' ? Math.max(a.length, b.length) : place.pos + 1; // tokens that reach it
     for (let p = 0; p < seen; p++) if (a[p] !== b[p]) return false;
     const touches = (edits: readonly Edit[], r: number) =>
-      edits.some((e) => e.row === r && e.order <= order && e.pos < seen);
+      edits.some((e) => e.row === r && e.point.order <= order && e.pos < seen);
     return !touches(source.edits, place.row) && !touches((this.#runs.get('base') as TokenRun).edits, row);
   }
 
@@ -290,7 +291,7 @@ export class Runs implements Ground {
   /** How many first tokens of each prompt are just those of the base run, whose keys and values then serve both. */
   #shared(name: string): number[] {
     const [base, source] = [this.#runs.get('base') as TokenRun, this.#runs.get(name)!];
-    if (!this.#sharing || this.setting.config.attentionDir === 'bidirectional') return [];
+    if (!this.#sharing || this.#model.config.attentionDir === 'bidirectional') return [];
     if (name === 'base' || source.kind !== 'tokens') return [];
     if (!this.comparable(name) || this.#means.has(name)) return [];
     if (this.reads.length !== this.rows.length || source.edits.length || base.edits.length) return [];

@@ -1,13 +1,14 @@
 /** One run of prompts for a sweep: with edits, and keeping just what is asked for. */
 
 import type { Tensor } from '../../engine/tensor/tensor.js';
-import type { Batch, RowInput } from '../../engine/transformer/batch.js';
+import type { RowInput } from '../../engine/transformer/batch.js';
 import type { KvStore } from '../../engine/transformer/kv.js';
 import { pickRows } from '../../engine/transformer/ops.js';
-import { ActivationCache } from '../cache/cache.js';
+import { pointName } from '../../engine/transformer/points.js';
+import type { ActivationCache } from '../cache/cache.js';
+import { Capture } from '../cache/capture.js';
 import type { HookEntry } from '../input/hook.js';
 import type { Runnable } from '../input/model.js';
-import { layerOf } from '../input/names.js';
 import { editHooks, type Values } from '../interventions/apply.js';
 import type { Edit } from '../interventions/edits.js';
 import type { Read } from '../run/metric.js';
@@ -40,7 +41,7 @@ export interface TokenRunResult {
 /** Runs prompts. Nothing is left behind after an error. */
 export async function runTokens(model: Runnable, plan: TokenRunPlan): Promise<TokenRunResult> {
   const { inputs, edits, values, names, keepIn, reads } = plan;
-  const { config } = model;
+  const { config, points } = model;
   const stages = new Map<number, Tensor>();
   const hooks = [
     ...[...plan.stages].map((half) => stageHook(half, config.dModel, (t) => stages.set(half, t))),
@@ -49,28 +50,26 @@ export async function runTokens(model: Runnable, plan: TokenRunPlan): Promise<To
       values,
     ),
   ];
-  let cache: ActivationCache | null = null;
-  const put = (name: string, t: Tensor, batch: Batch) => {
-    cache ??= new ActivationCache(model, { rows: batch.rows, equal: batch.equal, nHeads: config.nHeads });
-    cache.put(name, t);
-  };
-  const capture = names.size ? { names: [...names], put } : undefined;
-  const last = Math.max(
-    0,
-    ...[...names].map((n) => layerOf(n) ?? (n.startsWith('ln_') ? config.nLayers : 0)),
-  );
+  const capture = new Capture(model, [...names]);
+  // The layer behind which nothing is kept; a step of the final norm counts as layer nLayers.
+  const last = Math.max(0, ...[...names].map((n) => Math.floor((points.get(n)!.step - 1) / 2)));
   const layers = { from: 0, to: reads || last === config.nLayers ? null : last + 1 };
-  const within = hooks.filter(([name]) => layers.to === null || (layerOf(name as string) ?? 0) < layers.to);
+  const within = hooks.filter(
+    ([name]) => layers.to === null || (points.get(name as string)!.layer ?? 0) < layers.to,
+  );
   try {
-    const final = await run(model, { inputs, hooks: within, capture, layers, keepIn }, ({ x, batch }) => {
-      if (!reads) return null;
-      const at = reads.map(({ row, pos }) => batch.rows[row].start + pos - batch.rows[row].position);
-      return pickRows(x, at).keep();
-    });
-    const empty = { rows: [], equal: true, nHeads: config.nHeads };
-    return { cache: cache ?? new ActivationCache(model, empty), stages, final };
+    const final = await run(
+      model,
+      { inputs, hooks: within, capture: names.size ? capture : undefined, layers, keepIn },
+      ({ x, batch }) => {
+        if (!reads) return null;
+        const at = reads.map(({ row, pos }) => batch.rows[row].start + pos - batch.rows[row].position);
+        return pickRows(x, at).keep();
+      },
+    );
+    return { cache: capture.cache(), stages, final };
   } catch (e) {
-    (cache as ActivationCache | null)?.dispose();
+    capture.dispose();
     for (const t of stages.values()) t.dispose();
     throw e;
   }
@@ -80,10 +79,10 @@ function stageHook(half: number, dModel: number, put: (t: Tensor) => void): Hook
   const layer = (half - 1) >> 1;
   const name =
     half === 1
-      ? 'blocks.0.hook_resid_pre'
+      ? pointName('hook_resid_pre', 0)
       : half % 2 === 0
-        ? `blocks.${layer}.hook_resid_mid`
-        : `blocks.${layer - 1}.hook_resid_post`;
+        ? pointName('hook_resid_mid', layer)
+        : pointName('hook_resid_post', layer - 1);
   return [
     name,
     (t) => {

@@ -18,14 +18,15 @@ import {
   storeKeysValues,
 } from '../../engine/transformer/model.js';
 import { gatherTable, pickRows } from '../../engine/transformer/ops.js';
+import { pointName } from '../../engine/transformer/points.js';
 import { noTap, type Tap } from '../../engine/transformer/tap.js';
 import type { Hook } from '../input/hook.js';
 import type { Runnable } from '../input/model.js';
 import { editHooks, type RowEdit, type Values } from '../interventions/apply.js';
 import type { Edit } from '../interventions/edits.js';
 import { HookTap } from '../run/tap.js';
-import type { Rows } from '../run/view.js';
-import { type Fork, halfOf } from './plan.js';
+import { type Layout, layoutOf } from '../run/view.js';
+import type { Fork } from './plan.js';
 
 /** The run that forks leave. */
 export interface Ground extends Values {
@@ -52,7 +53,7 @@ export interface WalkOptions {
   /** Activations to keep: the receiver owns the tensor. */
   readonly capture?: {
     readonly names: ReadonlySet<string>;
-    put(name: string, t: Tensor, spans: readonly Span[], rows: Rows): void;
+    put(name: string, t: Tensor, spans: readonly Span[], layout: Layout): void;
   };
   /** Half to stop behind; the last layer norm by default. */
   readonly until?: number;
@@ -145,7 +146,7 @@ class Walker {
   async #before(half: number): Promise<void> {
     const layer = (half - 3) / 2;
     if (layer < 0) return;
-    this.x = await this.#pass(half, this.spans).tap.at(`blocks.${layer}.hook_resid_post`, this.x!);
+    this.x = await this.#pass(half, this.spans).tap.at(pointName('hook_resid_post', layer), this.x!);
   }
 
   async #final(half: number): Promise<void> {
@@ -258,11 +259,11 @@ class Walker {
   }
 
   #tap(half: number, spans: readonly Span[], batch: Batch): Tap {
-    const { nHeads, nLayers, positionEmbedding } = this.#model.config;
+    const { positionEmbedding } = this.#model.config;
     // Every layer of a shortformer reads the position embeddings again.
     const again = (name: string) =>
       positionEmbedding === 'shortformer' && half % 2 === 1 && name === 'hook_pos_embed';
-    const here = ({ geometry }: Edit) => halfOf(geometry, nLayers) === half || again(geometry.name);
+    const here = ({ point }: Edit) => point.join === half || again(point.name);
     const edits: RowEdit[] = [];
     for (const [row, { fork, lo, hi }] of spans.entries())
       for (const edit of fork.edits)
@@ -273,7 +274,7 @@ class Walker {
     const hooks = new Map(
       editHooks(edits, this.#ground).map(([name, hook]): [string, Hook[]] => [name, [hook]]),
     );
-    const seen = { rows: batch.rows, equal: batch.equal, nHeads };
+    const seen = layoutOf(batch, this.#model.points);
     return new HookTap(seen, this.#scope, hooks, names, (name, t) => capture!.put(name, t, spans, seen));
   }
 }

@@ -112,22 +112,26 @@ export async function gradientsOf(
   try {
     const watched = watchWeights(model.gpuWeights, tape);
     const inputs = rows.map((tokens) => ({ tokens }));
-    const loss = await run({ gpu, config, gpuWeights: watched }, { inputs }, async ({ x }, scope) => {
-      const label = 'targets';
-      const targets = Tensor.from<'u32'>(gpu, Uint32Array.from(next), [n, 1], { label, scope });
-      const read = pickRows(x, at);
-      const logProbs = targetProbabilities(read, targets, watched.W_U, watched.b_U, { log: true });
-      const shares = Float32Array.from(weights, (w) => -w / total);
-      const seed = Tensor.from(gpu, shares, [n], { label: 'seed', scope });
-      const loss = logProbs.detach(scope).mul(seed).sum().keep();
-      loss.storage.guarded = 'the loss of the batch';
-      const take = (name: string, gradient: Tensor) => {
-        grads.set(name, gradient.detach());
-        return gradient;
-      };
-      await tape.backward([[logProbs, seed]], { at: take });
-      return loss;
-    });
+    const loss = await run(
+      { gpu, config, points: model.points, gpuWeights: watched },
+      { inputs },
+      async ({ x }, scope) => {
+        const label = 'targets';
+        const targets = Tensor.from<'u32'>(gpu, Uint32Array.from(next), [n, 1], { label, scope });
+        const read = pickRows(x, at);
+        const logProbs = targetProbabilities(read, targets, watched.W_U, watched.b_U, { log: true });
+        const shares = Float32Array.from(weights, (w) => -w / total);
+        const seed = Tensor.from(gpu, shares, [n], { label: 'seed', scope });
+        const loss = logProbs.detach(scope).mul(seed).sum().keep();
+        loss.storage.guarded = 'the loss of the batch';
+        const take = (name: string, gradient: Tensor) => {
+          grads.set(name, gradient.detach());
+          return gradient;
+        };
+        await tape.backward([[logProbs, seed]], { at: take });
+        return loss;
+      },
+    );
     return owning({ loss, grads, predictions: n }, loss, ...grads.values());
   } catch (e) {
     for (const t of grads.values()) t.dispose();

@@ -38,11 +38,11 @@ export async function runWithGrads(
   metric: Differentiable,
   { constant, gradHooks = [], ...options }: GradientOptions = {},
 ): Promise<GradientRun> {
-  const { gpu, config } = model;
+  const { gpu, points } = model;
   const held = gpu.memory().bytes;
   const endWatch = gpu.watchPeak();
   try {
-    const watch = [...hooksByName(config, gradHooks, undefined, 'gradHooks').keys()];
+    const watch = [...hooksByName(points, gradHooks, undefined, 'gradHooks').keys()];
     return await tapedRun(model, input, metric, { ...options, watch }, async ({ backward, ...run }) => {
       const kept = gpu.memory().bytes - held;
       const grads = await backward({ constant, gradHooks });

@@ -86,7 +86,8 @@ function idleOnes(interventions: Counterfactual, edits: readonly Edit[], runs: R
   const active = edits.filter((e) => !runs.idle(e));
   const looking = active.some(weighsLater); // then a change at a later position may come first
   const quiet = (e: Edit) =>
-    runs.idle(e) && !active.some((a) => a.row === e.row && a.order <= e.order && (a.pos <= e.pos || looking));
+    runs.idle(e) &&
+    !active.some((a) => a.row === e.row && a.point.order <= e.point.order && (a.pos <= e.pos || looking));
   return interventions
     .filter((i) => editsOf([i], runs.setting, 'intervention').every(quiet))
     .map((i) => describeIntervention(i));

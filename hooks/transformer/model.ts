@@ -16,6 +16,7 @@ import {
   toTokens,
 } from '../../engine/tokens/text.js';
 import type { Tokenizer } from '../../engine/tokens/tokenizer.js';
+import { type Points, pointsOf } from '../../engine/transformer/model-points.js';
 import type { GpuWeights } from '../../engine/transformer/weights.js';
 import type { Config } from '../../weights/config.js';
 import { type Saveable, saveable } from '../../weights/load/save.js';
@@ -53,6 +54,8 @@ const made = signature('HookedTransformer', { loaded: is.model });
 /** A GPT-2 on the GPU whose every activation is a hook point. */
 export class HookedTransformer implements Model {
   readonly config: Config;
+  /** Its hook points: names, axes, and what a change there reaches. */
+  readonly points: Points;
   readonly gpu: Gpu;
   readonly tokenizer: Tokenizer | null;
   /** How the weights were processed when they were loaded. */
@@ -69,6 +72,7 @@ export class HookedTransformer implements Model {
   constructor(loaded: Loaded, ...more: []) {
     made(loaded, ...more);
     this.config = loaded.config;
+    this.points = pointsOf(loaded.config);
     this.gpu = loaded.gpu;
     this.tokenizer = loaded.tokenizer;
     this.tokenizerFiles = loaded.tokenizerFiles;

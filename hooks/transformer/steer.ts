@@ -58,7 +58,7 @@ export async function steer(
     const byPosition: Edit[][] = [];
     for (const edit of edits) {
       // A pattern may weigh later keys of the prompt; of tokens that come one by one there are none.
-      const keys = edit.geometry.pattern ? Math.max(prompt.length, edit.pos + 1) : Infinity;
+      const keys = edit.point.pattern ? Math.max(prompt.length, edit.pos + 1) : Infinity;
       if (edit.start >= keys) continue;
       const width = Math.min(edit.width, keys - edit.start);
       (byPosition[edit.pos] ??= []).push({ ...edit, width });

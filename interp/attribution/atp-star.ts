@@ -124,7 +124,10 @@ export const atpStar = takes.atpStar(async function atpStar(
         for (const site of sites)
           for (const l of layers) {
             const name = `blocks.${l}.${site}`;
-            differences.set(name, differenceOf(name, high.cache!.get(name), cache.get(name)));
+            differences.set(
+              name,
+              differenceOf(model.points.get(name)!, high.cache!.get(name), cache.get(name)),
+            );
           }
         const passes: Float32Array[][] = []; // [pass][site], [layer, prompt, pos, (head | neuron)]
         const drops = gradDrop ? layers : [null];

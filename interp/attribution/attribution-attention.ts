@@ -135,7 +135,7 @@ export interface SignedHeadsOptions {
  * The heads that say the most for and against the answer, as the demo shows them: each head is split into its positive part
  * (`L9H9+`) and its negative one (`L9H9-`), divided by the largest number of all, and sorted by the largest number in it.
  * @param attribution of `attentionAttribution`, or `headPatterns` of `attributionMaps`, [head, query, key]
- * @returns [head, query, key], from 0 to 1
+ * @returns [head, query, key], from 0 to 1 (`meta.range`, which a figure draws on one hue)
  */
 export const signedHeads = takes.signedHeads(function signedHeads(
   attribution: Labelled,
@@ -165,6 +165,6 @@ export const signedHeads = takes.signedHeads(function signedHeads(
       (v) => v / largest,
     ),
     [{ name: 'head', labels: chosen.map((c) => c.name) }, axes[3], axes[4]],
-    { ...meta, prompt, largest },
+    { ...meta, prompt, largest, range: [0, 1] },
   );
 });

@@ -95,7 +95,7 @@ export class AttributionRuns {
 
   /** Clean less corrupted activation of a hook point; the caller owns it. */
   difference(name: string): Tensor {
-    return differenceOf(name, this.clean.get(name), this.corrupted.get(name));
+    return differenceOf(this.model.points.get(name)!, this.clean.get(name), this.corrupted.get(name));
   }
 
   /**
@@ -106,7 +106,7 @@ export class AttributionRuns {
   sums(name: string, keep: readonly number[], row: number | null = null): Tensor {
     const all = [this.grads, this.clean, this.corrupted];
     const [grads, clean, corrupted] = row === null ? all : all.map((cache) => cache.row(row));
-    const change = differenceOf(name, clean.get(name), corrupted.get(name));
+    const change = differenceOf(this.model.points.get(name)!, clean.get(name), corrupted.get(name));
     try {
       return sumOfProducts(grads.get(name), change, keep);
     } finally {

@@ -1,6 +1,6 @@
 /** Attributions laid out as maps: sums of products at a hook point of every block, along the axes that are asked for. */
 
-import { type Geometry, geometryOf } from '../../hooks/input/geometry.js';
+import type { Point } from '../../engine/transformer/model-points.js';
 import { actName } from '../../hooks/input/names.js';
 import { all, indices } from '../../hooks/input/selection.js';
 import { cellsOf, type PartOf, type PatchAxis } from '../patching/cells.js';
@@ -72,7 +72,7 @@ export async function sumsAlong(
   { order, narrowed = [], chosen = (_, length) => all(length) }: Along,
 ): Promise<Float32Array> {
   const { model, pair, metric } = runs;
-  const geometry = geometryOf(names[0], model.config);
+  const point = model.points.get(names[0])!;
   const perPrompt = metric.per === 'prompt';
   const axes = [...order, ...(perPrompt ? ['prompt'] : [])];
   const prompts = perPrompt ? pair.changed.length : 1;
@@ -80,7 +80,7 @@ export async function sumsAlong(
   let sums: Float64Array | null = null;
   for (const [row, tokens] of pair.changed.entries()) {
     if (row && !ragged) break;
-    const dims = dimsOf(geometry, ragged ? 1 : pair.changed.length, tokens.length);
+    const dims = dimsOf(point, ragged ? 1 : pair.changed.length, tokens.length);
     const kept = dims.flatMap(({ name }, i) => (axes.includes(name) || narrowed.includes(name) ? [i] : []));
     const stack = stacked(names.map((name) => runs.sums(name, kept, ragged ? row : null)));
     const data = await stack.data();
@@ -103,7 +103,7 @@ export const withPrompts = ({ metric, pair }: AttributionRuns, axes: readonly Ax
 ];
 
 /** Axes of an activation as it is seen. */
-function dimsOf({ pattern, heads, width }: Geometry, prompts: number, length: number) {
+function dimsOf({ pattern, heads, width }: Point, prompts: number, length: number) {
   const dim = (name: string, n: number) => ({ name, length: n });
   const prompt = dim('prompt', prompts);
   if (pattern) return [prompt, dim('head', heads!), dim('query', length), dim('key', length)];

@@ -16,10 +16,9 @@ import type { Tensor } from '../../engine/tensor/tensor.js';
 import type { TextInput } from '../../engine/tokens/text.js';
 import { runWithResidual } from '../../hooks/cache/cached-run.js';
 import { is, needed, options, signatures } from '../../hooks/input/check.js';
-import { geometryOf } from '../../hooks/input/geometry.js';
 import { readInput } from '../../hooks/input/input.js';
 import type { Model } from '../../hooks/input/model.js';
-import { actName, checkName } from '../../hooks/input/names.js';
+import { pointIn } from '../../hooks/input/names.js';
 import { indexOf } from '../../hooks/input/selection.js';
 import { tapedRun } from '../../hooks/metrics/taped-run.js';
 import { type Metric, mean } from '../../hooks/run/metric.js';
@@ -83,10 +82,9 @@ export const integratedGradients = takes.integratedGradients(async function inte
 ): Promise<Labelled> {
   const { metric, at = 'resid_pre', layer = 0, steps = 20, onProgress, signal } = options;
   const points = midpoints(steps, 'integratedGradients');
-  const name = checkName(actName(at, indexOf(layer, model.config.nLayers, 'layer')), model.config);
+  const { name, pattern, heads } = pointIn(at, indexOf(layer, model.config.nLayers, 'layer'), model.points);
   const { tokens, runs } = promptsOf(model, options);
   const [first] = runs;
-  const { pattern, heads } = geometryOf(name, model.config);
   signal?.throwIfAborted();
   const path = await pathOf(model, name, tokens, runs, options.baseline);
   try {

@@ -3,6 +3,7 @@
 import { Scope } from '../../engine/gpu/storage.js';
 import { addInto, zerosLike } from '../../engine/tensor/accumulate.js';
 import { Tensor } from '../../engine/tensor/tensor.js';
+import type { Point } from '../../engine/transformer/model-points.js';
 
 /**
  * Σ a · b over the axes that are not kept.
@@ -22,10 +23,10 @@ export function sumOfProducts(a: Tensor, b: Tensor, keep: readonly number[]): Te
 
 /**
  * One activation minus another, owned by the caller.
- * @param name its hook point: attention scores are −∞ above the diagonal, where the difference is 0
+ * @param point its hook point: attention scores are −∞ where they are masked, and the difference is 0 there
  */
-export function differenceOf(name: string, one: Tensor, other: Tensor): Tensor {
-  if (!name.endsWith('hook_attn_scores')) return one.sub(other).keep();
+export function differenceOf({ row }: Point, one: Tensor, other: Tensor): Tensor {
+  if (!row.masked) return one.sub(other).keep();
   const out = zerosLike(one, one.shape, one.label).keep();
   const scope = new Scope();
   try {

@@ -3,17 +3,21 @@
 import { addInto, zerosLike } from '../../engine/tensor/accumulate.js';
 import { Tensor } from '../../engine/tensor/tensor.js';
 import type { RowInput } from '../../engine/transformer/batch.js';
+import { pointName, splitName } from '../../engine/transformer/points.js';
 import type { Model, Runnable } from '../../hooks/input/model.js';
 import { type Ended, run } from '../../hooks/run/run.js';
 import { stopping } from '../../hooks/run/stopping.js';
 import type { Config } from '../../weights/config.js';
 import { type EdgeGraph, edgeGraph, type ReaderGroup } from './edge-graph.js';
 
+/** What the embeddings write: the stream before the first block. */
+const START = pointName('hook_resid_pre', 0);
+
 /** The hook point that a group of readers reads, the stream before any of them: [tokens, dModel]. */
 export const streamOf = ({ kind, layer }: ReaderGroup): string =>
   kind === 'logits'
-    ? `blocks.${layer - 1}.hook_resid_post`
-    : `blocks.${layer}.hook_resid_${kind === 'head' ? 'pre' : 'mid'}`;
+    ? pointName('hook_resid_post', layer - 1)
+    : pointName(kind === 'head' ? 'hook_resid_pre' : 'hook_resid_mid', layer);
 
 /** Which senders a hook point is the output of: [first, end), or null. */
 export function sendersAt(
@@ -21,19 +25,20 @@ export function sendersAt(
   name: string,
   { nHeads }: Config,
 ): [first: number, end: number] | null {
-  if (name === 'blocks.0.hook_resid_pre') return [0, 1];
-  const found = /^blocks\.(\d+)\.(attn\.hook_result|hook_mlp_out)$/.exec(name);
-  if (!found) return null;
-  const first = graph.firstHead(Number(found[1]));
-  return found[2] === 'hook_mlp_out' ? [first + nHeads, first + nHeads + 1] : [first, first + nHeads];
+  if (name === START) return [0, 1];
+  const { layer, local } = splitName(name);
+  if (layer === null) return null;
+  const first = graph.firstHead(layer);
+  if (local === 'attn.hook_result') return [first, first + nHeads];
+  return local === 'hook_mlp_out' ? [first + nHeads, first + nHeads + 1] : null;
 }
 
 /** The hook points of all senders. */
 export const senderNames = ({ nLayers, attnOnly }: Config): string[] => [
-  'blocks.0.hook_resid_pre',
+  START,
   ...Array.from({ length: nLayers }, (_, l) => [
-    `blocks.${l}.attn.hook_result`,
-    ...(attnOnly ? [] : [`blocks.${l}.hook_mlp_out`]),
+    pointName('attn.hook_result', l),
+    ...(attnOnly ? [] : [pointName('hook_mlp_out', l)]),
   ]).flat(),
 ];
 

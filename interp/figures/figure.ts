@@ -9,6 +9,7 @@ import { endNames, endsOf, endsProblem, fullScale, leastOf, shownMetric } from '
 import type { Labelled } from '../results/result.js';
 import { displayWidth, exact, fit, visibleLabel } from '../results/text.js';
 import { curveFigure } from './curves.js';
+import { hues } from './draw/colour.js';
 import { drawnFigure, type Figure } from './draw/drawing.js';
 import { asColumn, fitted, oriented, slices } from './draw/layout.js';
 import { facetsSvg } from './draw/svg.js';
@@ -36,7 +37,8 @@ const takes = signatures({
 });
 
 /**
- * A figure of a result. Axes beyond two make facets, of the prompts or else of what comes first.
+ * A figure of a result. Axes beyond two make facets, of the prompts or else of what comes first. Shares, whose `meta.range` is
+ * [0, 1], have one hue from 0 to 1; other results two, up to ± their largest value.
  * @throws when it has no values, or so many that nobody could see them: take a slice.
  */
 export const figure = takes.figure(function figure(given: Labelled, options: FigureOptions = {}): Figure {
@@ -56,12 +58,14 @@ export const figure = takes.figure(function figure(given: Labelled, options: Fig
   const meaning = options.meaning ?? told ?? meaningOf(meta);
   if (CURVES.has(names.join())) return curveFigure(result, { title, y: meaning });
   const parts = axes.length === 1 ? [{ heading: '', map: asColumn(result) }] : facets(result);
-  const signed = options.scale !== 'sequential';
-  const least = (signed ? 0 : (options.min ?? 0)) + leastOf(result);
-  const max = options.max ?? full ?? Math.max(largest([result], signed), least);
+  const range = Array.isArray(meta.range) ? (meta.range as readonly number[]) : null;
+  const how = { ...(range && ({ scale: 'sequential', hue: hues.attention } as const)), ...options };
+  const signed = how.scale !== 'sequential';
+  const least = (signed ? 0 : (how.min ?? 0)) + leastOf(result);
+  const max = how.max ?? full ?? range?.[1] ?? Math.max(largest([result], signed), least);
   const maps = heatmaps(
     parts.map(({ map }) => oriented(map)),
-    { ...options, max },
+    { ...how, max },
   );
   const each = parts.map(({ heading }) => ({ heading }));
   const { rows, columns } = maps[0];

@@ -9,7 +9,6 @@
  */
 
 import { is, options, signatures } from '../../hooks/input/check.js';
-import type { RecordStore } from '../../hooks/sweep/record.js';
 import type { LoadOptions } from '../../hooks/transformer/load.js';
 import type { HookedTransformer } from '../../hooks/transformer/model.js';
 import { agreement } from '../attribution/agreement.js';
@@ -19,14 +18,14 @@ import type { Figure } from '../figures/draw/drawing.js';
 import { slices } from '../figures/draw/layout.js';
 import { type FigureOptions, figure } from '../figures/figure.js';
 import { scatterFigure } from '../figures/scatter.js';
+import { type PromptTest, testPrompt } from '../logits/test-prompt.js';
 import { toCsv } from '../results/export.js';
 import { type Labelled, labelled } from '../results/result.js';
 import { exact, modelName } from '../results/text.js';
-import type { Fact } from '../tracing/facts.js';
-import type { PromptPair } from './pairs.js';
+import { type FitOptions, type FittedPairs, fitPairs, type PromptPair } from './pairs.js';
 import { type FigureWords, Report } from './report.js';
 import { type Entry, oneAxisOfHeads, picked } from './select.js';
-import type { PlanStep, Setting } from './setting.js';
+import type { NotebookInputs, NotebookOptions, PlanStep, Setting, StepOptions } from './setting.js';
 import { csvText, type TableCell } from './tables.js';
 
 const RUN = options<NotebookOptions>({
@@ -46,18 +45,6 @@ const takes = signatures({
   },
 });
 
-/** What a researcher brings along instead of a notebook's own prompts. */
-export interface NotebookInputs {
-  readonly pairs?: readonly PromptPair[];
-  readonly names?: readonly string[];
-  /** Texts with `{}` where the name goes. */
-  readonly templates?: readonly string[];
-  readonly facts?: readonly Fact[];
-  readonly prompt?: string;
-  readonly subject?: string;
-  readonly answer?: string;
-}
-
 /** An experiment. */
 export interface Notebook {
   /** Of its file and command. */
@@ -74,27 +61,6 @@ export interface Notebook {
   plan?(x: NotebookRun): readonly PlanStep[];
   /** @returns what was computed, for whoever compares it */
   run(x: NotebookRun): Promise<unknown>;
-}
-
-/** Options of `runNotebook`. */
-export interface NotebookOptions {
-  readonly inputs?: NotebookInputs;
-  readonly settings?: Readonly<Record<string, number | string>>;
-  /** A small version: fewer prompts, names and samples. Default false. */
-  readonly quick?: boolean;
-  /** A store for each long step, by its name: a run that was stopped goes on from there. */
-  readonly record?: (step: string) => RecordStore;
-  /** Steps with how much of them is done. */
-  readonly onProgress?: (step: string, done: number, total: number) => void;
-  /** Every step once it is over. */
-  readonly onStep?: (step: string) => void;
-  readonly signal?: AbortSignal;
-}
-
-/** Options of something long, as a step hands them on. */
-export interface StepOptions {
-  readonly onProgress: (done: number, total: number) => void;
-  readonly signal?: AbortSignal;
 }
 
 /** A figure of a result, with its CSV. */
@@ -301,22 +267,40 @@ export class NotebookRun {
     this.report.html(title, about, html);
   }
 
-  /** Runs something long. */
-  async step<T>(name: string, run: (options: StepOptions) => T | Promise<T>): Promise<T> {
+  /**
+   * Runs something long.
+   * @param run with options for it: progress, the run's signal, and the step's record where there is one
+   * @param record what the step is called in the record: a run that was stopped goes on from there
+   */
+  async step<T>(name: string, run: (options: StepOptions) => T | Promise<T>, record?: string): Promise<T> {
     const { onProgress, onStep, signal } = this.#options;
     signal?.throwIfAborted();
     onProgress?.(name, 0, 1);
+    const store = record === undefined ? undefined : this.#options.record?.(record);
+    const options = { onProgress: (done: number, total: number) => onProgress?.(name, done, total), signal };
     try {
-      return await run({ onProgress: (done, total) => onProgress?.(name, done, total), signal });
+      return await run(store ? { ...options, record: store } : options);
     } finally {
       onStep?.(name);
     }
   }
 
-  /** The record of a long step; undefined where nothing is recorded. */
-  record(step: string): { readonly record?: RecordStore } {
-    const store = this.#options.record?.(step);
-    return store ? { record: store } : {};
+  /**
+   * The pairs that were brought along, or else the notebook's, fitted to the model: what was left out is noted, and the head of
+   * the page says which prompts are run.
+   */
+  pairs(usual: readonly PromptPair[], options: FitOptions = {}): FittedPairs {
+    const fitted = fitPairs(this.model, this.inputs.pairs ?? usual, options);
+    this.note(...fitted.notes);
+    if (fitted.clean.length) this.prompts(fitted.clean);
+    return fitted;
+  }
+
+  /** TransformerLens' `test_prompt`, printed. @param model default: the notebook's */
+  async testPrompt(prompt: string, answer: string, model = this.model): Promise<PromptTest> {
+    const test = await testPrompt(model, prompt, answer, { signal: this.signal });
+    this.print(...test.lines());
+    return test;
   }
 }
 

@@ -8,6 +8,7 @@ import { is, optional, options, signatures } from '../../hooks/input/check.js';
 import type { HookedTransformer } from '../../hooks/transformer/model.js';
 import { fileError, quoted } from '../../weights/checks/messages.js';
 import { parseJson, textLines } from '../../weights/checks/text.js';
+import { logitDiff, type Metric } from '../logits/metrics.js';
 
 const FIT = options<FitOptions>({
   sameLength: is.boolean,
@@ -112,6 +113,8 @@ export interface FittedPairs {
   readonly corrupted: readonly string[];
   readonly correct: readonly number[];
   readonly wrong: readonly number[];
+  /** Mean logit difference of the answers, `logitDiff(correct, wrong)`. */
+  readonly metric: Metric;
   /** Sentences: which answers are represented by their first token, which prompts are left out, and why. */
   readonly notes: readonly string[];
 }
@@ -192,12 +195,16 @@ export const fitPairs = takes.fitPairs(function fitPairs(
     ),
     ...listOf(left, 12).map((line) => `Left out: ${line}.`),
   ];
+  const [correct, wrong] = [kept.map((p) => p.answerToken), kept.map((p) => p.wrongToken)];
   return {
     pairs: kept.map(({ length, ...pair }) => pair),
     clean: kept.map((p) => p.clean),
     corrupted: kept.map((p) => p.corrupted),
-    correct: kept.map((p) => p.answerToken),
-    wrong: kept.map((p) => p.wrongToken),
+    correct,
+    wrong,
+    get metric() {
+      return logitDiff(correct, wrong);
+    },
     notes,
   };
 });

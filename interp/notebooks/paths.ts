@@ -1,10 +1,13 @@
-/** Paths of one head, in and out, from a map of all paths. */
+/** Paths of one head, in and out, and paths among some heads, from a map of all paths. */
 
 import { is, signatures } from '../../hooks/input/check.js';
 import { type Labelled, labelled } from '../results/result.js';
 import { picked } from './select.js';
 
-const takes = signatures({ pathsOfHead: { paths: is.labelled, head: is.text } });
+const takes = signatures({
+  pathsOfHead: { paths: is.labelled, head: is.text },
+  pathsAmong: { paths: is.labelled, heads: is.texts },
+});
 
 const INPUTS = ['q', 'k', 'v'] as const;
 
@@ -42,4 +45,19 @@ export const pathsOfHead = takes.pathsOfHead(function pathsOfHead(paths: Labelle
   return labelled(values, [{ name: 'path', labels: words }, axis('layer', 1), axis('head', 2)], {
     ...paths.meta,
   });
+});
+
+/**
+ * The paths from some heads to their queries, keys and values.
+ * @param paths receiver × sender, of all heads, as `headPathAttribution` gives them
+ * @param heads `['L9H9', …]`
+ * @returns receiver (`L9H9.q`, …) × sender
+ * @throws when the map lacks a head
+ */
+export const pathsAmong = takes.pathsAmong(function pathsAmong(
+  paths: Labelled,
+  heads: readonly string[],
+): Labelled {
+  const receivers = heads.flatMap((head) => INPUTS.map((x) => `${head}.${x}`));
+  return picked(picked(paths, 'receiver', receivers), 'sender', heads);
 });

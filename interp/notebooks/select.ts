@@ -10,6 +10,7 @@ const takes = signatures({
   picked: { result: is.labelled, axis: is.text, labels: is.texts },
   byLayerAndHead: { result: is.labelled, axis: optional(is.text) },
   oneAxisOfHeads: { result: is.labelled },
+  bySize: { result: is.labelled },
   strongest: {
     result: is.labelled,
     n: is.whole,
@@ -143,4 +144,10 @@ export const strongest = takes.strongest(function strongest(
     }
     return { name: cellName(axes, index), value: values[index], index, at };
   });
+});
+
+/** The sizes of all entries, the largest first: axis `rank`, a curve that says how few entries there are that count. */
+export const bySize = takes.bySize(function bySize({ values, meta }: Labelled): Labelled {
+  const sizes = values.map(Math.abs).sort().reverse();
+  return labelled(sizes, [{ name: 'rank', labels: Array.from(sizes, (_, i) => String(i)) }], { ...meta });
 });

@@ -79,6 +79,8 @@ export interface ResidualAttribution {
   readonly layers: Labelled;
   /** layer × head */
   readonly heads: Labelled;
+  /** The last norm's scale at the last position of each prompt, with which all is read; empty where there is no norm. */
+  readonly scales: readonly number[];
 }
 
 /** The hook points that a cache must hold for `residualAttribution`. */
@@ -106,7 +108,11 @@ export const residualAttribution = takes.residualAttribution(async function resi
   const lens = await each('layer', cache.accumulatedResid(-1, { inclMid: true, pos }));
   const layers = await each('component', cache.decomposeResid(-1, { pos }));
   const heads = byLayerAndHead(await each('head', cache.stackHeadResults(-1, { pos })));
-  return { lens, layers, heads };
+  if (!cache.has('ln_final.hook_scale')) return { lens, layers, heads, scales: [] };
+  const last = cache.get('ln_final.hook_scale').slice({ pos });
+  const scales = [...(await last.data())];
+  last.dispose();
+  return { lens, layers, heads, scales };
 });
 
 /** The last state of the residual stream, projected onto the answers' directions by hand. */

@@ -1,8 +1,7 @@
 /** Maps over the axes of a hook point: which part of it each cell is about. The methods say what happens there. */
 
-import { geometryOf } from '../../hooks/input/geometry.js';
 import type { Model } from '../../hooks/input/model.js';
-import { actName, checkName } from '../../hooks/input/names.js';
+import { isWhole, pointIn } from '../../hooks/input/names.js';
 import { indices } from '../../hooks/input/selection.js';
 import type { Intervention, Selection } from '../../hooks/interventions/interventions.js';
 import { positionLabels } from '../results/provenance.js';
@@ -82,13 +81,12 @@ export function cellsOf(
 /** What an intervention calls the axis. */
 const field = (axis: PatchAxis): string => (axis === 'query' ? 'pos' : axis);
 
-function siteOf({ config }: Model, at: string, what: string) {
-  const name = actName(at, 0);
-  if (!name.startsWith('blocks.') || /^blocks\./.test(at))
+function siteOf({ points }: Model, at: string, what: string) {
+  if (isWhole(at, points))
     throw new Error(
       `${what}: "${at}" is not a hook point of every block; take one like "resid_pre", "z" or "mlp.hook_post"`,
     );
-  return geometryOf(checkName(name, config), config);
+  return pointIn(at, 0, points);
 }
 
 /** Layer × pos, or layer × head for what heads have of their own. */

@@ -12,7 +12,7 @@ import type { TextInput } from '../../engine/tokens/text.js';
 import { runWithCache } from '../../hooks/cache/cached-run.js';
 import { is, needed, options, signatures } from '../../hooks/input/check.js';
 import type { Model } from '../../hooks/input/model.js';
-import { actName, checkName, isPattern } from '../../hooks/input/names.js';
+import { pointIn } from '../../hooks/input/names.js';
 import { indexOf } from '../../hooks/input/selection.js';
 import type { Numbers } from '../../hooks/interventions/interventions.js';
 import { positionRange } from '../../hooks/run/positions.js';
@@ -60,9 +60,8 @@ export const steeringVector = takes.steeringVector(async function steeringVector
 ): Promise<Numbers> {
   const { config } = model;
   const l = indexOf(layer, config.nLayers, 'steeringVector: layer');
-  const name = checkName(actName(at, l), config);
-  if (isPattern(name))
-    throw new Error(`steeringVector: "${name}" has an entry for each key, and no directions`);
+  const { name, pattern } = pointIn(at, l, model.points);
+  if (pattern) throw new Error(`steeringVector: "${name}" has an entry for each key, and no directions`);
   if (typeof pos !== 'number' && pos !== 'all' && pos !== 'each')
     throw new Error(`steeringVector: pos ${JSON.stringify(pos)}: a number, 'all' or 'each' is needed`);
   signal?.throwIfAborted();

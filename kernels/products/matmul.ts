@@ -180,6 +180,8 @@ function unembedExamples(caps: Caps): Example[] {
       examples.push(unembedExample(o, unembedWith(o, t), name));
       const half = { ...o, half: true };
       if (rows < 8) examples.push(unembedExample(half, unembedWith(half, t), name));
+      const capped = { ...o, softCap: 0.8 };
+      if (rows < 8) examples.push(unembedExample(capped, unembedWith(capped, t), `${name}, capped`));
     }
   }
   for (const [rows, inner] of [

@@ -6,6 +6,7 @@
 import { type HalfWeights, halfName, halfWgsl, weight1, weight4, weightTypes } from '../core/half.js';
 import { type Caps, type Launch, lineIndex, repeat } from '../core/kernel.js';
 import { kernel, perElement, WG } from '../core/wgsl.js';
+import { cappedWgsl } from '../pointwise/soft-cap.js';
 import { bindings, cheapest } from './linear.js';
 import { quadRow, quadSums, quadX } from './matmul-tiled.js';
 
@@ -20,12 +21,14 @@ export interface Unembed extends HalfWeights {
   readonly bias?: boolean;
   /** Y += … */
   readonly accumulate?: boolean;
+  /** Logits x become softCap · tanh(x / softCap). */
+  readonly softCap?: number | null;
   /** A factor on each sum: WGSL that defines `fn slope(p: f32) -> f32`, and its name. */
   readonly slope?: { readonly name: string; readonly code: string } | null;
 }
 
 /** What the shader needs to know of it. */
-type Source = Pick<Unembed, 'inner' | 'cols' | 'bias' | 'accumulate' | 'slope' | 'half'>;
+type Source = Pick<Unembed, 'inner' | 'cols' | 'bias' | 'softCap' | 'accumulate' | 'slope' | 'half'>;
 
 /** How a thread gets its operands (see matmul-tiled.ts), its outputs (rows × columns), threads of a workgroup. */
 export interface UnembedTile {
@@ -87,15 +90,17 @@ export function unembed(o: Unembed, caps: Caps): Launch {
 export function unembedWith(o: Unembed, t: UnembedTile | null): Launch {
   const { rows, inner, cols, col0, stride } = o;
   const how = t ? `${t.path}-${t.rows}x${t.cols}-${t.width}` : 'plain';
-  const epilogue = [o.bias && 'bias', o.slope?.name, o.accumulate && 'accumulate'].filter(Boolean).join('+');
+  const epilogue = [o.bias && 'bias', o.softCap && 'cap', o.slope?.name, o.accumulate && 'accumulate']
+    .filter(Boolean)
+    .join('+');
   const name = `unembed/${how}/${cols}x${inner}${epilogue && `/${epilogue}`}${halfName(o.half)}`;
-  const params = { rows, col0, stride };
+  const params = { rows, col0, stride, ...(o.softCap && { softCap: o.softCap }) };
   if (!t) return { kernel: kernel(name, () => plainUnembedWgsl(o)), params, grid: perElement(rows * cols) };
   const grid = [Math.ceil(cols / (t.cols * t.width)), Math.ceil(rows / t.rows), 1] as const;
   return { kernel: kernel(name, () => tiledUnembedWgsl(o, t)), params, grid };
 }
 
-const unembedHead = (x: string, w: string, { bias, slope, half = false }: Source) => /* wgsl */ `
+const unembedHead = (x: string, w: string, { bias, softCap, slope, half = false }: Source) => /* wgsl */ `
 ${bindings([
   `var<storage, read> X: array<${x}>`,
   `var<storage, read> W: array<${w}>`,
@@ -107,14 +112,15 @@ struct Params {
   rows: u32,
   col0: u32,
   stride: u32,
-}
+${softCap ? '  softCap: f32,\n' : ''}}
 @group(1) @binding(0) var<uniform> params: Params;
 ${halfWgsl(half)}
 ${slope?.code ?? ''}`;
 
 /** Stores `sum`, of `row` and column `c` of the whole. */
-const storeSum = (sum: string, row: string, { bias, slope, accumulate }: Source): string => {
-  const whole = bias ? `(${sum} + B[c])` : sum;
+const storeSum = (sum: string, row: string, { bias, softCap, slope, accumulate }: Source): string => {
+  const biased = bias ? `(${sum} + B[c])` : sum;
+  const whole = softCap ? cappedWgsl(biased, 'params.softCap') : biased;
   return `let at = (${row}) * params.stride + c; Y[at] = ${whole}${slope ? ' * slope(P[at])' : ''}${accumulate ? ' + Y[at]' : ''};`;
 };
 
@@ -199,7 +205,7 @@ ${repeat(rows, (i) => `    { ${x(i)} ${repeat(cols, (j) => sum(i, j), ' ')} }`)}
 
 /** Float64 reference: Y as a whole; zero, or what it held, where the chunk has no columns. */
 export function unembedReference(
-  { rows, inner, cols, col0, stride }: Unembed,
+  { rows, inner, cols, col0, stride, softCap }: Unembed,
   {
     x,
     w,
@@ -215,7 +221,8 @@ export function unembedReference(
       let sum = b?.[col0 + c] ?? 0;
       for (let k = 0; k < inner; k++) sum += x[i * inner + k] * w[c * inner + k];
       const at = i * stride + col0 + c;
-      y[at] += sum * (slope?.(at) ?? 1);
+      const value = softCap ? softCap * Math.tanh(sum / softCap) : sum;
+      y[at] += value * (slope?.(at) ?? 1);
     }
   return y;
 }

@@ -13,9 +13,14 @@ import { expBelowWgsl, softmaxReference } from '../pointwise/softmax.js';
  * Σ weight · −log p(target). Rows of weight 0 become 0, whatever they hold; a target outside of the vocabulary is none.
  * Buffers: X [rows, cols] logits in place, state [rows, 2] of the whole vocabulary (see `lseChunk`), targets u32 [rows],
  * weights [rows].
+ * @param o.softCap the logits were capped: the gradient is that before the cap
  */
-export function crossEntropyBackward(o: { rows: number; cols: number; col0: number }, caps: Caps): Launch {
+export function crossEntropyBackward(
+  o: { rows: number; cols: number; col0: number; softCap?: number | null },
+  caps: Caps,
+): Launch {
   const team = teamFor(caps);
+  const { softCap } = o;
   const code = () => /* wgsl */ `
 @group(0) @binding(0) var<storage, read_write> X: array<f32>;
 @group(0) @binding(1) var<storage, read> state: array<vec2f>;
@@ -25,7 +30,7 @@ struct Params {
   rows: u32,
   cols: u32,
   col0: u32, // first column of this chunk
-}
+${softCap ? '  softCap: f32,\n' : ''}}
 @group(1) @binding(0) var<uniform> params: Params;
 ${expBelowWgsl}
 
@@ -41,12 +46,13 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane:
   for (var c = lane; c < params.cols; c += ${team.threads}u) {
     var d = 0f;
     if (weight != 0f) { d = expBelow(X[at + c] - top) * gain - select(0f, weight, c == hit); }
+    ${softCap ? 'let t = X[at + c] / params.softCap; d *= 1f - t * t;' : ''}
     X[at + c] = d;
   }
 }`;
   return {
-    kernel: kernel(`crossEntropyBackward/${team.threads}`, code),
-    params: { rows: o.rows, cols: o.cols, col0: o.col0 },
+    kernel: kernel(`crossEntropyBackward/${team.threads}${softCap ? '/cap' : ''}`, code),
+    params: { rows: o.rows, cols: o.cols, col0: o.col0, ...(softCap && { softCap }) },
     grid: line(o.rows),
   };
 }
@@ -58,7 +64,14 @@ export const crossEntropyBackwardFamily: Family = {
     'dLogits = (softmax − one-hot) · weight in place, a chunk of the vocabulary at a time, X [rows, cols]',
   examples(ownCaps) {
     const examples: Example[] = [];
-    const add = (title: string, rows: number, vocabulary: number, scale: number, caps = ownCaps) => {
+    const add = (
+      title: string,
+      rows: number,
+      vocabulary: number,
+      scale: number,
+      caps = ownCaps,
+      softCap: number | null = null,
+    ) => {
       const logits = noise(rows * vocabulary, 1, scale);
       const row = (r: number) => Array.from(logits.subarray(r * vocabulary, (r + 1) * vocabulary));
       // one target is not there at all
@@ -81,11 +94,14 @@ export const crossEntropyBackwardFamily: Family = {
         const chunk = Array.from({ length: rows }, (_, r) => row(r).slice(col0, col0 + cols)).flat();
         const values = Array.from({ length: rows }, (_, r) => {
           const p = softmaxReference(row(r));
-          return p.map((v, c) => (v - (c === targets[r] ? 1 : 0)) * weights[r]).slice(col0, col0 + cols);
+          const slope = (c: number) => (softCap ? 1 - (logits[r * vocabulary + c] / softCap) ** 2 : 1);
+          return p
+            .map((v, c) => (v - (c === targets[r] ? 1 : 0)) * weights[r] * slope(c))
+            .slice(col0, col0 + cols);
         }).flat();
         examples.push({
           title: `${title} [${rows}, ${vocabulary}], columns ${col0} … ${col0 + cols - 1}`,
-          launch: crossEntropyBackward({ rows, cols, col0 }, caps),
+          launch: crossEntropyBackward({ rows, cols, col0, softCap }, caps),
           buffers: [Float32Array.from(chunk), state, targets, weights],
           expected: [{ binding: 0, values, atol: 1e-7, rtol: 2e-5 }],
         });
@@ -93,6 +109,7 @@ export const crossEntropyBackwardFamily: Family = {
     };
     add('ordinary', 5, 39, 8);
     add('one token', 3, 1, 8);
+    add('capped', 4, 39, 3, ownCaps, 3.5);
     add('vocabulary', 2, 50257, 12);
     add('logits of ±1e4', 4, 70, 1e4);
     for (const kind of otherKinds(ownCaps)) add('as on other adapters', 3, 4242, 8, kind);

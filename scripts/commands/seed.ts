@@ -8,14 +8,10 @@ import { agrees, comparisonTable } from '../../interp/figures/compare.js';
 import type { Figure } from '../../interp/figures/draw/drawing.js';
 import { measure } from '../../interp/logits/measure.js';
 import { logProb } from '../../interp/logits/metrics.js';
-import {
-  type Notebook,
-  type NotebookInputs,
-  NotebookRun,
-  runNotebook,
-} from '../../interp/notebooks/notebook.js';
+import { type Notebook, NotebookRun, runNotebook } from '../../interp/notebooks/notebook.js';
 import { readList, readPairs } from '../../interp/notebooks/pairs.js';
 import { saveReport } from '../../interp/notebooks/save-node.js';
+import type { NotebookInputs } from '../../interp/notebooks/setting.js';
 import { escapeHtml, modelName } from '../../interp/results/text.js';
 import { readFacts } from '../../interp/tracing/facts.js';
 import { readTextFile } from '../../weights/checks/text-node.js';

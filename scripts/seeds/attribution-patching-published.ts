@@ -13,6 +13,7 @@ import {
 } from '../../index.js';
 import type { Comparison } from '../../interp/figures/compare.js';
 import { type Comparing, near, type PublishedTest, testRows } from './comparison.js';
+import { attentionAddsUp } from './exactness.js';
 import { type Grid, gridRows } from './published-rows.js';
 
 /** See `source` in the file. */
@@ -106,7 +107,7 @@ export function compare(x: Comparing, { objects, fact }: AttributionComputed): v
 /** Where attribution cannot be wrong: what is the same in both runs has no part in it, and parts add up. */
 function exactness(
   x: Comparing,
-  { high, low, maps, blocks }: NonNullable<AttributionComputed['objects']>,
+  { high, low, maps, blocks, patterns }: NonNullable<AttributionComputed['objects']>,
 ): void {
   const { residual, layerOutputs, headOutputs, heads, headsByPos } = maps;
   const [first, positions] = [residual.meta.unchanged as number, residual.shape[1]];
@@ -125,6 +126,7 @@ function exactness(
       before.reduce((m, v) => Math.max(m, Math.abs(v)), 0),
       0,
     ),
+    attentionAddsUp(patterns),
     near('embed + pos_embed − 0_pre', 0, apart(embeddings, row(residual, 0)), 1e-4),
     near('z by position, summed − z', 0, apart(summed(z, 'pos').values, slices(heads, 0)[0].values), 1e-4),
     ...(Array.from(row(residual, 0)).filter((v) => v !== 0).length === 1

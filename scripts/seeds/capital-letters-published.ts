@@ -1,8 +1,9 @@
 /** Every number that "Learning Capital Letters" printed or plotted, of GPT-2 small. */
 
 import { readFileSync } from 'node:fs';
-import type { FittedPair, Labelled, PromptTest, ResidualAttribution } from '../../index.js';
+import type { FittedPair, FittedPairs, Labelled, PromptTest, ResidualAttribution } from '../../index.js';
 import { type Comparing, furthest, near, PRINTED, type PublishedTest, testRows } from './comparison.js';
+import { attentionAddsUp, headsAddUp } from './exactness.js';
 import { attributionRows, type Grid, gridRows, type PublishedAttribution } from './published-rows.js';
 
 /** See `source` in the file. */
@@ -22,7 +23,8 @@ export const published = JSON.parse(
 
 /** What the notebook gives back. */
 export interface CapitalLettersComputed {
-  readonly pairs: readonly FittedPair[];
+  readonly fitted: FittedPairs;
+  readonly patterns: Labelled;
   readonly each: readonly number[];
   readonly average: number;
   readonly low: number;
@@ -38,7 +40,8 @@ const SITES = ['resid_pre', 'attn_out', 'mlp_out', 'z'] as const;
 
 /** What must hold for any model, and of GPT-2 small every published number. */
 export function compare(x: Comparing, got: CapitalLettersComputed): void {
-  const { average, projected, bias, said, maps, pairs } = got;
+  const { average, projected, bias, said, maps } = got;
+  const { pairs } = got.fitted;
   x.compare('exactness', [
     near('last state + b_U − average', 0, projected + bias - average, 1e-4),
     near(
@@ -47,6 +50,8 @@ export function compare(x: Comparing, got: CapitalLettersComputed): void {
       said.layers.values.reduce((a, b) => a + b, 0) - projected,
       1e-4,
     ),
+    headsAddUp(x.model, said, got.fitted),
+    attentionAddsUp([got.patterns]),
     ...exactness(x, pairs, maps),
   ]);
   if (!x.published) return;

@@ -3,22 +3,37 @@
  * (tinuademargaret/Capital-Letters-Circuit), section by section. Its first half reads the residual stream; the second patches:
  * twenty names in five sentences, the same with ";" for ".", and the clean run's activations put into the corrupted one.
  */
-// biome-ignore-all format: cells are kept as short as in the notebook
 
 import {
-  attentionPatterns, curveFigure, type Entry, finalProjection, fitPairs, HookedTransformer, type Labelled,
-  logitDiff, measure, type Notebook, type NotebookRun, namedPositions, type PatchAxis, type PromptPair, patch,
-  residualAttribution, residualAttributionNames, strongest, testPrompt,
+  attentionPatterns,
+  curveFigure,
+  finalProjection,
+  fitPairs,
+  HookedTransformer,
+  type Labelled,
+  logitDiff,
+  measure,
+  type Notebook,
+  type NotebookRun,
+  namedPositions,
+  type PatchAxis,
+  type PromptPair,
+  patch,
+  residualAttribution,
+  residualAttributionNames,
+  strongest,
 } from '../../index.js';
 
 const TEMPLATES = [
-  '{} is a really great friend.', '{} is such a good cook.', '{} is a very good athlete.',
-  '{} is a really nice person.', '{} is such a funny person.',
+  '{} is a really great friend.',
+  '{} is such a good cook.',
+  '{} is a very good athlete.',
+  '{} is a really nice person.',
+  '{} is such a funny person.',
 ];
-const MALE = 'John David Mark Paul Ryan Gary Jack Sean Carl Joe'.split(' ').map((name) => `${name}, He`);
-const FEMALE = 'Mary Lisa Anna Sarah Amy Jane Joy Susan Victoria Laura'
-  .split(' ')
-  .map((name) => `${name}, She`);
+const MALE = 'John David Mark Paul Ryan Gary Jack Sean Carl Joe'.split(' ');
+const FEMALE = 'Mary Lisa Anna Sarah Amy Jane Joy Susan Victoria Laura'.split(' ');
+const NAMES = [...MALE.map((name) => `${name}, He`), ...FEMALE.map((name) => `${name}, She`)];
 
 /** Every name in every sentence. A line of names may have its pronoun behind a comma; without one it is He. */
 const sentences = (names: readonly string[], templates: readonly string[]): PromptPair[] =>
@@ -26,8 +41,8 @@ const sentences = (names: readonly string[], templates: readonly string[]): Prom
     const [name, pronoun = 'He'] = line.split(/\s*[,\t]\s*/);
     return templates.map((template) => {
       const clean = template.replaceAll(/\{(name)?\}/g, name);
-      const answer = ` ${pronoun}`;
-      return { clean, corrupted: clean.replaceAll('.', ';'), answer, wrong: answer.toLowerCase() };
+      const [answer, wrong] = [` ${pronoun}`, ` ${pronoun.toLowerCase()}`];
+      return { clean, corrupted: clean.replaceAll('.', ';'), answer, wrong };
     });
   });
 
@@ -45,19 +60,15 @@ async function oneLayer(x: NotebookRun, pairs: readonly PromptPair[]): Promise<n
   const name = String(x.setting('one-layer'));
   x.section('An attention-only model', 'Can a model of attention layers alone do it?');
   if (!name && !x.model.config.attnOnly) {
-    x.note(
-      'attn-only-1l, of which the notebook says “4.36 for 15 sentences”, is left out: --one-layer attn-only-1l',
-    );
+    x.note('attn-only-1l (“4.36 for 15 sentences”) is left out; to include it: --one-layer attn-only-1l');
     return null;
   }
-  const model = name
-    ? await HookedTransformer.fromPretrained(name, { refactorFactoredAttnMatrices: true, signal: x.signal })
-    : x.model;
+  const load = { refactorFactoredAttnMatrices: true, signal: x.signal };
+  const model = name ? await HookedTransformer.fromPretrained(name, load) : x.model;
   try {
-    const test = await testPrompt(model, 'Daniel is a great friend.', 'he');
-    const { clean, correct, wrong } = fitPairs(model, pairs.slice(0, 15), { patching: false });
-    const { value } = await measure(model, clean, logitDiff(correct, wrong));
-    x.print(...test.lines());
+    await x.testPrompt('Daniel is a great friend.', 'he', model);
+    const { clean, metric } = fitPairs(model, pairs.slice(0, 15), { patching: false });
+    const { value } = await measure(model, clean, metric);
     x.found(`${model.config.name}: ${value.toFixed(2)} for ${clean.length} sentences.`);
     return value;
   } finally {
@@ -66,41 +77,36 @@ async function oneLayer(x: NotebookRun, pairs: readonly PromptPair[]): Promise<n
 }
 
 export const notebook: Notebook = {
-  name: 'capital-letters', title: 'Learning Capital Letters', about:
+  name: 'capital-letters',
+  title: 'Learning Capital Letters',
+  about:
     'After “John is a really great friend.” comes “ He”, after “John is a really great friend;” comes “ he”. What do layers and heads say to that, and which activations carry the full stop to the answer?',
-  load: { refactorFactoredAttnMatrices: true }, inputs: ['pairs', 'names', 'templates', 'prompt', 'answer'],
+  load: { refactorFactoredAttnMatrices: true },
+  inputs: ['pairs', 'names', 'templates', 'prompt', 'answer'],
   settings: {
     top: { usual: 3, help: 'heads of each sign whose attention is drawn' },
     patched: { usual: 10, help: 'heads that patching finds, whose attention is drawn' },
-    'one-layer': {
-      usual: '', help: 'an attention-only model for the section on attn-only-1l: its name or folder',
-    },
+    'one-layer': { usual: '', help: 'a model for the section on attn-only-1l: its name or folder' },
   },
-  plan: ({ model: { config }, quick }) => [
-    {
-      what: 'cells of four maps', runs: (quick ? 20 : 100) * config.nLayers * (24 + config.nHeads), tokens: 8,
-    },
-  ],
+  plan: ({ model: { config }, quick }) => {
+    const runs = (quick ? 20 : 100) * config.nLayers * (24 + config.nHeads);
+    return [{ what: 'cells of four maps', runs, tokens: 8 }];
+  },
 
   async run(x) {
     const { model } = x;
     x.section('Task');
-    const test = await testPrompt(model, x.inputs.prompt ?? '.', x.inputs.answer ?? 'He');
-    x.print(...test.lines());
+    const test = await x.testPrompt(x.inputs.prompt ?? '.', x.inputs.answer ?? 'He');
 
     x.section('Create Dataset');
     x.print(`to_str_tokens(["Sarah"]): ${JSON.stringify(model.toStrTokens(['Sarah']))}`);
-    const names =
-      x.inputs.names ?? (x.quick ? [...MALE.slice(0, 2), ...FEMALE.slice(0, 2)] : [...MALE, ...FEMALE]);
+    const names = x.inputs.names ?? NAMES.filter((_, i) => !x.quick || i % 10 < 2);
     const given = x.inputs.pairs ?? sentences(names, x.inputs.templates ?? TEMPLATES);
-    const fitted = fitPairs(model, given, { sameLength: true });
-    const { pairs, clean, corrupted, correct, wrong, notes } = fitted;
-    x.note(...notes);
-    x.prompts(clean);
-    const tokens = model.toTokens(clean[0])[0];
-    x.print(
-      `${clean.length} prompts of ${tokens.length} tokens; answers [[${correct[0]}, ${wrong[0]}], …], ${wrong[0]}`,
-    );
+    const fitted = x.pairs(given, { sameLength: true });
+    const { pairs, clean, corrupted, correct, wrong, metric } = fitted;
+    const [tokens] = model.toTokens(clean[0]);
+    const first = `answers [[${correct[0]}, ${wrong[0]}], …], ${wrong[0]}`;
+    x.print(`${clean.length} prompts of ${tokens.length} tokens; ${first}`);
     const each = (await measure(model, clean, logitDiff(correct, wrong, { per: 'prompt' }))).prompts;
     const average = mean(each);
     const rows = pairs.map((p, i) => [p.clean, p.answer, p.wrong, each[i]]);
@@ -131,32 +137,22 @@ export const notebook: Notebook = {
     x.section('Attention Analysis', `On “${clean[0]}”.`);
     const patterns = await x.step('attention', (o) => attentionPatterns(model, clean[0], o));
     const k = x.count('top');
-    for (const [sign, word] of [[1, 'Positive'], [-1, 'Negative']] as const) {
+    for (const word of ['Positive', 'Negative'] as const) {
+      const heads = strongest(said.heads, k, { sign: word === 'Positive' ? 1 : -1 });
       const title = `Top ${k} ${word} Logit Attribution Heads`;
-      x.attention(`attention-${word.toLowerCase()}`, patterns, strongest(said.heads, k, { sign }), { title });
+      x.attention(`attention-${word.toLowerCase()}`, patterns, heads, { title });
     }
 
     x.section('Make Position Labels');
-    x.print(
-      model
-        .toStrTokens(tokens)
-        .map((token, i) => `${i} ${token}`)
-        .join('\n'),
-    );
+    x.print(...model.toStrTokens(tokens).map((token, i) => `${i} ${token}`));
     const own = x.inputs.pairs || x.inputs.templates || tokens.length !== 8;
-    if (!own)
-      x.print(
-        `positions: ${JSON.stringify(namedPositions(model, clean[0], { name: 1, is: ' is', person: -2, '.': -1 }))}`,
-      );
+    const words = { name: 1, is: ' is', person: -2, '.': -1 };
+    if (!own) x.print(`positions: ${JSON.stringify(namedPositions(model, clean[0], words))}`);
 
-    x.section(
-      'Make corrupted dataset', 'The same prompts with ; for . (or the counterparts that were given).',
-    );
-    const metric = logitDiff(correct, wrong);
+    x.section('Make corrupted dataset', 'The same prompts with ; for . (or the counterparts given).');
     const low = (await measure(model, corrupted, metric)).value;
-    x.print(
-      `Corrupted Average Logit Diff ${low.toFixed(2)}`, `Clean Average Logit Diff ${average.toFixed(2)}`,
-    );
+    x.print(`Corrupted Average Logit Diff ${low.toFixed(2)}`);
+    x.print(`Clean Average Logit Diff ${average.toFixed(2)}`);
     x.found(`Corrupted, the average logit difference is ${low.toFixed(2)}.`);
 
     const maps: Record<string, Labelled> = {};
@@ -166,9 +162,8 @@ export const notebook: Notebook = {
         x.note('Patched MLPs: this model has none.');
         continue;
       }
-      const record = x.record(`patching-${at}`);
-      const pair = { clean, corrupted, at, by, metric, ...record };
-      maps[at] = await x.step(`patching ${at}`, (o) => patch(model, { ...pair, ...o }));
+      const pair = { clean, corrupted, at, by, metric };
+      maps[at] = await x.step(`patching ${at}`, (o) => patch(model, { ...pair, ...o }), `patching-${at}`);
       x.figure(at, maps[at], title);
     }
     const [best] = strongest(maps.z, 1);
@@ -177,17 +172,14 @@ export const notebook: Notebook = {
     x.section('Attention of the patched heads', 'By the size of their effect.');
     const found = strongest(maps.z, x.count('patched'));
     const [mid, late] = [7, 9].map((l) => Math.round((l / 12) * model.config.nLayers)); // 7 and 9 of GPT-2's 12
-    const groups: [string, Entry[]][] = [
-      [`Top Early Heads (layers below ${mid})`, found.filter((h) => h.at[0] < mid)],
-      [
-        `Top Middle Heads (layers ${mid} to ${late - 1})`,
-        found.filter((h) => h.at[0] >= mid && h.at[0] < late),
-      ],
-      [`Top Late Heads (layers from ${late})`, found.filter((h) => h.at[0] >= late)],
-    ];
-    groups.forEach(([title, heads], i) => {
-      x.attention(`attention-${['early', 'middle', 'late'][i]}`, patterns, heads, { title, all: i === 2 });
-    });
+    const between = (from: number, to: number) => found.filter(({ at }) => at[0] >= from && at[0] < to);
+    const groups = [
+      ['early', `Top Early Heads (layers below ${mid})`, between(0, mid)],
+      ['middle', `Top Middle Heads (layers ${mid} to ${late - 1})`, between(mid, late)],
+      ['late', `Top Late Heads (layers from ${late})`, between(late, Infinity)],
+    ] as const;
+    for (const [file, title, heads] of groups)
+      x.attention(`attention-${file}`, patterns, heads, { title, all: file === 'late' });
 
     x.section('Tests', 'One prompt again.');
     const single = pairs.find((p) => p.clean === 'David is a really great friend.') ?? pairs[0];
@@ -196,11 +188,11 @@ export const notebook: Notebook = {
     row.dispose();
     const [good, bad] = [finalLogits[single.answerToken], finalLogits[single.wrongToken]];
     x.print(`answer_tokens: [[${single.answerToken}, ${single.wrongToken}]]`);
-    const ends = [...finalLogits.slice(0, 3), ...finalLogits.slice(-3)].map((v) => v.toFixed(4));
-    x.print(
-      `final_logits of “${single.clean}”: [${ends.slice(0, 3).join(', ')}, …, ${ends.slice(3).join(', ')}]`,
+    const [start, end] = [finalLogits.slice(0, 3), finalLogits.slice(-3)].map((part) =>
+      [...part].map((v) => v.toFixed(4)).join(', '),
     );
+    x.print(`final_logits of “${single.clean}”: [${start}, …, ${end}]`);
     x.print(`final_logits[:, 0] - final_logits[:, 1]: ${(good - bad).toFixed(4)}`);
-    return { pairs, each, average, low, one, projected, bias, said, patterns, maps, finalLogits, test };
+    return { fitted, each, average, low, one, projected, bias, said, patterns, maps, finalLogits, test };
   },
 };

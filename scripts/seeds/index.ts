@@ -12,7 +12,12 @@ import { notebook as pyvene } from './pyvene.js';
 import { compare as comparePyvene } from './pyvene-published.js';
 import { notebook as rome } from './rome.js';
 import { notebook as romeAverages } from './rome-averages.js';
-import { compareAverages, compare as compareRome, type RomeComputed } from './rome-published.js';
+import {
+  type AveragesComputed,
+  compareAverages,
+  compare as compareRome,
+  type RomeComputed,
+} from './rome-published.js';
 
 /** Shapes by which a model is taken for one of which numbers were published. */
 const SHAPES = {
@@ -41,7 +46,7 @@ export const seeds: readonly Seed[] = [
   {
     notebook: romeAverages,
     published: ['gpt2-xl'],
-    compare: (x, got) => compareAverages(x, got as { s3: number }),
+    compare: (x, got) => compareAverages(x, got as AveragesComputed),
   },
   {
     notebook: pyvene,

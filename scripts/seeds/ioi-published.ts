@@ -3,13 +3,16 @@
 import { readFileSync } from 'node:fs';
 import {
   type Entry,
+  type FittedPairs,
   headScores,
+  type Intervention,
   type Labelled,
   type PromptTest,
   type ResidualAttribution,
   slices,
 } from '../../index.js';
 import { type Comparing, near, PRINTED, type PublishedTest, testRows } from './comparison.js';
+import { attentionAddsUp, headsAddUp, nothingBefore } from './exactness.js';
 import { attributionRows, type Grid, gridRows, type PublishedAttribution } from './published-rows.js';
 
 /** See `source` in the file. */
@@ -44,17 +47,21 @@ const INDUCTION = 0.011;
 /** What the notebook gives back. */
 export interface IoiComputed {
   readonly prompts: readonly string[];
+  readonly fitted: FittedPairs;
   readonly test: PromptTest;
   readonly each: readonly number[];
   readonly average: number;
   readonly projected: number;
   readonly bias: number;
   readonly said: ResidualAttribution;
+  readonly patterns: Labelled;
   readonly repair: {
     readonly head: Entry;
     readonly average: number;
     readonly heads: Labelled;
-    readonly scales: readonly (readonly number[])[];
+    /** The last norm's, without the head. */
+    readonly scales: readonly number[];
+    readonly cut: readonly Intervention[];
   };
 }
 
@@ -70,7 +77,10 @@ export async function compare(x: Comparing, got: IoiComputed): Promise<void> {
       said.layers.values.reduce((a, b) => a + b, 0) - projected,
       1e-4,
     ),
+    headsAddUp(x.model, said, got.fitted),
     near(`${repair.head.name} without its z`, 0, repair.heads.values[repair.head.index], 1e-6),
+    ...(await nothingBefore(x.model, got.prompts, repair.head.at[0], repair.cut)),
+    attentionAddsUp([got.patterns]),
   ]);
   if (!x.published) return;
   x.compare(`test prompt “${published.testPrompt.prompt}”`, testRows(published.testPrompt, got.test));
@@ -98,12 +108,12 @@ export async function compare(x: Comparing, got: IoiComputed): Promise<void> {
       `${kind}-token scores`,
       gridRows(kind, published[kind], scores[i], () => (kind === 'induction' ? INDUCTION : 2e-3)),
     );
-  selfRepair(x, repair);
+  selfRepair(x, repair, said.scales);
 }
 
-function selfRepair(x: Comparing, repair: IoiComputed['repair']): void {
+function selfRepair(x: Comparing, repair: IoiComputed['repair'], intact: readonly number[]): void {
   const { head, average, heads, scaleRatio, scales, scalesAfter } = published.ablated;
-  const [intact, after] = repair.scales;
+  const after = repair.scales;
   const scale = (name: string, expected: readonly number[], got: readonly number[]) =>
     expected.map((value, i) => near(`scale ${name}, prompt ${i}`, value, got[i] ?? Number.NaN, PRINTED));
   const ratio = intact.reduce((sum, v, i) => sum + v / after[i], 0) / intact.length;

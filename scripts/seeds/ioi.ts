@@ -5,12 +5,10 @@
  */
 
 import {
-  type ActivationCache,
   attentionPatterns,
   counterfactuals,
   curveFigure,
   finalProjection,
-  fitPairs,
   headScores,
   hues,
   labelled,
@@ -21,7 +19,6 @@ import {
   residualAttributionNames,
   runWithInterventions,
   strongest,
-  testPrompt,
 } from '../../index.js';
 
 const PROMPT_FORMAT = [
@@ -42,11 +39,6 @@ const PAIRS = PROMPT_FORMAT.flatMap((format, i) =>
 const SUBJECT =
   'how much of its attention each head spends on the token before; on the same token, said first; after it';
 const mean = (values: readonly number[]) => values.reduce((a, b) => a + b, 0) / values.length;
-/** The last layer norm's scale at the last position of each prompt. */
-async function lastScales(cache: ActivationCache): Promise<number[]> {
-  if (!cache.has('ln_final.hook_scale')) return [];
-  return [...(await cache.get('ln_final.hook_scale').slice({ pos: -1 }).data())];
-}
 
 export const notebook: Notebook = {
   name: 'ioi',
@@ -59,10 +51,8 @@ export const notebook: Notebook = {
   async run(x) {
     const { model } = x;
     x.section('Example prompts along with clean and corrupted answers');
-    const fitted = fitPairs(model, x.inputs.pairs ?? PAIRS, { patching: false });
-    const { pairs, clean: prompts, correct, wrong, notes } = fitted;
-    x.note(...notes);
-    x.prompts(prompts);
+    const fitted = x.pairs(PAIRS, { patching: false });
+    const { pairs, clean: prompts, correct, wrong } = fitted;
     const rows = pairs.map((p) => [p.clean, p.answer, p.wrong]);
     x.table(['prompt', 'clean', 'corrupted'], rows);
     x.print(`answer tokens: ${correct.map((id, i) => `[${id}, ${wrong[i]}]`).join(' ')}`);
@@ -71,8 +61,7 @@ export const notebook: Notebook = {
     if (lengths.size > 1) x.note('Prompts differ in length, which the notebook asserts not; here rows may.');
     const milk = `After John and Mary went to the store, John gave a bottle${x.tiny ? '' : ' of milk'} to`;
     const prompt = x.inputs.prompt ?? (x.inputs.pairs ? prompts[0] : milk);
-    const test = await testPrompt(model, prompt, x.inputs.answer ?? pairs[0].answer);
-    x.print(...test.lines());
+    const test = await x.testPrompt(prompt, x.inputs.answer ?? pairs[0].answer);
 
     x.section('The metric: logit difference', 'Logit of the correct answer minus that of the other.');
     const metric = logitDiff(correct, wrong, { per: 'prompt' });
@@ -134,10 +123,9 @@ export const notebook: Notebook = {
     x.found(
       `Without ${best.name} the difference is ${without.toFixed(3)}, not ${expected}: later heads repair.`,
     );
-    const scales = [await lastScales(cache), await lastScales(ablated.cache!)];
     cache.dispose();
     ablated.cache!.dispose();
-    const repair = { head: best, average: without, heads: after.heads, scales };
-    return { prompts, test, each, average, projected, bias, said, patterns, scores, repair };
+    const repair = { head: best, average: without, heads: after.heads, scales: after.scales, cut };
+    return { prompts, fitted, test, each, average, projected, bias, said, patterns, scores, repair };
   },
 };

@@ -2,10 +2,15 @@
  * `glassbox seed rome`: "Who does GPT-2 know?", the notebook beside ROME (Meng et al. 2022), section by section: how probable a name
  * is, what is said of it however one asks, and where the model keeps what it knows.
  */
-// biome-ignore-all format: cells are kept as short as in the notebook
 
 import {
-  consistency, joinTraces, type NoiseRule, type Notebook, scoreTexts, traceAll, traceFigure,
+  consistency,
+  joinTraces,
+  type NoiseRule,
+  type Notebook,
+  scoreTexts,
+  traceAll,
+  traceFigure,
 } from '../../index.js';
 
 const words = (text: string) => text.trim().split(/\s+/);
@@ -42,15 +47,21 @@ export const NAMES = [...BOY_NAMES, ...GIRL_NAMES].flatMap((first) =>
 const QUOTED = words(`Stephen_King Martha_Stewart Michael_Jackson Gary_Johnson Russell_Wilson Walter_White
   Beverly_Cooper Mark_Allen`).map((name) => name.replace('_', ' '));
 const TEMPLATES = [
-  '. {}, the well-known', '. {} is a professional', '. {} is the consummate',
+  '. {}, the well-known',
+  '. {} is a professional',
+  '. {} is the consummate',
   '. {} is a professional in the field of',
 ];
 const PROMPTS = [
-  'Martha Stewart, the well-known', 'Beverly Cooper, the well-known', 'Mark Allen, the well-known',
+  'Martha Stewart, the well-known',
+  'Beverly Cooper, the well-known',
+  'Mark Allen, the well-known',
 ];
 
 export const notebook: Notebook = {
-  name: 'rome', title: 'Who does GPT-2 know?', about:
+  name: 'rome',
+  title: 'Who does GPT-2 know?',
+  about:
     'If we generate a random person’s name, can we tell whom the model knows? Names that it knows are more probable, described alike however one asks, and causal tracing shows a retrieval at the last token of the name.',
   load: { foldLn: false, centerWritingWeights: false, centerUnembed: false, foldValueBiases: false },
   inputs: ['names', 'templates', 'prompt', 'subject'],
@@ -75,7 +86,8 @@ export const notebook: Notebook = {
   async run(x) {
     const { model } = x;
     x.section(
-      'Estimating the probability of a single name', '−log p of each token of <|endoftext|>LeBron James.',
+      'Estimating the probability of a single name',
+      '−log p of each token of <|endoftext|>LeBron James.',
     );
     const mark = model.tokenizer?.bosToken;
     if (mark === null) x.note('This vocabulary has no <|endoftext|>: the single name is scored without it.');
@@ -88,9 +100,7 @@ export const notebook: Notebook = {
     const own = x.inputs.names;
     const count = Number(x.setting('count'));
     const list = own ?? [...new Set([...QUOTED, ...NAMES.slice(0, count)])];
-    const scores = await x.step('names', (o) =>
-      scoreTexts(model, list, { prefix: 'About ', ...o, ...x.record('names') }),
-    );
+    const scores = await x.step('names', (o) => scoreTexts(model, list, { prefix: 'About ', ...o }), 'names');
     const known = scores.entries; // sorted by score, then name
     const score = new Map(known.map((e) => [e.text, e.score]));
     const lasts = own ? [] : list.filter((name) => name.endsWith(` ${LAST_NAMES.at(-1)}`)); // as the notebook prints
@@ -108,7 +118,8 @@ export const notebook: Notebook = {
     );
 
     x.section(
-      'Checking consistency of knowledge via prompts', 'The most probable next word of each template.',
+      'Checking consistency of knowledge via prompts',
+      'The most probable next word of each template.',
     );
     const templates = x.inputs.templates ?? TEMPLATES;
     const probe = x.setting('probe') === 'all' ? known.length : x.count('probe');
@@ -117,8 +128,10 @@ export const notebook: Notebook = {
     ];
     if (asked.length < known.length)
       x.note(`Consistency is asked of ${asked.length} names, not of all ${known.length}: --probe all`);
-    const answers = await x.step('consistency', (o) =>
-      consistency(model, asked, templates, { ...o, ...x.record('consistency') }),
+    const answers = await x.step(
+      'consistency',
+      (o) => consistency(model, asked, templates, o),
+      'consistency',
     );
     const said = answers.entries.map(({ name, words }) => [score.get(name)!, name, ...words]);
     x.table(['−log p', 'name', ...templates], said, { file: 'consistency', show: 20 });
@@ -152,6 +165,6 @@ export const notebook: Notebook = {
       x.found(`${prompt}${answer.text}: p ${highScore.toFixed(3)}, with noise ${lowScore.toFixed(3)}.`);
     }
 
-    return { known, score, traces };
+    return { known, score, answers: answers.entries, traces };
   },
 };

@@ -61,7 +61,7 @@ const SPY = `{
   window.takeAll = async () => {
     kept = {};
     const into = kept;
-    for (const button of document.querySelectorAll('[data-take]')) {
+    for (const button of document.querySelectorAll('[data-take]:not([data-take=pdf])')) {
       label = button.closest('.card').id + ' ' + button.dataset.take;
       button.click();
     }

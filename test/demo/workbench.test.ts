@@ -179,10 +179,17 @@ test('the address holds the experiment: opened again it computes, and says wheth
   assert.match(await text('#agreement'), /do not agree/);
 });
 
-test('a view is taken away as SVG, PNG, CSV, TypeScript and a command; the page as one HTML file', async () => {
+test('a view is taken away as SVG, PNG, PDF, CSV, TypeScript and a command; the page as one HTML file', async () => {
   await mapDone(page);
   assert.match((await take(page, 'patching', 'svg')).toString(), /^<svg xmlns/);
   assert.is((await take(page, 'patching', 'png')).subarray(1, 4).toString(), 'PNG');
+  const loaded = () =>
+    page.evaluate<boolean>("performance.getEntriesByType('resource').some((r) => /jspdf/i.test(r.name))");
+  assert.not(await loaded(), 'jsPDF is loaded with the first PDF');
+  const pdf = await take(page, 'patching', 'pdf');
+  assert.ok(await loaded());
+  assert.match(pdf.subarray(0, 8).toString('latin1'), /^%PDF-1\./);
+  assert.ok(pdf.includes('/FontFile2'), 'its text is set in a font of its own');
   assert.match(
     (await take(page, 'patching', 'csv')).toString(),
     /^layer,pos,value\nL0,0:<\|endoftext\|>,0\n/,

@@ -43,7 +43,7 @@ const cases: [what: string, act: () => Promise<unknown>, message: RegExp][] = [
   [
     'a setting that there is not',
     () => randomModel({ ...config, rotaryDim: 4 }),
-    /config: there is no option "rotaryDim"; it takes nLayers, nHeads, /,
+    /config: there is no option "rotaryDim": did you mean "rotary"/,
   ],
   ['an empty prompt', () => model.forward([]), /empty prompt/],
   ['an empty row', () => model.forward([prompt, []]), /empty prompt/],

@@ -62,15 +62,15 @@ function lettersJson(): object {
   };
 }
 
-/** A model of two small layers, as a folder. */
+/** A model of small layers, as a folder. */
 export function writeRandomModel(
   folder: string,
-  { attnOnly = false, vocabulary = 'gpt2' as Vocabulary, nCtx = 32 } = {},
+  { attnOnly = false, vocabulary = 'gpt2' as Vocabulary, nCtx = 32, nLayers = 2 } = {},
 ): string {
   const json = vocabulary === 'gpt2' ? gpt2TokenizerJson() : lettersJson();
   const dVocab =
     vocabulary === 'gpt2' ? 50257 : Object.keys((json as { model: { vocab: object } }).model.vocab).length;
-  const sizes = { nLayers: 2, nHeads: 2, dModel: 8, dHead: 4, dMlp: attnOnly ? 0 : 16, nCtx, dVocab };
+  const sizes = { nLayers, nHeads: 2, dModel: 8, dHead: 4, dMlp: attnOnly ? 0 : 16, nCtx, dVocab };
   const config = { ...sizes, attnOnly, normalization: 'LN' as const };
   const write = (file: string, data: string | Uint8Array) => writeFileSync(path.join(folder, file), data);
   write('config.json', JSON.stringify({ ...config, bosTokenId: dVocab - 1 }));
@@ -81,6 +81,10 @@ export function writeRandomModel(
 
 /** A model of two small layers with GPT-2's vocabulary, as a folder. */
 export const writeRandomGpt2 = (folder: string, nCtx = 32): string => writeRandomModel(folder, { nCtx });
+
+/** The model that Python's numbers in test/fixtures/notebooks are of. */
+export const writeNotebookModel = (folder: string): string =>
+  writeRandomModel(folder, { nLayers: 3, nCtx: 32 });
 
 /** A random model, loaded as a notebook wants it; its folder is gone. */
 export async function randomModelFor(

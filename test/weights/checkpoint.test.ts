@@ -265,7 +265,11 @@ const sizes = { n_layer: 1, n_head: 2, n_embd: 4, n_positions: 8, vocab_size: 9 
 const impossible: [what: string, json: unknown, error: RegExp][] = [
   ['a list', [], /^c\.json: not an object of settings/],
   ['null', null, /not an object/],
-  ['another kind of model', { model_type: 'llama', ...sizes }, /model_type is "llama"; only "gpt2"/],
+  [
+    'another kind of model',
+    { model_type: 'mamba', ...sizes },
+    /model_type is "mamba"; these are run: gpt2, llama/,
+  ],
   ['cross attention', { ...sizes, add_cross_attention: true }, /add_cross_attention/],
   ['heads that do not divide the width', { ...sizes, n_head: 3 }, /n_embd 4 is not a multiple of n_head 3/],
   ['no heads', { ...sizes, n_head: undefined }, /nHeads \(Hugging Face: n_head\) is missing/],

@@ -6,9 +6,9 @@
 export interface LoadProgress {
   /**
    * `initiate`: a file is about to be looked for; `download`: its first byte is awaited; `progress`: some of it is here;
-   * `done`: all of it is here and checked; `ready`: the whole model is.
+   * `done`: all of it is here and checked; `ready`: the whole model is; `warning`: see `message`.
    */
-  readonly status: 'initiate' | 'download' | 'progress' | 'done' | 'ready';
+  readonly status: 'initiate' | 'download' | 'progress' | 'done' | 'ready' | 'warning';
   /** The model: `gpt2`, `./folder`, ... */
   readonly name: string;
   /** The file within the model; absent for `ready`. */
@@ -17,6 +17,8 @@ export interface LoadProgress {
   readonly progress?: number;
   readonly loaded?: number;
   readonly total?: number;
+  /** Of a `warning`: what was not done, and why. */
+  readonly message?: string;
 }
 
 /** Called for every event of a load; must not throw. */

@@ -2,6 +2,7 @@
 
 import { fileError, shownJson } from '../checks/messages.js';
 import type { Config } from '../config.js';
+import type { Settings } from '../keys/given.js';
 
 type Key = keyof Config;
 
@@ -37,7 +38,7 @@ const HF_NAMES: Partial<Record<Key, string>> = {
 /** Questions to settings in our names. */
 export function asking(
   known: Readonly<Record<string, unknown>>,
-  inferred: Readonly<Partial<Config>>,
+  inferred: Readonly<Settings>,
   file: string,
 ): Ask {
   const value = (key: Key) => known[key] ?? inferred[key];

@@ -2,7 +2,7 @@
 
 import { fileError } from '../checks/messages.js';
 import type { ActFn, Config } from '../config.js';
-import { familyNames } from '../families/index.js';
+import { familyNamed, familyNames } from '../families/index.js';
 import { type Ask, asking } from './ask.js';
 import { rotaryOf } from './rotary.js';
 
@@ -49,7 +49,8 @@ export function complete(
   known: Record<string, unknown>,
   { name, file = OWN, inferred = {} }: ConfigHints = {},
 ): Config {
-  const ask = asking(known, inferred, file);
+  const { facts = {} } = familyNamed(known.family ?? inferred.family) ?? {};
+  const ask = asking(known, { ...facts, ...inferred }, file);
   const { size, oneOf, flag, number } = ask;
   const nLayers = size('nLayers', undefined, 0);
   const nHeads = size('nHeads');
@@ -68,7 +69,7 @@ export function complete(
   const positionEmbedding = oneOf(
     'positionEmbedding',
     ['standard', 'shortformer', 'rotary', 'none'],
-    known.rotary ? 'rotary' : 'standard',
+    ask.value('rotary') ? 'rotary' : 'standard',
   );
   const config: Config = {
     nLayers,

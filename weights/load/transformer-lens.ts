@@ -5,13 +5,14 @@
  *     blocks.{l}.ln1.w|b [dModel]                                      (absent without norm weights, 'LNPre')
  *     blocks.{l}.attn.W_Q|W_K|W_V [head, dModel, dHead]   b_Q|b_K|b_V [head, dHead]
  *     blocks.{l}.attn.W_O [head, dHead, dModel]           b_O [dModel]
- *     blocks.{l}.ln2.w|b [dModel]
- *     blocks.{l}.mlp.W_in [dModel, dMlp]   b_in   W_out [dMlp, dModel]   b_out
+ *     blocks.{l}.attn._W_K|_W_V [key head, dModel, dHead]   _b_K|_b_V  (grouped heads)   q_norm.w|k_norm.w
+ *     blocks.{l}.ln2.w|b   ln1_post.w|ln2_post.w [dModel]
+ *     blocks.{l}.mlp.W_in [dModel, dMlp]   b_in   W_gate [dModel, dMlp]   W_out [dMlp, dModel]   b_out
  *     blocks.{l}.mlp.ln.w|b [dMlp]                                     (solu_ln)
  *     ln_final.w|b [dModel]   unembed.W_U [dModel, dVocab]   b_U [dVocab]
  *
- * Biases may be missing: they are zero then, as in TransformerLens. The causal masks `attn.mask` and `attn.IGNORE` are
- * ignored. The first SoLU models (`NeelNanda/SoLU_*_old`) call norms `norm1`, `norm2`, `norm`, and have matrices the
+ * Biases may be missing: they are zero then, as in TransformerLens. The causal masks `attn.mask` and `attn.IGNORE`, and
+ * tables of rotary positions, are ignored. The first SoLU models (`NeelNanda/SoLU_*_old`) call norms `norm1`, `norm2`, `norm`, and have matrices the
  * other way round: those of up to 6 layers all, W_pos those of up to 8.
  */
 
@@ -63,6 +64,10 @@ export function inGpt2Names(source: TensorSource): Gpt2Source {
     parts.norm(`${to}.ln_1`, `${from}.ln1`);
     parts.attention(`${to}.attn`, `${from}.attn`);
     parts.norm(`${to}.ln_2`, `${from}.ln2`);
+    for (const which of ['1', '2']) parts.copy(`${to}.ln_${which}_post.weight`, `${from}.ln${which}_post.w`);
+    for (const which of ['q', 'k'])
+      parts.copy(`${to}.attn.${which}_norm.weight`, `${from}.attn.${which}_norm.w`);
+    parts.linear(`${to}.mlp.c_gate`, `${from}.mlp`, 'gate');
     parts.linear(`${to}.mlp.c_fc`, `${from}.mlp`, 'in');
     parts.norm(`${to}.mlp.ln`, `${from}.mlp.ln`);
     parts.fixedXielu(`${to}.mlp.c_fc.bias`, `${from}.mlp.act_fn`);
@@ -183,8 +188,8 @@ class Parts {
     if (from.endsWith('.ln1')) this.inferred = { ...this.inferred, normalization: 'RMS' };
   }
 
-  /** W_in and b_in, or W_out and b_out. */
-  linear(to: string, from: string, which: 'in' | 'out'): void {
+  /** W_in and b_in, or W_out and b_out, or W_gate. */
+  linear(to: string, from: string, which: 'gate' | 'in' | 'out'): void {
     this.copy(`${to}.weight`, `${from}.W_${which}`, this.reversed);
     this.copy(`${to}.bias`, `${from}.b_${which}`);
     const shape = this.made.get(`${to}.weight`)?.shape;
@@ -216,33 +221,38 @@ class Parts {
   }
 
   attention(to: string, from: string): void {
-    const names = QKV.map((x) => `${from}.W_${x}`);
+    const names = QKV.map((x) => `${from}.${this.#grouped(from, `W_${x}`)}`);
     const missing = names.filter((name) => !this.shape(name));
     if (missing.length)
       throw this.#error(`tensor ${missing.map((name) => quoted(name)).join(', ')} is missing`);
     const parts = names.map((name) => this.#perHead(name));
-    const [[nHeads, dModel, dHead]] = parts.map(({ shape }) => shape);
-    if (parts.some(({ shape }) => showShape(shape) !== showShape([nHeads, dModel, dHead])))
+    const [[nHeads, dModel, dHead], [nKeyValueHeads]] = parts.map(({ shape }) => shape);
+    const wanted = [nHeads, nKeyValueHeads, nKeyValueHeads].map((n) => showShape([n, dModel, dHead]));
+    if (parts.some(({ shape }, i) => showShape(shape) !== wanted[i]))
       throw this.#error(
         `${names[0]}, W_K and W_V have shapes ${parts.map(({ shape }) => showShape(shape)).join(', ')}`,
       );
-    this.inferred = { ...this.inferred, nHeads, dHead };
-    const dAttn = nHeads * dHead;
+    this.inferred = { ...this.inferred, nHeads, dHead, ...(nKeyValueHeads !== nHeads && { nKeyValueHeads }) };
+    const widths = parts.map(({ shape }) => shape[0] * dHead);
+    const dAttn = widths[0] + 2 * widths[1];
     this.made.set(`${to}.c_attn.weight`, {
-      shape: [dModel, 3 * dAttn],
+      shape: [dModel, dAttn],
       original: `${this.#prefix}${from}.W_Q, W_K, W_V`,
       read: async () => {
-        const out = new Float32Array(dModel * 3 * dAttn);
-        for (const [part, W] of (await Promise.all(parts.map((p) => p.read()))).entries())
-          for (let head = 0; head < nHeads; head++)
+        const out = new Float32Array(dModel * dAttn);
+        let first = 0;
+        for (const [part, W] of (await Promise.all(parts.map((p) => p.read()))).entries()) {
+          for (let head = 0; head < parts[part].shape[0]; head++)
             for (let i = 0; i < dModel; i++) {
               const row = (head * dModel + i) * dHead;
-              out.set(W.subarray(row, row + dHead), (3 * i + part) * dAttn + head * dHead);
+              out.set(W.subarray(row, row + dHead), i * dAttn + first + head * dHead);
             }
+          first += widths[part];
+        }
         return out;
       },
     });
-    this.#biases(`${to}.c_attn.bias`, from, dAttn);
+    this.#biases(`${to}.c_attn.bias`, from, widths);
     if (!this.shape(`${from}.W_O`)) return;
     const W_O = this.#perHead(`${from}.W_O`);
     this.made.set(`${to}.c_proj.weight`, { ...W_O, shape: [W_O.shape[0] * W_O.shape[1], W_O.shape[2]] });
@@ -250,23 +260,32 @@ class Parts {
     if (!this.shape(`${from}.b_O`)) this.#zeros(`${to}.c_proj.bias`, `${from}.b_O`, [dModel]);
   }
 
+  /** A weight of grouped heads is called `_W_K`, where each head has its own `W_K`. */
+  #grouped(from: string, name: string): string {
+    return this.shape(`${from}._${name}`) ? `_${name}` : name;
+  }
+
   /** b_Q, b_K and b_V, one after another. */
-  #biases(to: string, from: string, dAttn: number): void {
+  #biases(to: string, from: string, widths: readonly number[]): void {
     const source = this.#source;
-    const parts = QKV.map((x) => {
-      const shape = this.shape(`${from}.b_${x}`);
-      if (shape && elements(shape) !== dAttn)
-        throw this.#error(
-          `tensor "${from}.b_${x}" has shape ${showShape(shape)}: ${dAttn} values are needed`,
-        );
-      return shape ? this.#use(`${from}.b_${x}`) : null;
+    const parts = QKV.map((x, i) => {
+      const name = `${from}.${this.#grouped(from, `b_${x}`)}`;
+      const shape = this.shape(name);
+      if (shape && elements(shape) !== widths[i])
+        throw this.#error(`tensor "${name}" has shape ${showShape(shape)}: ${widths[i]} values are needed`);
+      return shape ? this.#use(name) : null;
     });
+    const total = widths.reduce((a, b) => a + b);
     this.made.set(to, {
-      shape: [3 * dAttn],
+      shape: [total],
       original: `${this.#prefix}${from}.b_Q, b_K, b_V`,
       read: async () => {
-        const out = new Float32Array(3 * dAttn);
-        for (const [part, name] of parts.entries()) if (name) out.set(await source.read(name), part * dAttn);
+        const out = new Float32Array(total);
+        let first = 0;
+        for (const [part, name] of parts.entries()) {
+          if (name) out.set(await source.read(name), first);
+          first += widths[part];
+        }
         return out;
       },
     });
@@ -298,6 +317,7 @@ class Parts {
   checkNothingElse(): void {
     for (const [name, theirs] of this.#names) {
       if (this.#used.has(name) || /\.attn\.(mask|IGNORE)$/.test(name)) continue;
+      if (/\.attn\.rotary_(sin|cos)(_local)?$/.test(name) && !this.shape('pos_embed.W_pos')) continue;
       if (/^(blocks|embed|pos_embed|unembed|ln_final)\./.test(name))
         throw this.#error(`unexpected tensor ${quoted(theirs)}: a model of GPT-2's kind has none`);
     }

@@ -16,6 +16,8 @@ export interface PdfFonts {
 export interface PdfOptions {
   /** Default in Node: DejaVu Sans, from npm. A page has none of its own, and must give them. */
   readonly fonts?: PdfFonts;
+  /** Default: that of the installed package. A page that is bundled gives its own: `(await import('jspdf')).jsPDF`. */
+  readonly jsPDF?: typeof jsPDF;
 }
 
 let usual: (() => Promise<PdfFonts>) | null = null;
@@ -35,21 +37,18 @@ const FAMILY = 'figure';
  * @param svg of the light or dark theme, as `figure(…).svg(theme)` gives it
  * @throws when jsPDF is not installed, or there are no fonts
  */
-export async function pdfOf(svg: string, title: string, { fonts }: PdfOptions = {}): Promise<Uint8Array> {
-  // A name that a bundler cannot work out: it must not fail where the optional package is not installed.
-  const name = ['js', 'pdf'].join('');
-  const loaded: Promise<typeof import('jspdf')> = import(/* @vite-ignore */ name);
-  const { jsPDF } = await loaded.catch((cause) => {
-    throw new Error('PDF needs a package that is not installed here: npm install jspdf@4.2.1; or take SVG', {
-      cause,
-    });
-  });
+export async function pdfOf(
+  svg: string,
+  title: string,
+  { fonts, jsPDF: given }: PdfOptions = {},
+): Promise<Uint8Array> {
   if (!fonts && !usual) throw new Error('pdf: fonts are missing: { fonts: { regular } }, a TrueType file');
+  const Pdf = given ?? (await installed());
   const { regular, bold = regular } = fonts ?? (await usual!());
   const size = (name: string) => POINTS * Number(new RegExp(`<svg[^>]* ${name}="([\\d.]+)"`).exec(svg)![1]);
   const format = [size('width'), size('height')];
   const orientation = format[0] > format[1] ? 'landscape' : 'portrait';
-  const doc = new jsPDF({ unit: 'pt', format, orientation, compress: true, putOnlyUsedFonts: true });
+  const doc = new Pdf({ unit: 'pt', format, orientation, compress: true, putOnlyUsedFonts: true });
   for (const [style, data] of Object.entries({ normal: regular, bold })) {
     doc.addFileToVFS(`${style}.ttf`, binary(data));
     doc.addFont(`${style}.ttf`, FAMILY, style);
@@ -57,6 +56,19 @@ export async function pdfOf(svg: string, title: string, { fonts }: PdfOptions = 
   doc.setProperties({ title, creator: 'Glassbox' });
   draw(doc, svg, format);
   return new Uint8Array(doc.output('arraybuffer'));
+}
+
+/** The optional package, by a name that a bundler cannot work out: it must not fail where it is not installed. */
+async function installed(): Promise<typeof jsPDF> {
+  const name = ['js', 'pdf'].join('');
+  const loaded: Promise<typeof import('jspdf')> = import(/* @vite-ignore */ name);
+  const { jsPDF } = await loaded.catch((cause) => {
+    throw new Error(
+      'PDF needs a package that is not here: npm install jspdf@4.2.1, in a bundled page { jsPDF }; or take SVG',
+      { cause },
+    );
+  });
+  return jsPDF;
 }
 
 /** Bytes as jsPDF wants them: a character each. */
