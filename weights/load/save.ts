@@ -30,9 +30,9 @@ export function saveable(
   const unbiased = !final.lnFinal || !final.b_U?.data.some((value) => value !== 0);
   const huggingFace = isGpt2(config) && nHeads * dHead === dModel && unbiased;
   const tensors: Record<string, HostTensor> = {};
-  const linear = (key: string, W: HostTensor, b: HostTensor | null) => {
+  const linear = (key: string, W: HostTensor, b: HostTensor | null, biased = true) => {
     tensors[`transformer.${key}.weight`] = W;
-    tensors[`transformer.${key}.bias`] = b ?? constant(W.shape[W.shape.length - 1], 0);
+    if (b || biased) tensors[`transformer.${key}.bias`] = b ?? constant(W.shape[W.shape.length - 1], 0);
   };
   const norm = (key: string, weights: NormWeights | null, bias = 0) => {
     if (weights) {
@@ -44,14 +44,21 @@ export function saveable(
   tensors['transformer.wte.weight'] = embed.W_E;
   if (embed.W_pos) tensors['transformer.wpe.weight'] = embed.W_pos;
   blocks.forEach((block, layer) => {
-    norm(`h.${layer}.ln_1`, block.ln1);
-    linear(`h.${layer}.attn.c_attn`, block.W_QKV, block.b_QKV);
-    linear(`h.${layer}.attn.c_proj`, block.W_O, block.b_O);
-    if (!block.mlp) return;
-    norm(`h.${layer}.ln_2`, block.ln2);
-    linear(`h.${layer}.mlp.c_fc`, block.mlp.W_in, block.mlp.b_in);
-    if (block.mlp.ln) norm(`h.${layer}.mlp.ln`, block.mlp.ln);
-    linear(`h.${layer}.mlp.c_proj`, block.mlp.W_out, block.mlp.b_out);
+    const at = `h.${layer}`;
+    norm(`${at}.ln_1`, block.ln1);
+    linear(`${at}.attn.c_attn`, block.W_QKV, block.b_QKV, config.qkvBias);
+    if (block.qNorm) norm(`${at}.attn.q_norm`, block.qNorm);
+    if (block.kNorm) norm(`${at}.attn.k_norm`, block.kNorm);
+    linear(`${at}.attn.c_proj`, block.W_O, block.b_O, config.outBias);
+    if (block.ln1Post) norm(`${at}.ln_1_post`, block.ln1Post);
+    const { mlp } = block;
+    if (!mlp) return;
+    norm(`${at}.ln_2`, block.ln2);
+    if (mlp.W_gate) linear(`${at}.mlp.c_gate`, mlp.W_gate, mlp.b_gate ?? null, config.mlpBias);
+    linear(`${at}.mlp.c_fc`, mlp.W_in, mlp.b_in, config.mlpBias);
+    if (mlp.ln) norm(`${at}.mlp.ln`, mlp.ln);
+    linear(`${at}.mlp.c_proj`, mlp.W_out, mlp.b_out, config.mlpBias);
+    if (block.ln2Post) norm(`${at}.ln_2_post`, block.ln2Post);
   });
 
   const biasInNorm = huggingFace && normalization === 'LNPre' && final.b_U !== null;
@@ -78,11 +85,19 @@ export function saveable(
 }
 
 /** Whether the architecture is one that Hugging Face's GPT-2 has. */
-function isGpt2({ attnOnly, normalization, actFn, finalRms, positionEmbedding, ...config }: Config): boolean {
+function isGpt2({
+  family,
+  attnOnly,
+  normalization,
+  actFn,
+  finalRms,
+  positionEmbedding,
+  ...config
+}: Config): boolean {
   const layerNorms = normalization.startsWith('LN') && !finalRms;
   const special = attnOnly || !layerNorms || positionEmbedding === 'shortformer';
   const own = config.attentionDir === 'bidirectional' || config.dVocabOut !== config.dVocab;
-  return !special && !own && !actFn.startsWith('solu');
+  return family === 'gpt2' && !special && !own && !actFn.startsWith('solu');
 }
 
 /**
