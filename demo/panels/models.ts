@@ -1,5 +1,6 @@
 /** Which model: the shipped one, GPT-2 from the Hub, a folder of one's own. And what it takes. */
 
+import { isShipped } from '../../weights/hub/hub.js';
 import type { App } from '../app/app.js';
 import { bytesText, forget, keptModels, knownModels, quota } from '../app/models.js';
 import { fill, h } from '../ui/dom.js';
@@ -105,7 +106,7 @@ export function modelPanel(app: App): { readonly button: HTMLElement; readonly d
               { class: 'num' },
               used
                 ? 'loaded'
-                : name === 'tiny'
+                : isShipped(name)
                   ? bytesText(bytes)
                   : here
                     ? `${bytesText(bytes)}, kept here`

@@ -43,15 +43,15 @@ const TINY: Recipe = {
 
 /**
  * The batches of `tiny-llama`: the same corpus, with an end behind every document. Rotary positions tell the previous token
- * from the first step on, so it needs half of the steps.
+ * from the first step on, so it needs fewer steps.
  */
 const TINY_LLAMA: Recipe = {
   seed: 2,
   tokens: 1024,
   phases: [
     { steps: 150, repetitionShare: 1, longest: 64, byLot: little, corpus: ended(first) },
-    { steps: 850, repetitionShare: 0.09, longest: 128, byLot: little, corpus: ended(first) },
-    { steps: 400, repetitionShare: 0.1, longest: 128, byLot: little, corpus: ended(second) },
+    { steps: 450, repetitionShare: 0.09, longest: 128, byLot: little, corpus: ended(first) },
+    { steps: 200, repetitionShare: 0.1, longest: 128, byLot: little, corpus: ended(second) },
     { steps: 150, repetitionShare: 0.06, longest: 128, byLot: little, corpus: ended(third) },
     { steps: 50, repetitionShare: 0.05, longest: 128, byLot: { share: 1, weight: 1 }, corpus: ended(second) },
   ],
@@ -75,10 +75,10 @@ const tinyFalls: Fall[] = [
   { steps: 100, from: 1 / 6, schedule: linearSchedule({ steps: 100, warmup: 10 }) },
 ];
 
+/** Its learning rate falls from its peak to a third, from there to nothing, and from a sixth. */
 const llamaFalls: Fall[] = [
-  { steps: 1000, from: 1, schedule: cosineSchedule({ steps: 1000, warmup: 50 }) },
-  { steps: 400, from: 1 / 2, schedule: cosineSchedule({ steps: 400, warmup: 20 }) },
-  { steps: 150, from: 1 / 2, schedule: cosineSchedule({ steps: 150, warmup: 10 }) },
+  { steps: 600, from: 1, schedule: cosineSchedule({ steps: 1000, warmup: 50 }) },
+  { steps: 350, from: 1 / 3, schedule: cosineSchedule({ steps: 350, warmup: 1 }) },
   { steps: 50, from: 1 / 6, schedule: linearSchedule({ steps: 50, warmup: 10 }) },
 ];
 
