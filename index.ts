@@ -6,7 +6,7 @@ import { registerNodeGpu } from './engine/gpu/adapter-node.js';
 import { registerNodeCollector } from './engine/gpu/collector-node.js';
 import { registerNodeScopes } from './engine/gpu/user-scope-node.js';
 import { registerNodeFonts } from './interp/figures/draw/fonts-node.js';
-import { registerNodeFiles } from './weights/files/files-node.js';
+import { registerNodeFiles } from './weights/load/files-node.js';
 
 registerNodeGpu();
 registerNodeFiles();
@@ -14,7 +14,7 @@ registerNodeFonts();
 registerNodeScopes();
 registerNodeCollector();
 
-export { jsonLines } from './hooks/sweep/record-node.js';
+export { jsonLines } from './hooks/sweep/record/record-node.js';
 export { resumeTraining, saveTraining } from './hooks/training/training-node.js';
 export {
   type CacheFolderOptions,
@@ -26,5 +26,5 @@ export {
 export { saveCache, saveModel } from './hooks/transformer/save-node.js';
 export { type SaveReportOptions, saveReport } from './interp/notebooks/save-node.js';
 export * from './library.js';
-export { saveSafetensors } from './weights/files/files-node.js';
 export type { CachedModel, CachedRevision, RemovedModel } from './weights/hub/cached-models-node.js';
+export { saveSafetensors } from './weights/load/files-node.js';

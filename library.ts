@@ -14,8 +14,11 @@ export { scope } from './engine/gpu/user-scope.js';
 export type { AxisName, NamedIndex } from './engine/shape/axes.js';
 export type { Index, Part } from './engine/shape/shape.js';
 export type { Axis as TensorAxis } from './engine/tensor/along.js';
-export type { AnyIndex } from './engine/tensor/parts.js';
-export type { TopkOptions } from './engine/tensor/reductions.js';
+export type { NestedOf } from './engine/tensor/array.js';
+export type { Ordered, SortOptions, TopkOptions } from './engine/tensor/order.js';
+export type { AnyIndex, RepeatOptions } from './engine/tensor/parts.js';
+export type { AxisList, NormOptions, ReduceOptions, SpreadOptions } from './engine/tensor/reductions.js';
+export type { ScatterOptions as TensorScatterOptions } from './engine/tensor/select.js';
 export { Tensor } from './engine/tensor/tensor.js';
 export type { SamplingOptions } from './engine/tokens/sample.js';
 export type { TextInput } from './engine/tokens/text.js';
@@ -37,9 +40,10 @@ export type { NestedTokens } from './hooks/cache/residual-directions.js';
 export type { ApplyLnOptions, Decomposition, LayerNormMode, Stack, SumCheck } from './hooks/cache/stack.js';
 export type { Hook, HookContext, HookEntry } from './hooks/input/hook.js';
 export type { InputOptions, ModelInput } from './hooks/input/input.js';
-export type { Model } from './hooks/input/model.js';
+export type { Model, RunEdits } from './hooks/input/model.js';
 export { actName, hookNames, type NameFilter } from './hooks/input/names.js';
 export type { Holder } from './hooks/input/owning.js';
+export type { Selection } from './hooks/input/selection.js';
 export {
   describeIntervention,
   interventionsFromJson,
@@ -53,7 +57,6 @@ export type {
   MeanOf,
   Noise,
   Numbers,
-  Selection,
   Source,
   Value,
 } from './hooks/interventions/interventions.js';
@@ -67,7 +70,7 @@ export type {
   SweepResult,
   SweepWork,
 } from './hooks/sweep/counterfactuals.js';
-export { mergeRecords, type RecordStore, type WholeRecord } from './hooks/sweep/record.js';
+export { mergeRecords, type RecordStore, type WholeRecord } from './hooks/sweep/record/record.js';
 export type { Sweep } from './hooks/sweep/sweep.js';
 export type { StoredPrefix } from './hooks/texts/prefix.js';
 export type { TextsWork } from './hooks/texts/run-trie.js';
@@ -109,6 +112,7 @@ export {
   type RunOptions,
 } from './hooks/transformer/model.js';
 export type { SteerOptions } from './hooks/transformer/steer.js';
+export type { EditOptions } from './hooks/transformer/with.js';
 export {
   type Agreement,
   agreement,

@@ -11,17 +11,19 @@ import { peakFamily } from './core/peak.js';
 import { copyFamily } from './memory/copy.js';
 import { editFamily } from './memory/edit.js';
 import { embedFamily } from './memory/embed.js';
+import { gatherFamily } from './memory/gather.js';
 import { scatterAddFamily } from './memory/scatter-add.js';
 import { activationFamily } from './pointwise/activation.js';
 import { activationBackwardFamily } from './pointwise/activation-backward.js';
 import { addStridedFamily } from './pointwise/add-strided.js';
 import { columnSumsFamily } from './pointwise/column-sums.js';
 import { elementwiseFamily } from './pointwise/elementwise.js';
-import { elementwiseBackwardFamily } from './pointwise/elementwise-backward.js';
 import { gatedFamily } from './pointwise/gated.js';
 import { layernormFamily } from './pointwise/layernorm.js';
 import { layernormBackwardFamily } from './pointwise/layernorm-backward.js';
 import { reduceFamily } from './pointwise/reduce.js';
+import { reduceBackwardFamily } from './pointwise/reduce-backward.js';
+import { scanFamily } from './pointwise/scan.js';
 import { softCapFamily } from './pointwise/soft-cap.js';
 import { softmaxFamily } from './pointwise/softmax.js';
 import { headMatmulFamily } from './products/head-matmul.js';
@@ -34,6 +36,7 @@ import { optimizerFamily } from './training/optimizer.js';
 import { crossEntropyBackwardFamily } from './vocabulary/cross-entropy-backward.js';
 import { divergenceFamily } from './vocabulary/divergence.js';
 import { pickFamily } from './vocabulary/pick.js';
+import { sortFamily } from './vocabulary/sort.js';
 import { topkFamily } from './vocabulary/topk.js';
 import { vocabularyFamily } from './vocabulary/vocabulary.js';
 
@@ -52,18 +55,13 @@ export { rotary } from './attention/rotary.js';
 export { fill, gatherStrided, scatterStrided } from './memory/copy.js';
 export { blendSegments, projectOutSegments } from './memory/edit.js';
 export { embed, gatherRows } from './memory/embed.js';
-export { occurrences, scatterLastAdd, scatterRowsAdd } from './memory/scatter-add.js';
+export { gatherAxis, scatterAxis } from './memory/gather.js';
+export { occurrences, scatterRowsAdd } from './memory/scatter-add.js';
 export { activation, solu } from './pointwise/activation.js';
 export { activationBackward, soluBackward } from './pointwise/activation-backward.js';
 export { addStrided } from './pointwise/add-strided.js';
 export { columnSumParts, columnSums } from './pointwise/column-sums.js';
-export { binary, binaryScalar, unary } from './pointwise/elementwise.js';
-export {
-  divisorGradient,
-  maxBackward,
-  softmaxBackward,
-  unaryBackward,
-} from './pointwise/elementwise-backward.js';
+export { pointwise } from './pointwise/elementwise.js';
 export { gated, gatedBackward } from './pointwise/gated.js';
 export { layernorm, normalize } from './pointwise/layernorm.js';
 export {
@@ -72,14 +70,14 @@ export {
   normalizeBackward,
 } from './pointwise/layernorm-backward.js';
 export { reduceMiddle, reduceRows } from './pointwise/reduce.js';
+export { extremeBackward, prodBackward, softmaxBackward } from './pointwise/reduce-backward.js';
+export { cumulate, triangle } from './pointwise/scan.js';
 export { softCap, softCapBackward } from './pointwise/soft-cap.js';
 export { lseChunk, pickChunk, softmax } from './pointwise/softmax.js';
 export { headInput, headResult } from './products/head-matmul.js';
 export { inputGradient, weightGradient } from './products/linear-backward.js';
-export { batchMatmul, linear, unembed } from './products/matmul.js';
+export { linear, unembed } from './products/matmul.js';
 export {
-  batchMatmulGradientA,
-  batchMatmulGradientB,
   headInputGradient,
   headInputWeightGradient,
   headResultGradient,
@@ -90,7 +88,8 @@ export { adamW, checkStep, keepGood, sumSquares, sumSquaresParts } from './train
 export { crossEntropyBackward } from './vocabulary/cross-entropy-backward.js';
 export { divergenceChunk } from './vocabulary/divergence.js';
 export { pickPairs } from './vocabulary/pick.js';
-export { gatherLast, topk } from './vocabulary/topk.js';
+export { sortFinish, sortStart, sortStep } from './vocabulary/sort.js';
+export { topk } from './vocabulary/topk.js';
 export { dotRows, rankChunk, targetProbs } from './vocabulary/vocabulary.js';
 
 /** Every kernel family, with its examples. */
@@ -119,7 +118,10 @@ export const families: readonly Family[] = [
   vocabularyFamily,
   divergenceFamily,
   elementwiseFamily,
-  elementwiseBackwardFamily,
+  reduceBackwardFamily,
+  scanFamily,
+  gatherFamily,
+  sortFamily,
   copyFamily,
   addStridedFamily,
   editFamily,

@@ -4,7 +4,7 @@
  */
 
 import { parseArgs } from 'node:util';
-import { recordLine } from '../hooks/sweep/record.js';
+import { recordLine } from '../hooks/sweep/record/record.js';
 import { jsonLines, mergeRecords, recordResult } from '../index.js';
 import { modelName } from '../interp/results/text.js';
 import { runMain, terminal, UsageError } from './cli.js';

@@ -20,6 +20,7 @@ const arrows: Record<string, { all: string[]; types: string[] }> = {
 };
 const rooms = Object.keys(arrows);
 const MAX_LINES = 350;
+const MAX_FILES = 15;
 
 interface Import {
   from: string;
@@ -142,6 +143,57 @@ test('no two files import each other, directly or around a corner', () => {
   };
   for (const path of next.keys()) walk(path, []);
   expectNone(cycles, 'Move what both need to a third file:');
+});
+
+/** `engine/transformer` of `engine/transformer/parts/norm.ts`; a file at the root of a room stands for itself. */
+const folderOf = (path: string): string => {
+  const parts = path.split('/');
+  return parts.length > 2 ? parts.slice(0, 2).join('/') : path;
+};
+
+test('the folders of a room import each other in one direction, types included', () => {
+  const next = new Map<string, Map<string, string>>(); // folder to folder, by which import
+  for (const source of inRooms)
+    for (const one of source.imports) {
+      const to = target(source, one);
+      if (to === null || to.split('/')[0] !== source.room) continue;
+      const [from, into] = [folderOf(source.path), folderOf(to)];
+      if (from === into) continue;
+      const known = next.get(from) ?? new Map<string, string>();
+      next.set(from, known.set(into, known.get(into) ?? `${source.path} imports ${to}`));
+    }
+  const cycles: string[] = [];
+  const done = new Set<string>();
+  const walk = (folder: string, above: string[]): void => {
+    const at = above.indexOf(folder);
+    if (at >= 0) {
+      const round = [...above.slice(at), folder];
+      cycles.push(
+        round
+          .slice(1)
+          .map((to, i) => next.get(round[i])!.get(to))
+          .join('; '),
+      );
+    }
+    if (at >= 0 || done.has(folder)) return;
+    for (const to of next.get(folder)?.keys() ?? []) walk(to, [...above, folder]);
+    done.add(folder);
+  };
+  for (const folder of next.keys()) walk(folder, []);
+  expectNone(cycles, 'Move what both need into the lower folder:');
+});
+
+test(`a folder holds at most ${MAX_FILES} files`, () => {
+  const counts = new Map<string, number>();
+  for (const { path } of inRooms) {
+    const folder = posix.dirname(path);
+    counts.set(folder, (counts.get(folder) ?? 0) + 1);
+  }
+  // One file a family: there may be many.
+  const offences = [...counts]
+    .filter(([folder, n]) => n > MAX_FILES && folder !== 'weights/families')
+    .map(([folder, n]) => `${folder}: ${n} files`);
+  expectNone(offences, 'Divide it by what the files are about:');
 });
 
 test('WGSL is written in kernels/ and nowhere else', () => {

@@ -70,6 +70,28 @@ export interface BlockFacts {
   readonly mlp: MlpFacts | null;
 }
 
+/** Attention or the MLP of a block. */
+export type BlockPart = 'attn' | 'mlp';
+
+/** The norm through which a part of a block reads the residual stream; null: none. */
+export function normBefore(config: Config, layer: number, part: BlockPart): 'ln1' | 'ln2' | null {
+  const { before } = blockFacts(config, layer);
+  if (part === 'attn' || before.shared) return before.attn && 'ln1';
+  return before.mlp && 'ln2';
+}
+
+/** The norm that what a part of a block writes passes before it is added; null: none. */
+export function normBehind(
+  config: Config,
+  layer: number,
+  part: BlockPart,
+): 'ln1' | 'ln1_post' | 'ln2' | 'ln2_post' | null {
+  const { before, behind } = blockFacts(config, layer);
+  if (!behind[part]) return null;
+  const name = part === 'attn' ? 'ln1' : 'ln2';
+  return before[part] ? `${name}_post` : name;
+}
+
 const known = new WeakMap<Config, BlockFacts[]>();
 const tables = new WeakMap<Rotary, Map<boolean, RotaryTable>>();
 

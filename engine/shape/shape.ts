@@ -73,6 +73,19 @@ export function broadcastStrides(
   return target.map((_, i) => (i < lead || shape[i - lead] === 1 ? 0 : strides[i - lead]));
 }
 
+/** The one stride with which axes are walked as one, null where there is none. */
+export function collapseLead(shape: readonly number[], strides: readonly number[]): number | null {
+  const long = shape.flatMap((d, i) => (d === 1 ? [] : [{ d, stride: strides[i] }]));
+  const last = long.at(-1);
+  if (!last) return 0;
+  let n = 1;
+  for (let i = long.length - 1; i >= 0; i--) {
+    if (long[i].stride !== last.stride * n) return null;
+    n *= long[i].d;
+  }
+  return last.stride;
+}
+
 /** The part of an array that an index names. */
 export interface Region {
   /** Without the axes that a number dropped. */

@@ -4,7 +4,15 @@ import type { Launch } from '../../kernels/core/kernel.js';
 import { fill } from '../../kernels/memory/copy.js';
 import { addStrided } from '../../kernels/pointwise/add-strided.js';
 import { columnSumParts, columnSums } from '../../kernels/pointwise/column-sums.js';
-import { broadcastStrides, type Index, resolveIndex, sameShape, sizeOf, stridesOf } from '../shape/shape.js';
+import {
+  broadcastStrides,
+  type Index,
+  type Region,
+  resolveIndex,
+  sameShape,
+  sizeOf,
+  stridesOf,
+} from '../shape/shape.js';
 import { ALIGN, launchRows, withDense } from './launches.js';
 import type { BackwardContext } from './tape.js';
 import type { Tensor } from './tensor.js';
@@ -30,17 +38,18 @@ export function addInto(sum: Tensor, x: Tensor, index: Index | null = null, fact
     launchRows(sum.size, [x, sum], [1, 1], (n) => addStrided(whole(n), gpu.caps));
     return;
   }
-  const part = resolveIndex(sum.shape, stridesOf(sum.shape), 0, index ?? [], `sum of ${sum.label}`);
-  addPart(
+  addRegion(
     sum,
     x,
-    part.shape,
-    part.strides,
-    part.offset,
-    x.offset,
-    broadcastStrides(x.shape, x.strides, part.shape),
+    resolveIndex(sum.shape, stridesOf(sum.shape), 0, index ?? [], `sum of ${sum.label}`),
     factor,
   );
+}
+
+/** The same for any part of dense memory. */
+export function addRegion(sum: Tensor, x: Tensor, { shape, strides, offset }: Region, factor = 1): void {
+  const xStrides = broadcastStrides(x.shape, x.strides, shape);
+  addPart(sum, x, shape, strides, offset, x.offset, xStrides, factor);
 }
 
 const flat = { strides: [1], offset: 0 };

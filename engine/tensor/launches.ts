@@ -8,6 +8,16 @@ import { fill, gatherStrided, scatterStrided } from '../../kernels/memory/copy.j
 import type { Binding, Gpu } from '../gpu/gpu.js';
 import { broadcastStrides, type Region, sizeOf } from '../shape/shape.js';
 import type { DType, GpuArray } from './array.js';
+import type { Tensor } from './tensor.js';
+
+/** A [rows, width] matrix in pieces that each fit one binding: GPT-2's embedding is 154 MB, many adapters bind 128. */
+export interface Table {
+  readonly rows: number;
+  readonly width: number;
+  readonly chunks: readonly { readonly row0: number; readonly rows: number; readonly tensor: Tensor }[];
+  /** As an unembedding: its logits become softCap · tanh(logit / softCap). */
+  readonly softCap?: number | null;
+}
 
 /** Bindings start at multiples of 64 elements (256 bytes). */
 export const ALIGN = 64;
@@ -72,6 +82,55 @@ export function copyInto(
   );
   const from = { buffer, offset: bytes * first, bytes: 4 * Math.ceil((bytes * (reach - first)) / 4) };
   gpu.launch(launch, [from, out.binding(outFirst, at - outFirst + size)]);
+}
+
+/** Where an input of a walk lies: strides along its shape (0: repeated), and the first element. */
+export interface WalkInput {
+  readonly array: GpuArray<DType>;
+  readonly strides: readonly number[];
+  readonly offset: number;
+}
+
+/** What a launch has to know of a piece of a walk: offsets are counted from where the bindings begin. */
+export interface WalkPiece {
+  readonly shape: readonly number[];
+  readonly inputs: readonly { readonly strides: readonly number[]; readonly offset: number }[];
+  readonly outOffset: number;
+}
+
+/** A kernel that walks along a shape, inputs as they lie, results one after another: in halves where one is too large to bind. */
+export function launchWalk(
+  out: GpuArray<DType>,
+  shape: readonly number[],
+  inputs: readonly WalkInput[],
+  launch: (piece: WalkPiece) => Launch,
+  at = 0,
+): void {
+  const { gpu } = out;
+  const size = sizeOf(shape);
+  if (!size) return;
+  const spans = inputs.map(({ strides, offset }) => {
+    const first = Math.floor(offset / ALIGN) * ALIGN;
+    return { first, count: shape.reduce((n, d, i) => n + (d - 1) * strides[i], offset) + 1 - first };
+  });
+  const outFirst = Math.floor(at / ALIGN) * ALIGN;
+  const limit = gpu.adapter.maxBindingBytes / 4;
+  const axis = shape.findIndex((d) => d > 1);
+  if (axis >= 0 && (at - outFirst + size > limit || spans.some(({ count }) => count > limit))) {
+    const half = Math.floor(shape[axis] / 2);
+    const cut = (n: number) => shape.map((d, i) => (i === axis ? n : d));
+    const later = inputs.map((t) => ({ ...t, offset: t.offset + half * t.strides[axis] }));
+    launchWalk(out, cut(half), inputs, launch, at);
+    launchWalk(out, cut(shape[axis] - half), later, launch, at + sizeOf(cut(half)));
+    return;
+  }
+  const placed = inputs.map(({ strides, offset }, i) => ({ strides, offset: offset - spans[i].first }));
+  const bindings = inputs.map(({ array }, i) => {
+    array.storage.unread = false;
+    return { buffer: array.storage.buffer, offset: 4 * spans[i].first, bytes: 4 * spans[i].count };
+  });
+  const piece = { shape, inputs: placed, outOffset: at - outFirst };
+  gpu.launch(launch(piece), [...bindings, out.binding(outFirst, at - outFirst + size)]);
 }
 
 /** Writes a number into a part of a dense array, in halves where the part reaches further than one binding. */

@@ -1,8 +1,20 @@
-/** Parts of tensors by name and by position, also where rows of unequal length are packed. */
+/** Parts of tensors by name and by position, also of packed rows; tensors put together and taken apart along an axis. */
 
+import { boolean, isList, shownValue } from '../../weights/checks/kinds.js';
+import { check, options } from '../../weights/checks/options.js';
 import { Scope } from '../gpu/storage.js';
-import { type Axes, checkNames, listAxes, type NamedIndex, positional, showNamed } from '../shape/axes.js';
 import {
+  type Axes,
+  type AxisName,
+  axesOf,
+  checkNames,
+  listAxes,
+  type NamedIndex,
+  positional,
+  showNamed,
+} from '../shape/axes.js';
+import {
+  axisOf,
   broadcastShape,
   type Index,
   type Region,
@@ -11,9 +23,22 @@ import {
   showShape,
   stridesOf,
 } from '../shape/shape.js';
-import { concatAt } from './along.js';
+import {
+  type Axis,
+  acrossRows,
+  allRows,
+  axisNumber,
+  concatAt,
+  copyOf,
+  handOver,
+  insideOf,
+  perRow,
+  rowNumbers,
+  rowOf,
+  rowRegion,
+} from './along.js';
 import { fillPart, writePart } from './launches.js';
-import { copyOf, perRow, rowNumbers, rowOf, rowRegion } from './rows.js';
+import { takeAxis } from './select.js';
 import { taped } from './tape.js';
 import type { Tensor } from './tensor.js';
 import { partsBackward } from './tensor-backward.js';
@@ -64,49 +89,6 @@ export function slicePart(t: Tensor, index: AnyIndex, what = 'slice'): Tensor {
   const one = (row: Tensor) => row.window(positional(rest, row.named, `${what} on ${t.label}`));
   if (typeof batch === 'number') return copyOf(t, (own) => one(rowOf(own, rows[0])));
   return perRow(t, rows, one, what);
-}
-
-/** A copy of the entries of lists of indices, axis by axis. See `Tensor.take`. */
-export function takePart(t: Tensor, lists: { readonly [axis: string]: readonly number[] }): Tensor {
-  const what = `take on ${t.label}`;
-  const entries = Object.entries(lists ?? {});
-  for (const [name, list] of entries)
-    if (!Array.isArray(list) || !list.length)
-      throw new Error(
-        `${what}: ${name}: a list of at least one index is needed, as in take({ head: [0, 5] })`,
-      );
-  if (!entries.length) throw new Error(`${what}: name an axis, as in take({ head: [0, 5] })`);
-  checkNames(Object.keys(lists), t.named, what);
-  const { packed } = t.named!;
-  const { batch = null, ...rest } = lists;
-  const across = packed && ['batch', ...packed.axes].some((name) => lists[name]);
-  if (!across) return copyOf(t, (own) => chosen(own, lists, what));
-  const rows = batch ? batch.map((i) => rowNumbers(packed, i, what)[0]) : packed.rows.map((_, i) => i);
-  return perRow(t, rows, (row) => (Object.keys(rest).length ? chosen(row, rest, what) : row), what);
-}
-
-/** Entries of an ordinary tensor, in its scope. */
-function chosen(t: Tensor, lists: { readonly [axis: string]: readonly number[] }, what: string): Tensor {
-  let out = t;
-  for (const [name, list] of Object.entries(lists)) {
-    const axis = t.named!.names.indexOf(name);
-    const n = out.shape[axis];
-    const at = list.map((i) => {
-      const k = i < 0 ? i + n : i;
-      if (!Number.isInteger(k) || k < 0 || k >= n)
-        throw new Error(`${what}: index ${i} on axis ${name}, which has length ${n}`);
-      return k;
-    });
-    const parts: Tensor[] = [];
-    for (let i = 0; i < at.length; ) {
-      let end = i + 1;
-      while (end < at.length && at[end] === at[end - 1] + 1) end++;
-      parts.push(out.window([...out.shape.slice(0, axis).map(() => null), [at[i], at[i] + end - i]]));
-      i = end;
-    }
-    out = parts.length === 1 ? parts[0] : concatAt(parts, axis);
-  }
-  return out;
 }
 
 /** A copy with a part replaced. See `Tensor.set`. */
@@ -195,3 +177,151 @@ function write(t: Tensor, parts: readonly { part: Region; value: Tensor | number
 
 const fits = (value: readonly number[], part: readonly number[], what: string): boolean =>
   value.length <= part.length && sameShape(broadcastShape(part, value, what), part);
+
+// ---- together, and apart -----------------------------------------------------------------------------------------
+
+/** Options of `repeat`. */
+export interface RepeatOptions {
+  /** True: each entry several times, one after another; by default the whole is. */
+  readonly each?: boolean;
+}
+const repeatOptions = options<RepeatOptions>({ each: boolean });
+
+function checkList(tensors: unknown, what: string): void {
+  if (!isList(tensors)) throw new Error(`${what}: a list of tensors is needed, not ${shownValue(tensors)}`);
+  if (!tensors.length) throw new Error(`${what}: an empty list: at least one tensor is needed`);
+}
+
+/**
+ * Tensors one after another along an axis. See `Tensor.concat`. Along an axis in which packed rows differ, row i is made of
+ * all rows i.
+ */
+export function concatAlong(tensors: readonly Tensor[], along: Axis = 0): Tensor {
+  checkList(tensors, 'concat');
+  const [first] = tensors;
+  if (acrossRows(first, along)) {
+    const rows = allRows(first);
+    if (tensors.some((t) => t.named?.packed?.rows.length !== rows.length))
+      throw new Error(
+        `concat along "${along}": all tensors must have as many rows as the first, ${rows.length}`,
+      );
+    const own = new Scope();
+    try {
+      const others = tensors.slice(1).map((t) => t.alias(own));
+      return perRow(
+        first,
+        rows,
+        (row, i) => concatAlong([row, ...others.map((t) => rowOf(t, i))], along),
+        'concat',
+      );
+    } finally {
+      own.close();
+    }
+  }
+  const ofRows = (along as Axis) === 'batch' && first.named?.packed;
+  const axis = ofRows ? 0 : axisNumber(first, along, 'concat');
+  return concatAt(tensors, axis);
+}
+
+/** Tensors of one shape along a new axis. See `Tensor.stack`. */
+export function stackAlong(tensors: readonly Tensor[], axis = 0, name: AxisName = null): Tensor {
+  checkList(tensors, 'stack');
+  const [first] = tensors;
+  const odd = tensors.find((t) => !sameShape(t.shape, first.shape));
+  if (odd)
+    throw new Error(
+      `stack: shapes ${showShape(first.shape)} and ${showShape(odd.shape)}: all must be the same`,
+    );
+  if (first.named?.packed && axis === 0)
+    throw new Error(
+      'stack: rows of unequal length are packed along the first axis: stack behind it, stack(tensors, -1)',
+    );
+  const at = axisOf(axis, first.shape.length + 1, 'stack');
+  const own = new Scope();
+  try {
+    const shape = [...first.shape.slice(0, at), 1, ...first.shape.slice(at)];
+    const out = concatAt(
+      tensors.map((t) => t.alias(own).renamed(null).reshape(shape)),
+      at,
+    );
+    const names = [...(first.named?.names ?? first.shape.map(() => null))];
+    names.splice(at, 0, name);
+    const packed = first.named?.packed;
+    out.named = packed ? { names, packed } : axesOf(names);
+    return handOver(out, tensors.find((t) => t.scope?.open)?.scope ?? null);
+  } finally {
+    own.close();
+  }
+}
+
+/** Copies of parts along an axis. See `Tensor.split`. */
+export function splitAlong(t: Tensor, sizes: number | readonly number[], axis: Axis): Tensor[] {
+  const a = axisNumber(t, axis, 'split');
+  const n = t.shape[a];
+  const lengths = isList(sizes)
+    ? Array.from(sizes as ArrayLike<number>)
+    : Array.from({ length: Math.ceil(n / sizes) || 0 }, (_, i) => Math.min(sizes, n - i * sizes));
+  const whole = lengths.length > 0 && lengths.every((k) => Number.isInteger(k) && k > 0);
+  if (!whole || lengths.reduce((s, k) => s + k, 0) !== n)
+    throw new Error(`split: parts of ${shownValue(sizes)} do not make up an axis of length ${n}`);
+  let at = 0;
+  return lengths.map((k) => {
+    const part = [...Array<null>(a).fill(null), [at, (at += k)] as const];
+    return insideOf(t, (x) => x.window(part).copy());
+  });
+}
+
+/** Several times along an axis. See `Tensor.repeat`. */
+export function repeatAlong(t: Tensor, times: number, axis: Axis, given: RepeatOptions): Tensor {
+  check('repeat', repeatOptions, given);
+  if (!Number.isInteger(times) || times < 1)
+    throw new Error(`repeat: ${times} times: a whole number, 1 or more, is needed`);
+  if (acrossRows(t, axis))
+    return perRow(t, allRows(t), (row) => repeatAlong(row, times, axis, given), 'repeat');
+  const a = axisNumber(t, axis, 'repeat');
+  const n = t.shape[a];
+  return insideOf(t, (x) => {
+    const [pre, post] = [t.shape.slice(0, a), t.shape.slice(a + 1)];
+    const [one, all] = given.each
+      ? [
+          [n, 1],
+          [n, times],
+        ]
+      : [
+          [1, n],
+          [times, n],
+        ];
+    const out = x
+      .renamed(null)
+      .reshape([...pre, ...one, ...post])
+      .expand([...pre, ...all, ...post]);
+    const made = out.reshape([...pre, n * times, ...post]).copy();
+    made.named = t.named;
+    return made;
+  });
+}
+
+/** The other way round along an axis. See `Tensor.flip`. */
+export function flipAlong(t: Tensor, axis: Axis): Tensor {
+  if (acrossRows(t, axis)) return perRow(t, allRows(t), (row) => flipAlong(row, axis), 'flip');
+  const a = axisNumber(t, axis, 'flip');
+  const n = t.shape[a];
+  return takeAxis(
+    t,
+    Array.from({ length: n }, (_, i) => n - 1 - i),
+    a,
+  );
+}
+
+/** Moved along an axis, what leaves it coming in at the other end. See `Tensor.roll`. */
+export function rollAlong(t: Tensor, by: number, axis: Axis): Tensor {
+  if (!Number.isInteger(by)) throw new Error(`roll: by ${shownValue(by)}: a whole number is needed`);
+  if (acrossRows(t, axis)) return perRow(t, allRows(t), (row) => rollAlong(row, by, axis), 'roll');
+  const a = axisNumber(t, axis, 'roll');
+  const n = t.shape[a];
+  return takeAxis(
+    t,
+    Array.from({ length: n }, (_, i) => (((i - by) % n) + n) % n),
+    a,
+  );
+}

@@ -1,18 +1,12 @@
-/** Vector-Jacobian products of the operations on tensors (tensor.ts, array.ts): see tape.ts. */
+/** Vector-Jacobian products of the operations on tensors: see tape.ts. Those of element-wise ones stand in elementwise.ts. */
 
 import type { Launch } from '../../kernels/core/kernel.js';
-import { scatterLastAdd } from '../../kernels/memory/scatter-add.js';
-import type { BinaryOp, UnaryOp } from '../../kernels/pointwise/elementwise.js';
-import {
-  divisorGradient,
-  maxBackward,
-  softmaxBackward,
-  unaryBackward,
-} from '../../kernels/pointwise/elementwise-backward.js';
+import { type AlongAxis, gatherAxis, scatterAxis } from '../../kernels/memory/gather.js';
 import type { ReduceOp } from '../../kernels/pointwise/reduce.js';
-import { batchMatmulGradientA, batchMatmulGradientB } from '../../kernels/products/products-backward.js';
-import { broadcastStrides, type Index, type Region, sizeOf, stridesOf } from '../shape/shape.js';
-import { addInto, zerosLike } from './accumulate.js';
+import { extremeBackward, prodBackward, softmaxBackward } from '../../kernels/pointwise/reduce-backward.js';
+import { cumulate, triangle } from '../../kernels/pointwise/scan.js';
+import { type Index, type Region, sizeOf } from '../shape/shape.js';
+import { addInto, addRegion, zerosLike } from './accumulate.js';
 import { fillPart, launchRows, withDense } from './launches.js';
 import type { Backward, Save } from './tape.js';
 import type { Tensor } from './tensor.js';
@@ -80,126 +74,159 @@ export const partsBackward =
 
 /** Of tensors one after another. */
 export const concatBackward =
-  (lengths: readonly number[]): Make =>
+  (lengths: readonly number[], axis: number): Make =>
   () =>
   (dy, { wants }) => {
     let at = 0;
     return lengths.map((n, i) => {
       const part: [number, number] = [at, (at += n)];
-      return wants(i) ? dy.window([part]) : null;
+      return wants(i) ? dy.window([...Array<null>(axis).fill(null), part]) : null;
     });
   };
 
-/** Of picking along the last axis. */
+/** Sizes of picking along an axis of a shape by indices of a shape, with strides of the indices. */
+export function picking(
+  shape: readonly number[],
+  axis: number,
+  k: number,
+  strides: AlongAxis['strides'] = [k * sizeOf(shape.slice(axis + 1)), sizeOf(shape.slice(axis + 1)), 1],
+): AlongAxis {
+  const [outer, inner] = [sizeOf(shape.slice(0, axis)), sizeOf(shape.slice(axis + 1))];
+  return { outer, n: shape[axis], k, inner, strides };
+}
+
+/** Picks along an axis, or puts there what was picked, line by line; the indices may be one list for all. */
+export function alongAxis(
+  o: AlongAxis,
+  launch: (outer: number) => Launch,
+  arrays: readonly [x: Tensor, indices: Tensor, y: Tensor],
+  widths: readonly [x: number, y: number],
+): void {
+  const shared = o.strides[0] === 0;
+  withDense(arrays, ([x, indices, y]) => {
+    const { gpu } = y;
+    if (
+      shared &&
+      (o.outer === 1 || sizeOf([o.outer, ...[Math.max(...widths)]]) * 4 <= gpu.adapter.maxBindingBytes)
+    ) {
+      gpu.launch(launch(o.outer), [x.binding(), indices.binding(), y.binding()]);
+      return;
+    }
+    if (shared) {
+      const step = Math.max(1, Math.floor(gpu.adapter.maxBindingBytes / 4 / Math.max(...widths) / 64) * 64);
+      for (let at = 0; at < o.outer; at += step) {
+        const n = Math.min(step, o.outer - at);
+        const part = (t: typeof x, width: number) => t.binding(at * width, n * width);
+        gpu.launch(launch(n), [part(x, widths[0]), indices.binding(), part(y, widths[1])]);
+      }
+      return;
+    }
+    launchRows(o.outer, [x, indices, y], [widths[0], o.strides[0], widths[1]], launch);
+  });
+}
+
+/** Of picking along an axis: see `picking`. */
 export const gatherBackward =
-  (shape: readonly number[], indices: Tensor<'u32'>): Make =>
+  (shape: readonly number[], axis: number, indices: Tensor<'u32'>, strides?: AlongAxis['strides']): Make =>
   (save) => {
     const own = save(indices);
     return (dy, { sum }) => {
-      const cols = shape.at(-1) ?? 1;
-      const k = own.shape.at(-1) ?? 1;
       const dx = sum(0) ?? zerosLike(dy, shape);
-      withDense([own, dy], ([ids, d]) => {
-        const launch = (rows: number) => scatterLastAdd({ rows, cols, k }, dy.gpu.caps);
-        launchRows(own.size / k, [ids, d, dx], [k, k, cols], launch);
-      });
+      const inner = sizeOf(shape.slice(axis + 1));
+      const k = dy.size / sizeOf(shape.slice(0, axis)) / inner;
+      const o = picking(shape, axis, k, strides);
+      const dense = dy.dense();
+      const add = (outer: number) => scatterAxis({ ...o, outer, add: true }, dy.gpu.caps);
+      alongAxis(o, add, [dense, own as unknown as Tensor, dx], [k * inner, o.n * inner]);
+      if (dense !== dy) dense.dispose();
       return [dx];
     };
   };
 
-/** Of an elementwise function. */
-export const unaryGradient =
-  (op: UnaryOp, x: Tensor): Make =>
+/** Of entries put somewhere along an axis: what they replaced has no gradient, and with `add` all of it. */
+export const scatterBackward =
+  (o: AlongAxis, shape: readonly number[], indices: Tensor<'u32'>, add: boolean): Make =>
   (save) => {
-    const own = save(x);
-    return (dy) => [
-      rowwise(dy, own.shape, own.size, [own, dy], [1, 1], (n) => unaryBackward({ op, n }, dy.gpu.caps)),
-    ];
+    const own = save(indices);
+    return (dy, { wants }) => {
+      const { caps } = dy.gpu;
+      const widths = [o.k * o.inner, o.n * o.inner] as const;
+      const ids = own as unknown as Tensor;
+      let [dx, dSource]: (Tensor | null)[] = [null, null];
+      if (wants(0)) {
+        dx = dy;
+        if (!add) {
+          dx = dy.copy();
+          dx.node = null;
+          const put = (outer: number) => scatterAxis({ ...o, outer, add: false }, caps);
+          alongAxis(o, put, [zerosLike(dy, shape), ids, dx], widths);
+        }
+      }
+      if (wants(1)) {
+        dSource = dy.empty(shape);
+        const pick = (outer: number) => gatherAxis({ ...o, outer }, caps);
+        alongAxis(o, pick, [dy, ids, dSource], [widths[1], widths[0]]);
+      }
+      return [dx, dSource];
+    };
   };
 
-/** Of elementwise arithmetic with a number. */
-export const scalarBackward =
-  (op: BinaryOp, value: number): Make =>
+/** Of running sums. */
+export const cumsumBackward =
+  (outer: number, n: number, inner: number): Make =>
   () =>
-  (dy) => [op === 'mul' ? dy.mul(value) : op === 'div' ? dy.div(value) : dy];
+  (dy) => [
+    rowwise(dy, dy.shape, outer, [dy], [n * inner], (rows) =>
+      cumulate({ outer: rows, n, inner, reverse: true }, dy.gpu.caps),
+    ),
+  ];
 
-/** Of elementwise arithmetic with broadcasting. */
-export const binaryBackward =
-  (op: BinaryOp, a: Tensor, b: Tensor): Make =>
-  (save) => {
-    const [shapeA, shapeB] = [a.shape, b.shape];
-    if (op === 'add' || op === 'sub')
-      return (dy, { wants }) => [
-        wants(0) ? sumTo(dy, shapeA) : null,
-        wants(1) ? sumTo(op === 'add' ? dy : dy.mul(-1), shapeB) : null,
-      ];
-    const [x, y] = [save(a), save(b)];
-    if (op === 'mul')
-      return (dy, { wants }) => [
-        wants(0) ? sumTo(dy.mul(y), shapeA) : null,
-        wants(1) ? sumTo(dy.mul(x), shapeB) : null,
-      ];
-    return (dy, { wants }) => [
-      wants(0) ? sumTo(dy.div(y), shapeA) : null,
-      wants(1) ? sumTo(divisor(dy, x, y), shapeB) : null,
-    ];
+/** Of one triangle of matrices. */
+export const triangleBackward =
+  (rows: number, cols: number, offset: number, upper: boolean): Make =>
+  () =>
+  (dy) => [
+    rowwise(dy, dy.shape, dy.size / rows / cols, [dy], [rows * cols], (batch) =>
+      triangle({ batch, rows, cols, offset, upper }, dy.gpu.caps),
+    ),
+  ];
+
+/** Of a diagonal: the rest has none. `part`: where it lies in a dense tensor of the shape. */
+export const regionBackward =
+  (shape: readonly number[], part: Region): Make =>
+  () =>
+  (dy, { sum }) => {
+    const dx = sum(0) ?? zerosLike(dy, shape);
+    addRegion(dx, dy, part);
+    return [dx];
   };
 
-/** −dY · A / B², in the shape of dY. */
-function divisor(dy: Tensor, x: Tensor, y: Tensor): Tensor {
-  const out = dy.empty(dy.shape, dy.label);
-  const strides = (t: { shape: readonly number[] }) =>
-    broadcastStrides(t.shape, stridesOf(t.shape), dy.shape);
-  withDense([dy, x, y], ([d, a, b]) => {
-    const launch = divisorGradient(
-      { shape: dy.shape, aStrides: strides(a), bStrides: strides(b) },
-      dy.gpu.caps,
-    );
-    dy.gpu.launch(launch, [d.binding(), a.binding(), b.binding(), out.binding()]);
-  });
-  return out;
-}
-
-/** Sizes of a batch of products, as `batchMatmul` has them. */
-export interface Products {
-  readonly batch: number;
-  readonly m: number;
-  readonly k: number;
-  readonly n: number;
-  readonly sharedB: boolean;
-}
-
-/** Of a matrix product. */
+/** Of a matrix product a · b, of one B for all (its batch is 1) or one each: batches that were repeated are summed up. */
 export const matmulBackward =
-  (o: Products, a: Tensor, b: Tensor): Make =>
+  (a: Tensor, b: Tensor): Make =>
   (save) => {
     const [x, y] = [save(a), save(b)];
     return (dy, { wants }) => {
-      const { caps } = dy.gpu;
-      const product = (shape: readonly number[], inputs: Tensor[], launch: Launch) => {
-        const out = dy.empty(shape, dy.label);
-        withDense(inputs, (dense) =>
-          dy.gpu.launch(
-            launch,
-            [...dense, out].map((t) => t.binding()),
-          ),
-        );
-        return out;
-      };
+      const [k, n] = y.shape.slice(-2);
+      const flat = (t: Tensor, width: number) => t.alias(dy.scope).reshape([-1, width]).transpose();
       return [
-        wants(0) ? product(x.shape, [dy, y], batchMatmulGradientA(o, caps)) : null,
-        wants(1) ? product(y.shape, [x, dy], batchMatmulGradientB(o, caps)) : null,
+        wants(0) ? sumTo(dy.matmul(y.alias(dy.scope).transpose()), x.shape) : null,
+        !wants(1)
+          ? null
+          : y.shape.length === 2
+            ? flat(x, k).matmul(dy.reshape([-1, n]))
+            : sumTo(x.alias(dy.scope).transpose().matmul(dy), y.shape),
       ];
     };
   };
 
-/** Of a sum, mean or maximum over one axis of [outer, n, inner]. */
+/** Of a reduction over one axis of [outer, n, inner]. */
 export const reduceBackward =
   (op: ReduceOp, x: Tensor, axis: number): Make =>
   (save) => {
     const { shape } = x;
     const [outer, n, inner] = [sizeOf(shape.slice(0, axis)), shape[axis], sizeOf(shape.slice(axis + 1))];
-    if (op !== 'max') {
+    if (op === 'sum' || op === 'mean') {
       const kept = shape.map((d, i) => (i === axis ? 1 : d));
       return (dy) => {
         const d = op === 'mean' ? dy.mul(1 / n) : dy;
@@ -215,7 +242,10 @@ export const reduceBackward =
         outer,
         [own, dy],
         widths,
-        (rows) => maxBackward({ outer: rows, n, inner }, dy.gpu.caps),
+        (rows) =>
+          op === 'prod'
+            ? prodBackward({ outer: rows, n, inner }, dy.gpu.caps)
+            : extremeBackward({ outer: rows, n, inner, op }, dy.gpu.caps),
         n * inner,
       ),
     ];

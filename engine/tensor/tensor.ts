@@ -1,48 +1,64 @@
 /**
- * Operations on GPU arrays. They only encode work: nothing is read back but by `data()`, `toArray()` and `item()`.
- * Each makes a new tensor, which the caller disposes of (inside a hook or a run, that happens by itself).
+ * Operations on GPU arrays. They only encode work: nothing is read back but by `data()`, `toArray()`, `item()`, `show()` and
+ * `select()`. Each makes a new tensor, which the caller disposes of (inside a hook or a run, that happens by itself).
+ * Views are in array.ts, what goes element by element in elementwise.ts, reductions and orders in reducible.ts.
  */
 
-import type { Launch } from '../../kernels/core/kernel.js';
-import {
-  type BinaryOp,
-  binary,
-  binaryScalar,
-  type UnaryOp,
-  unary,
-} from '../../kernels/pointwise/elementwise.js';
-import { batchMatmul } from '../../kernels/products/matmul.js';
-import { gatherLast } from '../../kernels/vocabulary/topk.js';
 import { shownValue } from '../../weights/checks/kinds.js';
 import { countedMethods } from '../../weights/checks/options.js';
 import type { Gpu } from '../gpu/gpu.js';
 import { type Scope, Storage } from '../gpu/storage.js';
-import { axesOf, merged, withLast } from '../shape/axes.js';
-import { broadcastShape, broadcastStrides, sameShape, showShape, sizeOf, stridesOf } from '../shape/shape.js';
-import { type Axis, axisNumber, concatAlong } from './along.js';
-import { type DataOf, type DType, GpuArray, type Parts } from './array.js';
-import { launchRows, withDense } from './launches.js';
-import { type AnyIndex, setPart, slicePart, takePart } from './parts.js';
+import { arangeOf, eyeOf, normalOf, uniformOf } from '../random/arrays.js';
+import type { AxisName } from '../shape/axes.js';
+import { showShape, sizeOf } from '../shape/shape.js';
+import type { Axis } from './along.js';
+import type { DataOf, DType, GpuArray, Parts } from './array.js';
+import { type Operand, where } from './elementwise.js';
 import {
-  argmaxAxis,
-  keepsDims,
-  type ReduceOptions,
-  reduceAxis,
-  softmaxAxis,
-  type TopkOptions,
-  topkAxis,
-} from './reductions.js';
-import { taped } from './tape.js';
+  type AnyIndex,
+  concatAlong,
+  flipAlong,
+  type RepeatOptions,
+  repeatAlong,
+  rollAlong,
+  setPart,
+  slicePart,
+  splitAlong,
+  stackAlong,
+} from './parts.js';
+import { einsum, matmul } from './products.js';
+import { ReducibleArray } from './reducible.js';
 import {
-  binaryBackward,
-  gatherBackward,
-  matmulBackward,
-  scalarBackward,
-  unaryGradient,
-} from './tensor-backward.js';
+  diagonalOf,
+  gatherAlong,
+  isTensor,
+  type ScatterOptions,
+  scatterAlong,
+  selectBy,
+  takePart,
+  triangleOf,
+} from './select.js';
 
-/** An array on the GPU. */
-export class Tensor<D extends DType = 'f32'> extends GpuArray<D> {
+/** Where a tensor is made: a device, or what lives on one, a model or another tensor. */
+export type Place = Gpu | { readonly gpu: Gpu };
+
+const gpuOf = (place: Place, what: string): Gpu => {
+  const gpu = (place as { gpu?: Gpu } | null)?.gpu ?? (place as Gpu);
+  if (!gpu || typeof gpu.launch !== 'function')
+    throw new Error(
+      `${what}: first say where, ${what}(model, …): ${shownValue(place)} is no model, tensor or device`,
+    );
+  return gpu;
+};
+
+const made = (place: Place, data: Float32Array, shape: readonly number[], what: string): Tensor => {
+  if (!Array.isArray(shape) || !shape.every((n) => Number.isInteger(n) && n > 0))
+    throw new Error(`${what}: a shape is needed, a list of whole numbers above 0, not ${shownValue(shape)}`);
+  return Tensor.from(gpuOf(place, what), data, shape);
+};
+
+/** An array on the GPU. Its second parameter is the number of its axes, where TypeScript knows it. */
+export class Tensor<D extends DType = 'f32', R extends number = number> extends ReducibleArray<D, R> {
   /** Uploads host data. @throws when it does not fill the shape. */
   static from<D extends DType = 'f32'>(
     gpu: Gpu,
@@ -55,13 +71,10 @@ export class Tensor<D extends DType = 'f32'> extends GpuArray<D> {
         `${label}: ${data.length} numbers cannot fill shape ${showShape(shape)} (${sizeOf(shape)})`,
       );
     const storage = new Storage(gpu, gpu.upload(data, label, { exact }));
-    return new Tensor<D>({
-      storage,
-      shape,
-      dtype: data instanceof Uint32Array ? 'u32' : 'f32',
-      label,
-      scope,
-    });
+    const dtype = data instanceof Uint32Array ? 'u32' : 'f32';
+    const out = new Tensor<D>({ storage, shape, dtype, label, scope });
+    out.holds(data);
+    return out;
   }
 
   /** Internal: uninitialised memory for the result of an operation on `inputs`, whose scope it joins. */
@@ -82,9 +95,92 @@ export class Tensor<D extends DType = 'f32'> extends GpuArray<D> {
     return Tensor.result(this.gpu, shape, [this], label, dtype);
   }
 
+  /** Internal: integers of the host, in the scope of this tensor. */
+  ids(list: readonly number[]): Tensor<'u32'> {
+    const { scope } = this;
+    return Tensor.from<'u32'>(this.gpu, Uint32Array.from(list), [list.length], { label: 'indices', scope });
+  }
+
+  // ---- made of nothing ---------------------------------------------------------------------------------------
+
+  /** Zeros. `place`: a model, a tensor or a device. `Tensor.zeros(x, x.shape)`: as many as another has. */
+  static zeros(place: Place, shape: readonly number[]): Tensor {
+    return Tensor.full(place, shape, 0);
+  }
+  /** Ones. */
+  static ones(place: Place, shape: readonly number[]): Tensor {
+    return Tensor.full(place, shape, 1);
+  }
+  /** A number everywhere. */
+  static full(place: Place, shape: readonly number[], value: number): Tensor {
+    const size = Array.isArray(shape) ? sizeOf(shape) : 0;
+    return made(place, new Float32Array(size > 0 ? size : 0).fill(value), shape, 'full');
+  }
+  /** start, start + step, … below (or above) end; `arange(model, 5)`: 0 to 4. */
+  static arange(place: Place, start: number, end?: number, step = 1): Tensor<'f32', 1> {
+    const data = end === undefined ? arangeOf(0, start, step) : arangeOf(start, end, step);
+    return made(place, data, [data.length], 'arange') as Tensor<'f32', 1>;
+  }
+  /** The identity, [rows, cols]; square by default. */
+  static eye(place: Place, rows: number, cols = rows): Tensor<'f32', 2> {
+    return made(place, eyeOf(rows, cols), [rows, cols], 'eye') as Tensor<'f32', 2>;
+  }
+  /** Numbers of the normal distribution, those of NumPy's `RandomState(seed).randn(...shape)`. */
+  static randn(place: Place, shape: readonly number[], seed: number): Tensor {
+    return made(place, normalOf(shape, seed), shape, 'randn');
+  }
+  /** Numbers from [low, high), [0, 1) by default: those of NumPy's `RandomState(seed).uniform(low, high, shape)`. */
+  static rand(place: Place, shape: readonly number[], seed: number, low = 0, high = 1): Tensor {
+    return made(place, uniformOf(shape, seed, low, high), shape, 'rand');
+  }
+  /** 1 at each id, 0 elsewhere: [..., n] of ids [...]. */
+  static oneHot(place: Place, ids: Tensor<'u32'> | readonly number[], n: number): Tensor {
+    const gpu = gpuOf(place, 'oneHot');
+    if (!isTensor(ids) && !Array.isArray(ids))
+      throw new Error(`oneHot: ${shownValue(ids)}: a list of ids or a tensor of them is needed`);
+    const own = isTensor(ids)
+      ? ids.alias(ids.scope)
+      : Tensor.from<'u32'>(gpu, Uint32Array.from(ids), [ids.length]);
+    const all = Tensor.from<'u32'>(
+      gpu,
+      Uint32Array.from({ length: n }, (_, i) => i),
+      [n],
+    );
+    const each = own.reshape([...own.shape, 1]);
+    const mask = each.eq(all as unknown as Tensor);
+    const out = mask.to('f32');
+    for (const t of [own, all, each, mask]) t.dispose();
+    return out;
+  }
+
+  // ---- several tensors ---------------------------------------------------------------------------------------
+
   /** Tensors one after another along an axis (the first by default), by number or name; the other axes must agree. */
   static concat(tensors: readonly Tensor[], axis: Axis = 0): Tensor {
     return concatAlong(tensors, axis);
+  }
+  /** Tensors of one shape along a new axis, which may have a name. */
+  static stack(tensors: readonly Tensor[], axis = 0, name: AxisName = null): Tensor {
+    return stackAlong(tensors, axis, name);
+  }
+  /** `a` where the mask is not 0, else `b`, broadcast together; both may be numbers. */
+  static where(mask: Operand, a: Operand, b: Operand): Tensor {
+    return where(mask, a, b);
+  }
+  /**
+   * A sum of products over the indices that are not in the result, by matrix products: `'bph,hd->bpd'`, or with words,
+   * `'batch pos head, head d -> batch pos d'`. Of rows of unequal length, which have the axes of equal ones, too.
+   * @throws when the pattern does not fit.
+   */
+  static einsum(pattern: string, ...tensors: readonly Tensor[]): Tensor {
+    return einsum(pattern, tensors);
+  }
+  /**
+   * Matrix product over the last two axes, [..., m, k] · [..., k, n], as NumPy's: the others broadcast, and a vector [k] stands
+   * for one row or one column.
+   */
+  matmul(b: Tensor): Tensor {
+    return matmul(this as unknown as Tensor, b);
   }
 
   // ---- parts -------------------------------------------------------------------------------------------------
@@ -99,138 +195,75 @@ export class Tensor<D extends DType = 'f32'> extends GpuArray<D> {
   slice(index: AnyIndex): Tensor<D> {
     return slicePart(this as unknown as Tensor, index) as unknown as Tensor<D>;
   }
-
-  /** A copy of the entries with these indices, in the order given: `take({ head: [0, 5, 7] })`. The axis stays. */
-  take(lists: { readonly [axis: string]: readonly number[] }): Tensor<D> {
-    return takePart(this as unknown as Tensor, lists) as unknown as Tensor<D>;
+  /**
+   * A copy of the entries with these indices, in the order given: `take({ head: [0, 5, 7] })`, or of one axis, the first by
+   * default, `take([0, 5, 7], -1)`. A tensor of ids [...] stands for the axis: of an embedding, `W_E.take(ids)` is [..., d_model].
+   */
+  take(
+    lists: { readonly [axis: string]: readonly number[] } | readonly number[] | Tensor<'u32'>,
+    axis: Axis = 0,
+  ): Tensor<D> {
+    return takePart(this as unknown as Tensor, lists, axis) as unknown as Tensor<D>;
   }
-
   /**
    * A copy with a part replaced. `index`: as in `slice`. `value`: a number, or a tensor that broadcasts to the part's shape;
    * where rows differ in length, to the part of each row, or with an entry for each row in front.
    */
-  set(index: AnyIndex, value: Tensor<D> | number): Tensor<D> {
-    return setPart(this as unknown as Tensor, index, value as Tensor | number) as unknown as Tensor<D>;
+  set(index: AnyIndex, value: Tensor<D> | number): Tensor<D, R> {
+    return setPart(this as unknown as Tensor, index, value as Tensor | number) as unknown as Tensor<D, R>;
   }
-
   /**
-   * Picks along the last axis. `indices`: a list (the same for every row: [..., n]), or a u32 tensor [..., k]
-   * with this tensor's leading axes. Where a tensor's index lies beyond the axis, the result is NaN.
+   * Picks along an axis, the last by default. `indices`: a list (the same everywhere), or a u32 tensor with this tensor's other
+   * axes (or 1 there). Where a tensor's index lies beyond the axis, the result is NaN.
    */
-  gather(indices: readonly number[] | Tensor<'u32'>): Tensor {
-    if (this.shape.length < (this.named?.packed ? 2 : 1)) axisNumber(this as unknown as Tensor, -1, 'gather');
-    const cols = this.shape.at(-1) ?? 1;
-    const lead = this.shape.slice(0, -1);
-    const rows = sizeOf(lead);
-    if (!(indices instanceof Tensor)) {
-      for (const i of indices)
-        if (!Number.isInteger(i) || i < 0 || i >= cols)
-          throw new Error(`gather: index ${i} on an axis of length ${cols}`);
-      const all = Uint32Array.from({ length: rows * indices.length }, (_, i) => indices[i % indices.length]);
-      const uploaded = Tensor.from<'u32'>(this.gpu, all, [...lead, indices.length], { label: 'indices' });
-      const out = this.gather(uploaded);
-      uploaded.dispose();
-      return out;
-    }
-    if (indices.dtype !== 'u32')
-      throw new Error('gather: indices must be a u32 tensor or a list of integers');
-    if (!sameShape(indices.shape.slice(0, -1), lead))
-      throw new Error(
-        `gather: indices ${showShape(indices.shape)} for a tensor ${showShape(this.shape)}: leading axes must agree`,
-      );
-    const k = indices.shape.at(-1) ?? 1;
-    const launch = (n: number) => gatherLast({ rows: n, cols, k }, this.gpu.caps);
-    const out = this.#rowwise('gather', indices.shape, rows, [this, indices], [cols, k, k], launch);
-    out.named = withLast(this.named, null);
-    return recorded(out, [this], gatherBackward(this.shape, indices));
+  gather(indices: readonly number[] | Tensor<'u32'>, axis: Axis = -1): Tensor<D> {
+    return gatherAlong(this as unknown as Tensor, indices, axis) as unknown as Tensor<D>;
   }
-
-  // ---- arithmetic --------------------------------------------------------------------------------------------
-
-  /** Elementwise with NumPy's broadcasting. */
-  add(b: Tensor | number): Tensor {
-    return this.#binary('add', b);
-  }
-  /** Elementwise with NumPy's broadcasting. */
-  sub(b: Tensor | number): Tensor {
-    return this.#binary('sub', b);
-  }
-  /** Elementwise with NumPy's broadcasting. */
-  mul(b: Tensor | number): Tensor {
-    return this.#binary('mul', b);
-  }
-  /** Elementwise with NumPy's broadcasting. */
-  div(b: Tensor | number): Tensor {
-    return this.#binary('div', b);
-  }
-
-  /** Elementwise function: `t.map('exp')`. */
-  map(op: UnaryOp): Tensor {
-    const launch = (n: number) => unary({ op, n }, this.gpu.caps);
-    const out = this.#rowwise(op, this.shape, this.size, [this], [1, 1], launch);
-    out.named = this.named;
-    return recorded(out, [this], unaryGradient(op, this as unknown as Tensor));
-  }
-
-  /** Matrix product over the last two axes: [..., m, k] · [k, n] or [..., m, k] · [..., k, n]. */
-  matmul(b: Tensor): Tensor {
-    const { gpu } = this;
-    if (!(b instanceof Tensor)) throw new Error(`matmul: a tensor is needed, not ${kindOf(b)}`);
-    const [m, k] = this.shape.slice(-2);
-    const [kb, n] = b.shape.slice(-2);
-    const lead = this.shape.slice(0, -2);
-    const sharedB = b.shape.length === 2;
-    if (
-      this.shape.length < 2 ||
-      b.shape.length < 2 ||
-      k !== kb ||
-      (!sharedB && !sameShape(lead, b.shape.slice(0, -2)))
-    )
-      throw new Error(
-        `matmul: ${showShape(this.shape)} · ${showShape(b.shape)}: [..., m, k] · [k, n] or [..., m, k] · [..., k, n] is needed`,
-      );
-    const out = Tensor.result(gpu, [...lead, m, n], [this, b], 'matmul');
-    out.named = withLast(this.named ?? axesOf(out.shape.map(() => null)), b.named?.names.at(-1) ?? null);
-    const batch = sizeOf(lead);
-    // One B for all: the batch is only more rows.
-    const o = sharedB ? { batch: 1, m: batch * m, k, n, sharedB } : { batch, m, k, n, sharedB };
-    withDense([this, b], ([x, y]) =>
-      gpu.launch(batchMatmul(o, gpu.caps), [x.binding(), y.binding(), out.binding()]),
-    );
-    return recorded(out, [this, b], matmulBackward(o, this as unknown as Tensor, b));
-  }
-
-  // ---- reductions --------------------------------------------------------------------------------------------
-
-  /** Sum over one axis, by number or name, or over everything (shape []). */
-  sum(axis?: Axis, options: ReduceOptions = {}): Tensor {
-    return reduceAxis(this as unknown as Tensor, 'sum', axis, keepsDims('sum', options));
-  }
-  /** Mean over one axis, by number or name, or over everything (shape []). */
-  mean(axis?: Axis, options: ReduceOptions = {}): Tensor {
-    return reduceAxis(this as unknown as Tensor, 'mean', axis, keepsDims('mean', options));
-  }
-  /** Largest over one axis, by number or name, or over everything (shape []). NaN where there is one. */
-  max(axis?: Axis, options: ReduceOptions = {}): Tensor {
-    return reduceAxis(this as unknown as Tensor, 'max', axis, keepsDims('max', options));
-  }
-
-  /** Softmax over one axis, by number or name (the last by default); it cannot overflow. */
-  softmax(axis: Axis = -1): Tensor {
-    return softmaxAxis(this as unknown as Tensor, axis);
-  }
-
   /**
-   * The k largest along an axis (the last by default), descending, ties by lower index: { values, indices }, with k entries
-   * along that axis. `largest: false`: the smallest, ascending. NaN counts as larger than every number.
+   * A copy with entries put along an axis, the last by default: where `gather` by the same indices would pick them. Of several at
+   * one place the last counts; with `add: true` all are added to what is there.
    */
-  topk(k: number, options: Axis | TopkOptions = {}): { values: Tensor; indices: Tensor<'u32'> } {
-    return topkAxis(this as unknown as Tensor, k, options);
+  scatter(
+    indices: readonly number[] | Tensor<'u32'>,
+    source: Tensor | number,
+    options: ScatterOptions = {},
+  ): Tensor<D, R> {
+    return scatterAlong(this as unknown as Tensor, indices, source, options) as unknown as Tensor<D, R>;
   }
-
-  /** Index of the largest along an axis, by number or name (the last by default), which is dropped. NaN counts as the largest. */
-  argmax(axis: Axis = -1): Tensor<'u32'> {
-    return argmaxAxis(this as unknown as Tensor, axis);
+  /**
+   * The entries where a mask of the first axes is not 0, in order, [n, ...the other axes]. The mask is read back, to know how many
+   * there are. @throws when there are none.
+   */
+  async select(mask: Tensor | Tensor<'u32'>): Promise<Tensor<D>> {
+    return (await selectBy(this as unknown as Tensor, mask)) as unknown as Tensor<D>;
+  }
+  /** Copies of parts along an axis: of a length each (the last may be shorter), or of the lengths listed. */
+  split(sizes: number | readonly number[], axis: Axis = 0): Tensor<D, R>[] {
+    return splitAlong(this as unknown as Tensor, sizes, axis) as unknown as Tensor<D, R>[];
+  }
+  /** Several times along an axis: the whole, or with `each: true` every entry. */
+  repeat(times: number, axis: Axis = 0, options: RepeatOptions = {}): Tensor<D, R> {
+    return repeatAlong(this as unknown as Tensor, times, axis, options) as unknown as Tensor<D, R>;
+  }
+  /** The other way round along an axis. */
+  flip(axis: Axis = 0): Tensor<D, R> {
+    return flipAlong(this as unknown as Tensor, axis) as unknown as Tensor<D, R>;
+  }
+  /** Moved along an axis; what leaves it at one end comes in at the other. */
+  roll(by: number, axis: Axis = 0): Tensor<D, R> {
+    return rollAlong(this as unknown as Tensor, by, axis) as unknown as Tensor<D, R>;
+  }
+  /** The diagonal of the last two axes, [..., n]; `offset` above 0: to the right of it. */
+  diagonal(offset = 0): Tensor {
+    return diagonalOf(this as unknown as Tensor, offset);
+  }
+  /** With zeros to the right of the diagonal of the last two axes (of the one at `offset`). */
+  tril(offset = 0): Tensor<'f32', R> {
+    return triangleOf(this as unknown as Tensor, offset, false) as Tensor<'f32', R>;
+  }
+  /** With zeros to the left of the diagonal of the last two axes (of the one at `offset`). */
+  triu(offset = 0): Tensor<'f32', R> {
+    return triangleOf(this as unknown as Tensor, offset, true) as Tensor<'f32', R>;
   }
 
   // ---- inside ------------------------------------------------------------------------------------------------
@@ -238,85 +271,69 @@ export class Tensor<D extends DType = 'f32'> extends GpuArray<D> {
   protected override make<E extends DType>(parts: Parts): Tensor<E> {
     return new Tensor<E>(parts);
   }
-
-  /** A kernel whose rows are independent: `widths` are the elements a row of each input, then of the result. */
-  #rowwise(
-    name: string,
-    shape: readonly number[],
-    rows: number,
-    inputs: readonly Tensor<DType>[],
-    widths: readonly number[],
-    launch: (rows: number) => Launch,
-  ): Tensor {
-    const out = Tensor.result(this.gpu, shape, inputs, `${this.label}.${name}`);
-    withDense(inputs, (dense) => launchRows(rows, [...dense, out], widths, launch));
-    return out;
-  }
-
-  #binary(op: BinaryOp, b: Tensor | number): Tensor {
-    const { gpu } = this;
-    if (typeof b === 'number') {
-      const launch = (n: number) => binaryScalar({ op, n, value: b }, gpu.caps);
-      const out = this.#rowwise(op, this.shape, this.size, [this], [1, 1], launch);
-      out.named = this.named;
-      return recorded(out, [this], scalarBackward(op, b));
-    }
-    if (!(b instanceof Tensor)) throw new Error(`${op}: a tensor or a number is needed, not ${kindOf(b)}`);
-    const axes = this.named || b.named ? merged(asAxes(this), asAxes(b), op) : null;
-    const backward = binaryBackward(op, this as unknown as Tensor, b);
-    if (sameShape(this.shape, b.shape)) {
-      const launch = (n: number) => binary({ op, shape: [n], aStrides: [1], bStrides: [1] }, gpu.caps);
-      const out = this.#rowwise(op, this.shape, this.size, [this, b], [1, 1, 1], launch);
-      out.named = axes;
-      return recorded(out, [this, b], backward);
-    }
-    const shape = broadcastShape(this.shape, b.shape, op);
-    const out = Tensor.result(gpu, shape, [this, b], `${this.label}.${op}`);
-    out.named = axes;
-    withDense([this, b], ([x, y]) => {
-      const strides = (t: GpuArray<DType>) => broadcastStrides(t.shape, stridesOf(t.shape), shape);
-      const launch = binary({ op, shape, aStrides: strides(x), bStrides: strides(y) }, gpu.caps);
-      gpu.launch(launch, [x.binding(), y.binding(), out.binding()]);
-    });
-    return recorded(out, [this, b], backward);
-  }
 }
-
-/** A result goes onto the tape of its inputs; integers have no gradients. */
-const recorded = <D extends DType>(
-  out: Tensor<D>,
-  inputs: readonly Tensor<DType>[],
-  make: Parameters<typeof taped>[2],
-): Tensor<D> => taped(out as unknown as Tensor, inputs as readonly Tensor[], make) as unknown as Tensor<D>;
-
-const asAxes = ({ named: axes, shape }: GpuArray<DType>) => ({ axes, shape });
-
-const kindOf = (x: unknown): string =>
-  Array.isArray(x) ? 'a list: model.tensor([...]) makes a tensor of it' : shownValue(x);
 
 countedMethods(Tensor.prototype, {
   slice: ['index'],
-  take: ['lists'],
+  take: ['lists', 'axis'],
   set: ['index', 'value'],
-  gather: ['indices'],
-  add: ['b'],
-  sub: ['b'],
-  mul: ['b'],
-  div: ['b'],
+  gather: ['indices', 'axis'],
+  scatter: ['indices', 'source', 'options'],
+  select: ['mask'],
+  split: ['sizes', 'axis'],
+  repeat: ['times', 'axis', 'options'],
+  flip: ['axis'],
+  roll: ['by', 'axis'],
+  diagonal: ['offset'],
+  tril: ['offset'],
+  triu: ['offset'],
+  ...Object.fromEntries(
+    ['add', 'sub', 'mul', 'div', 'pow', 'maximum', 'minimum', 'gt', 'ge', 'lt', 'le', 'eq', 'ne'].map(
+      (op) => [op, ['b']],
+    ),
+  ),
+  ...Object.fromEntries(
+    [
+      'neg',
+      'abs',
+      'square',
+      'sqrt',
+      'rsqrt',
+      'exp',
+      'log',
+      'log1p',
+      'sign',
+      'round',
+      'floor',
+      'ceil',
+      'relu',
+    ].map((op) => [op, []]),
+  ),
+  ...Object.fromEntries(['gelu', 'geluNew', 'silu', 'tanh', 'sigmoid', 'softplus'].map((op) => [op, []])),
   map: ['op'],
+  clamp: ['low', 'high'],
+  to: ['dtype'],
   matmul: ['b'],
-  sum: ['axis', 'options'],
-  mean: ['axis', 'options'],
-  max: ['axis', 'options'],
+  ...Object.fromEntries(
+    ['sum', 'mean', 'max', 'min', 'prod', 'variance', 'std', 'norm', 'logSumExp'].map((op) => [
+      op,
+      ['axis', 'options'],
+    ]),
+  ),
+  cumsum: ['axis'],
   softmax: ['axis'],
+  logSoftmax: ['axis'],
   topk: ['k', 'options'],
+  sort: ['options'],
   argmax: ['axis'],
+  argmin: ['axis'],
   reshape: ['shape'],
   transpose: ['axes'],
   expand: ['shape'],
   withAxes: ['names'],
   data: [],
-  toArray: [],
+  toArray: ['rank'],
+  show: [],
   item: [],
   clone: [],
 });

@@ -1,9 +1,10 @@
 /** A model's trainable tensors, by name. */
 
+import type { Table } from '../tensor/launches.js';
 import type { Tape } from '../tensor/tape.js';
 import type { Tensor } from '../tensor/tensor.js';
 import type { Norm } from '../transformer/parts/norm.js';
-import type { GpuBlock, Table, WeightTensors } from '../transformer/weights.js';
+import type { GpuBlock, WeightTensors } from '../transformer/weights.js';
 
 /** A trainable tensor. */
 export interface Parameter {

@@ -9,7 +9,7 @@
  */
 
 import type { Config } from '../../weights/config.js';
-import { type BlockFacts, blockFacts } from '../../weights/facts.js';
+import { type BlockFacts, type BlockPart, blockFacts, normBehind } from '../../weights/facts.js';
 import { Scope } from '../gpu/storage.js';
 import type { Tensor } from '../tensor/tensor.js';
 import type { Batch } from './batch.js';
@@ -18,7 +18,7 @@ import { headsOutput, weightedHeads } from './parts/heads.js';
 import type { Norm } from './parts/norm.js';
 import { queriesKeysValues } from './parts/queries-keys-values.js';
 import type { Tap } from './tap.js';
-import type { GpuBlock, WeightTensors } from './weights.js';
+import { type GpuBlock, normNamed, type WeightTensors } from './weights.js';
 
 /** One forward pass: a model, a batch, and somebody looking. */
 export interface Pass {
@@ -59,9 +59,7 @@ export const attentionHalf = (pass: Pass, l: number, x: Tensor): Promise<Tensor>
     const seen = await layer.at('hook_resid_pre', x); //                              [tokens, dModel]
     const { parts, normalized } = await queriesKeysValues(layer, seen); //             [tokens, head, dHead]
     const z = await weightedHeads(layer, ...parts); //                                [tokens, head, dHead]
-    const sum = await added(layer, seen, 'hook_attn_out', normBehind(layer, 1), (residual) =>
-      headsOutput(layer, z, residual),
-    );
+    const sum = await added(layer, seen, 'attn', (residual) => headsOutput(layer, z, residual));
     if (facts.order === 'sequential') return facts.mlp ? sum : layer.at('hook_resid_post', sum);
     return mlp(layer, seen, sum, facts.before.shared ? (normalized ?? w.ln1?.apply(seen) ?? seen) : null);
   });
@@ -88,9 +86,7 @@ async function mlp(layer: Layer, seen: Tensor, sum: Tensor, shared: Tensor | nul
     : await normed(layer, name('ln2'), into, facts.before.mlp && w.ln2); //           [tokens, dModel]
   const post = await at('mlp.hook_post', await neurons(layer, normalized)); //        [tokens, dMlp]
   const { W_out, b_out } = w.mlp!;
-  const out = await added(layer, sum, 'hook_mlp_out', normBehind(layer, 2), (residual) =>
-    linear(post, W_out, b_out, { residual }),
-  );
+  const out = await added(layer, sum, 'mlp', (residual) => linear(post, W_out, b_out, { residual }));
   return at('hook_resid_post', out);
 }
 
@@ -148,27 +144,23 @@ function layerOf(pass: Pass, l: number): Layer {
   };
 }
 
-/** The norm of what attention (1) or MLP (2) writes, with its name: there may be another before them, which has the short one. */
-function normBehind({ facts, w }: Layer, which: 1 | 2): { name: string; norm: Norm } | null {
-  const there = which === 1 ? facts.behind.attn : facts.behind.mlp;
-  if (!there) return null;
-  const before = which === 1 ? facts.before.attn : facts.before.mlp;
-  const [plain, post] = which === 1 ? [w.ln1, w.ln1Post] : [w.ln2, w.ln2Post];
-  return before ? { name: `ln${which}_post`, norm: post! } : { name: `ln${which}`, norm: plain! };
-}
-
-/** x + f, through a norm where there is one: in one kernel, unless there is, or somebody wants to see what is added. */
+/**
+ * x + f, through a norm behind attention or MLP where there is one: in one kernel, unless there is, or somebody wants to see what
+ * is added.
+ */
 async function added(
   layer: Layer,
   x: Tensor,
-  hook: string,
-  behind: { name: string; norm: Norm } | null,
+  part: BlockPart,
   f: (residual: Tensor | null) => Tensor | Promise<Tensor>,
 ): Promise<Tensor> {
-  const { tap, name, at } = layer;
+  const { tap, name, at, config, weights } = layer;
+  const hook = `hook_${part}_out`;
+  const behind = normBehind(config, layer.layer, part);
   if (!behind && !tap.wants(name(hook))) return f(x);
   const out = await f(null);
-  return x.add(await at(hook, behind ? await normed(layer, name(behind.name), out, behind.norm) : out));
+  const norm = behind && normNamed(weights, name(behind));
+  return x.add(await at(hook, norm ? await norm.run(tap, name(behind!), out) : out));
 }
 
 /** Whatever f makes goes back to the pool at its end, but for its result. */

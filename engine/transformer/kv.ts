@@ -15,6 +15,8 @@ export interface Prefix {
   readonly length: number;
   /** Its token ids. */
   readonly tokens: readonly number[];
+  /** The weights or edits that made it, where somebody asks: only with them can it be continued. */
+  readonly madeBy?: object;
 }
 
 /** Room for the keys and values of `capacity` tokens in every layer. */

@@ -14,11 +14,10 @@ import {
   headResultWeightGradient,
 } from '../../kernels/products/products-backward.js';
 import { launched, summed, sumOverRows, zerosLike } from '../tensor/accumulate.js';
-import { rowWindows, withDense } from '../tensor/launches.js';
+import { rowWindows, type Table, withDense } from '../tensor/launches.js';
 import type { Backward, BackwardContext, Save } from '../tensor/tape.js';
 import { Tensor } from '../tensor/tensor.js';
 import { softCapGradient } from './parts/soft-cap.js';
-import type { Table } from './weights.js';
 
 type Make = (save: Save) => Backward;
 

@@ -13,7 +13,7 @@ import { linear as linearLaunch, unembed as unembedLaunch } from '../../kernels/
 import type { Binding } from '../gpu/gpu.js';
 import type { Scope } from '../gpu/storage.js';
 import type { DType, GpuArray } from '../tensor/array.js';
-import { rowWindows, withDense } from '../tensor/launches.js';
+import { rowWindows, type Table, withDense } from '../tensor/launches.js';
 import { isTaped, taped } from '../tensor/tape.js';
 import { Tensor } from '../tensor/tensor.js';
 import type { Batch } from './batch.js';
@@ -28,7 +28,7 @@ import {
   softmaxLinearUnitBackward,
   unembedBackward,
 } from './ops-backward.js';
-import type { GpuBlock, Table } from './weights.js';
+import type { GpuBlock } from './weights.js';
 
 /** W_E[token] + W_pos[position]: [tokens, dModel]. */
 export function embedTokens(W_E: Table, W_pos: Table, batch: Batch): Tensor {

@@ -1,9 +1,10 @@
 /** The weights on the GPU back to the host, as they were uploaded: after training. */
 
 import type { BlockWeights, HostTensor, ModelWeights, NormWeights } from '../../weights/formats/types.js';
+import type { Table } from '../tensor/launches.js';
 import type { Tensor } from '../tensor/tensor.js';
 import type { Norm } from './parts/norm.js';
-import type { GpuBlock, GpuWeights, Table } from './weights.js';
+import type { GpuBlock, GpuWeights } from './weights.js';
 
 /** Every weight of a model. `final.W_U` is null where it is W_E itself. */
 export async function readWeights(weights: GpuWeights): Promise<ModelWeights> {

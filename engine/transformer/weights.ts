@@ -7,18 +7,10 @@ import { type NormPlace, normAt } from '../../weights/norm.js';
 import { type RotaryTable, rotaryAngles } from '../../weights/rotary.js';
 import type { Gpu } from '../gpu/gpu.js';
 import { Storage } from '../gpu/storage.js';
+import type { Table } from '../tensor/launches.js';
 import { Tensor } from '../tensor/tensor.js';
 import { Norm } from './parts/norm.js';
 import { splitName } from './points.js';
-
-/** A [rows, width] matrix in pieces that each fit one binding: GPT-2's embedding is 154 MB, many adapters bind 128. */
-export interface Table {
-  readonly rows: number;
-  readonly width: number;
-  readonly chunks: readonly { readonly row0: number; readonly rows: number; readonly tensor: Tensor }[];
-  /** As an unembedding: its logits become softCap · tanh(logit / softCap). */
-  readonly softCap?: number | null;
-}
 
 /** One block; shapes as in `BlockWeights`. What a model has not (norms, biases, gates) is null. */
 export interface GpuBlock {

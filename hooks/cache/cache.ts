@@ -153,7 +153,7 @@ export class ActivationCache {
    */
   applyLnToStack(stack: Tensor, layer?: StreamLayer, options: ApplyLnOptions = {}): Tensor {
     const { l, mlpInput } = resolve('applyLnToStack', this.config, layer, options.mlpInput);
-    return normalizeStack(this, stack, normOf(l, mlpInput, this.config.nLayers), options);
+    return normalizeStack(this, stack, normOf(this.config, l, mlpInput), options);
   }
 
   /** How much each row of a stack [component, ..., dModel] adds to logits: see `LogitAttrOptions`. [component, ...] */

@@ -54,7 +54,7 @@ export function accumulatedResid(
 ): Stack {
   const recipe = accumulated(cache.config, layer, options);
   const { applyLn = false, pos } = options;
-  need(cache, recipe.what, [...namesOf(recipe.rows), ...scaleOf(cache.config, recipe, applyLn === 'frozen')]);
+  need(cache, recipe.what, [...namesOf(recipe.rows), ...scaleOf(recipe, applyLn === 'frozen')]);
   return inScope((scope) => {
     const look = new Look(cache, { pos }, recipe.what, scope);
     const mode = checkMode(recipe.what, applyLn, true);
@@ -118,7 +118,7 @@ function cook(
 ): Decomposition {
   const { what, target, norm, rest } = recipe;
   const mode = checkMode(what, applyLn, false);
-  const scale = scaleOf(cache.config, recipe, mode);
+  const scale = scaleOf(recipe, mode);
   const lumped = inclRemainder === true && rest.length > 0;
   const rows = [...recipe.rows, ...(inclRemainder === 'each' ? rest : [])];
   const lacking = inclRemainder === 'each' ? [] : rest;
@@ -138,7 +138,7 @@ function cook(
   const labels = [...labelsOf(rows), ...(lumped ? whole.labels : [])];
   // What the run had: what its norm gave where the cache has that, else the state that the norm read.
   const normalized = `${norm}.hook_normalized`;
-  const expected = scale.length && cache.has(normalized) ? normalized : target;
+  const expected = norm && scale.length && cache.has(normalized) ? normalized : target;
   const check = async () => {
     need(cache, `${what}'s sum`, [...namesOf(lacking), expected, ...scale]);
     const scope = new Scope();

@@ -5,7 +5,7 @@ import { axesOf } from '../../engine/shape/axes.js';
 import type { Tensor } from '../../engine/tensor/tensor.js';
 import { toSingleToken } from '../../engine/tokens/text.js';
 import { Norm } from '../../engine/transformer/parts/norm.js';
-import { alongDirections, logitDirections } from '../../engine/transformer/vocabulary.js';
+import { alongDirections, logitDirections } from '../../engine/transformer/vocabulary/vocabulary.js';
 import { is, needed, options } from '../input/check.js';
 import { checkOutputs } from '../input/input.js';
 import type { PosSlice } from '../run/positions.js';

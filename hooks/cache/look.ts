@@ -7,6 +7,7 @@ import type { Scope } from '../../engine/gpu/storage.js';
 import type { AxisName } from '../../engine/shape/axes.js';
 import { showShape } from '../../engine/shape/shape.js';
 import { Tensor } from '../../engine/tensor/tensor.js';
+import type { Norm } from '../../engine/transformer/parts/norm.js';
 import { type PosSlice, positionRange } from '../run/positions.js';
 import { pack } from '../run/view.js';
 import type { ActivationCache } from './cache.js';
@@ -89,10 +90,14 @@ export class Look {
     return parts.length === 1 ? parts[0] : Tensor.concat(parts);
   }
 
-  /** Vectors [..., dModel] as this look has them: [..., width]. In the scope of x. */
-  onto(x: Tensor): Tensor {
+  /**
+   * Vectors [..., dModel] as this look has them: [..., width]. In the scope of x.
+   * @param behind a norm that they are still to pass, its scale a constant: products are with what its gain makes of the directions
+   */
+  onto(x: Tensor, behind: Norm | null = null): Tensor {
     if (!this.#onto) return x;
     const rows = x.reshape([-1, x.shape.at(-1)!]);
-    return rows.matmul(this.#onto).reshape([...x.shape.slice(0, -1), this.width]);
+    const onto = behind ? behind.pullBack(this.#onto.alias(x.scope).transpose()).transpose() : this.#onto;
+    return rows.matmul(onto).reshape([...x.shape.slice(0, -1), this.width]);
   }
 }

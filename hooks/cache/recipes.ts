@@ -5,7 +5,6 @@
 
 import type { Tensor } from '../../engine/tensor/tensor.js';
 import type { Config } from '../../weights/config.js';
-import { hasNorms } from '../../weights/norm.js';
 import { check, is, optional, options, type Spec, signatures } from '../input/check.js';
 import type { PosSlice } from '../run/positions.js';
 import type { ActivationCache } from './cache.js';
@@ -130,7 +129,7 @@ export interface Recipe {
   readonly what: string;
   /** The state that is taken apart, and the norm that reads it. */
   readonly target: string;
-  readonly norm: string;
+  readonly norm: string | null;
   readonly rows: readonly Component[];
   readonly rest: readonly Component[];
 }
@@ -142,6 +141,10 @@ type Holder = Pick<ActivationCache, 'has'> | null;
 export function accumulated(config: Config, layer: StreamLayer, o: AccumulatedOptions): Recipe {
   const { nLayers, attnOnly } = config;
   const { l: last, mlpInput } = resolve('accumulatedResid', config, layer, o.mlpInput);
+  if (o.inclMid && config.parallelAttnMlp)
+    throw new Error(
+      'accumulatedResid: inclMid: this model adds attention and MLP to the same stream: there is no state between them',
+    );
   const rows: Component[] = [];
   for (let l = 0; l <= last; l++) {
     if (l === nLayers) rows.push(activation('final_post', `blocks.${l - 1}.hook_resid_post`));
@@ -172,7 +175,11 @@ export function decomposed(config: Config, layer: StreamLayer, o: DecomposeOptio
 export function headStack(config: Config, layer: StreamLayer, holder: Holder): Recipe {
   const { l: last } = resolve('stackHeadResults', config, layer);
   const layers = range(last);
-  const rest = [...embeddings(config), ...(config.attnOnly ? [] : layers.map(mlpOut)), biases(layers, [])];
+  const rest = [
+    ...embeddings(config),
+    ...(config.attnOnly ? [] : layers.map(mlpOut)),
+    biases(config, layers, []),
+  ];
   const rows = layers.map((l) => headsOf(config, l, holder));
   return { what: 'stackHeadResults', ...stream(config, last, false, holder), rows, rest };
 }
@@ -187,10 +194,10 @@ export function neuronStack(config: Config, layer: StreamLayer, o: NeuronOptions
   const all = chosen[1] - chosen[0] === config.dMlp;
   const rest = [
     ...embeddings(config),
-    ...layers.flatMap((l) => [attentionOut(l), ...(all ? [] : [otherNeurons(l, chosen)])]),
-    ...(all ? [biases([], layers)] : []),
+    ...layers.flatMap((l) => [attentionOut(l), ...(all ? [] : [otherNeurons(config, l, chosen)])]),
+    ...(all ? [biases(config, [], layers)] : []),
   ];
-  const rows = layers.map((l) => neurons(l, chosen));
+  const rows = layers.map((l) => neurons(config, l, chosen));
   return { what, ...stream(config, last, false, holder), rows, rest };
 }
 
@@ -203,9 +210,9 @@ export function full(config: Config, layer: StreamLayer, o: FullOptions, holder:
   const mlps = config.attnOnly ? [] : range(last);
   const rows = [
     ...attention.map((l) => headsOf(config, l, holder)),
-    ...mlps.map((l) => (expandNeurons ? neurons(l, [0, config.dMlp]) : mlpOut(l))),
+    ...mlps.map((l) => (expandNeurons ? neurons(config, l, [0, config.dMlp]) : mlpOut(l))),
     ...embeddings(config),
-    biases(attention, expandNeurons ? mlps : []),
+    biases(config, attention, expandNeurons ? mlps : []),
   ];
   return { what, ...stream(config, last, mlpInput, holder), rows, rest: [] };
 }
@@ -256,11 +263,7 @@ export const decompositionNames = takes.decompositionNames(function decompositio
   check('decompositionNames', DECOMPOSITIONS[kind], options);
   const recipe = recipes[kind](options);
   return [
-    ...new Set([
-      ...namesOf([...recipe.rows, ...recipe.rest]),
-      recipe.target,
-      ...scaleOf(config, recipe, true),
-    ]),
+    ...new Set([...namesOf([...recipe.rows, ...recipe.rest]), recipe.target, ...scaleOf(recipe, true)]),
   ];
 });
 
@@ -272,7 +275,7 @@ function stream(config: Config, l: number, mlpInput: boolean, holder: Holder) {
   const after = `blocks.${l - 1}.hook_resid_post`; // the same numbers
   const same = l > 0 && !mlpInput && holder && !holder.has(before) && holder.has(after);
   const target = l === config.nLayers || same ? after : before;
-  return { target, norm: normOf(l, mlpInput, config.nLayers) };
+  return { target, norm: normOf(config, l, mlpInput) };
 }
 
 /** The layer in [0, nLayers], checked. */
@@ -285,6 +288,10 @@ export function resolve(what: string, config: Config, layer: StreamLayer, mlpInp
     );
   const resolved = l === -1 ? nLayers : l;
   if (mlpInput && attnOnly) throw new Error(`${what}: mlpInput: this model has no MLPs (attention only)`);
+  if (mlpInput && config.parallelAttnMlp)
+    throw new Error(
+      `${what}: mlpInput: attention and MLP of this model read the same stream: take the state before the block`,
+    );
   if (mlpInput && resolved === nLayers)
     throw new Error(`${what}: mlpInput: no MLP reads the stream after all blocks: give a layer`);
   return { l: resolved, mlpInput };
@@ -301,8 +308,8 @@ function neuronRange(what: string, chosen: NeuronOptions['neurons'], { dMlp }: C
 }
 
 /** Where the scale of the norm is, if it is wanted and there is one. */
-export const scaleOf = (config: Config, { norm }: Recipe, wanted: boolean | string): string[] =>
-  wanted && hasNorms(config) ? [`${norm}.hook_scale`] : [];
+export const scaleOf = ({ norm }: Recipe, wanted: boolean | string): string[] =>
+  wanted && norm ? [`${norm}.hook_scale`] : [];
 /** Hook points of components. */
 export const namesOf = (components: readonly Component[]): string[] => components.flatMap((c) => c.names);
 /** Labels of components. */

@@ -7,7 +7,9 @@ import { copyInto } from '../../engine/tensor/launches.js';
 import { Tensor } from '../../engine/tensor/tensor.js';
 import { Norm } from '../../engine/transformer/parts/norm.js';
 import { normNamed } from '../../engine/transformer/weights.js';
-import { hasNorms } from '../../weights/norm.js';
+import type { Config } from '../../weights/config.js';
+import { normBefore } from '../../weights/facts.js';
+import { normAt } from '../../weights/norm.js';
 import { is, options } from '../input/check.js';
 import type { Holder } from '../input/owning.js';
 import type { PosSlice } from '../run/positions.js';
@@ -35,14 +37,15 @@ export interface StackMeta {
 }
 
 /** What is known of a stack that has passed a norm in this mode. */
-export const metaOf = (norm: string, applyLn: false | LayerNormMode): StackMeta => ({
+export const metaOf = (norm: string | null, applyLn: false | LayerNormMode): StackMeta => ({
   applyLn,
-  norm: applyLn ? norm : null,
+  norm: applyLn ? norm || null : null,
   gainAndBias: wholeNorm(norm, applyLn),
 });
 
 /** At the final norm a scale of each row's own means the whole norm, as in TransformerLens. */
-const wholeNorm = (norm: string, mode: false | LayerNormMode) => mode === 'recomputed' && norm === 'ln_final';
+const wholeNorm = (norm: string | null, mode: false | LayerNormMode) =>
+  mode === 'recomputed' && norm === 'ln_final';
 
 /** How far what adds up is off. */
 export interface SumCheck {
@@ -77,13 +80,16 @@ export type LayerNormMode = 'frozen' | 'recomputed';
 /** What a piece [k, tokens, width] of a stack becomes. */
 export type Normalize = (piece: Tensor) => Tensor;
 
-/** The norm that reads a state of the residual stream: `[blocks.3.]ln1`, `ln2` or `ln_final`. */
-export const normOf = (layer: number, mlpInput: boolean, nLayers: number): string =>
-  layer === nLayers ? 'ln_final' : `blocks.${layer}.${mlpInput ? 'ln2' : 'ln1'}`;
+/** The norm that reads a state of the residual stream: `blocks.3.ln1`, `ln2` or `ln_final`; null where none does. */
+export function normOf(config: Config, layer: number, mlpInput: boolean): string | null {
+  if (layer === config.nLayers) return normAt(config, 'ln_final') && 'ln_final';
+  const name = normBefore(config, layer, mlpInput ? 'mlp' : 'attn');
+  return name && `blocks.${layer}.${name}`;
+}
 
-/** The norm of that name in the model of a cache; null in models without norms. */
-export const normIn = ({ model }: ActivationCache, name: string): Norm | null =>
-  normNamed(model.gpuWeights, name);
+/** The norm of that name in the model of a cache; null for none. */
+export const normIn = ({ model }: ActivationCache, name: string | null): Norm | null =>
+  name ? normNamed(model.gpuWeights, name) : null;
 
 /**
  * A norm applied to vectors. `frozen`: with its scale in the run, without gain and bias, so that parts of a sum stay parts of one.
@@ -93,22 +99,22 @@ export const normIn = ({ model }: ActivationCache, name: string): Norm | null =>
  */
 export function normalizer(
   look: Look,
-  name: string,
+  name: string | null,
   mode: LayerNormMode | false,
   scope: Scope,
   what: string,
 ): Normalize {
   const norm = normIn(look.cache, name);
-  if (!norm || !mode) return (piece) => piece;
+  if (!norm || !name || !mode) return (piece) => piece;
   if (mode === 'recomputed') return (piece) => norm.apply(piece, wholeNorm(name, mode) ? 'whole' : 'plain');
   const scale = frozenScale(look, name, scope, what)!;
   if (look.projected) return (piece) => Norm.divided(piece, scale);
   return (piece) => norm.divideBy(piece, scale.expand([piece.shape[0], -1, -1]), 'plain');
 }
 
-/** The scale that a norm had in the run: [1, tokens, 1]; null in models without norms. */
+/** The scale that a norm had in the run: [1, tokens, 1]; null where there is none. */
 export function frozenScale(look: Look, norm: string, scope: Scope, what: string): Tensor | null {
-  if (!hasNorms(look.cache.config)) return null;
+  if (!normIn(look.cache, norm)) return null;
   const scale = look.at(`${norm}.hook_scale`, scope);
   if (scale.size !== look.tokens)
     throw new Error(
@@ -221,7 +227,7 @@ export const APPLY_LN = options<ApplyLnOptions>({
 export function normalizeStack(
   cache: ActivationCache,
   stack: Tensor,
-  norm: string,
+  norm: string | null,
   { pos, mode = 'frozen' }: ApplyLnOptions,
 ): Tensor {
   const what = 'applyLnToStack';

@@ -73,6 +73,8 @@ export interface RunEdits {
    * @throws when an edit does not fit a prompt
    */
   hooks(rows: readonly Row[], prompts?: readonly PromptLength[]): readonly HookEntry[];
+  /** @throws when an edit does not fit prompts of these lengths. After `ready`. */
+  check(lengths: readonly number[]): void;
   /** Functions that are called with gradients on the way back, before those of the run. */
   readonly gradHooks: readonly HookEntry[];
   /** Full names of the hook points that are changed. */

@@ -1,7 +1,9 @@
 /** Which indices a selection names: pure arithmetic, with errors that say what the axis has. */
 
 import { isList, shownValue } from '../../weights/checks/kinds.js';
-import type { Selection } from '../interventions/interventions.js';
+
+/** One index, a list of them, or the range [start, end). Negative numbers count from the end. */
+export type Selection = number | ArrayLike<number> | { readonly start?: number; readonly end?: number };
 
 /** Every index of an axis. */
 export const all = (length: number): number[] => Array.from({ length }, (_, i) => i);

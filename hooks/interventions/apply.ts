@@ -1,6 +1,7 @@
 /** Edits, applied to the activations of a batch: a few dispatches for all rows of it. */
 
-import { type Blend, blendInto, projectOutOf } from '../../engine/tensor/edit.js';
+import { type Blend, blendInto, projectOutOf } from '../../engine/activations/edit.js';
+import { taped } from '../../engine/tensor/tape.js';
 import type { Tensor } from '../../engine/tensor/tensor.js';
 import type { Row } from '../../engine/transformer/batch.js';
 import type { Hook } from '../input/hook.js';
@@ -69,12 +70,26 @@ function applyEdits(t: Tensor, rows: readonly Row[], edits: readonly RowEdit[], 
     }
     group.segments.push({ target, value: offset, keep: edit.keep, add: edit.add });
   }
-  const out = t.slice([]); // a copy, freed with the other tensors of the run
-  for (const groups of rounds)
-    for (const { tensor, broadcast, width, projectOut, segments } of groups.values()) {
-      if (projectOut) projectOutOf(out, segments, tensor, width);
-      else blendInto(out, segments, tensor, width, broadcast);
-    }
+  const steps = rounds.flatMap((groups) => [...groups.values()]);
+  const out = t.detach(t.scope).slice([]); // a copy, freed with the other tensors of the run
+  for (const { tensor, broadcast, width, projectOut, segments } of steps) {
+    if (projectOut) projectOutOf(out, segments, tensor, width);
+    else blendInto(out, segments, tensor, width, broadcast);
+  }
+  return taped(out, [t], (save) => {
+    const saved = steps.map((step) => ({ ...step, tensor: save(step.tensor) }));
+    return (dy) => [gradientOf(saved, dy)];
+  });
+}
+
+/** Back through edits, the last first: what is kept passes by its factor, what is taken out along a direction does not. */
+function gradientOf(steps: readonly Group[], dy: Tensor): Tensor {
+  const out = dy.slice([]);
+  for (const { tensor, width, projectOut, segments } of [...steps].reverse()) {
+    const kept = segments.map((s) => ({ ...s, value: 0, add: 0 }));
+    if (projectOut) projectOutOf(out, segments, tensor, width);
+    else blendInto(out, kept, tensor, width, true);
+  }
   return out;
 }
 

@@ -5,7 +5,8 @@ import { isList, shownValue } from '../../weights/checks/kinds.js';
 import { fileError, shownJson } from '../../weights/checks/messages.js';
 import { parseJson } from '../../weights/checks/text.js';
 import { is, signatures } from '../input/check.js';
-import type { Counterfactual, Intervention, Numbers, Selection, Value } from './interventions.js';
+import type { Selection } from '../input/selection.js';
+import type { Counterfactual, Intervention, Numbers, Value } from './interventions.js';
 
 const takes = signatures({
   describeIntervention: { intervention: is.either(is.plainObject, is.interventions) },

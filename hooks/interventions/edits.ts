@@ -10,9 +10,10 @@ import { shownValue } from '../../weights/checks/kinds.js';
 import { brief } from '../../weights/checks/messages.js';
 import { shown } from '../../weights/checks/shown.js';
 import { isWhole, matchPoints, pointIn } from '../input/names.js';
+import type { Selection } from '../input/selection.js';
 import { indices } from '../input/selection.js';
 import { describeIntervention } from './describe.js';
-import type { Counterfactual, Intervention, Selection } from './interventions.js';
+import type { Counterfactual, Intervention } from './interventions.js';
 import { opensPatterns } from './later-keys.js';
 import type { Place, Places, Setting } from './places.js';
 import { placesOf } from './values.js';
@@ -34,6 +35,8 @@ export interface Edit {
   readonly projectOut: boolean;
   /** Where the value is; null where none is needed (scale, zero). */
   readonly place: Place | null;
+  /** Which step of an edited model it belongs to; left out: it is the run's own, and comes after those. */
+  readonly step?: number;
 }
 
 const ACTIONS = ['set', 'add', 'scale', 'zero', 'mean', 'interpolate', 'projectOut', 'freeze'] as const;
@@ -70,7 +73,8 @@ export function editsOf(
   return edits;
 }
 
-function checkFields(intervention: Intervention): void {
+/** @throws when it is no intervention, has unknown fields, or not exactly one action. */
+export function checkFields(intervention: Intervention): void {
   if (typeof intervention !== 'object' || intervention === null || Array.isArray(intervention))
     throw new Error(`an object { at: hook point, … } is needed, not ${shownValue(intervention)}`);
   if (typeof intervention.at !== 'string')
@@ -99,7 +103,7 @@ function checkFields(intervention: Intervention): void {
 }
 
 /** The hook points that `at` and `layer` name. */
-function pointsAt({ at, layer }: Intervention, points: Points): readonly Point[] {
+export function pointsAt({ at, layer }: Intervention, points: Points): readonly Point[] {
   if (layer === undefined) return matchPoints(at, points);
   if (isWhole(at, points))
     throw new Error(`"${at}" says its layer already (or has none): leave \`layer\` out`);

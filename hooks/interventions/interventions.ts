@@ -12,9 +12,7 @@ import type { NestedNumbers } from '../../engine/numbers.js';
 import type { Tensor } from '../../engine/tensor/tensor.js';
 import type { TextInput } from '../../engine/tokens/text.js';
 import type { ActivationCache } from '../cache/cache.js';
-
-/** One index, a list of them, or the range [start, end). Negative numbers count from the end. */
-export type Selection = number | ArrayLike<number> | { readonly start?: number; readonly end?: number };
+import type { Selection } from '../input/selection.js';
 
 /** Which part of an activation. What is left out is all of it. */
 export interface Part {

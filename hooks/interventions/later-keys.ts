@@ -6,7 +6,6 @@
 
 import type { Points } from '../../engine/transformer/model-points.js';
 import { findPoints } from '../input/names.js';
-import type { ReadSource } from '../sweep/base.js';
 import type { Edit } from './edits.js';
 import type { Intervention, Value } from './interventions.js';
 
@@ -22,29 +21,10 @@ export const opensPatterns = (
   list: readonly Intervention[],
   open: ReadonlySet<string>,
   points: Points,
-): boolean => list.some((i) => isPattern(i?.at, points) && values(i).some((v) => isOpen(v, open)));
+): boolean => list.some((i) => isPattern(i?.at, points) && values(i).some((v) => isOpen(v, open, points)));
 
 const isPattern = (at: unknown, points: Points): boolean =>
   typeof at === 'string' && findPoints(at, points).some(({ row }) => row.weighsKeys);
-
-/** The runs whose patterns may have weight on later keys, the base run as `base`. Caches may hold anything. */
-export function openRuns(
-  base: readonly Intervention[],
-  sources: readonly ReadSource[],
-  points: Points,
-): Set<string> {
-  const lists = new Map([['base', base]]);
-  const open = new Set<string>();
-  for (const s of sources) {
-    if (s.kind === 'cache') open.add(s.name);
-    else lists.set(s.name, s.kind === 'forks' ? s.counterfactuals.flat() : s.interventions);
-  }
-  for (let before = -1; before !== open.size; ) {
-    before = open.size;
-    for (const [name, list] of lists) if (opensPatterns(list, open, points)) open.add(name);
-  }
-  return open;
-}
 
 function values({ set, add, mean, interpolate, freeze }: Intervention): Value[] {
   const own = [set, add, interpolate?.to].filter((v): v is Value => v !== undefined);
@@ -53,9 +33,11 @@ function values({ set, add, mean, interpolate, freeze }: Intervention): Value[] 
   return [typeof mean === 'string' ? { mean } : mean];
 }
 
-function isOpen(value: Value, open: ReadonlySet<string>): boolean {
+function isOpen(value: Value, open: ReadonlySet<string>, points: Points): boolean {
   if (typeof value === 'number') return value !== 0;
   if (typeof value !== 'object' || value === null) return false;
-  if ('from' in value) return open.has(value.from);
+  // Scores are −∞ there.
+  if ('from' in value)
+    return open.has(value.from) || (value.at !== undefined && !isPattern(value.at, points));
   return 'mean' in value && typeof value.mean === 'string' ? open.has(value.mean) : true;
 }

@@ -2,7 +2,7 @@
 
 import { showShape, sizeOf } from '../../engine/shape/shape.js';
 import { Tensor } from '../../engine/tensor/tensor.js';
-import type { Point } from '../../engine/transformer/model-points.js';
+import type { Point, Points } from '../../engine/transformer/model-points.js';
 import { isList, shownValue } from '../../weights/checks/kinds.js';
 import { actName, isWhole, pointIn, pointNamed } from '../input/names.js';
 import { indexOf } from '../input/selection.js';
@@ -71,7 +71,7 @@ export function placesOf(
 }
 
 /** The value that the action names. @throws when the action is not whole. */
-function valueIn({ set, add, mean, interpolate, projectOut, freeze }: Intervention): Value {
+export function valueIn({ set, add, mean, interpolate, projectOut, freeze }: Intervention): Value {
   if (freeze) return { from: 'base' };
   if (mean !== undefined) {
     if (typeof mean === 'string') return { mean };
@@ -171,7 +171,7 @@ function fromRun(from: FromRun, setting: Setting, point: Point): PlaceOf {
   checkOnly(from, ['from', 'at', 'layer', 'row', 'pos', 'head', 'cell']);
   const { base } = setting;
   const info = runNamed(from.from, setting);
-  const source = otherPoint(from, point, setting);
+  const source = otherPoint(from, point, setting.points);
   const { heads, width, pattern } = source;
   const cell = from.cell ?? null;
   if (info.cells === null && cell !== null) throw new Error(`"${from.from}" is one run: leave \`cell\` out`);
@@ -214,7 +214,7 @@ function fromRun(from: FromRun, setting: Setting, point: Point): PlaceOf {
 }
 
 /** The hook point that a value is taken from; without a head axis it serves every head. @throws unless it is as wide. */
-function otherPoint(from: FromRun, point: Point, { points }: Setting): Point {
+export function otherPoint(from: FromRun, point: Point, points: Points): Point {
   if (from.at === undefined && from.layer === undefined) return point;
   const { nLayers } = points.config;
   const layer = from.layer === undefined ? point.layer : indexOf(from.layer, nLayers, 'layer');

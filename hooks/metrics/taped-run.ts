@@ -12,7 +12,7 @@ import type { HookEntry } from '../input/hook.js';
 import { type InputOptions, layerRange, type ModelInput, readInput } from '../input/input.js';
 import type { Model } from '../input/model.js';
 import type { NameFilter } from '../input/names.js';
-import { hooksByName, run } from '../run/run.js';
+import { hooksByName, hooksInOrder, run } from '../run/run.js';
 import { HookTap } from '../run/tap.js';
 import { asRows } from '../run/view.js';
 import { checkMetric, type Differentiable, measure } from './measure.js';
@@ -80,6 +80,7 @@ export async function tapedRun<T>(
   const rows = readInput(model, input, inputOptions);
   const layers = layerRange(model.config, startAtLayer, undefined, rows.residual !== null);
   const { filter, withLogits } = splitLogits(names);
+  const ofModel = model.edits?.gradHooks ?? [];
   const tape = new Tape();
   const capture = new Capture(model, filter ?? undefined);
   try {
@@ -89,7 +90,7 @@ export async function tapedRun<T>(
       layers,
       hooks,
       capture: filter === null ? undefined : capture,
-      watch: { tape, names: watch },
+      watch: { tape, names: [...watch, ...ofModel.map(([name]) => name as string)] },
     };
     return await run(model, plan, async (ended, scope) => {
       const { batch } = ended;
@@ -108,7 +109,7 @@ export async function tapedRun<T>(
       };
       const { seeds, ...measured } = await measure(model, metric, ended, scope, setting);
       const backward = async ({ constant, gradHooks = [] }: BackwardPassOptions = {}) => {
-        const byName = hooksByName(model.points, gradHooks, layers, 'gradHooks');
+        const byName = hooksInOrder(ofModel, hooksByName(model.points, gradHooks, layers, 'gradHooks'));
         const got = new Map<string, Tensor>();
         const own = new Scope();
         const tap = new HookTap(layout, own, byName, new Set(kept.names()), (name, t) => {

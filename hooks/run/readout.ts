@@ -8,7 +8,7 @@ import { showShape } from '../../engine/shape/shape.js';
 import { Tensor } from '../../engine/tensor/tensor.js';
 import { logitsOfTokens, pickRows, unembed } from '../../engine/transformer/ops.js';
 import { softCapped } from '../../engine/transformer/parts/soft-cap.js';
-import { topLogits } from '../../engine/transformer/score.js';
+import { logSumExps, topLogits } from '../../engine/transformer/vocabulary/score.js';
 import {
   alongDirections,
   divergence,
@@ -16,9 +16,8 @@ import {
   NO_TARGET,
   rankOf,
   targetProbabilities,
-} from '../../engine/transformer/vocabulary.js';
+} from '../../engine/transformer/vocabulary/vocabulary.js';
 import type { Runnable } from '../input/model.js';
-import { logSumExps } from '../texts/score.js';
 import { divergenceOfLogits, probabilityOfLogits, sumsOfLogits } from './logit-readout.js';
 import type { PreparedMetric, Read } from './metric.js';
 

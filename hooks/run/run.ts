@@ -14,7 +14,7 @@ import { noTap, type Tap } from '../../engine/transformer/tap.js';
 import type { Config } from '../../weights/config.js';
 import type { Hook, HookEntry } from '../input/hook.js';
 import type { LayerRange } from '../input/input.js';
-import type { Runnable } from '../input/model.js';
+import type { PromptLength, Runnable } from '../input/model.js';
 import { matchPoints, type NameFilter } from '../input/names.js';
 import { HookTap } from './tap.js';
 import { asRows, layoutOf } from './view.js';
@@ -27,6 +27,10 @@ export interface RunPlan {
   readonly residual?: Tensor | null;
   readonly layers?: LayerRange;
   readonly hooks?: readonly HookEntry[];
+  /** Hooks before those of an edited model. */
+  readonly first?: readonly HookEntry[];
+  /** Of each row, where its own tokens are not all of its prompt: what positions of an edited model count in. */
+  readonly prompts?: readonly PromptLength[];
   /** Names to capture, and who gets them. */
   readonly capture?: { names: NameFilter | undefined; put: (name: string, t: Tensor, batch: Batch) => void };
   /** Where the rows' keys and values are kept (at the `slots` of the inputs). */
@@ -52,8 +56,9 @@ export async function run<T>(
   plan: RunPlan,
   end: (ended: Ended, scope: Scope) => T | Promise<T>,
 ): Promise<T> {
-  const { gpu, config, gpuWeights: weights, points } = model;
+  const { gpu, config, gpuWeights: weights, points, edits } = model;
   const { inputs, residual = null, layers = everything, hooks = [], capture, keepIn, watch } = plan;
+  await edits?.ready();
   const room = gpu.makeRoom();
   if (room) await room;
   const wanted = plannedNames(points, layers, hooks, capture);
@@ -61,9 +66,11 @@ export async function run<T>(
   try {
     const batch = packBatch(gpu, config, inputs, scope, keepIn);
     const seen = layoutOf(batch, points);
+    const edited = edits?.hooks(batch.rows, plan.prompts) ?? [];
+    const called = hooksInOrder([...(plan.first ?? []), ...edited], wanted.hooks);
     let tap: Tap =
-      wanted.hooks.size || wanted.capture.size
-        ? new HookTap(seen, scope, wanted.hooks, wanted.capture, (name, t) => capture!.put(name, t, batch))
+      called.size || wanted.capture.size
+        ? new HookTap(seen, scope, called, wanted.capture, (name, t) => capture!.put(name, t, batch))
         : noTap;
     if (watch) tap = new WatchTap(tap, watch.tape, new Set([...wanted.capture, ...watch.names]));
     const start = residual && packed(residual, config, scope);
@@ -141,6 +148,19 @@ function plannedNames(
     captured = reached(capture.names, layers, points, 'names');
   }
   return { hooks: hooksByName(points, hooks, layers), capture: new Set(captured) };
+}
+
+/** Hooks of single points, and behind them others: the hooks of each point, in order. */
+export function hooksInOrder(
+  first: readonly HookEntry[],
+  own: ReadonlyMap<string, readonly Hook[]>,
+): ReadonlyMap<string, readonly Hook[]> {
+  if (!first.length) return own;
+  const out = new Map<string, readonly Hook[]>();
+  const add = (name: string, hooks: readonly Hook[]) => out.set(name, [...(out.get(name) ?? []), ...hooks]);
+  for (const [name, hook] of first) add(name as string, [hook]);
+  for (const [name, hooks] of own) add(name, hooks);
+  return out;
 }
 
 /**

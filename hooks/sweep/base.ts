@@ -1,11 +1,13 @@
 /** From what a user gives as a base run and its sources to rows of tokens, checked. */
 
 import type { TextInput } from '../../engine/tokens/text.js';
+import type { Points } from '../../engine/transformer/model-points.js';
 import { shownValue } from '../../weights/checks/kinds.js';
 import { ActivationCache } from '../cache/cache.js';
 import { readInput } from '../input/input.js';
 import type { Model } from '../input/model.js';
-import type { Base, Counterfactual, Source } from '../interventions/interventions.js';
+import type { Base, Counterfactual, Intervention, Source } from '../interventions/interventions.js';
+import { opensPatterns } from '../interventions/later-keys.js';
 import type { RunInfo } from '../interventions/places.js';
 import type { Read } from '../run/metric.js';
 
@@ -110,4 +112,23 @@ function checkFields(given: object, fields: readonly string[], what: string): vo
   const unknown = Object.keys(given).find((f) => !fields.includes(f));
   if (unknown !== undefined)
     throw new Error(`${what}: there is no field "${unknown}" in { ${fields.join(', ')} }`);
+}
+
+/** The runs whose patterns may have weight on later keys, the base run as `base`. Caches may hold anything. */
+export function openRuns(
+  base: readonly Intervention[],
+  sources: readonly ReadSource[],
+  points: Points,
+): Set<string> {
+  const lists = new Map([['base', base]]);
+  const open = new Set<string>();
+  for (const s of sources) {
+    if (s.kind === 'cache') open.add(s.name);
+    else lists.set(s.name, s.kind === 'forks' ? s.counterfactuals.flat() : s.interventions);
+  }
+  for (let before = -1; before !== open.size; ) {
+    before = open.size;
+    for (const [name, list] of lists) if (opensPatterns(list, open, points)) open.add(name);
+  }
+  return open;
 }

@@ -7,7 +7,7 @@ import { pickRows } from '../../engine/transformer/ops.js';
 import { ActivationCache } from '../cache/cache.js';
 import type { Model } from '../input/model.js';
 import { describeIntervention, interventionsText } from '../interventions/describe.js';
-import { checkNorms, type Edit, editsOf } from '../interventions/edits.js';
+import { checkNorms, editsOf } from '../interventions/edits.js';
 import type { Base, Counterfactual } from '../interventions/interventions.js';
 import { type Metric, mean, type PreparedMetric, perPrompt } from '../run/metric.js';
 import { metricValues } from '../run/metric-values.js';
@@ -15,7 +15,7 @@ import { remarksOn } from '../run/readout.js';
 import { tokensThatFit } from './budget.js';
 import { joins } from './fork-run.js';
 import { outlasting } from './losses.js';
-import { chunksInTurn, type Fork, planFork, tokensIn } from './plan.js';
+import { chunksInTurn, type Fork, planCell, tokensIn } from './plan.js';
 import {
   checkRuns,
   type RecordContent,
@@ -24,7 +24,7 @@ import {
   recordLine,
   resumeRecord,
   sha256,
-} from './record.js';
+} from './record/record.js';
 import { Runs } from './runs.js';
 import { checkOptions, type SweepOptions } from './sweep-options.js';
 import { type Span, walk } from './walk.js';
@@ -132,6 +132,7 @@ async function* sweepOnce(
     bytes = Math.max(bytes, gpu.memory().bytes - held);
   };
 
+  await model.edits?.ready();
   const runs = new Runs(model, base, metric.reads);
   let prepared: PreparedMetric | null = null;
   try {
@@ -194,7 +195,7 @@ async function* sweepOnce(
     let progress = begun.tokenLayers - total;
     let chunks = 0;
     const maxTokens = options.maxTokens ?? tokensThatFit(model, wanted);
-    for (const chunk of chunksInTurn(wanted, maxTokens, options.rank)) {
+    for (const chunk of chunksInTurn(wanted, maxTokens, options.rank, runs.called.length > 0)) {
       chunks++;
       const layers = layerTokens(chunk, nLayers);
       const onLayer = (l: number) => {
@@ -252,28 +253,23 @@ function plan(runs: Runs, list: readonly Counterfactual[], reads: 'last' | 'all'
   const { lengths } = runs.setting.base;
   const baseEdits = lengths.map((_, row) => runs.baseEdits(row));
   const bidirectional = runs.setting.points.config.attentionDir === 'bidirectional';
+  const settings = lengths.map((length, row) => ({
+    nLayers,
+    // What follows the last read is never run, unless it is seen by what is before.
+    length: reads === 'all' && !bidirectional ? length - 1 : length,
+    tokens: length,
+    reads,
+    baseEdits: baseEdits[row],
+    bidirectional,
+    idle: runs.idle,
+    called: runs.called,
+  }));
   list.forEach((counterfactual, cell) => {
-    const byRow: Edit[][] = lengths.map(() => []);
     const what = list.length > 1 ? `counterfactual ${cell}` : 'counterfactual';
     const edits = editsOf(counterfactual, runs.setting, what);
     checkNorms([...baseEdits.flat(), ...edits], `${what} of a changed base run`);
-    for (const e of edits) byRow[e.row].push(e);
     const before = forks.length;
-    lengths.forEach((length, row) => {
-      // What follows the last read is never run, unless it is seen by what is before.
-      const end = reads === 'all' && !bidirectional ? length - 1 : length;
-      const setting = {
-        nLayers,
-        length: end,
-        tokens: length,
-        reads,
-        baseEdits: baseEdits[row],
-        bidirectional,
-        idle: runs.idle,
-      };
-      const fork = planFork(cell, row, byRow[row], setting);
-      if (fork) forks.push(fork);
-    });
+    forks.push(...planCell(cell, edits, settings));
     if (forks.length > before) return;
     const idle = edits.every((e) => runs.idle(e));
     const reason = !edits.length
@@ -303,13 +299,15 @@ async function openRecord(
     metric: metric.name,
     tokens: runs.rows,
     labels: list.map((c) => describeIntervention(c)),
+    ...(model.edits && { edits: model.edits.lines }),
   };
   const changed = typeof base === 'object' && 'input' in base ? { ...base, input: null } : null;
   const sources = Object.entries(changed?.sources ?? {}).map(([name, source]) =>
     source instanceof ActivationCache ? name : [name, source],
   );
   const given = await interventionsText([list, { ...changed, sources }]);
-  const text = JSON.stringify([config, hash, metric.reads, about]) + given;
+  const edits = (await model.edits?.text()) ?? '';
+  const text = JSON.stringify([config, hash, metric.reads, about]) + given + edits;
   const fingerprint = await sha256(text);
   return resumeRecord(record, recordHeader(fingerprint, list.length, { ...about, ...more }));
 }

@@ -9,7 +9,7 @@ import type { Counterfactual } from '../interventions/interventions.js';
 import type { Place, Setting } from '../interventions/places.js';
 import { elementOf, type Layout } from '../run/view.js';
 import { tokensThatFit } from './budget.js';
-import { chunkForks, type Fork, planFork, tokensIn } from './plan.js';
+import { chunkForks, type Fork, planCell, tokensIn } from './plan.js';
 import { type Ground, walk } from './walk.js';
 
 type RunPlace = Place & { kind: 'run' };
@@ -18,6 +18,7 @@ type RunPlace = Place & { kind: 'run' };
 export interface ForkBase extends Ground {
   baseEdits(row: number): Edit[];
   idle(edit: Edit): boolean;
+  readonly called: readonly number[];
 }
 
 /** Counterfactuals that are run for their activations. */
@@ -76,24 +77,22 @@ export class ForkRun {
       const what = `source "${this.name}", counterfactual ${cell}`;
       const edits = editsOf(counterfactual, setting, what);
       checkNorms([...ofBase, ...edits], `${what} of a changed base run`);
-      setting.base.lengths.forEach((length, row) => {
-        const own = edits.filter((e) => e.row === row);
-        const baseEdits = this.#base.baseEdits(row);
-        const { idle } = this.#base;
-        const fork = planFork(cell, row, own, {
-          nLayers,
-          length,
-          tokens: length,
-          reads: 'all',
-          baseEdits,
-          bidirectional,
-          idle,
-          whole,
-        });
-        if (!fork) return;
-        this.#forks.set(`${cell},${row}`, fork);
+      const { idle, called } = this.#base;
+      const settings = setting.base.lengths.map((length, row) => ({
+        nLayers,
+        length,
+        tokens: length,
+        reads: 'all' as const,
+        baseEdits: this.#base.baseEdits(row),
+        bidirectional,
+        idle,
+        whole,
+        called,
+      }));
+      for (const fork of planCell(cell, edits, settings)) {
+        this.#forks.set(`${cell},${fork.row}`, fork);
         this.#all.push(...fork.edits);
-      });
+      }
     });
   }
 
@@ -110,7 +109,7 @@ export class ForkRun {
     const forks = [...this.#forks.values()];
     const { config, points } = model;
     const until = Math.max(...names.map((n) => points.get(n)!.join));
-    for (const chunk of chunkForks(forks, tokensThatFit(model, forks))) {
+    for (const chunk of chunkForks(forks, tokensThatFit(model, forks), this.#base.called.length > 0)) {
       const capture = {
         names: new Set(names),
         put: (name: string, t: Tensor, spans: readonly { fork: Fork }[], rows: Layout) => {

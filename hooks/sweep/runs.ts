@@ -6,37 +6,23 @@
 import { Tensor } from '../../engine/tensor/tensor.js';
 import type { RowInput } from '../../engine/transformer/batch.js';
 import { KvStore } from '../../engine/transformer/kv.js';
-import type { ActivationCache } from '../cache/cache.js';
+import type { HookEntry } from '../input/hook.js';
 import type { Model } from '../input/model.js';
-import type { Located } from '../interventions/apply.js';
-import { type Edit, editsOf } from '../interventions/edits.js';
+import { editHooks, type Located, type RowEdit } from '../interventions/apply.js';
+import { checkNorms, type Edit, editsOf } from '../interventions/edits.js';
 import type { Base } from '../interventions/interventions.js';
-import { openRuns, weighsLater } from '../interventions/later-keys.js';
+import { weighsLater } from '../interventions/later-keys.js';
+import type { ModelEdits } from '../interventions/model-edits.js';
 import { type HostNumbers, type Place, Places, type RunInfo, type Setting } from '../interventions/places.js';
+import { checkCached, locateInMean, locateInRun, meanOfRun } from '../interventions/source-values.js';
 import type { Read } from '../run/metric.js';
-import { elementOf } from '../run/view.js';
-import { lengthsOf, readBase, readsOf } from './base.js';
+import { lengthsOf, openRuns, readBase, readsOf } from './base.js';
 import { ForkRun } from './fork-run.js';
+import type { AnyRun, Kept, TokenRun } from './kept-runs.js';
+import { calledHalves } from './plan.js';
+import { firstDifference } from './sameness.js';
 import { runTokens } from './token-run.js';
 import type { Ground } from './walk.js';
-
-/** A run of tokens, perhaps with interventions of its own. */
-interface TokenRun {
-  readonly kind: 'tokens';
-  readonly rows: readonly (readonly number[])[];
-  edits: readonly Edit[];
-}
-
-type AnyRun = TokenRun | { readonly kind: 'cache'; readonly cache: ActivationCache } | ForkRun;
-
-/** What a run kept. */
-interface Kept {
-  readonly cache: ActivationCache;
-  /** What the unembedding reads at the metric's positions: [reads, dModel]. */
-  readonly final: Tensor | null;
-  /** Tokens of each prompt that it took from the base run instead of running them. */
-  readonly shared: readonly number[];
-}
 
 /** A base run and its sources. */
 export class Runs implements Ground {
@@ -58,6 +44,9 @@ export class Runs implements Ground {
   readonly #uploaded = new Map<HostNumbers | string, Tensor>();
   /** Do sources continue the base run where their first tokens are the same? */
   #sharing = true;
+  readonly #edits: ModelEdits | null;
+  readonly called: readonly number[];
+  readonly #sameUntil = new Map<string, number>();
 
   /** Reads and checks base and sources; nothing runs yet. @throws when something is wrong with them. */
   constructor(model: Model, base: Base, reads: 'last' | 'all') {
@@ -69,6 +58,9 @@ export class Runs implements Ground {
     const info = { lengths: lengthsOf(rows), cells: null };
     const infos = new Map<string, RunInfo>([['base', info]]);
     const [places, open] = [new Places(model.gpu), openRuns(interventions, sources, points)];
+    this.#edits = model.edits as ModelEdits | null;
+    this.called = calledHalves(this.#edits?.called, points);
+    if (this.#edits?.opens) for (const name of ['base', ...sources.map((s) => s.name)]) open.add(name);
     this.setting = { points, base: info, runs: infos, places, open };
     const own: TokenRun = { kind: 'tokens', rows, edits: [] };
     this.#runs.set('base', own);
@@ -86,12 +78,16 @@ export class Runs implements Ground {
       const { name } = source;
       const run = this.#runs.get(name)!;
       if (source.kind === 'tokens' && run.kind === 'tokens')
-        run.edits = editsOf(source.interventions, before(i, source), `source "${name}"`);
+        run.edits = [
+          ...this.#planned(source.rows),
+          ...editsOf(source.interventions, before(i, source), `source "${name}"`),
+        ];
       const rests = (e: Edit) => e.place && e.place.kind !== 'host' && resting.has(e.place.run);
       if (source.kind === 'forks' || (run.kind === 'tokens' && run.edits.some(rests))) resting.add(name);
     }
     const others = this.#without([...resting], 'it rests on the base run itself');
-    own.edits = editsOf(interventions, others, 'base');
+    own.edits = [...this.#planned(rows), ...editsOf(interventions, others, 'base')];
+    checkNorms(own.edits, 'base');
     for (const [i, source] of sources.entries()) {
       const run = this.#runs.get(source.name)!;
       if (source.kind === 'forks' && run.kind === 'forks') run.plan(source.counterfactuals, before(i));
@@ -131,7 +127,7 @@ export class Runs implements Ground {
       if (!place || place.kind === 'host') continue;
       const source = this.#runs.get(place.run)!;
       if (place.kind === 'mean') this.#means.add(place.run);
-      if (source.kind === 'cache') checkCache(place, source.cache);
+      if (source.kind === 'cache') checkCached(place, source.cache);
       if (source.kind === 'forks' && weighsLater(edit)) source.keepWhole();
       const names = this.#needs.get(place.run) ?? new Map<string, number>();
       this.#needs.set(place.run, names);
@@ -169,6 +165,14 @@ export class Runs implements Ground {
     for (const name of this.#needs.keys()) await this.#ensure(name, signal);
   }
 
+  hooks(edits: readonly RowEdit[], here: (name: string) => boolean = () => true): readonly HookEntry[] {
+    if (!this.called.length) return editHooks(edits, this);
+    const [steps, own] = [true, false].map((of) =>
+      edits.filter(({ edit }) => (edit.step !== undefined) === of),
+    );
+    return this.#edits!.inOrder(steps, this, own).filter(([name]) => here(name as string));
+  }
+
   stage(half: number): Tensor {
     return this.#stages.get(half)!;
   }
@@ -191,8 +195,7 @@ export class Runs implements Ground {
     const kept = this.#kept.get(place.run);
     if (kept && place.pos < kept.shared[place.row]) return this.locate({ ...place, run: 'base' });
     const cache = source.kind === 'cache' ? source.cache : kept!.cache;
-    const tensor = cache.get(place.name);
-    return { tensor, offset: elementOf(place.name, tensor, cache.layout, place), broadcast: false };
+    return locateInRun(cache, place);
   }
 
   /** What the unembedding reads in a run, at `reads`. @throws when its prompts are not as long as the base's. */
@@ -235,13 +238,31 @@ export class Runs implements Ground {
     if (place.run === 'base') return place.row === row;
     if (source.kind === 'cache') return false;
     if (source.kind === 'forks') return place.row === row && !source.owns(place);
-    const [a, b] = [source.rows[place.row], this.rows[row]];
-    const seen =
-      this.#model.config.attentionDir === 'bidirectional' ? Math.max(a.length, b.length) : place.pos + 1; // tokens that reach it
-    for (let p = 0; p < seen; p++) if (a[p] !== b[p]) return false;
-    const touches = (edits: readonly Edit[], r: number) =>
-      edits.some((e) => e.row === r && e.point.order <= order && e.pos < seen);
-    return !touches(source.edits, place.row) && !touches((this.#runs.get('base') as TokenRun).edits, row);
+    // A function of an edited model may carry anything anywhere.
+    if (this.called.length) return false;
+    const same = this.#sameTokens(place.run, place.row, row, order);
+    if (this.#model.config.attentionDir !== 'bidirectional') return place.pos < same;
+    return same === Math.max(source.rows[place.row].length, this.rows[row].length);
+  }
+
+  /** Up to which position a prompt of a run of tokens is that of the base, with all edits up to a hook point. */
+  #sameTokens(name: string, prompt: number, row: number, order = Infinity): number {
+    const key = `${name},${prompt},${row},${order}`;
+    let same = this.#sameUntil.get(key);
+    if (same === undefined) {
+      const of = (run: TokenRun, r: number) => ({
+        tokens: run.rows[r],
+        edits: run.edits.filter((e) => e.row === r && e.point.order <= order),
+      });
+      const [a, b] = [this.#runs.get(name) as TokenRun, this.#runs.get('base') as TokenRun];
+      this.#sameUntil.set(key, (same = firstDifference(of(a, prompt), of(b, row))));
+    }
+    return same;
+  }
+
+  /** Edits of an edited model in the prompts of a run. */
+  #planned(rows: TokenRun['rows']): Edit[] {
+    return this.#edits?.planned(lengthsOf(rows)) ?? [];
   }
 
   async #ensure(name: string, signal?: AbortSignal): Promise<void> {
@@ -277,8 +298,7 @@ export class Runs implements Ground {
     });
     const { cache, stages, final } = await runTokens(this.#model, {
       inputs,
-      edits,
-      values: this,
+      hooks: this.hooks(edits.map((edit) => ({ edit, row: edit.row }))),
       names: new Set(this.#needs.get(name)?.keys()),
       stages: isBase ? this.#wanted : new Set(),
       keepIn: isBase ? this.store : undefined,
@@ -294,11 +314,11 @@ export class Runs implements Ground {
     if (!this.#sharing || this.#model.config.attentionDir === 'bidirectional') return [];
     if (name === 'base' || source.kind !== 'tokens') return [];
     if (!this.comparable(name) || this.#means.has(name)) return [];
-    if (this.reads.length !== this.rows.length || source.edits.length || base.edits.length) return [];
+    if (this.reads.length !== this.rows.length || this.called.length) return [];
+    const rests = (edits: readonly Edit[]) => edits.some((e) => e.step === undefined);
+    if (rests(source.edits) || rests(base.edits)) return [];
     return source.rows.map((row, i) => {
-      let k = 0;
-      while (k < row.length - 1 && row[k] === base.rows[i][k]) k++;
-      return k;
+      return Math.min(row.length - 1, this.#sameTokens(name, i, i));
     });
   }
 
@@ -314,34 +334,12 @@ export class Runs implements Ground {
     return t;
   }
 
-  #mean({ run, name, over, pos, head, start }: Place & { kind: 'mean' }): Located {
-    const source = this.#runs.get(run)!;
-    const cache = source.kind === 'cache' ? source.cache : this.#kept.get(run)!.cache;
-    const key = `${run}/${name}/${over}`;
-    const t = cache.get(name);
+  #mean(place: Place & { kind: 'mean' }): Located {
+    const source = this.#runs.get(place.run)!;
+    const cache = source.kind === 'cache' ? source.cache : this.#kept.get(place.run)!.cache;
+    const key = `${place.run}/${place.name}/${place.over}`;
     let mean = this.#uploaded.get(key);
-    if (!mean) {
-      const each =
-        t.size / (over === 'all' ? cache.layout.rows.reduce((n, r) => n + r.length, 0) : cache.batch);
-      const flat = t.reshape([-1, each]);
-      this.#uploaded.set(key, (mean = flat.mean(0)));
-      flat.dispose();
-    }
-    const offset = over === 'all' ? start : elementOf(name, t, cache.layout, { row: 0, pos, head, start });
-    return { tensor: mean, offset, broadcast: false };
+    if (!mean) this.#uploaded.set(key, (mean = meanOfRun(cache, place)));
+    return locateInMean(mean, cache, place);
   }
-}
-
-function checkCache(place: Place & { kind: 'run' | 'mean' }, cache: ActivationCache): void {
-  try {
-    cache.get(place.name);
-  } catch (e) {
-    throw new Error(`source "${place.run}": ${(e as Error).message}`);
-  }
-  if (place.kind === 'mean' && place.over === 'all') return;
-  const { position, length } = cache.layout.rows[place.kind === 'mean' ? 0 : place.row];
-  if (place.pos < position || place.pos >= position + length)
-    throw new Error(
-      `source "${place.run}": the cache holds positions ${position}–${position + length - 1}, not ${place.pos}: keep it too (\`pos\` of runWithCache), or take another`,
-    );
 }

@@ -3,7 +3,7 @@
 import { is, needed, options, type Spec } from '../input/check.js';
 import type { Counterfactual } from '../interventions/interventions.js';
 import type { Metric } from '../run/metric.js';
-import type { RecordStore } from './record.js';
+import type { RecordStore } from './record/record.js';
 
 /** Options of a sweep. */
 export interface SweepOptions {

@@ -9,16 +9,14 @@ import type { ActivationCache } from '../cache/cache.js';
 import { Capture } from '../cache/capture.js';
 import type { HookEntry } from '../input/hook.js';
 import type { Runnable } from '../input/model.js';
-import { editHooks, type Values } from '../interventions/apply.js';
-import type { Edit } from '../interventions/edits.js';
 import type { Read } from '../run/metric.js';
 import { run } from '../run/run.js';
 
 /** What to run, and what to keep. */
 export interface TokenRunPlan {
   readonly inputs: readonly RowInput[];
-  readonly edits: readonly Edit[];
-  readonly values: Values;
+  /** What changes it, in order; each at one hook point. */
+  readonly hooks: readonly HookEntry[];
   /** Activations to keep. */
   readonly names: ReadonlySet<string>;
   /** Halves (see plan.ts) before which the residual stream is kept, as it is before anybody edits it. */
@@ -40,26 +38,23 @@ export interface TokenRunResult {
 
 /** Runs prompts. Nothing is left behind after an error. */
 export async function runTokens(model: Runnable, plan: TokenRunPlan): Promise<TokenRunResult> {
-  const { inputs, edits, values, names, keepIn, reads } = plan;
-  const { config, points } = model;
+  const { inputs, names, keepIn, reads } = plan;
+  const { gpu, config, points, gpuWeights } = model;
   const stages = new Map<number, Tensor>();
   const hooks = [
     ...[...plan.stages].map((half) => stageHook(half, config.dModel, (t) => stages.set(half, t))),
-    ...editHooks(
-      edits.map((edit) => ({ edit, row: edit.row })),
-      values,
-    ),
+    ...plan.hooks,
   ];
   const capture = new Capture(model, [...names]);
   // The layer behind which nothing is kept; a step of the final norm counts as layer nLayers.
-  const last = Math.max(0, ...[...names].map((n) => Math.floor((points.get(n)!.step - 1) / 2)));
+  const layerOf = (name: string) => Math.floor((points.get(name)!.step - 1) / 2);
+  const last = Math.max(0, ...[...names].map(layerOf));
   const layers = { from: 0, to: reads || last === config.nLayers ? null : last + 1 };
-  const within = hooks.filter(
-    ([name]) => layers.to === null || (points.get(name as string)!.layer ?? 0) < layers.to,
-  );
+  const within = hooks.filter(([name]) => layers.to === null || layerOf(name as string) < layers.to);
   try {
+    const bare = { gpu, config, points, gpuWeights }; // edits of the model are among the hooks
     const final = await run(
-      model,
+      bare,
       { inputs, hooks: within, capture: names.size ? capture : undefined, layers, keepIn },
       ({ x, batch }) => {
         if (!reads) return null;

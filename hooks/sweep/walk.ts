@@ -17,12 +17,13 @@ import {
   type Pass,
   storeKeysValues,
 } from '../../engine/transformer/model.js';
+import type { Point } from '../../engine/transformer/model-points.js';
 import { gatherTable, pickRows } from '../../engine/transformer/ops.js';
 import { pointName } from '../../engine/transformer/points.js';
 import { noTap, type Tap } from '../../engine/transformer/tap.js';
-import type { Hook } from '../input/hook.js';
+import type { Hook, HookEntry } from '../input/hook.js';
 import type { Runnable } from '../input/model.js';
-import { editHooks, type RowEdit, type Values } from '../interventions/apply.js';
+import type { RowEdit, Values } from '../interventions/apply.js';
 import type { Edit } from '../interventions/edits.js';
 import { HookTap } from '../run/tap.js';
 import { type Layout, layoutOf } from '../run/view.js';
@@ -35,6 +36,10 @@ export interface Ground extends Values {
   readonly store: KvStore;
   /** Slots of each prompt's keys and values. */
   readonly slots: readonly (readonly number[])[];
+  /** Halves in which functions of an edited model are called. */
+  readonly called: readonly number[];
+  /** Hooks of edits and of those functions, in order; functions only where the rows are whole. */
+  hooks(edits: readonly RowEdit[], here: (name: string) => boolean): readonly HookEntry[];
   /** The residual stream before a half, before any hook there: [tokens, dModel], prompts one after another. */
   stage(half: number): Tensor;
 }
@@ -129,7 +134,10 @@ class Walker {
     } else {
       await this.#before(half);
       const narrow =
-        this.#options.reads === 'last' && layer === nLayers - 1 && spans.some((s) => s.hi - s.lo > 1);
+        this.#options.reads === 'last' &&
+        layer === nLayers - 1 &&
+        !this.#ground.called.some((h) => h >= half) &&
+        spans.some((s) => s.hi - s.lo > 1);
       if (narrow) await this.#narrowAttention(half, layer);
       else this.x = await attentionHalf(this.#pass(half, spans), layer, this.x!);
     }
@@ -263,18 +271,24 @@ class Walker {
     // Every layer of a shortformer reads the position embeddings again.
     const again = (name: string) =>
       positionEmbedding === 'shortformer' && half % 2 === 1 && name === 'hook_pos_embed';
-    const here = ({ point }: Edit) => point.join === half || again(point.name);
+    const isHere = (point: Point) => point.join === half || again(point.name);
+    const here = ({ point }: Edit) => isHere(point);
     const edits: RowEdit[] = [];
     for (const [row, { fork, lo, hi }] of spans.entries())
       for (const edit of fork.edits)
         if (edit.pos >= lo && edit.pos < hi && here(edit)) edits.push({ edit, row });
     const { capture } = this.#options;
-    if (!edits.length && !capture) return noTap;
+    const calls = this.#ground.called.includes(half);
+    if (!edits.length && !calls && !capture) return noTap;
     const names = capture && new Set([...capture.names].filter((name) => !again(name)));
-    const hooks = new Map(
-      editHooks(edits, this.#ground).map(([name, hook]): [string, Hook[]] => [name, [hook]]),
-    );
-    const seen = layoutOf(batch, this.#model.points);
+    const { points } = this.#model;
+    const hooks = new Map<string, Hook[]>();
+    for (const [name, hook] of this.#ground.hooks(edits, (name) => isHere(points.get(name)!))) {
+      const list = hooks.get(name as string);
+      if (list) list.push(hook);
+      else hooks.set(name as string, [hook]);
+    }
+    const seen = layoutOf(batch, points);
     return new HookTap(seen, this.#scope, hooks, names, (name, t) => capture!.put(name, t, spans, seen));
   }
 }

@@ -2,13 +2,12 @@
 
 import { Tensor } from '../../engine/tensor/tensor.js';
 import { pickRows } from '../../engine/transformer/ops.js';
-import { pairLogits, topLogits } from '../../engine/transformer/score.js';
-import { rankOf } from '../../engine/transformer/vocabulary.js';
+import { logSumExps, pairLogits, topLogits } from '../../engine/transformer/vocabulary/score.js';
+import { rankOf } from '../../engine/transformer/vocabulary/vocabulary.js';
 import { finite } from '../../weights/checks/finite.js';
 import type { Runnable } from '../input/model.js';
 import { run } from '../run/run.js';
 import { stopping } from '../run/stopping.js';
-import { logSumExps } from './score.js';
 
 /** A token that may come next. */
 export interface ScoredToken {

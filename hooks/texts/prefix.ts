@@ -31,8 +31,11 @@ export async function storePrefix(
   try {
     const slots = store.take(own.length);
     const layers = { from: 0, to: config.nLayers };
-    await run(model, { inputs: [{ ...inputs[0], slots }], layers, keepIn: store }, () => {});
-    return owning(extendPrefix(before, store, own, slots), before ? null : store);
+    // How long the prompts will be that continue it is not known yet.
+    const prompts = [{ length: config.nCtx, total: config.nCtx, open: true }];
+    await run(model, { inputs: [{ ...inputs[0], slots }], layers, keepIn: store, prompts }, () => {});
+    const madeBy = model.edits ?? model.gpuWeights;
+    return owning({ ...extendPrefix(before, store, own, slots), madeBy }, before ? null : store);
   } catch (e) {
     if (!before) store.dispose();
     throw e;

@@ -9,7 +9,15 @@ import type { HookEntry } from '../input/hook.js';
 import { needLanguageModel } from '../input/input.js';
 import type { Runnable } from '../input/model.js';
 import { run } from '../run/run.js';
-import { batchesOf, capacityOf, type Reads, rowInputs, type Trie } from './trie.js';
+import {
+  batchesOf,
+  capacityOf,
+  type Reads,
+  rowInputs,
+  runApart,
+  shareBeginnings,
+  type Trie,
+} from './trie.js';
 
 /** Tokens that one run takes, and bytes of keys and values that it keeps: bound the memory of running many texts. */
 const TOKENS_A_RUN = 2048;
@@ -27,7 +35,7 @@ export interface TextsWork {
 
 /** Options of whatever runs many texts. */
 export interface ManyTextsOptions {
-  /** With hooks nothing is shared: every text is run whole, in the order given. */
+  /** With hooks (also those of an edited model) nothing is shared: every text is run whole, in the order given. */
   readonly hooks?: readonly HookEntry[];
   readonly signal?: AbortSignal;
   /** Called after every batch with the number of texts done and in all. */
@@ -55,6 +63,22 @@ export interface NodesRead {
   readonly scope: Scope;
 }
 
+/**
+ * The tree of some texts: beginnings are shared, but not with hooks or edits of the model that may tell texts apart.
+ * @param leaves whether the last token of each text is run
+ * @throws when an edit of the model does not fit a text
+ */
+export function treeOf(
+  { edits }: Runnable,
+  rows: Trie['rows'],
+  hooks: ManyTextsOptions['hooks'],
+  leaves: boolean,
+): Trie {
+  if (hooks?.length || (edits && !edits.local)) return runApart(rows);
+  edits?.check(rows.map((row) => row.length));
+  return shareBeginnings(rows, { leaves });
+}
+
 /** Runs the tree and hands each batch that has something to read to `end`. Memory is bounded however many texts there are. */
 export async function runTrie(
   model: Runnable,
@@ -72,12 +96,14 @@ export async function runTrie(
   onWork?.({ tokens: trie.nodes, naiveTokens, batches: batches.length });
   const capacity = capacityOf(batches);
   const store = capacity ? new KvStore(gpu, config, capacity) : null;
+  const anyPrompt = { length: config.nCtx, total: config.nCtx, open: true }; // a branch belongs to several
   try {
     let next = 0;
     for (const inputs of rowInputs(trie, batches, store)) {
       signal?.throwIfAborted();
       const batch = batches[next++];
-      await run(model, { inputs, hooks, keepIn: store ?? undefined }, ({ x }, scope) => {
+      const prompts = store ? inputs.map(() => anyPrompt) : undefined;
+      await run(model, { inputs, hooks, keepIn: store ?? undefined, prompts }, ({ x }, scope) => {
         const reads = at.subarray(first[batch.first], first[batch.first + batch.tokens]);
         const rows: number[] = [];
         const rowOf = reads.map((i) => {

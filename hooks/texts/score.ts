@@ -3,13 +3,13 @@
 import { Tensor } from '../../engine/tensor/tensor.js';
 import type { TextInput } from '../../engine/tokens/text.js';
 import type { Tokenizer } from '../../engine/tokens/tokenizer.js';
-import { pairLogits, topLogits } from '../../engine/transformer/score.js';
+import { logSumExps, pairLogits, topLogits } from '../../engine/transformer/vocabulary/score.js';
 import { finite, notFinite } from '../../weights/checks/finite.js';
 import { is, options, signatures } from '../input/check.js';
 import { type InputOptions, needLanguageModel, readInput } from '../input/input.js';
 import type { Model, Runnable } from '../input/model.js';
-import { MANY_TEXTS, type ManyTextsOptions, runTrie } from './run-trie.js';
-import { readsOf, runApart, shareBeginnings } from './trie.js';
+import { MANY_TEXTS, type ManyTextsOptions, runTrie, treeOf } from './run-trie.js';
+import { readsOf } from './trie.js';
 
 /** Options of scoring texts. */
 export type ScoreOptions = ManyTextsOptions;
@@ -27,7 +27,8 @@ export async function logProbs(
 ): Promise<Float32Array[]> {
   const { gpu, gpuWeights: w } = model;
   needLanguageModel(model.config, 'log-probabilities of next tokens');
-  const trie = options.hooks?.length ? runApart(rows) : shareBeginnings(rows, { leaves: false });
+  await model.edits?.ready();
+  const trie = treeOf(model, rows, options.hooks, false);
   const { start, common } = trie;
   const target = new Uint32Array(trie.nodeOf.length);
   rows.forEach((row, i) => {
@@ -109,7 +110,8 @@ export const nextTokens = takes.nextTokens(async function nextTokens(
   if (!Number.isInteger(k) || k < 1 || k > config.dVocabOut)
     throw new Error(`nextTokens: k = ${k}, but it is between 1 and the ${config.dVocabOut} tokens there are`);
   const rows = readInput(model, input, { prependBos }).tokens;
-  const trie = options.hooks?.length ? runApart(rows) : shareBeginnings(rows, { leaves: true });
+  await model.edits?.ready();
+  const trie = treeOf(model, rows, options.hooks, true);
   const { nodeOf, start } = trie;
   const byNode = new Map<number, NextToken[]>();
   const reads = readsOf(trie, (row) => [rows[row].length - 1, rows[row].length]);
@@ -140,7 +142,3 @@ export const nextTokens = takes.nextTokens(async function nextTokens(
   });
   return rows.map((_, row) => byNode.get(nodeOf[start[row + 1] - 1])!);
 });
-
-/** log-sum-exp of each row, in float64, from (max, Σ exp(logit − max)). */
-export const logSumExps = (state: Float32Array): Float64Array =>
-  Float64Array.from({ length: state.length / 2 }, (_, r) => state[2 * r] + Math.log(state[2 * r + 1]));

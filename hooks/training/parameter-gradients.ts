@@ -4,12 +4,14 @@ import { Tape } from '../../engine/tensor/tape.js';
 import { Tensor } from '../../engine/tensor/tensor.js';
 import { watchWeights } from '../../engine/training/parameters.js';
 import { pickRows } from '../../engine/transformer/ops.js';
-import { targetProbabilities } from '../../engine/transformer/vocabulary.js';
+import { targetProbabilities } from '../../engine/transformer/vocabulary/vocabulary.js';
 import { is, options, signatures } from '../input/check.js';
 import { checkTokens, needLanguageModel } from '../input/input.js';
 import type { Runnable } from '../input/model.js';
 import { type Holder, owning } from '../input/owning.js';
-import { run } from '../run/run.js';
+import { hooksInOrder, run } from '../run/run.js';
+import { HookTap } from '../run/tap.js';
+import { layoutOf } from '../run/view.js';
 
 /** Options of `lossGradients`. */
 export interface LossOptions {
@@ -112,26 +114,27 @@ export async function gradientsOf(
   try {
     const watched = watchWeights(model.gpuWeights, tape);
     const inputs = rows.map((tokens) => ({ tokens }));
-    const loss = await run(
-      { gpu, config, points: model.points, gpuWeights: watched },
-      { inputs },
-      async ({ x }, scope) => {
-        const label = 'targets';
-        const targets = Tensor.from<'u32'>(gpu, Uint32Array.from(next), [n, 1], { label, scope });
-        const read = pickRows(x, at);
-        const logProbs = targetProbabilities(read, targets, watched.W_U, watched.b_U, { log: true });
-        const shares = Float32Array.from(weights, (w) => -w / total);
-        const seed = Tensor.from(gpu, shares, [n], { label: 'seed', scope });
-        const loss = logProbs.detach(scope).mul(seed).sum().keep();
-        loss.storage.guarded = 'the loss of the batch';
-        const take = (name: string, gradient: Tensor) => {
-          grads.set(name, gradient.detach());
-          return gradient;
-        };
-        await tape.backward([[logProbs, seed]], { at: take });
-        return loss;
-      },
-    );
+    const byName = hooksInOrder(model.edits?.gradHooks ?? [], new Map());
+    const runnable = { gpu, config, points: model.points, gpuWeights: watched, edits: model.edits };
+    const watch = { tape, names: [...byName.keys()] };
+    const loss = await run(runnable, { inputs, watch }, async ({ x, batch }, scope) => {
+      const tap = new HookTap(layoutOf(batch, model.points), scope, byName);
+      const label = 'targets';
+      const targets = Tensor.from<'u32'>(gpu, Uint32Array.from(next), [n, 1], { label, scope });
+      const read = pickRows(x, at);
+      const logProbs = targetProbabilities(read, targets, watched.W_U, watched.b_U, { log: true });
+      const shares = Float32Array.from(weights, (w) => -w / total);
+      const seed = Tensor.from(gpu, shares, [n], { label: 'seed', scope });
+      const loss = logProbs.detach(scope).mul(seed).sum().keep();
+      loss.storage.guarded = 'the loss of the batch';
+      const take = (name: string, gradient: Tensor) => {
+        if (byName.has(name)) return tap.at(name, gradient);
+        grads.set(name, gradient.detach());
+        return gradient;
+      };
+      await tape.backward([[logProbs, seed]], { at: take });
+      return loss;
+    });
     return owning({ loss, grads, predictions: n }, loss, ...grads.values());
   } catch (e) {
     for (const t of grads.values()) t.dispose();

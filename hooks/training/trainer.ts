@@ -246,8 +246,8 @@ export class Trainer {
       fingerprint.add({ kind: 'block', layer, weights });
     });
     fingerprint.add({ kind: 'final', weights: final });
-    model.hash = fingerprint.text;
-    model.views = weightViews(embed, blocks, final, model.config);
+    const views = weightViews(embed, blocks, final, model.config);
+    model.trained = { hash: fingerprint.text, views };
     model.gpuWeights.comeFrom(model.config, () => partsOf({ embed, blocks, final }));
   }
 

@@ -100,9 +100,10 @@ export async function* generateSteps(
   let steering: Steering | null = null;
   let prefix: Prefix | null = null;
   const grown = tokenizer && new GrowingText(tokenizer, prompt.slice(prepended(given, options)));
+  const total = Math.min(prompt.length + maxNewTokens, config.nCtx);
+  const prompts = [{ length: prompt.length, total }];
   try {
-    if (options.interventions)
-      steering = await steer(model, prompt, Math.min(prompt.length + maxNewTokens, config.nCtx), options);
+    if (options.interventions) steering = await steer(model, prompt, total, options);
     for (let n = 0; n < maxNewTokens; n++) {
       signal?.throwIfAborted();
       const from = prefix?.length ?? 0;
@@ -110,7 +111,8 @@ export async function* generateSteps(
       const slots = store?.take(own.length);
       const inputs = [{ tokens: own, prefix, slots }];
       const all = [...(steering?.hooks(from, tokens.length) ?? []), ...hooks];
-      const logits = await runToLastLogits(model, { inputs, hooks: all, keepIn: store ?? undefined });
+      const plan = { inputs, hooks: all, keepIn: store ?? undefined, prompts };
+      const logits = await runToLastLogits(model, plan);
       const read = await logits.data().finally(() => logits.dispose());
       finite(read, (i) => `the logit of token ${i} after position ${tokens.length - 1}`);
       const { token, logProb } = sample(read, options, random);

@@ -20,6 +20,7 @@ import type { GradientOptions } from './gradients.js';
 import { INTERVENED } from './intervene.js';
 import { LOADING } from './load.js';
 import type { HookedTransformer } from './model.js';
+import { EDITS } from './with.js';
 
 /** The static methods. */
 export const LOADERS = {
@@ -33,6 +34,7 @@ const BOS = options<{ prependBos?: boolean }>({ prependBos: is.boolean });
 
 /** The methods. */
 export const MODEL: Methods<HookedTransformer> = {
+  with: { edits: EDITS },
   checkpoint: {},
   dispose: {},
   toTokens: { input: is.prompts, options: BOS },

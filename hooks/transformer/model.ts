@@ -1,20 +1,11 @@
 /** The model a user holds: text in, logits and activations out, with hooks on the way. */
 
 import type { Gpu } from '../../engine/gpu/gpu.js';
+import { currentScope, type UserScope } from '../../engine/gpu/user-scope.js';
 import { type NestedNumbers, numbersOf } from '../../engine/numbers.js';
 import { sizeOf } from '../../engine/shape/shape.js';
 import { Tensor } from '../../engine/tensor/tensor.js';
-import {
-  findTokenRange,
-  type TextInput,
-  type TokenPositionOptions,
-  type ToTokensOptions,
-  tokenPosition,
-  toSingleToken,
-  toStrTokens,
-  toText,
-  toTokens,
-} from '../../engine/tokens/text.js';
+import { type TextInput, toText } from '../../engine/tokens/text.js';
 import type { Tokenizer } from '../../engine/tokens/tokenizer.js';
 import { type Points, pointsOf } from '../../engine/transformer/model-points.js';
 import type { GpuWeights } from '../../engine/transformer/weights.js';
@@ -30,6 +21,7 @@ import type { HookEntry } from '../input/hook.js';
 import type { InputOptions, ModelInput } from '../input/input.js';
 import type { Model } from '../input/model.js';
 import type { Counterfactual } from '../interventions/interventions.js';
+import type { ModelEdits } from '../interventions/model-edits.js';
 import type { Differentiable } from '../metrics/measure.js';
 import { logitsOfResidual } from '../run/run.js';
 import { type PrefixOptions, type StoredPrefix, storePrefix } from '../texts/prefix.js';
@@ -46,13 +38,15 @@ import {
   type TensorMap,
 } from './load.js';
 import { LOADERS, MODEL } from './model-arguments.js';
+import { TextModel } from './text-model.js';
+import { type EditedFrom, type EditOptions, editsWith, type WeightState } from './with.js';
 
 export type { CachedRun, CacheOptions, RunOptions } from '../cache/run-options.js';
 
 const made = signature('HookedTransformer', { loaded: is.model });
 
 /** A GPT-2 on the GPU whose every activation is a hook point. */
-export class HookedTransformer implements Model {
+export class HookedTransformer extends TextModel implements Model {
   readonly config: Config;
   /** Its hook points: names, axes, and what a change there reaches. */
   readonly points: Points;
@@ -60,16 +54,18 @@ export class HookedTransformer implements Model {
   readonly tokenizer: Tokenizer | null;
   /** How the weights were processed when they were loaded. */
   readonly processing: Processed;
-  /** Tells models apart: a hash of the weights as they run, 16 hexadecimal digits. Training changes it. */
-  hash: string;
-  /** Internal: the tokenizer's files, for saving, the weights on the GPU, and their copy on the host (see `Trainer`). */
+  /** Internal: the tokenizer's files, for saving, and the weights on the GPU. */
   readonly tokenizerFiles: Readonly<Record<string, object>>;
   readonly gpuWeights: GpuWeights;
-  views: WeightViews | null;
-  readonly edits = null;
+  /** What is changed in every run of an edited model (see `with`); null: nothing. */
+  readonly edits: ModelEdits | null;
+  /** Internal: the `scope` that an edited model ends with. */
+  owner: UserScope | null = null;
+  readonly #state: WeightState;
 
   /** Use `fromPretrained` or `fromWeights`. */
-  constructor(loaded: Loaded, ...more: []) {
+  constructor(loaded: Loaded & Partial<EditedFrom>, ...more: []) {
+    super();
     made(loaded, ...more);
     this.config = loaded.config;
     this.points = pointsOf(loaded.config);
@@ -77,9 +73,9 @@ export class HookedTransformer implements Model {
     this.tokenizer = loaded.tokenizer;
     this.tokenizerFiles = loaded.tokenizerFiles;
     this.processing = loaded.processing;
-    this.hash = loaded.hash;
     this.gpuWeights = loaded.gpuWeights;
-    this.views = loaded.views;
+    this.edits = loaded.edits ?? null;
+    this.#state = loaded.state ?? { hash: loaded.hash, views: loaded.views };
   }
 
   // ---- loading -----------------------------------------------------------------------------------------------
@@ -114,11 +110,40 @@ export class HookedTransformer implements Model {
     return new HookedTransformer(await loadWeights(config, tensors, options));
   }
 
+  // ---- editing -----------------------------------------------------------------------------------------------
+
+  /**
+   * A model that is changed in every run, and that every method takes: heads ablated, a direction added. It shares the weights,
+   * and holds no memory but the tensors of its edits, which `dispose()` gives back, and nothing else. Edits nest, each on top
+   * of those before it; hooks and interventions of a run come after them.
+   * @throws when an edit is wrong whatever the prompt; when it does not fit a prompt, that run throws.
+   * @example const ablated = model.with({ interventions: [{ at: 'blocks.9.attn.hook_z', head: 6, zero: true }] })
+   */
+  with(edits: EditOptions): HookedTransformer {
+    const { config, gpu, gpuWeights, tokenizer, tokenizerFiles, processing } = this;
+    const shared = { config, gpu, gpuWeights, tokenizer, tokenizerFiles, processing };
+    const state = this.#state;
+    const edited = new HookedTransformer({ ...shared, ...state, state, edits: editsWith(this, edits) });
+    currentScope()?.add(edited);
+    return edited;
+  }
+
+  /** Tells weights apart: a hash of them as they run, 16 hexadecimal digits. Training changes it. */
+  get hash(): string {
+    return this.#state.hash;
+  }
+
+  /** Internal: `Trainer` says what the weights are now, here and on the host. */
+  set trained(state: WeightState) {
+    Object.assign(this.#state, state);
+  }
+
   /** The weights on the host, in TransformerLens' layout: `W_E`, `W_Q[l]` [head, dModel, dHead], `W_U` [dModel, dVocab], ... */
   get weights(): WeightViews {
-    if (!this.views)
+    const { views } = this.#state;
+    if (!views)
       throw new Error('the weights were not kept on the host: load the model without `hostWeights: false`');
-    return this.views;
+    return views;
   }
 
   /**
@@ -129,58 +154,15 @@ export class HookedTransformer implements Model {
     return saveable(this.weights.parts, this.config, this.processing);
   }
 
-  /** Gives the weights' GPU memory back. */
+  /** Gives the weights' GPU memory back; of an edited model only the tensors of its own edits. */
   dispose(): void {
-    this.gpuWeights.dispose();
+    this.owner?.remove(this);
+    if (this.edits) this.edits.dispose();
+    else this.gpuWeights.dispose();
   }
 
   [Symbol.dispose](): void {
     this.dispose();
-  }
-
-  // ---- tokens ------------------------------------------------------------------------------------------------
-
-  /** Token ids, one array a row, never padded; text gets the beginning-of-text token unless `prependBos` is false. */
-  toTokens(input: TextInput, options?: ToTokensOptions): number[][] {
-    return toTokens(this.tokenizer, input, options);
-  }
-
-  /** One string a token: of one text or row a list, of several a list each. */
-  toStrTokens(input: string | readonly number[], options?: ToTokensOptions): string[];
-  toStrTokens(
-    input: readonly string[] | readonly (readonly number[])[],
-    options?: ToTokensOptions,
-  ): string[][];
-  toStrTokens(input: TextInput, options?: ToTokensOptions): string[] | string[][] {
-    return toStrTokens(this.tokenizer, input as readonly string[], options);
-  }
-
-  /** The exact text of tokens, or of one; of several rows, one text each. */
-  toString(tokens?: number | ArrayLike<number>): string;
-  toString(tokens: readonly ArrayLike<number>[]): string[];
-  toString(tokens?: number | ArrayLike<number> | readonly ArrayLike<number>[]): string | string[] {
-    if (tokens === undefined) return `HookedTransformer(${this.config.name})`;
-    const list = typeof tokens === 'number' ? [tokens] : tokens;
-    return toText(this.tokenizer, list as readonly ArrayLike<number>[]);
-  }
-
-  /** The id of a text that is exactly one token, like `' Mary'`. @throws when it is not. */
-  toSingleToken(text: string): number {
-    return toSingleToken(this.tokenizer, text);
-  }
-
-  /** Position of a token in a text (with the beginning-of-text token at 0) or in tokens. @throws when it does not occur. */
-  tokenPosition(
-    needle: string | number,
-    input: string | readonly number[],
-    options?: TokenPositionOptions,
-  ): number {
-    return tokenPosition(this.tokenizer, needle, input, options);
-  }
-
-  /** The tokens [start, end) that contain the first occurrence of a text; `typed`: their prompt. @throws when there is none. */
-  tokenRange(text: string, tokens: readonly number[], typed?: string): [start: number, end: number] {
-    return findTokenRange(this.tokenizer, tokens, text, typed);
   }
 
   // ---- running -----------------------------------------------------------------------------------------------

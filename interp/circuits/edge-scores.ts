@@ -7,8 +7,9 @@
  * and v by the algebra of the layer norm, so that the run itself stays fused.
  */
 
+import { headInputGradients } from '../../engine/activations/head-inputs.js';
 import { Scope } from '../../engine/gpu/storage.js';
-import { headInputGradients, multiplyInto } from '../../engine/tensor/products.js';
+import { multiplyInto } from '../../engine/tensor/products.js';
 import { Tensor } from '../../engine/tensor/tensor.js';
 import type { ActivationCache } from '../../hooks/cache/cache.js';
 import { forward } from '../../hooks/cache/cached-run.js';

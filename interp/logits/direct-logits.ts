@@ -6,7 +6,7 @@
 import { Scope } from '../../engine/gpu/storage.js';
 import { Tensor } from '../../engine/tensor/tensor.js';
 import { Norm } from '../../engine/transformer/parts/norm.js';
-import { alongDirections, logitDirections } from '../../engine/transformer/vocabulary.js';
+import { alongDirections, logitDirections } from '../../engine/transformer/vocabulary/vocabulary.js';
 import type { ActivationCache } from '../../hooks/cache/cache.js';
 import { Look } from '../../hooks/cache/look.js';
 import { decompositionNames, type FullOptions } from '../../hooks/cache/recipes.js';

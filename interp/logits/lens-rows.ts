@@ -3,7 +3,7 @@
 import { Scope } from '../../engine/gpu/storage.js';
 import type { Tensor } from '../../engine/tensor/tensor.js';
 import { unembed } from '../../engine/transformer/ops.js';
-import { ranksIn } from '../../engine/transformer/vocabulary.js';
+import { ranksIn } from '../../engine/transformer/vocabulary/vocabulary.js';
 import type { Runnable } from '../../hooks/input/model.js';
 import { finite } from '../../weights/checks/finite.js';
 

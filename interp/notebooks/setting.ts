@@ -1,6 +1,6 @@
 /** What a notebook may be told, and what it says that it is going to run. */
 
-import type { RecordStore } from '../../hooks/sweep/record.js';
+import type { RecordStore } from '../../hooks/sweep/record/record.js';
 import type { Fact } from '../tracing/facts.js';
 import type { PromptPair } from './pairs.js';
 

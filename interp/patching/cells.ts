@@ -2,8 +2,9 @@
 
 import type { Model } from '../../hooks/input/model.js';
 import { isWhole, pointIn } from '../../hooks/input/names.js';
+import type { Selection } from '../../hooks/input/selection.js';
 import { indices } from '../../hooks/input/selection.js';
-import type { Intervention, Selection } from '../../hooks/interventions/interventions.js';
+import type { Intervention } from '../../hooks/interventions/interventions.js';
 import { positionLabels } from '../results/provenance.js';
 import type { Axis } from '../results/result.js';
 

@@ -14,7 +14,7 @@ import {
   type SweepResult,
   sweepCells,
 } from '../../hooks/sweep/counterfactuals.js';
-import type { WholeRecord } from '../../hooks/sweep/record.js';
+import type { WholeRecord } from '../../hooks/sweep/record/record.js';
 import { type Sweep, startSweep } from '../../hooks/sweep/sweep.js';
 import { endsProblem, warningsIn } from '../results/ends.js';
 import { provenance } from '../results/provenance.js';

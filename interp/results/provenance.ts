@@ -11,6 +11,7 @@ export function provenance(model: Model, more: Record<string, unknown>): Record<
     model: config.name,
     hash: model.hash,
     processing: Object.entries(processing).flatMap(([flag, on]) => (on ? [flag] : [])),
+    ...(model.edits && { edits: model.edits.lines }),
     adapter: gpu.adapter.text,
     ...(gpu.adapter.choice !== undefined && { adapterChoice: gpu.adapter.choice }),
     ...(tokens && { bos: bos !== null && tokens[0] === bos }),

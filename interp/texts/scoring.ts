@@ -8,8 +8,8 @@
 
 import { is, options, signatures } from '../../hooks/input/check.js';
 import type { Model } from '../../hooks/input/model.js';
-import type { RecordStore } from '../../hooks/sweep/record.js';
-import { recordedItems } from '../../hooks/sweep/record-cells.js';
+import type { RecordStore } from '../../hooks/sweep/record/record.js';
+import { recordedItems } from '../../hooks/sweep/record/record-cells.js';
 import { MANY_TEXTS, type ManyTextsOptions, type TextsWork } from '../../hooks/texts/run-trie.js';
 import { logProbsOf, type NextToken, nextTokens } from '../../hooks/texts/score.js';
 import { provenance } from '../results/provenance.js';

@@ -2,8 +2,8 @@
 
 import { is, options, signatures } from '../../hooks/input/check.js';
 import type { Model } from '../../hooks/input/model.js';
-import type { RecordStore } from '../../hooks/sweep/record.js';
-import { recordedItems } from '../../hooks/sweep/record-cells.js';
+import type { RecordStore } from '../../hooks/sweep/record/record.js';
+import { recordedItems } from '../../hooks/sweep/record/record-cells.js';
 import { provenance } from '../results/provenance.js';
 import { labelled } from '../results/result.js';
 import {

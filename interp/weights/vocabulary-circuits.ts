@@ -4,13 +4,13 @@
  */
 
 import { Scope } from '../../engine/gpu/storage.js';
+import type { Table } from '../../engine/tensor/launches.js';
 import { Tensor } from '../../engine/tensor/tensor.js';
 import { packBatch } from '../../engine/transformer/batch.js';
 import { mlpHalf } from '../../engine/transformer/model.js';
 import { gatherTable, linear, lookUp, unembed } from '../../engine/transformer/ops.js';
 import { noTap } from '../../engine/transformer/tap.js';
-import { rankOf } from '../../engine/transformer/vocabulary.js';
-import type { Table } from '../../engine/transformer/weights.js';
+import { rankOf } from '../../engine/transformer/vocabulary/vocabulary.js';
 import type { Runnable } from '../../hooks/input/model.js';
 
 /**

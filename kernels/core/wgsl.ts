@@ -37,7 +37,8 @@ const NAN = 0x7fc00000u;
 const INFINITY = 0x7f800000u;
 fn isNan(x: f32) -> bool { return (bitcast<u32>(x) & 0x7fffffffu) > INFINITY; }
 fn special(bits: u32) -> f32 { return bitcast<f32>(bits); }
-fn larger(a: f32, b: f32) -> f32 { return select(select(max(a, b), b, isNan(b)), a, isNan(a)); }`;
+fn larger(a: f32, b: f32) -> f32 { return select(select(max(a, b), b, isNan(b)), a, isNan(a)); }
+fn smaller(a: f32, b: f32) -> f32 { return select(select(min(a, b), b, isNan(b)), a, isNan(a)); }`;
 
 /** Threads of a workgroup in the element-wise kernels. */
 export const WG = 64;
@@ -249,3 +250,12 @@ export const orNan = (y: string, x: string, type: 'f32' | 'vec4f' = 'f32'): stri
 
 /** WGSL: whether a number is infinite or NaN. */
 export const notFinite = (x: string): string => `((bitcast<u32>(${x}) & 0x7f800000u) == 0x7f800000u)`;
+
+/** WGSL `fn rank(x)`: a number as an integer of the same order, NaN highest, −0 = 0. (Comparing floats, a compiler may forget NaN.) */
+export const rankWgsl = /* wgsl */ `
+fn rank(x: f32) -> u32 {
+  let bits = bitcast<u32>(x);
+  if ((bits & 0x7fffffffu) > 0x7f800000u) { return 0xfffffffeu; }
+  if ((bits & 0x7fffffffu) == 0u) { return 0x80000000u; }
+  return select(bits | 0x80000000u, ~bits, bits >= 0x80000000u);
+}`;

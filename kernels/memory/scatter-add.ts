@@ -1,5 +1,5 @@
 /**
- * Gradients of picking rows and elements: of embeddings, `gatherRows`, `gatherLast`. What was picked several times gets
+ * Gradients of picking rows: of embeddings, `gatherRows`. What was picked several times gets
  * the sum, always in the same order: no atomics. For rows, the host lists for each row who picked it.
  */
 
@@ -74,34 +74,6 @@ ${perElementMain()}
   };
 }
 
-/**
- * dX[row, indices[row, j]] += dY[row, j] for j = 0, 1, …: the gradient of `gatherLast`, and of `topk`'s values.
- * Buffers: indices u32 [rows, k], dY [rows, k], dX [rows, cols] in place.
- */
-export function scatterLastAdd(o: { rows: number; cols: number; k: number }, _caps: Caps): Launch {
-  const code = () => /* wgsl */ `
-@group(0) @binding(0) var<storage, read> indices: array<u32>;
-@group(0) @binding(1) var<storage, read> dY: array<f32>;
-@group(0) @binding(2) var<storage, read_write> dX: array<f32>;
-struct Params {
-  n: u32, // rows
-  cols: u32,
-  k: u32,
-}
-@group(1) @binding(0) var<uniform> params: Params;
-${perElementMain('row')}
-  for (var j = row * params.k; j < (row + 1u) * params.k; j++) {
-    let col = indices[j];
-    if (col < params.cols) { dX[row * params.cols + col] += dY[j]; } // beyond the row there is nothing, as for gatherLast
-  }
-}`;
-  return {
-    kernel: kernel('scatterLastAdd', code),
-    params: { n: o.rows, cols: o.cols, k: o.k },
-    grid: perElement(o.rows),
-  };
-}
-
 /** Float64 reference of `scatterRowsAdd` from the ids themselves. */
 export function scatterRowsAddReference(
   ids: ArrayLike<number>,
@@ -122,11 +94,10 @@ export function scatterRowsAddReference(
   return out;
 }
 
-/** Checks of both. */
+/** Checks. */
 export const scatterAddFamily: Family = {
   name: 'scatter-add',
-  about:
-    'dTable[ids[i]] (+)= dY[i], dTable [rows, width]; dX[row, indices[row, j]] += dY[row, j], dX [rows, cols]',
+  about: 'dTable[ids[i]] (+)= dY[i], dTable [rows, width]',
   examples(caps) {
     const examples: Example[] = [];
     const rowIds = {
@@ -152,25 +123,6 @@ export const scatterAddFamily: Family = {
             ],
           });
         }
-    for (const [rows, cols, k] of [
-      [1, 1, 1],
-      [5, 7, 9],
-      [130, 39, 2],
-    ]) {
-      const indices = Uint32Array.from({ length: rows * k }, (_, i) => (i * 5) % (cols + 1)); // one beyond the end
-      const dy = noise(rows * k, 3);
-      const before = noise(rows * cols, 4);
-      const values = Float64Array.from(before);
-      indices.forEach((c, i) => {
-        if (c < cols) values[Math.floor(i / k) * cols + c] += dy[i];
-      });
-      examples.push({
-        title: `last axis, ${k} of each row [${rows}, ${cols}]`,
-        launch: scatterLastAdd({ rows, cols, k }, caps),
-        buffers: [indices, dy, before],
-        expected: [{ binding: 2, values, atol: 1e-6, rtol: 1e-6 }],
-      });
-    }
     return examples;
   },
 };

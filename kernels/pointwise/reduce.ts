@@ -16,16 +16,23 @@ import {
 } from '../core/wgsl.js';
 
 /** What to reduce with. */
-export type ReduceOp = 'sum' | 'mean' | 'max';
+export type ReduceOp = 'sum' | 'mean' | 'max' | 'min' | 'prod';
 
 /** Rows longer than this get many threads on every adapter; Mesa's software drivers also cut very long loops short. */
 const LONG = 8192;
 
-const combine = (op: ReduceOp) => (a: string, b: string) =>
-  op === 'max' ? `larger(${a}, ${b})` : `${a} + ${b}`;
+/** Two terms taken together: in WGSL, and in float64. */
+const PAIRS = {
+  sum: { wgsl: (a: string, b: string) => `${a} + ${b}`, f64: (a: number, b: number) => a + b, neutral: 0 },
+  prod: { wgsl: (a: string, b: string) => `${a} * ${b}`, f64: (a: number, b: number) => a * b, neutral: 1 },
+  max: { wgsl: (a: string, b: string) => `larger(${a}, ${b})`, f64: Math.max, neutral: -Infinity },
+  min: { wgsl: (a: string, b: string) => `smaller(${a}, ${b})`, f64: Math.min, neutral: Infinity },
+};
+const pairOf = (op: ReduceOp) => PAIRS[op === 'mean' ? 'sum' : op];
+const combine = (op: ReduceOp) => pairOf(op).wgsl;
 
 /** A maximum starts from an element, because WGSL has no literal for −∞. */
-const neutral = (op: ReduceOp) => (op === 'max' ? 'X[at]' : '0f');
+const neutral = (op: ReduceOp) => (op === 'max' || op === 'min' ? 'X[at]' : `${pairOf(op).neutral}f`);
 
 /** Y[row] = reduction of X[row, :]. Buffers: X [rows, cols], Y [rows]. */
 export function reduceRows(o: { rows: number; cols: number; op: ReduceOp }, caps: Caps): Launch {
@@ -39,7 +46,7 @@ struct Params {
   cols: u32,
 }
 @group(1) @binding(0) var<uniform> params: Params;
-${o.op === 'max' ? specialsWgsl : ''}
+${specialsWgsl}
 ${team.reduce('reduce', 'f32', combined('a', 'b'))}
 
 @compute @workgroup_size(${team.threads})
@@ -73,7 +80,7 @@ struct Params {
   inner: u32,
 }
 @group(1) @binding(0) var<uniform> params: Params;
-${o.op === 'max' ? specialsWgsl : ''}
+${specialsWgsl}
 ${perElementMain('y')}
   let at = (y / params.inner) * params.length * params.inner + y % params.inner;
   ${accumulate({ name: 'all', first: '0u', step: '1u', end: 'params.length', term: (i) => `X[at + ${i} * params.inner]`, combine: combine(o.op), neutral: neutral(o.op) })}
@@ -94,11 +101,9 @@ export function reduceReference(
 ): number[] {
   return Array.from({ length: o.outer * o.inner }, (_, y) => {
     const at = Math.floor(y / o.inner) * o.n * o.inner + (y % o.inner);
-    let all = o.op === 'max' ? Number.NEGATIVE_INFINITY : 0;
-    for (let i = 0; i < o.n; i++) {
-      const v = x[at + i * o.inner];
-      all = o.op === 'max' ? Math.max(all, v) : all + v;
-    }
+    const { f64, neutral } = pairOf(o.op);
+    let all = neutral;
+    for (let i = 0; i < o.n; i++) all = f64(all, x[at + i * o.inner]);
     return o.op === 'mean' ? all / o.n : all;
   });
 }
@@ -106,7 +111,7 @@ export function reduceReference(
 /** Checks of the reductions. */
 export const reduceFamily: Family = {
   name: 'reduce',
-  about: 'sum, mean or maximum over one axis: X [outer, n, inner] → Y [outer, inner]',
+  about: 'sum, mean, maximum, minimum or product over one axis: X [outer, n, inner] → Y [outer, inner]',
   examples(caps) {
     const examples: Example[] = [];
     const shapes = [
@@ -117,9 +122,10 @@ export const reduceFamily: Family = {
       [1, 1000, 65],
       [33000, 2, 1], // more workgroups than fit a line
     ];
-    for (const op of ['sum', 'mean', 'max'] as const) {
+    for (const op of ['sum', 'mean', 'max', 'min', 'prod'] as const) {
       for (const [outer, n, inner] of shapes) {
-        const x = noise(outer * n * inner, n, 2);
+        // factors near 1, so that products neither vanish nor overflow
+        const x = noise(outer * n * inner, n, 2).map((v) => (op === 'prod' ? 1 + v / n : v));
         examples.push({
           title: `${op} of [${outer}, ${n}, ${inner}] over the middle`,
           launch: reduceMiddle({ outer, n, inner, op }, caps),
@@ -129,11 +135,12 @@ export const reduceFamily: Family = {
               binding: 1,
               values: reduceReference(x, { outer, n, inner, op }),
               atol: op === 'sum' ? 1e-5 * Math.sqrt(n) : 1e-6,
-              rtol: 1e-6,
+              rtol: op === 'prod' ? 1e-7 * n : 1e-6,
             },
           ],
         });
       }
+      if (op === 'prod') continue;
       const positive = noise(1 << 20, 5).map((v) => v + 1);
       examples.push({
         title: `${op} of a million positive numbers`,
@@ -172,7 +179,7 @@ export const reduceFamily: Family = {
     });
     const { NaN: nan, POSITIVE_INFINITY: inf } = Number;
     const odd = Float32Array.of(1, nan, 3, -inf, nan, inf, inf, 2, 5, 1, -inf, -inf);
-    for (const op of ['sum', 'mean', 'max'] as const)
+    for (const op of ['sum', 'mean', 'max', 'min', 'prod'] as const)
       for (const [outer, n, inner] of [
         [4, 3, 1],
         [2, 3, 2],

@@ -1,66 +1,16 @@
 /**
- * Matrix products: `linear` and `unembed` with their tiles (see linear.ts and unembed.ts), the plain product of two
- * tensors of the user's, and the examples that hold every variant against float64.
+ * Matrix products: `linear` and `unembed` with their tiles (see linear.ts and unembed.ts), and the examples that hold every
+ * variant against float64.
  */
 
 import { packed } from '../core/half.js';
-import { type Caps, type Example, type Family, type Launch, lineIndex, noise } from '../core/kernel.js';
-import { kernel, otherKinds, perElement, WG } from '../core/wgsl.js';
+import { type Caps, type Example, type Family, type Launch, noise } from '../core/kernel.js';
+import { otherKinds } from '../core/wgsl.js';
 import { type Linear, linear, linearReference, linearWith, tilesFor } from './linear.js';
 import { tileName } from './matmul-tiled.js';
 import { type Unembed, unembed, unembedReference, unembedTilesFor, unembedWith } from './unembed.js';
 
 export { linear, unembed };
-
-/** C[i] = A[i] · B[i], or one B for all. Buffers: A [batch, m, k], B [batch | 1, k, n], C [batch, m, n]. */
-export function batchMatmul(
-  { batch, m, k, n, sharedB }: { batch: number; m: number; k: number; n: number; sharedB: boolean },
-  _caps: Caps,
-): Launch {
-  const params = { count: batch * m * n, m, k, n, stepB: sharedB ? 0 : k * n };
-  return { kernel: kernel('matmul/batch', () => batchWgsl), params, grid: perElement(batch * m * n) };
-}
-
-const batchWgsl = /* wgsl */ `
-@group(0) @binding(0) var<storage, read> A: array<f32>;
-@group(0) @binding(1) var<storage, read> B: array<f32>;
-@group(0) @binding(2) var<storage, read_write> C: array<f32>;
-struct Params {
-  count: u32,
-  m: u32,
-  k: u32,
-  n: u32,
-  stepB: u32,
-}
-@group(1) @binding(0) var<uniform> params: Params;
-@compute @workgroup_size(${WG})
-fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let i = ${lineIndex} * ${WG}u + lane;
-  if (i >= params.count) { return; }
-  let row = i / params.n;  // of [batch · m]
-  let first = (row / params.m) * params.stepB + i % params.n;
-  var sum = 0f;
-  for (var k = 0u; k < params.k; k++) {
-    sum = fma(A[row * params.k + k], B[first + k * params.n], sum);
-  }
-  C[i] = sum;
-}`;
-
-/** Float64 reference. */
-export function batchMatmulReference(
-  o: { batch: number; m: number; k: number; n: number; sharedB: boolean },
-  a: ArrayLike<number>,
-  b: ArrayLike<number>,
-): Float64Array {
-  const { batch, m, k, n, sharedB } = o;
-  const c = new Float64Array(batch * m * n);
-  for (let i = 0; i < c.length; i++) {
-    const row = Math.floor(i / n);
-    const from = (sharedB ? 0 : Math.floor(row / m) * k * n) + (i % n);
-    for (let j = 0; j < k; j++) c[i] += a[row * k + j] * b[from + j * n];
-  }
-  return c;
-}
 
 /** Allowed error for sums of `terms` products of noise(…, 1): 1e-6 · Σ|a||b|, |a||b| being ¼ on average. */
 const tolerance = (terms: number) => (1e-6 * terms) / 4;
@@ -195,27 +145,9 @@ function unembedExamples(caps: Caps): Example[] {
   return examples;
 }
 
-function batchExamples(caps: Caps): Example[] {
-  return [
-    { batch: 1, m: 1, k: 1, n: 1, sharedB: false },
-    { batch: 3, m: 5, k: 13, n: 7, sharedB: false },
-    { batch: 4, m: 17, k: 39, n: 20, sharedB: true },
-  ].map((o) => {
-    const { batch, m, k, n, sharedB } = o;
-    const a = noise(batch * m * k, 8);
-    const b = noise((sharedB ? 1 : batch) * k * n, 9);
-    return {
-      title: `batch ${batch}×${m}×${k}×${n}${sharedB ? ', one B' : ''}`,
-      launch: batchMatmul(o, caps),
-      buffers: [a, b, batch * m * n],
-      expected: [{ binding: 2, values: batchMatmulReference(o, a, b), atol: tolerance(k) + 1e-7, rtol: 0 }],
-    };
-  });
-}
-
 /** All matrix products with shared weights, with examples of every tile. */
 export const matmulFamily: Family = {
   name: 'matmul',
-  about: 'Y = act(X·W + b) + R, X [rows, inner], W [inner, cols]; logits = X·Wᵀ + b; C[i] = A[i]·B[i]',
-  examples: (caps) => [...linearExamples(caps), ...unembedExamples(caps), ...batchExamples(caps)],
+  about: 'Y = act(X·W + b) + R, X [rows, inner], W [inner, cols]; logits = X·Wᵀ + b',
+  examples: (caps) => [...linearExamples(caps), ...unembedExamples(caps)],
 };

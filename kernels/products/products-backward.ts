@@ -1,6 +1,6 @@
 /**
- * Gradients of the products that have a head or batch axis: per-head inputs and results (head-matmul.ts), and the product
- * of two tensors of the user's. All are products with other strides.
+ * Gradients of the products that have a head or batch axis, per-head inputs and results (head-matmul.ts): products with
+ * other strides.
  */
 
 import { type Caps, type Example, type Family, type Launch, noise } from '../core/kernel.js';
@@ -81,49 +81,6 @@ export const headResultGradient = (o: HeadResult & Accumulate, caps: Caps): Laun
 export const headResultWeightGradient = (o: HeadResult & Accumulate, caps: Caps): Launch =>
   stridedMatmul({ ...resultWeightProduct(o), accumulate: o.accumulate }, caps);
 
-/** Sizes of `batchMatmul`: C [batch, m, n] = A [batch, m, k] · B [batch, k, n], or one B [k, n] for all. */
-type BatchMatmul = Accumulate & {
-  readonly batch: number;
-  readonly m: number;
-  readonly k: number;
-  readonly n: number;
-  readonly sharedB: boolean;
-};
-
-function firstProduct({ batch, m, k, n, sharedB }: BatchMatmul): StridedMatmul {
-  return {
-    batch,
-    m,
-    k: n,
-    n: k,
-    a: { batch: m * n, row: n, col: 1 },
-    b: { batch: sharedB ? 0 : k * n, row: 1, col: n },
-    c: { batch: m * k, row: k, col: 1 },
-  };
-}
-
-function secondProduct(o: BatchMatmul): StridedMatmul {
-  const { k, n } = o;
-  const [batch, m] = o.sharedB ? [1, o.batch * o.m] : [o.batch, o.m]; // one B: the batch is only more rows
-  return {
-    batch,
-    m: k,
-    k: m,
-    n,
-    a: { batch: m * k, row: 1, col: k },
-    b: { batch: m * n, row: n, col: 1 },
-    c: { batch: k * n, row: n, col: 1 },
-  };
-}
-
-/** dA (+)= dC · Bᵀ of `batchMatmul`. Buffers: dC, B, dA. */
-export const batchMatmulGradientA = (o: BatchMatmul, caps: Caps): Launch =>
-  stridedMatmul({ ...firstProduct(o), accumulate: o.accumulate }, caps);
-
-/** dB (+)= Aᵀ · dC of `batchMatmul`, with one B for all summed over the batch. Buffers: A, dC, dB. */
-export const batchMatmulGradientB = (o: BatchMatmul, caps: Caps): Launch =>
-  stridedMatmul({ ...secondProduct(o), accumulate: o.accumulate }, caps);
-
 /** A bilinear map, as float64 references see it: f(i, j, l) is called for each Y[l] += X[i] · W[j]. */
 type Terms = (f: (x: number, w: number, y: number) => void) => void;
 
@@ -145,15 +102,6 @@ const resultTerms =
           f(th * o.dHead + j, ((th % o.heads) * o.dHead + j) * o.dModel + m, th * o.dModel + m);
   };
 
-const batchTerms =
-  ({ batch, m, k, n, sharedB }: BatchMatmul): Terms =>
-  (f) => {
-    for (let row = 0; row < batch * m; row++)
-      for (let i = 0; i < k; i++)
-        for (let col = 0; col < n; col++)
-          f(row * k + i, ((sharedB ? 0 : Math.floor(row / m) * k) + i) * n + col, row * n + col);
-  };
-
 /** Float64 reference of both gradients, added to what was there. */
 function gradientsReference(
   terms: Terms,
@@ -171,7 +119,7 @@ function gradientsReference(
 /** Checks of the gradients. */
 export const productsBackwardFamily: Family = {
   name: 'products-backward',
-  about: 'gradients of per-head inputs and results and of C[i] = A[i]·B[i], in both operands',
+  about: 'gradients of per-head inputs and results, in both operands',
   examples(caps) {
     const examples: Example[] = [];
     const add = (
@@ -220,14 +168,6 @@ export const productsBackwardFamily: Family = {
         dx: headResultGradient(o, caps),
         dw: headResultWeightGradient(o, caps),
       });
-      for (const sharedB of [false, true]) {
-        const b = { batch: heads, m: tokens, k: dHead, n: dModel, sharedB, accumulate };
-        const sizes = { x: narrow, w: (sharedB ? 1 : heads) * dHead * dModel, y: wide };
-        add(`${heads} products${sharedB ? ', one B' : ''}: ${about}`, batchTerms(b), sizes, accumulate, {
-          dx: batchMatmulGradientA(b, caps),
-          dw: batchMatmulGradientB(b, caps),
-        });
-      }
     }
     return examples;
   },

@@ -1,18 +1,7 @@
-/**
- * The k largest of each row, and picking by index along the last axis.
- */
+/** The k largest of each row. */
 
 import { type Caps, type Example, type Family, type Launch, line, lineIndex, noise } from '../core/kernel.js';
-import { kernel, otherKinds, perElement, perElementMain, specialsWgsl, teamFor } from '../core/wgsl.js';
-
-/** WGSL `fn rank(x)`: a number as an integer of the same order, NaN highest, −0 = 0. (Comparing floats, a compiler may forget NaN.) */
-export const rankWgsl = /* wgsl */ `
-fn rank(x: f32) -> u32 {
-  let bits = bitcast<u32>(x);
-  if ((bits & 0x7fffffffu) > 0x7f800000u) { return 0xfffffffeu; }
-  if ((bits & 0x7fffffffu) == 0u) { return 0x80000000u; }
-  return select(bits | 0x80000000u, ~bits, bits >= 0x80000000u);
-}`;
+import { kernel, otherKinds, rankWgsl, teamFor } from '../core/wgsl.js';
 
 /**
  * Values and columns of the k largest of each row: descending, ties by lower column; NaN comes first. k = 1 is argmax.
@@ -77,28 +66,6 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane:
   };
 }
 
-/** Y[row, j] = X[row, indices[row, j]], NaN where the index lies beyond the row. Buffers: X [rows, cols], indices u32 [rows, k], Y [rows, k]. */
-export function gatherLast(o: { rows: number; cols: number; k: number }, _caps: Caps): Launch {
-  const code = () => /* wgsl */ `
-@group(0) @binding(0) var<storage, read> X: array<f32>;
-@group(0) @binding(1) var<storage, read> indices: array<u32>;
-@group(0) @binding(2) var<storage, read_write> Y: array<f32>;
-struct Params {
-  n: u32, // rows · k
-  cols: u32,
-  k: u32,
-}
-@group(1) @binding(0) var<uniform> params: Params;
-${specialsWgsl}
-${perElementMain()}
-  let inside = indices[i] < params.cols;
-  let col = select(0u, indices[i], inside); // an index from elsewhere must not leave the row
-  Y[i] = select(special(NAN), X[(i / params.k) * params.cols + col], inside);
-}`;
-  const n = o.rows * o.k;
-  return { kernel: kernel('gatherLast', code), params: { n, cols: o.cols, k: o.k }, grid: perElement(n) };
-}
-
 /** Reference: columns of the k largest of a row, or of the k smallest; NaN counts as larger than every number. */
 export function topkReference(row: readonly number[], k: number, smallest = false): number[] {
   const order = (a: number, b: number) => {
@@ -112,10 +79,10 @@ export function topkReference(row: readonly number[], k: number, smallest = fals
     .slice(0, k);
 }
 
-/** Checks of topk and gatherLast. */
+/** Checks of topk. */
 export const topkFamily: Family = {
   name: 'topk',
-  about: 'the k largest of each row, with their columns; X[row, indices[row, j]]',
+  about: 'the k largest of each row, with their columns',
   examples(caps) {
     const examples: Example[] = [];
     const exact = { atol: 0, rtol: 0 };
@@ -149,23 +116,6 @@ export const topkFamily: Family = {
     add('one column', noise(4, 6), 1, 1);
     for (const kind of otherKinds(caps)) add('as on other adapters', noise(3 * 500, 8), 500, 7, kind);
 
-    const [rows, cols, k] = [3, 13, 4];
-    const x = noise(rows * cols, 7);
-    const indices = Uint32Array.from({ length: rows * k }, (_, i) =>
-      i === 5 ? 4_000_000_000 : (i * 7) % cols,
-    );
-    examples.push({
-      title: 'gatherLast, one index outside',
-      launch: gatherLast({ rows, cols, k }, caps),
-      buffers: [x, indices, rows * k],
-      expected: [
-        {
-          binding: 2,
-          values: Array.from(indices, (c, i) => (c < cols ? x[Math.floor(i / k) * cols + c] : Number.NaN)),
-          ...exact,
-        },
-      ],
-    });
     return examples;
   },
 };

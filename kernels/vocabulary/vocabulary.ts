@@ -4,8 +4,16 @@
  */
 
 import { type Caps, type Example, type Family, type Launch, line, lineIndex, noise } from '../core/kernel.js';
-import { accumulate, kernel, otherKinds, perElement, perElementMain, teamFor } from '../core/wgsl.js';
-import { rankWgsl, topkReference } from './topk.js';
+import {
+  accumulate,
+  kernel,
+  otherKinds,
+  perElement,
+  perElementMain,
+  rankWgsl,
+  teamFor,
+} from '../core/wgsl.js';
+import { topkReference } from './topk.js';
 
 /**
  * Adds to ranks[row, j] how many columns of this chunk come before the target: those with a larger logit, and of the

@@ -2,7 +2,7 @@
 
 import { mkdirSync } from 'node:fs';
 import path from 'node:path';
-import { jsonLines } from '../../hooks/sweep/record-node.js';
+import { jsonLines } from '../../hooks/sweep/record/record-node.js';
 import type { HookedTransformer } from '../../index.js';
 import { agrees, comparisonTable } from '../../interp/figures/compare.js';
 import type { Figure } from '../../interp/figures/draw/drawing.js';

@@ -3,8 +3,8 @@
 import '../../index.js';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { blendInto, projectOutOf } from '../../engine/activations/edit.js';
 import { Gpu } from '../../engine/gpu/gpu.js';
-import { blendInto, projectOutOf } from '../../engine/tensor/edit.js';
 import { Tensor } from '../../engine/tensor/tensor.js';
 import { allClose, rng, throws } from '../helpers.js';
 import { givenBack } from '../memory.js';

@@ -36,7 +36,10 @@ const refused: Record<string, readonly [call: () => unknown, message: RegExp]> =
     /matmul: \[2, 3, 4\] · \[3, 2\]: \[\.\.\., m, k\]/,
   ],
   'a product of other batches': [() => t.matmul(f32([3, 4, 2])), /matmul: \[2, 3, 4\] · \[3, 4, 2\]/],
-  'a product of vectors': [() => f32([4]).matmul(f32([4, 2])), /matmul: \[4\] · \[4, 2\]/],
+  'a product with a vector of another length': [
+    () => f32([3]).matmul(f32([4, 2])),
+    /matmul: \[3\] · \[4, 2\]/,
+  ],
   'an option that adding has not': [
     () => (t.add as (...given: unknown[]) => unknown).call(t, 1, { alpha: 2 }),
     /add: argument 2 is too many \(an object \{ alpha \}\): add\(b\)/,
@@ -56,7 +59,7 @@ const refused: Record<string, readonly [call: () => unknown, message: RegExp]> =
   ],
   'no part of a tensor without names': [() => t.slice({}), /slice on .*: say which part, by position/],
   'setting no part': [() => t.set({}, 0), /set on .*: say which part, by position/],
-  'a product with a vector': [() => t.matmul(f32([4])), /matmul: \[2, 3, 4\] · \[4\]/],
+  'a product with a number': [() => t.matmul(f32([])), /matmul: \[2, 3, 4\] · \[\]/],
   'a sum along an axis that is not there': [
     () => t.sum(3),
     /sum: axis 3 of a tensor with 3 axes \(0–2, or -1/,
@@ -135,9 +138,9 @@ const refused: Record<string, readonly [call: () => unknown, message: RegExp]> =
     /rows differ in length.*\{ batch: 0, pos: -1 \}/,
   ],
   'an axis number where rows differ': [() => ragged.sum(1), /sum: axis 1 of rows of unequal length.*sum\('/],
-  'joining rows of unequal length along positions': [
-    () => Tensor.concat([ragged, ragged], 'pos'),
-    /concat: the rows differ in length along "pos".*batch: 0/,
+  'joining rows along positions with fewer rows': [
+    () => Tensor.concat([ragged, two], 'pos'),
+    /concat along "pos": all tensors must have as many rows as the first, 3/,
   ],
   'a position that a row has not': [() => logits.slice({ pos: 1 }), /row 2/],
   'a row that is not there': [() => logits.slice({ batch: 3 }), /3/],

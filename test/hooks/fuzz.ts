@@ -39,7 +39,9 @@ const pick = <T>(r: Rng, list: readonly T[]): T => list[r.int(list.length)];
 const chance = (r: Rng, percent: number) => r.int(100) < percent;
 
 /** Prompts of 1 to nCtx tokens, ragged or not. */
-function randomPrompts(r: Rng, { nCtx, dVocab }: Config, rows: number, ragged: boolean): number[][] {
+function randomPrompts(r: Rng, config: Config, rows: number, ragged: boolean): number[][] {
+  const { dVocab } = config;
+  const nCtx = Math.min(config.nCtx, 9);
   const length = chance(r, 10) ? 1 : chance(r, 10) ? nCtx : 2 + r.int(nCtx - 2);
   return Array.from({ length: rows }, () => r.tokens(ragged ? 1 + r.int(nCtx) : length, dVocab));
 }
@@ -239,7 +241,7 @@ function randomFrom(r: Rng, world: World, where: Where): Value | null {
   else if (chance(r, 20)) {
     const alike = hookNames(config).filter((n) => {
       const o = shapeOf(n, config);
-      return o.width === g.width && o.pattern === g.pattern;
+      return o.width === g.width && o.pattern === g.pattern && (o.heads === g.heads || !o.heads || !g.heads);
     });
     from.at = pick(
       r,
@@ -264,7 +266,7 @@ function randomFrom(r: Rng, world: World, where: Where): Value | null {
     from.pos = pick(r, [r.int(Math.min(...others)), -1]);
   }
   const { heads } = shapeOf(point as string, config);
-  if (heads && (!g.heads || chance(r, 20))) from.head = r.int(config.nHeads);
+  if (heads && (!g.heads || chance(r, 20))) from.head = r.int(heads);
   return from as unknown as Value;
 }
 

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { readRecord } from '../../hooks/sweep/record.js';
+import { readRecord } from '../../hooks/sweep/record/record.js';
 import {
   type Counterfactual,
   counterfactuals,

@@ -12,15 +12,24 @@ export interface Shape {
 }
 
 /** The shape of a hook point's activation. */
-export function shapeOf(name: string, { nHeads, dModel, dHead, dMlp }: Config): Shape {
+export function shapeOf(name: string, config: Config): Shape {
+  const { nHeads, nKeyValueHeads, dModel, dHead, dMlp } = config;
   const last = name.slice(name.lastIndexOf('.') + 1).replace('hook_', '');
   const at = (heads: number | null, width: number): Shape => ({ pattern: false, heads, width });
   if (last === 'pattern' || last === 'attn_scores') return { pattern: true, heads: nHeads, width: 0 };
+  if (/\.attn\.[qk]_norm\./.test(name)) {
+    const heads = name.includes('q_norm') ? nHeads : nKeyValueHeads;
+    const whole = config.qkNorm === 'width';
+    if (last === 'scale') return at(whole ? null : heads, 1);
+    return whole ? at(null, heads * dHead) : at(heads, dHead);
+  }
   if (last === 'scale') return at(null, 1);
   if (last === 'normalized') return at(null, name.includes('.mlp.') ? dMlp : dModel);
-  if (['q', 'k', 'v', 'z'].includes(last)) return at(nHeads, dHead);
-  if (['result', 'attn_in', 'q_input', 'k_input', 'v_input'].includes(last)) return at(nHeads, dModel);
-  if (['pre', 'post', 'mid'].includes(last)) return at(null, dMlp);
+  if (['q', 'rot_q', 'z'].includes(last)) return at(nHeads, dHead);
+  if (['k', 'v', 'rot_k'].includes(last)) return at(nKeyValueHeads, dHead);
+  if (['result', 'attn_in', 'q_input'].includes(last)) return at(nHeads, dModel);
+  if (['k_input', 'v_input'].includes(last)) return at(nKeyValueHeads, dModel);
+  if (['pre', 'pre_linear', 'post', 'mid'].includes(last)) return at(null, dMlp);
   return at(null, dModel);
 }
 

@@ -13,7 +13,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { jsonLines } from '../../hooks/sweep/record-node.js';
+import { jsonLines } from '../../hooks/sweep/record/record-node.js';
 import type { Invocation, Outcome } from '../../scripts/commands/command.js';
 import { deliver } from '../../scripts/commands/output.js';
 import { writeWhole } from '../../scripts/write.js';

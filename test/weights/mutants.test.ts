@@ -5,7 +5,7 @@
 import { readFileSync } from 'node:fs';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { readRecord } from '../../hooks/sweep/record.js';
+import { readRecord } from '../../hooks/sweep/record/record.js';
 import { memoryFile, readJson } from '../../weights/files/files.js';
 import { blobFolder } from '../../weights/files/files-blob.js';
 import { openCheckpoint } from '../../weights/formats/open.js';

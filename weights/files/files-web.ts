@@ -4,9 +4,16 @@
 
 import { safePath } from '../checks/paths.js';
 import { shownUrl } from '../checks/shown.js';
-import { bareEtag } from '../hub/hub.js';
 import { checkRange, type FileSource, memoryFile, type RandomAccess } from './files.js';
-import { type Answer, bodyLength, parseUrl, type RequestOptions, refusal, request } from './request.js';
+import {
+  type Answer,
+  bareEtag,
+  bodyLength,
+  parseUrl,
+  type RequestOptions,
+  refusal,
+  request,
+} from './request.js';
 import { HttpError, type RetryOptions, ShortBodyError, withRetries } from './retry.js';
 
 /** How to ask a web server. */

@@ -196,3 +196,8 @@ function concatenated(parts: readonly Uint8Array[], length: number): Uint8Array 
   }
   return whole;
 }
+
+/** An ETag without quotes and without the sign that it is weak. */
+export function bareEtag(etag: string | null): string {
+  return etag?.replace(/^W\//, '').replace(/"/g, '') ?? '';
+}

@@ -15,9 +15,15 @@ import { basename, dirname, join } from 'node:path';
 import { isContentHash } from '../checks/paths.js';
 import { shown, shownUrl } from '../checks/shown.js';
 import { type OnLoadProgress, progressCounter } from '../files/progress.js';
-import { type Answer, bodyLength, type RequestOptions, refusal, request } from '../files/request.js';
+import {
+  type Answer,
+  bareEtag,
+  bodyLength,
+  type RequestOptions,
+  refusal,
+  request,
+} from '../files/request.js';
 import { NetworkError, type RetryOptions, ShortBodyError, withRetries } from '../files/retry.js';
-import { bareEtag } from './hub.js';
 
 /** What to fetch, where to put it, and what it must be. */
 export interface Download {

@@ -4,7 +4,7 @@
 
 import { isCommit, isContentHash, isSafePath, safePath } from '../checks/paths.js';
 import { shown, shownUrl } from '../checks/shown.js';
-import { bodyLength, type RequestOptions, refusal, request } from '../files/request.js';
+import { bareEtag, bodyLength, type RequestOptions, refusal, request } from '../files/request.js';
 import { NetworkError, type RetryOptions, ShortBodyError, withRetries } from '../files/retry.js';
 
 /** A repository of the Hub. */
@@ -132,11 +132,6 @@ export interface HubFile {
 }
 
 const MAX_ETAG_LENGTH = 200;
-
-/** An ETag without quotes and without the sign that it is weak. */
-export function bareEtag(etag: string | null): string {
-  return etag?.replace(/^W\//, '').replace(/"/g, '') ?? '';
-}
 
 /** Reads a HEAD answer of `resolveUrl`. @throws when it is not one of the Hub, or says what cannot be. */
 export function hubFile(headers: Headers, url: string): HubFile {

@@ -97,7 +97,7 @@ export class Norm implements NormWeights {
    * one with x, divided by the scale, is the product of the other with the norm's output (less its bias).
    */
   pullBack(directions: Tensor, { gain = true }: { gain?: boolean } = {}): Tensor {
-    const own = gain && this.w ? directions.mul(this.#gain()!) : directions;
+    const own = gain ? this.#times(directions) : directions;
     return this.centres ? own.sub(own.mean(-1, { keepDims: true })) : own;
   }
 
@@ -150,14 +150,18 @@ export class Norm implements NormWeights {
 
   /** n · gain + bias. */
   #affine(n: Tensor): Tensor {
-    const gain = this.#gain();
-    const scaled = gain ? n.mul(gain) : n;
+    const scaled = this.#times(n);
     return this.b ? scaled.add(this.b) : scaled;
   }
 
-  /** [width], or null: 1 everywhere. */
-  #gain(): Tensor | null {
-    return this.w && (this.facts.gain === '1+w' ? this.w.add(1) : this.w);
+  /** x · gain. */
+  #times(x: Tensor): Tensor {
+    if (!this.w) return x;
+    if (this.facts.gain === 'w') return x.mul(this.w);
+    const gain = this.w.add(1);
+    const out = x.mul(gain);
+    gain.dispose();
+    return out;
   }
 
   #weights(parts: NormParts): NormWeights {

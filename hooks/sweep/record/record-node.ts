@@ -2,9 +2,9 @@
 
 import { open, readFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { textLines } from '../../weights/checks/text.js';
-import { namingFile, pathOf, statOrNull } from '../../weights/files/disk-node.js';
-import { is, signatures } from '../input/check.js';
+import { textLines } from '../../../weights/checks/text.js';
+import { namingFile, pathOf, statOrNull } from '../../../weights/files/disk-node.js';
+import { is, signatures } from '../../input/check.js';
 import type { RecordStore } from './record.js';
 
 const takes = signatures({

@@ -1,17 +1,16 @@
 /** What is read of logits without having them all at once: see vocabulary-chunks.ts. */
 
-import { fill } from '../../kernels/memory/copy.js';
-import { lseChunk, pickChunk } from '../../kernels/pointwise/softmax.js';
-import { divergenceChunk } from '../../kernels/vocabulary/divergence.js';
-import { dotRows, NOTHING, rankChunk, targetProbs } from '../../kernels/vocabulary/vocabulary.js';
-import type { Binding } from '../gpu/gpu.js';
-import { rowWindows, withDense } from '../tensor/launches.js';
-import { taped } from '../tensor/tape.js';
-import { Tensor } from '../tensor/tensor.js';
-import { pickRows, unembedColumns } from './ops.js';
+import { fill } from '../../../kernels/memory/copy.js';
+import { lseChunk, pickChunk } from '../../../kernels/pointwise/softmax.js';
+import { divergenceChunk } from '../../../kernels/vocabulary/divergence.js';
+import { dotRows, NOTHING, rankChunk, targetProbs } from '../../../kernels/vocabulary/vocabulary.js';
+import type { Binding } from '../../gpu/gpu.js';
+import { rowWindows, type Table, withDense } from '../../tensor/launches.js';
+import { taped } from '../../tensor/tape.js';
+import { Tensor } from '../../tensor/tensor.js';
+import { pickRows, unembedColumns } from '../ops.js';
 import { alongDirectionsBackward, divergenceBackward, probabilitiesBackward } from './vocabulary-backward.js';
 import { forRows, forVocabularyChunks, type VocabularyChunk } from './vocabulary-chunks.js';
-import type { Table } from './weights.js';
 
 /** A target that there is not: fills up lists of targets which are shorter than others. */
 export const NO_TARGET = 0xffffffff;

@@ -9,6 +9,10 @@ import { fileURLToPath } from 'node:url';
 import { path } from '../checks/kinds.js';
 import { signatures } from '../checks/options.js';
 import { pathInside } from '../checks/paths.js';
+import { nodeFile, statOrNull, writeAtomically } from '../files/disk-node.js';
+import type { FileSource } from '../files/files.js';
+import { setFilePlatform } from '../files/platform.js';
+import { nodeFetch } from '../files/proxy-node.js';
 import {
   type SavedTensor,
   safetensorsChunks,
@@ -17,10 +21,6 @@ import {
   type WriteOptions,
 } from '../formats/safetensors-write.js';
 import { nodeHub } from '../hub/hub-node.js';
-import { nodeFile, statOrNull, writeAtomically } from './disk-node.js';
-import type { FileSource } from './files.js';
-import { setFilePlatform } from './platform.js';
-import { nodeFetch } from './proxy-node.js';
 
 /** Makes folders and the Hub cache available to `resolveModel`. Call once, from Node's entry point. */
 export function registerNodeFiles(): void {

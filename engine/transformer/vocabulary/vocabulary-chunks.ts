@@ -3,12 +3,11 @@
  * looked at, and overwritten.
  */
 
-import { lseChunk } from '../../kernels/pointwise/softmax.js';
-import { unembed } from '../../kernels/products/matmul.js';
-import type { Binding } from '../gpu/gpu.js';
-import { ALIGN, withDense } from '../tensor/launches.js';
-import { Tensor } from '../tensor/tensor.js';
-import type { Table } from './weights.js';
+import { lseChunk } from '../../../kernels/pointwise/softmax.js';
+import { unembed } from '../../../kernels/products/matmul.js';
+import type { Binding } from '../../gpu/gpu.js';
+import { ALIGN, type Table, withDense } from '../../tensor/launches.js';
+import { Tensor } from '../../tensor/tensor.js';
 
 /** Columns that are computed at once, at most, and rows: 64 MiB of logits. */
 const VOCABULARY_CHUNK = 4096;

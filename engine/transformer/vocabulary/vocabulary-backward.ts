@@ -3,17 +3,16 @@
  * chunk of the vocabulary at a time, turned into their gradient where they lie, and multiplied with the weights.
  */
 
-import { columnSums } from '../../kernels/pointwise/column-sums.js';
-import { weightGradient } from '../../kernels/products/linear-backward.js';
-import { linear } from '../../kernels/products/matmul.js';
-import { crossEntropyBackward } from '../../kernels/vocabulary/cross-entropy-backward.js';
-import { addInto, zerosLike } from '../tensor/accumulate.js';
-import { withDense } from '../tensor/launches.js';
-import type { Backward, BackwardContext, Save } from '../tensor/tape.js';
-import { Tensor } from '../tensor/tensor.js';
-import { pickRows } from './ops.js';
+import { columnSums } from '../../../kernels/pointwise/column-sums.js';
+import { weightGradient } from '../../../kernels/products/linear-backward.js';
+import { linear } from '../../../kernels/products/matmul.js';
+import { crossEntropyBackward } from '../../../kernels/vocabulary/cross-entropy-backward.js';
+import { addInto, zerosLike } from '../../tensor/accumulate.js';
+import { type Table, withDense } from '../../tensor/launches.js';
+import type { Backward, BackwardContext, Save } from '../../tensor/tape.js';
+import { Tensor } from '../../tensor/tensor.js';
+import { pickRows } from '../ops.js';
 import { forRows, forVocabularyChunks, logSumExp } from './vocabulary-chunks.js';
-import type { Table } from './weights.js';
 
 type Make = (save: Save) => Backward;
 

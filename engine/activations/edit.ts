@@ -7,8 +7,8 @@ import type { Launch } from '../../kernels/core/kernel.js';
 import { blendSegments, projectOutSegments } from '../../kernels/memory/edit.js';
 import type { Binding } from '../gpu/gpu.js';
 import { isContiguous, showShape } from '../shape/shape.js';
-import { ALIGN } from './launches.js';
-import { Tensor } from './tensor.js';
+import { ALIGN } from '../tensor/launches.js';
+import { Tensor } from '../tensor/tensor.js';
 
 /** A segment of x becomes keep · x + add · value. A factor of 0 leaves its side unread, be it NaN or infinite. */
 export interface Blend {

@@ -1,11 +1,11 @@
 /** What scoring reads of the logits: some of them, the largest, and their log-sum-exp; never [tokens, dVocab] at once. */
 
-import { lseChunk } from '../../kernels/pointwise/softmax.js';
-import { pickPairs } from '../../kernels/vocabulary/pick.js';
-import { Tensor } from '../tensor/tensor.js';
-import { unembed } from './ops.js';
+import { lseChunk } from '../../../kernels/pointwise/softmax.js';
+import { pickPairs } from '../../../kernels/vocabulary/pick.js';
+import type { Table } from '../../tensor/launches.js';
+import { Tensor } from '../../tensor/tensor.js';
+import { unembed } from '../ops.js';
 import { forVocabularyChunks } from './vocabulary-chunks.js';
-import type { Table } from './weights.js';
 
 /**
  * The logits of (row, target) pairs, any number a row, and for each row the log-sum-exp of all its logits, as
@@ -54,3 +54,7 @@ export function topLogits(
   logits.dispose();
   return { ...top, state };
 }
+
+/** log-sum-exp of each row, in float64, from (max, Σ exp(logit − max)). */
+export const logSumExps = (state: Float32Array): Float64Array =>
+  Float64Array.from({ length: state.length / 2 }, (_, r) => state[2 * r] + Math.log(state[2 * r + 1]));

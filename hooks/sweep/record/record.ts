@@ -4,10 +4,10 @@
  * together, are the whole.
  */
 
-import { fileError, quoted, shownJson } from '../../weights/checks/messages.js';
-import { duplicateKey } from '../../weights/checks/text.js';
-import { is, needed, options, signatures } from '../input/check.js';
-import type { RunValues } from './counterfactuals.js';
+import { fileError, quoted, shownJson } from '../../../weights/checks/messages.js';
+import { duplicateKey } from '../../../weights/checks/text.js';
+import { is, needed, options, signatures } from '../../input/check.js';
+import type { RunValues } from '../counterfactuals.js';
 
 /** Where lines are kept. `jsonLines` (Node) keeps them in a file. */
 export interface RecordStore {

@@ -1,0 +1,67 @@
+/** What a model does with texts: tokens and back. */
+
+import {
+  findTokenRange,
+  type TextInput,
+  type TokenPositionOptions,
+  type ToTokensOptions,
+  tokenPosition,
+  toSingleToken,
+  toStrTokens,
+  toText,
+  toTokens,
+} from '../../engine/tokens/text.js';
+import type { Tokenizer } from '../../engine/tokens/tokenizer.js';
+import type { Config } from '../../weights/config.js';
+import type { RunEdits } from '../input/model.js';
+
+/** A model, as far as its tokenizer goes. */
+export abstract class TextModel {
+  abstract readonly config: Config;
+  abstract readonly tokenizer: Tokenizer | null;
+  abstract readonly edits: RunEdits | null;
+
+  /** Token ids, one array a row, never padded; text gets the beginning-of-text token unless `prependBos` is false. */
+  toTokens(input: TextInput, options?: ToTokensOptions): number[][] {
+    return toTokens(this.tokenizer, input, options);
+  }
+
+  /** One string a token: of one text or row a list, of several a list each. */
+  toStrTokens(input: string | readonly number[], options?: ToTokensOptions): string[];
+  toStrTokens(
+    input: readonly string[] | readonly (readonly number[])[],
+    options?: ToTokensOptions,
+  ): string[][];
+  toStrTokens(input: TextInput, options?: ToTokensOptions): string[] | string[][] {
+    return toStrTokens(this.tokenizer, input as readonly string[], options);
+  }
+
+  /** The exact text of tokens, or of one; of several rows, one text each. Without any: the model's name and its edits. */
+  toString(tokens?: number | ArrayLike<number>): string;
+  toString(tokens: readonly ArrayLike<number>[]): string[];
+  toString(tokens?: number | ArrayLike<number> | readonly ArrayLike<number>[]): string | string[] {
+    if (tokens === undefined)
+      return [`HookedTransformer(${this.config.name})`, ...(this.edits?.lines ?? [])].join('\n  ');
+    const list = typeof tokens === 'number' ? [tokens] : tokens;
+    return toText(this.tokenizer, list as readonly ArrayLike<number>[]);
+  }
+
+  /** The id of a text that is exactly one token, like `' Mary'`. @throws when it is not. */
+  toSingleToken(text: string): number {
+    return toSingleToken(this.tokenizer, text);
+  }
+
+  /** Position of a token in a text (with the beginning-of-text token at 0) or in tokens. @throws when it does not occur. */
+  tokenPosition(
+    needle: string | number,
+    input: string | readonly number[],
+    options?: TokenPositionOptions,
+  ): number {
+    return tokenPosition(this.tokenizer, needle, input, options);
+  }
+
+  /** The tokens [start, end) that contain the first occurrence of a text; `typed`: their prompt. @throws when there is none. */
+  tokenRange(text: string, tokens: readonly number[], typed?: string): [start: number, end: number] {
+    return findTokenRange(this.tokenizer, tokens, text, typed);
+  }
+}
