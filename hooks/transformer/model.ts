@@ -119,13 +119,11 @@ export class HookedTransformer extends TextModel implements Model {
    * @throws when an edit is wrong whatever the prompt; when it does not fit a prompt, that run throws.
    * @example const ablated = model.with({ interventions: [{ at: 'blocks.9.attn.hook_z', head: 6, zero: true }] })
    */
-  with<const I extends Counterfactual, const H extends readonly HookEntry[]>(
-    edits: SpelledOptions<EditOptions, never, H> & { readonly interventions?: I & SpelledEdits<I> },
-  ): HookedTransformer {
+  with(edits: EditOptions): HookedTransformer {
     const { config, gpu, gpuWeights, tokenizer, tokenizerFiles, processing } = this;
     const shared = { config, gpu, gpuWeights, tokenizer, tokenizerFiles, processing };
     const state = this.#state;
-    const edited = new HookedTransformer({ ...shared, ...state, state, edits: editsWith(this, edits as EditOptions) });
+    const edited = new HookedTransformer({ ...shared, ...state, state, edits: editsWith(this, edits) });
     currentScope()?.add(edited);
     return edited;
   }
@@ -173,39 +171,33 @@ export class HookedTransformer extends TextModel implements Model {
    * Logits [batch, pos, dVocab]; [tokens, dVocab] where the rows differ in length. The caller disposes of them.
    * With `stopAtLayer`, the residual stream [batch, pos, dModel] instead.
    */
-  async forward<const H extends readonly HookEntry[]>(
-    input: ModelInput,
-    options: SpelledOptions<RunOptions, never, H> = {},
-  ): Promise<Tensor> {
-    return forward(this, input, options as RunOptions);
+  async forward(input: ModelInput, options: RunOptions = {}): Promise<Tensor> {
+    return forward(this, input, options);
   }
 
   /** `forward` with hooks: `[[points, (activation, hook) => replacement or nothing], ...]`, called in order. */
-  async runWithHooks<const H extends readonly HookEntry[]>(
+  async runWithHooks(
     input: ModelInput,
-    options: SpelledOptions<RunOptions, never, H> & { readonly hooks: H },
+    options: RunOptions & { hooks: readonly HookEntry[] },
   ): Promise<Tensor> {
-    return forward(this, input, options as RunOptions);
+    return forward(this, input, options);
   }
 
   /** Logits and activations, as they are after all hooks. */
-  async runWithCache<const N extends NameFilter, const H extends readonly HookEntry[]>(
-    input: ModelInput,
-    options: SpelledOptions<CacheOptions, N, H> = {},
-  ): Promise<CachedRun> {
-    return runWithCache(this, input, options as CacheOptions);
+  async runWithCache(input: ModelInput, options: CacheOptions = {}): Promise<CachedRun> {
+    return runWithCache(this, input, options);
   }
 
   /**
    * One run with interventions as data: `[{ at: 'blocks.3.attn.hook_z', head: 5, pos: 10, set: { from: 'clean' } }]`, with
    * `sources: { clean: ... }`. `names` says which activations to keep; what cannot change anything is reported.
    */
-  async runWithInterventions<const I extends Counterfactual, const N extends NameFilter>(
+  async runWithInterventions(
     input: TextInput,
-    interventions: I & SpelledEdits<I>,
-    options: SpelledOptions<InterventionOptions, N, InterventionOptions['hooks']> = {},
+    interventions: Counterfactual,
+    options: InterventionOptions = {},
   ): Promise<IntervenedRun> {
-    return runWithInterventions(this, input, interventions, options as InterventionOptions);
+    return runWithInterventions(this, input, interventions, options);
   }
 
   /** `runWithCache` without the logits: the run ends with the last block. */
@@ -221,12 +213,12 @@ export class HookedTransformer extends TextModel implements Model {
    * @param metric `logitDiff(…)` and the like, or a function of the logits that gives a tensor with one number
    * @example const { grads } = await model.runWithGrads('The cat', loss(), { names: 'resid_pre' })
    */
-  async runWithGrads<const N extends NameFilter, const H extends readonly HookEntry[]>(
+  async runWithGrads(
     input: ModelInput,
     metric: Differentiable,
-    options?: SpelledOptions<GradientOptions, N, H>,
+    options?: GradientOptions,
   ): Promise<GradientRun> {
-    return runWithGrads(this, input, metric, options as GradientOptions | undefined);
+    return runWithGrads(this, input, metric, options);
   }
 
   /** Per row, the log-probability of each token given those before it: one number less than the row has tokens. */

@@ -62,6 +62,7 @@ const KNOWN: Readonly<Record<string, HubRepo>> = { ...GPT2, ...toyModels() };
 
 /** The models that come with the package. */
 export const shippedModels = ['tiny', 'tiny-llama'] as const;
+/** The name of one of them. */
 export type ShippedModel = (typeof shippedModels)[number];
 
 /** Whether a name is that of a model that comes with the package. */
