@@ -11,6 +11,7 @@ import { headInputGradients } from '../../engine/activations/head-inputs.js';
 import { Scope } from '../../engine/gpu/storage.js';
 import { multiplyInto } from '../../engine/tensor/products.js';
 import { Tensor } from '../../engine/tensor/tensor.js';
+import { pointName } from '../../engine/transformer/points.js';
 import type { ActivationCache } from '../../hooks/cache/cache.js';
 import { forward } from '../../hooks/cache/cached-run.js';
 import type { HookEntry } from '../../hooks/input/hook.js';
@@ -18,7 +19,7 @@ import type { Model } from '../../hooks/input/model.js';
 import { tapedRun } from '../../hooks/metrics/taped-run.js';
 import type { Metric } from '../../hooks/run/metric.js';
 import { edgeGraph, type ReaderGroup } from './edge-graph.js';
-import { addSenders, senderTable, streamOf } from './edge-senders.js';
+import { addSenders, checkEdits, senderTable, streamOf } from './edge-senders.js';
 
 type Prompts = readonly (readonly number[])[];
 
@@ -62,6 +63,9 @@ export async function edgeScores(
   let kept: Tensor | null = null;
   const tokens = corrupted as number[][];
   const start = 'blocks.0.hook_resid_pre';
+  checkEdits(model, 'edgeAttribution');
+  const names = namesOf(model, graph.groups);
+  const streams = new Set(graph.groups.map(streamOf));
   const change = at.some((a) => a !== 0) ? await embeddingChange(model, clean, corrupted) : null;
   let done = 0;
   try {
@@ -70,7 +74,8 @@ export async function edgeScores(
       const hooks: HookEntry[] =
         a === 0 ? [] : [[start, (x) => x.add(change!.alias(x.scope).mul(a).reshape(x.shape))]];
       const options = {
-        names: namesOf(graph.groups),
+        names,
+        before: names.filter((name) => !streams.has(name)),
         hooks,
         sources: { clean: clean as number[][], corrupted: tokens },
       };
@@ -111,12 +116,21 @@ export async function edgeScores(
 }
 
 /** Where gradients are needed: at q, k and v of every layer, at the MLPs' inputs, and behind the last block. */
-const namesOf = (groups: readonly ReaderGroup[]): string[] =>
+const namesOf = (model: Model, groups: readonly ReaderGroup[]): string[] =>
   groups.flatMap((group) => {
-    const at = (name: string) => `blocks.${group.layer}.${name}`;
-    if (group.kind === 'head') return [streamOf(group), ...['q', 'k', 'v'].map((x) => at(`attn.hook_${x}`))];
-    return group.kind === 'mlp' ? [at('hook_mlp_in')] : [streamOf(group)];
+    if (group.kind === 'head') return [streamOf(group), ...readersOf(model, group)];
+    return group.kind === 'mlp' ? [pointName('hook_mlp_in', group.layer)] : [streamOf(group)];
   });
+
+/** What heads read: q, k and v; where an edit of the model stands before them, their inputs themselves. */
+function readersOf({ edits }: Model, { layer }: ReaderGroup): string[] {
+  const between = ['ln1.hook_scale', 'ln1.hook_normalized'] as const;
+  const inputs = ['hook_q_input', 'hook_k_input', 'hook_v_input'] as const;
+  const edited = [...between, ...inputs].some((name) => edits?.names.has(pointName(name, layer)));
+  return (edited ? inputs : (['attn.hook_q', 'attn.hook_k', 'attn.hook_v'] as const)).map((name) =>
+    pointName(name, layer),
+  );
+}
 
 /** Adds `weight` times the scores of a group's edges, of tokens [from, from + count). */
 async function addScores(
@@ -152,12 +166,13 @@ async function addScores(
 
 /** The gradient at the input of each of a group's readers, for some tokens: [tokens, readers, dModel]. */
 function gradientsOf(
-  { config, gpuWeights }: Model,
+  model: Model,
   group: ReaderGroup,
   { cache, grads }: { cache: ActivationCache; grads: ActivationCache },
   span: readonly [number, number],
   scope: Scope,
 ): Tensor {
+  const { config, gpuWeights } = model;
   const { nHeads, dModel, dHead } = config;
   const part = (from: ActivationCache, name: string, shape: readonly number[]) =>
     from
@@ -166,12 +181,12 @@ function gradientsOf(
       .reshape([-1, ...shape])
       .window([[...span]]);
   if (group.kind === 'logits') return part(grads, streamOf(group), [1, dModel]);
-  const name = (hook: string) => `blocks.${group.layer}.${hook}`;
-  if (group.kind === 'mlp') return part(grads, name('hook_mlp_in'), [1, dModel]);
+  if (group.kind === 'mlp') return part(grads, pointName('hook_mlp_in', group.layer), [1, dModel]);
   const x = part(cache, streamOf(group), [1, dModel]).expand([-1, nHeads, -1]).slice([]);
   const w = gpuWeights.blocks[group.layer];
-  const each = (['q', 'k', 'v'] as const).map((p, i) => {
-    const dy = part(grads, name(`attn.hook_${p}`), [nHeads, dHead]);
+  const each = readersOf(model, group).map((name, i) => {
+    if (name.endsWith('_input')) return part(grads, name, [nHeads, dModel]).transpose([1, 0, 2]);
+    const dy = part(grads, name, [nHeads, dHead]);
     return headInputGradients(x, dy, w, i as 0 | 1 | 2).transpose([1, 0, 2]); // [head, tokens, dModel]
   });
   return Tensor.concat(each).transpose([1, 0, 2]);
