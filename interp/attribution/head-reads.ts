@@ -30,19 +30,60 @@ export function gradientAtInput(
   gradient: Tensor,
   norm: NormPassage,
 ): Tensor {
-  const { nHeads, dHead, dModel } = config;
-  const { W_QKV, ln1 } = gpuWeights.blocks[layer];
+  const { ln1 } = gpuWeights.blocks[layer];
   const scope = new Scope();
   try {
-    const from = part * nHeads * dHead;
-    const W = W_QKV.detach(scope).window([null, [from, from + nHeads * dHead]]); // [dModel, head · dHead]
-    const flat = gradient.detach(scope).reshape([-1, nHeads, dHead]);
-    let g = headResults(flat, Tensor.concat([W.transpose()])); //                   [tokens, head, dModel]
+    let g = beforeWeights({ config, gpuWeights } as Runnable, layer, part, gradient.detach(scope));
     const perToken = (t: Tensor) => t.detach(scope).reshape([-1, 1, t.shape.at(-1)!]);
     if (norm.kind === 'times') g = g.mul(perToken(norm.factor));
     else if (norm.scale && ln1)
       g = ln1.gradientThrough(g, perToken(norm.scale), norm.kind === 'full' ? perToken(norm.x) : null);
-    return g.reshape([...gradient.shape.slice(0, -1), dModel]).keep();
+    return g.reshape([...gradient.shape.slice(0, -1), config.dModel]).keep();
+  } finally {
+    scope.close();
+  }
+}
+
+/** Gradients carried back through W_Q, W_K or W_V alone: [tokens, head, dModel]. */
+function beforeWeights(
+  { config, gpuWeights }: Runnable,
+  layer: number,
+  part: 0 | 1 | 2,
+  gradient: Tensor,
+): Tensor {
+  const { nHeads, dHead } = config;
+  const from = part * nHeads * dHead;
+  const W = gpuWeights.blocks[layer].W_QKV.detach(gradient.scope).window([
+    null,
+    [from, from + nHeads * dHead],
+  ]);
+  return headResults(gradient.reshape([-1, nHeads, dHead]), Tensor.concat([W.transpose()])); // W [dModel, head · dHead]
+}
+
+/**
+ * The gradient at ln1's scale through the queries alone. TransformerLens calls ln1 three times, for queries, keys and values; of
+ * a gradient that a hook stores under one name the queries' is left, which is stored last.
+ * @param gradient at q, [batch, pos, head, dHead]
+ * @param norm what the run has at hook_normalized [batch, pos, dModel] and hook_scale [batch, pos, 1]
+ * @returns [batch, pos, 1]; the caller owns it
+ */
+export function scaleGradientOfQueries(
+  model: Runnable,
+  layer: number,
+  gradient: Tensor,
+  norm: { readonly normalized: Tensor; readonly scale: Tensor },
+): Tensor {
+  const scope = new Scope();
+  try {
+    const all = beforeWeights(model, layer, 0, gradient.detach(scope)).sum(1); // [tokens, dModel]
+    const [normalized, scale] = [norm.normalized, norm.scale].map((t) =>
+      t.detach(scope).reshape([-1, t.shape.at(-1)!]),
+    );
+    const along = model.gpuWeights.blocks[layer]
+      .ln1!.pullBack(all)
+      .mul(normalized)
+      .sum(-1, { keepDims: true });
+    return along.div(scale).mul(-1).reshape(norm.scale.shape).keep();
   } finally {
     scope.close();
   }
