@@ -89,11 +89,10 @@ export interface Geometry {
 export const kvHeadOf = ({ heads, kvHeads = heads }: Pick<Geometry, 'heads' | 'kvHeads'>): string =>
   heads === kvHeads ? 'head' : `head / ${heads / kvHeads}u`;
 
-/** A part of kernels' names: `12`, or `9of3` where heads share keys. */
+/** Parts of kernels' names: `12`, or `9of3` where heads share keys; `/window/cap` where there are such. */
 export const headsName = ({ heads, kvHeads = heads }: Pick<Geometry, 'heads' | 'kvHeads'>): string =>
   heads === kvHeads ? String(heads) : `${heads}of${kvHeads}`;
-
-/** A part of kernels' names: `/window/cap` where there are such. */
+/** How a kernel's name tells what a query sees: `/window`, `/cap`, both, or nothing. */
 export const sightName = ({ window, softCap }: Pick<Geometry, 'window' | 'softCap'>): string =>
   `${window ? '/window' : ''}${softCap ? '/cap' : ''}`;
 

@@ -1,6 +1,6 @@
 /**
- * Attention in three steps, for runs that look at scores or patterns; attention-fused.ts does all three at once. Query i of a
- * row sees all keys of its prefix and its own keys 0 … i, with `window` the last of them, or with `bidirectional` all its own.
+ * Attention in three steps, for runs that keep scores or pattern; attention-fused.ts does all three at once. Query i of a row
+ * sees all keys of its prefix and its own keys 0 … i, with `window` the last of them only, with `bidirectional` all its own.
  */
 
 import { type Caps, type Launch, line, lineIndex, repeat } from '../core/kernel.js';
