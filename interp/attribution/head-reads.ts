@@ -7,6 +7,7 @@ import { Scope } from '../../engine/gpu/storage.js';
 import { Tensor } from '../../engine/tensor/tensor.js';
 import { headResults } from '../../engine/transformer/ops.js';
 import type { Runnable } from '../../hooks/input/model.js';
+import { normBefore } from '../../weights/facts.js';
 
 /**
  * How a gradient passes the norm before a layer's heads: with its scale as a constant, with the scale as the function
@@ -18,7 +19,7 @@ export type NormPassage =
   | { readonly kind: 'times'; readonly factor: Tensor };
 
 /**
- * Gradients at q (part 0), k (1) or v (2) of single heads, carried back through W_Q, W_K or W_V and the layer norm: what
+ * Gradients at q (part 0), k (1) or v (2) of single heads (those of keys and values are `nKeyValueHeads`), carried back through W_Q, W_K or W_V and the layer norm: what
  * `runWithGrads` gives at hook_q_input and so on, without making these.
  * @param gradient [batch, pos, head, dHead]
  * @returns [batch, pos, head, dModel]; the caller owns it
@@ -30,13 +31,15 @@ export function gradientAtInput(
   gradient: Tensor,
   norm: NormPassage,
 ): Tensor {
-  const { nHeads, dHead, dModel } = config;
-  const { W_QKV, ln1 } = gpuWeights.blocks[layer];
+  const { nHeads, nKeyValueHeads, dHead, dModel } = config;
+  const { W_QKV, ln1: own } = gpuWeights.blocks[layer];
+  const ln1 = normBefore(config, layer, 'attn') && own;
+  const heads = part ? nKeyValueHeads : nHeads;
   const scope = new Scope();
   try {
-    const from = part * nHeads * dHead;
-    const W = W_QKV.detach(scope).window([null, [from, from + nHeads * dHead]]); // [dModel, head · dHead]
-    const flat = gradient.detach(scope).reshape([-1, nHeads, dHead]);
+    const from = part && (nHeads + (part - 1) * nKeyValueHeads) * dHead;
+    const W = W_QKV.detach(scope).window([null, [from, from + heads * dHead]]); // [dModel, head · dHead]
+    const flat = gradient.detach(scope).reshape([-1, heads, dHead]);
     let g = headResults(flat, Tensor.concat([W.transpose()])); //                   [tokens, head, dModel]
     const perToken = (t: Tensor) => t.detach(scope).reshape([-1, 1, t.shape.at(-1)!]);
     if (norm.kind === 'times') g = g.mul(perToken(norm.factor));

@@ -17,6 +17,8 @@ import type { HookEntry } from '../../hooks/input/hook.js';
 import type { Model } from '../../hooks/input/model.js';
 import { tapedRun } from '../../hooks/metrics/taped-run.js';
 import type { Metric } from '../../hooks/run/metric.js';
+import type { Config } from '../../weights/config.js';
+import { normBefore } from '../../weights/facts.js';
 import { edgeGraph, type ReaderGroup } from './edge-graph.js';
 import { addSenders, senderTable, streamOf } from './edge-senders.js';
 
@@ -70,7 +72,7 @@ export async function edgeScores(
       const hooks: HookEntry[] =
         a === 0 ? [] : [[start, (x) => x.add(change!.alias(x.scope).mul(a).reshape(x.shape))]];
       const options = {
-        names: namesOf(graph.groups),
+        names: namesOf(graph.groups, config),
         hooks,
         sources: { clean: clean as number[][], corrupted: tokens },
       };
@@ -111,11 +113,12 @@ export async function edgeScores(
 }
 
 /** Where gradients are needed: at q, k and v of every layer, at the MLPs' inputs, and behind the last block. */
-const namesOf = (groups: readonly ReaderGroup[]): string[] =>
+const namesOf = (groups: readonly ReaderGroup[], config: Config): string[] =>
   groups.flatMap((group) => {
     const at = (name: string) => `blocks.${group.layer}.${name}`;
-    if (group.kind === 'head') return [streamOf(group), ...['q', 'k', 'v'].map((x) => at(`attn.hook_${x}`))];
-    return group.kind === 'mlp' ? [at('hook_mlp_in')] : [streamOf(group)];
+    if (group.kind === 'head')
+      return [streamOf(group, config), ...['q', 'k', 'v'].map((x) => at(`attn.hook_${x}`))];
+    return group.kind === 'mlp' ? [at('hook_mlp_in')] : [streamOf(group, config)];
   });
 
 /** Adds `weight` times the scores of a group's edges, of tokens [from, from + count). */
@@ -158,21 +161,24 @@ function gradientsOf(
   span: readonly [number, number],
   scope: Scope,
 ): Tensor {
-  const { nHeads, dModel, dHead } = config;
+  const { nHeads, nKeyValueHeads, dModel, dHead } = config;
   const part = (from: ActivationCache, name: string, shape: readonly number[]) =>
     from
       .get(name)
       .alias(scope)
       .reshape([-1, ...shape])
       .window([[...span]]);
-  if (group.kind === 'logits') return part(grads, streamOf(group), [1, dModel]);
+  if (group.kind === 'logits') return part(grads, streamOf(group, config), [1, dModel]);
   const name = (hook: string) => `blocks.${group.layer}.${hook}`;
   if (group.kind === 'mlp') return part(grads, name('hook_mlp_in'), [1, dModel]);
-  const x = part(cache, streamOf(group), [1, dModel]).expand([-1, nHeads, -1]).slice([]);
-  const w = gpuWeights.blocks[group.layer];
+  const stream = part(cache, streamOf(group, config), [1, dModel]);
+  const { W_QKV, ln1 } = gpuWeights.blocks[group.layer];
+  const norm = normBefore(config, group.layer, 'attn') && ln1;
   const each = (['q', 'k', 'v'] as const).map((p, i) => {
-    const dy = part(grads, name(`attn.hook_${p}`), [nHeads, dHead]);
-    return headInputGradients(x, dy, w, i as 0 | 1 | 2).transpose([1, 0, 2]); // [head, tokens, dModel]
+    const heads = i ? nKeyValueHeads : nHeads;
+    const x = stream.expand([-1, heads, -1]).slice([]);
+    const dy = part(grads, name(`attn.hook_${p}`), [heads, dHead]);
+    return headInputGradients(x, dy, W_QKV, norm, i as 0 | 1 | 2).transpose([1, 0, 2]); // [head, tokens, dModel]
   });
   return Tensor.concat(each).transpose([1, 0, 2]);
 }
