@@ -166,6 +166,7 @@ export {
 } from './interp/circuits/edge-attribution.js';
 export { type Edge, EdgeList, type EdgeNode, type GraphShape } from './interp/circuits/edge-list.js';
 export { type AttentionFigure, attentionFigure } from './interp/figures/attention.js';
+export { type AttributionFigureOptions, attributionFigure } from './interp/figures/attribution.js';
 export { type CircuitFigureOptions, circuitFigure, edgeLines } from './interp/figures/circuit.js';
 export {
   agrees,
@@ -181,6 +182,8 @@ export type { PdfFonts, PdfOptions } from './interp/figures/draw/pdf.js';
 export type { SvgTheme } from './interp/figures/draw/svg-parts.js';
 export type { TerminalOptions } from './interp/figures/draw/terminal.js';
 export { type FigureOptions, figure } from './interp/figures/figure.js';
+export { type GuessFigureOptions, guessFigure } from './interp/figures/guesses.js';
+export { type LensCurve, type LensFigureOptions, lensFigure } from './interp/figures/lens.js';
 export { type Page, page, type Section } from './interp/figures/page/page.js';
 export { type ScatterOptions, scatterFigure } from './interp/figures/scatter.js';
 export { type TokenFigureOptions, tokenFigure } from './interp/figures/tokens.js';

@@ -2,14 +2,17 @@
 
 import type { App } from './app/app.js';
 import { lock } from './app/app.js';
-import { textsOf } from './app/ask.js';
+import { frozen, textsOf } from './app/ask.js';
+import { fileName } from './app/captions.js';
 import { Client } from './app/client.js';
 import { save } from './app/files.js';
+import { firstAddress, followAddress } from './app/history.js';
 import { judge } from './app/links.js';
 import { hostWeights, whatFits } from './app/models.js';
+import { serveOffline } from './app/offline.js';
 import { report } from './app/report.js';
 import { addressOf, firstExperiment, readAddress } from './app/share.js';
-import type { State } from './app/state.js';
+import { placeName, type State } from './app/state.js';
 import { Store } from './app/store.js';
 import { Sweep } from './app/sweep.js';
 import { header } from './panels/header.js';
@@ -25,10 +28,11 @@ import type { View } from './views/view.js';
 /** What the engine says when the browser has taken the GPU away. */
 const LOST = /GPU device was lost/;
 
-const shared = readAddress(location.hash);
+const shared = readAddress(firstAddress());
 const store = new Store<State>({
   model: {
     ...{ status: 'loading', name: shared?.model ?? 'tiny', info: null, progress: null },
+    dtype: shared?.dtype ?? 'f32',
     ...{ error: null, question: null },
   },
   experiment: shared?.experiment ?? firstExperiment,
@@ -78,40 +82,64 @@ function start(root: HTMLElement): void {
   const { button, dialog } = modelPanel(app);
   const cards = views.map((view) => ({ view, ...card(view, app) }));
   const writeReport = () => {
-    const made = report(store.state, cards);
+    const made = report(store.state, cards, `${location.href.split('#')[0]}#${addressOf(store.state)}`);
     if (typeof made === 'string') say(made);
-    else save('glassbox.html', made.html, 'text/html');
+    else save(`${fileName('report', frozen(store.state))}.html`, made.html, 'text/html');
   };
   fill(
     root,
+    h('a', { class: 'skip', href: '#patching', onclick: skipTo }, 'Skip to the views'),
     header(app, button, writeReport),
     notices(app),
-    h('main', { class: 'workbench' }, promptsPanel(app), layOut(cards)),
+    h(
+      'main',
+      { class: 'workbench', id: 'main' },
+      h('h1', { class: 'unseen-title' }, 'Glassbox workbench: see into a transformer'),
+      promptsPanel(app),
+      layOut(cards),
+    ),
+    announcer(store),
     dialog,
     toasts,
   );
   /** Counts what was asked to be loaded: of several the last one counts. */
   let loads = 0;
   readPrompts();
-  keepAddress();
   document.addEventListener('keydown', (event) => {
-    if (event.key !== 'Escape' || dialog.open) return;
+    if (event.key !== 'Escape' || document.querySelector('dialog[open]')) return;
     hideTip();
-    lock(app, null);
+    // In a field Esc is the field's; the selection stays.
+    if (!(event.target as Element).matches('input:not([type=range], [type=checkbox]), textarea, select'))
+      lock(app, null);
   });
-  addEventListener('hashchange', () => {
-    const next = readAddress(location.hash);
-    if (!next || location.hash.slice(1) === addressOf(store.state)) return;
-    const { experiment, locked, stored, unread, model } = next;
-    store.set({ experiment, locked, stored, unread, hover: null });
-    if (model !== store.state.model.name) loadLinked(model);
+  followAddress(store, ({ experiment, locked, stored, unread, model, dtype }, own) => {
+    // Of this page's own history nothing is compared: the numbers are its own.
+    store.set({ experiment, locked, stored: own ? null : stored, unread, hover: null });
+    const { name, dtype: used } = store.state.model;
+    if (model === name && dtype === used) return;
+    store.set({ model: { ...store.state.model, dtype } });
+    loadLinked(model);
   });
+  store.watch(
+    (s) => s.experiment.clean,
+    (clean) => {
+      const text = clean.length > 60 ? `${clean.slice(0, 59)}…` : clean;
+      document.title = text ? `${text} – Glassbox` : 'Glassbox workbench';
+    },
+  );
   loadLinked(store.state.model.name);
 
   /** Loads the model of an address: what needs a question is asked first. */
   async function loadLinked(name: string): Promise<void> {
     const { info } = store.state.model;
-    const begin = { name, progress: null, error: null, question: null, info } as const;
+    const begin = {
+      name,
+      dtype: store.state.model.dtype,
+      progress: null,
+      error: null,
+      question: null,
+      info,
+    } as const;
     const own = ++loads;
     store.set({ model: { ...begin, status: 'loading' } });
     const verdict = await judge(name, location.href);
@@ -129,8 +157,17 @@ function start(root: HTMLElement): void {
     let controller = new AbortController();
     store.watch(
       ({ experiment: e, model: { status, info } }) =>
-        [e.clean, e.corrupted, e.answer, e.wrong, e.bos, status === 'ready' ? info : null] as const,
-      async ([, , , , , info], { experiment }) => {
+        [
+          e.clean,
+          e.corrupted,
+          e.answer,
+          e.wrong,
+          e.bos,
+          e.cursor,
+          e.written,
+          status === 'ready' ? info : null,
+        ] as const,
+      async ([, , , , , , , info], { experiment }) => {
         controller.abort();
         if (!info) return;
         const own = new AbortController();
@@ -145,34 +182,20 @@ function start(root: HTMLElement): void {
     );
   }
 
-  /** The address follows the experiment, so that a reload finds it again. */
-  function keepAddress(): void {
-    let timer: ReturnType<typeof setTimeout> | undefined;
-    let first = true;
-    store.watch(
-      (s) => [s.experiment, s.locked, s.map?.status, s.map?.key, s.model.name, s.unread] as const,
-      () => {
-        clearTimeout(timer);
-        // An address that was not understood stays as it is until something is changed.
-        if (first || store.state.unread.length) {
-          first = false;
-          return;
-        }
-        timer = setTimeout(() => history.replaceState(null, '', `#${addressOf(store.state)}`), 150);
-      },
-    );
-  }
-
-  async function load(source: string | ReadonlyMap<string, Blob>, name = source as string): Promise<void> {
+  async function load(
+    source: string | ReadonlyMap<string, Blob>,
+    name = source as string,
+    dtype = store.state.model.dtype,
+  ): Promise<void> {
     const own = ++loads;
     const { model } = store.state;
     const gone = model.status === 'lost' || (typeof source !== 'string' ? false : model.name === name);
-    const begin = { status: 'loading', name, progress: null, error: null, question: null } as const;
+    const begin = { status: 'loading', name, dtype, progress: null, error: null, question: null } as const;
     store.set({ model: { ...begin, info: gone ? null : model.info } });
     try {
       const info = await client.call(
         'load',
-        { source, hostWeights: typeof source !== 'string' || hostWeights(name) },
+        { source, dtype, hostWeights: dtype === 'f32' && (typeof source !== 'string' || hostWeights(name)) },
         {
           onEvent({ file, loaded = 0, total = 0 }) {
             if (!file || own !== loads) return;
@@ -182,7 +205,9 @@ function start(root: HTMLElement): void {
         },
       );
       if (own !== loads) return; // another one was chosen since
-      store.set({ model: { status: 'ready', name, info, progress: null, error: null, question: null } });
+      store.set({
+        model: { status: 'ready', name, dtype, info, progress: null, error: null, question: null },
+      });
     } catch (e) {
       if (own === loads) fail(e as Error, name);
     }
@@ -190,12 +215,13 @@ function start(root: HTMLElement): void {
 
   function fail(error: Error, name = store.state.model.name): void {
     const { model } = store.state;
+    const { dtype } = model;
     const lost = LOST.test(error.message);
     const full = /out of GPU memory|memory allocation|exceeds the max buffer/i.test(error.message);
     const text = `${error.message}${/[.!?]$/.test(error.message) ? '' : '.'}`;
     store.set({
       model: {
-        ...{ name, progress: null, question: null, info: lost ? null : model.info },
+        ...{ name, dtype, progress: null, question: null, info: lost ? null : model.info },
         status: lost ? 'lost' : 'failed',
         error: lost
           ? 'The browser took the GPU away from this page (the device was lost). Nothing you typed is gone.'
@@ -205,6 +231,27 @@ function start(root: HTMLElement): void {
       },
     });
   }
+}
+
+/** To the first view, past the top bar and the prompts; the address holds the experiment. */
+function skipTo(event: Event): void {
+  event.preventDefault();
+  const first = document.querySelector<HTMLElement>('.views .card h2');
+  first?.setAttribute('tabindex', '-1');
+  first?.focus();
+}
+
+/** Says to screen readers what was selected, and let go. */
+function announcer(watched: Store<State>): HTMLElement {
+  const element = h('p', { class: 'unseen', role: 'status' });
+  watched.watch(
+    (s) => s.locked,
+    (locked, { prompts }) => {
+      const pieces = prompts?.clean.pieces ?? [];
+      element.textContent = locked ? `Selected: ${placeName(locked, pieces)}` : 'Nothing is selected';
+    },
+  );
+  return element;
 }
 
 /** The main column, the one at its side, and what is wider than both. */
@@ -250,5 +297,6 @@ function noWebGpu(root: HTMLElement): void {
 
 const root = document.getElementById('app')!;
 followTheme();
+serveOffline(store);
 if ('gpu' in navigator) start(root);
 else noWebGpu(root);

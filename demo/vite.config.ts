@@ -1,9 +1,23 @@
 /** `npm run demo` and `npm run build:demo`: the workbench is a static page with relative addresses. */
 
-import { defineConfig } from 'vite';
+import { defineConfig, type Plugin } from 'vite';
+import { serviceWorker } from './service-worker.js';
+
+/** Writes `sw.js` with the names of all files of the build. */
+function offline(): Plugin {
+  return {
+    name: 'glassbox-offline',
+    apply: 'build',
+    generateBundle(_, bundle) {
+      const source = serviceWorker(Object.keys(bundle));
+      this.emitFile({ type: 'asset', fileName: 'sw.js', source });
+    },
+  };
+}
 
 export default defineConfig({
   base: './',
+  plugins: [offline()],
   build: {
     outDir: '../out/demo',
     emptyOutDir: true,

@@ -1,6 +1,7 @@
 /** What views and panels are given: the state, the worker, and what a reader can do. */
 
 import type { Client } from './client.js';
+import type { DtypeName } from './formats.js';
 import { presets } from './presets.js';
 import { type Experiment, type Place, type State, samePlace } from './state.js';
 import type { Store } from './store.js';
@@ -14,7 +15,7 @@ export interface App {
   /** Shows a sentence for a few seconds. */
   say(text: string): void;
   /** Loads a model by name, or files by path. */
-  load(source: string | ReadonlyMap<string, Blob>, name?: string): Promise<void>;
+  load(source: string | ReadonlyMap<string, Blob>, name?: string, dtype?: DtypeName): Promise<void>;
 }
 
 /** Another cell is pointed at. */
@@ -24,8 +25,13 @@ export function hover({ store }: Pick<App, 'store'>, at: Place | null): void {
 
 /** Locks a place; the same once more, or null, unlocks. */
 export function lock({ store }: Pick<App, 'store'>, at: Place | null): void {
+  // On a narrow screen what was chosen is told in a sheet at its foot.
+  const chosen = at !== null && !samePlace(store.state.locked, at) && store.state.experiment.corrupted !== '';
+  document.body.classList.toggle('sheet', chosen && at.layer !== null);
   store.set({ locked: samePlace(store.state.locked, at) ? null : at });
 }
+
+type Draft = { -readonly [K in keyof Experiment]: Experiment[K] };
 
 /**
  * Changes the experiment. Numbers that came with an address belong to it as it was; the subject of an example, to the
@@ -33,16 +39,24 @@ export function lock({ store }: Pick<App, 'store'>, at: Place | null): void {
  */
 export function edit({ store }: Pick<App, 'store'>, change: Partial<Experiment>): void {
   const { experiment } = store.state;
-  const next = { ...experiment, ...change };
+  const next: Draft = { ...experiment, ...change };
   const given = presets.some((p) => p.experiment.subject === next.subject);
   if (change.subject === undefined && given && !next.clean.includes(next.subject)) next.subject = '';
   if (JSON.stringify(next) === JSON.stringify(experiment)) return;
   const texts = ['clean', 'corrupted', 'answer', 'wrong', 'bos'] as const;
   const typed = texts.some((name) => next[name] !== experiment[name]);
-  const other = typed || next.site !== experiment.site || next.metric !== experiment.metric;
+  const moved = (['clean', 'corrupted', 'bos'] as const).some((name) => next[name] !== experiment[name]);
+  // What was generated belongs to the prompt, and the cursor to a text.
+  if (next.clean !== experiment.clean || next.bos !== experiment.bos) {
+    next.written = change.written ?? [];
+    next.cursor = change.cursor ?? null;
+  }
+  const asked = ['site', 'metric', 'written', 'cursor', 'changes', 'others'] as const;
+  const other = typed || asked.some((name) => next[name] !== experiment[name]);
   store.set({
     experiment: next,
     ...(other && { stored: null, unread: [] }),
     ...(typed && { hover: null }),
+    ...(moved && store.state.locked?.pos != null && { locked: null }), // it would lie on another token
   });
 }

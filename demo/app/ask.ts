@@ -4,6 +4,7 @@
  */
 
 import type { PromptTexts, ReadPrompts } from '../worker/handlers/prompts.js';
+import { type Edits, editsOf } from './changes.js';
 import type { Asked, State } from './state.js';
 
 /** A part of the experiment. `pair`: both prompts, and that they can be patched. */
@@ -21,13 +22,20 @@ export interface Ask {
 }
 
 /** What the reader typed, as it is read. */
-export function textsOf({ clean, corrupted, answer, wrong, bos }: State['experiment']): PromptTexts {
-  return { clean, corrupted, answer, wrong, bos };
+export function textsOf({ clean, corrupted, answer, wrong, bos, ...rest }: State['experiment']): PromptTexts {
+  return { clean, corrupted, answer, wrong, bos, written: rest.written, cursor: rest.cursor };
+}
+
+/** The changes of the model as `model.with` takes them. */
+export function editsIn({ experiment, model }: Pick<State, 'experiment' | 'model'>): Edits {
+  return model.info ? editsOf(experiment, model.info) : { interventions: [], sources: {} };
 }
 
 /** The experiment with what its tokens belong to: later changes do not reach it. */
 export function frozen({ model, experiment, prompts, reading }: State): Asked {
-  return { model, experiment: { ...experiment, ...prompts?.of }, prompts, reading };
+  const texts = prompts && { clean: prompts.clean.text, corrupted: prompts.corrupted.text };
+  const read = experiment.corrupted === '' ? 'clean' : reading;
+  return { model, experiment: { ...experiment, ...prompts?.of, ...texts }, prompts, reading: read };
 }
 
 /** What can be asked that has these needs; `more` tells results apart that differ in something else. */
@@ -36,7 +44,7 @@ export function ask(state: State, needs: readonly Need[], ...more: readonly unkn
   if (model.status === 'loading') return none(`${model.name} is being loaded.`);
   if (model.status !== 'ready' || !model.info) return none('No model is loaded.');
   if (!prompts || prompts.hash !== model.info.hash) return none(null);
-  const told: unknown[] = [model.info.hash];
+  const told: unknown[] = [model.info.hash, editsIn(state)];
   for (const need of needs) {
     const part = need.replace('?', '') as Part;
     if (!isFresh(state, prompts, part)) return none(null);
@@ -52,6 +60,7 @@ const none = (why: string | null): Ask => ({ key: null, why });
 /** Whether a part has been read as it is typed now. */
 function isFresh({ experiment }: State, { of }: ReadPrompts, part: Part): boolean {
   if (part === 'answer' || part === 'wrong') return of[part] === experiment[part];
+  if (of.cursor !== experiment.cursor || of.written.join() !== experiment.written.join()) return false;
   if (of.bos !== experiment.bos) return false;
   if (part === 'pair') return of.clean === experiment.clean && of.corrupted === experiment.corrupted;
   return of[part] === experiment[part];

@@ -1,7 +1,9 @@
 /** Models to choose from, and what of them the browser keeps. */
 
-import { hubRepo } from '../../weights/hub/hub.js';
+import { HUB_ENDPOINT, hubListing, hubRepo } from '../../weights/hub/hub.js';
 import { CACHE_NAME } from '../../weights/hub/hub-web.js';
+
+import { type Contents, contentsOf, FORMATS } from './formats.js';
 
 /** A model that can be loaded by name. */
 export interface KnownModel {
@@ -36,14 +38,43 @@ const HOST_LIMIT = 1e9;
 export const hostWeights = (name: string): boolean =>
   (knownModels.find((m) => m.name === name)?.bytes ?? HOST_LIMIT) < HOST_LIMIT;
 
-/** The names of models whose weights the browser keeps. */
-export async function keptModels(): Promise<string[]> {
-  const keys = await (await storage())?.keys();
-  const urls = keys?.map((request) => request.url) ?? [];
-  return knownModels
-    .map(({ name }) => name)
-    .filter((name) => urls.some((url) => belongs(url, name) && url.endsWith('.safetensors')));
+/** A repository that the browser keeps, and how much of it. */
+export interface KeptRepo {
+  readonly repo: string;
+  readonly bytes: number;
 }
+
+/** The repositories of the Hub of which the browser keeps weights, with all their files. */
+export async function keptRepos(): Promise<KeptRepo[]> {
+  const cache = await storage();
+  const found = new Map<string, { bytes: number; weights: boolean }>();
+  for (const request of (await cache?.keys()) ?? []) {
+    const repo = /^\/([\w.-]+(?:\/[\w.-]+)?)\/resolve\//.exec(new URL(request.url).pathname)?.[1];
+    if (repo === undefined) continue;
+    const answer = await cache!.match(request);
+    const bytes = (await answer?.blob())?.size ?? 0;
+    const one = found.get(repo) ?? { bytes: 0, weights: false };
+    const weights = one.weights || FORMATS.some((f) => f.endings.test(request.url));
+    found.set(repo, { bytes: one.bytes + bytes, weights });
+  }
+  return [...found].filter(([, { weights }]) => weights).map(([repo, { bytes }]) => ({ repo, bytes }));
+}
+
+/** What the Hub says of a repository. @throws what `hubListing` throws */
+export async function lookUp(repo: string, revision: string, signal: AbortSignal): Promise<Contents> {
+  const { files } = await hubListing(HUB_ENDPOINT, repo, revision, {
+    signal,
+    timeoutMs: 15_000,
+    attempts: 1,
+  });
+  return contentsOf(new Map([...files].map(([name, { size }]) => [name, size])));
+}
+
+/** A repository as `fromPretrained` takes it: with a revision its page on the Hub. */
+export const hubName = (repo: string, revision: string): string =>
+  revision === '' || revision === 'main'
+    ? repo
+    : `${HUB_ENDPOINT}/${repo}/tree/${encodeURIComponent(revision)}`;
 
 /** Whether the browser keeps weights of a repository of the Hub. */
 export async function isKept(repo: string): Promise<boolean> {
@@ -51,7 +82,7 @@ export async function isKept(repo: string): Promise<boolean> {
   const own = `/${repo}/`;
   return keys.some(({ url }) => {
     const { pathname } = new URL(url);
-    return pathname.includes(own) && /\.(safetensors|pth|pt|bin)$/.test(pathname);
+    return pathname.includes(own) && FORMATS.some((f) => f.endings.test(pathname));
   });
 }
 
@@ -77,7 +108,7 @@ async function storage(): Promise<Cache | null> {
 }
 
 function belongs(url: string, name: string): boolean {
-  const repo = hubRepo(name)?.repo;
+  const repo = hubRepo(name)?.repo ?? name;
   return repo !== undefined && new URL(url).pathname.includes(`/${repo}/`);
 }
 

@@ -35,8 +35,8 @@ export function endsOfMap({ ends, of }: MapState): Ends | null {
 function current({ next, experiment, prompts }: State): Found<NonNullable<State['next']>['value']> | null {
   const read = next?.of.prompts;
   if (!next || !read || read.hash !== prompts?.hash) return null;
-  const names = ['clean', 'corrupted', 'answer', 'wrong', 'bos'] as const;
-  return names.every((name) => read.of[name] === experiment[name]) ? next : null;
+  const names = ['clean', 'corrupted', 'answer', 'wrong', 'bos', 'written', 'cursor'] as const;
+  return names.every((name) => String(read.of[name]) === String(experiment[name])) ? next : null;
 }
 
 const top = (list: readonly Guess[]): Guess => list.reduce((a, b) => (b.rank < a.rank ? b : a));

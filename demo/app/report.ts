@@ -4,6 +4,7 @@ import { page, type Section } from '../../interp/figures/page/page.js';
 import { escapeHtml, visible } from '../../interp/results/text.js';
 import type { Takeaway, View } from '../views/view.js';
 import { textsOf } from './ask.js';
+import { changesText } from './captions.js';
 import type { State } from './state.js';
 
 /** A view with what can be taken of it. */
@@ -12,8 +13,12 @@ export interface Reported {
   readonly takeaway: Takeaway;
 }
 
-/** The report, or a sentence that says why there is none. */
-export function report(state: State, cards: readonly Reported[]): { readonly html: string } | string {
+/** The report, or a sentence that says why there is none. @param address that opens the experiment again */
+export function report(
+  state: State,
+  cards: readonly Reported[],
+  address: string,
+): { readonly html: string } | string {
   if (JSON.stringify(state.prompts?.of) !== JSON.stringify(textsOf(state.experiment)))
     return 'No report yet: the prompts are being read.';
   const parts = cards.map(({ view, takeaway }) => ({ view, taken: takeaway() }));
@@ -26,21 +31,26 @@ export function report(state: State, cards: readonly Reported[]): { readonly htm
   });
   if (!sections.length) return 'No report: nothing that it would show has been computed yet.';
   const missing = parts.flatMap(({ view, taken }) =>
-    typeof taken === 'string' ? [`${view.title}: ${taken}`] : [],
+    typeof taken === 'string' && !view.optional ? [`${view.title}: ${taken}`] : [],
   );
   // Each result is of the fields as far as it depends on them, so the fields stand for all.
   const { experiment } = state;
   const { info } = there[0].taken.of.model;
-  const command = there.find(({ view }) => view.id === 'patching')?.taken.command?.();
+  const commands = there.flatMap(({ view, taken }) => (taken.command ? [[view.title, taken.command()]] : []));
+  const changed = changesText(there[0].taken.of);
   return {
     html: page({
       title: `${experiment.clean}${experiment.answer}`,
-      lead: escapeHtml(`What ${info!.name} computes on the way, found in a browser on ${info!.adapter}.`),
+      lead: escapeHtml(
+        `What ${info!.name}${changed && `, changed (${changed}),`} computes on the way, found in a browser on ${info!.adapter}.`,
+      ),
       intro: intro(state) + left(missing),
       sections,
-      footer: command
-        ? `The patching map again, in a terminal:<code>${escapeHtml(command)}</code>`
-        : escapeHtml('There is no patching map in this report.'),
+      footer: [
+        'The same again, in a terminal:',
+        ...commands.map(([title, line]) => `${escapeHtml(title)}<code>${escapeHtml(line)}</code>`),
+        `Open it in the workbench:<code>${escapeHtml(address)}</code>`,
+      ].join('\n'),
     }),
   };
 }

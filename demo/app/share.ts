@@ -3,8 +3,18 @@
  * whoever opens it sees whether their GPU finds the same.
  */
 
+import { type Change, readChange } from './changes.js';
+import type { DtypeName } from './formats.js';
 import { presets } from './presets.js';
-import { type Experiment, type MapState, type Place, place, type Site, type State } from './state.js';
+import {
+  type Experiment,
+  type MapState,
+  type Part,
+  type Place,
+  place,
+  type Site,
+  type State,
+} from './state.js';
 import { mapAsk } from './sweep.js';
 
 /** Numbers that came with an address. */
@@ -21,6 +31,7 @@ export interface StoredNumbers {
 /** What an address says. */
 export interface Shared {
   readonly model: string;
+  readonly dtype: DtypeName;
   readonly experiment: Experiment;
   readonly locked: Place | null;
   readonly stored: StoredNumbers | null;
@@ -41,8 +52,21 @@ const HOWS = ['clean', 'zero', 'mean'] as const;
 const METRICS = ['logit-diff', 'log-prob', 'prob'] as const;
 
 const FIELDS = [
-  ...['format', 'model', 'clean', 'corrupted', 'answer', 'wrong', 'bos', 'subject', 'at', 'metric', 'how'],
-  ...['select', 'hash', 'ends', 'numbers'],
+  ...[
+    'format',
+    'model',
+    'dtype',
+    'clean',
+    'corrupted',
+    'answer',
+    'wrong',
+    'bos',
+    'subject',
+    'at',
+    'metric',
+    'how',
+  ],
+  ...['written', 'cursor', 'changes', 'others', 'select', 'hash', 'ends', 'numbers'],
 ];
 
 /** The part of the address after `#`: the fields as they are, and the map's numbers if the map is of these very fields. */
@@ -50,11 +74,17 @@ export function addressOf(state: State): string {
   const { model, experiment, locked, map } = state;
   const { clean, corrupted, answer, wrong, bos, site, metric, how, subject } = experiment;
   const fields = new URLSearchParams({ format: FORMAT, model: model.name, clean, corrupted, answer, wrong });
+  if (model.dtype !== 'f32') fields.set('dtype', model.dtype);
   if (!bos) fields.set('bos', '0');
   if (subject) fields.set('subject', subject);
   fields.set('at', site);
   fields.set('metric', metric);
   if (how !== 'clean') fields.set('how', how);
+  const { written, cursor, changes, others } = experiment;
+  if (written.length) fields.set('written', written.join(','));
+  if (cursor !== null) fields.set('cursor', String(cursor));
+  if (changes.length) fields.set('changes', JSON.stringify(changes));
+  if (others) fields.set('others', '1');
   if (locked) fields.set('select', placeText(locked));
   if (map && hasNumbers(state)) {
     const { clean: one, corrupted: zero } = map.ends!;
@@ -96,6 +126,7 @@ export function readAddress(text: string): Shared | null {
     unread.push(`${name}=${quoted(value!)} is none of ${all.join(', ')}; ${usual} is shown`);
     return usual;
   };
+  const dtype = one('dtype', ['f32', 'f16'], 'f32');
   const experiment = {
     clean: fields.get('clean') ?? '',
     corrupted: fields.get('corrupted') ?? '',
@@ -106,6 +137,16 @@ export function readAddress(text: string): Shared | null {
     site: one('at', SITES, 'resid_pre'),
     metric: one('metric', METRICS, 'logit-diff'),
     how: one('how', HOWS, 'clean'),
+    written: numbersIn(fields.get('written'), (text) =>
+      unread.push(`written=${quoted(text)} is no list of tokens`),
+    ),
+    cursor:
+      numbersIn(fields.get('cursor'), (text) => unread.push(`cursor=${quoted(text)} is no position`))[0] ??
+      null,
+    changes: changesIn(fields.get('changes'), (text) =>
+      unread.push(`changes=${quoted(text)} is no list of changes`),
+    ),
+    others: one('others', ['1', '0'], '0') === '1',
   };
   for (const name of ['clean', 'corrupted'] as const)
     if (!fields.has(name)) unread.push(`it has no ${name} prompt`);
@@ -116,7 +157,7 @@ export function readAddress(text: string): Shared | null {
   const stored = readNumbers(fields);
   if (typeof stored === 'string') unread.push(stored);
   return {
-    ...{ model: fields.get('model') || 'tiny', experiment, locked },
+    ...{ model: fields.get('model') || 'tiny', dtype, experiment, locked },
     stored: typeof stored === 'string' || unread.length ? null : stored,
     unread: unread.length ? [`Not all of this address was understood: ${unread.join('; ')}.`] : [],
   };
@@ -124,7 +165,7 @@ export function readAddress(text: string): Shared | null {
 
 /** An address of which nothing is used: the page shows its first example. */
 const nothing = (why: string): Shared => ({
-  ...{ model: 'tiny', locked: null, stored: null },
+  ...{ model: 'tiny', dtype: 'f32', locked: null, stored: null },
   experiment: firstExperiment,
   unread: [`${why}. Nothing of it was used: this is the first example.`],
 });
@@ -133,7 +174,29 @@ const nothing = (why: string): Shared => ({
 export const firstExperiment: Experiment = {
   ...presets[0].experiment,
   ...{ bos: true, site: 'resid_pre', metric: 'logit-diff', how: 'clean' },
+  ...{ written: [], cursor: null, changes: [], others: false },
 };
+
+/** Whole numbers from zero with commas between them; `bad` hears of anything else. */
+function numbersIn(text: string | null, bad: (text: string) => void): number[] {
+  if (text === null) return [];
+  const list = text.split(',').map((x) => (/^\d{1,7}$/.test(x) ? Number(x) : Number.NaN));
+  if (list.length <= 4096 && list.every(Number.isInteger)) return list;
+  bad(text);
+  return [];
+}
+
+/** A list of changes; `bad` hears of anything else. */
+function changesIn(text: string | null, bad: (text: string) => void): Change[] {
+  if (text === null) return [];
+  try {
+    const list = JSON.parse(text) as unknown;
+    const read = Array.isArray(list) && list.length <= 200 ? list.map(readChange) : [null];
+    if (read.every((c) => c !== null)) return read;
+  } catch {} // said below
+  bad(text);
+  return [];
+}
 
 const quoted = (text: string): string =>
   JSON.stringify(text.length > 40 ? `${text.slice(0, 39)}…` : text).replace(/[\p{Cf}]/gu, '·');
@@ -153,22 +216,28 @@ function readNumbers(fields: URLSearchParams): StoredNumbers | string | null {
   return { hash, ends: ends as [number, number], ...values };
 }
 
-/** `L3H1P10K4` */
-function placeText({ layer, head, pos, key }: Place): string {
+/** `L3H1P10K4`, `L2midP14`; where no part is said, a position means the state before the layer. */
+function placeText({ layer, part, head, pos, key }: Place): string {
   const parts = [
     ['L', layer],
     ['H', head],
     ['P', pos],
     ['K', key],
   ] as const;
-  return parts.flatMap(([letter, n]) => (n === null ? [] : [`${letter}${n}`])).join('');
+  const name = part === null || part === 'pre' ? '' : part.replace('_out', '');
+  return parts
+    .flatMap(([letter, n]) => (n === null ? [] : [`${letter}${n}${letter === 'L' ? name : ''}`]))
+    .join('');
 }
 
 function readPlace(text: string): Place | null {
-  const found = /^(?:L(\d+))?(?:H(\d+))?(?:P(\d+))?(?:K(\d+))?$/.exec(text);
+  const found = /^(?:L(\d+)(mid|post|attn|mlp)?)?(?:H(\d+))?(?:P(\d+))?(?:K(\d+))?$/.exec(text);
   if (!found || text === '') return null;
-  const [layer, head, pos, key] = found.slice(1).map((n) => (n === undefined ? null : Number(n)));
-  return place({ layer, head, pos, key });
+  const name = found[2];
+  const [layer, head, pos, key] = [1, 3, 4, 5].map((i) => (found[i] === undefined ? null : Number(found[i])));
+  const given = name === 'attn' || name === 'mlp' ? `${name}_out` : name;
+  const part = (given ?? (layer !== null && pos !== null && head === null ? 'pre' : null)) as Part | null;
+  return place({ layer, part, head, pos, key });
 }
 
 function packed(values: Float32Array): string {

@@ -6,6 +6,8 @@ import type { ModelInfo } from '../worker/handlers/model.js';
 import type { NextTokens } from '../worker/handlers/next-tokens.js';
 import type { MetricName } from '../worker/handlers/patch-map.js';
 import type { ReadPrompts } from '../worker/handlers/prompts.js';
+import type { Change } from './changes.js';
+import type { DtypeName } from './formats.js';
 import type { StoredNumbers } from './share.js';
 
 /** The model, and what happens to it. */
@@ -14,6 +16,8 @@ export interface ModelState {
   readonly status: 'asking' | 'loading' | 'ready' | 'failed' | 'lost';
   /** As `fromPretrained` was asked for it; of files their folder, `./folder`. */
   readonly name: string;
+  /** Number format of its weights on the GPU. */
+  readonly dtype: DtypeName;
   /** The model that can be used; while another loads, the one before it. */
   readonly info: ModelInfo | null;
   /** Bytes that are here and bytes in all, of the file that loads. */
@@ -48,7 +52,17 @@ export interface Experiment {
   readonly how: How;
   /** Of causal traces; '' means: the words that look like one. */
   readonly subject: string;
+  /** Tokens that were generated after the clean prompt, and stand after both. */
+  readonly written: readonly number[];
+  /** The token after which all views read; null: the last one of the prompt. */
+  readonly cursor: number | null;
+  /** What is changed in the model, see `Changes`. */
+  readonly changes: readonly Change[];
+  readonly others: boolean;
 }
+
+/** Which activation of a layer: the residual stream before, in the middle of and after it, or what its two parts add. */
+export type Part = 'pre' | 'mid' | 'post' | 'attn_out' | 'mlp_out';
 
 /**
  * A place in the model. What is null is not part of the selection: a head has no position, a cell of the residual stream no
@@ -56,6 +70,8 @@ export interface Experiment {
  */
 export interface Place {
   readonly layer: number | null;
+  /** Of a layer; null where a head is meant, or the whole layer. The state after a layer is the one before the next. */
+  readonly part: Part | null;
   readonly head: number | null;
   readonly pos: number | null;
   /** The token that is attended to. */
@@ -128,6 +144,7 @@ export const shownPlace = (state: State): Place | null => state.hover ?? state.l
 /** A place. */
 export const place = (parts: Partial<Place>): Place => ({
   layer: null,
+  part: null,
   head: null,
   pos: null,
   key: null,
@@ -140,6 +157,27 @@ export const samePlace = (a: Place | null, b: Place | null): boolean =>
   (a !== null &&
     b !== null &&
     a.layer === b.layer &&
+    a.part === b.part &&
     a.head === b.head &&
     a.pos === b.pos &&
     a.key === b.key);
+
+/** The state after a layer, under its one name: the state before the next layer, or after the last one. */
+export const stateAfter = (layer: number, nLayers: number, pos: number | null): Place =>
+  layer + 1 < nLayers ? place({ layer: layer + 1, part: 'pre', pos }) : place({ layer, part: 'post', pos });
+
+/** A head, as it is called everywhere. */
+export const headName = (layer: number, head: number): string => `L${layer}H${head}`;
+
+/** A place in words: `head L1H2`, `2_pre at 14:␣to`. @param pieces of the prompt */
+export function placeName({ layer, part, head, pos, key }: Place, pieces: readonly string[]): string {
+  const at = (p: number) => `${p}:${(pieces[p] ?? '').replaceAll(' ', '␣')}`;
+  const where =
+    head !== null && layer !== null
+      ? `head ${headName(layer, head)}`
+      : layer === null
+        ? ''
+        : `${layer}_${part ?? 'pre'}`;
+  const token = pos === null ? '' : where ? ` at ${at(pos)}` : `token ${at(pos)}`;
+  return `${where}${token}${key === null ? '' : ` from ${at(key)}`}`;
+}

@@ -1,7 +1,7 @@
 /** The patching map that is shown: started when the experiment changes, paused, cancelled, turned to the cell under the cursor. */
 
 import type { PatchAxis } from '../../interp/patching/cells.js';
-import { type Ask, ask, frozen } from './ask.js';
+import { type Ask, ask, editsIn, frozen } from './ask.js';
 import type { Client } from './client.js';
 import type { MapState, Site, State } from './state.js';
 import type { Store } from './store.js';
@@ -81,6 +81,7 @@ export class Sweep {
         {
           ...{ clean: of.prompts!.clean.ids, corrupted: of.prompts!.corrupted.ids },
           ...{ at: site, by: AXES[site], metric, answer, wrong },
+          edits: editsIn(of),
         },
         {
           signal: own.signal,

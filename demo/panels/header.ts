@@ -36,7 +36,7 @@ export function header(app: App, model: HTMLElement, report: () => void): HTMLEl
         short,
       ),
     ),
-    h('a', { href: './bench.html', title: 'What this browser’s GPU can do' }, 'Benchmarks'),
+    h('a', { href: './bench.html', title: 'Benchmarks: what this browser’s GPU can do' }, 'GPU'),
   );
   const share = h(
     'button',

@@ -1,8 +1,13 @@
 /** Which model: the shipped one, GPT-2 from the Hub, a folder of one's own. And what it takes. */
 
+import { hubRepo } from '../../weights/hub/hub.js';
 import type { App } from '../app/app.js';
-import { bytesText, forget, keptModels, knownModels, quota } from '../app/models.js';
+import { contentsOf, DTYPES, type DtypeName, FORMATS } from '../app/formats.js';
+import { bytesText, forget, hubName, keptRepos, knownModels, lookUp, quota } from '../app/models.js';
 import { fill, h } from '../ui/dom.js';
+
+/** Opens the folder picker of the dialog. */
+export let chooseFolder = (): void => {};
 
 /** A dialog, and the button that opens it. */
 export function modelPanel(app: App): { readonly button: HTMLElement; readonly dialog: HTMLDialogElement } {
@@ -10,8 +15,12 @@ export function modelPanel(app: App): { readonly button: HTMLElement; readonly d
   const button = h('button', { type: 'button', class: 'model-button', 'aria-haspopup': 'dialog' });
   const list = h('ul', { class: 'models' });
   const facts = h('dl', { class: 'facts' });
+  const kept = h('ul', { class: 'models' });
+  let dtype: DtypeName = 'f32';
+  const keptTitle = (some: boolean) => dialog.classList.toggle('keeps', some);
   const status = h('p', { class: 'model-status', 'aria-live': 'polite' });
   const picker = h('input', { type: 'file', webkitdirectory: true, multiple: true, hidden: true });
+  chooseFolder = () => picker.click();
   const drop = h(
     'button',
     { type: 'button', class: 'drop', onclick: () => picker.click() },
@@ -19,7 +28,7 @@ export function modelPanel(app: App): { readonly button: HTMLElement; readonly d
     h(
       'span',
       {},
-      'Drop a folder with config.json, tokenizer.json and model.safetensors here, or click to choose one. It stays on this machine.',
+      `Drop a folder with config.json, tokenizer.json and weights (${FORMATS.map((f) => f.name).join(', ')}) here, or click to choose one. It stays on this machine.`,
     ),
   );
   const close = h('button', { type: 'button', class: 'quiet', onclick: () => dialog.close() }, 'Close');
@@ -30,7 +39,7 @@ export function modelPanel(app: App): { readonly button: HTMLElement; readonly d
         type: 'button',
         class: 'quiet',
         id: 'release',
-        title: 'Takes the GPU’s memory back until a model is loaded again',
+        title: 'Gives all of it back, until a model is loaded again',
       },
       onclick: async () => {
         dialog.close();
@@ -38,22 +47,114 @@ export function modelPanel(app: App): { readonly button: HTMLElement; readonly d
         await app.client.call('status', null).catch(() => {});
       },
     },
-    'Release the GPU',
+    'Free the GPU’s memory',
   );
   const dialog = h(
     'dialog',
     { class: 'dialog', 'aria-label': 'Model' },
     h('header', {}, h('h2', {}, 'Model'), close),
     status,
+    dtypes(),
     list,
+    h('h3', {}, 'From the Hugging Face Hub'),
+    hub(),
     drop,
     picker,
+    h('h3', { class: 'kept-title' }, 'Kept in this browser'),
+    kept,
     facts,
     h('footer', {}, release),
   );
 
+  /** The number format of what is loaded next. */
+  function dtypes(): HTMLElement {
+    const select = h(
+      'select',
+      { id: 'dtype', onchange: () => void (dtype = select.value as DtypeName) },
+      DTYPES.map(({ name, about }) => h('option', { value: name }, `${name}: ${about}`)),
+    );
+    store.watch(
+      (s) => s.model.dtype,
+      (now) => {
+        dtype = now;
+        select.value = now;
+      },
+    );
+    return h('label', { class: 'inline', for: 'dtype' }, 'Weights on the GPU', select);
+  }
+
+  /** Any repository: its sizes are looked up before anything is downloaded. */
+  function hub(): HTMLElement {
+    const repo = h('input', {
+      type: 'text',
+      id: 'hub-repo',
+      placeholder: 'owner/name',
+      autocomplete: 'off',
+      spellcheck: 'false',
+    });
+    const revision = h('input', {
+      type: 'text',
+      id: 'hub-revision',
+      placeholder: 'main',
+      autocomplete: 'off',
+      spellcheck: 'false',
+    });
+    const told = h('p', { class: 'hub-told', role: 'status' });
+    let asked: AbortController | null = null;
+    const look = async () => {
+      asked?.abort();
+      asked = new AbortController();
+      const { signal } = asked;
+      const name = hubRepo(repo.value.trim())?.repo;
+      if (name === undefined) {
+        fill(told, `“${repo.value}” is no name of a repository: owner/name, as roneneldan/TinyStories-1M.`);
+        return;
+      }
+      const at = revision.value.trim() || 'main';
+      fill(told, `Asking the Hub for ${name} …`);
+      try {
+        const [found, room] = [await lookUp(name, at, signal), await quota()];
+        if (signal.aborted) return;
+        const { format, bytes, missing } = found;
+        if (!format) return fill(told, `${name} cannot be loaded: it has no ${missing.join(', no ')}.`);
+        const left = room ? room.of - room.used : null;
+        const size = bytes === null ? 'of a size that the Hub does not say' : bytesText(bytes);
+        const fits =
+          bytes !== null && left !== null && bytes > left
+            ? ` The browser would keep ${bytesText(left)} at most, so it would be read anew each time.`
+            : '';
+        const lacks = missing.length ? ` It has no ${missing.join(', no ')}.` : '';
+        fill(
+          told,
+          `${name}, ${at}: ${format.name}, a download of ${size}. As many bytes on the GPU where they are f32 there and here.${lacks}${fits} `,
+          h(
+            'button',
+            { type: 'button', class: 'quiet', id: 'hub-load', onclick: () => choose(hubName(name, at)) },
+            bytes === null ? 'Download it' : `Download ${bytesText(bytes)}`,
+          ),
+        );
+      } catch (e) {
+        if (!signal.aborted) fill(told, (e as Error).message);
+      }
+    };
+    return h(
+      'form',
+      {
+        class: 'hub',
+        onsubmit: (event: Event) => {
+          event.preventDefault();
+          look();
+        },
+      },
+      h('label', { class: 'inline', for: 'hub-repo' }, 'Repository', repo),
+      h('label', { class: 'inline', for: 'hub-revision' }, 'Revision', revision),
+      h('button', { type: 'submit', class: 'quiet', id: 'hub-look' }, 'Look it up'),
+      told,
+    );
+  }
+
   const choose = async (source: string | ReadonlyMap<string, Blob>, name?: string) => {
-    await app.load(source, name);
+    await app.load(source, name, dtype);
     await refresh();
   };
   picker.addEventListener('change', () => {
@@ -62,6 +163,12 @@ export function modelPanel(app: App): { readonly button: HTMLElement; readonly d
   });
   const openFiles = (files: readonly (readonly [string, File])[]) => {
     const folder = files[0][0].includes('/') ? files[0][0].split('/')[0] : '';
+    const { format, missing } = contentsOf(new Map(files.map(([path, file]) => [path, file.size])));
+    if (!format || missing.some((m) => m.startsWith('config.json'))) {
+      status.hidden = false;
+      status.textContent = `There is no model in ${folder || 'what was chosen'}: it has no ${missing.join(', no ')}. The model that was loaded is still here.`;
+      return Promise.resolve();
+    }
     return choose(new Map(files), `./${folder}`); // as `fromPretrained` and commands name a folder
   };
   for (const target of [drop, document.body]) {
@@ -81,11 +188,11 @@ export function modelPanel(app: App): { readonly button: HTMLElement; readonly d
 
   const refresh = async () => {
     const { model } = store.state;
-    const [kept, room] = await Promise.all([keptModels(), quota()]);
+    const [repos, room] = await Promise.all([keptRepos(), quota()]);
     fill(
       list,
       knownModels.map(({ name, about, bytes }) => {
-        const here = kept.includes(name);
+        const here = repos.some((r) => r.repo === hubRepo(name)?.repo);
         const used = model.info?.name === name;
         return h(
           'li',
@@ -127,6 +234,40 @@ export function modelPanel(app: App): { readonly button: HTMLElement; readonly d
         );
       }),
     );
+    const others = repos.filter(({ repo }) => !knownModels.some((m) => hubRepo(m.name)?.repo === repo));
+    keptTitle(others.length > 0);
+    fill(
+      kept,
+      others.map(({ repo, bytes }) =>
+        h(
+          'li',
+          {},
+          h(
+            'button',
+            {
+              type: 'button',
+              'data-model': repo,
+              disabled: model.status === 'loading',
+              onclick: () => choose(repo),
+            },
+            h('strong', {}, repo),
+            h('span', {}, ''),
+            h('span', { class: 'num' }, bytesText(bytes)),
+          ),
+          h(
+            'button',
+            {
+              ...{ type: 'button', class: 'quiet', 'aria-label': `Remove ${repo} from this browser` },
+              onclick: async () => {
+                await forget(repo);
+                await refresh();
+              },
+            },
+            'Remove',
+          ),
+        ),
+      ),
+    );
     const memory = await app.client.call('status', null).catch(() => null);
     const { info } = store.state.model;
     const rows: [string, string][] = [
@@ -158,14 +299,14 @@ export function modelPanel(app: App): { readonly button: HTMLElement; readonly d
       button.classList.toggle('loading', now === 'loading');
       fill(
         button,
-        h('strong', {}, now === 'loading' ? name : (info?.name ?? name)),
+        h('strong', {}, name),
         h(
           'span',
           {},
           now === 'loading'
             ? loadingText(progress)
             : info
-              ? `${info.nLayers} layers · ${info.nHeads} heads · ${info.device}`
+              ? `${info.nLayers} layers · ${info.nHeads} heads · ${dtype === 'f32' ? '' : `${dtype} · `}${info.device}`
               : now,
         ),
       );

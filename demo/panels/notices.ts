@@ -5,6 +5,7 @@ import { compare } from '../app/share.js';
 import type { State } from '../app/state.js';
 import { mapAsk } from '../app/sweep.js';
 import { fill, h } from '../ui/dom.js';
+import { chooseFolder } from './models.js';
 
 /** Below the top bar. */
 export function notices(app: Pick<App, 'store' | 'load'>): HTMLElement {
@@ -31,6 +32,8 @@ function questionNotice({ store, load }: Pick<App, 'store' | 'load'>): HTMLEleme
     { class: 'notice', role: 'alert', id: 'model-question' },
     h('p', {}, question.text),
     h('button', { type: 'button', onclick: () => load('tiny') }, 'Use the shipped model'),
+    /^[./]/.test(name) &&
+      h('button', { type: 'button', id: 'choose-folder', onclick: chooseFolder }, 'Choose the folder'),
     h('button', { type: 'button', id: 'model-yes', onclick: () => load(name) }, question.yes),
   );
 }

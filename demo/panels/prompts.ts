@@ -6,7 +6,9 @@ import { answerHint, type Hint, pairHint } from '../app/premises.js';
 import { presets } from '../app/presets.js';
 import { place, type State, shownPlace } from '../app/state.js';
 import { fill, h } from '../ui/dom.js';
+import { listKeys } from '../ui/keys.js';
 import type { ReadAnswer, ReadPrompts } from '../worker/handlers/prompts.js';
+import { savedPanel } from './saved.js';
 
 /** The panel. */
 export function promptsPanel(app: App): HTMLElement {
@@ -22,7 +24,7 @@ export function promptsPanel(app: App): HTMLElement {
         edit(app, preset.experiment);
       },
     },
-    h('option', { value: '' }, 'Prompts of your own'),
+    h('option', { value: '' }, 'A prompt of your own'),
     presets.map((p, i) => h('option', { value: i }, p.name)),
   );
   const from = h('span', { class: 'faint' });
@@ -41,10 +43,11 @@ export function promptsPanel(app: App): HTMLElement {
   );
   return h(
     'section',
-    { class: 'panel prompts', 'aria-label': 'Prompts' },
+    { class: 'panel prompts', id: 'prompts', 'aria-labelledby': 'prompts-title' },
+    h('h2', { id: 'prompts-title', class: 'panel-title' }, 'Prompt'),
     h('div', { class: 'field' }, h('label', { for: 'preset' }, 'Example'), examples, from),
     prompt(app, 'clean', 'Clean prompt'),
-    prompt(app, 'corrupted', 'Corrupted prompt'),
+    second(app),
     pairProblem(app),
     hintLine(app, 'pair', pairHint),
     h('div', { class: 'answers' }, answer(app, 'answer', 'Answer'), answer(app, 'wrong', 'Wrong answer')),
@@ -52,7 +55,51 @@ export function promptsPanel(app: App): HTMLElement {
     hintLine(app, 'wrong', (state) => answerHint(state, 'wrong')),
     h('label', { class: 'check', for: 'bos' }, bos, h('span', {}, 'Begin with the beginning-of-text token')),
     tokens(app),
+    savedPanel(app),
   );
+}
+
+/** The corrupted prompt, which is an option: with it there is something to patch. */
+function second(app: App): HTMLElement {
+  const { store } = app;
+  const field = prompt(app, 'corrupted', 'Corrupted prompt');
+  const box = field.querySelector('textarea')!;
+  const add = h(
+    'button',
+    {
+      ...{ type: 'button', class: 'quiet', id: 'add-corrupted' },
+      onclick: () => {
+        edit(app, { corrupted: store.state.experiment.clean });
+        queueMicrotask(() => box.focus());
+      },
+    },
+    'Add a corrupted prompt, to patch',
+  );
+  const swap = h(
+    'button',
+    {
+      ...{ type: 'button', class: 'quiet', id: 'swap', title: 'The clean prompt becomes the corrupted one' },
+      onclick: () => {
+        const { clean, corrupted, answer, wrong } = store.state.experiment;
+        edit(app, { clean: corrupted, corrupted: clean, answer: wrong, wrong: answer });
+      },
+    },
+    'Swap',
+  );
+  const remove = h(
+    'button',
+    { type: 'button', class: 'quiet', id: 'remove-corrupted', onclick: () => edit(app, { corrupted: '' }) },
+    'Remove',
+  );
+  field.append(h('div', { class: 'field-tools' }, swap, remove));
+  const show = () => {
+    const alone = store.state.experiment.corrupted === '';
+    field.hidden = alone && document.activeElement !== box;
+    add.hidden = !field.hidden;
+  };
+  store.watch((s) => s.experiment.corrupted === '', show);
+  box.addEventListener('blur', show);
+  return h('div', { class: 'second' }, field, add);
 }
 
 /** A prompt that can be typed. */
@@ -74,23 +121,40 @@ function prompt(app: App, name: 'clean' | 'corrupted', title: string): HTMLEleme
   store.watch(
     (s) => s.prompts?.[name],
     (read) => {
-      count.textContent = read?.ids.length ? `${read.ids.length} tokens` : '';
-      problem.hidden = !read?.problem;
-      problem.textContent = read?.problem ?? '';
-      box.setAttribute('aria-invalid', String(!!read?.problem));
+      count.textContent = read?.typed
+        ? `${read.typed} tokens`
+        : read?.ids.length
+          ? `${read.ids.length} tokens`
+          : '';
+      // A corrupted prompt is an option: without one nothing is wrong.
+      const wrong = read?.problem && !(name === 'corrupted' && read.text === '') ? read.problem : '';
+      problem.hidden = wrong === '';
+      problem.textContent = wrong;
+      box.setAttribute('aria-invalid', String(wrong !== ''));
     },
   );
   return h('div', { class: `field ${name}` }, h('label', { for: name }, title, count), box, problem);
 }
 
 /** Why the two cannot be compared. */
-function pairProblem({ store }: App): HTMLElement {
+function pairProblem(app: App): HTMLElement {
+  const { store } = app;
   const problem = h('p', { class: 'problem', role: 'alert', id: 'pair-problem', hidden: true });
   store.watch(
     (s) => s.prompts,
     (read) => {
       problem.hidden = !read?.pairProblem;
-      problem.textContent = read?.pairProblem ?? '';
+      fill(
+        problem,
+        read?.pairProblem ?? '',
+        (read?.help ?? []).map(({ name, text, what }) =>
+          h(
+            'button',
+            { type: 'button', class: 'fix', title: text, onclick: () => edit(app, { [name]: text }) },
+            `In the ${name} prompt, ${what}`,
+          ),
+        ),
+      );
     },
   );
   return problem;
@@ -159,18 +223,34 @@ function hintLine(app: App, name: string, hintOf: (state: State) => Hint | null)
   return line;
 }
 
-/** Both prompts as tokens: one over the other where they differ. */
+/** Both prompts as tokens, one over the other where they differ, and the cursor, up to which all views read. */
 function tokens(app: App): HTMLElement {
   const { store } = app;
   const title = h('div', { class: 'strip-title' });
-  const strip = h('div', { class: 'strip', role: 'list', 'aria-label': 'Tokens of both prompts' });
+  const strip = h('div', { class: 'strip', role: 'group', 'aria-label': 'Tokens of the prompts' });
+  listKeys(strip, '.token');
+  const slider = h('input', {
+    ...{ type: 'range', id: 'cursor', min: 0, step: 1 },
+    oninput: () => {
+      const { prompts } = store.state;
+      const at = Number(slider.value);
+      edit(app, { cursor: prompts && at === prompts.clean.typed - 1 ? null : at });
+    },
+  });
+  const where = h('output', { for: 'cursor' });
+  const cursor = h('label', { class: 'cursor', for: 'cursor' }, h('span', {}, 'Read up to '), where, slider);
   store.watch(
     (s) => s.prompts,
     (read) => {
       if (!read) return;
-      const tooLong = read.clean.problem !== null || read.corrupted.problem !== null;
+      const { clean, corrupted } = read;
+      const tooLong = clean.problem !== null || (corrupted.problem !== null && corrupted.text !== '');
       fill(title, tooLong ? '' : summary(read));
       fill(strip, tooLong ? [] : chips(app, read));
+      cursor.hidden = tooLong;
+      slider.max = String(clean.ids.length + clean.rest.length - 1);
+      slider.value = String(clean.ids.length - 1);
+      where.textContent = clean.pieces.length ? `${clean.ids.length - 1}:${shown(clean.pieces.at(-1)!)}` : '';
       mark(app, strip);
     },
   );
@@ -178,11 +258,12 @@ function tokens(app: App): HTMLElement {
     (s) => [s.locked, shownPlace(s)],
     () => mark(app, strip),
   );
-  return h('div', { class: 'tokens' }, title, strip);
+  return h('div', { class: 'tokens' }, title, strip, cursor);
 }
 
 function summary({ clean, corrupted, differ }: ReadPrompts): string {
-  const [a, b] = [clean.ids.length, corrupted.ids.length];
+  const [a, b] = [clean.typed, corrupted.typed];
+  if (!b) return `${a} tokens`;
   const lengths = a === b ? `${a} tokens each` : `${a} and ${b} tokens`;
   if (!differ.length) return lengths;
   const many =
@@ -193,30 +274,30 @@ function summary({ clean, corrupted, differ }: ReadPrompts): string {
 }
 
 function chips(app: App, { clean, corrupted, differ }: ReadPrompts): HTMLElement[] {
-  const n = Math.max(clean.pieces.length, corrupted.pieces.length);
+  const one = [...clean.pieces, ...clean.rest];
+  const two = corrupted.problem === null ? [...corrupted.pieces, ...corrupted.rest] : one;
+  const n = Math.max(one.length, two.length);
   return Array.from({ length: n }, (_, pos) => {
-    const [one, other] = [clean.pieces[pos], corrupted.pieces[pos]];
-    const differs = differ.includes(pos) || one === undefined || other === undefined;
+    const [first, second] = [one[pos], two[pos]];
+    const differs = differ.includes(pos) || first !== second;
     const text = (piece: string | undefined) => (piece === undefined ? '–' : shown(piece));
+    const state = [pos >= clean.typed && 'written', pos >= clean.ids.length && 'behind'].filter(Boolean);
     return h(
-      'span',
-      { role: 'listitem', class: 'token-place' },
-      h(
-        'button',
-        {
-          type: 'button',
-          class: `token${differs ? ' differs' : ''}`,
-          'data-pos': pos,
-          'aria-label': differs
-            ? `position ${pos}: clean ${text(one)}, corrupted ${text(other)}`
-            : `position ${pos}: ${text(one)}`,
-          onpointerenter: () => hover(app, place({ pos })),
-          onpointerleave: () => hover(app, null),
-          onclick: () => lock(app, place({ pos })),
-        },
-        h('small', {}, String(pos)),
-        differs ? [h('ins', {}, text(one)), h('del', {}, text(other))] : h('span', {}, text(one)),
-      ),
+      'button',
+      {
+        type: 'button',
+        class: ['token', differs && 'differs', ...state].filter(Boolean).join(' '),
+        'data-pos': pos,
+        tabindex: pos ? -1 : 0,
+        'aria-label': differs
+          ? `${pos} ${text(first)} ${text(second)}: clean, corrupted`
+          : `${pos} ${text(first)}`,
+        onpointerenter: () => hover(app, place({ pos })),
+        onpointerleave: () => hover(app, null),
+        onclick: () => lock(app, place({ pos })),
+      },
+      h('small', {}, String(pos)),
+      differs ? [h('ins', {}, text(first)), h('del', {}, text(second))] : h('span', {}, text(first)),
     );
   });
 }
@@ -229,6 +310,7 @@ function mark({ store }: App, strip: HTMLElement): void {
   for (const button of strip.querySelectorAll<HTMLElement>('.token')) {
     const pos = Number(button.dataset.pos);
     button.classList.toggle('locked', locked?.pos === pos);
+    button.setAttribute('aria-pressed', String(locked?.pos === pos));
     button.classList.toggle('shown', at?.pos === pos && locked?.pos !== pos);
     button.classList.toggle('key', at?.key === pos);
   }

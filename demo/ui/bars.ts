@@ -1,6 +1,6 @@
 /** Bars to both sides of zero, one a row: for mouse, keyboard and screen reader like a grid of one column. */
 
-import { exact, visibleLabel } from '../../interp/results/text.js';
+import { alignedNumbers, exact, visibleLabel } from '../../interp/results/text.js';
 import { fill, h } from './dom.js';
 import { roving } from './roving.js';
 import type { Tip } from './tip.js';
@@ -31,6 +31,7 @@ export function bars({ label, rows, values, least, tip, preview, lock }: BarOpti
   const low = Math.max(0, ...all.map((v) => -v)) / end;
   const high = Math.max(0, ...all) / end;
   const zero = low / (low + high || 1);
+  const texts = alignedNumbers(all, { sign: true });
   const cells: HTMLElement[] = [];
   const element = h('div', {
     ...{ role: 'grid', 'aria-label': label, 'aria-readonly': 'true', class: 'bars' },
@@ -55,7 +56,7 @@ export function bars({ label, rows, values, least, tip, preview, lock }: BarOpti
         { role: 'row', class: 'bars-row' },
         h('div', { role: 'rowheader', class: 'bars-name' }, visibleLabel(name)),
         cell,
-        h('div', { class: 'bars-value num', 'aria-hidden': 'true' }, exact(all[r], { sign: true })),
+        h('div', { class: 'bars-value num', 'aria-hidden': 'true' }, texts[r]),
       );
     }),
   );

@@ -2,10 +2,12 @@
 
 import { toCsv, toJson } from '../../interp/results/export.js';
 import type { App } from '../app/app.js';
+import { factsOf, fileName } from '../app/captions.js';
 import { copy, save, toPng } from '../app/files.js';
 import { toPdf } from '../app/pdf.js';
-import type { Takeaway, TakeForm, View } from '../views/view.js';
+import type { Takeaway, TakeForm, Taken, View } from '../views/view.js';
 import { fill, h } from './dom.js';
+import { listKeys } from './keys.js';
 
 /** Where a result is; of `ResourceState`, or of the patching map. */
 export interface Followed {
@@ -44,7 +46,7 @@ export function card(view: View, app: App): { readonly card: Card; readonly take
   const head = h('header', {}, h('h2', { id: titleId }, view.title), h('p', { class: 'about' }, view.about));
   const element = h(
     'section',
-    { class: 'card', id: view.id, 'aria-labelledby': titleId },
+    { class: 'card first untaken', id: view.id, 'aria-labelledby': titleId },
     ...[bar, head, controls, sentence, body, foot],
   );
   let refresh = () => {};
@@ -61,9 +63,13 @@ export function card(view: View, app: App): { readonly card: Card; readonly take
         fill(foot);
       }
       const old = (status === 'busy' || status === 'waiting') && body.childElementCount > 0;
-      if (old) fill(foot);
+      if (old) fill(foot, 'Being computed: what is greyed is of what was there before.');
       element.classList.toggle('stale', old);
-      const said = old ? 'Being computed: what is greyed is of what was there before.' : why;
+      element.classList.toggle('nothing', status === 'empty' || status === 'failed');
+      element.classList.toggle('untaken', status !== 'done');
+      if (status !== 'waiting' && status !== 'busy') element.classList.remove('first');
+      body.inert = old;
+      const said = old ? null : why;
       element.classList.toggle('failed', status === 'failed');
       sentence.hidden = said === null;
       sentence.setAttribute('role', status === 'failed' ? 'alert' : 'status');
@@ -99,20 +105,29 @@ const LABELS: Readonly<Record<TakeForm, string>> = {
   command: 'Copy as a command line',
 };
 
+/** The result with the experiment in words, and what else the view shows. */
+function jsonOf({ result, of, depends, also = {} }: Taken): string {
+  const experiment = factsOf(of, depends);
+  const one = toJson({ ...result, meta: { ...result.meta, experiment } });
+  const more = Object.entries(also).map(([name, r]) => `,${JSON.stringify(name)}:${toJson(r).trim()}`);
+  return `${one.trim().slice(0, -1)}${more.join('')}}\n`;
+}
+
 /** What can be taken away, behind a button. `refresh` says again whether anything can be. */
 function takeMenu(view: View, take: Takeaway, app: App): { readonly element: HTMLElement; refresh(): void } {
   const run = async (form: TakeForm): Promise<void> => {
     const taken = take(); // all of one experiment, also where the clipboard or a picture takes a while
     if (typeof taken === 'string') return app.say(taken);
-    const name = `glassbox-${view.id}`;
+    const name = fileName(view.id, taken.of, taken.detail);
     const copied = async (what: string, text: string) =>
       app.say((await copy(text)) ? `${what} copied.` : 'The browser does not let this page copy.');
-    const svg = () => taken.figure!().svg(app.store.state.dark ? 'dark' : 'light');
+    const svg = () => taken.figure!().svg('light'); // for paper, whatever the page’s theme
     if (form === 'svg') save(`${name}.svg`, svg(), 'image/svg+xml');
     else if (form === 'png') save(`${name}.png`, await toPng(svg()));
     else if (form === 'pdf') save(`${name}.pdf`, await toPdf(taken.figure!()));
-    else if (form === 'csv') save(`${name}.csv`, toCsv(taken.result), 'text/csv');
-    else if (form === 'json') save(`${name}.json`, toJson(taken.result), 'application/json');
+    else if (form === 'csv')
+      save(`${name}.csv`, toCsv(taken.result, { columns: factsOf(taken.of, taken.depends) }), 'text/csv');
+    else if (form === 'json') save(`${name}.json`, jsonOf(taken), 'application/json');
     else if (form === 'code') await copied('TypeScript', taken.code());
     else await copied('Command line', taken.command!());
   };
@@ -133,7 +148,7 @@ function takeMenu(view: View, take: Takeaway, app: App): { readonly element: HTM
   const menu = h(
     'details',
     { class: 'menu' },
-    h('summary', { 'aria-label': `Take away: ${view.title}`, title: 'Take it with you' }, 'Export'),
+    h('summary', { 'aria-label': `Export: ${view.title}`, title: 'Take it with you' }, 'Export'),
     h('div', { class: 'menu-list' }, why, buttons),
   );
   const refresh = () => {
@@ -143,6 +158,14 @@ function takeMenu(view: View, take: Takeaway, app: App): { readonly element: HTM
     why.textContent = typeof taken === 'string' ? taken : '';
     for (const button of buttons) button.setAttribute('aria-disabled', String(typeof taken === 'string'));
   };
+  const list = menu.querySelector<HTMLElement>('.menu-list')!;
+  listKeys(list, '[data-take]');
+  menu.querySelector('summary')!.addEventListener('keydown', (event) => {
+    if (event.key !== 'ArrowDown') return;
+    event.preventDefault();
+    menu.open = true;
+    buttons[0].focus();
+  });
   menu.addEventListener('toggle', refresh);
   app.store.watch((s) => s, refresh);
   menu.addEventListener('focusout', (event) => {

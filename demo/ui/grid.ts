@@ -44,9 +44,8 @@ export interface Grid {
   markColumns(columns: readonly number[]): void;
 }
 
-/** Pixels of a character of a column's label; and what columns share at least, in a card of the main column. */
-const CHARACTER = 6.7;
-const NARROWEST = 620;
+/** Pixels of a character of a column's label. */
+const CHARACTER = 6.8;
 
 /** Row and column; null: all of them. */
 export type Cell = readonly [row: number | null, column: number | null];
@@ -96,10 +95,15 @@ export function grid(options: GridOptions): Grid {
     head,
     body,
   );
-  element.classList.toggle(
-    'upright',
-    long * CHARACTER > Math.min(maxWidth, Math.max(minWidth, NARROWEST / width)) && width > 6,
-  );
+  // Labels that would touch each other stand upright.
+  const turn = () => {
+    const room = element.parentElement?.clientWidth ?? 0;
+    if (!room) return;
+    const side = element.querySelector('.grid-side')?.getBoundingClientRect().width ?? 48;
+    const column = Math.min(maxWidth, Math.max(minWidth, (room - side) / width - 2));
+    element.classList.toggle('upright', long * CHARACTER + 4 > column);
+  };
+  new ResizeObserver(turn).observe(element);
 
   /** Cells that are marked now: only they and the next ones are touched. */
   let marked = new Set<number>();

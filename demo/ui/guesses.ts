@@ -2,6 +2,7 @@
 
 import { percent, visible } from '../../interp/results/text.js';
 import { h } from './dom.js';
+import { listKeys } from './keys.js';
 
 /** A token in each run. */
 export interface GuessRow {
@@ -11,11 +12,13 @@ export interface GuessRow {
   /** Probabilities. */
   readonly values: readonly number[];
   readonly title: string;
+  /** What a click on the token does. */
+  readonly choose?: () => void;
 }
 
 /** The table; bars are as long as probabilities. */
 export function barTable(rows: readonly GuessRow[], heads: readonly string[]): HTMLElement {
-  return h(
+  const table = h(
     'table',
     { class: 'pair-table' },
     h(
@@ -31,11 +34,27 @@ export function barTable(rows: readonly GuessRow[], heads: readonly string[]): H
     h(
       'tbody',
       {},
-      rows.map(({ text, role, values, title }) =>
+      rows.map(({ text, role, values, title, choose }, i) =>
         h(
           'tr',
           { class: role, title },
-          h('th', { scope: 'row' }, h('code', {}, visible(text))),
+          h(
+            'th',
+            { scope: 'row' },
+            choose
+              ? h(
+                  'button',
+                  {
+                    type: 'button',
+                    class: 'token-choice',
+                    title: 'Ask for this token',
+                    tabindex: i ? -1 : 0,
+                    onclick: choose,
+                  },
+                  h('code', {}, visible(text)),
+                )
+              : h('code', {}, visible(text)),
+          ),
           values.map((p) =>
             h(
               'td',
@@ -48,4 +67,6 @@ export function barTable(rows: readonly GuessRow[], heads: readonly string[]): H
       ),
     ),
   );
+  listKeys(table, '.token-choice');
+  return table;
 }

@@ -2,10 +2,11 @@
 
 import { hues, type Rgb, sequential, type Theme } from '../../interp/figures/draw/colour.js';
 import { exact, visibleLabel } from '../../interp/results/text.js';
-import { type Place, place } from '../app/state.js';
+import { headName, type Place, place } from '../app/state.js';
 import { fill, h } from '../ui/dom.js';
 import { type Cell, type Grid, grid } from '../ui/grid.js';
 import { type Thumbnails, thumbnails } from '../ui/thumbnails.js';
+import { wide } from '../ui/wide.js';
 import type { Head, Patterns } from './patterns.js';
 
 /** The thumbnails on the page. */
@@ -31,20 +32,24 @@ export function tinted(weights: Float32Array, unit: number, dark: boolean): Rgb[
 
 /** Empty at first. */
 export function headGrid(react: { preview(at: Place | null): void; lock(at: Place): void }): HeadGrid {
-  const element = h('div', { class: 'scroll' });
+  const inside = h('div', { class: 'wide-inside' });
+  const element = wide(inside);
   let drawn: { readonly grid: Grid; readonly pictures: Thumbnails; readonly size: string } | null = null;
   let last: Patterns | null = null;
   const build = ({ layers, heads, all }: Patterns) => {
     const [rows, columns] = all.axes.map((a) => a.labels);
     const cells = grid({
       ...{ label: 'Attention heads, layers by heads', rows, columns, minWidth: 30, class: 'thumbs' },
-      tip: (layer, head) => ({ title: `head ${layer}.${head}`, lines: favourites(last!, { layer, head }) }),
+      tip: (layer, head) => ({
+        title: `head ${headName(layer, head)}`,
+        lines: favourites(last!, { layer, head }),
+      }),
       preview: (cell) => react.preview(cell && place({ layer: cell[0], head: cell[1] })),
       lock: (layer, head) => react.lock(place({ layer, head })),
     });
     cells.element.style.setProperty('--thumb', `${Math.max(30, Math.min(84, Math.floor(520 / heads)))}px`);
     drawn = { grid: cells, pictures: thumbnails(cells.element), size: `${layers} ${heads}` };
-    fill(element, drawn.pictures.element);
+    fill(inside, drawn.pictures.element);
   };
   return {
     element,

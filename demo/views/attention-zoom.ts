@@ -1,12 +1,13 @@
 /** The pattern of one head with its tokens: a grid, or of long prompts one canvas. */
 
 import { hues, sequential } from '../../interp/figures/draw/colour.js';
-import { compact, exact, percent, visibleLabel } from '../../interp/results/text.js';
-import { type Place, place } from '../app/state.js';
+import { exact, percent, shortNumber, visibleLabel } from '../../interp/results/text.js';
+import { headName, type Place, place } from '../app/state.js';
 import { type BigMatrix, bigMatrix } from '../ui/big-matrix.js';
 import { fill, h } from '../ui/dom.js';
 import { type Cell, type Grid, grid } from '../ui/grid.js';
 import type { Tip } from '../ui/tip.js';
+import { wide } from '../ui/wide.js';
 import { tinted } from './attention-heads.js';
 import type { Head, Patterns } from './patterns.js';
 
@@ -26,7 +27,8 @@ export interface HeadZoom {
 
 /** Empty at first. */
 export function headZoom(react: { preview(at: Place | null): void; lock(at: Place): void }): HeadZoom {
-  const element = h('div', { class: 'scroll' });
+  const inside = h('div', { class: 'wide-inside' });
+  const element = wide(inside);
   let shown: { readonly patterns: Patterns; readonly head: Head; readonly dark: boolean } | null = null;
   let cells: Grid | null = null;
   let big: BigMatrix | null = null;
@@ -38,7 +40,7 @@ export function headZoom(react: { preview(at: Place | null): void; lock(at: Plac
     const weight = patterns.at(head, query, key);
     const value = all.meta.metric === 'attention' ? `${exact(weight)} (${percent(weight)})` : exact(weight);
     return {
-      title: `head ${head.layer}.${head.head} · ${visibleLabel(labels[query])} → ${visibleLabel(labels[key])}`,
+      title: `head ${headName(head.layer, head.head)} · ${visibleLabel(labels[query])} → ${visibleLabel(labels[key])}`,
       lines: [[String(all.meta.metric), key > query ? 'later tokens are not seen' : value]],
     };
   };
@@ -51,13 +53,13 @@ export function headZoom(react: { preview(at: Place | null): void; lock(at: Plac
     cells = big = null;
     if (n > MOST) {
       big = bigMatrix({ n, label: 'Attention pattern, from each token to each earlier one', ...options });
-      return fill(element, big.element);
+      return fill(inside, big.element);
     }
     cells = grid({
       ...{ label: 'Attention pattern, from each token (row) to each earlier one', rows: labels },
       ...{ columns: labels, minWidth: 15, maxWidth: 36, class: 'snug zoom', ...options },
     });
-    fill(element, cells.element);
+    fill(inside, cells.element);
   };
   return {
     element,
@@ -78,7 +80,7 @@ export function headZoom(react: { preview(at: Place | null): void; lock(at: Plac
         cells!.set(query, key, {
           light: COLOURS.light(weight / unit),
           dark: COLOURS.dark(weight / unit),
-          text: n <= 18 && weight >= 0.1 * unit ? compact(weight) : '',
+          text: n <= 18 && weight >= 0.1 * unit ? shortNumber(weight) : '',
           label: later ? 'not seen' : exact(weight),
           state: later ? 'empty' : undefined,
         });

@@ -6,13 +6,14 @@ import { figure } from '../../interp/figures/figure.js';
 import type { Labelled } from '../../interp/results/result.js';
 import { exact, percent, visibleLabel } from '../../interp/results/text.js';
 import { hover, lock } from '../app/app.js';
-import { ask } from '../app/ask.js';
+import { ask, editsIn } from '../app/ask.js';
+import { type Depends, notesOf } from '../app/captions.js';
 import { bosOption, commandLine, program } from '../app/code.js';
 import { resource } from '../app/resource.js';
-import { type Place, place, type State, shownPlace } from '../app/state.js';
+import { headName, type Place, place, type State, shownPlace } from '../app/state.js';
 import { attendedText, type Direction } from '../ui/attended-text.js';
 import { fill, h, segmented } from '../ui/dom.js';
-import { readIds, readingSwitch, readText } from '../ui/reading.js';
+import { readIds, readingOf, readingSwitch, readText } from '../ui/reading.js';
 import { headGrid } from './attention-heads.js';
 import { headZoom } from './attention-zoom.js';
 import { type Head, type Patterns, patternsOf } from './patterns.js';
@@ -94,11 +95,11 @@ export const attentionView: View = {
     };
     const all = resource<Labelled>(store, {
       lazy: true,
-      ask: (state) => ask(state, [state.reading], weight),
+      ask: (state) => ask(state, [readingOf(state)], weight),
       run: (of, { signal, progress }) =>
         client.call(
           'attention',
-          { prompt: readIds(of), weight },
+          { prompt: readIds(of), weight, edits: editsIn(of) },
           { signal, onEvent: ({ done, total }) => progress(done, total) },
         ),
       see(state) {
@@ -139,7 +140,7 @@ export const attentionView: View = {
       const label = visibleLabel(patterns.labels[focus]);
       fill(
         title,
-        h('span', { class: 'head-name' }, `${one.layer}.${one.head}`),
+        h('span', { class: 'head-name' }, headName(one.layer, one.head)),
         direction === 'from' ? ` looks from ${label} at` : ` looks at ${label} from`,
       );
       fill(
@@ -162,18 +163,22 @@ export const attentionView: View = {
       const { layer, head } = shownHead({ ...store.state, hover: null });
       const one = found.one({ layer, head });
       const weighted = weightOf(found) === 'value';
+      const name = headName(layer, head);
+      const title = `Attention of head ${name}${weighted ? ', times the values' : ''}`;
+      const depends: Depends = { on: of.reading, detail: title };
       return {
-        ...{ of, result: one },
+        ...{ of, depends, detail: headName(layer, head), result: one },
         figure: () =>
           figure(one, {
             ...{ ...ATTENTION, max: found.unit({ layer, head }) },
             ...{
-              title: `Attention of head ${layer}.${head}`,
-              meaning: 'from the row’s token to the column’s',
+              title,
+              meaning: `${weighted ? 'attention × ‖v · W_O‖' : 'attention'}, from the row’s token to the column’s`,
+              notes: notesOf(of, { ...depends, detail: undefined }),
             },
           }),
         section: () => {
-          if (weighted) return null; // the page's script reads attention from 0 to 1
+          if (weighted) return figure(one, { ...ATTENTION, title }).section(); // the page's script reads attention from 0 to 1
           const { layers, heads, all } = found;
           const drawn = attentionFigure({
             pattern: one,
@@ -192,8 +197,8 @@ console.log(figure(head, { scale: 'sequential' }).lines().join('\n'));`,
           );
         },
         command: () => {
-          const line = commandLine(of, ['attn', readText(of), '--head', `${layer}.${head}`]);
-          return weighted ? `# attention as it is, not times the values\n${line}` : line;
+          const more = weighted ? ['--weight', 'value'] : [];
+          return commandLine(of, ['attn', readText(of), '--head', name, ...more]);
         },
       };
     });

@@ -1,24 +1,24 @@
 /** Direct logit attribution: what each part of the model says to the answer directly, summing to the logit difference. */
 
+import { attributionFigure, largestHeads } from '../../interp/figures/attribution.js';
 import { diverging } from '../../interp/figures/draw/colour.js';
-import { figure } from '../../interp/figures/figure.js';
-import { leastOf } from '../../interp/results/ends.js';
+import { leastOf, shownMetric } from '../../interp/results/ends.js';
 import type { Labelled } from '../../interp/results/result.js';
-import { compact, exact, visible } from '../../interp/results/text.js';
+import { exact, shortNumber } from '../../interp/results/text.js';
 import { hover, lock } from '../app/app.js';
-import { ask } from '../app/ask.js';
-import { bosOption, commandLine, program } from '../app/code.js';
+import { ask, editsIn } from '../app/ask.js';
+import { type Depends, notesOf } from '../app/captions.js';
+import { bosOption, commandLine, literal, program, quote } from '../app/code.js';
 import { resource } from '../app/resource.js';
-import { type Place, place, shownPlace } from '../app/state.js';
+import { headName, type Part, type Place, place, shownPlace } from '../app/state.js';
 import { type Bars, bars } from '../ui/bars.js';
 import { fill, h } from '../ui/dom.js';
 import { type Cell, type Grid, grid } from '../ui/grid.js';
-import { readIds, readingSwitch, readText } from '../ui/reading.js';
+import { readIds, readingOf, readingSwitch, readText } from '../ui/reading.js';
+import { wide } from '../ui/wide.js';
 import type { Attribution } from '../worker/handlers/attribution.js';
 import { takeaway, type View } from './view.js';
 
-/** Bars of heads; the others are one bar. */
-const MOST = 10;
 const COLOURS = { light: diverging('light'), dark: diverging('dark') };
 
 /** The view. */
@@ -27,7 +27,7 @@ export const attributionView: View = {
   title: 'Direct logit attribution',
   nav: 'Attribution',
   about:
-    'The logit difference as a sum over what each part of the model writes at the last token. Blue speaks for the answer, red for the wrong one.',
+    'The answer’s logit, less the wrong answer’s where there is one, as a sum over what each part of the model writes at the last token. Blue speaks for the answer, red against it.',
   span: 8,
   takes: ['svg', 'png', 'pdf', 'csv', 'json', 'code', 'command'],
   mount(card, app) {
@@ -36,10 +36,12 @@ export const attributionView: View = {
     let drawn: Drawn | null = null;
     const both = resource<Attribution>(store, {
       lazy: true,
-      ask: (state) => ask(state, [state.reading, 'answer', 'wrong']),
+      ask: (state) => ask(state, [readingOf(state), 'answer', 'wrong?']),
       run: (of, { signal }) => {
         const { answer, wrong } = of.experiment;
-        return client.call('attribution', { prompt: readIds(of), answer, wrong }, { signal });
+        const against = of.prompts!.wrong.id === null ? null : wrong;
+        const params = { prompt: readIds(of), answer, wrong: against, edits: editsIn(of) };
+        return client.call('attribution', params, { signal });
       },
       see(state) {
         card.follow(state);
@@ -53,10 +55,10 @@ export const attributionView: View = {
         fill(card.body, drawn.element);
         show();
         const { sum, logit, error: off } = value.layers.meta as Record<'sum' | 'logit' | 'error', number>;
-        const { answer, wrong } = of.experiment;
+        const metric = shownMetric(String(value.layers.meta.metric));
         fill(
           card.foot,
-          `logit(${visible(answer)}) − logit(${visible(wrong)}) = ${exact(logit, { sign: true })} as the model computes it; the bars sum to ${exact(sum, { sign: true })}, which is ${off.toExponential(0)} away. The last layer norm has its scale of the run; biases and b_U are rows, too.`,
+          `${metric} = ${exact(logit, { sign: true })} as the model computes it; the bars sum to ${exact(sum, { sign: true })}, which is ${off.toExponential(0)} away. “All that is no head” holds MLPs, embeddings and biases; “b_U” is the unembedding’s bias.`,
         );
       },
     });
@@ -69,22 +71,25 @@ export const attributionView: View = {
     return takeaway(both, ({ value, of }) => {
       const { experiment, reading } = of;
       const { answer, wrong } = experiment;
+      const against = of.prompts!.wrong.id !== null;
+      const tokens = against ? `tokens: ${literal([answer, wrong])}` : `token: ${quote(answer)}`;
       const call = (by: string) =>
-        `await directLogitAttribution(model, ${reading}, { tokens: ${JSON.stringify([answer, wrong])}, by: '${by}'${bosOption(experiment)} })`;
+        `await directLogitAttribution(model, ${reading}, { ${tokens}, by: '${by}'${bosOption(experiment)} })`;
+      const depends: Depends = { on: reading, metric: String(value.layers.meta.metric) };
       return {
-        ...{ of, result: value.layers },
-        figure: () => figure(value.layers, { title: 'Direct logit attribution' }),
+        ...{ of, depends, result: value.layers, also: { byHead: value.heads } },
+        figure: () => attributionFigure(value.layers, value.heads, { notes: notesOf(of, depends) }),
         code: () =>
           program(
             of,
-            ['directLogitAttribution', 'figure'],
+            ['attributionFigure', 'directLogitAttribution', 'figure'],
             `const layers = ${call('layer')};
-const { heads } = ${call('head')};
-console.log(figure(layers).lines().join('\n'));
-console.log(figure(heads!).lines().join('\n'));
-console.log(layers.meta.sum, layers.meta.logit, layers.meta.error);`,
+const heads = ${call('head')};
+console.log(figure(heads.heads!).lines().join('\\n'));
+console.log(attributionFigure(layers, heads).lines().join('\\n'));`,
           ),
-        command: () => commandLine(of, ['dla', readText(of), '--answer', answer, '--wrong', wrong]),
+        command: () =>
+          commandLine(of, ['dla', readText(of), '--answer', answer, ...(against ? ['--wrong', wrong] : [])]),
       };
     });
   },
@@ -106,7 +111,9 @@ function draw({ layers, heads }: Attribution, last: number, react: React): Drawn
   const { sum } = layers.meta as { sum: number };
   // A sum of (almost) nothing has no shares: 0.05 is the least difference of logits that counts.
   const share: Share = (v) =>
-    Math.abs(sum) < 0.05 ? ['of', exact(sum)] : [`of ${exact(sum)}`, `${((100 * v) / sum).toFixed(1)} %`];
+    Math.abs(sum) < 0.05
+      ? ['of', exact(sum)]
+      : [`of ${exact(sum)}`, `${((100 * v) / sum).toFixed(1)}%`.replace('-', '−')];
   const part = layerBars(layers, last, react, share);
   const map = headMap(heads.heads!, react, share);
   const some = headBars(heads, react, share);
@@ -118,7 +125,7 @@ function draw({ layers, heads }: Attribution, last: number, react: React): Drawn
       'div',
       {},
       h('h3', {}, 'Heads'),
-      h('div', { class: 'scroll' }, map.element),
+      wide(map.element),
       h('h3', { class: 'next' }, 'Heads, the largest first'),
       some.element,
     ),
@@ -138,14 +145,14 @@ type Share = (value: number) => readonly [string, string];
 function layerBars(result: Labelled, last: number, react: React, share: Share): Drawn {
   const { labels } = result.axes[0];
   const at = labels.map((label) => {
-    const found = /^(\d+)_(?:attn|mlp)_out$/.exec(label);
-    return found ? place({ layer: Number(found[1]), pos: last }) : null;
+    const found = /^(\d+)_((?:attn|mlp)_out)$/.exec(label);
+    return found ? place({ layer: Number(found[1]), part: found[2] as Part, pos: last }) : null;
   });
   const drawn: Bars = bars({
     ...{ label: 'Attribution by layer', rows: labels, values: result.values, least: leastOf(result) },
     tip: (r) => ({
       title: labels[r],
-      lines: [['logit difference', exact(result.values[r], { sign: true })], share(result.values[r])],
+      lines: [['writes', exact(result.values[r], { sign: true })], share(result.values[r])],
     }),
     preview: (r) => react.preview(r === null ? null : at[r]),
     lock: (r) => at[r] && react.lock(at[r]),
@@ -153,7 +160,9 @@ function layerBars(result: Labelled, last: number, react: React, share: Share): 
   const rowsOf = (spot: Place | null) =>
     spot === null || spot.layer === null || spot.head !== null
       ? []
-      : at.flatMap((own, r) => (own === spot || own?.layer === spot.layer ? [r] : []));
+      : at.flatMap((own, r) =>
+          own?.layer === spot.layer && own.part === spot.part && own.pos === (spot.pos ?? last) ? [r] : [],
+        );
   return { element: drawn.element, mark: (locked, shown) => drawn.mark(rowsOf(locked), rowsOf(shown)) };
 }
 
@@ -171,8 +180,8 @@ function headMap(result: Labelled, react: React, share: Share): Grid {
       class: 'snug',
     },
     tip: (r, c) => ({
-      title: `head ${r}.${c}`,
-      lines: [['logit difference', exact(value(r, c), { sign: true })], share(value(r, c))],
+      title: `head ${headName(r, c)}`,
+      lines: [['writes', exact(value(r, c), { sign: true })], share(value(r, c))],
     }),
     preview: (cell) => react.preview(cell && place({ layer: cell[0], head: cell[1] })),
     lock: (layer, head) => react.lock(place({ layer, head })),
@@ -183,7 +192,7 @@ function headMap(result: Labelled, react: React, share: Share): Grid {
       map.set(r, c, {
         light: COLOURS.light(v / end),
         dark: COLOURS.dark(v / end),
-        text: columns.length <= 12 ? compact(v).replace('·', '') : '',
+        text: columns.length <= 12 ? shortNumber(v) : '',
         label: exact(v),
       });
     }
@@ -192,29 +201,18 @@ function headMap(result: Labelled, react: React, share: Share): Grid {
 
 /** The heads with the largest values, and all else in one bar. */
 function headBars(result: Labelled, react: React, share: Share): Drawn {
-  const { labels } = result.axes[0];
-  const isHead = (i: number) => /^L\d+H\d+$/.test(labels[i]);
-  const all = [...labels.keys()];
-  const order = all.filter(isHead).sort((a, b) => Math.abs(result.values[b]) - Math.abs(result.values[a]));
-  const top = order.slice(0, MOST);
-  const rest = order.slice(MOST);
-  const sum = (list: readonly number[]) => list.reduce((s, i) => s + result.values[i], 0);
-  const rows = [
-    ...top.map((i): [string, number] => [labels[i], result.values[i]]),
-    ...(rest.length ? [[`${rest.length} other heads`, sum(rest)] as [string, number]] : []),
-    ...all.filter((i) => !isHead(i)).map((i): [string, number] => [restName(labels[i]), result.values[i]]),
-  ];
-  const at = rows.map(([label]) => {
+  const rows = largestHeads(result);
+  const at = rows.map(({ label }) => {
     const found = /^L(\d+)H(\d+)$/.exec(label);
     return found ? place({ layer: Number(found[1]), head: Number(found[2]) }) : null;
   });
   const drawn = bars({
-    ...{ label: 'Attribution by head, the largest first', rows: rows.map(([label]) => label) },
-    values: rows.map(([, v]) => v),
+    ...{ label: 'Attribution by head, the largest first', rows: rows.map((r) => r.label) },
+    values: rows.map((r) => r.value),
     least: leastOf(result),
     tip: (r) => ({
-      title: rows[r][0],
-      lines: [['logit difference', exact(rows[r][1], { sign: true })], share(rows[r][1])],
+      title: rows[r].label,
+      lines: [['writes', exact(rows[r].value, { sign: true })], share(rows[r].value)],
     }),
     preview: (r) => react.preview(r === null ? null : at[r]),
     lock: (r) => at[r] && react.lock(at[r]),
@@ -223,8 +221,6 @@ function headBars(result: Labelled, react: React, share: Share): Drawn {
     at.flatMap((own, r) => (own && own.layer === spot?.layer && own.head === spot.head ? [r] : []));
   return { element: drawn.element, mark: (locked, shown) => drawn.mark(rowsOf(locked), rowsOf(shown)) };
 }
-
-const restName = (label: string): string => (label === 'remainder' ? 'all that is no head' : label);
 
 /** The head that a place means. */
 function headCells({ shape: [layers, heads] }: Labelled, at: Place | null): Cell[] {

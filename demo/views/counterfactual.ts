@@ -1,13 +1,15 @@
 /** One counterfactual, looked at closely: what the locked (or pointed at) cell of the map does to the next token. */
 
+import { guessFigure } from '../../interp/figures/guesses.js';
 import { endsProblem } from '../../interp/results/ends.js';
 import { type Labelled, labelled } from '../../interp/results/result.js';
 import { exact, percent, visible } from '../../interp/results/text.js';
 import { edit } from '../app/app.js';
-import { ask } from '../app/ask.js';
-import { bosOption, program } from '../app/code.js';
+import { ask, editsIn } from '../app/ask.js';
+import { type Depends, notesOf } from '../app/captions.js';
+import { bosOption, commandLine, literal, program } from '../app/code.js';
 import { resource } from '../app/resource.js';
-import type { Asked, Place, Site, State } from '../app/state.js';
+import { type Asked, headName, type Part, type Place, type State } from '../app/state.js';
 import { fill, h, segmented } from '../ui/dom.js';
 import { barTable } from '../ui/guesses.js';
 import type { CounterfactualResult } from '../worker/handlers/counterfactual.js';
@@ -26,28 +28,33 @@ export const counterfactualView: View = {
   nav: 'Counterfactual',
   about: 'Click a cell: what that one change makes of the answer.',
   span: 4,
-  takes: ['csv', 'json', 'code'],
+  takes: ['svg', 'png', 'pdf', 'csv', 'json', 'code', 'command'],
   mount(card, app) {
     const { store, client } = app;
     const kinds = segmented('What is put in', KINDS, (how) => edit(app, { how }));
     store.watch((s) => s.experiment.how, kinds.show);
-    card.controls.append(kinds.element);
+    const away = h(
+      'button',
+      { type: 'button', class: 'quiet sheet-close', onclick: () => document.body.classList.remove('sheet') },
+      'Close',
+    );
+    card.controls.append(kinds.element, away);
     const one = resource<OneCell>(store, {
       ask: (state) => {
-        const { site, how } = state.experiment;
+        const { how } = state.experiment;
         const needed = ask(state, ['pair', 'answer', 'wrong?']);
         if (needed.key === null) return needed;
         const at = cellAt(state);
-        return at ? ask(state, ['pair', 'answer', 'wrong?'], site, how, at) : { key: null, why: hint(state) };
+        return at ? ask(state, ['pair', 'answer', 'wrong?'], how, at) : { key: null, why: hint(state) };
       },
       run: async (of, { signal }) => {
         const { clean, corrupted, answer, wrong } = of.prompts!;
-        const { site, how } = of.experiment;
+        const { how } = of.experiment;
         const at = cellAt({ ...store.state, ...of })!;
         const { layer, pos, head } = at;
         const also = [answer.id!, ...(wrong.id === null ? [] : [wrong.id])];
         const runs = { clean: clean.ids, corrupted: corrupted.ids, also, k: 4 };
-        const place = { at: site, layer: layer!, pos, head, how };
+        const place = { at: siteOf(at), layer: layer!, pos, head, how, edits: editsIn(of) };
         return { at, ...(await client.call('counterfactual', { ...runs, ...place }, { signal })) };
       },
       see(state) {
@@ -69,22 +76,52 @@ export const counterfactualView: View = {
         );
       },
     });
-    return takeaway(one, ({ value, of }) => ({
-      ...{ of, result: result(of, value) },
-      code: () =>
-        program(
-          of,
-          [],
-          `const run = await model.runWithInterventions(
+    return takeaway(one, ({ value, of }) => {
+      const { answer, wrong } = of.prompts!;
+      const depends: Depends = { on: 'pair', answers: true, detail: inWords(of, value.at) };
+      const numbers = result(of, value);
+      return {
+        ...{ of, depends, detail: nameOf(value.at), result: numbers },
+        figure: () =>
+          guessFigure(numbers, {
+            title: 'One counterfactual',
+            ...(answer.id !== null && { answer: of.experiment.answer }),
+            ...(wrong.id !== null && { wrong: of.experiment.wrong }),
+            lines: [{ text: inWords(of, value.at) }, { text: shareText(of, value) }],
+            tables: tablesOf(of, value),
+            notes: notesOf(of, { ...depends, detail: undefined }),
+          }),
+        command: () =>
+          commandLine(of, [
+            ...['counterfactual', '--clean', of.experiment.clean, '--corrupted', of.experiment.corrupted],
+            ...[
+              '--answer',
+              of.experiment.answer,
+              ...(wrong.id === null ? [] : ['--wrong', of.experiment.wrong]),
+            ],
+            ...['--interventions', JSON.stringify([value.intervention])],
+          ]),
+        code: () =>
+          program(
+            of,
+            ['scope'],
+            `const run = await model.runWithInterventions(
   corrupted,
-  [${JSON.stringify(value.intervention)}],
+  [${literal(value.intervention)}],
   { sources: { clean }${bosOption(of.experiment)} },
 );
-const last = run.logits.slice({ batch: 0, pos: -1 });
-const { indices } = last.topk(5);
-console.log(model.toStrTokens(Array.from(await indices.data())));`,
-        ),
-    }));
+const before = await model.forward(corrupted${bosOption(of.experiment) && ', { prependBos: false }'});
+for (const [name, logits] of [['corrupted', before], ['patched', run.logits]] as const)
+  await scope(async () => {
+    const probs = logits.slice({ batch: 0, pos: -1 }).softmax();
+    const p = await probs.data();
+    for (const token of ${literal(numbers.axes[1].labels)})
+      console.log(name, JSON.stringify(token), p[model.toSingleToken(token)]);
+  });
+for (const logits of [before, run.logits]) logits.dispose();`,
+          ),
+      };
+    });
   },
 };
 
@@ -93,36 +130,46 @@ interface OneCell extends CounterfactualResult {
   readonly at: Place;
 }
 
-/** The cell that is looked at: the locked one, if this kind of map has it. */
-function cellAt({ locked, experiment, model, prompts }: State): Place | null {
+/** The cell that is looked at: the locked one, of whichever view; null where it is a token, or a whole layer. */
+function cellAt({ locked, model, prompts }: State): Place | null {
   if (!locked || locked.layer === null || !model.info || !prompts) return null;
   const { nLayers, nHeads } = model.info;
   if (locked.layer >= nLayers) return null;
-  const { head, pos } = locked;
-  if (experiment.site === 'z')
-    return head !== null && head < nHeads ? { ...locked, pos: null, key: null } : null;
-  return pos !== null && pos < prompts.corrupted.ids.length ? { ...locked, head: null, key: null } : null;
+  const { head, pos, part } = locked;
+  if (head !== null) return head < nHeads ? { ...locked, pos: null, key: null } : null;
+  return part !== null && pos !== null && pos < prompts.corrupted.ids.length
+    ? { ...locked, key: null }
+    : null;
 }
+
+/** The hook point of a cell. */
+const siteOf = ({ head, part }: Place): string =>
+  head !== null ? 'z' : part === 'attn_out' || part === 'mlp_out' ? part : `resid_${part}`;
+
+/** A cell, as rows and heads are called everywhere. */
+const nameOf = ({ layer, part, head, pos }: Place): string =>
+  head !== null ? headName(layer!, head) : `${layer}_${part}-${pos}`;
 
 /** Why there is none. */
 const hint = ({ locked }: State): string =>
   locked
-    ? 'What is selected is no cell of this map. Click a cell of the map, or press Esc to let go.'
+    ? 'A token is selected, and no activation. Click a cell of the map, or press Esc to let go.'
     : 'Nothing is selected. Point at a cell of the map to preview it, click it to lock it, press Esc to let go.';
 
-const NAMES: Readonly<Record<Site, string>> = {
-  resid_pre: 'the residual stream before',
+const NAMES: Readonly<Record<Part, string>> = {
+  pre: 'the residual stream before',
+  mid: 'the residual stream in the middle of',
+  post: 'the residual stream after',
   attn_out: 'what attention adds in',
   mlp_out: 'what the MLP adds in',
-  z: 'the output of head',
 };
 
-function inWords(state: Asked, { layer, head, pos }: Place): string {
-  const { site, how } = state.experiment;
+function inWords(state: Asked, { layer, part, head, pos }: Place): string {
+  const { how } = state.experiment;
   const where =
-    site === 'z'
-      ? `${NAMES.z} ${layer}.${head}`
-      : `${NAMES[site]} layer ${layer} at ${pos}:${visible(state.prompts!.corrupted.pieces[pos!])}`;
+    head !== null
+      ? `the output of head ${headName(layer!, head)}`
+      : `${NAMES[part!]} layer ${layer} at ${pos}:${visible(state.prompts!.corrupted.pieces[pos!])}`;
   if (how === 'clean') return `The corrupted run, but with ${where} as in the clean run.`;
   return `The corrupted run, but with ${where} ${how === 'zero' ? 'set to zero' : 'set to its mean over the clean prompt'}.`;
 }
@@ -161,9 +208,36 @@ function said(state: Asked, { clean, corrupted, patched }: CounterfactualResult)
   return h(
     'div',
     { class: 'shift' },
-    h('span', { class: 'big' }, `${Math.round(100 * share)} %`.replace('-', '−')),
+    h('span', { class: 'big' }, `${Math.round(100 * share)}%`.replace('-', '−')),
     h('span', {}, 'of the way from corrupted to clean', h('br'), numbers),
   );
+}
+
+/** The same as one line, for the figure. */
+function shareText(state: Asked, { clean, corrupted, patched }: CounterfactualResult): string {
+  const metric = judged(state);
+  const [from, to, full] = [corrupted, patched, clean].map(metric.of);
+  const ends = { zero: from, one: full, unit: 'logit', metric: metric.name } as const;
+  const share = (to - from) / (full - from);
+  const told = `${metric.name}: ${exact(from, { sign: true })} → ${exact(to, { sign: true })} (clean ${exact(full, { sign: true })})`;
+  const way = `${Math.round(100 * share)}%`.replace('-', '−');
+  return endsProblem(ends) || !Number.isFinite(share)
+    ? told
+    : `${way} of the way from corrupted to clean. ${told}`;
+}
+
+/** The lens and the heads, as tables of the figure. */
+function tablesOf({ prompts }: Asked, { lens, looks }: CounterfactualResult) {
+  const at = ([pos, weight]: readonly [number, number]) =>
+    `${pos}:${visible(prompts!.corrupted.pieces[pos])} ${percent(weight)}`;
+  const read = ({ text, prob }: CounterfactualResult['lens'][number]['before']) =>
+    `${visible(text)} ${percent(prob)}`;
+  const rows = lens.map(({ before, after }, l) => `${l}_post\t${read(before)}\t${read(after)}`);
+  const moved = looks.map((l) => `${headName(l.layer, l.head)}\t${at(l.before)}\t→ ${at(l.after)}`);
+  return [
+    { heading: 'Logit lens at the last token, before and after', lines: rows },
+    ...(moved.length ? [{ heading: 'Heads that now look elsewhere from there', lines: moved }] : []),
+  ];
 }
 
 function tableOf(state: Asked, { corrupted, patched, clean }: CounterfactualResult): HTMLElement {
@@ -214,7 +288,7 @@ function lensOf({ lens }: CounterfactualResult): HTMLElement {
             h(
               'tr',
               {},
-              h('th', { scope: 'row' }, `L${l}`),
+              h('th', { scope: 'row' }, `${l}_post`),
               reading(before, false),
               reading(after, before.text !== after.text),
             ),
@@ -241,7 +315,7 @@ function looksOf({ prompts }: Asked, { looks }: CounterfactualResult): HTMLEleme
         h(
           'li',
           {},
-          h('strong', {}, `${layer}.${head}`),
+          h('strong', {}, headName(layer, head)),
           h('code', {}, at(before)),
           ' → ',
           h('code', {}, at(after)),

@@ -1,5 +1,6 @@
 /** Tokens that are followed through the layers: their curves, and a list of them. */
 
+import type { LensCurve } from '../../interp/figures/lens.js';
 import type { LensResult } from '../../interp/logits/lens.js';
 import { percent, visible, visibleLabel } from '../../interp/results/text.js';
 import { type ChartData, chart, curveStyle } from '../ui/chart.js';
@@ -21,6 +22,10 @@ export type PinMeasure = 'prob' | 'rank';
 export interface PinBoard {
   readonly element: HTMLElement;
   measure(measure: PinMeasure): void;
+  /** What the curves show now. */
+  readonly shows: PinMeasure;
+  /** The curves of a lens, as its figure takes them. */
+  curves(lens: LensResult, pins: readonly Pin[]): LensCurve[];
   /** @param row that is pointed at */
   show(lens: LensResult, pins: readonly Pin[], row: number | null): void;
 }
@@ -46,7 +51,9 @@ export function pinBoard(react: {
     curves.draw({
       ...scaleOf(measure, Math.max(1, ...known.flatMap((k) => k.values))),
       curves: known.map(({ pin, values }) => ({ name: name(pin), colour: pin.colour, values })),
-      labels: lens.axes[0].labels,
+      labels: lens.axes[0].labels.map((l, i, all) =>
+        l === 'final_post' ? `${Math.floor((i - 1) / (all[1] === '0_mid' ? 2 : 1))}_post` : l,
+      ),
       label: known
         .map(({ pin, values }) => `${name(pin)}: ${show(values.at(-1)!, measure)} at the end`)
         .join('; '),
@@ -86,6 +93,15 @@ export function pinBoard(react: {
       measure = next;
       draw();
     },
+    get shows() {
+      return measure;
+    },
+    curves: (lens, pins) =>
+      pins.flatMap(({ token, text, pos, colour }) => {
+        const values = trajectory(lens, { token, text, pos, colour }, measure);
+        const name = `${visible(text)} after ${visibleLabel(lens.axes[1].labels[pos])}`;
+        return values ? [{ name, token, pos, colour, values }] : [];
+      }),
     show(lens, pins, row) {
       if (last?.[0] !== lens || last[1] !== pins) {
         last = [lens, pins];
@@ -96,20 +112,20 @@ export function pinBoard(react: {
   };
 }
 
-/** Probabilities or ranks (1 is the top) by layer; null while they are not known. */
+/** Probabilities or ranks (0 is the top) by layer; null while they are not known. */
 function trajectory({ chosen, axes }: LensResult, { token, pos }: Pin, measure: PinMeasure): number[] | null {
   const part = chosen?.[measure];
   const t = part?.axes[0].labels.indexOf(`#${token}`) ?? -1;
   if (!part || t < 0) return null;
   const [layers, n] = axes.map((a) => a.labels.length);
   const from = t * layers * n + pos;
-  return Array.from({ length: layers }, (_, l) => part.values[from + l * n] + (measure === 'rank' ? 1 : 0));
+  return Array.from({ length: layers }, (_, l) => part.values[from + l * n]);
 }
 
 const show = (value: number, measure: PinMeasure): string =>
   measure === 'prob' ? percent(value) : `rank ${value}`;
 
-/** Probabilities from 0 to 1; ranks from the worst, in powers of ten, to 1. */
+/** Probabilities from 0 to 1; ranks from the worst to 0, with one added for their logarithm. */
 function scaleOf(measure: PinMeasure, worst: number): Pick<ChartData, 'height' | 'ticks' | 'text'> {
   if (measure === 'prob')
     return {
@@ -117,10 +133,10 @@ function scaleOf(measure: PinMeasure, worst: number): Pick<ChartData, 'height' |
       ticks: [0, 0.25, 0.5, 0.75, 1],
       text: (v) => ([0, 0.25, 0.5, 0.75, 1].includes(v) ? `${100 * v}%` : percent(v)),
     };
-  const decades = Math.max(1, Math.ceil(Math.log10(worst)));
+  const decades = Math.max(1, Math.ceil(Math.log10(worst + 1)));
   return {
-    height: (v) => 1 - Math.log10(v) / decades,
-    ticks: Array.from({ length: decades + 1 }, (_, i) => 10 ** i),
+    height: (v) => 1 - Math.log10(v + 1) / decades,
+    ticks: Array.from({ length: decades + 1 }, (_, i) => (i ? 10 ** i : 0)),
     text: (v) => v.toLocaleString('en'),
   };
 }

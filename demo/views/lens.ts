@@ -1,20 +1,28 @@
 /** The logit lens: what the model would say if it stopped at a layer, and how chosen tokens rise through the layers. */
 
 import { hex, hues, lineColour, sequential } from '../../interp/figures/draw/colour.js';
-import { figure } from '../../interp/figures/figure.js';
-import { heatmap } from '../../interp/figures/heatmap.js';
-import { lensTable } from '../../interp/figures/page/html.js';
+import { lensFigure } from '../../interp/figures/lens.js';
 import type { LensResult } from '../../interp/logits/lens.js';
 import { exact, percent, shorten, visible, visibleLabel } from '../../interp/results/text.js';
 import { hover, lock } from '../app/app.js';
-import { ask } from '../app/ask.js';
-import { commandLine, program } from '../app/code.js';
+import { ask, editsIn } from '../app/ask.js';
+import { type Depends, notesOf } from '../app/captions.js';
+import { commandLine, literal, program } from '../app/code.js';
 import { resource } from '../app/resource.js';
-import { type Asked, type Place, place, type State, shownPlace } from '../app/state.js';
+import {
+  type Asked,
+  type Part,
+  type Place,
+  place,
+  type State,
+  shownPlace,
+  stateAfter,
+} from '../app/state.js';
 import { fill, h, segmented } from '../ui/dom.js';
 import { type Cell, type Grid, grid } from '../ui/grid.js';
 import { legend } from '../ui/legend.js';
-import { readIds, readingSwitch, readText } from '../ui/reading.js';
+import { readIds, readingOf, readingSwitch, readText } from '../ui/reading.js';
+import { wide } from '../ui/wide.js';
 import { type Pin, type PinMeasure, pinBoard } from './lens-pins.js';
 import { takeaway, type View } from './view.js';
 
@@ -24,7 +32,6 @@ const COLOURS = {
   light: sequential(hues.probability, 'light'),
   dark: sequential(hues.probability, 'dark'),
 };
-const PROBABILITY = { scale: 'sequential', hue: hues.probability, max: 1 } as const;
 
 /** The view. */
 export const lensView: View = {
@@ -74,11 +81,13 @@ export const lensView: View = {
     );
     let nLayers = 0;
     const placeOf = (row: number, pos: number): Place => {
-      const found = /^(\d+)_/.exec(drawn!.lens.axes[0].labels[row]);
-      return place({ layer: found ? Number(found[1]) : nLayers - 1, pos });
+      const found = /^(\d+)_(pre|mid)$/.exec(drawn!.lens.axes[0].labels[row]);
+      return found
+        ? place({ layer: Number(found[1]), part: found[2] as Part, pos })
+        : stateAfter(nLayers - 1, nLayers, pos);
     };
     /** What pins follow: a prompt and its answers. */
-    const needs = (state: State) => [state.reading, 'answer?', 'wrong?'] as const;
+    const needs = (state: State) => [readingOf(state), 'answer?', 'wrong?'] as const;
     const chosen = (state: Asked): number[] => {
       const { answer, wrong } = state.prompts!;
       const own = pinsOf === ask({ ...store.state, ...state }, needs(store.state)).key ? pins : [];
@@ -94,7 +103,7 @@ export const lensView: View = {
       run: (of, { signal, progress }) =>
         client.call(
           'lens',
-          { prompt: readIds(of), inclMid, k: TOP, chosen: chosen(of) },
+          { prompt: readIds(of), inclMid, k: TOP, chosen: chosen(of), edits: editsIn(of) },
           { signal, onEvent: ({ done, total }) => progress(done, total) },
         ),
       see(state) {
@@ -118,14 +127,13 @@ export const lensView: View = {
             preview: (at) => hover(app, at && placeOf(...at)),
             lock(row, pos) {
               const at = placeOf(row, pos);
-              drawn!.rowOf.set(at, row);
               lock(app, at);
               pin(drawn!.lens.top[row][pos][0], pos);
             },
           });
           fill(
             card.body,
-            h('div', { class: 'scroll' }, drawn.grid.element),
+            wide(drawn.grid.element),
             legend(COLOURS, 'probability of the top token', { from: 0 }),
             board.element,
           );
@@ -136,7 +144,7 @@ export const lensView: View = {
         const last = value.top.at(-1)!.at(-1)![0];
         fill(
           card.foot,
-          `After layer ${labels.length > 1 ? nLayers - 1 : 0} the last token says ${visible(last.text)}, ${percent(last.prob)}. Every state is divided by a norm of its own.`,
+          `After layer ${labels.length > 1 ? nLayers - 1 : 0} the last token says ${visible(last.text)}, ${percent(last.prob)}. Before it is read, every state passes the last layer norm, with a scale of its own.`,
         );
       },
     });
@@ -167,33 +175,40 @@ export const lensView: View = {
         ...(prompts!.wrong.id === null ? [] : [wrong]),
       ];
       const halves = value.axes[0].labels.some((label) => label.endsWith('_mid'));
-      const meaning = 'probability of the top token';
+      const depends: Depends = { on: of.reading, answers: true };
       return {
-        ...{ of, result: value },
-        figure: () => figure(value, { ...PROBABILITY, title: 'Logit lens', meaning }),
-        section: () => {
-          const top = value.top.map((row) =>
-            row.map((cell) => cell.map((t) => ({ ...t, text: visible(t.text) }))),
-          );
-          const table = lensTable(heatmap(value, PROBABILITY), top, { target: visible(answer) });
-          return { ...figure(value, PROBABILITY).section(), figure: table };
+        ...{ of, depends, result: withTokens(value) },
+        also: value.chosen && { chosenProb: value.chosen.prob, chosenRank: value.chosen.rank },
+        figure: () => {
+          const named = { ...value.axes[0], labels: rowNames(value) };
+          const curves = board.curves(value, pins);
+          const measure = board.shows === 'prob' ? 'probability' : 'rank';
+          const shown = { ...value, axes: [named, value.axes[1]] };
+          return lensFigure(shown, { curves, measure, notes: notesOf(of, depends) });
         },
         code: () => {
-          const option = tokens.length ? `\n  tokens: ${JSON.stringify(tokens)},` : '';
+          const option = tokens.length ? `\n  tokens: ${literal(tokens)},` : '';
           const bos = of.experiment.bos ? '' : '\n  prependBos: false,';
-          const curves = tokens.length ? '\nconsole.log(lens.chosen?.prob.values);' : '';
+          const n = value.shape[1];
+          const curves = tokens.length
+            ? `\nfor (const [t, token] of ${literal(tokens)}.entries())
+  for (const [l, row] of lens.axes[0].labels.entries())
+    console.log(token, row, lens.chosen!.prob.values[(t * lens.axes[0].labels.length + l) * ${n} + ${n - 1}]);`
+            : '';
           return program(
             of,
-            ['logitLens'],
+            ['lensFigure', 'logitLens'],
             `const lens = await logitLens(model, ${of.reading}, {
   inclMid: ${halves},${option}${bos}
 });
-for (const [l, row] of lens.top.entries())
-  console.log(lens.axes[0].labels[l], row.map(([best]) => best.text).join('|'));${curves}`,
+console.log(lensFigure(lens).lines().join('\\n'));${curves}`,
           );
         },
         command: () => {
-          const followed = prompts!.answer.id === null ? [] : ['--answer', answer];
+          const followed = [
+            ...(prompts!.answer.id === null ? [] : ['--answer', answer]),
+            ...(prompts!.wrong.id === null ? [] : ['--wrong', wrong]),
+          ];
           return commandLine(of, ['lens', readText(of), ...followed, ...(halves ? ['--incl-mid'] : [])]);
         },
       };
@@ -205,17 +220,16 @@ for (const [l, row] of lens.top.entries())
 interface Drawn {
   readonly grid: Grid;
   lens: LensResult;
-  /** Rows of places that were clicked here: a layer has several. */
-  readonly rowOf: WeakMap<Place, number>;
 }
 
 function draw(
   lens: LensResult,
   react: { preview(at: readonly [number, number] | null): void; lock(r: number, c: number): void },
 ): Drawn {
-  const [rows, columns] = lens.axes.map((a) => a.labels);
+  const columns = lens.axes[1].labels;
+  const rows = rowNames(lens);
   const drawn: Drawn = {
-    ...{ lens, rowOf: new WeakMap() },
+    lens,
     grid: grid({
       ...{ label: 'Logit lens, layers by tokens', rows, columns, minWidth: 56, class: 'lens', ...react },
       tip: (r, c) => ({
@@ -267,14 +281,24 @@ function answersOf(of: Asked): Pin[] {
   return both[0]?.token === both[1]?.token ? both.slice(0, 1) : both;
 }
 
-/** The cells that a place means: the state before its layer, and after the last one. */
-function cellsOf({ lens, rowOf }: Drawn, at: Place | null, nLayers: number): Cell[] {
+/** The lens with the tokens of its cells among the facts, for JSON. */
+const withTokens = (lens: LensResult): LensResult => ({
+  ...lens,
+  meta: { ...lens.meta, topTokens: lens.top.map((row) => row.map(([best]) => best.text)) },
+});
+
+/** The cells that a place means. */
+function cellsOf({ lens }: Drawn, at: Place | null, nLayers: number): Cell[] {
   if (!at) return [];
-  const { layer, pos, head } = at;
-  const known = rowOf.get(at);
-  if (known !== undefined) return [[known, pos]];
+  const { layer, part, pos } = at;
   if (layer === null) return pos === null ? [] : [[null, pos]];
-  if (layer >= nLayers || (pos === null && head !== null)) return [];
-  const row = lens.axes[0].labels.indexOf(`${layer}_pre`);
+  if (layer >= nLayers || part === null) return [];
+  const row = rowNames(lens).indexOf(`${layer}_${part}`);
   return row < 0 ? [] : [[row, pos]];
+}
+
+/** Rows as activations are called everywhere: `1_pre`, `1_mid`, and at the end `3_post`. */
+function rowNames({ axes: [{ labels }] }: LensResult): string[] {
+  const layers = labels.filter((label) => label.endsWith('_pre')).length;
+  return labels.map((label) => label.replace(/^final_post$/, `${layers - 1}_post`));
 }

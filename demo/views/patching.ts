@@ -3,18 +3,28 @@
 import { diverging } from '../../interp/figures/draw/colour.js';
 import { figure } from '../../interp/figures/figure.js';
 import { pearson } from '../../interp/results/correlation.js';
-import { endsProblem, fullScale, LEAST_SHARE } from '../../interp/results/ends.js';
+import { endsProblem, fullScale, LEAST_SHARE, shownMetric } from '../../interp/results/ends.js';
 import type { Labelled } from '../../interp/results/result.js';
-import { compact, exact, visible, visibleLabel } from '../../interp/results/text.js';
+import { exact, shortNumber, visibleLabel } from '../../interp/results/text.js';
 import { type App, edit, hover, lock } from '../app/app.js';
+import { type Depends, notesOf } from '../app/captions.js';
 import { patchCode, patchCommand } from '../app/code.js';
 import { endsOfMap } from '../app/premises.js';
-import { type MapState, type Place, place, type Site, shownPlace } from '../app/state.js';
+import {
+  headName,
+  type MapState,
+  type Part,
+  type Place,
+  place,
+  type Site,
+  shownPlace,
+} from '../app/state.js';
 import { mapAsk } from '../app/sweep.js';
 import type { Card, Followed } from '../ui/card.js';
 import { fill, h, segmented } from '../ui/dom.js';
 import { type Cell, type Grid, grid } from '../ui/grid.js';
 import { legend } from '../ui/legend.js';
+import { wide } from '../ui/wide.js';
 import { BEING_COMPUTED, type Taken, type View } from './view.js';
 
 /** How each kind of map is called. */
@@ -39,7 +49,7 @@ export const patchingView: View = {
   title: 'Patching map',
   nav: 'Patching',
   about:
-    'The corrupted prompt, run once for every cell with one activation taken from the clean run. Blue: this activation alone brings the clean answer back.',
+    'The corrupted prompt, run once for every cell with one activation taken from the clean run. The bluer a cell, the more of the clean answer this activation alone brings back; red: it takes more away.',
   span: 8,
   takes: ['svg', 'png', 'pdf', 'csv', 'json', 'code', 'command'],
   mount(card, app) {
@@ -73,7 +83,7 @@ export const patchingView: View = {
         if (!map?.rows.length || map.status === 'failed') return;
         if (drawn?.map.key !== map.key || drawn.map.columns !== map.columns) {
           drawn = draw(app, map);
-          fill(card.body, drawn.premise, h('div', { class: 'scroll' }, drawn.grid.element), drawn.legend);
+          fill(card.body, drawn.premise, wide(drawn.grid.element), drawn.legend);
           show(app, drawn);
         }
         drawn.map = map;
@@ -101,9 +111,17 @@ const PARTLY: Readonly<Record<string, string>> = {
 };
 
 function taken(map: MapState, result: Labelled): Taken {
+  const depends: Depends = { on: 'pair', metric: String(result.meta.metric) };
+  const title = `Patching: ${nameOf(map.site)}`;
   return {
-    ...{ of: map.of, result },
-    figure: () => figure(result, { title: `Patching: ${nameOf(map.site)}` }),
+    ...{ of: map.of, depends, detail: map.site, result },
+    figure: () => {
+      const [layers, ...rest] = result.axes;
+      const named = { ...layers, labels: rowNames(map.site, layers.labels) };
+      const meaning = endsProblem(endsOfMap(map)!) ? undefined : SHARES;
+      const notes = [footOf(map), ...notesOf(map.of, depends)];
+      return figure({ ...result, axes: [named, ...rest] }, { title, meaning, notes });
+    },
     code: () => patchCode(map.of),
     command: () => patchCommand(map.of),
   };
@@ -119,6 +137,15 @@ function followed(map: MapState | null, key: string | null, why: string | null):
 }
 
 const nameOf = (site: Site): string => SITES.find(([s]) => s === site)![1];
+
+/** Rows as activations are called everywhere: `1_pre`, `1_attn_out`; of heads the layer. */
+const rowNames = (site: Site, rows: readonly string[]): string[] =>
+  rows.map((row, l) => (site === 'z' ? row : `${l}_${PART[site]}`));
+
+/** Which activation of a layer a map patches. */
+const PART: Readonly<Record<Exclude<Site, 'z'>, Part>> = {
+  ...{ resid_pre: 'pre', attn_out: 'attn_out', mlp_out: 'mlp_out' },
+};
 
 /** A map on the page. */
 interface Drawn {
@@ -139,9 +166,9 @@ interface Drawn {
 function draw(app: App, map: MapState): Drawn {
   const { sweep } = app;
   const heads = map.site === 'z';
+  const names = rowNames(map.site, map.rows);
   const width = map.columns.length;
-  const at = (layer: number, column: number): Place =>
-    place({ layer, ...(heads ? { head: column } : { pos: column }) });
+  const at = (layer: number, column: number): Place => placeOf(map.site, layer, column);
   const drawn: Drawn = {
     ...{ map, problem: null, most: 0 },
     premise: h('p', { class: 'problem premise', role: 'alert', hidden: true }),
@@ -150,10 +177,10 @@ function draw(app: App, map: MapState): Drawn {
     exactly: [],
     grid: grid({
       label: `Patching map: ${nameOf(map.site)}, layers by ${heads ? 'heads' : 'tokens'}`,
-      rows: map.rows,
+      rows: names,
       columns: map.columns,
       tip(r, c) {
-        const { values, preview, ends, rows, columns } = drawn.map;
+        const { values, preview, ends, columns } = drawn.map;
         const value = values[r * width + c];
         const known = !Number.isNaN(value);
         const share = known && drawn.problem ? 'no scale to restore on' : exact(value);
@@ -164,7 +191,10 @@ function draw(app: App, map: MapState): Drawn {
           if (known) lines.push(['metric', exact(metric)]);
           lines.push(['corrupted', exact(ends.corrupted)], ['clean', exact(ends.clean)]);
         }
-        return { title: `${rows[r]} · ${visibleLabel(columns[c])}`, lines };
+        return {
+          title: heads ? headName(r, c) : `${names[r]} · ${visibleLabel(columns[c])}`,
+          lines,
+        };
       },
       preview(cell) {
         hover(app, cell && at(...cell));
@@ -196,7 +226,7 @@ function update(drawn: Drawn): void {
     const meaning = problem ? 'change of the metric from the corrupted run' : SHARES;
     fill(drawn.legend, legend(COLOURS, meaning, { ends: [`−${exact(most)}`, exact(most)] }));
   }
-  const room = columns.length <= 24;
+  const room = columns.length <= 64;
   for (let i = 0; i < values.length; i++) {
     const known = !Number.isNaN(values[i]);
     const value = known ? values[i] : (preview?.[i] ?? Number.NaN);
@@ -208,7 +238,7 @@ function update(drawn: Drawn): void {
     grid.set(Math.floor(i / columns.length), i % columns.length, {
       light: COLOURS.light(t),
       dark: COLOURS.dark(t),
-      text: known && room ? compact(said).replace('·', '') : '',
+      text: known && room ? shortNumber(said) : '',
       label: Number.isNaN(value) ? 'not yet computed' : `${known ? '' : 'about '}${exact(said)}`,
       state: known ? undefined : preview ? 'estimate' : 'empty',
     });
@@ -233,24 +263,35 @@ function show(app: App, { grid, map }: Drawn): void {
 /** The cells of this map that a place means: one of it, a row of it, a column. */
 function cellsOf({ site }: MapState, at: Place | null): Cell[] {
   if (!at) return [];
+  if (site !== 'z' && at.part !== null && at.part !== PART[site]) return []; // another activation of that layer
   const column = site === 'z' ? at.head : at.pos;
   if (at.layer === null && column === null) return [];
   if (column === null && (at.head !== null || at.pos !== null)) return []; // a head here, a token there
   return [[at.layer, column]];
 }
 
-/** Without a selection, the first map that is whole has its strongest cell selected: there is something to see. */
+/** A cell of a map. */
+const placeOf = (site: Site, layer: number, column: number): Place =>
+  place(site === 'z' ? { layer, head: column } : { layer, part: PART[site], pos: column });
+
+/**
+ * Without a selection, a map that is whole has its strongest cell selected: there is something to see. Not where the reader let
+ * go of what was selected for this pair.
+ */
 function lookAtStrongest({ store }: App): void {
-  if (store.state.locked) return;
-  const end = store.watch(
+  let before: Place | null = store.state.locked;
+  let released: unknown = null; // the tokens for which the reader wants no selection
+  store.watch(
     (s) => [s.map, s.locked] as const,
     ([map, locked]) => {
-      if (locked) return end();
-      if (map?.status !== 'done' || !map.values.length) return;
-      end();
+      const tokens = map?.of.prompts?.clean.ids;
+      const gone = before !== null && locked === null;
+      before = locked;
+      if (gone && tokens === store.state.prompts?.clean.ids) released = tokens;
+      if (locked || map?.status !== 'done' || !map.values.length || released === tokens) return;
       const best = map.values.reduce((b, v, i) => (v > map.values[b] ? i : b), 0);
       const [layer, column] = [Math.floor(best / map.columns.length), best % map.columns.length];
-      store.set({ locked: place({ layer, ...(map.site === 'z' ? { head: column } : { pos: column }) }) });
+      store.set({ locked: placeOf(map.site, layer, column) });
     },
   );
 }
@@ -264,13 +305,13 @@ function runLine({ store, sweep }: App): HTMLElement {
     onclick: () => sweep.pause(store.state.map?.status === 'running'),
   });
   const cancel = h('button', { type: 'button', class: 'quiet', onclick: () => sweep.cancel() }, 'Cancel');
-  const again = h('button', { type: 'button', class: 'quiet', onclick: () => sweep.start() }, 'Run again');
+  const again = h('button', { type: 'button', class: 'quiet', onclick: () => sweep.start() }, 'Run it');
   store.watch(
     (s) => s.map,
     (map) => {
       const active = map?.status === 'running' || map?.status === 'paused';
       pause.hidden = cancel.hidden = !active;
-      again.hidden = active || !map;
+      again.hidden = active || !map || map.status === 'done'; // the same numbers would come
       pause.textContent = map?.status === 'paused' ? 'Go on' : 'Pause';
       text.setAttribute('aria-live', active ? 'off' : 'polite'); // its end is news, each cell is not
       text.textContent = map ? progressText(map) : '';
@@ -310,16 +351,18 @@ function foretold({ status, preview, values, rows, columns }: MapState): string 
 }
 
 function note({ foot }: Card, map: MapState): void {
+  fill(foot, footOf(map));
+}
+
+/** The metric of both runs, the cells that cannot differ, and how good the estimates were. */
+function footOf(map: MapState): string {
   const { result, ends } = map;
   const { metric, idle } = (result?.meta ?? {}) as { metric?: string; idle?: readonly number[] };
-  fill(
-    foot,
-    ends
-      ? `${metric ? `${visible(metric).replaceAll('␣−␣', ' − ')}: ` : ''}clean ${exact(ends.clean)}, corrupted ${exact(ends.corrupted)}.`
-      : '',
-    idle?.length
-      ? ` ${idle.length} cells lie before the first token that differs: there both runs are the same.`
-      : '',
-    foretold(map),
-  );
+  const both = ends
+    ? `${metric ? `${shownMetric(metric)}: ` : ''}clean ${exact(ends.clean)}, corrupted ${exact(ends.corrupted)}.`
+    : '';
+  const same = idle?.length
+    ? ` ${idle.length} cells lie before the first token that differs: there both runs are the same.`
+    : '';
+  return both + same + foretold(map);
 }

@@ -2,6 +2,7 @@
 
 import { type Labelled, labelled } from '../../interp/results/result.js';
 import { splitLabel } from '../../interp/results/text.js';
+import { headName } from '../app/state.js';
 
 /** A head. */
 export interface Head {
@@ -53,7 +54,7 @@ export function patternsOf(all: Labelled): Patterns {
     one: (head) =>
       labelled(values(head).slice(), all.axes.slice(2), {
         ...all.meta,
-        head: `${head.layer}.${head.head}`,
+        head: headName(head.layer, head.head),
       }),
     striking() {
       const look = (head: Head) => largest(values(head).subarray((n - 1) * n + 1, n * n));

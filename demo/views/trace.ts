@@ -3,18 +3,20 @@
 import { hues, type Scale, sequential } from '../../interp/figures/draw/colour.js';
 import { traceFigure } from '../../interp/figures/trace.js';
 import { type Ends, endsProblem, leastSpan } from '../../interp/results/ends.js';
-import { compact, exact, percent, visible, visibleLabel } from '../../interp/results/text.js';
+import { exact, percent, shortNumber, visible, visibleLabel } from '../../interp/results/text.js';
 import type { CausalTrace, TraceKind } from '../../interp/tracing/causal-trace.js';
 import { guessSubject } from '../../interp/tracing/subject.js';
 import { joinTraces, traceKinds as KINDS } from '../../interp/tracing/trace-kinds.js';
 import { edit, hover, lock } from '../app/app.js';
-import { type Ask, ask } from '../app/ask.js';
-import { commandLine, program } from '../app/code.js';
+import { type Ask, ask, editsIn } from '../app/ask.js';
+import { type Depends, notesOf } from '../app/captions.js';
+import { commandLine, literal, program } from '../app/code.js';
 import { resource } from '../app/resource.js';
-import { type Asked, type Place, place, type State, shownPlace } from '../app/state.js';
+import { type Asked, type Place, place, type State, shownPlace, stateAfter } from '../app/state.js';
 import { fill, h } from '../ui/dom.js';
 import { type Cell, type Grid, grid } from '../ui/grid.js';
 import { legend } from '../ui/legend.js';
+import { wide } from '../ui/wide.js';
 import { takeaway, type View } from './view.js';
 
 /** ROME's. */
@@ -69,7 +71,7 @@ export const traceView: View = {
         progress(0, 1);
         return client.call(
           'trace',
-          { prompt: ids, subject, window, samples: SAMPLES, answer: answer.id },
+          { prompt: ids, subject, window, samples: SAMPLES, answer: answer.id, edits: editsIn(of) },
           {
             signal,
             onEvent({ kind, trace }) {
@@ -156,7 +158,7 @@ export const traceView: View = {
       run.textContent = refused === key ? 'Run again' : 'Trace';
       text.textContent =
         status === 'busy' && progress !== null
-          ? `${Math.round(100 * progress)} %`
+          ? `${Math.round(100 * progress)}%`
           : refused !== null && refused === key
             ? 'cancelled'
             : '';
@@ -171,14 +173,19 @@ export const traceView: View = {
       const [subject, window] = [subjectText(of), windowFound(value)];
       const { answer } = value[0];
       const own = of.prompts!.answer.id !== null;
+      const depends: Depends = {
+        on: 'clean',
+        metric: `p(${JSON.stringify(answer.text)})`,
+        detail: `noise on “${subject}”`,
+      };
       return {
-        ...{ of, result: joinTraces([...value]) },
-        figure: () => traceFigure(value),
+        ...{ of, depends, result: joinTraces([...value]) },
+        figure: () => traceFigure(value, { numbers: true, notes: notesOf(of, depends) }),
         code: () =>
           program(
             of,
             ['traceAll', 'traceFigure'],
-            `const options = { prompt: clean, subject: ${JSON.stringify(subject)}, window: ${window}${own ? `, answer: ${JSON.stringify(answer.text)}` : ''}${bos ? '' : ', prependBos: false'} };
+            `const options = { prompt: clean, subject: ${literal(subject)}, window: ${window}${own ? `, answer: ${literal(answer.text)}` : ''}${bos ? '' : ', prependBos: false'} };
 const traces = await traceAll(model, options);
 console.log(traceFigure(traces).lines().join('\\n'));`,
           ),
@@ -242,11 +249,15 @@ function emptyMaps(state: Asked, trace: CausalTrace, window: number, react: Reac
   const pieces = state.prompts!.clean.pieces.slice(before);
   const [start, end] = trace.subject;
   const rows = pieces.map((piece, p) => `${p}:${piece}${p >= start && p < end ? '*' : ''}`);
-  const columns = trace.scores.axes[1].labels;
-  const width = columns.length;
+  const width = trace.scores.axes[1].labels.length;
   return KINDS.map((kind): Map_ => {
     const values = new Float32Array(rows.length * width).fill(Number.NaN);
     const name = NAMES[kind ?? 'state'];
+    const at = (row: number, layer: number): Place =>
+      kind === null
+        ? stateAfter(layer, width, row + before)
+        : place({ layer, part: `${kind}_out`, pos: row + before });
+    const columns = Array.from({ length: width }, (_, l) => `${l}_${kind === null ? 'post' : `${kind}_out`}`);
     const own = grid({
       ...{
         label: `Causal trace, ${name}: tokens by layers`,
@@ -267,18 +278,12 @@ function emptyMaps(state: Asked, trace: CausalTrace, window: number, react: Reac
           ],
         };
       },
-      preview: (cell) => react.preview(cell && place({ pos: cell[0] + before, layer: cell[1] })),
-      lock: (pos, layer) => react.lock(place({ pos: pos + before, layer })),
+      preview: (cell) => react.preview(cell && at(...cell)),
+      lock: (pos, layer) => react.lock(at(pos, layer)),
     });
     const foot = h('div', {});
     return {
-      element: h(
-        'div',
-        {},
-        h('h3', {}, heading(kind, window)),
-        h('div', { class: 'scroll' }, own.element),
-        foot,
-      ),
+      element: h('div', {}, h('h3', {}, heading(kind, window)), wide(own.element), foot),
       ...{ grid: own, kind, trace, values, foot },
       add: ({ positions, scores }) => {
         positions.forEach((p, i) => {
@@ -289,7 +294,11 @@ function emptyMaps(state: Asked, trace: CausalTrace, window: number, react: Reac
         if (at === null || at.head !== null || (at.layer === null && at.pos === null)) return [];
         const row = at.pos === null ? null : at.pos - before;
         if ((at.layer ?? 0) >= width || (row ?? 0) >= rows.length || (row ?? 0) < 0) return [];
-        return [[row, at.layer]];
+        if (at.layer === null) return [[row, null]];
+        // A state after a layer is the one before the next; MLPs and attention have names of their own.
+        if (kind !== null) return at.part === `${kind}_out` ? [[row, at.layer]] : [];
+        if (at.part === 'post') return [[row, at.layer]];
+        return at.part === 'pre' && at.layer > 0 ? [[row, at.layer - 1]] : [];
       },
     };
   });
@@ -331,12 +340,12 @@ function colour(maps: readonly Map_[]): void {
       const t = known ? (value - low) / (high - low) : 0;
       grid.set(Math.floor(i / width), i % width, {
         ...{ light: scales.light(t), dark: scales.dark(t) },
-        text: known && width <= 12 && t > 0.15 ? compact(value) : '',
+        text: known && width <= 12 && t > 0.15 ? shortNumber(value) : '',
         label: known ? exact(value) : 'not yet computed',
         state: known ? undefined : 'empty',
       });
     });
-    const from = full ? '' : ', from the noised run on';
+    const from = full ? '' : ', from the run with noise on';
     const meaning = `p(${visible(trace.answer.text)})${from}`;
     fill(foot, legend(scales, meaning, { from: 0, ends: [exact(low), exact(high)] }));
   }

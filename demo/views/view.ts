@@ -4,6 +4,7 @@ import type { Figure } from '../../interp/figures/draw/drawing.js';
 import type { Section } from '../../interp/figures/page/page.js';
 import type { Labelled } from '../../interp/results/result.js';
 import type { App } from '../app/app.js';
+import type { Depends } from '../app/captions.js';
 import type { Resource } from '../app/resource.js';
 import type { Asked, Found } from '../app/state.js';
 import type { Card } from '../ui/card.js';
@@ -11,8 +12,14 @@ import type { Card } from '../ui/card.js';
 /** What a reader can take away of a view: all of it of one experiment, the one that the view shows. */
 export interface Taken {
   readonly of: Asked;
+  /** What of the experiment it depends on, for captions. */
+  readonly depends: Depends;
+  /** In file names: what tells it from others of the view. */
+  readonly detail?: string;
   /** The numbers: CSV, JSON. */
   readonly result: Labelled;
+  /** Further numbers of the view, in JSON. */
+  readonly also?: Readonly<Record<string, Labelled>>;
   /** SVG, PNG. */
   figure?(): Figure;
   /** For the report; default: the figure's. Null: nothing. */
@@ -55,6 +62,8 @@ export interface View {
    * both.
    */
   readonly span: number;
+  /** It may well be empty: a report does not say that it is missing. */
+  readonly optional?: boolean;
   /** What its menu offers. */
   readonly takes: readonly TakeForm[];
   /** Fills its card and keeps it up to date with the store. */

@@ -1,6 +1,7 @@
 /** The model that the worker holds, and whose turn it is on the GPU. */
 
 import type { HookedTransformer } from '../../hooks/transformer/model.js';
+import type { Edits } from '../app/changes.js';
 
 /** What waits for the GPU. */
 interface Waiting {
@@ -10,6 +11,11 @@ interface Waiting {
 /** One model, one run at a time. */
 export class Engine {
   #model: HookedTransformer | null = null;
+  #changed: {
+    readonly of: HookedTransformer;
+    readonly key: string;
+    readonly model: HookedTransformer;
+  } | null = null;
   #busy = false;
   readonly #urgent: Waiting[] = [];
   readonly #patient: Waiting[] = [];
@@ -25,8 +31,21 @@ export class Engine {
     return this.#model;
   }
 
+  /** The model with what the reader changes in it. It lives until other changes, or another model, are asked for. */
+  changed(edits: Edits): HookedTransformer {
+    const { model } = this;
+    if (!edits.interventions.length) return model;
+    const key = JSON.stringify(edits);
+    if (this.#changed?.of === model && this.#changed.key === key) return this.#changed.model;
+    this.#changed?.model.dispose();
+    this.#changed = { of: model, key, model: model.with(edits) };
+    return this.#changed.model;
+  }
+
   /** Puts another model in; the one before gives its memory back. */
   replace(model: HookedTransformer | null): void {
+    this.#changed?.model.dispose();
+    this.#changed = null;
     this.#model?.dispose();
     this.#model = model;
   }

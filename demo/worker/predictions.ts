@@ -7,7 +7,7 @@ import type { HookedTransformer } from '../../hooks/transformer/model.js';
 export interface Guess {
   readonly token: number;
   readonly text: string;
-  /** 1 is the most probable. */
+  /** 0 is the most probable. */
   readonly rank: number;
   readonly prob: number;
   readonly logit: number;
@@ -30,7 +30,7 @@ export function guesses(model: HookedTransformer, logits: Float32Array, tokens: 
   const sum = logits.reduce((s, x) => s + Math.exp(x - max), 0);
   return tokens.map((token) => {
     const logit = logits[token];
-    let rank = 1;
+    let rank = 0;
     for (let i = 0; i < logits.length; i++)
       if (logits[i] > logit || (logits[i] === logit && i < token)) rank++;
     const text = model.tokenizer?.pieces([token])[0] ?? `#${token}`;

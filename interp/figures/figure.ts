@@ -28,9 +28,14 @@ export interface FigureOptions extends HeatmapOptions {
   readonly title?: string;
   /** What the values mean, beside the colour bar. */
   readonly meaning?: string;
+  /** Small text below the picture in a file of its own: prompts, model, adapter. */
+  readonly notes?: readonly string[];
 }
 
-const FIGURE = options<FigureOptions>({ ...HEATMAP, title: is.text, meaning: is.text });
+const FIGURE = options<FigureOptions>({
+  ...{ ...HEATMAP, title: is.text, meaning: is.text },
+  notes: is.listOf(is.text, 'a list of texts'),
+});
 
 const takes = signatures({
   figure: { result: is.labelled, options: FIGURE },
@@ -43,7 +48,7 @@ const takes = signatures({
  */
 export const figure = takes.figure(function figure(given: Labelled, options: FigureOptions = {}): Figure {
   const trace = asTrace(given);
-  if (trace) return traceFigure(trace);
+  if (trace) return traceFigure(trace, { notes: options.notes });
   const { result, full, told } = shown(given);
   const { axes, shape, values, meta } = result;
   if (!values.length || !shape.length)
@@ -54,7 +59,8 @@ export const figure = takes.figure(function figure(given: Labelled, options: Fig
     );
   const names = axes.map((a) => a.name);
   const method = String(meta.method || 'result');
-  const title = options.title ?? `${method[0].toUpperCase()}${method.slice(1)}: ${names.join(' × ')}`;
+  const named = typeof meta.head === 'string' ? `: head ${meta.head}` : `: ${names.join(' × ')}`;
+  const title = options.title ?? `${method[0].toUpperCase()}${method.slice(1)}${named}`;
   const meaning = options.meaning ?? told ?? meaningOf(meta);
   if (CURVES.has(names.join())) return curveFigure(result, { title, y: meaning });
   const parts = axes.length === 1 ? [{ heading: '', map: asColumn(result) }] : facets(result);
@@ -74,10 +80,12 @@ export const figure = takes.figure(function figure(given: Labelled, options: Fig
     fitted(1080 / beside / columns.length - 6, 8, 44),
     fitted((beside > 1 ? 380 : 760) / rows.length, 12, 24),
   ] as const;
+  const skip = maps.every(isCausal) ? (query: number, key: number) => key > query : undefined;
   return drawnFigure({
     title,
     meta,
-    svg: (frame) => facetsSvg(maps, { ...frame, title, meaning, cell, each }),
+    notes: options.notes,
+    svg: (frame) => facetsSvg(maps, { ...frame, title, meaning, cell, each, skip }),
     lines: (terminal) => [
       ...(axes.length === 1
         ? list(maps[0], terminal)
@@ -104,6 +112,12 @@ function shown(result: Labelled): { result: Labelled; full?: number; told?: stri
     full: fullScale(ends),
     told: `change of ${metric} from the ${ends.names?.[0]} run (${exact(ends.zero)})`,
   };
+}
+
+/** Whether a map is attention of which no token looks at a later one: what is above the diagonal is not drawn. */
+function isCausal({ names, rows, columns, value }: Heatmap): boolean {
+  if (names.join() !== 'query,key' || rows.length !== columns.length || rows.length < 2) return false;
+  return rows.every((_, r) => columns.every((_, c) => c <= r || value(r, c) === 0));
 }
 
 /** The maps of a result, each with what it is called. */

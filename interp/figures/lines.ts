@@ -11,6 +11,8 @@ export interface Line {
   readonly values: ArrayLike<number>;
   /** Half the height of the band around each value, e.g. 1.96 σ/√n. */
   readonly band?: ArrayLike<number>;
+  /** Which of the colours. Default: its place among the curves. */
+  readonly colour?: number;
 }
 
 /** Curves over a common x axis. */

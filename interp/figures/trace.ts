@@ -32,12 +32,19 @@ export interface Trace {
 export interface TraceFigureOptions {
   /** As it is called in captions. Default: from the result. */
   readonly model?: string;
+  /** Write the values into the cells. Default false, as in the paper. */
+  readonly numbers?: boolean;
+  /** Further small text below the picture in a file of its own: model, adapter. */
+  readonly notes?: readonly string[];
 }
 
 const NAMES = { state: 'state', mlp: 'MLP', attn: 'Attn' } as const;
 
 const TRACE = is.having('a trace, as causalTrace gives it', 'scores', 'lowScore', 'answer');
-const TRACE_FIGURE = options<TraceFigureOptions>({ model: is.text });
+const TRACE_FIGURE = options<TraceFigureOptions>({
+  ...{ model: is.text, numbers: is.boolean },
+  notes: is.listOf(is.text, 'a list of texts'),
+});
 
 const takes = signatures({
   pyveneFigure: { value: is.having('a trace, as pyveneTrace gives it', 'prob', 'answer') },
@@ -78,7 +85,9 @@ export const traceFigure = takes.traceFigure(function traceFigure(
     heading: `Impact of restoring ${NAMES[kind ?? 'state']} after corrupted input`,
     captions: ['', layerCaption(kind, window, model)] as const,
   }));
-  const meaning = `p(${visible(answer.text.trim())})`;
+  const { numbers = false } = options;
+  // Papers leave the blank away; where the numbers are looked at, the token is named as everywhere else.
+  const meaning = `p(${visible(numbers ? answer.text : answer.text.trim())})`;
   const notes = notesOf(list);
   const [tokens, layers] = scores.shape;
   const cell = [fitted(400 / layers, 8, 56), fitted(480 / tokens, 12, 20)] as const;
@@ -88,6 +97,7 @@ export const traceFigure = takes.traceFigure(function traceFigure(
     warnings: [...new Set(list.flatMap((t) => warningsOf(t.scores.meta)))],
     about: `Noise on the subject’s tokens (*) takes the answer away; each cell restores the clean run’s activation at one token, around one layer. Paper: as probable as with nothing restored; the stronger the colour, the more of the answer is back.`,
     meta: scores.meta,
+    notes: options.notes,
     svg: (frame) =>
       facetsSvg(maps, {
         ...frame,
@@ -95,10 +105,10 @@ export const traceFigure = takes.traceFigure(function traceFigure(
         cell,
         title,
         meaning,
-        notes,
+        notes: [...notes, ...(frame.notes ?? [])],
         ownScales: true,
         labels: 'below',
-        numbers: false,
+        numbers: numbers && cell[0] >= 26 && cell[1] >= 14,
       }),
     lines: (terminal) => [
       ...maps.flatMap((map, i) => [

@@ -1,12 +1,18 @@
 /** Results as text, for files: CSV for spreadsheets and data frames, JSON that can be read back. Nothing is written here. */
 
-import { is, signatures } from '../../hooks/input/check.js';
+import { is, options, signatures } from '../../hooks/input/check.js';
 import { fileError, shownJson } from '../../weights/checks/messages.js';
 import { parseJson } from '../../weights/checks/text.js';
 import { type Labelled, labelled } from './result.js';
 
+/** Options of `toCsv`. */
+export interface CsvOptions {
+  /** Further columns after `value`, each with one text in all lines: model, prompt. */
+  readonly columns?: Readonly<Record<string, string>>;
+}
+
 const takes = signatures({
-  toCsv: { result: is.labelled },
+  toCsv: { result: is.labelled, options: options<CsvOptions>({ columns: is.plainObject }) },
   toJson: { result: is.labelled },
   fromJson: { text: is.text },
 });
@@ -15,12 +21,17 @@ const takes = signatures({
  * A result as CSV (RFC 4180), a line a cell: a column with the label of each axis, then `value`. Values have as many digits
  * as tell one f32 from the next; `NaN`, `Infinity` and `-Infinity` stand as such.
  */
-export const toCsv = takes.toCsv(function toCsv({ values, axes }: Labelled): string {
+export const toCsv = takes.toCsv(function toCsv(
+  { values, axes }: Labelled,
+  { columns = {} }: CsvOptions = {},
+): string {
   const labels = axes.map((axis) => axis.labels.map(csvField));
-  const lines = [[...axes.map((axis) => csvField(axis.name)), 'value'].join(',')];
+  const more = Object.entries(columns);
+  const [heads, same] = [0, 1].map((i) => more.map((pair) => `,${csvField(String(pair[i]))}`).join(''));
+  const lines = [[...axes.map((axis) => csvField(axis.name)), 'value'].join(',') + heads];
   const at = axes.map(() => 0);
   for (const value of values) {
-    lines.push([...at.map((i, axis) => labels[axis][i]), shortest(value)].join(','));
+    lines.push([...at.map((i, axis) => labels[axis][i]), shortest(value)].join(',') + same);
     for (let axis = axes.length - 1; axis >= 0 && ++at[axis] === labels[axis].length; axis--) at[axis] = 0;
   }
   return `${lines.join('\n')}\n`;

@@ -1,6 +1,7 @@
 /** Where a result comes from: enough to make it again. */
 
 import type { Model } from '../../hooks/input/model.js';
+import { joinedBytes } from './text.js';
 
 /** Model, processing, adapter and beginning-of-text, with what the method adds. */
 export function provenance(model: Model, more: Record<string, unknown>): Record<string, unknown> {
@@ -29,7 +30,7 @@ export function positionLabels(
   clean: readonly number[] = tokens,
 ): string[] {
   const pieces = (ids: readonly number[]) =>
-    (model.tokenizer?.pieces(ids) ?? ids.map((t) => `#${t}`)).map((p) =>
+    joinedBytes(model.tokenizer?.pieces(ids) ?? ids.map((t) => `#${t}`)).map((p) =>
       p.replace(/ /g, '␣').replace(/\n/g, '⏎'),
     );
   const [own, other] = [pieces(tokens), clean === tokens ? null : pieces(clean)];

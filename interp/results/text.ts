@@ -79,6 +79,9 @@ export function compact(value: number): string {
   return size < 999.5 ? value.toFixed(0) : value.toExponential(0).replace('+', '');
 }
 
+/** A number for a narrow cell, with a minus; nothing where it would round to zero. */
+export const shortNumber = (value: number): string => compact(value).replace('·', '').replace('-', '−');
+
 /** A number to be read: four significant digits, with a sign if asked for. */
 export function exact(value: number, { sign = false } = {}): string {
   if (!Number.isFinite(value)) return String(value);
@@ -121,3 +124,54 @@ export const jsonForScript = (value: unknown): string =>
   JSON.stringify(value)
     .replace(/</g, '\\u003c')
     .replace(/\u2028|\u2029/g, (c) => `\\u${c.charCodeAt(0).toString(16)}`);
+
+/**
+ * Numbers to stand one under the other: as many decimals in all, so that the points are in one line, and no more than the
+ * largest deserves: four significant digits. A number that would read as zero is so.
+ */
+export function alignedNumbers(values: ArrayLike<number>, { sign = false } = {}): string[] {
+  const all = Array.from(values);
+  const most = Math.max(0, ...all.filter(Number.isFinite).map(Math.abs));
+  const decimals = most ? Math.max(0, Math.min(8, 3 - Math.floor(Math.log10(most)))) : 0;
+  return all.map((v) => {
+    if (!Number.isFinite(v)) return exact(v);
+    const text = v.toFixed(decimals);
+    const zero = Number(text) === 0;
+    const size = text.replace('-', '');
+    return `${zero ? '' : v < 0 ? '−' : sign ? '+' : ''}${size}`;
+  });
+}
+
+const BYTES = /^( ?)((?:\\x[0-9A-F]{2})+)$/;
+const utf8 = new TextDecoder('utf-8', { fatal: true });
+
+/**
+ * Pieces of tokens with characters in place of their bytes: of a character that several tokens make up each has the character
+ * and its place, `你₁ 你₂ 你₃`. Bytes that are no character stay as they are, `\xE4`.
+ */
+export function joinedBytes(pieces: readonly string[]): string[] {
+  const out = [...pieces];
+  for (let i = 0; i < pieces.length; i++) {
+    let bytes: number[] = [];
+    for (let end = i; end < pieces.length && end < i + 4; end++) {
+      const found = BYTES.exec(pieces[end]);
+      if (!found || (end > i && found[1] !== '')) break;
+      bytes = [...bytes, ...found[2].match(/[0-9A-F]{2}/g)!.map((x) => Number.parseInt(x, 16))];
+      const text = decoded(bytes);
+      if (text === null) continue;
+      for (let k = i; k <= end; k++)
+        out[k] = `${k === i ? BYTES.exec(pieces[i])![1] : ''}${text}${end > i ? '₁₂₃₄'[k - i] : ''}`;
+      i = end;
+      break;
+    }
+  }
+  return out;
+}
+
+function decoded(bytes: readonly number[]): string | null {
+  try {
+    return utf8.decode(Uint8Array.from(bytes));
+  } catch {
+    return null; // not whole yet, or no character
+  }
+}

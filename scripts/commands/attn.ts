@@ -9,7 +9,7 @@ import { attentionPatterns } from '../../interp/heads/attention.js';
 import { columns } from '../../interp/notebooks/tables.js';
 import { toCsv } from '../../interp/results/export.js';
 import { type Labelled, labelled } from '../../interp/results/result.js';
-import { percent, visibleLabel } from '../../interp/results/text.js';
+import { modelName, percent, visibleLabel } from '../../interp/results/text.js';
 import { UsageError } from '../cli.js';
 import { chooseHead } from '../start/compute.js';
 import type { Command } from './command.js';
@@ -27,9 +27,10 @@ export const attnCommand: Command = {
   takes: 1,
   about:
     'Attention patterns: how much each token (query) attends to each earlier one (key). Without --head and --layer, all heads: in the terminal where each looks from the last token, and the pattern of the head that looks there at a single token the most; on the page all of them, to choose from.',
-  options: { head: { type: 'string' }, layer: { type: 'string' } },
-  help: `  --head L.H         this head, e.g. 9.6
+  options: { head: { type: 'string' }, layer: { type: 'string' }, weight: { type: 'string' } },
+  help: `  --head NAME        this head: L9H6 or 9.6
   --layer L          the heads of this layer
+  --weight NAME      pattern (the default), or value: attention × ‖v · W_O‖, what a head brings from a token
 `,
   examples: [
     'attn "When John and Mary went to the shops, John gave the bag to"',
@@ -44,11 +45,13 @@ export const attnCommand: Command = {
     const { nLayers, nHeads } = model.config;
     if (asked && (asked.layer >= nLayers || asked.head >= nHeads))
       throw new UsageError(
-        `--head ${asked.layer}.${asked.head}: this model has layers 0–${nLayers - 1} with heads 0–${nHeads - 1}`,
+        `--head L${asked.layer}H${asked.head}: this model has layers 0–${nLayers - 1} with heads 0–${nHeads - 1}`,
       );
     if (only !== null && only >= nLayers)
       throw new UsageError(`--layer ${only}: this model has layers 0–${nLayers - 1}`);
+    const weight = x.oneOf('weight', ['pattern', 'value'], 'pattern');
     const all = await attentionPatterns(model, prompt, {
+      weight,
       layers: asked ? [asked.layer] : only === null ? undefined : [only],
       prependBos: x.prependBos,
     });
@@ -63,7 +66,7 @@ export const attnCommand: Command = {
     const best = asked
       ? { layer: 0, head: asked.head }
       : chooseHead(rows, [], { from: n - 1, answer: 'the answer' });
-    const name = `${first + best.layer}.${best.head}`;
+    const name = `L${first + best.layer}H${best.head}`;
     const [, , query, key] = all.axes;
     const one = labelled(block(best.layer, best.head), [query, key], { ...all.meta, head: name });
     const result: Labelled = asked
@@ -71,11 +74,18 @@ export const attnCommand: Command = {
       : only === null
         ? all
         : labelled(all.values, all.axes.slice(1), { ...all.meta, layer: only });
-    const map = heatmap(one, ATTENTION);
+    const scale = weight === 'pattern' ? ATTENTION : ({ scale: 'sequential', hue: hues.attention } as const);
+    const map = heatmap(one, scale);
     const picture = () =>
       figure(result, {
-        ...ATTENTION,
-        title: asked ? `Attention of head ${name}` : 'Attention',
+        ...scale,
+        title: asked
+          ? `Attention of head ${name}${weight === 'value' ? ', times the values' : ''}`
+          : 'Attention',
+        notes: [
+          `prompt: “${prompt}”`,
+          `model ${modelName(String(all.meta.model))} · weights ${all.meta.hash} · ${all.meta.adapter}`,
+        ],
         meaning: 'attention from the row’s token to the column’s',
       });
     return {
@@ -141,6 +151,6 @@ function table(
 export function readHead(text: string | undefined): { layer: number; head: number } | null {
   if (text === undefined) return null;
   const found = /^L?(\d+)[.H](\d+)$/i.exec(text);
-  if (!found) throw new UsageError(`--head ${text}: layer and head are needed, like 9.6`);
+  if (!found) throw new UsageError(`--head ${text}: layer and head are needed, like L9H6 or 9.6`);
   return { layer: Number(found[1]), head: Number(found[2]) };
 }

@@ -3,6 +3,7 @@
 import { createReadStream, existsSync } from 'node:fs';
 import type { ParseArgsConfig } from 'node:util';
 import type { HookedTransformer } from '../../hooks/transformer/model.js';
+import type { EditOptions } from '../../hooks/transformer/with.js';
 import type { SvgTheme } from '../../interp/figures/draw/svg-parts.js';
 import type { TerminalOptions } from '../../interp/figures/draw/terminal.js';
 import type { Section } from '../../interp/figures/page/page.js';
@@ -67,6 +68,8 @@ export class Invocation {
   /** Takes what goes to stdout. */
   readonly write: (data: string | Uint8Array) => void;
   #model: HookedTransformer | null = null;
+  /** The same as it was loaded. */
+  #whole: HookedTransformer | null = null;
 
   constructor(
     command: Command,
@@ -174,7 +177,22 @@ export class Invocation {
     }
   }
 
-  /** The model of `--model`, loaded when first asked for. */
+  /** What `--with` changes in the model: JSON, or a file with it. @throws UsageError when it is none. */
+  private async edits(): Promise<EditOptions | null> {
+    const given = this.text('with');
+    if (given === undefined) return null;
+    const text = /^\s*[[{]/.test(given) ? given : await this.file(given);
+    let read: unknown;
+    try {
+      read = JSON.parse(text);
+    } catch (e) {
+      throw new UsageError(`--with: this is no JSON: ${(e as Error).message.slice(0, 120)}`);
+    }
+    // A list is the interventions alone; what it may hold is checked by `model.with`.
+    return (Array.isArray(read) ? { interventions: read } : read) as EditOptions;
+  }
+
+  /** The model of `--model`, with what `--with` changes in it, loaded when first asked for. */
   async model(): Promise<HookedTransformer> {
     const adapter = readAdapter(this.text('adapter'));
     const name = this.text('model') ?? 'tiny';
@@ -184,7 +202,10 @@ export class Invocation {
     const flags = this.values['no-processing'] ? noProcessing : {};
     const dtype = this.text('dtype') ?? 'f32';
     if (dtype !== 'f32' && dtype !== 'f16') throw new UsageError(`--dtype ${dtype}: f32 or f16 is needed`);
-    this.#model ??= await loadModel(name, { ...flags, adapter, dtype, signal: this.signal });
+    if (this.#model) return this.#model;
+    const edits = await this.edits();
+    this.#whole = await loadModel(name, { ...flags, adapter, dtype, signal: this.signal });
+    this.#model = edits ? this.#whole.with(edits) : this.#whole;
     return this.#model;
   }
 
@@ -207,6 +228,7 @@ export class Invocation {
 
   /** Frees the model. */
   dispose(): void {
-    this.#model?.dispose();
+    if (this.#model !== this.#whole) this.#model?.dispose();
+    this.#whole?.dispose();
   }
 }

@@ -1,13 +1,14 @@
 /** `npx glassbox dla`: direct logit attribution. */
 
+import { attributionFigure, largestHeads, type PartRow } from '../../interp/figures/attribution.js';
 import { figure } from '../../interp/figures/figure.js';
 import { directLogitAttribution } from '../../interp/logits/dla.js';
 import { type Labelled, labelled } from '../../interp/results/result.js';
-import { exact, fit, visibleLabel } from '../../interp/results/text.js';
+import { exact, fit, modelName, visibleLabel } from '../../interp/results/text.js';
 import { UsageError } from '../cli.js';
 import { wrap } from '../start/print.js';
 import type { Command } from './command.js';
-import { shown } from './results.js';
+import { plain, shown } from './results.js';
 
 /** The command. */
 export const dlaCommand: Command = {
@@ -27,7 +28,8 @@ export const dlaCommand: Command = {
   },
   help: `  --answer TOKEN     its logit is attributed: " Mary"
   --wrong TOKEN      attribute logit(answer) − logit(wrong)
-  --by NAME          layer (the default), component, head, neuron, or source: heads × tokens that they attend to
+  --by NAME          layer, component, head, neuron, or source: heads × tokens that they attend to; default: layers, and the
+                     largest heads
   --top N            of more rows than this, the N largest are printed and drawn; default 24. JSON and CSV have all
   --pos N            where the logit is read; default −1, the last position
   --ln-apart         the last layer norm is a row of its own (default: its scale in the run is applied to all)
@@ -55,16 +57,35 @@ export const dlaCommand: Command = {
     const { logit, sum, error, metric } = result.meta as Record<'logit' | 'sum' | 'error', number> & {
       metric: string;
     };
+    const prompts = {
+      prependBos: x.prependBos,
+      pos,
+      ...(wrong === undefined ? { token: answer } : { tokens: [answer, wrong] as const }),
+    };
+    // Without --by: layers and heads, as the workbench shows them.
+    const both = x.text('by') === undefined && typeof logit === 'number' && !x.values['ln-apart'];
+    const byHead = both
+      ? await directLogitAttribution(model, prompt, { ...prompts, by: 'head', signal: x.signal })
+      : null;
+    const notes = [
+      `prompt: “${prompt}”`,
+      `model ${modelName(String(result.meta.model))} · weights ${result.meta.hash} · ${result.meta.adapter}`,
+    ];
     const some = largestRows(result, top);
     const cut = some.shape[0] < result.shape[0] ? `, the ${top} largest of ${result.shape[0]}` : '';
     const title = `Direct logit attribution by ${by}${by === 'head' ? '' : cut}`;
     const drawn = by === 'head' && result.heads ? result.heads : some;
-    const outcome = shown(result, figure(drawn, { title, meaning: metric }), `${title}: “${prompt}”`);
+    const picture = byHead
+      ? attributionFigure(result, byHead, { notes })
+      : figure(drawn, { title, meaning: metric, notes });
+    const outcome = shown(result, picture, `${title}: “${prompt}”`);
     return {
       ...outcome,
+      ...(byHead && { json: () => plain(result, { byHead: plain(byHead) }) }),
       lines: (screen) => [
         ...(some.axes.length === 1 ? listed(some) : outcome.lines(screen)),
         ...(cut ? [`${cut.slice(2)} rows`] : []),
+        ...(byHead ? ['', 'Heads, the largest first', ...listedParts(largestHeads(byHead))] : []),
         ...wrap(
           `Sum of all ${exact(sum)}; ${metric} = ${exact(logit)}, off by ${error.toExponential(1)}.`,
           screen.width,
@@ -72,6 +93,11 @@ export const dlaCommand: Command = {
       ],
     };
   },
+};
+
+const listedParts = (rows: readonly PartRow[]): string[] => {
+  const width = Math.max(...rows.map((r) => r.label.length));
+  return rows.map(({ label, value }) => `${fit(visibleLabel(label), width)}  ${exact(value).padStart(9)}`);
 };
 
 const listed = ({ values, axes: [{ labels }] }: Labelled): string[] => {

@@ -3,6 +3,7 @@
 import { attnCommand } from './attn.js';
 import { cacheCommand } from './cache.js';
 import type { Command } from './command.js';
+import { counterfactualCommand } from './counterfactual.js';
 import { dlaCommand } from './dla.js';
 import { doctorCommand } from './doctor.js';
 import { downloadCommand } from './download.js';
@@ -23,6 +24,7 @@ export const commands: readonly Command[] = [
   dlaCommand,
   headsCommand,
   patchCommand,
+  counterfactualCommand,
   traceCommand,
   generateCommand,
   scoreCommand,

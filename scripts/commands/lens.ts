@@ -1,18 +1,13 @@
 /** `npx glassbox lens`: the logit lens. */
 
-import { hues } from '../../interp/figures/draw/colour.js';
-import { figure } from '../../interp/figures/figure.js';
-import { heatmap } from '../../interp/figures/heatmap.js';
-import { lensTable } from '../../interp/figures/page/html.js';
+import { lensFigure } from '../../interp/figures/lens.js';
 import { logitLens } from '../../interp/logits/lens.js';
 import { columns } from '../../interp/notebooks/tables.js';
 import { toCsv } from '../../interp/results/export.js';
-import { exact, percent, visible } from '../../interp/results/text.js';
+import { exact, modelName, percent, visible } from '../../interp/results/text.js';
 import { lensLines } from '../start/print.js';
 import type { Command } from './command.js';
 import { plain } from './results.js';
-
-const PROBABILITY = { scale: 'sequential', hue: hues.probability, max: 1 } as const;
 
 /** The command. */
 export const lensCommand: Command = {
@@ -25,10 +20,12 @@ export const lensCommand: Command = {
   options: {
     'top-k': { type: 'string' },
     answer: { type: 'string' },
+    wrong: { type: 'string' },
     'frozen-ln': { type: 'boolean' },
     'incl-mid': { type: 'boolean' },
   },
   help: `  --answer TOKEN     also logit, probability and rank of this token at the last position, by layer: " Seattle"
+  --wrong TOKEN      the same of another token
   --top-k N          tokens a cell, for JSON and the page; default 5
   --frozen-ln        divide all layers by the last one’s layer norm scale, as TransformerLens did before 2.18 (default: each by
                      its own)
@@ -43,7 +40,8 @@ export const lensCommand: Command = {
   async run(x) {
     const [k, answer, prompt] = [x.count('top-k', 5), x.text('answer'), await x.prompt()];
     const model = await x.model();
-    if (answer !== undefined) model.toSingleToken(answer);
+    const followed = [answer, x.text('wrong')].filter((t) => t !== undefined);
+    const ids = followed.map((t) => model.toSingleToken(t));
     const lens = await x.step('logit lens', (options) =>
       logitLens(model, prompt, {
         ...options,
@@ -51,33 +49,35 @@ export const lensCommand: Command = {
         prependBos: x.prependBos,
         layerNorm: x.values['frozen-ln'] ? 'frozen' : 'recomputed',
         inclMid: x.values['incl-mid'] === true,
-        tokens: answer === undefined ? [] : [answer],
+        tokens: followed,
       }),
     );
-    const meaning = 'probability of the top token';
-    const picture = figure(lens, { ...PROBABILITY, title: 'Logit lens', meaning });
     const { chosen } = lens;
-    const n = lens.shape[1];
-    const last = ({ values }: { values: Float32Array }, layer: number) => values[(layer + 1) * n - 1];
-    const rows = chosen
-      ? lens.axes[0].labels.map((label, l) => [
-          label,
-          exact(last(chosen.logit, l)),
-          percent(last(chosen.prob, l)),
-          String(last(chosen.rank, l)),
-        ])
-      : [];
+    const [layers, n] = lens.shape;
+    const at = ({ values }: { values: Float32Array }, t: number, layer: number) =>
+      values[(t * layers + layer + 1) * n - 1];
+    const curves = followed.map((text, t) => ({
+      ...{ name: `${visible(text)} after ${lens.axes[1].labels[n - 1]}`, token: ids[t], pos: n - 1 },
+      values: lens.axes[0].labels.map((_, l) => at(chosen!.prob, t, l)),
+    }));
+    const about = `model ${modelName(String(lens.meta.model))} · weights ${lens.meta.hash} · ${lens.meta.adapter}`;
+    const picture = lensFigure(lens, { curves, notes: [`prompt: “${prompt}”`, about] });
+    const rows = (t: number) =>
+      lens.axes[0].labels.map((label, l) => [
+        label,
+        exact(at(chosen!.logit, t, l)),
+        percent(at(chosen!.prob, t, l)),
+        String(at(chosen!.rank, t, l)),
+      ]);
     return {
       title: `Logit lens: “${prompt}”`,
       lines: (screen) => [
         ...lensLines({ lens }, screen),
-        ...(rows.length
-          ? [
-              '',
-              `${visible(answer!)} at the last position:`,
-              ...columns([['layer', 'logit', 'p', 'rank'], ...rows]),
-            ]
-          : []),
+        ...followed.flatMap((text, t) => [
+          '',
+          `${visible(text)} at the last position:`,
+          ...columns([['layer', 'logit', 'p', 'rank'], ...rows(t)]),
+        ]),
       ],
       json: () =>
         plain(lens, {
@@ -87,20 +87,13 @@ export const lensCommand: Command = {
           }),
         }),
       csv: () => toCsv(lens),
-      sections: () => {
-        const top = lens.top.map((row) =>
-          row.map((cell) => cell.map((t) => ({ text: visible(t.text), prob: t.prob }))),
-        );
-        const target = answer === undefined ? '' : visible(answer);
-        return [
-          {
-            ...picture.section(),
-            title: '',
-            about: 'Each cell: the top token, tinted by its probability; point at it for those that follow.',
-            figure: lensTable(heatmap(lens, PROBABILITY), top, { target }),
-          },
-        ];
-      },
+      sections: () => [
+        {
+          ...picture.section(),
+          title: '',
+          about: 'Each cell: the top token, tinted by its probability; point at it for those that follow.',
+        },
+      ],
       svg: (theme) => picture.svg(theme),
     };
   },

@@ -37,7 +37,7 @@ test('the page is alive at once: the shipped model, a worked example, its map an
   assert.match(await text('.model-button'), /tiny/);
   assert.match(
     (await cell(0, 10).getAttribute('aria-label'))!,
-    /^L0, 10:␣John \| ␣Mary: (1|1\.0\d*|0\.99\d*)$/,
+    /^0_pre, 10:␣John \| ␣Mary: (1|1\.0\d*|0\.99\d*)$/,
   );
   await visible('#next-tokens tbody tr.answer');
   assert.match(await text('#next-tokens tbody tr:first-child'), /␣Mary\s+99\.\d%\s+0\.\d+%/);
@@ -58,8 +58,15 @@ test('the map’s numbers are those of the library in Node', async () => {
     assert.equal(there.axes, own.axes);
     allClose(there.values, own.values, { atol: 1e-5, rtol: 0 });
     assert.equal(
-      { ...there.meta, adapter: '', work: 0, clean: 0, corrupted: 0 },
-      { ...JSON.parse(JSON.stringify(own.meta)), adapter: '', work: 0, clean: 0, corrupted: 0 },
+      { ...there.meta, adapter: '', work: 0, clean: 0, corrupted: 0, experiment: 0 },
+      {
+        ...JSON.parse(JSON.stringify(own.meta)),
+        adapter: '',
+        work: 0,
+        clean: 0,
+        corrupted: 0,
+        experiment: 0,
+      },
     );
   }
   model.dispose();
@@ -72,7 +79,7 @@ test('pointing previews, a click locks, Esc unlocks; the counterfactual is the o
   assert.match(await text('.tip'), /restored\s+−?[01]\.\d+[\s\S]*corrupted\s+−5\.\d+\s+clean\s+10\.\d+/);
   assert.is(await page.locator('.token.shown').getAttribute('data-pos'), '10');
   await cell(0, 10).click();
-  await page.locator('#counterfactual .shift', { hasText: /^100 %/ }).waitFor();
+  await page.locator('#counterfactual .shift', { hasText: /^100%/ }).waitFor();
   assert.match(await text('#counterfactual tbody tr.answer'), /0\.\d+%\s+99\.\d%/);
   assert.is(await cell(0, 10).getAttribute('aria-selected'), 'true');
   assert.is(await page.locator('.token.locked').getAttribute('data-pos'), '10');
@@ -97,7 +104,7 @@ test('the grid is walked with the keyboard, and every cell says its place and va
     .evaluateAll((cells) => cells.map((c) => c.getAttribute('aria-label')));
   assert.is(labels.length, 60);
   assert.ok(
-    labels.every((label) => /^L\d, \d+:\S+( \| \S+)?: −?[\d.]+(e−\d+)?$/.test(label!)),
+    labels.every((label) => /^\d_pre, \d+:\S+( \| \S+)?: −?[\d.]+(e−\d+)?$/.test(label!)),
     labels.join('\n'),
   );
 });
@@ -109,7 +116,8 @@ test('what is typed is read at once: lengths, differing tokens, tokens that are 
   await page.fill('#corrupted', CLEAN);
   await page.locator('#pair-problem', { hasText: 'are the same' }).waitFor();
   await page.fill('#corrupted', '');
-  await page.locator('#corrupted-problem', { hasText: 'empty' }).waitFor();
+  await page.locator('#patching .problem', { hasText: 'needs the corrupted prompt' }).waitFor();
+  assert.is(await page.locator('#corrupted-problem:visible').count(), 0, 'one prompt is enough');
   await page.fill('#corrupted', 'When Mary and John went to the shops, Mary gave the bag to');
   await page.locator('.strip-title', { hasText: 'different at positions 2, 4, 10' }).waitFor();
   await page.fill('#answer', ' Mary John');
@@ -192,7 +200,7 @@ test('a view is taken away as SVG, PNG, PDF, CSV, TypeScript and a command; the 
   assert.ok(pdf.includes('/FontFile2'), 'its text is set in a font of its own');
   assert.match(
     (await take(page, 'patching', 'csv')).toString(),
-    /^layer,pos,value\nL0,0:<\|endoftext\|>,0\n/,
+    /^layer,pos,value,clean,corrupted,metric,model,weights,adapter,beginning-of-text\nL0,0:<\|endoftext\|>,0,/,
   );
   await demo!.context.grantPermissions(['clipboard-read', 'clipboard-write']);
   const copied = async (what: string) => {
@@ -233,7 +241,7 @@ test('a model of the Hub is downloaded with its progress, kept, used without the
   await page.click('[data-model=tiny]');
   await page.locator('.used [data-model=tiny]').waitFor();
   assert.match(await text('[data-model=distilgpt2]'), /kept here/);
-  await page.click('text=Remove');
+  await page.click('.models >> text=Remove');
   await page.locator('[data-model=distilgpt2]', { hasText: 'download' }).waitFor();
   await demo!.context.unroute('https://huggingface.co/**');
   await demo!.context.route('https://huggingface.co/**', (route) => route.abort());

@@ -251,7 +251,7 @@ const wrong: [args: string[], message: RegExp][] = [
   [['score', '--text', 'a', '--html', 'a.html'], /score has no HTML, but --json --csv/],
   [['score', '--text', 'a', '--stride', '3'], /--stride is for --file/],
   [['score', 'a.txt', '--text', 'b'], /give one of them/],
-  [['attn', 'a', '--head', 'nine'], /--head nine: layer and head are needed, like 9\.6/],
+  [['attn', 'a', '--head', 'nine'], /--head nine: layer and head are needed, like L9H6 or 9\.6/],
   [['attn', 'a', '--head', '1.2', '--layer', '1'], /--head and --layer: give one of them/],
   [['patch', '--clean', 'a'], /patch needs --corrupted/],
   [

@@ -2,6 +2,7 @@
 
 import { attentionPatterns } from '../../../interp/heads/attention.js';
 import type { Labelled } from '../../../interp/results/result.js';
+import type { Edits } from '../../app/changes.js';
 import type { Handler, Progress } from '../handler.js';
 
 /** What is looked at. */
@@ -9,6 +10,7 @@ export interface AttentionParams {
   readonly prompt: readonly number[];
   /** Attention as it is, or times the length of what would be written. */
   readonly weight: 'pattern' | 'value';
+  readonly edits: Edits;
 }
 
 /** All patterns together; they are held twice for a moment, here and in the page. */
@@ -16,7 +18,7 @@ const MOST_BYTES = 2 ** 28;
 
 /** `attentionPatterns`. @throws when they would take too much memory. */
 export const attention: Handler<AttentionParams, Labelled, Progress> = (
-  { prompt, weight },
+  { prompt, weight, edits },
   { engine, signal, emit },
 ) =>
   engine.turn(async () => {
@@ -28,5 +30,5 @@ export const attention: Handler<AttentionParams, Labelled, Progress> = (
         `The patterns of ${nLayers * nHeads} heads are shown for up to ${most} tokens; this prompt has ${prompt.length}. Shorten it.`,
       );
     const onProgress = (done: number, total: number) => emit({ done, total });
-    return attentionPatterns(engine.model, prompt, { weight, onProgress, signal });
+    return attentionPatterns(engine.changed(edits), prompt, { weight, onProgress, signal });
   });

@@ -2,6 +2,7 @@
 
 import { describeIntervention } from '../../../hooks/interventions/describe.js';
 import type { Intervention } from '../../../hooks/interventions/interventions.js';
+import type { Edits } from '../../app/changes.js';
 import type { Handler } from '../handler.js';
 import { type Look, lastPatterns, moved, type Reading, readings } from '../last-position.js';
 import { type Guess, guesses, largest, lastLogits } from '../predictions.js';
@@ -25,6 +26,7 @@ export interface CounterfactualParams {
   /** Tokens that are told in any case: the answers. */
   readonly also: readonly number[];
   readonly k: number;
+  readonly edits: Edits;
 }
 
 /** The same tokens in three runs. */
@@ -65,7 +67,7 @@ export function interventionOf({
 export const counterfactual: Handler<CounterfactualParams, CounterfactualResult> = (params, context) =>
   context.engine.turn(async () => {
     context.signal.throwIfAborted();
-    const { model } = context.engine;
+    const model = context.engine.changed(params.edits);
     const { clean, corrupted, also, k } = params;
     const intervention = interventionOf(params);
     const kept = { names: ['resid_post', 'pattern'], pos: -1 };

@@ -9,10 +9,12 @@ import { nextTokens } from './next-tokens.js';
 import { patchMap, steer } from './patch-map.js';
 import { readPrompts } from './prompts.js';
 import { trace } from './trace.js';
+import { compareModels, consider, scoreText, write } from './writing.js';
 
 export const handlers = {
   ...{ load, release, status, readPrompts, nextTokens, patchMap, steer, counterfactual },
   ...{ lens, attention, attribution, trace },
+  ...{ consider, write, scoreText, compareModels },
 };
 
 /** The requests with their types. */

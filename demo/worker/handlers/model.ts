@@ -13,6 +13,7 @@ export interface ModelInfo {
   readonly nLayers: number;
   readonly nHeads: number;
   readonly dModel: number;
+  readonly dMlp: number;
   readonly nCtx: number;
   readonly dVocab: number;
   readonly adapter: string;
@@ -30,16 +31,23 @@ export interface LoadParams {
   readonly source: string | ReadonlyMap<string, Blob>;
   /** Keep weights on the host, too; GPT-2 large and XL would not fit twice. */
   readonly hostWeights: boolean;
+  /** Of the weights on the GPU. */
+  readonly dtype: 'f32' | 'f16';
 }
 
 /** Loads a model in place of the one that is there. */
 export const load: Handler<LoadParams, ModelInfo, LoadProgress> = async (
-  { source, hostWeights },
+  { source, hostWeights, dtype },
   { engine, signal, emit },
 ) => {
   // The shipped model is small; anything else gives its memory back before the next one takes as much.
   if (engine.current && engine.current.config.name !== 'tiny') engine.replace(null);
-  const model = await HookedTransformer.fromPretrained(source, { hostWeights, onProgress: emit, signal });
+  const model = await HookedTransformer.fromPretrained(source, {
+    hostWeights,
+    dtype,
+    onProgress: emit,
+    signal,
+  });
   if (signal.aborted) {
     model.dispose();
     signal.throwIfAborted();
@@ -49,9 +57,9 @@ export const load: Handler<LoadParams, ModelInfo, LoadProgress> = async (
 };
 
 function describe({ config, hash, gpu, tokenizer }: HookedTransformer): ModelInfo {
-  const { name, nLayers, nHeads, dModel, nCtx, dVocab } = config;
+  const { name, nLayers, nHeads, dModel, dMlp, nCtx, dVocab } = config;
   return {
-    ...{ name, hash, nLayers, nHeads, dModel, nCtx, dVocab },
+    ...{ name, hash, nLayers, nHeads, dModel, dMlp, nCtx, dVocab },
     adapter: gpu.adapter.text,
     device: gpu.adapter.name,
     memory: gpu.memory(),

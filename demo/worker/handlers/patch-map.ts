@@ -12,6 +12,7 @@ import { cellsOf, type PatchAxis } from '../../../interp/patching/cells.js';
 import { readPair } from '../../../interp/patching/pair.js';
 import { laidOut, layoutOf } from '../../../interp/patching/sweep.js';
 import type { Axis, Labelled } from '../../../interp/results/result.js';
+import type { Edits } from '../../app/changes.js';
 import type { Handler } from '../handler.js';
 
 /** What is measured at the last position. */
@@ -27,6 +28,7 @@ export interface PatchMapParams {
   /** As text, because results name them. */
   readonly answer: string;
   readonly wrong: string;
+  readonly edits: Edits;
 }
 
 /** Before the first cell: how the map is laid out, and perhaps estimates of all cells. After it: cells as [index, value]. */
@@ -69,7 +71,8 @@ export const patchMap: Handler<PatchMapParams, Labelled, PatchMapEvent> = async 
   params,
   { engine, signal, emit },
 ) => {
-  const { model } = engine;
+  const whole = engine.model;
+  const model = engine.changed(params.edits);
   const { at, by } = params;
   const pair = readPair(model, {
     from: { name: 'clean', input: params.clean },
@@ -105,7 +108,7 @@ export const patchMap: Handler<PatchMapParams, Labelled, PatchMapEvent> = async 
       await unpaused(signal);
       const found = await engine.turn(
         async () => {
-          if (engine.current !== model) throw new Error('the model was changed: the map was given up');
+          if (engine.current !== whole) throw new Error('the model was changed: the map was given up');
           // Cells of one part come together; the next part has a turn of its own.
           for (const began = performance.now(); performance.now() - began < TOGETHER_MS; ) {
             const step = await sweep.next();

@@ -1,6 +1,8 @@
 /** Prompts as the model reads them, and what is wrong with a pair. */
 
 import type { HookedTransformer } from '../../../hooks/transformer/model.js';
+import { joinedBytes } from '../../../interp/results/text.js';
+import { equalLengths, type LengthHelp } from '../equal-lengths.js';
 import type { Handler } from '../handler.js';
 
 /** Prompts as they were typed. */
@@ -11,13 +13,27 @@ export interface PromptTexts {
   readonly wrong: string;
   /** Beginning-of-text in front. */
   readonly bos: boolean;
+  /** Tokens after both prompts. */
+  readonly written: readonly number[];
+  /** The token after which views read; null: the last one of the prompt. */
+  readonly cursor: number | null;
 }
 
-/** A prompt as tokens. */
+/** A prompt as tokens, up to the cursor. */
 export interface ReadPrompt {
   readonly ids: readonly number[];
   /** Text of each token, blanks and all. */
   readonly pieces: readonly string[];
+  /** Tokens behind the cursor. */
+  readonly rest: readonly string[];
+  /** All of them, those behind the cursor too. */
+  readonly whole: readonly number[];
+  /** How many tokens were typed; those after them were generated. */
+  readonly typed: number;
+  /** The text up to the cursor, as programs take it. */
+  readonly text: string;
+  /** Whether that text has these tokens: one that is cut within a word may have others. */
+  readonly exact: boolean;
   /** Why it cannot be read; then there are no tokens. */
   readonly problem: string | null;
 }
@@ -42,16 +58,19 @@ export interface ReadPrompts {
   readonly wrong: ReadAnswer;
   /** Why patching cannot compare the two prompts. */
   readonly pairProblem: string | null;
+  /** What would make them equally long. */
+  readonly help: readonly LengthHelp[];
   /** Positions at which the tokens differ. */
   readonly differ: readonly number[];
 }
 
 /** Reads prompts; nothing runs on the GPU. */
 export const readPrompts: Handler<PromptTexts, ReadPrompts> = async (of, { engine: { model } }) => {
-  const { clean, corrupted, answer, wrong, bos } = of;
-  const [one, other] = [clean, corrupted].map((text) => readPrompt(model, text, bos));
+  const { clean, corrupted, answer, wrong } = of;
+  const [one, other] = [clean, corrupted].map((text) => readPrompt(model, text, of));
   const n = Math.min(one.ids.length, other.ids.length);
   const differ = Array.from({ length: n }, (_, i) => i).filter((i) => one.ids[i] !== other.ids[i]);
+  const unequal = one.problem === null && other.problem === null && one.typed !== other.typed;
   return {
     ...{ of, hash: model.hash },
     clean: one,
@@ -59,31 +78,49 @@ export const readPrompts: Handler<PromptTexts, ReadPrompts> = async (of, { engin
     answer: readAnswer(model, answer),
     wrong: readAnswer(model, wrong),
     pairProblem: pairProblem(one, other, differ.length),
+    help: unequal ? equalLengths(model, of) : [],
     differ,
   };
 };
 
-function readPrompt(model: HookedTransformer, text: string, prependBos: boolean): ReadPrompt {
+function readPrompt(model: HookedTransformer, text: string, of: PromptTexts): ReadPrompt {
+  const { bos: prependBos, written, cursor } = of;
+  const none = { ids: [], pieces: [], rest: [], whole: [], typed: 0, text, exact: true };
   try {
-    const [ids] = model.toTokens(text, { prependBos });
+    const [typed] = model.toTokens(text, { prependBos });
+    if (text === '') return { ...none, problem: 'The prompt is empty.' };
+    const all = [...typed, ...written];
+    const last = Math.min(cursor ?? typed.length - 1, all.length - 1);
+    const ids = all.slice(0, last + 1);
     const { nCtx } = model.config;
     const problem =
-      text === ''
-        ? 'The prompt is empty.'
-        : ids.length > nCtx
-          ? `The prompt has ${ids.length} tokens; this model reads at most ${nCtx}. Shorten it by ${ids.length - nCtx}.`
-          : null;
-    return { ids, pieces: model.toStrTokens(ids), problem };
+      ids.length > nCtx
+        ? `The prompt has ${ids.length} tokens; this model reads at most ${nCtx}. Shorten it by ${ids.length - nCtx}.`
+        : null;
+    if (problem) return { ...none, ids, pieces: model.toStrTokens(ids.slice(0, nCtx)), problem };
+    const pieces = joinedBytes(model.toStrTokens(all));
+    const whole = last === typed.length - 1;
+    const own = whole
+      ? text
+      : model.toString(ids.slice(typed.length - model.toTokens(text, { prependBos: false })[0].length));
+    const exact = whole || model.toTokens(own, { prependBos })[0].join() === ids.join();
+    return {
+      ...{ ids, whole: all, typed: typed.length, text: own, exact, problem },
+      pieces: pieces.slice(0, last + 1),
+      rest: pieces.slice(last + 1),
+    };
   } catch (e) {
-    return { ids: [], pieces: [], problem: sentence((e as Error).message) };
+    return { ...none, problem: sentence((e as Error).message) };
   }
 }
 
 function pairProblem(clean: ReadPrompt, corrupted: ReadPrompt, differing: number): string | null {
   const [a, b] = [clean.ids.length, corrupted.ids.length];
   if (!a || !b) return null; // said of the prompt itself
-  if (a !== b)
-    return `The clean prompt has ${a} tokens, the corrupted one ${b}. Patching puts one in place of the other, position by position, so both need the same number.`;
+  if (clean.typed !== corrupted.typed)
+    return `The clean prompt has ${clean.typed} tokens, the corrupted one ${corrupted.typed}. Patching puts one in place of the other, position by position, so both need the same number.`;
+  if (!differing && clean.rest.length)
+    return 'Up to the cursor the two prompts are the same, so there is nothing to patch. Move the cursor on.';
   if (!differing) return 'The two prompts are the same, so there is nothing to patch. Change a word in one.';
   return null;
 }

@@ -7,6 +7,7 @@ import type { SweepWork } from '../../../hooks/sweep/counterfactuals.js';
 import { labelled } from '../../../interp/results/result.js';
 import { type CausalTrace, causalTrace, type TraceKind } from '../../../interp/tracing/causal-trace.js';
 import { traceKinds } from '../../../interp/tracing/trace-kinds.js';
+import type { Edits } from '../../app/changes.js';
 import type { Handler } from '../handler.js';
 
 /** What is traced. */
@@ -20,6 +21,7 @@ export interface TraceParams {
   readonly samples: number;
   /** The token whose probability is measured; null: what the clean run says next. */
   readonly answer: number | null;
+  readonly edits: Edits;
 }
 
 /** Some rows of a map. */
@@ -33,7 +35,7 @@ const BATCH_MS = 600;
 
 /** `causalTrace` of each kind. */
 export const trace: Handler<TraceParams, readonly CausalTrace[], TraceRows> = async (
-  { prompt, subject, window, samples, answer },
+  { prompt, subject, window, samples, answer, edits },
   { engine, signal, emit },
 ) => {
   const { model } = engine;
@@ -48,7 +50,7 @@ export const trace: Handler<TraceParams, readonly CausalTrace[], TraceRows> = as
         () => {
           signal.throwIfAborted();
           if (engine.current !== model) throw new Error('the model was changed: the trace was given up');
-          return causalTrace(model, {
+          return causalTrace(engine.changed(edits), {
             ...{ prompt, subject, kind, window, samples, tokens, signal },
             ...(answer !== null && { answer }),
           });

@@ -33,6 +33,8 @@ export interface Drawing {
   readonly about?: string;
   /** Said first, on the picture, on the page and in the terminal. Default: those of the result. */
   readonly warnings?: readonly string[];
+  /** Small text below the picture in a file of its own: prompts, model, adapter. A page has the facts below it. */
+  readonly notes?: readonly string[];
   /** Of the result: where the numbers come from. */
   readonly meta: Labelled['meta'];
   svg(frame: FrameOptions): string;
@@ -41,7 +43,9 @@ export interface Drawing {
 
 /** The figure of a drawing. */
 export function drawnFigure({ title, about = '', meta, svg, lines, ...more }: Drawing): Figure {
-  const { warnings = warningsOf(meta) } = more;
+  const { warnings = warningsOf(meta), notes } = more;
+  const alone = (theme: SvgTheme) =>
+    svg({ standalone: true, theme, warnings, ...(notes?.length && { notes }) });
   const lead = [
     ...warnings.map((text) => `<strong class="warning">${escapeHtml(text)}</strong>`),
     escapeHtml(about),
@@ -54,8 +58,8 @@ export function drawnFigure({ title, about = '', meta, svg, lines, ...more }: Dr
   });
   return {
     title,
-    svg: (theme = 'auto') => svg({ standalone: true, theme, warnings }),
-    pdf: (options) => pdfOf(svg({ standalone: true, theme: 'light', warnings }), title, options),
+    svg: (theme = 'auto') => alone(theme),
+    pdf: (options) => pdfOf(alone('light'), title, options),
     section,
     html: () =>
       page({

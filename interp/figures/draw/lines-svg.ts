@@ -52,6 +52,7 @@ export function linesSvg(plot: Lines, options: LinesSvgOptions = {}): string {
   if (note) out.push(small(note, 0, h + 52, 'start'));
 
   const runs = lines.map(({ values }) => unbroken(values));
+  const hue = (s: number) => lines[s].colour ?? s;
   lines.forEach(({ values, band }, s) => {
     if (!band) return;
     const edge = (i: number, sign: number) => `${px(i)} ${py(values[i] + sign * (band[i] || 0))}`;
@@ -59,14 +60,14 @@ export function linesSvg(plot: Lines, options: LinesSvgOptions = {}): string {
       const there = run.map((i) => edge(i, 1));
       const back = run.map((i) => edge(i, -1)).reverse();
       out.push(
-        `<path class="f" d="M${[...there, ...back].join('L')}Z" fill-opacity=".16" ${colour('fill', s, theme)}/>`,
+        `<path class="f" d="M${[...there, ...back].join('L')}Z" fill-opacity=".16" ${colour('fill', hue(s), theme)}/>`,
       );
     }
   });
   lines.forEach(({ name, values, band }, s) => {
     for (const run of runs[s])
       out.push(
-        `<path class="s" d="M${run.map((i) => `${px(i)} ${py(values[i])}`).join('L')}" ${stroke(s, theme)}/>`,
+        `<path class="s" d="M${run.map((i) => `${px(i)} ${py(values[i])}`).join('L')}" ${stroke(s, hue(s), theme)}/>`,
       );
     for (const i of runs[s].flat()) {
       const spread = band && Number.isFinite(band[i]) ? ` ± ${exact(band[i])}` : '';
@@ -74,7 +75,7 @@ export function linesSvg(plot: Lines, options: LinesSvgOptions = {}): string {
       const hidden = at.length > 30 ? ' fill-opacity="0"' : ''; // there for the tooltip
       const dot = `cx="${px(i)}" cy="${py(values[i])}" r="2.4"${hidden}`;
       out.push(
-        `<circle class="f" ${dot} ${colour('fill', s, theme)}><title>${escapeHtml(tip)}</title></circle>`,
+        `<circle class="f" ${dot} ${colour('fill', hue(s), theme)}><title>${escapeHtml(tip)}</title></circle>`,
       );
     }
   });
@@ -101,8 +102,8 @@ export function linesSvg(plot: Lines, options: LinesSvgOptions = {}): string {
 const colour = (what: 'fill' | 'stroke', i: number, theme?: SvgTheme): string =>
   tint(what, (t) => lineColour(i, t), theme);
 
-const stroke = (i: number, theme?: SvgTheme): string =>
-  `fill="none" stroke-width="2" stroke-linejoin="round" stroke-dasharray="${DASHES[i % DASHES.length] || 'none'}" ${colour('stroke', i, theme)}`;
+const stroke = (i: number, hue: number, theme?: SvgTheme): string =>
+  `fill="none" stroke-width="2" stroke-linejoin="round" stroke-dasharray="${DASHES[i % DASHES.length] || 'none'}" ${colour('stroke', hue, theme)}`;
 
 /** Stretches of x without a gap. */
 function unbroken(values: ArrayLike<number>): number[][] {
@@ -120,7 +121,7 @@ function legend(lines: readonly Line[], runs: readonly number[][][], x: number, 
   const texts = lines.map(({ name }, i) => shorten(name, 40) + (runs[i].length ? '' : ' (none)'));
   const body = texts.map((text, i) => {
     const y = 8 + 20 * i;
-    return `<path class="s" d="M${x} ${y}L${x + 26} ${y}" ${stroke(i, theme)}/><text x="${x + 34}" y="${y + 4}">${escapeHtml(text)}</text>`;
+    return `<path class="s" d="M${x} ${y}L${x + 26} ${y}" ${stroke(i, lines[i].colour ?? i, theme)}/><text x="${x + 34}" y="${y + 4}">${escapeHtml(text)}</text>`;
   });
   return {
     body: body.join(''),

@@ -2,7 +2,7 @@
 
 import { compact, escapeHtml, exact, shorten, splitLabel } from '../../results/text.js';
 import type { Heatmap } from '../heatmap.js';
-import { inkOn } from './colour.js';
+import { inkOn, type Rgb, type Theme } from './colour.js';
 import { round, type SvgTheme, small, textWidth, tint } from './svg-parts.js';
 
 /** How a matrix is drawn. */
@@ -11,6 +11,10 @@ export interface PanelOptions {
   readonly cell?: readonly [width: number, height: number];
   /** Write the values into the cells. Default: when they fit and are at most 600. */
   readonly numbers?: boolean;
+  /** What is written into the cells instead of their values: the tokens of a lens. */
+  readonly text?: (row: number, column: number) => string;
+  /** A colour for a stripe below a cell; null: none. */
+  readonly stripe?: (row: number, column: number, theme: Theme) => Rgb | null;
   /** Said before the coordinates in tooltips. */
   readonly title?: string;
   /** Above the matrix. */
@@ -142,7 +146,15 @@ function rowLabels({ rows, columns }: Heatmap, h: number, caption: string) {
 
 function cells(
   map: Heatmap,
-  { cell: [w, h], title = '', skip, theme, ...options }: PanelOptions & Required<Pick<PanelOptions, 'cell'>>,
+  {
+    cell: [w, h],
+    title = '',
+    skip,
+    text,
+    stripe,
+    theme,
+    ...options
+  }: PanelOptions & Required<Pick<PanelOptions, 'cell'>>,
 ): string {
   const count = map.rows.length * map.columns.length;
   const { numbers = count <= 600 && w >= 30 && h >= 16 } = options;
@@ -153,23 +165,43 @@ function cells(
     map.columns.forEach((column, c) => {
       if (skip?.(r, c)) return;
       const value = map.value(r, c);
-      const tip = [title, `${map.names[0]} ${row} · ${map.names[1]} ${column}`, exact(value)]
+      const own = text?.(r, c);
+      const tip = [title, `${map.names[0]} ${row} · ${map.names[1]} ${column}`, own, exact(value)]
         .filter(Boolean)
         .join('\n');
-      const inside = count <= MAX_TIPS ? `<title>${escapeHtml(tip)}</title>` : '';
+      const tipped = count <= MAX_TIPS ? `<title>${escapeHtml(tip)}</title>` : '';
       const place = `x="${round(c * w)}" y="${round(r * h)}" width="${round(w - gap)}" height="${round(h - gap)}" rx="${rounded}"`;
       out.push(
-        `<rect class="c" data-at="${r},${c}" ${place} ${tint('fill', (t) => map.colour(value, t), theme)}>${inside}</rect>`,
+        `<rect class="c" data-at="${r},${c}" ${place} ${tint('fill', (t) => map.colour(value, t), theme)}>${tipped}</rect>`,
       );
-      if (numbers) out.push(number(map, value, c * w + (w - gap) / 2, r * h + h / 2 + 2.7));
+      const middle = [c * w + (w - gap) / 2, r * h + h / 2 + 2.7] as const;
+      if (own !== undefined) out.push(inside(map, value, shortenTo(own, w - 6), middle));
+      else if (numbers) out.push(number(map, value, middle));
+      if (stripe?.(r, c, 'light'))
+        out.push(
+          `<rect class="f" x="${round(c * w)}" y="${round((r + 1) * h - gap - 3)}" width="${round(w - gap)}" height="3" ${tint('fill', (t) => stripe(r, c, t)!, theme)}/>`,
+        );
     });
   });
   return out.join('');
 }
 
-function number(map: Heatmap, value: number, x: number, y: number): string {
+/** A text, or as much of it as a cell has room for. */
+function shortenTo(text: string, room: number): string {
+  for (let n = [...text].length; n > 1; n--) {
+    const some = shorten(text, n);
+    if (textWidth(some, 10.5) <= room) return some;
+  }
+  return text.slice(0, 1);
+}
+
+function number(map: Heatmap, value: number, at: readonly [x: number, y: number]): string {
   const text = compact(value);
-  if (text === '·') return '';
+  return text === '·' ? '' : inside(map, value, text.replace('-', '−'), at);
+}
+
+/** Text on a cell, in an ink that can be read on its colour. */
+function inside(map: Heatmap, value: number, text: string, [x, y]: readonly [x: number, y: number]): string {
   const [light, dark] = (['light', 'dark'] as const).map((theme) => inkOn(map.colour(value, theme))[0] < 128);
-  return `<text class="n ${light ? 'k' : 'w'} ${dark ? 'dk' : 'dw'}" x="${round(x)}" y="${round(y)}">${text.replace('-', '−')}</text>`;
+  return `<text class="n ${light ? 'k' : 'w'} ${dark ? 'dk' : 'dw'}" x="${round(x)}" y="${round(y)}">${escapeHtml(text)}</text>`;
 }

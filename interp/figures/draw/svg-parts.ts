@@ -20,6 +20,8 @@ export interface FrameOptions {
   readonly width?: number;
   /** Said above the picture. Default: nothing. */
   readonly warnings?: readonly string[];
+  /** Lines of small text below the picture: prompts, metric, model, adapter. Default: none. */
+  readonly notes?: readonly string[];
 }
 
 const FONTS = `"Inter","Open Sans","Segoe UI","DejaVu Sans",system-ui,sans-serif`;
@@ -50,13 +52,14 @@ export const svgStyle = `${LIGHT}
 const STYLES: Record<SvgTheme, string> = { auto: svgStyle, light: LIGHT, dark: LIGHT + DARK };
 
 const WARNING_LINE = 15;
+const NOTE_LINE = 14;
 
-/** The `<svg>` around a drawing, with its warnings above it. */
+/** The `<svg>` around a drawing, with its warnings above and its notes below it. */
 export function frame(
   body: string,
   [width, height]: readonly [width: number, height: number],
   name: string,
-  { standalone = false, theme = 'auto', warnings = [] }: FrameOptions = {},
+  { standalone = false, theme = 'auto', warnings = [], notes = [] }: FrameOptions = {},
 ): string {
   const head = standalone ? ' xmlns="http://www.w3.org/2000/svg"' : '';
   const style = standalone
@@ -69,9 +72,18 @@ export function frame(
   const said = lines.map(
     (line, i) => `<text class="mark" x="8" y="${WARNING_LINE * (i + 1)}">${escapeHtml(line)}</text>`,
   );
-  const wide = Math.max(width, ...lines.map((line) => textWidth(line, 13) + 16));
-  const [w, h] = [Math.ceil(wide), Math.ceil(height + above)];
-  const drawn = above ? `${said.join('')}<g transform="translate(0 ${above})">${body}</g>` : body;
+  const below = notes.flatMap((text) =>
+    wrapped(text, (line) => textWidth(line, 10) <= Math.max(420, width - 16)),
+  );
+  const told = below.map((line, i) => small(line, 8, height + above + 8 + NOTE_LINE * i, 'start'));
+  const wide = Math.max(
+    width,
+    ...lines.map((line) => textWidth(line, 13) + 16),
+    ...below.map((line) => textWidth(line, 10) + 16),
+  );
+  const foot = below.length && NOTE_LINE * below.length + 4;
+  const [w, h] = [Math.ceil(wide), Math.ceil(height + above + foot)];
+  const drawn = `${above ? `${said.join('')}<g transform="translate(0 ${above})">${body}</g>` : body}${told.join('')}`;
   return `<svg${head} class="gb-map" width="${w}" height="${h}" viewBox="0 0 ${w} ${h}" role="img" aria-label="${escapeHtml([...warnings, name].join(' '))}">${style}${drawn}</svg>`;
 }
 

@@ -4,14 +4,12 @@ import { escapeHtml } from '../../results/text.js';
 import type { Heatmap } from '../heatmap.js';
 import { colourBar } from './colour-bar.js';
 import { type Panel, type PanelOptions, panel } from './panel.js';
-import { type FrameOptions, frame, round, small, textWidth } from './svg-parts.js';
+import { type FrameOptions, frame, round, textWidth } from './svg-parts.js';
 
 /** How `heatmapSvg` draws. */
 export interface SvgOptions extends PanelOptions, FrameOptions {
   /** What the values mean, beside the scale: `0 = corrupted run, 1 = clean run`. */
   readonly meaning?: string;
-  /** Lines of small text below, in files and on pages. */
-  readonly notes?: readonly string[];
 }
 
 /** How `facetsSvg` draws. */
@@ -33,8 +31,8 @@ export const heatmapSvg = (map: Heatmap, options: SvgOptions = {}): string => fa
  * in all maps are labelled once.
  */
 export function facetsSvg(maps: readonly Heatmap[], options: FacetOptions = {}): string {
-  const { each = [], width: most = 1600, meaning = '', title = '', notes = [] } = options;
-  const { theme, standalone, warnings, ownScales = false } = options;
+  const { each = [], width: most = 1600, meaning = '', title = '' } = options;
+  const { theme, standalone, ownScales = false } = options;
   const [{ rows, min, max }] = maps;
   if (!ownScales && maps.some((m) => m.min !== min || m.max !== max))
     throw new Error('facets have one colour bar: give their maps one scale, see heatmaps()');
@@ -94,14 +92,9 @@ export function facetsSvg(maps: readonly Heatmap[], options: FacetOptions = {}):
     right = Math.max(right, left + bar.width);
     y += 2 + bar.height;
   }
-  for (const note of notes) {
-    y += 15;
-    out.push(small(note, PAD, round(y), 'start'));
-    right = Math.max(right, PAD + textWidth(note, 10));
-  }
   const size = [right + PAD, y + 4] as const;
   const name = title || each.map((p) => p.heading).join(', ');
-  return frame(out.join(''), size, name, { standalone, theme, warnings });
+  return frame(out.join(''), size, name, options);
 }
 
 /** The scale of a heat map alone, for figures that are not SVG. */

@@ -94,7 +94,7 @@ table{border-collapse:separate;border-spacing:2px;font-variant-numeric:tabular-n
 .source span{margin-right:18px}
 .source b{margin-right:5px;font-weight:500;color:var(--soft)}
 footer{margin-top:34px;font-size:13px;color:var(--faint)}
-footer code{display:block;margin-top:6px;padding:12px 16px;border:1px solid var(--line);border-radius:10px;background:var(--card);font-size:12.5px;color:var(--soft);overflow-x:auto;white-space:pre}
+footer code{display:block;margin-top:6px;padding:12px 16px;border:1px solid var(--line);border-radius:10px;background:var(--card);font-size:12.5px;color:var(--soft);white-space:pre-wrap;overflow-wrap:anywhere}
 .tip{position:fixed;z-index:9;max-width:340px;padding:8px 11px;border-radius:8px;background:#1b1d24;color:#f4f5f8;box-shadow:0 6px 24px #0004;font:12px/1.5 "JetBrains Mono","SFMono-Regular",Menlo,Consolas,"DejaVu Sans Mono",monospace;white-space:pre-wrap;pointer-events:none}
 @media (prefers-color-scheme:dark){
 .cell,#attention .tok{background:var(--d);color:var(--id)}
