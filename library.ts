@@ -44,6 +44,7 @@ export type { Model, RunEdits } from './hooks/input/model.js';
 export { actName, hookNames, type NameFilter } from './hooks/input/names.js';
 export type { Holder } from './hooks/input/owning.js';
 export type { Selection } from './hooks/input/selection.js';
+export type { Align, PositionPair } from './hooks/interventions/alignment.js';
 export {
   describeIntervention,
   interventionsFromJson,
@@ -96,6 +97,7 @@ export {
   type TrainProgress,
   type WeightedRow,
 } from './hooks/training/trainer.js';
+export { editsFromJson, editsToJson } from './hooks/transformer/edits-json.js';
 export type { GenerateOptions, GenerateStep } from './hooks/transformer/generate.js';
 export type { GradientOptions, GradientRun } from './hooks/transformer/gradients.js';
 export { type InitOptions, randomModel, randomWeights } from './hooks/transformer/init.js';
@@ -113,6 +115,7 @@ export {
 } from './hooks/transformer/model.js';
 export type { SteerOptions } from './hooks/transformer/steer.js';
 export type { EditOptions } from './hooks/transformer/with.js';
+export type { WeightChange } from './hooks/weights/with-weights.js';
 export {
   type Agreement,
   agreement,
@@ -139,6 +142,7 @@ export {
   headNames,
 } from './interp/attribution/attribution-maps.js';
 export {
+  type AlignedAttributionPair,
   type AttributionPair,
   type AttributionPasses,
   type AttributionPatchOptions,
@@ -325,6 +329,7 @@ export {
   type WrongAnswer,
 } from './interp/tracing/causal-trace.js';
 export { type Fact, readFacts } from './interp/tracing/facts.js';
+export { joinTraces, traceKinds } from './interp/tracing/joined-traces.js';
 export {
   PYVENE_NOISE,
   type PyveneStream,
@@ -336,7 +341,7 @@ export {
 } from './interp/tracing/pyvene-trace.js';
 export { guessSubject, tokenRoleNames, tokenRoles } from './interp/tracing/subject.js';
 export { type TraceFactsOptions, traceFacts } from './interp/tracing/trace-facts.js';
-export { joinTraces, traceAll, traceKinds } from './interp/tracing/trace-kinds.js';
+export { traceAll } from './interp/tracing/trace-kinds.js';
 export {
   type AccumulatedBiasOptions,
   accumulatedBias,

@@ -3,7 +3,7 @@
  * corruption changes it. Said beside the field, with what would mend it.
  */
 
-import { logitDiff, logProb, type Metric, prob } from '../../interp/logits/metrics.js';
+import { metricNames } from '../../interp/logits/metric-names.js';
 import { type Ends, endsProblem } from '../../interp/results/ends.js';
 import { percent, visible } from '../../interp/results/text.js';
 import type { MetricName } from '../worker/handlers/patch-map.js';
@@ -17,17 +17,20 @@ export interface Hint {
   readonly fix: { readonly label: string; readonly change: Partial<Experiment> } | null;
 }
 
-/** The metric of an experiment, as the library names it. */
-export function metricOf(metric: MetricName, answer: string, wrong: string): Metric {
-  if (metric === 'logit-diff') return logitDiff(answer, wrong);
-  return metric === 'prob' ? prob(answer) : logProb(answer);
+/** The metric of an experiment, as the library names it, and its unit. */
+function metricOf(metric: MetricName, answer: string, wrong: string): Pick<Ends, 'unit'> & { name: string } {
+  const [one, other] = [answer, wrong].map((text) => JSON.stringify(text));
+  if (metric === 'logit-diff') return { name: metricNames.logitDiff(one, other), unit: 'logit' };
+  return metric === 'prob'
+    ? { name: metricNames.prob(one), unit: 'probability' }
+    : { name: metricNames.logProb(one), unit: 'logit' };
 }
 
 /** The ends of a map's scale; null while they are not known. */
 export function endsOfMap({ ends, of }: MapState): Ends | null {
   if (!ends) return null;
   const { metric, answer, wrong } = of.experiment;
-  const { name, unit = null } = metricOf(metric, answer, wrong);
+  const { name, unit } = metricOf(metric, answer, wrong);
   return { zero: ends.corrupted, one: ends.clean, unit, metric: name };
 }
 
@@ -80,7 +83,7 @@ export function pairHint(state: State): Hint | null {
     if (experiment.metric === 'logit-diff') return one.logit - (other?.logit ?? Number.NaN);
     return experiment.metric === 'prob' ? one.prob : Math.log(one.prob);
   };
-  const { name, unit = null } = metricOf(experiment.metric, experiment.answer, experiment.wrong);
+  const { name, unit } = metricOf(experiment.metric, experiment.answer, experiment.wrong);
   const ends = { zero: of(found.value.corrupted), one: of(found.value.clean), unit, metric: name };
   const problem = endsProblem(ends);
   if (problem === null) return null;

@@ -49,6 +49,7 @@ export function card(view: View, app: App): { readonly card: Card; readonly take
     { class: 'card first untaken', id: view.id, 'aria-labelledby': titleId },
     ...[bar, head, controls, sentence, body, foot],
   );
+  const begun = app.store.state.experiment;
   let refresh = () => {};
   const own: Card = {
     ...{ element, controls, body, foot },
@@ -67,7 +68,11 @@ export function card(view: View, app: App): { readonly card: Card; readonly take
       element.classList.toggle('stale', old);
       element.classList.toggle('nothing', status === 'empty' || status === 'failed');
       element.classList.toggle('untaken', status !== 'done');
-      if (status !== 'waiting' && status !== 'busy') element.classList.remove('first');
+      // The room that is kept for what comes first is given up when it is there, or when something else is asked for.
+      const { experiment } = app.store.state;
+      const other = experiment !== begun || experiment.corrupted === '';
+      if (status === 'done' || status === 'live' || status === 'failed' || (status === 'empty' && other))
+        element.classList.remove('first');
       body.inert = old;
       const said = old ? null : why;
       element.classList.toggle('failed', status === 'failed');

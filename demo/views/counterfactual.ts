@@ -39,6 +39,13 @@ export const counterfactualView: View = {
       'Close',
     );
     card.controls.append(kinds.element, away);
+    store.watch(
+      (s) => s.locked,
+      () => {
+        if (!document.body.classList.contains('sheet') || !matchMedia('(max-width: 959px)').matches) return;
+        document.querySelector('.cell.locked')?.scrollIntoView({ block: 'start', inline: 'nearest' });
+      },
+    );
     const one = resource<OneCell>(store, {
       ask: (state) => {
         const { how } = state.experiment;

@@ -144,7 +144,13 @@ export const writingView: View = {
         await client.call(
           'write',
           { prompt: begin, edits: editsIn(of), tokens, ...sampling, seed },
-          { signal: own.signal, onEvent: ({ token }) => void found.push(token) },
+          {
+            signal: own.signal,
+            onEvent({ token, text: piece }) {
+              found.push(token);
+              text.append(h('span', { class: 'flow-live' }, visible(piece)));
+            },
+          },
         );
       } catch (e) {
         if (!own.signal.aborted) {

@@ -4,6 +4,7 @@
  */
 
 import type { Caps } from '../../kernels/core/kernel.js';
+import { signatures } from '../../weights/checks/options.js';
 import { shown } from '../../weights/checks/shown.js';
 
 /**
@@ -45,6 +46,8 @@ export interface GpuProvider {
   wait<T>(promise: Promise<T>): Promise<T>;
 }
 
+const takes = signatures({ listAdapters: {} });
+
 let provider: GpuProvider | null = null;
 
 /** Registers the platform's provider; the package's entry points do it. */
@@ -62,9 +65,11 @@ export function gpuProvider(): GpuProvider {
  * The adapters that this machine (in a browser: this page) can open, the default's kind first. \`adapter\` takes an index, or a
  * part of a name.
  */
-export async function listAdapters(): Promise<readonly ListedAdapter[]> {
+export const listAdapters = takes.listAdapters(async function listAdapters(): Promise<
+  readonly ListedAdapter[]
+> {
   return gpuProvider().list();
-}
+});
 
 /** The entry that an index or a part of a name means. @throws when there is none, or more than one name has the part. */
 export function chosenAdapter(all: readonly ListedAdapter[], choice: number | string): ListedAdapter {

@@ -35,29 +35,94 @@ export function checkSampling({ temperature = 0, topK, topP }: SamplingOptions):
     throw new Error(`topP ${topP}: a number in (0, 1] is needed`);
 }
 
-/** Chooses a token. `random` gives uniform numbers in [0, 1); ties go to the lower id. */
+/**
+ * Chooses a token. `random` gives uniform numbers in [0, 1); ties go to the lower id. The vocabulary is never sorted: what is
+ * looked at are the candidates, most probable first where `topK` or `topP` choose them, else in the order of their ids.
+ */
 export function sample(logits: Float32Array, options: SamplingOptions, random: () => number): Sampled {
-  const { temperature = 0, topK, topP } = options;
-  const norm = logSumExp(logits);
+  const { temperature = 0, topK = Infinity, topP = 1 } = options;
+  const best = argmax(logits);
+  const top = logits[best];
+  const all = temperature !== 0 && topK >= logits.length ? new Float64Array(logits.length) : null;
+  let [sum, total] = [0, 0];
+  for (let i = 0; i < logits.length; i++) {
+    const below = logits[i] - top;
+    const p = Math.exp(below);
+    sum += p;
+    if (all) total += all[i] = temperature === 1 ? p : Math.exp(below / temperature);
+  }
+  const norm = top + Math.log(sum);
   const chosen = (token: number): Sampled => ({ token, logProb: logits[token] - norm });
-  if (temperature === 0) {
-    let best = 0;
-    for (let i = 1; i < logits.length; i++) if (logits[i] > logits[best]) best = i;
-    return chosen(best);
+  if (temperature === 0) return chosen(best);
+  if (!all) {
+    const ids = largest(logits, topK);
+    const weights = Float64Array.from(ids, (i) => Math.exp((logits[i] - top) / temperature));
+    return chosen(ids[drawn(weights, nucleus(weights, topP, sumOf(weights)) ?? ids.length, random)]);
   }
-  let ids = Array.from(logits, (_, i) => i);
-  if (topK !== undefined || topP !== undefined) ids.sort((a, b) => logits[b] - logits[a] || a - b);
-  if (topK !== undefined) ids = ids.slice(0, topK);
-  const top = ids.reduce((m, i) => Math.max(m, logits[i]), -Infinity);
-  const weights = ids.map((i) => Math.exp((logits[i] - top) / temperature));
-  let total = weights.reduce((a, b) => a + b, 0);
-  if (topP !== undefined) {
-    let n = 0;
-    for (let sum = 0; n < ids.length && sum < topP * total; n++) sum += weights[n];
-    ids = ids.slice(0, Math.max(1, n));
-    total = weights.slice(0, ids.length).reduce((a, b) => a + b, 0);
+  if (topP === 1) return chosen(drawn(all, all.length, random));
+  for (let k = FIRST_CANDIDATES; ; k *= 8) {
+    const ids = largest(logits, k);
+    const weights = Float64Array.from(ids, (i) => all[i]);
+    const n = nucleus(weights, topP, total) ?? (ids.length === all.length ? ids.length : null);
+    if (n !== null) return chosen(ids[drawn(weights, n, random)]);
   }
+}
+
+/** Candidates for `topP` that are tried first; eight times as many follow where they do not sum to it. */
+const FIRST_CANDIDATES = 64;
+
+function argmax(x: Float32Array): number {
+  let best = 0;
+  for (let i = 1; i < x.length; i++) if (x[i] > x[best]) best = i;
+  return best;
+}
+
+function sumOf(x: Float64Array): number {
+  let sum = 0;
+  for (let i = 0; i < x.length; i++) sum += x[i];
+  return sum;
+}
+
+/** How many of the weights, largest first, sum to the share p of `total`; null where all together do not. */
+function nucleus(weights: Float64Array, p: number, total: number): number | null {
+  let sum = 0;
+  for (let n = 0; n < weights.length; n++) if ((sum += weights[n]) >= p * total) return n + 1;
+  return null;
+}
+
+/** Which of the first n weights a random number falls on. */
+function drawn(weights: Float64Array, n: number, random: () => number): number {
+  let total = 0;
+  for (let i = 0; i < n; i++) total += weights[i];
   let left = random() * total;
-  for (let i = 0; i < ids.length; i++) if ((left -= weights[i]) < 0) return chosen(ids[i]);
-  return chosen(ids[ids.length - 1]);
+  for (let i = 0; i < n; i++) if ((left -= weights[i]) < 0) return i;
+  return n - 1;
+}
+
+/** The ids of the k largest numbers, largest first, of equal ones the lower id: one pass with a heap of k. */
+function largest(x: Float32Array, k: number): Int32Array {
+  const size = Math.min(k, x.length);
+  if (size === x.length) return Int32Array.from(x.keys()).sort((a, b) => x[b] - x[a] || a - b);
+  const heap = new Int32Array(size); // the smallest of them at its root
+  const below = (a: number, b: number) => x[a] < x[b] || (x[a] === x[b] && a > b);
+  const sift = (root: number) => {
+    const id = heap[root];
+    for (;;) {
+      let child = 2 * root + 1;
+      if (child >= size) break;
+      if (child + 1 < size && below(heap[child + 1], heap[child])) child++;
+      if (!below(heap[child], id)) break;
+      heap[root] = heap[child];
+      root = child;
+    }
+    heap[root] = id;
+  };
+  for (let i = 0; i < size; i++) heap[i] = i;
+  for (let i = (size >> 1) - 1; i >= 0; i--) sift(i);
+  for (let i = size; i < x.length; i++)
+    if (x[i] > x[heap[0]]) {
+      heap[0] = i;
+      sift(0);
+    }
+  return heap.sort((a, b) => x[b] - x[a] || a - b);
 }

@@ -76,7 +76,7 @@ const isTokens = (input: TextInput): input is readonly number[] =>
 export function toTokens(
   tokenizer: Tokenizer | null,
   input: TextInput,
-  { prependBos = true }: ToTokensOptions = {},
+  { prependBos = tokenizer?.defaultPrependBos ?? true }: ToTokensOptions = {},
 ): number[][] {
   const rows = typeof input === 'string' || isTokens(input) ? [input] : (input as (string | number[])[]);
   if (!rows.length) throw new Error('empty prompt: the list holds no text');
@@ -151,7 +151,7 @@ export function tokenPosition(
   tokenizer: Tokenizer | null,
   needle: string | number,
   input: string | readonly number[],
-  { mode = 'first', prependBos = true }: TokenPositionOptions = {},
+  { mode = 'first', prependBos }: TokenPositionOptions = {},
 ): number {
   const [tokens] = toTokens(tokenizer, input, { prependBos });
   const id = typeof needle === 'number' ? needle : toSingleToken(tokenizer, needle);

@@ -25,6 +25,8 @@ export interface TokenizerSettings {
   /** Their ids, for files that name none. */
   readonly bos_token_id?: number | null;
   readonly eos_token_id?: number | null;
+  /** Whether the model wants the beginning-of-text token before a text; see `Tokenizer.defaultPrependBos`. */
+  readonly default_prepend_bos?: boolean;
   /** Tokens of the model's vocabulary; those beyond the tokenizer's have no name. */
   readonly dVocab?: number;
   readonly [key: string]: unknown;
@@ -111,6 +113,11 @@ export class Tokenizer {
    * GPT-J and Pythia, yes for Llama and Gemma. From `add_bos_token` in tokenizer_config.json, else from the post-processor.
    */
   readonly addsBos: boolean;
+  /**
+   * Whether the beginning-of-text token is put before a text where no option says (`prependBos`): as TransformerLens does for
+   * the model (`default_prepend_bos`: not for Pythia, Qwen and Phi).
+   */
+  readonly defaultPrependBos: boolean;
   /** One more than the highest id that has a name. A model's `dVocab` may be larger, when its embedding was padded. */
   readonly size: number;
   readonly #encoding: Encoding;
@@ -164,6 +171,7 @@ export class Tokenizer {
     const { add_bos_token: told } = config;
     const adds = typeof told === 'boolean' ? told : tokenInFront(json.post_processor) === this.bosToken;
     this.addsBos = this.bosToken !== null && adds;
+    this.defaultPrependBos = config.default_prepend_bos ?? true;
   }
 
   /**

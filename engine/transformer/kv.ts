@@ -16,7 +16,7 @@ export interface Prefix {
   /** Its token ids. */
   readonly tokens: readonly number[];
   /** The weights or edits that made it, where somebody asks: only with them can it be continued. */
-  readonly madeBy?: object;
+  readonly madeBy?: { readonly weights: object; readonly edits: object | null };
 }
 
 /** Room for the keys and values of `capacity` tokens in every layer. */

@@ -1,29 +1,40 @@
 /** The weights on the GPU back to the host, as they were uploaded: after training. */
 
-import type { BlockWeights, HostTensor, ModelWeights, NormWeights } from '../../weights/formats/types.js';
+import type {
+  BlockWeights,
+  EmbedWeights,
+  FinalWeights,
+  HostTensor,
+  ModelWeights,
+  NormWeights,
+} from '../../weights/formats/types.js';
 import type { Table } from '../tensor/launches.js';
 import type { Tensor } from '../tensor/tensor.js';
 import type { Norm } from './parts/norm.js';
-import type { GpuBlock, GpuWeights } from './weights.js';
+import type { GpuBlock, WeightTensors } from './weights.js';
 
 /** Every weight of a model. `final.W_U` is null where it is W_E itself. */
-export async function readWeights(weights: GpuWeights): Promise<ModelWeights> {
-  const { W_E, W_pos, lnFinal, W_U, b_U } = weights;
-  const embed = { W_E: await readTable(W_E), W_pos: W_pos && (await readTable(W_pos)) };
+export async function readWeights(weights: WeightTensors): Promise<ModelWeights> {
   const blocks: BlockWeights[] = [];
   for (const block of weights.blocks) blocks.push(await readBlock(block));
-  return {
-    embed,
-    blocks,
-    final: {
-      lnFinal: await readNorm(lnFinal),
-      W_U: W_U === W_E ? null : await readTable(W_U),
-      b_U: b_U && (await read(b_U)),
-    },
-  };
+  return { embed: await readEmbed(weights), blocks, final: await readFinal(weights) };
 }
 
-async function readBlock(block: GpuBlock): Promise<BlockWeights> {
+/** What comes before the blocks. */
+export const readEmbed = async ({ W_E, W_pos }: WeightTensors): Promise<EmbedWeights> => ({
+  W_E: await readTable(W_E),
+  W_pos: W_pos && (await readTable(W_pos)),
+});
+
+/** What comes after the blocks. */
+export const readFinal = async ({ W_E, lnFinal, W_U, b_U }: WeightTensors): Promise<FinalWeights> => ({
+  lnFinal: await readNorm(lnFinal),
+  W_U: W_U === W_E ? null : await readTable(W_U),
+  b_U: b_U && (await read(b_U)),
+});
+
+/** One block. */
+export async function readBlock(block: GpuBlock): Promise<BlockWeights> {
   const { ln1, ln1Post, W_QKV, b_QKV, qNorm, kNorm, W_O, b_O, ln2, ln2Post, mlp } = block;
   return {
     ln1: await readNorm(ln1),

@@ -9,6 +9,7 @@ import type { Gpu } from '../gpu/gpu.js';
 import { Storage } from '../gpu/storage.js';
 import type { Table } from '../tensor/launches.js';
 import { Tensor } from '../tensor/tensor.js';
+import { mapWeights } from './map-weights.js';
 import { Norm } from './parts/norm.js';
 import { splitName } from './points.js';
 
@@ -79,6 +80,9 @@ export class GpuWeights implements WeightTensors {
   /** Tensors to fill again, in the order in which they were made; null while they are made. */
   #again: Iterator<Tensor> | null = null;
   #forget: () => void = () => {};
+  #unshare: () => void = () => {};
+  /** Models that have some of the tensors. */
+  #sharers = 0;
   readonly #angles = new Map<RotaryTable, Tensor>();
 
   constructor(gpu: Gpu) {
@@ -123,6 +127,44 @@ export class GpuWeights implements WeightTensors {
     });
   }
 
+  /** Other models have some of these tensors, too: training would change those models. */
+  get shared(): boolean {
+    return this.#sharers > 0;
+  }
+
+  /**
+   * The same weights with some replaced; the others are shared. Dispose of it, too.
+   * @param replace by the names of `mapWeights`: null where a tensor is shared
+   */
+  copy(replace: (name: string) => Tensor | null, untied: boolean): GpuWeights {
+    const out = new GpuWeights(this.#gpu);
+    const own = (t: Tensor): Tensor => {
+      out.#all.push(t);
+      return t;
+    };
+    const from = untied && this.W_U === this.W_E ? { ...this.parts(), W_U: { ...this.W_U } } : this.parts();
+    const { blocks, ...rest } = mapWeights(from, (t, name) => own(replace(name) ?? t.detach()));
+    Object.assign(out, rest);
+    const angles = new Map<Tensor, Tensor>();
+    for (const block of blocks) {
+      const given = block.angles;
+      if (given && !angles.has(given)) angles.set(given, own(given.detach()));
+      out.blocks.push({ ...block, angles: given && angles.get(given)! });
+    }
+    this.#sharers++;
+    out.#sharers++;
+    out.#unshare = () => {
+      this.#sharers--;
+    };
+    return out;
+  }
+
+  /** Internal: just the tensors. */
+  parts(): WeightTensors {
+    const { W_E, W_pos, blocks, lnFinal, W_U, b_U } = this;
+    return { W_E, W_pos, blocks, lnFinal, W_U, b_U };
+  }
+
   /** They were changed on the GPU, as by training: a loss of the device takes them. */
   changed(): void {
     this.#forget();
@@ -135,6 +177,8 @@ export class GpuWeights implements WeightTensors {
 
   dispose(): void {
     this.#forget();
+    this.#unshare();
+    this.#unshare = () => {};
     for (const t of this.#all.splice(0)) t.dispose();
   }
 

@@ -40,15 +40,15 @@ interface Reader {
 /** @throws on empty prompts, ids outside the vocabulary, rows longer than the context, residuals of a wrong shape. */
 export function readInput(model: Reader, input: ModelInput, { prependBos, prefix }: InputOptions = {}): Rows {
   const { config, tokenizer } = model;
-  const maker = model.edits ?? model.gpuWeights;
-  if (prefix?.madeBy && maker && prefix.madeBy !== maker)
+  const made = prefix?.madeBy;
+  if (made && (made.weights !== model.gpuWeights || made.edits !== (model.edits ?? null)))
     throw new Error(
       'prefix: it was stored by a model with other weights or other edits, whose keys and values are not those of this one: store it with `prefix` of this model',
     );
   if (input instanceof Tensor) return readResidual(config, input, prefix);
   if (typeof input !== 'string' && !isList(input))
     throw new Error(`input is ${shownValue(input)}: give text, texts, token ids or rows of token ids`);
-  const tokens = toTokens(tokenizer, input, { prependBos: prependBos ?? !prefix });
+  const tokens = toTokens(tokenizer, input, { prependBos: prependBos ?? (prefix ? false : undefined) });
   tokens.forEach((row, i) => {
     checkTokens(row, config, tokens.length > 1 ? `row ${i}` : 'the prompt');
     checkLength(row.length, prefix, config, tokens.length > 1 ? `row ${i}` : 'the prompt');

@@ -41,6 +41,14 @@ export const input: Kind = {
 export const cache: Kind = having('an ActivationCache (as runWithCache gives it)', 'names', 'get', 'row');
 /** One position, or [start, end). */
 export const pos: Kind = { ...either(integer, range), what: 'a position, or [start, end)' };
+/** Which positions of two prompts correspond; what it may hold is checked where the prompts are known. */
+export const align: Kind = {
+  ...either(
+    oneOf('diff'),
+    listOf(listOf({ what: '', is: (v) => typeof v === 'number' || isList(v) }, ''), ''),
+  ),
+  what: "'diff', or a list of pairs of positions, [[0, 0], [3, 4]] (of several prompts a list each)",
+};
 /** A metric: `logitDiff(…)` and the like. */
 export const metric: Kind = {
   what: "a metric, like logitDiff(' Mary', ' John')",

@@ -25,6 +25,8 @@ export interface Runnable {
   readonly gpuWeights: WeightTensors;
   /** What is changed in every run; left out or null: nothing. */
   readonly edits?: RunEdits | null;
+  /** Settles when the hash of weights that were changed on the GPU is known; null: it is. Runs wait for it. */
+  readonly settled?: Promise<void> | null;
 }
 
 /** A model: configuration, tokenizer, norms and weights as they act, and what is changed in its runs. */

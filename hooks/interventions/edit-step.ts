@@ -22,6 +22,8 @@ import { checkCached, locateInMean, locateInRun, meanOfRun } from './source-valu
 /** A run that values come from: its prompts are known, and it runs before the first input. */
 export interface StepSource {
   readonly info: RunInfo;
+  /** As `with` takes it, in token ids; null: a cache, which is no data. */
+  readonly given: { readonly input: RunRows; readonly interventions: Counterfactual } | null;
   /** May its patterns have weight on keys behind the query? */
   readonly open: boolean;
   /** Its activations `names`; the step owns them. */
@@ -31,6 +33,7 @@ export interface StepSource {
 const openOf = (sources: ReadonlyMap<string, StepSource>): Set<string> =>
   new Set([...sources].flatMap(([name, s]) => (s.open ? [name] : [])));
 
+type RunRows = readonly (readonly number[])[];
 type ByPosition = readonly (readonly Edit[] | undefined)[];
 
 /** Lists of edits that are kept, by the length of a prompt. */
@@ -84,6 +87,11 @@ export class EditStep {
     this.lines = list.map((i) => describeIntervention(i));
     this.local = list.every((i) => isLocal(i, model.points));
     this.opens = before || opensPatterns(list, openOf(sources), model.points);
+  }
+
+  /** Its sources as `with` takes them, by name; null where one is a cache. */
+  get sources(): Record<string, StepSource['given']> {
+    return Object.fromEntries([...this.#sources].map(([name, { given }]) => [name, given]));
   }
 
   /** Runs what values come from, once. */

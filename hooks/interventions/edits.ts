@@ -16,7 +16,7 @@ import { describeIntervention } from './describe.js';
 import type { Counterfactual, Intervention } from './interventions.js';
 import { opensPatterns } from './later-keys.js';
 import type { Place, Places, Setting } from './places.js';
-import { placesOf } from './values.js';
+import { partnersFor, placesOf } from './values.js';
 
 /** One change of one stretch of numbers. */
 export interface Edit {
@@ -123,10 +123,17 @@ function editsAt(point: Point, intervention: Intervention, setting: Setting, lat
 
   const rows = indices(row, base.lengths.length, 'row');
   const allHeads = heads ? indices(head, heads, 'head') : [0];
+  const partners = partnersFor(intervention, setting);
+  const paired = (list: readonly number[], r: number, axis: string) => {
+    const found = partners ? list.filter((p) => partners[r][p] >= 0) : list;
+    if (!found.length)
+      throw new Error(`${axis} ${list.slice(0, 5).join(', ')}: no partner in the aligned source`);
+    return found;
+  };
   const positions = rows.map((r) =>
-    indices(pos, base.lengths[r], base.lengths.length > 1 ? `row ${r}: pos` : 'pos'),
+    paired(indices(pos, base.lengths[r], base.lengths.length > 1 ? `row ${r}: pos` : 'pos'), r, 'pos'),
   );
-  const keys = pattern ? rows.map((r) => indices(key, base.lengths[r], 'key')) : null;
+  const keys = pattern ? rows.map((r) => paired(indices(key, base.lengths[r], 'key'), r, 'key')) : null;
   const runs = pattern ? [] : stretches(neuron, width);
   const last = pattern ? null : runs.reduce((n, r) => n + r.count, 0);
   const placeOf = placesOf(intervention, setting, point, {
@@ -151,7 +158,7 @@ function editsAt(point: Point, intervention: Intervention, setting: Setting, lat
       for (const [hi, h] of allHeads.entries()) {
         // Scores behind the query are masked again, and most patterns have no weight there.
         const sees = (k: number) => k <= p || (later && point.row.weighsKeys);
-        const parts = pattern ? stretchesOf(keys![ri].filter(sees), keys![ri]) : runs;
+        const parts = pattern ? stretchesOf(keys![ri].filter(sees), keys![ri], partners?.[r]) : runs;
         for (const { start, count, index } of parts) {
           const at = { row: r, pos: p, head: pattern ? h : 0, start: pattern ? start : h * width + start };
           const place = placeOf?.({ ri, pi, hi, index, row: r, pos: p, head: h, start }) ?? null;
@@ -183,14 +190,19 @@ function stretches(selection: Selection | undefined, length: number): Stretch[] 
   return stretchesOf(chosen, chosen);
 }
 
-/** Runs of neighbouring entries; `index` counts in `within`. */
-function stretchesOf(chosen: readonly number[], within: readonly number[]): Stretch[] {
+/** Runs of neighbouring entries, whose partners are neighbours too; `index` counts in `within`. */
+function stretchesOf(
+  chosen: readonly number[],
+  within: readonly number[],
+  partners?: readonly number[],
+): Stretch[] {
   const out: { start: number; count: number; index: number }[] = [];
   const same = chosen === within || chosen.length === within.length;
   for (const [i, entry] of chosen.entries()) {
     const last = out.at(-1);
     const index = same ? i : within.indexOf(entry);
-    if (last && entry === last.start + last.count && index === last.index + last.count) last.count++;
+    const follows = last && entry === last.start + last.count && index === last.index + last.count;
+    if (follows && (!partners || partners[entry] === partners[entry - 1] + 1)) last.count++;
     else out.push({ start: entry, count: 1, index });
   }
   return out;

@@ -13,6 +13,7 @@ import type { Tensor } from '../../engine/tensor/tensor.js';
 import type { TextInput } from '../../engine/tokens/text.js';
 import type { ActivationCache } from '../cache/cache.js';
 import type { Selection } from '../input/selection.js';
+import type { Align } from './alignment.js';
 
 /** Which part of an activation. What is left out is all of it. */
 export interface Part {
@@ -107,6 +108,8 @@ export type Source =
   | {
       readonly input?: TextInput;
       readonly prependBos?: boolean;
+      /** Which of its positions go with which of the base run, where the prompts differ in length. */
+      readonly align?: Align;
       /** This run is itself changed; earlier sources may be named. */
       readonly interventions?: Counterfactual;
       /** Many runs that leave the base: `{ from: name, cell: i }` reads counterfactual i. */

@@ -121,7 +121,9 @@ export class ModelEdits implements RunEdits {
 
   async text(): Promise<string> {
     const parts = await Promise.all(
-      this.steps.map((step) => (step.kind === 'calls' ? step.text : interventionsText(step.list))),
+      this.steps.map((step) =>
+        step.kind === 'calls' ? step.text : interventionsText([step.list, step.sources]),
+      ),
     );
     return JSON.stringify([...parts, ...this.gradHooks.map(([, f]) => String(f))]);
   }

@@ -6,6 +6,7 @@ import { RandomState } from '../../engine/random/numpy-random.js';
 import { showShape, sizeOf } from '../../engine/shape/shape.js';
 import { Tensor } from '../../engine/tensor/tensor.js';
 import type { Points } from '../../engine/transformer/model-points.js';
+import type { Partners } from './alignment.js';
 import type { Noise, Numbers } from './interventions.js';
 
 /** What is known of a run before it runs. */
@@ -16,6 +17,8 @@ export interface RunInfo {
   readonly cells: number | null;
   /** Why no value can come from it. */
   readonly barred?: string;
+  /** Of each position of the base's prompts its position here, −1: none. Left out: the same one. */
+  readonly partners?: Partners;
 }
 
 /** Numbers given by the user, or drawn; uploaded once. */

@@ -6,6 +6,7 @@ import type { Point, Points } from '../../engine/transformer/model-points.js';
 import { isList, shownValue } from '../../weights/checks/kinds.js';
 import { actName, isWhole, pointIn, pointNamed } from '../input/names.js';
 import { indexOf } from '../input/selection.js';
+import type { Partners } from './alignment.js';
 import type { FromRun, Intervention, MeanOf, Noise, Numbers, Value } from './interventions.js';
 import type { HostNumbers, NumbersGiven, Place, RunInfo, Setting } from './places.js';
 
@@ -68,6 +69,19 @@ export function placesOf(
   throw new Error(
     `a value is a number, numbers, a tensor, { from }, { mean } or { noise }, not ${shownValue(value)}${meant}`,
   );
+}
+
+/**
+ * Where the value is of a run that is aligned: of each prompt's positions those of their partners. Null: it is of no such run,
+ * or names its position.
+ */
+export function partnersFor(intervention: Intervention, { runs }: Setting): Partners | null {
+  if (intervention.scale !== undefined || intervention.zero) return null;
+  const value = valueIn(intervention);
+  const isFrom = typeof value === 'object' && value !== null && 'from' in value;
+  return isFrom && value.pos === undefined && value.row === undefined
+    ? (runs.get(value.from)?.partners ?? null)
+    : null;
 }
 
 /** The value that the action names. @throws when the action is not whole. */
@@ -194,12 +208,14 @@ function fromRun(from: FromRun, setting: Setting, point: Point): PlaceOf {
         `"${from.from}" has ${info.lengths.length} prompts, the base run ${base.lengths.length}: say which with \`row\``,
       );
     const length = info.lengths[r];
-    if ((from.pos === undefined || pattern) && length !== base.lengths[row])
+    const partners = from.pos === undefined ? info.partners?.[row] : undefined;
+    if ((from.pos === undefined || pattern) && length !== base.lengths[row] && !partners)
       throw new Error(
-        `prompt ${row} has ${base.lengths[row]} tokens, that of "${from.from}" ${length}: positions of prompts of different lengths do not correspond; make them equally long${pattern ? '' : ', or say with `pos` which position to take'}`,
+        `prompt ${row} has ${base.lengths[row]} tokens, that of "${from.from}" ${length}: positions of prompts of different lengths do not correspond; align them (\`align\` of the source)${pattern ? '' : ', or say with `pos` which position to take'}`,
       );
-    const p = from.pos === undefined ? pos : indexOf(from.pos, length, `pos of "${from.from}"`);
-    const within = pattern ? start : heads ? h * width + start : start;
+    const own = partners?.[pos] ?? pos;
+    const p = from.pos === undefined ? own : indexOf(from.pos, length, `pos of "${from.from}"`);
+    const within = pattern ? (partners?.[start] ?? start) : heads ? h * width + start : start;
     return {
       kind: 'run',
       run: from.from,

@@ -37,6 +37,8 @@ export interface TapedRunOptions extends InputOptions {
   readonly names?: NameFilter;
   /** Points that gradient hooks will be put on, besides. */
   readonly watch?: readonly string[];
+  /** Points whose gradient is wanted as it is before edits of the model and hooks: carried back further, by hand. */
+  readonly before?: readonly string[];
   /** Other prompts that the metric compares with: `kl('clean')`. */
   readonly sources?: Readonly<Record<string, ModelInput>>;
 }
@@ -50,7 +52,7 @@ export const TAPED_RUN = {
   sources: is.sources,
   constant: is.constants,
   gradHooks: is.hooks,
-} satisfies Spec<Omit<TapedRunOptions, 'watch'> & BackwardPassOptions>;
+} satisfies Spec<Omit<TapedRunOptions, 'watch' | 'before'> & BackwardPassOptions>;
 
 /** A run on a tape. It lasts as long as the function that `tapedRun` calls with it; `cache` is the function's to dispose of. */
 export interface TapedRun {
@@ -75,7 +77,7 @@ export async function tapedRun<T>(
   options: TapedRunOptions,
   use: (run: TapedRun) => Promise<T>,
 ): Promise<T> {
-  const { names, watch = [], hooks, startAtLayer, sources = {}, ...inputOptions } = options;
+  const { names, watch = [], before, hooks, startAtLayer, sources = {}, ...inputOptions } = options;
   checkMetric(metric);
   const rows = readInput(model, input, inputOptions);
   const layers = layerRange(model.config, startAtLayer, undefined, rows.residual !== null);
@@ -90,7 +92,7 @@ export async function tapedRun<T>(
       layers,
       hooks,
       capture: filter === null ? undefined : capture,
-      watch: { tape, names: [...watch, ...ofModel.map(([name]) => name as string)] },
+      watch: { tape, names: [...watch, ...ofModel.map(([name]) => name as string)], before },
     };
     return await run(model, plan, async (ended, scope) => {
       const { batch } = ended;

@@ -36,7 +36,12 @@ export interface RunPlan {
   /** Where the rows' keys and values are kept (at the `slots` of the inputs). */
   readonly keepIn?: KvStore;
   /** Records the run for gradients at what is captured, and at these names. */
-  readonly watch?: { tape: Tape; names: readonly string[] };
+  readonly watch?: {
+    tape: Tape;
+    names: readonly string[];
+    /** Watched as they are before anybody changes them. */
+    before?: readonly string[];
+  };
 }
 
 /** What is left when the blocks are through. */
@@ -58,6 +63,7 @@ export async function run<T>(
 ): Promise<T> {
   const { gpu, config, gpuWeights: weights, points, edits } = model;
   const { inputs, residual = null, layers = everything, hooks = [], capture, keepIn, watch } = plan;
+  await model.settled;
   await edits?.ready();
   const room = gpu.makeRoom();
   if (room) await room;
@@ -72,7 +78,13 @@ export async function run<T>(
       called.size || wanted.capture.size
         ? new HookTap(seen, scope, called, wanted.capture, (name, t) => capture!.put(name, t, batch))
         : noTap;
-    if (watch) tap = new WatchTap(tap, watch.tape, new Set([...wanted.capture, ...watch.names]));
+    if (watch)
+      tap = new WatchTap(
+        tap,
+        watch.tape,
+        new Set([...wanted.capture, ...watch.names]),
+        new Set(watch.before),
+      );
     const start = residual && packed(residual, config, scope);
     const x = await transformer({ config, weights, batch, tap }, { ...layers, residual: start });
     return await end({ x, batch, stopped: layers.to !== null }, scope);

@@ -9,8 +9,11 @@ export class WatchTap implements Tap {
   readonly #inner: Tap;
   readonly #tape: Tape;
   readonly #watched: ReadonlySet<string>;
+  readonly #before: ReadonlySet<string>;
 
-  constructor(inner: Tap, tape: Tape, watched: ReadonlySet<string>) {
+  /** @param before of these, what comes to the other tap is watched, not what it hands back */
+  constructor(inner: Tap, tape: Tape, watched: ReadonlySet<string>, before: ReadonlySet<string> = new Set()) {
+    this.#before = before;
     this.#inner = inner;
     this.#tape = tape;
     this.#watched = watched;
@@ -21,6 +24,7 @@ export class WatchTap implements Tap {
   }
 
   at(name: string, t: Tensor): Tensor | Promise<Tensor> {
+    if (this.#before.has(name)) return this.#inner.at(name, this.#tape.watch(t, name));
     const seen = this.#inner.at(name, t);
     if (!this.#watched.has(name)) return seen;
     return seen instanceof Promise

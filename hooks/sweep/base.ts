@@ -6,6 +6,7 @@ import { shownValue } from '../../weights/checks/kinds.js';
 import { ActivationCache } from '../cache/cache.js';
 import { readInput } from '../input/input.js';
 import type { Model } from '../input/model.js';
+import { type Align, type Partners, partnersOf } from '../interventions/alignment.js';
 import type { Base, Counterfactual, Intervention, Source } from '../interventions/interventions.js';
 import { opensPatterns } from '../interventions/later-keys.js';
 import type { RunInfo } from '../interventions/places.js';
@@ -28,7 +29,7 @@ export interface ReadBase {
 }
 
 const FIELDS = ['input', 'sources', 'interventions', 'prependBos'];
-const SOURCE_FIELDS = ['input', 'prependBos', 'interventions', 'counterfactuals'];
+const SOURCE_FIELDS = ['input', 'prependBos', 'align', 'interventions', 'counterfactuals'];
 
 /** @throws an Error that says what is wrong with the base run or which source. */
 export function readBase(model: Model, base: Base): ReadBase {
@@ -60,10 +61,19 @@ export function readBase(model: Model, base: Base): ReadBase {
     const cells = counterfactuals?.length ?? null;
     if (counterfactuals) return { name, kind: 'forks', counterfactuals, lengths: lengthsOf(rows), cells };
     const own = tokensOf(what, spec.input!, spec.prependBos ?? prependBos);
-    const { interventions = [] } = spec;
-    return { name, kind: 'tokens', rows: own, interventions, lengths: lengthsOf(own), cells };
+    const { interventions = [], align } = spec;
+    const partners = align && aligned(align, own, rows, what, name);
+    return { name, kind: 'tokens', rows: own, interventions, lengths: lengthsOf(own), cells, partners };
   });
   return { rows, interventions, sources: read };
+}
+
+function aligned(align: Align, own: Rows, rows: Rows, what: string, name: string): Partners {
+  try {
+    return partnersOf(align, own, rows, [name, 'base']);
+  } catch (e) {
+    throw new Error(`${what}: ${(e as Error).message}`);
+  }
 }
 
 /** The last position of each prompt, or all that predict a token of it. @throws when there are none. */
@@ -105,6 +115,8 @@ function sourceOf(
   checkFields(source, SOURCE_FIELDS, what);
   if ((source.input === undefined) === (source.counterfactuals === undefined))
     throw new Error(`${what}: exactly one of \`input\` and \`counterfactuals\` is needed`);
+  if (source.align !== undefined && source.counterfactuals)
+    throw new Error(`${what}: \`align\` goes with \`input\`: counterfactuals have the base's positions`);
   return source;
 }
 

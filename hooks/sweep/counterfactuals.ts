@@ -14,7 +14,6 @@ import { metricValues } from '../run/metric-values.js';
 import { remarksOn } from '../run/readout.js';
 import { tokensThatFit } from './budget.js';
 import { joins } from './fork-run.js';
-import { outlasting } from './losses.js';
 import { chunksInTurn, type Fork, planCell, tokensIn } from './plan.js';
 import {
   checkRuns,
@@ -26,6 +25,7 @@ import {
   sha256,
 } from './record/record.js';
 import { Runs } from './runs.js';
+import { outlasting } from './sweep.js';
 import { checkOptions, type SweepOptions } from './sweep-options.js';
 import { type Span, walk } from './walk.js';
 

@@ -38,6 +38,7 @@ export class Runs implements Ground {
   /** Per run the hook points that are needed, and from which position on. */
   readonly #needs = new Map<string, Map<string, number>>();
   readonly #means = new Set<string>();
+  readonly #lastOnly: boolean;
   /** Halves whose residual stream is wanted. */
   readonly #wanted = new Set<number>();
   readonly #stages = new Map<number, Tensor>();
@@ -54,6 +55,7 @@ export class Runs implements Ground {
     const { rows, interventions, sources } = readBase(model, base);
     this.rows = rows;
     this.reads = readsOf(rows, reads);
+    this.#lastOnly = reads === 'last';
     const { points } = model;
     const info = { lengths: lengthsOf(rows), cells: null };
     const infos = new Map<string, RunInfo>([['base', info]]);
@@ -213,7 +215,9 @@ export class Runs implements Ground {
   comparable(name: string): boolean {
     const source = this.#runs.get(name);
     if (source?.kind !== 'tokens' || source.rows.length !== this.rows.length) return false;
-    return source.rows.every((r, i) => r.length === this.rows[i].length);
+    if (source.rows.every((r, i) => r.length === this.rows[i].length)) return true;
+    // Of prompts of other lengths the last position goes with the last.
+    return this.#lastOnly && this.setting.runs.get(name)!.partners !== undefined;
   }
 
   dispose(): void {
@@ -302,7 +306,7 @@ export class Runs implements Ground {
       names: new Set(this.#needs.get(name)?.keys()),
       stages: isBase ? this.#wanted : new Set(),
       keepIn: isBase ? this.store : undefined,
-      reads: this.comparable(name) ? this.reads : null,
+      reads: this.comparable(name) ? (this.#lastOnly ? readsOf(rows, 'last') : this.reads) : null,
     });
     for (const [half, t] of stages) this.#stages.set(half, t);
     return { cache, final, shared };

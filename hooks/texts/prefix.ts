@@ -34,7 +34,7 @@ export async function storePrefix(
     // How long the prompts will be that continue it is not known yet.
     const prompts = [{ length: config.nCtx, total: config.nCtx, open: true }];
     await run(model, { inputs: [{ ...inputs[0], slots }], layers, keepIn: store, prompts }, () => {});
-    const madeBy = model.edits ?? model.gpuWeights;
+    const madeBy = { weights: model.gpuWeights, edits: model.edits ?? null };
     return owning({ ...extendPrefix(before, store, own, slots), madeBy }, before ? null : store);
   } catch (e) {
     if (!before) store.dispose();

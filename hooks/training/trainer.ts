@@ -13,11 +13,10 @@ import {
   parameterGroups,
 } from '../../engine/training/optimizer.js';
 import { parameters } from '../../engine/training/parameters.js';
-import { readWeights } from '../../engine/transformer/read-weights.js';
-import { Fingerprint } from '../../weights/processing/fingerprint.js';
-import { partsOf, weightViews } from '../../weights/processing/views.js';
+import { partsOf } from '../../weights/processing/views.js';
 import { checkedMethods, is, needed, options, signature } from '../input/check.js';
 import type { HookedTransformer } from '../transformer/model.js';
+import { readState } from '../weights/weight-state.js';
 import { gradientsOf, type LossGradients, type Predictions, predictionsOf } from './parameter-gradients.js';
 import { constantSchedule, type Schedule } from './schedule.js';
 import { BadLoss, Reports } from './training-reports.js';
@@ -126,6 +125,10 @@ export class Trainer {
     if (done.length)
       throw new Error(
         `the weights of ${model.config.name} were processed (${done.map(([flag]) => flag).join(', ')}): load the model to be trained with fromPretrainedNoProcessing`,
+      );
+    if (model.gpuWeights.shared)
+      throw new Error(
+        'Trainer: other models share weights with this one (withWeights), and training would change them, too: dispose of them, or load the model anew',
       );
     this.model = model;
     this.#options = options;
@@ -239,16 +242,9 @@ export class Trainer {
   /** Brings `model.weights`, `checkpoint()` and `hash` up to date with the weights on the GPU. */
   async readBack(): Promise<void> {
     const { model } = this;
-    const { embed, blocks, final } = await readWeights(model.gpuWeights);
-    const fingerprint = new Fingerprint();
-    fingerprint.add({ kind: 'embed', weights: embed });
-    blocks.forEach((weights, layer) => {
-      fingerprint.add({ kind: 'block', layer, weights });
-    });
-    fingerprint.add({ kind: 'final', weights: final });
-    const views = weightViews(embed, blocks, final, model.config);
-    model.trained = { hash: fingerprint.text, views };
-    model.gpuWeights.comeFrom(model.config, () => partsOf({ embed, blocks, final }));
+    const { state, parts } = await readState(model.gpuWeights, model.config);
+    model.trained = state;
+    model.gpuWeights.comeFrom(model.config, () => partsOf(parts));
   }
 
   /** What the optimiser remembers: with the weights, all that is needed to go on exactly. */

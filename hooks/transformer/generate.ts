@@ -99,7 +99,7 @@ export async function* generateSteps(
     kvCache && maxNewTokens > 1 ? new KvStore(gpu, config, prompt.length + maxNewTokens - 1) : null;
   let steering: Steering | null = null;
   let prefix: Prefix | null = null;
-  const grown = tokenizer && new GrowingText(tokenizer, prompt.slice(prepended(given, options)));
+  const grown = tokenizer && new GrowingText(tokenizer, prompt.slice(prepended(model, given, options)));
   const total = Math.min(prompt.length + maxNewTokens, config.nCtx);
   const prompts = [{ length: prompt.length, total }];
   try {
@@ -132,8 +132,11 @@ export async function* generateSteps(
 }
 
 /** How many tokens in front of a prompt nobody typed: the beginning-of-text token. */
-const prepended = (given: string | readonly number[], { prependBos = true }: GenerateOptions): number =>
-  typeof given === 'string' && prependBos ? 1 : 0;
+const prepended = (
+  { tokenizer }: Model,
+  given: string | readonly number[],
+  { prependBos = tokenizer?.defaultPrependBos }: GenerateOptions,
+): number => (typeof given === 'string' && prependBos ? 1 : 0);
 
 /**
  * All steps of a generation.
@@ -147,5 +150,5 @@ export async function generateAll(
   let tokens: readonly number[] = readInput(model, prompt, options).tokens[0];
   let ended = false;
   for await (const step of generateSteps(model, prompt, options)) ({ tokens, ended } = step);
-  return { tokens, continued: tokens.slice(prepended(prompt, options), ended ? -1 : undefined) };
+  return { tokens, continued: tokens.slice(prepended(model, prompt, options), ended ? -1 : undefined) };
 }

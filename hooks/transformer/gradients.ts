@@ -13,7 +13,7 @@ import { type BackwardPassOptions, type TapedRunOptions, tapedRun } from '../met
 import { hooksByName } from '../run/run.js';
 
 /** Options of `runWithGrads`. */
-export type GradientOptions = Omit<TapedRunOptions, 'watch'> & BackwardPassOptions;
+export type GradientOptions = Omit<TapedRunOptions, 'watch' | 'before'> & BackwardPassOptions;
 
 /** What `runWithGrads` gives. Dispose of it, or of `cache` and `grads`. */
 export interface GradientRun extends Holder {
@@ -36,7 +36,7 @@ export async function runWithGrads(
   model: Model,
   input: ModelInput,
   metric: Differentiable,
-  { constant, gradHooks = [], ...options }: GradientOptions = {},
+  { constant, gradHooks = [], ...options }: GradientOptions & Pick<TapedRunOptions, 'before'> = {},
 ): Promise<GradientRun> {
   const { gpu, points } = model;
   const held = gpu.memory().bytes;

@@ -6,6 +6,7 @@ import { textLines } from '../../weights/checks/text.js';
 import type { Config } from '../../weights/config.js';
 import { type FileSource, readJson, readText } from '../../weights/files/files.js';
 import type { LoadOptions as FileOptions } from '../../weights/files/platform.js';
+import { sentencePieceTokenizer } from '../../weights/formats/sentencepiece.js';
 import { hubRepo } from '../../weights/hub/hub.js';
 import { resolveModel } from '../../weights/load/resolve.js';
 
@@ -13,6 +14,9 @@ import { resolveModel } from '../../weights/load/resolve.js';
 const BESIDE = ['tokenizer_config.json', 'special_tokens_map.json'];
 /** Classes of tokenizers that `vocab.json` and `merges.txt` describe completely: byte-level BPE with GPT-2's words. */
 const BYTE_LEVEL = /^(GPT2|Roberta|CodeGen|Bart|Longformer|PreTrained)/;
+
+/** No `tokenizer.model` is larger (Gemma's has 4 MB). */
+const MOST_BYTES = 100_000_000;
 
 /** Files by name, parsed. */
 export type TokenizerFiles = Readonly<Record<string, object>>;
@@ -27,14 +31,17 @@ export interface TokenizerOptions extends FileOptions {
  * The files of a model's tokenizer; none where it has none. `vocab.json` with `merges.txt` (as GPT-2's first tokenizers
  * were saved) becomes a `tokenizer.json`.
  * @param named what config.json calls `tokenizer_name`
+ * @param inside the tokenizer that stands in the weights' own file (GGUF)
  */
 export async function readTokenizer(
   files: FileSource,
   named: unknown,
   { tokenizer, ...options }: TokenizerOptions,
+  inside: () => TokenizerFiles = () => ({}),
 ): Promise<TokenizerFiles> {
   if (tokenizer === null) return {};
-  const own = tokenizer === undefined ? await readFolder(files) : {};
+  let own: TokenizerFiles = tokenizer === undefined ? await readFolder(files) : {};
+  if (tokenizer === undefined && !own['tokenizer.json']) own = { ...own, ...inside() };
   const elsewhere = tokenizer === undefined ? named : String(tokenizer); // a URL object is its text
   if (own['tokenizer.json'] || typeof elsewhere !== 'string') return own;
   // A revision is the model's; a folder is not a reason to ask the Hub.
@@ -75,6 +82,15 @@ async function readFolder(folder: FileSource): Promise<Record<string, object>> {
     if (json) found[name] = json;
   }
   if (found['tokenizer.json']) return found;
+  const pieces = await folder.open('tokenizer.model');
+  if (pieces && pieces.size <= MOST_BYTES) {
+    const given = (found['tokenizer_config.json'] ?? {}) as Record<string, unknown>;
+    const bytes = await pieces.read(0, pieces.size);
+    const made = sentencePieceTokenizer(bytes, pieces.name, given.add_bos_token !== false);
+    found['tokenizer.json'] = made.tokenizer;
+    found['tokenizer_config.json'] = { ...made.config, ...given };
+    return found;
+  }
   const [vocab, merges] = [await read('vocab.json'), await folder.open('merges.txt')];
   if (!vocab || !merges) return found;
   const config = (found['tokenizer_config.json'] ?? {}) as Record<string, unknown>;
@@ -160,6 +176,7 @@ export function withTokenizer(
         ...files['tokenizer_config.json'],
         bos_token_id: bos[0] ?? null,
         eos_token_id: ends[0] ?? null,
+        default_prepend_bos: config.defaultPrependBos,
         dVocab: Math.max(config.dVocab, config.dVocabOut),
       })
     : null;

@@ -8,15 +8,19 @@ import { GpuWeights } from '../../engine/transformer/weights.js';
 import { fileError, shownJson } from '../../weights/checks/messages.js';
 import type { Config } from '../../weights/config.js';
 import { modelFolder } from '../../weights/files/candidates.js';
-import { readJson } from '../../weights/files/files.js';
+import { type FileSource, readJson } from '../../weights/files/files.js';
 import { folderName } from '../../weights/files/files-blob.js';
 import { FILE_OPTIONS, type LoadOptions as FileOptions } from '../../weights/files/platform.js';
 import type { OnLoadProgress } from '../../weights/files/progress.js';
+import type { Gguf } from '../../weights/formats/gguf.js';
+import { ggufTokenizer } from '../../weights/formats/gguf-tokenizer.js';
 import { openCheckpoint } from '../../weights/formats/open.js';
 import { memoryTensors, type TensorSource } from '../../weights/formats/tensors.js';
 import type { BlockWeights, EmbedWeights, FinalWeights } from '../../weights/formats/types.js';
 import { inferConfig, readModel } from '../../weights/load/checkpoint.js';
 import { parseConfig } from '../../weights/load/config.js';
+import { ggufConfig, ggufTensors } from '../../weights/load/gguf-model.js';
+import { ggufOf, quantisedFormats } from '../../weights/load/gguf-open.js';
 import { isUrl, resolveModel } from '../../weights/load/resolve.js';
 import { Fingerprint } from '../../weights/processing/fingerprint.js';
 import {
@@ -26,6 +30,7 @@ import {
   type Processing,
   possibleSteps,
   processedConfig,
+  unprocessed,
 } from '../../weights/processing/processing.js';
 import { roundToHalf } from '../../weights/processing/round-half.js';
 import { partsOf, type WeightViews, weightViews } from '../../weights/processing/views.js';
@@ -100,18 +105,22 @@ export interface OpenedModel {
   readonly tensors: TensorSource;
   readonly tokenizer: Tokenizer | null;
   readonly tokenizerFiles: Readonly<Record<string, object>>;
+  /** Formats of quantised matrices in the file: `Q8_0`. */
+  readonly quantised?: string | null;
 }
 
 /** See `HookedTransformer.fromPretrained`. */
 export async function loadPretrained(source: ModelSource, options: LoadOptions): Promise<Loaded> {
-  const { config, tensors, tokenizer, tokenizerFiles } = await openPretrained(source, options);
-  return load(config, tensors, tokenizer, tokenizerFiles, options);
+  const opened = await openPretrained(source, options);
+  return load(opened, options);
 }
 
 /** The first half of loading a model: needs no GPU. */
 export async function openPretrained(from: ModelSource, options: LoadOptions): Promise<OpenedModel> {
   const source = isUrl(from) ? from.href : from;
   let files = await resolveModel(source, options);
+  const gguf = await ggufOf(files);
+  if (gguf) return openGgufModel(gguf, files, source, options);
   let configFile = options.config ? null : await files.open('config.json');
   if (!configFile && !options.config) {
     files = await modelFolder(files);
@@ -140,6 +149,23 @@ export async function openPretrained(from: ModelSource, options: LoadOptions): P
   return { config, tensors, tokenizer, tokenizerFiles };
 }
 
+/** A model that is one GGUF file: settings and tokenizer stand in it. */
+async function openGgufModel(
+  gguf: Gguf,
+  files: FileSource,
+  source: Exclude<ModelSource, URL>,
+  options: LoadOptions,
+): Promise<OpenedModel> {
+  const json = { ...(await ggufConfig(gguf)), ...options.config };
+  const name = typeof source === 'string' ? source : folderName(source);
+  const own = parseConfig(json, { name, file: gguf.tensors.name });
+  const { source: tensors } = ggufTensors(gguf, own);
+  const tokenizerFiles = await readTokenizer(files, undefined, options, () => ggufTokenizer(gguf));
+  const { config, tokenizer } = withTokenizer(own, tokenizerFiles, {});
+  await files.finished?.();
+  return { config, tensors, tokenizer, tokenizerFiles, quantised: quantisedFormats(gguf) };
+}
+
 /** See `HookedTransformer.fromWeights`. */
 export async function loadWeights(
   config: Partial<Config> | Record<string, unknown>,
@@ -148,22 +174,16 @@ export async function loadWeights(
 ): Promise<Loaded> {
   const source = memoryTensors(tensors, 'the given arrays');
   const inferred = inferConfig(source);
-  return load(
-    parseConfig(config, { inferred, name: (config as { name?: string }).name ?? 'custom' }),
-    source,
-    null,
-    {},
-    options,
-  );
+  const opened = {
+    config: parseConfig(config, { inferred, name: (config as { name?: string }).name ?? 'custom' }),
+    tensors: source,
+    tokenizer: null,
+    tokenizerFiles: {},
+  };
+  return load(opened, options);
 }
-
-async function load(
-  config: Config,
-  source: TensorSource,
-  tokenizer: Tokenizer | null,
-  tokenizerFiles: Readonly<Record<string, object>>,
-  options: LoadOptions,
-): Promise<Loaded> {
+async function load(opened: OpenedModel, options: LoadOptions): Promise<Loaded> {
+  const { config, tensors: source, tokenizer, tokenizerFiles, quantised } = opened;
   const { adapter = 'auto', dtype = 'f32', hostWeights = true, onProgress, signal } = options;
   if (dtype !== 'f32' && dtype !== 'f16') throw new Error(`dtype "${dtype}": must be "f32" or "f16"`);
   const wanted = Object.fromEntries(
@@ -177,7 +197,9 @@ async function load(
     throw new Error(
       `${config.name}: ${missing} is ${shownJson(config[missing as keyof Config])}, and the engine does not have that part`,
     );
-  const processing = possibleSteps(config, wanted);
+  const processing = quantised
+    ? unprocessed(wanted, `the file is quantised (${quantised}), and gains differ within its blocks`)
+    : possibleSteps(config, wanted);
   const gpu = await Gpu.open(adapter, { powerPreference: options.powerPreference });
   const final = processedConfig(config, processing);
   const gpuWeights = new GpuWeights(gpu);

@@ -35,6 +35,10 @@ const BOS = options<{ prependBos?: boolean }>({ prependBos: is.boolean });
 /** The methods. */
 export const MODEL: Methods<HookedTransformer> = {
   with: { edits: EDITS },
+  withWeights: { changes: is.plainObject },
+  weightShapes: {},
+  toJSON: null,
+  loadWeights: {},
   checkpoint: {},
   dispose: {},
   toTokens: { input: is.prompts, options: BOS },

@@ -2,11 +2,10 @@
 
 import type { Gpu } from '../../engine/gpu/gpu.js';
 import { currentScope, type UserScope } from '../../engine/gpu/user-scope.js';
-import { type NestedNumbers, numbersOf } from '../../engine/numbers.js';
-import { sizeOf } from '../../engine/shape/shape.js';
-import { Tensor } from '../../engine/tensor/tensor.js';
+import type { Tensor } from '../../engine/tensor/tensor.js';
 import { type TextInput, toText } from '../../engine/tokens/text.js';
 import type { Tokenizer } from '../../engine/tokens/tokenizer.js';
+import { parameters } from '../../engine/training/parameters.js';
 import { type Points, pointsOf } from '../../engine/transformer/model-points.js';
 import type { GpuWeights } from '../../engine/transformer/weights.js';
 import type { Config } from '../../weights/config.js';
@@ -26,6 +25,9 @@ import type { Differentiable } from '../metrics/measure.js';
 import { logitsOfResidual } from '../run/run.js';
 import { type PrefixOptions, type StoredPrefix, storePrefix } from '../texts/prefix.js';
 import { logProbsOf, type ScoreOptions } from '../texts/score.js';
+import { KnownWeights, readState, type WeightState } from '../weights/weight-state.js';
+import { changedWeights, type WeightChange, weightsByName } from '../weights/with-weights.js';
+import { editsJson } from './edits-json.js';
 import { type GenerateOptions, type GenerateStep, generateAll, generateSteps } from './generate.js';
 import { type GradientOptions, type GradientRun, runWithGrads } from './gradients.js';
 import { type IntervenedRun, type InterventionOptions, runWithInterventions } from './intervene.js';
@@ -39,7 +41,7 @@ import {
 } from './load.js';
 import { LOADERS, MODEL } from './model-arguments.js';
 import { TextModel } from './text-model.js';
-import { type EditedFrom, type EditOptions, editsWith, type WeightState } from './with.js';
+import { type EditOptions, editsWith, type MadeFrom } from './with.js';
 
 export type { CachedRun, CacheOptions, RunOptions } from '../cache/run-options.js';
 
@@ -61,10 +63,11 @@ export class HookedTransformer extends TextModel implements Model {
   readonly edits: ModelEdits | null;
   /** Internal: the `scope` that an edited model ends with. */
   owner: UserScope | null = null;
-  readonly #state: WeightState;
+  readonly #known: KnownWeights;
+  readonly #ownsWeights: boolean;
 
   /** Use `fromPretrained` or `fromWeights`. */
-  constructor(loaded: Loaded & Partial<EditedFrom>, ...more: []) {
+  constructor(loaded: Loaded & Partial<MadeFrom>, ...more: []) {
     super();
     made(loaded, ...more);
     this.config = loaded.config;
@@ -75,7 +78,8 @@ export class HookedTransformer extends TextModel implements Model {
     this.processing = loaded.processing;
     this.gpuWeights = loaded.gpuWeights;
     this.edits = loaded.edits ?? null;
-    this.#state = loaded.state ?? { hash: loaded.hash, views: loaded.views };
+    this.#known = loaded.known ?? new KnownWeights({ hash: loaded.hash, views: loaded.views });
+    this.#ownsWeights = loaded.ownsWeights ?? true;
   }
 
   // ---- loading -----------------------------------------------------------------------------------------------
@@ -120,27 +124,83 @@ export class HookedTransformer extends TextModel implements Model {
    * @example const ablated = model.with({ interventions: [{ at: 'blocks.9.attn.hook_z', head: 6, zero: true }] })
    */
   with(edits: EditOptions): HookedTransformer {
-    const { config, gpu, gpuWeights, tokenizer, tokenizerFiles, processing } = this;
-    const shared = { config, gpu, gpuWeights, tokenizer, tokenizerFiles, processing };
-    const state = this.#state;
-    const edited = new HookedTransformer({ ...shared, ...state, state, edits: editsWith(this, edits) });
-    currentScope()?.add(edited);
-    return edited;
+    const own = editsWith(this, edits);
+    return this.#made({ edits: own, known: this.#known, ownsWeights: false, gpuWeights: this.gpuWeights });
   }
 
-  /** Tells weights apart: a hash of them as they run, 16 hexadecimal digits. Training changes it. */
+  /**
+   * A model with some weights changed, by TransformerLens' names and in its layouts; what is unchanged is shared. It has its own hash,
+   * the same tokenizer and edits, and can be saved. Dispose of it like of any other.
+   * @throws when there is no such weight, or numbers of another shape are given
+   * @example const changed = model.withWeights({ 'blocks.3.attn.W_O': (w) => w.mul(0) })
+   */
+  withWeights(changes: Readonly<Record<string, WeightChange>>): HookedTransformer {
+    const { weights, changed } = changedWeights(this.gpuWeights, this.config, changes);
+    const before = this.#known;
+    const known = KnownWeights.later(async () => {
+      await before.settled;
+      const { views } = before.state;
+      const { state } = await readState(weights, this.config, views?.parts, changed);
+      return views ? state : { ...state, views: null };
+    });
+    return this.#made({ edits: this.edits, known, ownsWeights: true, gpuWeights: weights });
+  }
+
+  #made(from: MadeFrom & { readonly gpuWeights: GpuWeights }): HookedTransformer {
+    const { config, points, gpu, tokenizer, tokenizerFiles, processing } = this;
+    const shared = { config, points, gpu, tokenizer, tokenizerFiles, processing };
+    const made = new HookedTransformer({ ...shared, ...from.known.state, ...from });
+    currentScope()?.add(made);
+    return made;
+  }
+
+  /** What `JSON.stringify` writes of a model: its name, hash and edits. @throws where these are functions or hold tensors. */
+  toJSON(): object {
+    return { model: this.config.name, hash: this.hash, ...JSON.parse(editsJson(this)) };
+  }
+
+  /** Every weight by TransformerLens' name, with its shape: `blocks.0.attn.W_Q` [head, dModel, dHead], … */
+  weightShapes(): Record<string, readonly number[]> {
+    const found = [...weightsByName(this.gpuWeights, this.config)];
+    return Object.fromEntries(found.map(([name, { shape }]) => [name, shape]));
+  }
+
+  /** How many numbers all weights are together; a tied unembedding is not counted twice. */
+  get nParams(): number {
+    return parameters(this.gpuWeights).reduce((n, { tensor }) => n + tensor.size, 0);
+  }
+
+  /**
+   * Tells weights apart: a hash of them as they run, 16 hexadecimal digits. Training changes it. Of weights that `withWeights` changed it
+   * is known after the first run, or `loadWeights()`; until then it begins with `pending`.
+   */
   get hash(): string {
-    return this.#state.hash;
+    return this.#known.state.hash;
   }
 
-  /** Internal: `Trainer` says what the weights are now, here and on the host. */
+  /** Waits until `hash` and `weights` are those of weights that were changed on the GPU. */
+  async loadWeights(): Promise<WeightViews> {
+    await this.#known.settled;
+    return this.weights;
+  }
+
+  /** Internal: settles when `hash` and `weights` are known; null: they are. */
+  get settled(): Promise<void> | null {
+    return this.#known.settled;
+  }
+
+  /** Internal: `Trainer` says what the weights are now. */
   set trained(state: WeightState) {
-    Object.assign(this.#state, state);
+    this.#known.state = state;
   }
 
   /** The weights on the host, in TransformerLens' layout: `W_E`, `W_Q[l]` [head, dModel, dHead], `W_U` [dModel, dVocab], ... */
   get weights(): WeightViews {
-    const { views } = this.#state;
+    const { views } = this.#known.state;
+    if (this.settled)
+      throw new Error(
+        'the weights were changed on the GPU and are not read back yet: await model.loadWeights()',
+      );
     if (!views)
       throw new Error('the weights were not kept on the host: load the model without `hostWeights: false`');
     return views;
@@ -157,8 +217,8 @@ export class HookedTransformer extends TextModel implements Model {
   /** Gives the weights' GPU memory back; of an edited model only the tensors of its own edits. */
   dispose(): void {
     this.owner?.remove(this);
-    if (this.edits) this.edits.dispose();
-    else this.gpuWeights.dispose();
+    if (this.#ownsWeights) this.gpuWeights.dispose();
+    else this.edits!.dispose();
   }
 
   [Symbol.dispose](): void {
@@ -276,19 +336,6 @@ export class HookedTransformer extends TextModel implements Model {
    */
   async logitsOfResidual(residual: Tensor): Promise<Tensor> {
     return logitsOfResidual(this, residual);
-  }
-
-  // ---- tensors -----------------------------------------------------------------------------------------------
-
-  /**
-   * Uploads numbers: a list or typed array of any kind, or lists of lists, `[[1, 2], [3, 4]]`. The caller disposes of the tensor.
-   * @param shape default: that of the lists, or one axis. @throws when lists differ in length, or do not fill the shape.
-   */
-  tensor(data: NestedNumbers, shape?: readonly number[]): Tensor {
-    const { values, shape: own } = numbersOf(data, 'tensor');
-    if (shape && sizeOf(shape) !== values.length)
-      throw new Error(`tensor: ${values.length} numbers cannot fill shape [${shape.join(', ')}]`);
-    return Tensor.from(this.gpu, values, shape ?? own);
   }
 
   /** Columns of W_U, [1, dModel] of one token, as text or id; of nested lists [..., dModel], of pairs of answers [prompts, 2, dModel]. */

@@ -26,6 +26,7 @@ export const saveModel = takes.saveModel(async function saveModel(
   { metadata: more = {} }: { metadata?: Readonly<Record<string, string>> } = {},
 ): Promise<void> {
   const folder = pathOf(to);
+  await model.settled;
   const { tensors, metadata, config } = model.checkpoint();
   await mkdir(folder, { recursive: true });
   for (const [name, json] of Object.entries({ 'config.json': config, ...model.tokenizerFiles })) {

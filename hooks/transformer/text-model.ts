@@ -1,5 +1,9 @@
-/** What a model does with texts: tokens and back. */
+/** What a model does with inputs: texts to tokens and back, numbers to tensors. */
 
+import type { Gpu } from '../../engine/gpu/gpu.js';
+import { type NestedNumbers, numbersOf } from '../../engine/numbers.js';
+import { sizeOf } from '../../engine/shape/shape.js';
+import { Tensor } from '../../engine/tensor/tensor.js';
 import {
   findTokenRange,
   type TextInput,
@@ -15,9 +19,10 @@ import type { Tokenizer } from '../../engine/tokens/tokenizer.js';
 import type { Config } from '../../weights/config.js';
 import type { RunEdits } from '../input/model.js';
 
-/** A model, as far as its tokenizer goes. */
+/** A model, as far as its tokenizer and device go. */
 export abstract class TextModel {
   abstract readonly config: Config;
+  abstract readonly gpu: Gpu;
   abstract readonly tokenizer: Tokenizer | null;
   abstract readonly edits: RunEdits | null;
 
@@ -63,5 +68,16 @@ export abstract class TextModel {
   /** The tokens [start, end) that contain the first occurrence of a text; `typed`: their prompt. @throws when there is none. */
   tokenRange(text: string, tokens: readonly number[], typed?: string): [start: number, end: number] {
     return findTokenRange(this.tokenizer, tokens, text, typed);
+  }
+
+  /**
+   * Uploads numbers: a list or typed array of any kind, or lists of lists, `[[1, 2], [3, 4]]`. The caller disposes of the tensor.
+   * @param shape default: that of the lists, or one axis. @throws when lists differ in length, or do not fill the shape.
+   */
+  tensor(data: NestedNumbers, shape?: readonly number[]): Tensor {
+    const { values, shape: own } = numbersOf(data, 'tensor');
+    if (shape && sizeOf(shape) !== values.length)
+      throw new Error(`tensor: ${values.length} numbers cannot fill shape [${shape.join(', ')}]`);
+    return Tensor.from(this.gpu, values, shape ?? own);
   }
 }

@@ -2,7 +2,6 @@
 
 import { Tensor } from '../../engine/tensor/tensor.js';
 import { isList } from '../../weights/checks/kinds.js';
-import type { WeightViews } from '../../weights/processing/views.js';
 import { ActivationCache } from '../cache/cache.js';
 import { is, options } from '../input/check.js';
 import type { HookEntry } from '../input/hook.js';
@@ -13,6 +12,7 @@ import type { Counterfactual, Source } from '../interventions/interventions.js';
 import { opensPatterns } from '../interventions/later-keys.js';
 import { callStep, ModelEdits, type Step } from '../interventions/model-edits.js';
 import { type ReadSource, readBase } from '../sweep/base.js';
+import type { KnownWeights } from '../weights/weight-state.js';
 import { runWithInterventions } from './intervene.js';
 
 /** What an edited model changes in every run. */
@@ -33,16 +33,13 @@ export interface EditOptions {
   readonly gradHooks?: readonly HookEntry[];
 }
 
-/** What models that share weights know of them. */
-export interface WeightState {
-  readonly hash: string;
-  readonly views: WeightViews | null;
-}
-
-/** What an edited model has of the model that it was made from. */
-export interface EditedFrom {
-  readonly edits: ModelEdits;
-  readonly state: WeightState;
+/** What a model has that was made from another. */
+export interface MadeFrom {
+  readonly edits: ModelEdits | null;
+  /** What is known of the weights: of an edited model that of the model it was made from. */
+  readonly known: KnownWeights;
+  /** Does `dispose()` free its weights? Else only its own edits. */
+  readonly ownsWeights: boolean;
 }
 
 /** What `with` may be told. */
@@ -116,12 +113,13 @@ function sourceFor(
       held.push(t);
       own.put(at, t);
     }
-    return { info, open: true, load: async () => own };
+    return { info, given: null, open: true, load: async () => own };
   }
   const interventions = owned(read.interventions, new Map(), held) as Counterfactual;
   const open = new Set([...sources].flatMap(([n, s]) => (s.open ? [n] : [])));
   return {
     info,
+    given: { input: read.rows, interventions },
     open: opensPatterns(interventions, open, model.points) || (model.edits?.opens ?? false),
     load: async (names) => {
       const options = { names, ...(interventions.length && { sources: before }) };

@@ -12,7 +12,7 @@ import { patch, patchCells } from '../patching/patching.js';
 import { pearson, spearman } from '../results/correlation.js';
 import { cellName, type Labelled, labelled } from '../results/result.js';
 import { type AttributionPatchOptions, attributionPatch } from './attribution-patching.js';
-import { ATTRIBUTION_PAIR, attributionPair } from './attribution-runs.js';
+import { ALIGNED_PAIR, attributionPair } from './attribution-runs.js';
 
 /** A cell of both results. */
 export interface Miss {
@@ -45,7 +45,7 @@ export interface Agreement {
 const NOTHING = 0.01;
 
 const COMPARE = options<ComparePatchingOptions>({
-  ...ATTRIBUTION_PAIR,
+  ...ALIGNED_PAIR,
   record: is.record,
   maxTokens: is.count,
   rank: is.callback,
@@ -135,16 +135,16 @@ export const compareWithPatching = takes.compareWithPatching(async function comp
   const { verify, worst, onProgress, record, maxTokens, signal, ...o } = options;
   if (verify !== undefined && !(Number.isInteger(verify) && verify > 0))
     throw new Error(`compareWithPatching: verify ${verify}: a whole number from 1 is needed`);
-  const { at = 'resid_pre', only = {}, clean, corrupted, metric, prependBos } = o;
+  const { at = 'resid_pre', only = {}, clean, corrupted, metric, prependBos, align } = o;
   const by = o.by ?? usualAxes(model, at, 'compareWithPatching');
   const attributed = await attributionPatch(model, { ...o, signal });
-  const pair = { clean, corrupted, metric, prependBos, onProgress, record, maxTokens, signal };
+  const pair = { clean, corrupted, metric, prependBos, align, onProgress, record, maxTokens, signal };
   if (verify === undefined) {
     const exact = await patch(model, { ...pair, at, by, only });
     return { attributed, exact, checked: attributed, agreement: agreement(attributed, exact, { worst }) };
   }
-  const { changed, from } = attributionPair(model, o);
-  const { axes, parts } = cellsOf(model, at, by, only, changed, 'compareWithPatching', from);
+  const { changed, from, partners } = attributionPair(model, o);
+  const { axes, parts } = cellsOf(model, at, by, only, changed, 'compareWithPatching', from, partners);
   const prompts = attributed.values.length / parts.length;
   const size = (cell: number) => {
     let sum = 0;

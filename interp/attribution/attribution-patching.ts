@@ -21,19 +21,18 @@ import { cellsOf, type PartOf, type PatchAxis, usualAxes } from '../patching/cel
 import { BLOCK_SITES, HEAD_SITES, type PatchSite } from '../patching/patching.js';
 import { type Labelled, labelled } from '../results/result.js';
 import {
-  ATTRIBUTION,
-  ATTRIBUTION_PAIR,
-  type AttributionPair,
+  ALIGNED_PAIR,
+  type AlignedAttributionPair,
   type AttributionRuns,
   attributionPair,
   attributionRuns,
 } from './attribution-runs.js';
 import { siteMap, siteNames } from './attribution-sites.js';
 
-export type { AttributionPair } from './attribution-runs.js';
+export type { AlignedAttributionPair, AttributionPair } from './attribution-runs.js';
 
 /** Options of `attributionPatch`. */
-export interface AttributionPatchOptions extends AttributionPair {
+export interface AttributionPatchOptions extends AlignedAttributionPair {
   /** Default `'resid_pre'`. */
   readonly at?: PatchSite;
   /** Axes of the result; what is not named is summed. Default as in `patch`. */
@@ -50,17 +49,19 @@ export interface AttributionPasses {
 }
 
 const ATTRIBUTION_PATCH = options<AttributionPatchOptions>({
-  ...ATTRIBUTION_PAIR,
+  ...ALIGNED_PAIR,
   at: is.text,
   by: is.texts,
   only: is.plainObject,
 });
 
+const ALIGNED = options<AlignedAttributionPair>(ALIGNED_PAIR);
+
 const takes = signatures({
   attributionPatch: { model: is.model, options: ATTRIBUTION_PATCH },
-  attributeBlocks: { model: is.model, options: ATTRIBUTION },
-  attributeHeads: { model: is.model, options: ATTRIBUTION },
-  attributeHeadsByPos: { model: is.model, options: ATTRIBUTION },
+  attributeBlocks: { model: is.model, options: ALIGNED },
+  attributeHeads: { model: is.model, options: ALIGNED },
+  attributeHeadsByPos: { model: is.model, options: ALIGNED },
 });
 
 /**
@@ -75,7 +76,10 @@ export const attributionPatch = takes.attributionPatch(async function attributio
 ): Promise<Labelled> {
   const { at = 'resid_pre', only = {} } = options;
   const by = options.by ?? usualAxes(model, at, METHOD);
-  cellsOf(model, at, by, only, attributionPair(model, options).changed, METHOD); // throws before anything runs
+  const { changed, from, partners } = attributionPair(model, options);
+  cellsOf(model, at, by, only, changed, METHOD, from, partners); // throws before anything runs
+  if (partners && at === 'attn_scores')
+    throw new Error(`${METHOD}: attn_scores of prompts of unequal length: take "pattern"`);
   return using(model, options, siteNames(model.config, at, only), async (runs) => {
     const { axes, values } = await siteMap(runs, at, by, { only, what: METHOD });
     return labelled(values, axes, about(runs, { at }, values.length));
@@ -84,19 +88,19 @@ export const attributionPatch = takes.attributionPatch(async function attributio
 
 /** `patchBlocks`, to first order: resid_pre, attn_out and mlp_out, [site, layer, pos]. */
 export const attributeBlocks = takes.attributeBlocks(
-  async (model: Model, options: AttributionPair): Promise<Labelled> =>
+  async (model: Model, options: AlignedAttributionPair): Promise<Labelled> =>
     alone(model, options, blockSites(model), blocksOf),
 );
 
 /** `patchHeads`, to first order: z, q, k, v and pattern at all positions, [site, layer, head]. */
 export const attributeHeads = takes.attributeHeads(
-  async (model: Model, options: AttributionPair): Promise<Labelled> =>
+  async (model: Model, options: AlignedAttributionPair): Promise<Labelled> =>
     alone(model, options, HEAD_SITES, headsOf),
 );
 
 /** `patchHeadsByPos`, to first order: z, q, k, v and pattern (by query), [site, layer, pos, head]. */
 export const attributeHeadsByPos = takes.attributeHeadsByPos(
-  async (model: Model, options: AttributionPair): Promise<Labelled> =>
+  async (model: Model, options: AlignedAttributionPair): Promise<Labelled> =>
     alone(model, options, HEAD_SITES, headsByPosOf),
 );
 
@@ -116,14 +120,15 @@ export const headsByPosOf = (runs: AttributionRuns): Promise<Labelled> =>
 
 const METHOD = 'attributionPatch';
 
-/** Runs, uses and frees. */
+/** Runs, uses and frees. @param before as `attributionRuns` takes it */
 export async function using<T>(
   model: Model,
-  options: AttributionPair,
+  options: AlignedAttributionPair,
   names: readonly string[],
   use: (runs: AttributionRuns) => Promise<T>,
+  before?: readonly string[],
 ): Promise<T> {
-  const runs = await attributionRuns(model, options, [...new Set(names)]);
+  const runs = await attributionRuns(model, options, [...new Set(names)], before);
   try {
     return await use(runs);
   } finally {
@@ -147,7 +152,7 @@ const blockSites = ({ config }: Model): readonly string[] =>
 
 const alone = (
   model: Model,
-  options: AttributionPair,
+  options: AlignedAttributionPair,
   sites: readonly string[],
   make: (runs: AttributionRuns) => Promise<Labelled>,
 ): Promise<Labelled> =>

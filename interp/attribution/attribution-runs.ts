@@ -3,16 +3,18 @@
  * activations and gradients stay on the GPU; what is read of them are sums of products (interp/attribution/products.ts).
  */
 
+import { Scope } from '../../engine/gpu/storage.js';
 import type { Constant } from '../../engine/tensor/tape.js';
 import type { Tensor } from '../../engine/tensor/tensor.js';
 import type { TextInput } from '../../engine/tokens/text.js';
 import type { ActivationCache } from '../../hooks/cache/cache.js';
 import { is, needed, options, type Spec } from '../../hooks/input/check.js';
 import type { Model } from '../../hooks/input/model.js';
+import type { Align } from '../../hooks/interventions/alignment.js';
 import { measuredRun } from '../../hooks/metrics/measured-run.js';
 import { type Metric, mean } from '../../hooks/run/metric.js';
 import { runWithGrads } from '../../hooks/transformer/gradients.js';
-import { type Pair, readPair } from '../patching/pair.js';
+import { alignmentOf, type Pair, readPair } from '../patching/pair.js';
 import { endsProblem, warningsIn } from '../results/ends.js';
 import { provenance } from '../results/provenance.js';
 import { differenceOf, sumOfProducts } from './products.js';
@@ -39,6 +41,12 @@ export interface AttributionPair {
   readonly signal?: AbortSignal;
 }
 
+/** A pair of prompts that may differ in length. */
+export interface AlignedAttributionPair extends AttributionPair {
+  /** Which positions [clean, corrupted] correspond, where the prompts differ in length; as in `patch`. */
+  readonly align?: Align;
+}
+
 /** What it may be. */
 export const ATTRIBUTION_PAIR = {
   clean: needed(is.prompts),
@@ -52,6 +60,8 @@ export const ATTRIBUTION_PAIR = {
 } satisfies Spec<AttributionPair>;
 /** What takes nothing else. */
 export const ATTRIBUTION = options<AttributionPair>(ATTRIBUTION_PAIR);
+/** What takes prompts of unequal length besides. */
+export const ALIGNED_PAIR = { ...ATTRIBUTION_PAIR, align: is.align } satisfies Spec<AlignedAttributionPair>;
 
 /** Both runs and the gradients of one. Dispose of them. */
 export class AttributionRuns {
@@ -104,6 +114,7 @@ export class AttributionRuns {
    * @param row of ragged prompts, which have to be taken one by one: [1, pos, …]
    */
   sums(name: string, keep: readonly number[], row: number | null = null): Tensor {
+    if (this.pair.partners) return this.#alignedSums(name, keep, row!, this.pair.partners[row!]);
     const all = [this.grads, this.clean, this.corrupted];
     const [grads, clean, corrupted] = row === null ? all : all.map((cache) => cache.row(row));
     const change = differenceOf(this.model.points.get(name)!, clean.get(name), corrupted.get(name));
@@ -112,6 +123,27 @@ export class AttributionRuns {
     } finally {
       change.dispose();
       if (row !== null) for (const cache of [grads, clean, corrupted]) cache.dispose();
+    }
+  }
+
+  /** `sums` over the positions of a prompt that have a partner: the axes of positions have these alone. */
+  #alignedSums(name: string, keep: readonly number[], row: number, partners: readonly number[]): Tensor {
+    const to = partners.flatMap((f, p) => (f >= 0 ? [p] : []));
+    const from = to.map((p) => partners[p]);
+    const rows = [this.grads, this.clean, this.corrupted].map((cache) => cache.row(row));
+    const { pattern } = this.model.points.get(name)!;
+    const scope = new Scope();
+    try {
+      const part = (cache: ActivationCache, list: readonly number[]) =>
+        cache
+          .get(name)
+          .detach(scope)
+          .take(pattern ? { query: list, key: list } : { pos: list });
+      const change = part(rows[1], from).sub(part(rows[2], to));
+      return sumOfProducts(part(rows[0], to), change, keep);
+    } finally {
+      scope.close();
+      for (const cache of rows) cache.dispose();
     }
   }
 
@@ -128,6 +160,7 @@ export class AttributionRuns {
       unchanged: pair.unchanged,
       cleanTokens: pair.from[0],
       cleanPrompts: pair.from,
+      ...alignmentOf(pair).meta,
       ...this.#about,
       clean: summary(values.clean),
       corrupted: summary(values.corrupted),
@@ -158,12 +191,14 @@ export class AttributionRuns {
 /**
  * Runs both prompts, and one of them back: all that attributions at `names` need.
  * @param names full names of hook points
+ * @param before those of them whose gradient is wanted as it is before edits of the model
  * @throws when the prompts do not go together, the metric has no gradient, or is the same for both.
  */
 export async function attributionRuns(
   model: Model,
-  options: AttributionPair,
+  options: AlignedAttributionPair,
   names: readonly string[],
+  before?: readonly string[],
 ): Promise<AttributionRuns> {
   const { metric, constant = [], gradientsOf = 'corrupted', onProgress, signal } = options;
   if (gradientsOf !== 'corrupted' && gradientsOf !== 'clean')
@@ -181,6 +216,7 @@ export async function attributionRuns(
       names,
       constant,
       sources,
+      before,
     });
     onProgress?.(2, 2);
     const values = { [gradientsOf]: [...first.prompts], [other]: [...second.prompts] };
@@ -205,12 +241,18 @@ export async function attributionRuns(
 /** The tokens of both prompts. @throws when they do not go together. */
 export const attributionPair = (
   model: Model,
-  { clean, corrupted, prependBos }: Pick<AttributionPair, 'clean' | 'corrupted' | 'prependBos'>,
+  {
+    clean,
+    corrupted,
+    prependBos,
+    align,
+  }: Pick<AlignedAttributionPair, 'clean' | 'corrupted' | 'prependBos' | 'align'>,
 ): Pair =>
   readPair(model, {
     from: { name: 'clean', input: clean },
     changed: { name: 'corrupted', input: corrupted },
     prependBos,
+    align,
   });
 
 /** @throws when there is nothing to divide by. */

@@ -35,7 +35,7 @@ export async function siteMap(
   { only = {}, what }: { only?: PartOf; what: string },
 ): Promise<SiteMap> {
   const { model, pair } = runs;
-  const { axes, entries } = cellsOf(model, at, by, only, pair.changed, what, pair.from);
+  const { axes, entries } = cellsOf(model, at, by, only, pair.changed, what, pair.from, pair.partners);
   const layers = indices(only.layer, model.config.nLayers, 'layer');
   const values = await sumsAlong(
     runs,
@@ -43,10 +43,15 @@ export async function siteMap(
     {
       order: by.map((axis) => (axis === 'layer' ? 'point' : axis)),
       narrowed: Object.keys(only),
-      chosen: (axis, length) =>
-        axis === 'point'
-          ? (entries[by.indexOf('layer')] ?? layers).map((l) => layers.indexOf(l))
-          : indices(only[axis as PatchAxis], length, axis),
+      chosen: (axis, length, row) => {
+        if (axis === 'point') return (entries[by.indexOf('layer')] ?? layers).map((l) => layers.indexOf(l));
+        const positions = ['pos', 'query', 'key'].includes(axis);
+        if (!pair.partners || !positions) return indices(only[axis as PatchAxis], length, axis);
+        const own = entries[by.indexOf(axis as PatchAxis)];
+        const paired = pair.partners[row].flatMap((f, p) => (f >= 0 ? [p] : []));
+        const of = own ?? indices(only[axis as PatchAxis], pair.changed[row].length, axis);
+        return of.map((p) => paired.indexOf(p)).filter((i) => i >= 0);
+      },
     },
   );
   return { axes: withPrompts(runs, axes), values };
@@ -59,7 +64,7 @@ interface Along {
   /** Other axes of which not all is summed. */
   readonly narrowed?: readonly string[];
   /** The indices along an axis that count. Default: all. */
-  readonly chosen?: (axis: string, length: number) => readonly number[];
+  readonly chosen?: (axis: string, length: number, row: number) => readonly number[];
 }
 
 /**
@@ -76,17 +81,19 @@ export async function sumsAlong(
   const perPrompt = metric.per === 'prompt';
   const axes = [...order, ...(perPrompt ? ['prompt'] : [])];
   const prompts = perPrompt ? pair.changed.length : 1;
-  const ragged = !runs.grads.layout.equal;
+  // Prompts of several lengths, or aligned with others, are taken one by one.
+  const ragged = !runs.grads.layout.equal || pair.partners !== null;
   let sums: Float64Array | null = null;
   for (const [row, tokens] of pair.changed.entries()) {
     if (row && !ragged) break;
-    const dims = dimsOf(point, ragged ? 1 : pair.changed.length, tokens.length);
+    const length = pair.partners ? pair.partners[row].filter((f) => f >= 0).length : tokens.length;
+    const dims = dimsOf(point, ragged ? 1 : pair.changed.length, length);
     const kept = dims.flatMap(({ name }, i) => (axes.includes(name) || narrowed.includes(name) ? [i] : []));
     const stack = stacked(names.map((name) => runs.sums(name, kept, ragged ? row : null)));
     const data = await stack.data();
     stack.dispose();
     const lying = [{ name: 'point', length: names.length }, ...kept.map((i) => dims[i])];
-    const part = gather(data, lying, axes, (axis, n) => (axis === 'prompt' ? all(n) : chosen(axis, n)));
+    const part = gather(data, lying, axes, (axis, n) => (axis === 'prompt' ? all(n) : chosen(axis, n, row)));
     const width = ragged ? 1 : prompts;
     const first = ragged && perPrompt ? row : 0;
     sums ??= new Float64Array((part.length / width) * prompts);

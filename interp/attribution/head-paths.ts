@@ -81,10 +81,18 @@ export const headPathAttribution = takes.headPathAttribution(async function head
     );
   const asDemo = layerNorm === 'demo' && model.config.normalization !== 'none';
   const norm = layerNorm === 'demo' ? 'frozen' : layerNorm;
-  return using(model, options, headPathNames(model, norm), (runs) =>
-    headPathsOf(runs, options, (layer) =>
-      asDemo ? { kind: 'times', factor: runs.grads.get('scale', layer, 'ln1') } : passage(runs, layer, norm),
-    ),
+  const names = headPathNames(model, norm);
+  return using(
+    model,
+    options,
+    names,
+    (runs) =>
+      headPathsOf(runs, options, (layer) =>
+        asDemo
+          ? { kind: 'times', factor: runs.grads.get('scale', layer, 'ln1') }
+          : passage(runs, layer, norm),
+      ),
+    names.filter((name) => /\.hook_[qkv]$/.test(name)),
   );
 });
 

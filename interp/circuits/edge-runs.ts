@@ -28,6 +28,7 @@ import { type EdgeGraph, type EdgeMask, edgeGraph, type ReaderGroup } from './ed
 import {
   addSender,
   addSenders,
+  checkEdits,
   emptyStream,
   senderNames,
   sendersAt,
@@ -83,13 +84,15 @@ export class EdgeRuns {
   }
 
   private constructor(model: Model, prompts: { clean: Prompts; corrupted: Prompts }, metric: Metric) {
+    checkEdits(model, 'circuits');
     this.graph = edgeGraph(model.config);
     this.#model = model;
     this.#metric = metric;
     this.#prompts = prompts;
     const { clean, corrupted } = prompts;
     this.#from = clean.map((row, b) => {
-      if (metric.reads === 'all' || model.config.attentionDir === 'bidirectional') return 0;
+      const { edits, config } = model; // functions are called with whole rows
+      if (metric.reads === 'all' || config.attentionDir === 'bidirectional' || edits?.called.size) return 0;
       const first = row.findIndex((t, p) => t !== corrupted[b][p]);
       return first < 0 ? row.length - 1 : first;
     });
@@ -149,7 +152,8 @@ export class EdgeRuns {
 
   /** How many circuits run as one batch. */
   get circuitsAtOnce(): number {
-    const { config, gpu } = this.#model;
+    const { config, gpu, edits } = this.#model;
+    if (edits?.called.size) return 1;
     const perToken = 4 * config.dModel * (2 * this.graph.senders.length + 10 * config.nHeads);
     const fit = Math.floor(BATCH_BYTES / perToken / this.#tokens);
     const cpu = Math.floor(SOFTWARE_TOKENS / this.#tokens);
@@ -182,22 +186,23 @@ export class EdgeRuns {
       this.#everywhere(writings, this.#change, n, [0, before]);
       const read = (group: ReaderGroup, first: number, count: number, scope: Scope | null) =>
         this.#read(masks, writings, group, first, count, scope);
-      const hooks: HookEntry[] = [];
+      const [hooks, first]: HookEntry[][] = [[], []]; // edits of the model come after the first ones
       for (const group of this.graph.groups) {
         if (group.layer < from || (group.kind === 'logits' && from === nLayers)) continue;
         if (group.kind === 'head')
-          for (const [part, first, count] of [
+          for (const [part, start, count] of [
             ['q', 0, nHeads],
             ['k', nHeads, nKeyValueHeads],
             ['v', nHeads + nKeyValueHeads, nKeyValueHeads],
           ] as const)
-            hooks.push([
+            first.push([
               `blocks.${group.layer}.hook_${part}_input`,
-              (t) => read(group, first, count, t.scope).reshape(t.shape),
+              (t) => read(group, start, count, t.scope).reshape(t.shape),
             ]);
         else {
           const name = group.kind === 'mlp' ? `blocks.${group.layer}.hook_mlp_in` : streamOf(group, config);
-          hooks.push([name, (t) => read(group, 0, 1, t.scope).reshape(t.shape)]);
+          const list = group.kind === 'mlp' ? first : hooks;
+          list.push([name, (t) => read(group, 0, 1, t.scope).reshape(t.shape)]);
         }
       }
       for (const name of senderNames(this.#model.config)) {
@@ -217,7 +222,7 @@ export class EdgeRuns {
       const start = from === nLayers ? own(read(last, 0, 1, null)) : stream;
       const residual = own(start.reshape([1, tokens, dModel]));
       const counts = masks.flatMap(() => this.#inputs(null));
-      const plan = { inputs: counts, residual, layers: { from, to: null }, hooks };
+      const plan = { inputs: counts, residual, layers: { from, to: null }, hooks, first };
       this.work.circuits += n;
       this.work.tokenLayers += tokens * (nLayers - from);
       return await run(this.#model, plan, ({ x }) => this.#evaluate(pickRows(x, this.#rowsOf(n)), n));

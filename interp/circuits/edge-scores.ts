@@ -11,6 +11,7 @@ import { headInputGradients } from '../../engine/activations/head-inputs.js';
 import { Scope } from '../../engine/gpu/storage.js';
 import { multiplyInto } from '../../engine/tensor/products.js';
 import { Tensor } from '../../engine/tensor/tensor.js';
+import { pointName } from '../../engine/transformer/points.js';
 import type { ActivationCache } from '../../hooks/cache/cache.js';
 import { forward } from '../../hooks/cache/cached-run.js';
 import type { HookEntry } from '../../hooks/input/hook.js';
@@ -20,7 +21,7 @@ import type { Metric } from '../../hooks/run/metric.js';
 import type { Config } from '../../weights/config.js';
 import { normBefore } from '../../weights/facts.js';
 import { edgeGraph, type ReaderGroup } from './edge-graph.js';
-import { addSenders, senderTable, streamOf } from './edge-senders.js';
+import { addSenders, checkEdits, senderTable, streamOf } from './edge-senders.js';
 
 type Prompts = readonly (readonly number[])[];
 
@@ -64,6 +65,9 @@ export async function edgeScores(
   let kept: Tensor | null = null;
   const tokens = corrupted as number[][];
   const start = 'blocks.0.hook_resid_pre';
+  checkEdits(model, 'edgeAttribution');
+  const names = namesOf(model, graph.groups);
+  const streams = new Set(graph.groups.map((group) => streamOf(group, config)));
   const change = at.some((a) => a !== 0) ? await embeddingChange(model, clean, corrupted) : null;
   let done = 0;
   try {
@@ -72,7 +76,8 @@ export async function edgeScores(
       const hooks: HookEntry[] =
         a === 0 ? [] : [[start, (x) => x.add(change!.alias(x.scope).mul(a).reshape(x.shape))]];
       const options = {
-        names: namesOf(graph.groups, config),
+        names,
+        before: names.filter((name) => !streams.has(name)),
         hooks,
         sources: { clean: clean as number[][], corrupted: tokens },
       };
@@ -113,13 +118,22 @@ export async function edgeScores(
 }
 
 /** Where gradients are needed: at q, k and v of every layer, at the MLPs' inputs, and behind the last block. */
-const namesOf = (groups: readonly ReaderGroup[], config: Config): string[] =>
+const namesOf = (model: Model, groups: readonly ReaderGroup[]): string[] =>
   groups.flatMap((group) => {
-    const at = (name: string) => `blocks.${group.layer}.${name}`;
-    if (group.kind === 'head')
-      return [streamOf(group, config), ...['q', 'k', 'v'].map((x) => at(`attn.hook_${x}`))];
-    return group.kind === 'mlp' ? [at('hook_mlp_in')] : [streamOf(group, config)];
+    const stream = streamOf(group, model.config);
+    if (group.kind === 'head') return [stream, ...readersOf(model, group)];
+    return group.kind === 'mlp' ? [pointName('hook_mlp_in', group.layer)] : [stream];
   });
+
+/** What heads read: q, k and v; where an edit of the model stands before them, their inputs themselves. */
+function readersOf({ edits }: Model, { layer }: ReaderGroup): string[] {
+  const between = ['ln1.hook_scale', 'ln1.hook_normalized'] as const;
+  const inputs = ['hook_q_input', 'hook_k_input', 'hook_v_input'] as const;
+  const edited = [...between, ...inputs].some((name) => edits?.names.has(pointName(name, layer)));
+  return (edited ? inputs : (['attn.hook_q', 'attn.hook_k', 'attn.hook_v'] as const)).map((name) =>
+    pointName(name, layer),
+  );
+}
 
 /** Adds `weight` times the scores of a group's edges, of tokens [from, from + count). */
 async function addScores(
@@ -155,12 +169,13 @@ async function addScores(
 
 /** The gradient at the input of each of a group's readers, for some tokens: [tokens, readers, dModel]. */
 function gradientsOf(
-  { config, gpuWeights }: Model,
+  model: Model,
   group: ReaderGroup,
   { cache, grads }: { cache: ActivationCache; grads: ActivationCache },
   span: readonly [number, number],
   scope: Scope,
 ): Tensor {
+  const { config, gpuWeights } = model;
   const { nHeads, nKeyValueHeads, dModel, dHead } = config;
   const part = (from: ActivationCache, name: string, shape: readonly number[]) =>
     from
@@ -169,15 +184,15 @@ function gradientsOf(
       .reshape([-1, ...shape])
       .window([[...span]]);
   if (group.kind === 'logits') return part(grads, streamOf(group, config), [1, dModel]);
-  const name = (hook: string) => `blocks.${group.layer}.${hook}`;
-  if (group.kind === 'mlp') return part(grads, name('hook_mlp_in'), [1, dModel]);
+  if (group.kind === 'mlp') return part(grads, pointName('hook_mlp_in', group.layer), [1, dModel]);
   const stream = part(cache, streamOf(group, config), [1, dModel]);
   const { W_QKV, ln1 } = gpuWeights.blocks[group.layer];
   const norm = normBefore(config, group.layer, 'attn') && ln1;
-  const each = (['q', 'k', 'v'] as const).map((p, i) => {
+  const each = readersOf(model, group).map((name, i) => {
     const heads = i ? nKeyValueHeads : nHeads;
+    if (name.endsWith('_input')) return part(grads, name, [heads, dModel]).transpose([1, 0, 2]);
     const x = stream.expand([-1, heads, -1]).slice([]);
-    const dy = part(grads, name(`attn.hook_${p}`), [heads, dHead]);
+    const dy = part(grads, name, [heads, dHead]);
     return headInputGradients(x, dy, W_QKV, norm, i as 0 | 1 | 2).transpose([1, 0, 2]); // [head, tokens, dModel]
   });
   return Tensor.concat(each).transpose([1, 0, 2]);

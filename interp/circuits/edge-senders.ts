@@ -7,6 +7,8 @@ import type { RowInput } from '../../engine/transformer/batch.js';
 import { pointName, splitName } from '../../engine/transformer/points.js';
 import { normNamed } from '../../engine/transformer/weights.js';
 import type { Model, Runnable } from '../../hooks/input/model.js';
+import { pointsAt } from '../../hooks/interventions/edits.js';
+import type { ModelEdits } from '../../hooks/interventions/model-edits.js';
 import { type Ended, run } from '../../hooks/run/run.js';
 import { stopping } from '../../hooks/run/stopping.js';
 import type { Config } from '../../weights/config.js';
@@ -123,4 +125,30 @@ export function emptyStream({ gpu, config }: Model, tokens: number): Tensor {
   return Tensor.from(gpu, new Float32Array(tokens * config.dModel), [tokens, config.dModel], {
     label: 'stream',
   });
+}
+
+/**
+ * An edge carries what its sender writes as it is. @throws when an edit of the model stands in the stream between senders and
+ * receivers, and does more than add the same to every run.
+ */
+export function checkEdits({ edits, points }: Runnable, what: string): void {
+  const own = edits as ModelEdits | null | undefined;
+  const inStream = (name: string) =>
+    name !== START && /\.hook_(attn_out|resid_\w+)$/.test(points.get(name)?.name ?? '');
+  const isShared = (name: string) => name.endsWith('.hook_attn_in'); // what queries, keys and values read together
+  const found = own?.steps.flatMap((step) =>
+    step.kind === 'calls'
+      ? step.entries.flatMap(([name]) => (inStream(name) || isShared(name) ? [name] : []))
+      : step.list.flatMap((one, i) =>
+          pointsAt(one, points).some(
+            ({ name }) => isShared(name) || (one.add === undefined && inStream(name)),
+          )
+            ? [step.lines[i]]
+            : [],
+        ),
+  );
+  if (found?.length)
+    throw new Error(
+      `${what}: the model's edit "${found[0].slice(0, 80)}" stands between what writes to the residual stream and what reads it, so that edges are not what they carry: edit what is written (z, result, mlp_out) or read (q_input, mlp_in)`,
+    );
 }

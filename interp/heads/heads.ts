@@ -135,9 +135,9 @@ interface Rows {
 }
 
 function randomRows(
-  { config: { dVocab, nCtx, bosTokenId, eosTokenId }, tokenizer }: Model,
+  { config: { dVocab, nCtx, bosTokenId, eosTokenId, defaultPrependBos }, tokenizer }: Model,
   kinds: readonly HeadKind[],
-  { batch = 4, length, seed = 0, prependBos = true }: HeadScoreOptions,
+  { batch = 4, length, seed = 0, prependBos = defaultPrependBos }: HeadScoreOptions,
 ): Rows {
   const bos = prependBos ? (tokenizer?.bosTokenId ?? bosTokenId) : null;
   const before = bos === null ? 0 : 1;

@@ -18,6 +18,7 @@ import {
   readRank,
 } from '../../hooks/run/readout.js';
 import { notFirst } from '../results/ends.js';
+import { metricNames } from './metric-names.js';
 
 export type { Metric } from '../../hooks/run/metric.js';
 export type { MetricFunction } from '../../hooks/run/readout.js';
@@ -59,7 +60,7 @@ export const logitDiff = takes.logitDiff(function logitDiff(
   wrong: Answers,
   options: MetricOptions = {},
 ): Metric {
-  const name = `logit(${showAnswers(correct)}) − logit(${showAnswers(wrong)})`;
+  const name = metricNames.logitDiff(showAnswers(correct), showAnswers(wrong));
   const made = metric(name, 'last', options, async (context) => {
     const answers = tokensOf(name, correct, context);
     const read = readDifference(context.model, answers, tokensOf(name, wrong, context));
@@ -70,7 +71,7 @@ export const logitDiff = takes.logitDiff(function logitDiff(
 
 /** Log-probability of a token at the last position, in nats; of several, of any of them. */
 export const logProb = takes.logProb(function logProb(token: Answers, options: MetricOptions = {}): Metric {
-  const name = `log p(${showAnswers(token)})`;
+  const name = metricNames.logProb(showAnswers(token));
   const made = metric(name, 'last', options, async (context) => {
     const answers = tokensOf(name, token, context);
     return withRemarks(
@@ -83,7 +84,7 @@ export const logProb = takes.logProb(function logProb(token: Answers, options: M
 
 /** Probability of a token at the last position; of several, their total. */
 export const prob = takes.prob(function prob(token: Answers, options: MetricOptions = {}): Metric {
-  const name = `p(${showAnswers(token)})`;
+  const name = metricNames.prob(showAnswers(token));
   const made = metric(name, 'last', options, async (context) => {
     const answers = tokensOf(name, token, context);
     return withRemarks(

@@ -75,7 +75,7 @@ export const testPrompt = takes.testPrompt(async function testPrompt(
   model: Model,
   prompt: string | readonly number[],
   answer: string | readonly string[],
-  { prependSpaceToAnswer = true, prependBos = true, topK = 10, signal }: TestPromptOptions = {},
+  { prependSpaceToAnswer = true, prependBos, topK = 10, signal }: TestPromptOptions = {},
 ): Promise<PromptTest> {
   if (!Number.isInteger(topK) || topK < 0)
     throw new Error(`testPrompt: topK ${topK}: a whole number from 0 is needed`);

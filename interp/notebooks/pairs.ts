@@ -141,7 +141,7 @@ export interface FitOptions {
 export const fitPairs = takes.fitPairs(function fitPairs(
   model: HookedTransformer,
   pairs: readonly PromptPair[],
-  { sameLength = false, patching = true, none = 'throw', prependBos = true }: FitOptions = {},
+  { sameLength = false, patching = true, none = 'throw', prependBos }: FitOptions = {},
 ): FittedPairs {
   const split = new Map<string, string>();
   const left: { readonly clean: string; readonly why: string }[] = [];
@@ -226,7 +226,7 @@ export const namedPositions = takes.namedPositions(function namedPositions<Name 
   model: HookedTransformer,
   prompt: string | readonly number[],
   words: Readonly<Record<Name, string | number>>,
-  { prependBos = true }: { readonly prependBos?: boolean } = {},
+  { prependBos }: { readonly prependBos?: boolean } = {},
 ): Record<Name, number> {
   const [tokens] = model.toTokens(prompt, { prependBos });
   const at = (name: string, word: string | number): number => {

@@ -4,6 +4,7 @@ import type { Model } from '../../hooks/input/model.js';
 import { isWhole, pointIn } from '../../hooks/input/names.js';
 import type { Selection } from '../../hooks/input/selection.js';
 import { indices } from '../../hooks/input/selection.js';
+import type { Partners } from '../../hooks/interventions/alignment.js';
 import type { Intervention } from '../../hooks/interventions/interventions.js';
 import { positionLabels } from '../results/provenance.js';
 import type { Axis } from '../results/result.js';
@@ -28,6 +29,7 @@ export interface Cells {
  * @param only leaves entries out, of axes of the map and of others
  * @param what the method, for messages
  * @param clean the prompts that values come from, for labels of positions
+ * @param partners of each position its partner in `clean`: a map has the positions that have one in all prompts
  * @throws when the hook point does not have an axis, or prompts of different lengths no common positions.
  */
 export function cellsOf(
@@ -38,6 +40,7 @@ export function cellsOf(
   prompts: readonly (readonly number[])[],
   what: string,
   clean: readonly (readonly number[])[] = prompts,
+  partners: Partners | null = null,
 ): Cells {
   const { config } = model;
   const { pattern, heads, width } = siteOf(model, at, what);
@@ -62,10 +65,16 @@ export function cellsOf(
     if (axis === 'layer') return entries.map((l) => `L${l}`);
     if (axis === 'head') return entries.map((h) => `H${h}`);
     if (axis === 'neuron') return entries.map((n) => `N${n}`);
-    const all = positionLabels(model, prompts[0], clean[0]);
+    const all = positionLabels(model, prompts[0], clean[0], partners?.[0]);
     return entries.map((p) => all[p]);
   };
-  const entries = by.map((axis) => indices(only[axis], lengths[axis]!, axis));
+  const entries = by.map((axis) => {
+    const all = indices(only[axis], lengths[axis]!, axis);
+    if (!partners || !['pos', 'query', 'key'].includes(axis)) return all;
+    const paired = all.filter((p) => partners.every((row) => row[p] >= 0));
+    if (!paired.length) throw new Error(`${what}: none of these positions has a partner in the other prompt`);
+    return paired;
+  });
   const rest = Object.fromEntries(
     Object.entries(only).flatMap(([axis, s]) =>
       by.includes(axis as PatchAxis) ? [] : [[field(axis as PatchAxis), s]],

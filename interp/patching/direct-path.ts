@@ -50,7 +50,7 @@ const takes = signatures({
  * (TransformerLens: corrupted), 1 the run of the new prompt (clean).
  * @returns axes layer × head (the receivers), and prompt where the metric is `per: 'prompt'`. Heads that do not come behind
  *   the sender's layer are 0.
- * @throws when the prompts differ in length or are the same, or the sender is not in the model.
+ * @throws when the prompts differ in length without `align` or are the same, or the sender is not in the model.
  */
 export const pathPatchDirect = takes.pathPatchDirect(function pathPatchDirect(
   model: Model,
@@ -106,11 +106,12 @@ async function pathsOf(
 /** (Δwritten, as ln1 with the original run's scale makes it) · W for all heads of the layers behind the sender. */
 async function addedOf(
   model: Model,
-  { changed, from }: Pair,
+  pair: Pair,
   { layer, head }: Node,
   matrix: 'W_Q' | 'W_K' | 'W_V',
   signal?: AbortSignal,
 ): Promise<Map<number, Float32Array>> {
+  const { changed, from } = pair;
   const { nLayers, dModel } = model.config;
   signal?.throwIfAborted();
   const added = new Map<number, Float32Array>();
@@ -127,7 +128,7 @@ async function addedOf(
     ] as const)
       runs.push((await runWithResidual(model, input, { names, hooks: stopping(model.gpu, signal) })).cache);
     const [before, after] = [await written(runs[0], site, head), await written(runs[1], site, head)];
-    const delta = after.map((x, i) => x - before[i]); // [tokens, dModel]
+    const delta = changeOf(pair, before, after, dModel); // [tokens, dModel]
     finite(
       delta,
       (i) => `pathPatchDirect: what the sender in layer ${layer} writes (token ${Math.floor(i / dModel)})`,
@@ -146,6 +147,27 @@ async function addedOf(
   } finally {
     for (const cache of runs) cache.dispose();
   }
+}
+
+/** What is written in the new run less what is in the original one, [tokens, dModel]; 0 at positions without a partner. */
+function changeOf(
+  { changed, from, partners }: Pair,
+  before: Float32Array,
+  after: Float32Array,
+  width: number,
+) {
+  if (!partners) return after.map((x, i) => x - before[i]);
+  const delta = new Float32Array(before.length);
+  let [to, source] = [0, 0];
+  for (const [row, { length }] of changed.entries()) {
+    for (const [p, f] of partners[row].entries())
+      if (f >= 0)
+        for (let i = 0; i < width; i++)
+          delta[(to + p) * width + i] = after[(source + f) * width + i] - before[(to + p) * width + i];
+    to += length;
+    source += from[row].length;
+  }
+  return delta;
 }
 
 /** What a head or an MLP writes, [tokens, dModel]. */

@@ -1,8 +1,14 @@
-/** Two prompts, or as many of both, that are as long as each other. */
+/** Two prompts, or as many of both, whose positions correspond: as long as each other, or aligned. */
 
 import type { TextInput } from '../../engine/tokens/text.js';
 import { readInput } from '../../hooks/input/input.js';
 import type { Model } from '../../hooks/input/model.js';
+import {
+  type Align,
+  type Partners,
+  type PositionPair,
+  partnersOf,
+} from '../../hooks/interventions/alignment.js';
 
 /** The tokens of a pair. */
 export interface Pair {
@@ -12,6 +18,8 @@ export interface Pair {
   readonly from: readonly (readonly number[])[];
   /** Positions up to which all prompts are the same. */
   readonly unchanged: number;
+  /** Of each position of the changed prompts its partner; null: the same position. */
+  readonly partners: Partners | null;
 }
 
 /** What a method calls its two prompts. */
@@ -22,11 +30,11 @@ interface Named {
 
 /**
  * Reads a pair of prompts.
- * @throws when there are not as many of both, a prompt and its other differ in length, or all are the same.
+ * @throws when there are not as many of both, a prompt and its other differ in length and are not aligned, or all are the same.
  */
 export function readPair(
   model: Model,
-  { changed, from, prependBos }: { changed: Named; from: Named; prependBos?: boolean },
+  { changed, from, prependBos, align }: { changed: Named; from: Named; prependBos?: boolean; align?: Align },
 ): Pair {
   const read = ({ name, input }: Named) => {
     try {
@@ -40,23 +48,36 @@ export function readPair(
     throw new Error(
       `${good.length} ${from.name} prompts and ${bad.length} ${changed.name} ones: patching needs pairs`,
     );
+  const partners = align === undefined ? null : partnersOf(align, good, bad, [from.name, changed.name]);
   const firsts = bad.map((tokens, i) => {
-    if (tokens.length !== good[i].length) {
+    if (!partners && tokens.length !== good[i].length) {
       const width = 1 + Math.max(from.name.length, changed.name.length);
       const line = (name: string, row: readonly number[]) =>
         `\n  ${`${name}:`.padEnd(width)} ${show(model, row)}`;
       throw new Error(
-        `the ${from.name} prompt has ${good[i].length} tokens, the ${changed.name} one ${tokens.length}: patching needs the same number.${line(from.name, good[i])}${line(changed.name, tokens)}`,
+        `the ${from.name} prompt has ${good[i].length} tokens, the ${changed.name} one ${tokens.length}: patching needs the same number, or align: 'diff'.${line(from.name, good[i])}${line(changed.name, tokens)}`,
       );
     }
-    const first = tokens.findIndex((t, p) => t !== good[i][p]);
+    const first = tokens.findIndex((t, p) => t !== good[i][p] || (partners && partners[i][p] !== p));
     return first < 0 ? tokens.length : first;
   });
-  if (firsts.every((p, i) => p === bad[i].length))
+  if (bad.every((tokens, i) => tokens.join() === good[i].join()))
     throw new Error(
       `the ${from.name} and the ${changed.name} prompt are the same: no patch can change anything`,
     );
-  return { changed: bad, from: good, unchanged: Math.min(...firsts) };
+  return { changed: bad, from: good, unchanged: Math.min(...firsts), partners };
+}
+
+/** The pairs of an alignment as a source takes it, and what a result tells of it. */
+export function alignmentOf({ partners, changed, from }: Pair): {
+  readonly align?: readonly (readonly PositionPair[])[];
+  readonly meta: Readonly<Record<string, unknown>>;
+} {
+  if (!partners) return { meta: {} };
+  const align = partners.map((row) => row.flatMap((f, t): PositionPair[] => (f < 0 ? [] : [[f, t]])));
+  const pairs = align.reduce((n, list) => n + list.length, 0);
+  const left = (rows: Pair['from']) => rows.reduce((n, row) => n + row.length, 0) - pairs;
+  return { align, meta: { alignment: align, unpaired: { from: left(from), changed: left(changed) } } };
 }
 
 const show = (model: Model, tokens: readonly number[]): string =>

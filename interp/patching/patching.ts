@@ -22,6 +22,7 @@
 import type { TextInput } from '../../engine/tokens/text.js';
 import { is, needed, options, type Spec, signatures } from '../../hooks/input/check.js';
 import type { Model } from '../../hooks/input/model.js';
+import type { Align } from '../../hooks/interventions/alignment.js';
 import type { Counterfactual } from '../../hooks/interventions/interventions.js';
 import type { Metric } from '../../hooks/run/metric.js';
 import type { SweepOptions } from '../../hooks/sweep/counterfactuals.js';
@@ -29,7 +30,7 @@ import type { Sweep } from '../../hooks/sweep/sweep.js';
 import { SWEEP } from '../../hooks/sweep/sweep-options.js';
 import type { Axis, Labelled } from '../results/result.js';
 import { type Cells, cellsOf, type PartOf, type PatchAxis, usualAxes } from './cells.js';
-import { type Pair, readPair } from './pair.js';
+import { alignmentOf, type Pair, readPair } from './pair.js';
 import { type MapCell, type MapPlan, sweepMap } from './sweep.js';
 
 export type { PatchAxis } from './cells.js';
@@ -52,9 +53,14 @@ export type PatchSite =
 export interface PatchPair extends SweepOptions {
   /** The prompts whose activations are put in: text, texts, or tokens. */
   readonly clean: TextInput;
-  /** The prompts that are run; as many, each with as many tokens. */
+  /** The prompts that are run; as many, each with as many tokens, or with `align`. */
   readonly corrupted: TextInput;
   readonly metric: Metric;
+  /**
+   * Which positions correspond, where the prompts differ in length: `'diff'` (the longest common subsequence of tokens, the
+   * last position with the last), or pairs [clean, corrupted]. Positions without a partner are left out (`meta.unpaired`).
+   */
+  readonly align?: Align;
   /** Default true. */
   readonly prependBos?: boolean;
 }
@@ -78,6 +84,7 @@ export const PATCH_PAIR = {
   clean: needed(is.prompts),
   corrupted: needed(is.prompts),
   metric: needed(is.metric),
+  align: is.align,
   prependBos: is.boolean,
 } satisfies Spec<PatchPair>;
 const MAP = { at: is.text, by: is.texts, only: is.plainObject };
@@ -95,7 +102,7 @@ const takes = signatures({
  * @returns axes `by`, and prompt where the metric is `per: 'prompt'`; a sweep: `for await` gives the cells as they are
  *   done. `meta.unchanged`: positions up to which the prompts are the same, where a patch can change nothing (those
  *   cells are 0 and are not run).
- * @throws when the prompts differ in length, are the same, or the metric is the same for both.
+ * @throws when the prompts differ in length without `align`, are the same, or the metric is the same for both.
  */
 export const patch = takes.patch(function patch(
   model: Model,
@@ -107,7 +114,7 @@ export const patch = takes.patch(function patch(
     () => {
       const pair = pairOf(model, options);
       const axes = by ?? usualAxes(model, at, 'patch');
-      const map = cellsOf(model, at, axes, only, pair.changed, 'patch', pair.from);
+      const map = cellsOf(model, at, axes, only, pair.changed, 'patch', pair.from, pair.partners);
       return planOf(pair, options, map.axes, patched(map), at);
     },
     options,
@@ -157,25 +164,36 @@ export const patchHeadsByPos = takes.patchHeadsByPos(
     ),
 );
 
-const pairOf = (model: Model, { clean, corrupted, prependBos }: PatchPair): Pair =>
+const pairOf = (model: Model, { clean, corrupted, prependBos, align }: PatchPair): Pair =>
   readPair(model, {
     from: { name: 'clean', input: clean },
     changed: { name: 'corrupted', input: corrupted },
     prependBos,
+    align,
   });
 
 const patched = ({ parts }: Pick<Cells, 'parts'>): Counterfactual[] =>
   parts.map((part) => [{ ...part, set: { from: 'clean' } }]);
 
 function planOf(
-  { from: clean, changed: corrupted, unchanged }: Pair,
+  pair: Pair,
   { metric }: PatchPair,
   axes: readonly Axis[],
   list: readonly Counterfactual[],
   at: string | readonly string[],
 ): MapPlan {
-  const meta = { method: 'activation patching', at, unchanged, cleanTokens: clean[0], cleanPrompts: clean };
-  return { base: { input: corrupted, sources: { clean } }, list, axes, metric, one: 'clean', meta };
+  const { from: clean, changed: corrupted, unchanged } = pair;
+  const { align, meta: aligned } = alignmentOf(pair);
+  const about = { method: 'activation patching', at, unchanged, cleanTokens: clean[0], cleanPrompts: clean };
+  const meta = { ...about, ...aligned };
+  return {
+    base: { input: corrupted, sources: { clean: align ? { input: clean, align } : clean } },
+    list,
+    axes,
+    metric,
+    one: 'clean',
+    meta,
+  };
 }
 
 function every(
@@ -188,7 +206,9 @@ function every(
     model,
     () => {
       const pair = pairOf(model, options);
-      const maps = sites.map((at) => cellsOf(model, at, by(at), {}, pair.changed, 'patch', pair.from));
+      const maps = sites.map((at) =>
+        cellsOf(model, at, by(at), {}, pair.changed, 'patch', pair.from, pair.partners),
+      );
       const axes = [{ name: 'site', labels: sites }, ...maps[0].axes];
       return planOf(pair, options, axes, maps.flatMap(patched), sites);
     },

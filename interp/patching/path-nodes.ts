@@ -5,6 +5,7 @@ import { indexOf } from '../../hooks/input/selection.js';
 import type { Config } from '../../weights/config.js';
 import type { Axis } from '../results/result.js';
 import { cellsOf, type PatchAxis } from './cells.js';
+import type { Pair } from './pair.js';
 
 /** A head; without `head` the MLP of the layer. */
 export interface PathSender {
@@ -51,7 +52,7 @@ export function reaches(
 export function sendersOf(
   model: Model,
   { senders = 'heads', by }: { senders?: PathSenders; by?: readonly SenderAxis[] },
-  prompts: readonly (readonly number[])[],
+  { changed: prompts, from, partners }: Pick<Pair, 'changed' | 'from' | 'partners'>,
 ): { axes: Axis[]; senders: Sender[] } {
   const fail = (axes: string) => {
     throw new Error(
@@ -67,7 +68,16 @@ export function sendersOf(
     const usual: PatchAxis[] = senders === 'heads' ? ['layer', 'head'] : ['layer'];
     named(usual);
     const site = senders === 'heads' ? 'z' : 'mlp_out';
-    const { axes, parts } = cellsOf(model, site, (by as PatchAxis[]) ?? usual, {}, prompts, 'pathPatch');
+    const { axes, parts } = cellsOf(
+      model,
+      site,
+      (by as PatchAxis[]) ?? usual,
+      {},
+      prompts,
+      'pathPatch',
+      from,
+      partners,
+    );
     const one = (part: (typeof parts)[number]): Sender => ({
       layer: part.layer as number,
       head: (part.head as number) ?? null,
@@ -82,7 +92,16 @@ export function sendersOf(
   const labels = nodes.map(({ layer, head }) => (head === null ? `L${layer} MLP` : `L${layer}H${head}`));
   const list = { name: 'sender', labels };
   if (!by?.includes('pos')) return { axes: [list], senders: nodes.map((node) => ({ ...node, pos: null })) };
-  const { axes, parts } = cellsOf(model, 'mlp_out', ['pos'], { layer: 0 }, prompts, 'pathPatch');
+  const { axes, parts } = cellsOf(
+    model,
+    'mlp_out',
+    ['pos'],
+    { layer: 0 },
+    prompts,
+    'pathPatch',
+    from,
+    partners,
+  );
   const at = parts.map((part) => part.pos as number);
   return by[0] === 'pos'
     ? { axes: [axes[0], list], senders: at.flatMap((pos) => nodes.map((node) => ({ ...node, pos }))) }

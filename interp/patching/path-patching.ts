@@ -19,13 +19,14 @@
 import type { TextInput } from '../../engine/tokens/text.js';
 import { is, needed, options, type Spec, signatures } from '../../hooks/input/check.js';
 import type { Model } from '../../hooks/input/model.js';
+import type { Align } from '../../hooks/interventions/alignment.js';
 import type { Counterfactual, Intervention, Value } from '../../hooks/interventions/interventions.js';
 import type { Metric } from '../../hooks/run/metric.js';
 import type { SweepOptions } from '../../hooks/sweep/counterfactuals.js';
 import type { Sweep } from '../../hooks/sweep/sweep.js';
 import { SWEEP } from '../../hooks/sweep/sweep-options.js';
 import type { Labelled } from '../results/result.js';
-import { type Pair, readPair } from './pair.js';
+import { alignmentOf, type Pair, readPair } from './pair.js';
 import {
   type PathReceiver,
   type PathSenders,
@@ -43,9 +44,11 @@ import { type MapCell, type MapPlan, sweepMap } from './sweep.js';
 export interface PathPair extends SweepOptions {
   /** The prompts that are run and changed: text, texts, or tokens. */
   readonly original: TextInput;
-  /** The prompts that the sender's value comes from; as many, each with as many tokens. */
+  /** The prompts that the sender's value comes from; as many, each with as many tokens, or with `align`. */
   readonly new: TextInput;
   readonly metric: Metric;
+  /** Which positions [new, original] correspond, where the prompts differ in length; as in `patch`. */
+  readonly align?: Align;
   /** Default true. */
   readonly prependBos?: boolean;
 }
@@ -76,6 +79,7 @@ export const PATH_PAIR = {
   original: needed(is.prompts),
   new: needed(is.prompts),
   metric: needed(is.metric),
+  align: is.align,
   prependBos: is.boolean,
 } satisfies Spec<PathPair>;
 const PATH_PATCH = options<PathPatchOptions>({
@@ -96,7 +100,7 @@ const takes = signatures({
  * @returns axes receiver (with `eachReceiver`), `by`, and prompt where the metric is `per: 'prompt'`; a sweep: `for await`
  *   gives the cells as they are done. `meta.freeze` says what was frozen, `meta.original` and `meta.new` the metric of
  *   the two runs. Senders that do not come before a receiver are 0 and are not run (`meta.idle`).
- * @throws when the prompts differ in length or are the same, or a sender or receiver is not in the model.
+ * @throws when the prompts differ in length without `align` or are the same, or a sender or receiver is not in the model.
  * @example
  * await pathPatch(model, { original: ioi, new: abc, metric: logitDiff(' Mary', ' John'),
  *   receivers: [{ layer: 9, head: 6, input: 'q' }, { layer: 9, head: 9, input: 'q' }] })
@@ -109,22 +113,28 @@ export const pathPatch = takes.pathPatch(function pathPatch(
 });
 
 /** Reads the two prompts of a path. @throws when they do not go together. */
-export const pathPair = (model: Model, { original, new: other, prependBos }: PathPair): Pair =>
+export const pathPair = (model: Model, { original, new: other, prependBos, align }: PathPair): Pair =>
   readPair(model, {
     changed: { name: 'original', input: original },
     from: { name: 'new', input: other },
     prependBos,
+    align,
   });
 
 /** The map of a pair. */
 export function pathPlan(
-  { changed, from, unchanged }: Pair,
+  pair: Pair,
   metric: Metric,
   map: Pick<MapPlan, 'axes' | 'list' | 'meta'>,
   direct: readonly Counterfactual[] = [],
 ): MapPlan {
-  const sources = { new: from, ...(direct.length && { [RUN1]: { counterfactuals: direct } }) };
-  const meta = { ...map.meta, unchanged, newTokens: from[0], newPrompts: from };
+  const { changed, from, unchanged } = pair;
+  const { align, meta: aligned } = alignmentOf(pair);
+  const sources = {
+    new: align ? { input: from, align } : from,
+    ...(direct.length && { [RUN1]: { counterfactuals: direct } }),
+  };
+  const meta = { ...map.meta, unchanged, newTokens: from[0], newPrompts: from, ...aligned };
   return { ...map, meta, base: { input: changed, sources }, metric, one: 'new', ends: ['original', 'new'] };
 }
 
@@ -138,7 +148,7 @@ function planOf(model: Model, options: PathPatchOptions): MapPlan {
   if (freeze !== 'heads' && freeze !== 'heads+mlps')
     throw new Error(`pathPatch: freeze ${JSON.stringify(freeze)}: 'heads' or 'heads+mlps' is needed`);
   const pair = pathPair(model, options);
-  const { axes, senders } = sendersOf(model, options, pair.changed);
+  const { axes, senders } = sendersOf(model, options, pair);
   const receivers = receiversOf(model, options.receivers ?? 'logits');
   const groups = eachReceiver ? receivers.map((r) => [r]) : [receivers];
   const direct: Counterfactual[] = [];
@@ -179,10 +189,11 @@ function linearPaths({ config }: Model, pair: Pair, metric: Metric): Paths {
     const change = (
       where: Omit<Intervention, 'pos'>,
       at: Intervention['pos'] = pos ?? firstChange(pair),
-    ): Intervention[] => [
-      { ...where, pos: at, add: { from: 'new', ...written } },
-      { ...where, pos: at, add: { from: 'base', ...written }, times: -1 },
-    ];
+    ): Intervention[] =>
+      pairedParts(pair, at).flatMap((part) => [
+        { ...where, ...part, add: { from: 'new', ...written } },
+        { ...where, ...part, add: { from: 'base', ...written }, times: -1 },
+      ]);
     // A receiver that comes before another would change more of what that one sees than the sender does.
     const behind = config.parallelAttnMlp ? 0 : 1; // an MLP reads behind the heads of its layer
     const steps = receivers.map((to) => to !== 'logits' && 2 * to.layer + (to.input === 'mlp' ? behind : 0));
@@ -243,5 +254,15 @@ export const firstChange = ({ changed, unchanged }: Pair): { start: number } => 
 
 /** No frozen head carries a change to another position: to the logits of the last one only the last one counts. */
 const whatLogitsSee = (pair: Pair, metric: Metric) => (metric.reads === 'last' ? -1 : firstChange(pair));
+
+/** The part of each prompt that has partners; all of what is selected where nothing is aligned. */
+function pairedParts({ partners }: Pair, pos: Intervention['pos']): Pick<Intervention, 'row' | 'pos'>[] {
+  if (!partners || typeof pos === 'number') return [{ pos }];
+  const { start = 0 } = pos as { start?: number };
+  return partners.flatMap((row, r) => {
+    const paired = row.flatMap((f, p) => (f >= 0 && p >= start ? [p] : []));
+    return paired.length ? [{ row: r, pos: paired }] : [];
+  });
+}
 
 const headOf = ({ head }: Pick<PathReceiver, 'head'>) => (head === undefined ? {} : { head });

@@ -105,6 +105,10 @@ function scaleOf({ metric, one, relative }: Scaled, { base: low, sources }: RunV
     return { all: (p) => mean(p.map((v, i) => v - from(i))), one: (v, i) => v - from(i) };
   }
   const high = sources[one];
+  if (!high)
+    throw new Error(
+      `the metric ${metric.name} reads every position, and the prompts differ in length: take one that reads the last, like logitDiff or prob`,
+    );
   const between = (a: number, b: number) => {
     if (Math.abs(b - a) < 1e-6)
       throw new Error(

@@ -23,16 +23,25 @@ export function provenance(model: Model, more: Record<string, unknown>): Record<
 /**
  * `0:<|endoftext|>`, `1:When`, `2:␣John`: the labels of a position axis, with blanks made visible.
  * @param clean of a pair, the prompt that values come from: where it differs from `tokens`, labels have both, `7:. | ;`
+ * @param partners of a pair of unequal length, the position in `clean` of each position, or −1: `9:the | 7:the`
  */
 export function positionLabels(
   model: Model,
   tokens: readonly number[],
   clean: readonly number[] = tokens,
+  partners: readonly number[] | null = null,
 ): string[] {
   const pieces = (ids: readonly number[]) =>
     joinedBytes(model.tokenizer?.pieces(ids) ?? ids.map((t) => `#${t}`)).map((p) =>
       p.replace(/ /g, '␣').replace(/\n/g, '⏎'),
     );
   const [own, other] = [pieces(tokens), clean === tokens ? null : pieces(clean)];
+  if (partners)
+    return own.map((p, i) => {
+      const f = partners[i];
+      return f < 0 || (f === i && clean[f] === tokens[i])
+        ? `${i}:${p}`
+        : `${f}:${other?.[f] ?? own[f]} | ${i}:${p}`;
+    });
   return own.map((p, i) => (other && clean[i] !== tokens[i] ? `${i}:${other[i]} | ${p}` : `${i}:${p}`));
 }

@@ -86,7 +86,7 @@ export const perplexity = takes.perplexity(async function perplexity(
   text: TextStream,
   options: PerplexityOptions = {},
 ): Promise<Perplexity> {
-  const { prependBos = true, onProgress, signal } = options;
+  const { prependBos = model.config.defaultPrependBos, onProgress, signal } = options;
   const { tokenizer, config } = model;
   if (!tokenizer) throw new Error('perplexity: this model has no tokenizer.json, so it cannot read text');
   const head = prependBos ? model.toTokens('', { prependBos })[0] : [];

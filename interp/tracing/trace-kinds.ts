@@ -2,17 +2,8 @@
 
 import { is, options, signatures } from '../../hooks/input/check.js';
 import type { Model } from '../../hooks/input/model.js';
-import { type Labelled, labelled } from '../results/result.js';
-import {
-  CAUSAL_TRACE,
-  type CausalTrace,
-  type CausalTraceOptions,
-  causalTrace,
-  type TraceKind,
-} from './causal-trace.js';
-
-/** In the order of ROME's notebooks. */
-export const traceKinds: readonly TraceKind[] = [null, 'mlp', 'attn'];
+import { CAUSAL_TRACE, type CausalTrace, type CausalTraceOptions, causalTrace } from './causal-trace.js';
+import { traceKinds } from './joined-traces.js';
 
 const { kind: _kind, expect: _expect, ...EVERY_KIND } = CAUSAL_TRACE;
 
@@ -20,9 +11,6 @@ const takes = signatures({
   traceAll: {
     model: is.model,
     options: options<Omit<CausalTraceOptions, 'kind' | 'expect'>>(EVERY_KIND),
-  },
-  joinTraces: {
-    traces: is.several(is.having('a trace', 'scores', 'window'), 'a list of traces, as traceAll gives them'),
   },
 });
 
@@ -46,13 +34,4 @@ export const traceAll = takes.traceAll(async function traceAll(
       }),
     );
   return traces;
-});
-
-/** Traces of one prompt as one result: kind × pos × layer. `meta.windows` has the window of each. */
-export const joinTraces = takes.joinTraces(function joinTraces(traces: readonly CausalTrace[]): Labelled {
-  const [{ scores }] = traces;
-  const values = Float32Array.from(traces.flatMap((t) => [...t.scores.values]));
-  const kinds = { name: 'kind', labels: traces.map((t) => t.kind ?? 'state') };
-  const { kind, window, unchanged, work, ...meta } = scores.meta;
-  return labelled(values, [kinds, ...scores.axes], { ...meta, windows: traces.map((t) => t.window) });
 });

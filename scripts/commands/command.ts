@@ -2,6 +2,7 @@
 
 import { createReadStream, existsSync } from 'node:fs';
 import type { ParseArgsConfig } from 'node:util';
+import { editsFromJson } from '../../hooks/transformer/edits-json.js';
 import type { HookedTransformer } from '../../hooks/transformer/model.js';
 import type { EditOptions } from '../../hooks/transformer/with.js';
 import type { SvgTheme } from '../../interp/figures/draw/svg-parts.js';
@@ -34,7 +35,7 @@ export interface Command {
   readonly examples: readonly string[];
   /** Besides text. */
   readonly forms: readonly Form[];
-  /** It loads no model by name: no `--model`, `--dtype`, `--no-bos`, `--no-processing`. */
+  /** It loads no model by name: no `--model`, `--with`, `--dtype`, `--no-bos`, `--no-processing`. */
   readonly modelFree?: boolean;
   run(x: Invocation): Promise<Outcome>;
 }
@@ -68,8 +69,8 @@ export class Invocation {
   /** Takes what goes to stdout. */
   readonly write: (data: string | Uint8Array) => void;
   #model: HookedTransformer | null = null;
-  /** The same as it was loaded. */
-  #whole: HookedTransformer | null = null;
+  /** The model as it was loaded, and one more for each edit. */
+  readonly #loaded: HookedTransformer[] = [];
 
   constructor(
     command: Command,
@@ -178,18 +179,15 @@ export class Invocation {
   }
 
   /** What `--with` changes in the model: JSON, or a file with it. @throws UsageError when it is none. */
-  private async edits(): Promise<EditOptions | null> {
+  private async edits(): Promise<readonly EditOptions[]> {
     const given = this.text('with');
-    if (given === undefined) return null;
+    if (given === undefined) return [];
     const text = /^\s*[[{]/.test(given) ? given : await this.file(given);
-    let read: unknown;
     try {
-      read = JSON.parse(text);
+      return editsFromJson(text);
     } catch (e) {
-      throw new UsageError(`--with: this is no JSON: ${(e as Error).message.slice(0, 120)}`);
+      throw new UsageError(`--with: ${(e as Error).message.slice(0, 200)}`);
     }
-    // A list is the interventions alone; what it may hold is checked by `model.with`.
-    return (Array.isArray(read) ? { interventions: read } : read) as EditOptions;
   }
 
   /** The model of `--model`, with what `--with` changes in it, loaded when first asked for. */
@@ -204,8 +202,9 @@ export class Invocation {
     if (dtype !== 'f32' && dtype !== 'f16') throw new UsageError(`--dtype ${dtype}: f32 or f16 is needed`);
     if (this.#model) return this.#model;
     const edits = await this.edits();
-    this.#whole = await loadModel(name, { ...flags, adapter, dtype, signal: this.signal });
-    this.#model = edits ? this.#whole.with(edits) : this.#whole;
+    this.#loaded.push(await loadModel(name, { ...flags, adapter, dtype, signal: this.signal }));
+    for (const edit of edits) this.#loaded.push(this.#loaded.at(-1)!.with(edit));
+    this.#model = this.#loaded.at(-1)!;
     return this.#model;
   }
 
@@ -226,9 +225,8 @@ export class Invocation {
     }
   }
 
-  /** Frees the model. */
+  /** Frees the model, and its edits. */
   dispose(): void {
-    if (this.#model !== this.#whole) this.#model?.dispose();
-    this.#whole?.dispose();
+    for (const model of this.#loaded.reverse()) model.dispose();
   }
 }

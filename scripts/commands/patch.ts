@@ -1,5 +1,6 @@
 /** `npx glassbox patch`: activation patching, exact or from gradients. */
 
+import type { Align } from '../../hooks/interventions/alignment.js';
 import { compareWithPatching, type PatchingComparison } from '../../interp/attribution/agreement.js';
 import { attributionPatch } from '../../interp/attribution/attribution-patching.js';
 import { figure } from '../../interp/figures/figure.js';
@@ -8,7 +9,7 @@ import { scatterFigure } from '../../interp/figures/scatter.js';
 import { logitDiff, logProb, prob } from '../../interp/logits/metrics.js';
 import { type PatchAxis, patch } from '../../interp/patching/patching.js';
 import { exact } from '../../interp/results/text.js';
-import { UsageError } from '../cli.js';
+import { jsonOption, UsageError } from '../cli.js';
 import { wrap } from '../start/print.js';
 import type { Command, Invocation, Outcome } from './command.js';
 import { plain, shown } from './results.js';
@@ -22,12 +23,13 @@ export const patchCommand: Command = {
   usage: '',
   takes: 0,
   about:
-    'Activation patching: the corrupted prompt is run again and again, each time with one activation taken from the clean run. 0 = the corrupted run, 1 = the clean run: where the cell is 1, that one activation brings the clean answer back. Both prompts need the same number of tokens. With --method attribution the same from two runs forward and one back: gradient times difference, an approximation; with both, one held against the other.',
+    'Activation patching: the corrupted prompt is run again and again, each time with one activation taken from the clean run. 0 = the corrupted run, 1 = the clean run: where the cell is 1, that one activation brings the clean answer back. Both prompts need the same number of tokens, or --align. With --method attribution the same from two runs forward and one back: gradient times difference, an approximation; with both, one held against the other.',
   options: {
     method: { type: 'string' },
     verify: { type: 'string' },
     clean: { type: 'string' },
     corrupted: { type: 'string' },
+    align: { type: 'string' },
     answer: { type: 'string' },
     wrong: { type: 'string' },
     at: { type: 'string' },
@@ -36,6 +38,8 @@ export const patchCommand: Command = {
   },
   help: `  --clean TEXT       a prompt that leads to the answer
   --corrupted TEXT   the same with a detail changed that changes the answer
+  --align diff       for prompts of unequal length: tokens that both have go together, and the last with the last;
+                     or pairs of positions [clean, corrupted]: --align "[[0,0],[3,4],[-1,-1]]"
   --answer TOKEN     the answer of the clean prompt, one token, with its blank: " Mary"
   --wrong TOKEN      the answer of the corrupted prompt: " John"
   --at NAME          what is patched: resid_pre (the default), resid_mid, resid_post, attn_out, mlp_out, z, q, k, v, pattern,
@@ -65,8 +69,11 @@ export const patchCommand: Command = {
     if (x.text('verify') !== undefined && method !== 'both')
       throw new UsageError(`--verify is for --method both, not for ${method}`);
     const verify = x.count('verify', undefined);
+    const align = alignOf(x);
+    if (align && method === 'both')
+      throw new UsageError('--align is for --method exact or attribution, not both');
     const model = await x.model();
-    const pair = { clean, corrupted, metric, at: x.text('at'), by, prependBos: x.prependBos };
+    const pair = { clean, corrupted, metric, at: x.text('at'), by, prependBos: x.prependBos, align };
     if (method === 'both')
       return compared(
         x,
@@ -110,6 +117,11 @@ function compared(x: Invocation, { attributed, exact, checked, agreement }: Patc
     lines: (screen) => [...picture.lines(screen), ...wrap(lines()[0], screen.width)],
     json: () => ({ exact: plain(exact), attributed: plain(attributed), agreement: numbers }),
   };
+}
+
+function alignOf(x: Invocation): Align | undefined {
+  const text = x.text('align');
+  return text === undefined || text === 'diff' ? text : (jsonOption('--align', text) as Align);
 }
 
 function metricOf(x: Invocation) {

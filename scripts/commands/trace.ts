@@ -3,7 +3,8 @@
 import type { NoiseRule } from '../../hooks/interventions/noise.js';
 import { traceFigure } from '../../interp/figures/trace.js';
 import { causalTrace, type TraceKind } from '../../interp/tracing/causal-trace.js';
-import { joinTraces, traceAll } from '../../interp/tracing/trace-kinds.js';
+import { joinTraces } from '../../interp/tracing/joined-traces.js';
+import { traceAll } from '../../interp/tracing/trace-kinds.js';
 import type { Command } from './command.js';
 import { shown } from './results.js';
 

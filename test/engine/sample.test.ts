@@ -2,6 +2,7 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { logSumExp, type SamplingOptions, sample } from '../../engine/tokens/sample.js';
+import { rng } from '../helpers.js';
 
 // Probabilities 0.1, 0.4, 0.2, 0.3 at temperature 1, so the order by probability is 1, 3, 2, 0.
 const P = [0.1, 0.4, 0.2, 0.3];
@@ -104,6 +105,36 @@ test('top-p counts after the temperature and after top-k', () => {
   // of the two that top-k leaves the first has 4/7 = 0.571
   near(shares({ temperature: 1, topK: 2, topP: 0.56 }), [0, 1, 0, 0], 'of what top-k leaves');
   near(shares({ temperature: 1, topK: 2, topP: 0.58 }), [0, 4 / 7, 0, 3 / 7], 'of what top-k leaves');
+});
+
+/** The definition: the whole vocabulary sorted. */
+function sorted(x: Float32Array, { temperature = 1, topK, topP }: SamplingOptions, random: number): number {
+  let ids = Array.from(x.keys()).sort((a, b) => x[b] - x[a] || a - b);
+  ids = ids.slice(0, topK ?? ids.length);
+  const weights = ids.map((i) => Math.exp((x[i] - x[ids[0]]) / temperature));
+  let total = weights.reduce((a, b) => a + b, 0);
+  let n = 0;
+  for (let sum = 0; n < ids.length && sum < (topP ?? 1) * total; n++) sum += weights[n];
+  total = weights.slice(0, n).reduce((a, b) => a + b, 0);
+  let left = random * total;
+  for (let i = 0; i < n; i++) if ((left -= weights[i]) < 0) return ids[i];
+  return ids[n - 1];
+}
+
+test('a large vocabulary gives the tokens that sorting it would give, ties included', () => {
+  const random = rng(7);
+  for (const spread of [0, 0.5, 4]) {
+    const x = random.array(5000).map((v) => Math.round(8 * spread * v) / 8);
+    for (const options of [
+      { temperature: 0.8, topK: 50 },
+      { temperature: 1.5, topK: 50, topP: 0.9 },
+      { temperature: 1, topP: 0.3 },
+      { temperature: 1, topP: 0.99 },
+      { temperature: 0.7, topK: 4999 },
+    ])
+      for (const at of [0, 0.1, 0.5, 0.9, 0.999999])
+        assert.is(draw(options, at, x), sorted(x, options, at), JSON.stringify({ spread, options, at }));
+  }
 });
 
 test.run();

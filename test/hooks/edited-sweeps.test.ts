@@ -8,6 +8,7 @@ import * as assert from 'uvu/assert';
 import {
   counterfactuals,
   describeIntervention,
+  type EditOptions,
   type HookEntry,
   HookedTransformer,
   hookNames,
@@ -66,12 +67,17 @@ for (let seed = 1; seed <= rounds; seed++)
     const plain = await randomModel(r);
     const { base, world } = await randomBase(r, plain);
     world.norms = true; // single heads' inputs and edits of ln1 exclude each other
-    let model = plain.with({
+    const made: HookedTransformer[] = [];
+    const withEdits = (m: HookedTransformer, edits: EditOptions) => {
+      made.push(m.with(edits));
+      return made.at(-1)!;
+    };
+    let model = withEdits(plain, {
       interventions: Array.from({ length: 1 + r.int(3) }, () => randomEdit(r, plain)),
     });
     if (r.int(2))
-      model = model.with({ hooks: Array.from({ length: 1 + r.int(2) }, () => randomCall(r, plain)) });
-    if (r.int(2)) model = model.with({ interventions: [randomEdit(r, plain)] });
+      model = withEdits(model, { hooks: Array.from({ length: 1 + r.int(2) }, () => randomCall(r, plain)) });
+    if (r.int(2)) model = withEdits(model, { interventions: [randomEdit(r, plain)] });
     // Scores as weights of a pattern are −∞ behind the query; a function that adds everything up makes that NaN.
     const list = Array.from({ length: CELLS }, () => randomCounterfactual(r, world, 1 + r.int(3))).filter(
       (cell) => !JSON.stringify(cell).includes('attn_scores"'),
@@ -94,6 +100,7 @@ for (let seed = 1; seed <= rounds; seed++)
       if (!got.every(close))
         fail(`seed ${seed}: ${model}\n${describeIntervention(cell)}: ${got}, expected ${expected}`);
     }
+    for (const one of made.reverse()) one.dispose();
     plain.dispose();
   });
 

@@ -22,6 +22,8 @@ export interface Family {
   /** `config.json` of a model, without what all families write alike (`architectures`, tokens, tying). */
   write(config: Config): Record<string, unknown>;
   readonly tensors: TensorNames;
+  /** Whether the unembedding has a bias (`lm_head.bias`). */
+  readonly headBias?: boolean;
   /** `general.architecture` in GGUF files. */
   readonly gguf?: string;
   /** Noise of ROME's causal trace, as published for it; 's3' where nothing is: three deviations of the embeddings. */

@@ -10,6 +10,7 @@ export const gptj: Family = {
   architectures: ['GPTJForCausalLM'],
   gguf: 'gptj',
   noise: 0.025,
+  headBias: true,
   facts: {
     normalization: 'LN',
     positionEmbedding: 'rotary',

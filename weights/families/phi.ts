@@ -9,6 +9,7 @@ export const phi: Family = {
   name: 'phi',
   architectures: ['PhiForCausalLM'],
   gguf: 'phi2',
+  headBias: true,
   facts: {
     normalization: 'LN',
     positionEmbedding: 'rotary',

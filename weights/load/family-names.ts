@@ -304,8 +304,8 @@ class View {
   #note(to: string, from: readonly string[]): readonly number[] | null {
     const missing = from.filter((name) => !this.#source.shape(name));
     this.#originals.set(to, missing.length ? missing : [...from]);
-    if (missing.length) return null;
     for (const name of from) this.#used.add(name);
+    if (missing.length) return null;
     return this.#source.shape(from[0])!;
   }
 

@@ -56,11 +56,11 @@ export async function resolveModel(
     const page = hubPage(url);
     if (page) {
       const repo = await openHub(page, { ...options, revision: options.revision ?? page.revision });
-      const weights = page.file && /\.(pth|pt|bin)$/.test(page.file) ? page.file : undefined;
+      const weights = page.file && /\.(pth|pt|bin|gguf)$/.test(page.file) ? page.file : undefined;
       return page.folder || weights ? { ...subFolder(repo, page.folder), weights } : repo;
     }
-    const weights = /[^/]+\.(pth|pt|bin)$/.exec(url.pathname)?.[0];
-    url.pathname = url.pathname.replace(/\/[^/]+\.(safetensors|json|pth|pt|bin)$/, '/');
+    const weights = /[^/]+\.(pth|pt|bin|gguf)$/.exec(url.pathname)?.[0];
+    url.pathname = url.pathname.replace(/\/[^/]+\.(safetensors|json|pth|pt|bin|gguf)$/, '/');
     return { ...urlFolder(url.href, { signal, timeoutMs }), weights };
   }
   if (isPath(name)) {
@@ -79,12 +79,12 @@ export async function resolveModel(
 
 /** `./x`, `../x`, `.`, `/x`, `~/x`, `C:\x`, `file:...`, `x.pth` */
 function isPath(name: string): boolean {
-  return /^(\.{1,2}([/\\]|$)|[/~\\]|[A-Za-z]:[/\\]|file:)|\.(pth|pt|safetensors)$/.test(name);
+  return /^(\.{1,2}([/\\]|$)|[/~\\]|[A-Za-z]:[/\\]|file:)|\.(pth|pt|safetensors|gguf)$/.test(name);
 }
 
 /** A folder, or one checkpoint in it. */
 async function pathOnDisk(path: string, platform: FilePlatform): Promise<FileSource> {
-  const [, parent, weights] = /^(.*[/\\])?([^/\\]+\.(?:pth|pt|bin|safetensors))$/.exec(path) ?? [];
+  const [, parent, weights] = /^(.*[/\\])?([^/\\]+\.(?:pth|pt|bin|safetensors|gguf))$/.exec(path) ?? [];
   if (weights !== undefined) {
     const folder = await platform.folder(parent ?? '.');
     if (await folder.open(weights)) return { ...folder, weights };

@@ -112,6 +112,13 @@ export function possibleSteps(config: Config, wanted: Processing): Processed {
   return Object.defineProperty(taken, 'skipped', { value: skipped }) as Processed;
 }
 
+/** No step taken of those that are asked for, for one reason. */
+export function unprocessed(wanted: Processing, reason: string): Processed {
+  const asked = Object.entries(wanted).flatMap(([step, on]) => (on ? [[step, reason]] : []));
+  const skipped = Object.fromEntries(asked) as Processed['skipped'];
+  return Object.defineProperty({ ...noProcessing }, 'skipped', { value: skipped }) as Processed;
+}
+
 /** Which products of a head may be factored again, and why others may not. */
 function refactors({ positionEmbedding, qkNorm, nHeads, nKeyValueHeads }: Config) {
   const own = nHeads === nKeyValueHeads;

@@ -6,7 +6,7 @@
 import type { SweepWork } from '../../../hooks/sweep/counterfactuals.js';
 import { labelled } from '../../../interp/results/result.js';
 import { type CausalTrace, causalTrace, type TraceKind } from '../../../interp/tracing/causal-trace.js';
-import { traceKinds } from '../../../interp/tracing/trace-kinds.js';
+import { traceKinds } from '../../../interp/tracing/joined-traces.js';
 import type { Edits } from '../../app/changes.js';
 import type { Handler } from '../handler.js';
 
