@@ -18,7 +18,6 @@ import type { HookEntry } from '../../hooks/input/hook.js';
 import type { Model } from '../../hooks/input/model.js';
 import { tapedRun } from '../../hooks/metrics/taped-run.js';
 import type { Metric } from '../../hooks/run/metric.js';
-import type { Config } from '../../weights/config.js';
 import { normBefore } from '../../weights/facts.js';
 import { edgeGraph, type ReaderGroup } from './edge-graph.js';
 import { addSenders, checkEdits, senderTable, streamOf } from './edge-senders.js';
