@@ -1,5 +1,6 @@
 /** Everything public, whatever the platform. */
 
+export { gradientsOf, type ValueAndGradients } from './engine/activations/gradients.js';
 export {
   type AdapterChoice,
   type AdapterDescription,
@@ -25,6 +26,7 @@ export type { TextInput } from './engine/tokens/text.js';
 export { Tokenizer } from './engine/tokens/tokenizer.js';
 export type { Row } from './engine/transformer/batch.js';
 export type { KvStore, Prefix } from './engine/transformer/kv.js';
+export type { HookPoint, PointName } from './engine/transformer/points.js';
 export { ActivationCache } from './hooks/cache/cache.js';
 export type { AttrTokens, LogitAttrOptions } from './hooks/cache/logit-attrs.js';
 export {
@@ -41,7 +43,7 @@ export type { ApplyLnOptions, Decomposition, LayerNormMode, Stack, SumCheck } fr
 export type { Hook, HookContext, HookEntry } from './hooks/input/hook.js';
 export type { InputOptions, ModelInput } from './hooks/input/input.js';
 export type { Model, RunEdits } from './hooks/input/model.js';
-export { actName, hookNames, type NameFilter } from './hooks/input/names.js';
+export { actName, hookNames, type NameFilter, type Spelled } from './hooks/input/names.js';
 export type { Holder } from './hooks/input/owning.js';
 export type { Selection } from './hooks/input/selection.js';
 export type { Align, PositionPair } from './hooks/interventions/alignment.js';
@@ -71,7 +73,13 @@ export type {
   SweepResult,
   SweepWork,
 } from './hooks/sweep/counterfactuals.js';
-export { mergeRecords, type RecordStore, type WholeRecord } from './hooks/sweep/record/record.js';
+export {
+  mergeRecords,
+  PartDone,
+  type RecordStore,
+  sharedRecord,
+  type WholeRecord,
+} from './hooks/sweep/record/record.js';
 export type { Sweep } from './hooks/sweep/sweep.js';
 export type { StoredPrefix } from './hooks/texts/prefix.js';
 export type { TextsWork } from './hooks/texts/run-trie.js';
@@ -298,9 +306,18 @@ export {
 } from './interp/patching/path-patching.js';
 export { type SteeringOptions, steeringVector } from './interp/patching/steering.js';
 export { type MapCell, recordResult } from './interp/patching/sweep.js';
+export { axis, headAxis, layerAxis, posAxis } from './interp/results/axes.js';
 export { fromJson, toCsv, toJson } from './interp/results/export.js';
 export { toNpy } from './interp/results/npy.js';
-export { type Axis, type Labelled, labelled } from './interp/results/result.js';
+export { provenance } from './interp/results/provenance.js';
+export {
+  type At,
+  type Axis,
+  type Labelled,
+  type LabelledCell,
+  type LabelledData,
+  labelled,
+} from './interp/results/result.js';
 export { type Perplexity, type PerplexityOptions, perplexity } from './interp/texts/perplexity.js';
 export {
   type Consistency,

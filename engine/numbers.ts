@@ -5,6 +5,14 @@ import { isList, shownValue } from '../weights/checks/kinds.js';
 /** A number, a list or typed array of numbers, or lists of such of one length. */
 export type NestedNumbers = number | ArrayLike<number> | ArrayLike<bigint> | readonly NestedNumbers[];
 
+/** A matrix as two factors, as `FactoredMatrix` is: what it multiplies out to. */
+export interface FactoredNumbers {
+  readonly AB: { readonly data: ArrayLike<number>; readonly shape: readonly number[] };
+}
+/** Whether something is a matrix as two factors. */
+export const isFactored = (data: unknown): data is FactoredNumbers =>
+  typeof data === 'object' && data !== null && 'AB' in data;
+
 /** Row-major numbers, and the shape that their lists have. */
 export interface ShapedNumbers {
   readonly values: Float32Array;

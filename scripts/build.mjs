@@ -12,5 +12,6 @@ execFileSync(process.execPath, ['node_modules/typescript/bin/tsc', '-p', 'tsconf
   cwd: root,
   stdio: 'inherit',
 });
-cpSync(at('weights/tiny'), at('dist/weights/tiny'), { recursive: true });
+for (const name of ['tiny', 'tiny-llama'])
+  cpSync(at(`weights/${name}`), at(`dist/weights/${name}`), { recursive: true });
 cpSync(at('scripts/seeds/published'), at('dist/scripts/seeds/published'), { recursive: true });

@@ -145,3 +145,12 @@ export function progress(what: string, stream: ProgressStream = process.stderr):
     },
   };
 }
+
+/** `--shard I/N`. @throws when it is none */
+export function readShard(text: string | undefined): { index: number; of: number } | undefined {
+  if (text === undefined) return undefined;
+  const found = /^(\d+)\/(\d+)$/.exec(text);
+  const [index, of] = [Number(found?.[1]), Number(found?.[2])];
+  if (!found || index >= of) throw new UsageError(`--shard ${text}: I/N is needed, with I from 0 to N − 1`);
+  return { index, of };
+}

@@ -1,5 +1,5 @@
 /**
- * `npm run train:tiny`: trains the shipped model with the engine itself, on whatever adapter there is, from nothing but the
+ * `npm run train:tiny`: trains a shipped model with the engine itself, on whatever adapter there is, from nothing but the
  * templates and word lists in `scripts/tiny/`. Seeds are fixed: the same adapter gives the same weights, bit for bit.
  */
 
@@ -10,27 +10,33 @@ import type { Gpu } from '../engine/gpu/gpu.js';
 import { Trainer, type TrainProgress } from '../hooks/training/trainer.js';
 import { resumeTraining, saveTraining } from '../hooks/training/training-node.js';
 import { randomModel } from '../hooks/transformer/init.js';
+import { nodeFile } from '../weights/files/disk-node.js';
+import { openSafetensors } from '../weights/formats/safetensors.js';
+import type { HostTensor } from '../weights/formats/types.js';
+import { saveSafetensors } from '../weights/load/files-node.js';
 import '../index.js'; // registers where GPUs and files come from
 import { runMain, UsageError } from './cli.js';
 import { stepsOf, trainingBatches } from './tiny/batches.js';
 import { vocabularyOf } from './tiny/bpe.js';
 import { validationRows } from './tiny/measure.js';
-import { INIT, OPTIMIZER, RECIPE } from './tiny/recipe.js';
+import { TRAININGS } from './tiny/recipe.js';
 
-const HELP = `Trains the shipped model, weights/tiny, with the engine itself.
+const HELP = `Trains a shipped model, weights/tiny or weights/tiny-llama, with the engine itself.
 
-Usage: npm run train:tiny -- [--until N] [--checkpoints DIR] [--every N] [--resume] [--install]
+Usage: npm run train:tiny -- [--model NAME] [--until N] [--checkpoints DIR] [--every N] [--resume] [--install]
 
+  --model NAME       tiny (default) or tiny-llama
   --until N          stop after this step (of STEPS); --resume goes on
-  --checkpoints DIR  where weights and the optimiser's state go (default out/tiny)
+  --checkpoints DIR  where weights and the optimiser's state go (default out/NAME)
   --every N          steps between checkpoints (default 100)
   --resume           go on from the checkpoint
-  --install          at the end, copy the weights to weights/tiny
+  --install          at the end, write the weights to weights/NAME (tiny-llama: in 16 bits)
   --help
 `;
 
-const STEPS = stepsOf(RECIPE);
-const TINY = 'weights/tiny';
+const STEPS = Object.entries(TRAININGS)
+  .map(([name, { recipe }]) => `${name}: ${stepsOf(recipe)}`)
+  .join(', ');
 
 function line(
   { step, steps, loss, lr, tokens, tokensPerSecond, validation }: TrainProgress,
@@ -54,6 +60,7 @@ await runMain(async (signal) => {
   const { values } = parseArgs({
     strict: true,
     options: {
+      model: text,
       until: text,
       checkpoints: text,
       every: text,
@@ -62,27 +69,34 @@ await runMain(async (signal) => {
       help: flag,
     },
   });
-  if (values.help) return void process.stdout.write(HELP.replace('STEPS', String(STEPS)));
+  if (values.help) return void process.stdout.write(HELP.replace('STEPS', STEPS));
+  const name = values.model ?? 'tiny';
+  const training = TRAININGS[name];
+  if (!training)
+    throw new UsageError(`--model ${name}: the shipped models are ${Object.keys(TRAININGS).join(' and ')}`);
+  const { init, recipe, optimizer } = training;
+  const home = join('weights', name);
+  const steps = stepsOf(recipe);
   const number = (name: 'until' | 'every', fallback: number): number => {
     const value = Number(values[name] ?? fallback);
     if (!Number.isInteger(value) || value < 1)
       throw new UsageError(`--${name} ${values[name]}: a positive integer is needed`);
     return value;
   };
-  const until = Math.min(STEPS, number('until', STEPS));
-  const folder = values.checkpoints ?? 'out/tiny';
-  const vocabulary = vocabularyOf(JSON.parse(readFileSync(join(TINY, 'tokenizer.json'), 'utf8')));
+  const until = Math.min(steps, number('until', steps));
+  const folder = values.checkpoints ?? join('out', name);
+  const vocabulary = vocabularyOf(JSON.parse(readFileSync(join(home, 'tokenizer.json'), 'utf8')));
 
   let trainer: Trainer;
-  if (values.resume) trainer = await resumeTraining(folder, OPTIMIZER);
+  if (values.resume) trainer = await resumeTraining(folder, optimizer);
   else {
     if (existsSync(join(folder, 'model.safetensors')))
       throw new UsageError(`${folder} holds a checkpoint: --resume goes on from it; or name another folder`);
-    const config = JSON.parse(readFileSync(join(TINY, 'config.json'), 'utf8'));
-    trainer = new Trainer(await randomModel(config, INIT), OPTIMIZER);
+    const config = JSON.parse(readFileSync(join(home, 'config.json'), 'utf8'));
+    trainer = new Trainer(await randomModel(config, init), optimizer);
   }
   mkdirSync(folder, { recursive: true });
-  copyFileSync(join(TINY, 'tokenizer.json'), join(folder, 'tokenizer.json'));
+  copyFileSync(join(home, 'tokenizer.json'), join(folder, 'tokenizer.json'));
   const { model } = trainer;
   process.stdout.write(`${model.gpu.adapter.text}; from step ${trainer.steps}\n`);
   await trainer.train(batches(), {
@@ -94,9 +108,21 @@ await runMain(async (signal) => {
   });
   trainer.dispose();
   model.dispose();
-  if (values.install) copyFileSync(join(folder, 'model.safetensors'), join(TINY, 'model.safetensors'));
+  if (values.install) await install();
 
   function* batches() {
-    yield* trainingBatches(vocabulary, RECIPE);
+    yield* trainingBatches(vocabulary, recipe);
+  }
+  /** The trained weights, in the size of float that the model's `config.json` names. */
+  async function install(): Promise<void> {
+    const { torch_dtype } = JSON.parse(readFileSync(join(home, 'config.json'), 'utf8'));
+    const trained = await openSafetensors((await nodeFile(join(folder, 'model.safetensors')))!);
+    const tensors: Record<string, HostTensor> = {};
+    for (const name of trained.names())
+      tensors[name] = { shape: trained.shape(name)!, data: await trained.read(name) };
+    await saveSafetensors(join(home, 'model.safetensors'), tensors, {
+      metadata: trained.metadata,
+      dtype: torch_dtype === 'float16' ? 'F16' : 'F32',
+    });
   }
 });

@@ -3,7 +3,7 @@
  * host, and nothing large is downloaded, before the reader has said yes.
  */
 
-import { HUB_ENDPOINT, hubPage, hubRepo } from '../../weights/hub/hub.js';
+import { HUB_ENDPOINT, hubPage, hubRepo, isShipped } from '../../weights/hub/hub.js';
 import { bytesText, isKept, knownModels } from './models.js';
 import type { Question } from './state.js';
 
@@ -20,7 +20,7 @@ export type Verdict =
 
 /** Judges the model's name of an address. Asks nobody but the Hub, and that only for the size of one of its models. */
 export async function judge(name: string, page: string): Promise<Verdict> {
-  if (name === 'tiny') return { kind: 'load', name };
+  if (isShipped(name)) return { kind: 'load', name };
   const shown = shortened(name);
   const known = hubRepo(name);
   if (known) return fromHub(name, known.repo, 'main');

@@ -16,6 +16,11 @@ export interface KnownModel {
 /** Sizes are those of model.safetensors. */
 export const knownModels: readonly KnownModel[] = [
   { name: 'tiny', about: 'comes with this page: 4 layers, 4 heads, 2,449 tokens', bytes: 4_497_904 },
+  {
+    name: 'tiny-llama',
+    about: 'comes with this page: a Llama of 4 layers, 4 heads on 2 of keys and values',
+    bytes: 1_911_256,
+  },
   { name: 'distilgpt2', about: '6 layers, 12 heads', bytes: 352_824_413 },
   { name: 'gpt2', about: '12 layers, 12 heads', bytes: 548_105_171 },
   { name: 'gpt2-medium', about: '24 layers, 16 heads', bytes: 1_519_984_962 },

@@ -1,6 +1,6 @@
 /** What the page knows: one state, one selection, shared by all views. */
 
-import type { Labelled } from '../../interp/results/result.js';
+import type { LabelledData } from '../../interp/results/result.js';
 import type { How } from '../worker/handlers/counterfactual.js';
 import type { ModelInfo } from '../worker/handlers/model.js';
 import type { NextTokens } from '../worker/handlers/next-tokens.js';
@@ -109,7 +109,7 @@ export interface MapState {
   readonly ms: number;
   /** Cells and milliseconds of the first part, which compiles kernels and says nothing of the others' speed. */
   readonly first: { readonly done: number; readonly ms: number } | null;
-  readonly result: Labelled | null;
+  readonly result: LabelledData | null;
   readonly error: string | null;
 }
 

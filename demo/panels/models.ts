@@ -1,6 +1,6 @@
 /** Which model: the shipped one, GPT-2 from the Hub, a folder of one's own. And what it takes. */
 
-import { hubRepo } from '../../weights/hub/hub.js';
+import { hubRepo, isShipped } from '../../weights/hub/hub.js';
 import type { App } from '../app/app.js';
 import { contentsOf, DTYPES, type DtypeName, FORMATS } from '../app/formats.js';
 import { bytesText, forget, hubName, keptRepos, knownModels, lookUp, quota } from '../app/models.js';
@@ -212,7 +212,7 @@ export function modelPanel(app: App): { readonly button: HTMLElement; readonly d
               { class: 'num' },
               used
                 ? 'loaded'
-                : name === 'tiny'
+                : isShipped(name)
                   ? bytesText(bytes)
                   : here
                     ? `${bytesText(bytes)}, kept here`

@@ -74,7 +74,9 @@ export function card(view: View, app: App): { readonly card: Card; readonly take
       if (status === 'done' || status === 'live' || status === 'failed' || (status === 'empty' && other))
         element.classList.remove('first');
       body.inert = old;
-      const said = old ? null : why;
+      // While the first model loads the top bar says so: a sentence here would only move what is below.
+      const loading = app.store.state.model.status === 'loading' && element.classList.contains('first');
+      const said = old || loading ? null : why;
       element.classList.toggle('failed', status === 'failed');
       sentence.hidden = said === null;
       sentence.setAttribute('role', status === 'failed' ? 'alert' : 'status');

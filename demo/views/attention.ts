@@ -3,7 +3,7 @@
 import { attentionFigure } from '../../interp/figures/attention.js';
 import { hues } from '../../interp/figures/draw/colour.js';
 import { figure } from '../../interp/figures/figure.js';
-import type { Labelled } from '../../interp/results/result.js';
+import type { LabelledData } from '../../interp/results/result.js';
 import { exact, percent, visibleLabel } from '../../interp/results/text.js';
 import { hover, lock } from '../app/app.js';
 import { ask, editsIn } from '../app/ask.js';
@@ -93,7 +93,7 @@ export const attentionView: View = {
       }
       return chosen;
     };
-    const all = resource<Labelled>(store, {
+    const all = resource<LabelledData>(store, {
       lazy: true,
       ask: (state) => ask(state, [readingOf(state)], weight),
       run: (of, { signal, progress }) =>

@@ -3,7 +3,7 @@
 import { attributionFigure, largestHeads } from '../../interp/figures/attribution.js';
 import { diverging } from '../../interp/figures/draw/colour.js';
 import { leastOf, shownMetric } from '../../interp/results/ends.js';
-import type { Labelled } from '../../interp/results/result.js';
+import type { LabelledData } from '../../interp/results/result.js';
 import { exact, shortNumber } from '../../interp/results/text.js';
 import { hover, lock } from '../app/app.js';
 import { ask, editsIn } from '../app/ask.js';
@@ -142,7 +142,7 @@ function draw({ layers, heads }: Attribution, last: number, react: React): Drawn
 
 type Share = (value: number) => readonly [string, string];
 
-function layerBars(result: Labelled, last: number, react: React, share: Share): Drawn {
+function layerBars(result: LabelledData, last: number, react: React, share: Share): Drawn {
   const { labels } = result.axes[0];
   const at = labels.map((label) => {
     const found = /^(\d+)_((?:attn|mlp)_out)$/.exec(label);
@@ -166,7 +166,7 @@ function layerBars(result: Labelled, last: number, react: React, share: Share): 
   return { element: drawn.element, mark: (locked, shown) => drawn.mark(rowsOf(locked), rowsOf(shown)) };
 }
 
-function headMap(result: Labelled, react: React, share: Share): Grid {
+function headMap(result: LabelledData, react: React, share: Share): Grid {
   const [rows, columns] = result.axes.map((a) => a.labels);
   const end = Math.max(...result.values.map(Math.abs), leastOf(result));
   const value = (r: number, c: number) => result.values[r * columns.length + c];
@@ -200,7 +200,7 @@ function headMap(result: Labelled, react: React, share: Share): Grid {
 }
 
 /** The heads with the largest values, and all else in one bar. */
-function headBars(result: Labelled, react: React, share: Share): Drawn {
+function headBars(result: LabelledData, react: React, share: Share): Drawn {
   const rows = largestHeads(result);
   const at = rows.map(({ label }) => {
     const found = /^L(\d+)H(\d+)$/.exec(label);
@@ -223,7 +223,7 @@ function headBars(result: Labelled, react: React, share: Share): Drawn {
 }
 
 /** The head that a place means. */
-function headCells({ shape: [layers, heads] }: Labelled, at: Place | null): Cell[] {
+function headCells({ shape: [layers, heads] }: LabelledData, at: Place | null): Cell[] {
   if (at === null || at.layer === null || at.head === null) return [];
   return at.layer < layers && at.head < heads ? [[at.layer, at.head]] : [];
 }

@@ -1,7 +1,7 @@
 /** The changed model: a list of changes that every view computes with, and what comes of them. */
 
 import { guessFigure } from '../../interp/figures/guesses.js';
-import { type Labelled, labelled } from '../../interp/results/result.js';
+import { type LabelledData, labelled } from '../../interp/results/result.js';
 import { type App, edit } from '../app/app.js';
 import { ask, editsIn } from '../app/ask.js';
 import { changesText, type Depends, notesOf } from '../app/captions.js';
@@ -359,7 +359,7 @@ function readWhere(text: string, two: boolean): Pick<Change, 'layer' | 'index'> 
 function numbers(
   { model, prompts, experiment }: Asked,
   { plain, changed, plainText, changedText }: Compared,
-): Labelled {
+): LabelledData {
   const axes = [
     { name: 'model', labels: ['unchanged', 'changed'] },
     { name: 'token', labels: changed.map((g) => g.text) },

@@ -2,7 +2,7 @@
 
 import { guessFigure } from '../../interp/figures/guesses.js';
 import { endsProblem } from '../../interp/results/ends.js';
-import { type Labelled, labelled } from '../../interp/results/result.js';
+import { type LabelledData, labelled } from '../../interp/results/result.js';
 import { exact, percent, visible } from '../../interp/results/text.js';
 import { edit } from '../app/app.js';
 import { ask, editsIn } from '../app/ask.js';
@@ -332,7 +332,7 @@ function looksOf({ prompts }: Asked, { looks }: CounterfactualResult): HTMLEleme
   );
 }
 
-function result({ model, prompts, experiment }: Asked, found: CounterfactualResult): Labelled {
+function result({ model, prompts, experiment }: Asked, found: CounterfactualResult): LabelledData {
   const { clean, corrupted, patched, what } = found;
   const runs = [corrupted, patched, clean];
   const axes = [

@@ -1,7 +1,7 @@
 /** The next token after both prompts, and in the model as it was loaded where it is changed. */
 
 import { guessFigure } from '../../interp/figures/guesses.js';
-import { type Labelled, labelled } from '../../interp/results/result.js';
+import { type LabelledData, labelled } from '../../interp/results/result.js';
 import { percent, visible } from '../../interp/results/text.js';
 import { edit } from '../app/app.js';
 import { ask, editsIn } from '../app/ask.js';
@@ -124,7 +124,7 @@ function worth({ prompts }: Asked, found: NextTokens): NextTokens {
   return { clean: some(clean), corrupted: corrupted && some(corrupted), plain: plain && some(plain) };
 }
 
-function table({ model, prompts, experiment }: Asked, found: NextTokens): Labelled {
+function table({ model, prompts, experiment }: Asked, found: NextTokens): LabelledData {
   const runs = runsOf(found);
   const axes = [
     { name: 'prompt', labels: runs.map(([name]) => name) },

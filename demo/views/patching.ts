@@ -4,7 +4,7 @@ import { diverging } from '../../interp/figures/draw/colour.js';
 import { figure } from '../../interp/figures/figure.js';
 import { pearson } from '../../interp/results/correlation.js';
 import { endsProblem, fullScale, LEAST_SHARE, shownMetric } from '../../interp/results/ends.js';
-import type { Labelled } from '../../interp/results/result.js';
+import type { LabelledData } from '../../interp/results/result.js';
 import { exact, shortNumber, visibleLabel } from '../../interp/results/text.js';
 import { type App, edit, hover, lock } from '../app/app.js';
 import { type Depends, notesOf } from '../app/captions.js';
@@ -110,7 +110,7 @@ const PARTLY: Readonly<Record<string, string>> = {
   cancelled: 'The map was cancelled before it was whole: run it again, then take it.',
 };
 
-function taken(map: MapState, result: Labelled): Taken {
+function taken(map: MapState, result: LabelledData): Taken {
   const depends: Depends = { on: 'pair', metric: String(result.meta.metric) };
   const title = `Patching: ${nameOf(map.site)}`;
   return {

@@ -1,6 +1,6 @@
 /** The attention patterns of all heads, as the views ask for them. */
 
-import { type Labelled, labelled } from '../../interp/results/result.js';
+import { type LabelledData, labelled } from '../../interp/results/result.js';
 import { splitLabel } from '../../interp/results/text.js';
 import { headName } from '../app/state.js';
 
@@ -13,7 +13,7 @@ export interface Head {
 /** All patterns of a prompt. */
 export interface Patterns {
   /** layer × head × query × key */
-  readonly all: Labelled;
+  readonly all: LabelledData;
   readonly layers: number;
   readonly heads: number;
   /** Tokens. */
@@ -28,13 +28,13 @@ export interface Patterns {
   values(head: Head): Float32Array;
   /** Of a head: what its strongest colour stands for. */
   unit(head: Head): number;
-  one(head: Head): Labelled;
+  one(head: Head): LabelledData;
   /** The head that looks from the last token at one other than the first the most. */
   striking(): Head;
 }
 
 /** Reads a result of `attentionPatterns`. */
-export function patternsOf(all: Labelled): Patterns {
+export function patternsOf(all: LabelledData): Patterns {
   const [layers, heads, n] = all.shape;
   const { labels } = all.axes[3];
   const attention = all.meta.metric === 'attention';

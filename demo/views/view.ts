@@ -2,7 +2,7 @@
 
 import type { Figure } from '../../interp/figures/draw/drawing.js';
 import type { Section } from '../../interp/figures/page/page.js';
-import type { Labelled } from '../../interp/results/result.js';
+import type { LabelledData } from '../../interp/results/result.js';
 import type { App } from '../app/app.js';
 import type { Depends } from '../app/captions.js';
 import type { Resource } from '../app/resource.js';
@@ -17,9 +17,9 @@ export interface Taken {
   /** In file names: what tells it from others of the view. */
   readonly detail?: string;
   /** The numbers: CSV, JSON. */
-  readonly result: Labelled;
+  readonly result: LabelledData;
   /** Further numbers of the view, in JSON. */
-  readonly also?: Readonly<Record<string, Labelled>>;
+  readonly also?: Readonly<Record<string, LabelledData>>;
   /** SVG, PNG. */
   figure?(): Figure;
   /** For the report; default: the figure's. Null: nothing. */

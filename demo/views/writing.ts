@@ -5,7 +5,7 @@
 
 import { hex, hues, inkOn, sequential } from '../../interp/figures/draw/colour.js';
 import { guessFigure } from '../../interp/figures/guesses.js';
-import { type Labelled, labelled } from '../../interp/results/result.js';
+import { type LabelledData, labelled } from '../../interp/results/result.js';
 import { percent, visible } from '../../interp/results/text.js';
 import { edit } from '../app/app.js';
 import { ask, editsIn } from '../app/ask.js';
@@ -367,7 +367,7 @@ function table(
   return element;
 }
 
-function numbers({ model, prompts, experiment }: Asked, rows: readonly Candidate[]): Labelled {
+function numbers({ model, prompts, experiment }: Asked, rows: readonly Candidate[]): LabelledData {
   const axes = [
     { name: 'run', labels: ['probability', 'chance'] },
     { name: 'token', labels: rows.map((r) => r.text) },

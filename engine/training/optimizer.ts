@@ -210,7 +210,7 @@ export class Optimizer {
   }
 
   #muon(
-    { name, tensor }: Parameter,
+    { name, tensor, columns }: Parameter,
     gradient: Tensor,
     squares: Tensor | null,
     { momentum: beta = 0.95, weightDecay = 0 }: ParameterGroup,
@@ -229,12 +229,11 @@ export class Optimizer {
       buffers.map((t) => t.binding()),
     );
     const [rows, width] = tensor.shape;
-    // Queries, keys and values lie side by side, but are matrices of their own.
-    const parts = name.endsWith('W_QKV') ? 3 : 1;
-    const cols = width / parts;
-    for (let i = 0; i < parts; i++) {
-      const place = { rows, cols, rowStride: width, colStride: 1, offset: i * cols };
+    let offset = 0;
+    for (const cols of columns ?? [width]) {
+      const place = { rows, cols, rowStride: width, colStride: 1, offset };
       muonStep(direction, tensor, place, { lr, weightDecay });
+      offset += cols;
     }
     direction.dispose();
   }

@@ -13,13 +13,21 @@ export interface Parameter {
    */
   readonly name: string;
   readonly tensor: Tensor;
+  /** Widths of the matrices that lie side by side in it: queries, keys, values. Absent: it is one. */
+  readonly columns?: readonly number[];
 }
 
 /** The trainable tensors of a model, in order of execution: a tied W_U is W_E and not told twice. */
 export function parameters(weights: WeightTensors): Parameter[] {
   const out: Parameter[] = [];
+  const columns = new Map(
+    weights.blocks.map(({ W_QKV, W_O }) => {
+      const [queries, keys] = [W_O.shape[0], (W_QKV.shape[1] - W_O.shape[0]) / 2];
+      return [W_QKV, [queries, keys, keys]];
+    }),
+  );
   mapWeights(weights, (tensor, name) => {
-    out.push({ name, tensor });
+    out.push({ name, tensor, columns: columns.get(tensor) });
     return tensor;
   });
   return out;

@@ -223,6 +223,39 @@ export type PointName =
   | (typeof points)['embedding' | 'final'][number]['name']
   | `blocks.${number}.${BlockPointName}`;
 
+/** The rows of the table that stand in blocks, and those that do not. */
+type BlockRow = (typeof points)['attention' | 'mlp'][number];
+type OuterRow = (typeof points)['embedding' | 'final'][number];
+/** The names that some rows give in a field that is a list. */
+type Listed<Row, Field extends string> = Row extends {
+  readonly [F in Field]: readonly (infer N extends string)[];
+}
+  ? N
+  : never;
+/** `hook_z` of `attn.hook_z`. */
+type LastPart<N extends string> = N extends `${string}.${infer Rest}` ? LastPart<Rest> : N;
+type Bare<N extends string> = N extends `hook_${infer Rest}` ? Rest : N;
+type BareName = Bare<LastPart<BlockRow['name']>>;
+
+/** Names of TransformerLens 4 for the same points. */
+export type PointAlias = Listed<OuterRow, 'aliases'> | `blocks.${number}.${Listed<BlockRow, 'aliases'>}`;
+/** What stands for a point of every block, or outside them: `attn.hook_z`, `hook_z`, `z`, `query`, `hook_in`. */
+export type PointShort =
+  | (BlockRow | OuterRow)['name']
+  | LastPart<(BlockRow | OuterRow)['name']>
+  | Bare<LastPart<(BlockRow | OuterRow)['name']>>
+  | Listed<BlockRow, 'shorthands'>
+  | Listed<BlockRow, 'aliases'>;
+/** Every way to write a hook point: its full name, an alias, a shorthand, alone or with a layer as in `z3` and `k6a`. */
+export type HookPoint =
+  | PointName
+  | PointAlias
+  | PointShort
+  | `${BareName | Listed<BlockRow, 'shorthands'>}${number}`
+  | `${'q' | 'k' | 'v' | 'z' | 'pattern' | 'attn_scores' | 'result'}${number}a`
+  | `${'pre' | 'post'}${number}m`
+  | `${'scale' | 'normalized'}${number}${'ln1' | 'ln2'}`;
+
 /** `blocks.3.attn.hook_z`: the full name of a hook point in a block. */
 export const pointName = <const N extends BlockPointName>(name: N, layer: number): `blocks.${number}.${N}` =>
   `blocks.${layer}.${name}`;

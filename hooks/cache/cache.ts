@@ -3,11 +3,12 @@
 import { HOLDS } from '../../engine/gpu/user-scope.js';
 import type { Tensor } from '../../engine/tensor/tensor.js';
 import type { Tokenizer } from '../../engine/tokens/tokenizer.js';
+import type { HookPoint } from '../../engine/transformer/points.js';
 import type { Config } from '../../weights/config.js';
 import type { HostTensor } from '../../weights/formats/types.js';
 import { type Argument, checkedMethods, is, optional, signature } from '../input/check.js';
 import type { Runnable } from '../input/model.js';
-import { actName, pointNamed } from '../input/names.js';
+import { actName, pointNamed, type Spelled } from '../input/names.js';
 import { type Layout, takeRow } from '../run/view.js';
 import {
   accumulatedResid,
@@ -75,6 +76,9 @@ export class ActivationCache {
     return [...this.#tensors.keys()];
   }
 
+  /** Whether it holds an activation, named as for `get`. */
+  has(name: HookPoint | 'logits', layer?: number | null, layerType?: string | null): boolean;
+  has<const N extends string>(name: Spelled<N>, layer?: number | null, layerType?: string | null): boolean;
   has(name: string, layer?: number | null, layerType?: string | null): boolean {
     return this.#tensors.has(this.#resolve(name, layer, layerType));
   }
@@ -86,6 +90,8 @@ export class ActivationCache {
    * @param layerType for `'scale'` and `'normalized'`: `'ln1'` or `'ln2'`
    * @throws when it is not a hook point, or was not asked for.
    */
+  get(name: HookPoint | 'logits', layer?: number | null, layerType?: string | null): Tensor;
+  get<const N extends string>(name: Spelled<N>, layer?: number | null, layerType?: string | null): Tensor;
   get(name: string, layer?: number | null, layerType?: string | null): Tensor {
     const full = this.#resolve(name, layer, layerType);
     const found = this.#tensors.get(full);
@@ -205,7 +211,8 @@ export class ActivationCache {
       throw new Error(
         `layer ${layer}: this model has ${nLayers} layers (0–${nLayers - 1}, or negative from the end)`,
       );
-    return actName(name, layer != null && layer < 0 ? layer + nLayers : layer, layerType);
+    const full = actName(name, layer != null && layer < 0 ? layer + nLayers : layer, layerType);
+    return this.#layout.points.get(full)?.name ?? full; // an alias has the classic name
   }
 }
 

@@ -7,6 +7,7 @@ import { Scope } from '../../engine/gpu/storage.js';
 import { axesOf } from '../../engine/shape/axes.js';
 import { sameShape } from '../../engine/shape/shape.js';
 import { Tensor } from '../../engine/tensor/tensor.js';
+import { shownJson } from '../../weights/checks/messages.js';
 import { owning } from '../input/owning.js';
 import type { ActivationCache } from './cache.js';
 import { activation } from './components.js';
@@ -170,7 +171,7 @@ function checkMode<M extends false | LayerNormMode>(what: string, mode: M, recom
   const why =
     mode === 'recomputed' ? ': parts that are each divided by a scale of their own do not add up' : '';
   throw new Error(
-    `${what}: applyLn ${JSON.stringify(mode)}${why}; ${modes.map((m) => JSON.stringify(m)).join(' or ')} is needed`,
+    `${what}: applyLn ${shownJson(mode)}${why}; ${modes.map((m) => JSON.stringify(m)).join(' or ')} is needed`,
   );
 }
 

@@ -8,6 +8,7 @@ import type { AxisName } from '../../engine/shape/axes.js';
 import { showShape } from '../../engine/shape/shape.js';
 import { Tensor } from '../../engine/tensor/tensor.js';
 import type { Norm } from '../../engine/transformer/parts/norm.js';
+import { shownJson } from '../../weights/checks/messages.js';
 import { type PosSlice, positionRange } from '../run/positions.js';
 import { pack } from '../run/view.js';
 import type { ActivationCache } from './cache.js';
@@ -56,7 +57,7 @@ export class Look {
     this.tokens = this.counts.reduce((n, k) => n + k, 0);
     const same = this.counts.every((k) => k === this.counts[0]);
     if (pos !== null && !same)
-      throw new Error(`${what}: pos ${JSON.stringify(pos)} gives different numbers of positions in the rows`);
+      throw new Error(`${what}: pos ${shownJson(pos)} gives different numbers of positions in the rows`);
     this.lead =
       typeof pos === 'number'
         ? [rows.length]

@@ -4,6 +4,7 @@
  */
 
 import type { Tensor } from '../../engine/tensor/tensor.js';
+import { shownJson } from '../../weights/checks/messages.js';
 import type { Config } from '../../weights/config.js';
 import { check, is, optional, options, type Spec, signatures } from '../input/check.js';
 import type { PosSlice } from '../run/positions.js';
@@ -159,7 +160,7 @@ export function accumulated(config: Config, layer: StreamLayer, o: AccumulatedOp
 export function decomposed(config: Config, layer: StreamLayer, o: DecomposeOptions, holder: Holder): Recipe {
   const { mode = 'all', inclEmbeds = true } = o;
   if (!['all', 'attn', 'mlp'].includes(mode))
-    throw new Error(`decomposeResid: mode ${JSON.stringify(mode)}: 'all', 'attn' or 'mlp' is needed`);
+    throw new Error(`decomposeResid: mode ${shownJson(mode)}: 'all', 'attn' or 'mlp' is needed`);
   const { l: last, mlpInput } = resolve('decomposeResid', config, layer, o.mlpInput);
   const rows: Component[] = [];
   const rest: Component[] = [];
@@ -303,7 +304,7 @@ function neuronRange(what: string, chosen: NeuronOptions['neurons'], { dMlp }: C
   const [a, b] =
     typeof chosen === 'number' ? [from(chosen), from(chosen) + 1] : [from(chosen[0]), from(chosen[1])];
   if (!Number.isInteger(a) || !Number.isInteger(b) || a < 0 || a >= b || b > dMlp)
-    throw new Error(`${what}: neurons ${JSON.stringify(chosen)} of ${dMlp} a layer`);
+    throw new Error(`${what}: neurons ${shownJson(chosen)} of ${dMlp} a layer`);
   return [a, b];
 }
 

@@ -4,14 +4,45 @@
  */
 
 import { type Point, type Points, pointsOf } from '../../engine/transformer/model-points.js';
-import { pointTable, splitName } from '../../engine/transformer/points.js';
+import { type HookPoint, pointTable, splitName } from '../../engine/transformer/points.js';
 import { isRegExp } from '../../weights/checks/kinds.js';
 import { quoted } from '../../weights/checks/messages.js';
 import type { Config } from '../../weights/config.js';
 import { is, optional, options, signatures } from './check.js';
 
 /** What a user may say for a set of hook points. */
-export type NameFilter = string | RegExp | ((name: string) => boolean) | readonly (string | RegExp)[];
+export type NameFilter =
+  | HookPoint
+  | (string & {})
+  | RegExp
+  | ((name: string) => boolean)
+  | readonly (HookPoint | (string & {}) | RegExp)[];
+
+/**
+ * What is written where hook points are named. A text that TypeScript knows must be able to be one: a misspelt one is a type
+ * error. Texts that are known only when the program runs are checked then.
+ */
+export type Spelled<T> = [NameFilter] extends [T] ? T : Spell<T>;
+type Spell<T> = T extends string
+  ? string extends T
+    ? T
+    : T extends HookPoint | 'logits'
+      ? T
+      : [Extract<HookPoint, T>] extends [never]
+        ? HookPoint
+        : T
+  : T extends readonly unknown[]
+    ? { readonly [I in keyof T]: Spell<T[I]> }
+    : T;
+/** Hooks whose points are spelled so. */
+export type SpelledHooks<H> = H extends readonly unknown[]
+  ? { readonly [I in keyof H]: H[I] extends readonly [infer N, infer F] ? readonly [Spelled<N>, F] : H[I] }
+  : H;
+/** Options of a run whose hook points are spelled so: `names`, and those of `hooks`. */
+export type SpelledOptions<Options, N, H> = Omit<Options, 'names' | 'hooks'> & {
+  readonly names?: N;
+  readonly hooks?: H;
+} & { readonly names?: Spelled<N>; readonly hooks?: SpelledHooks<H> };
 
 const takes = signatures({
   hookNames: { config: is.config, options: options<{ onDemand?: boolean }>({ onDemand: is.boolean }) },

@@ -12,6 +12,7 @@ import type { NestedNumbers } from '../../engine/numbers.js';
 import type { Tensor } from '../../engine/tensor/tensor.js';
 import type { TextInput } from '../../engine/tokens/text.js';
 import type { ActivationCache } from '../cache/cache.js';
+import type { Spelled } from '../input/names.js';
 import type { Selection } from '../input/selection.js';
 import type { Align } from './alignment.js';
 
@@ -100,6 +101,12 @@ export interface Intervention extends Part, Action {
 
 /** A list of interventions: one run that might have been. */
 export type Counterfactual = readonly Intervention[];
+/** Interventions, or lists of them, at hook points that are spelled as some are: see `Spelled`. */
+export type SpelledEdits<I> = I extends readonly unknown[]
+  ? { readonly [K in keyof I]: SpelledEdits<I[K]> }
+  : I extends { readonly at: infer At }
+    ? { readonly [K in keyof I]: K extends 'at' ? Spelled<At> : I[K] }
+    : I;
 
 /** A run to take values from. */
 export type Source =

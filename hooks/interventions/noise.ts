@@ -4,6 +4,7 @@
  */
 
 import { RandomState } from '../../engine/random/numpy-random.js';
+import { shownJson } from '../../weights/checks/messages.js';
 import { is, needed, options, signatures } from '../input/check.js';
 import type { Model } from '../input/model.js';
 import type { Numbers } from './interventions.js';
@@ -117,7 +118,7 @@ function parse(rule: NoiseRule): { kind: 'plain' | 's' | 'u' | 'm' | 't'; x: num
   if (rule === 'm') return { kind: 'm', x: 1 };
   const found = /^(?:(s)|([sut])(\d+\.?\d*|\.\d+))$/.exec(String(rule));
   if (!found || typeof rule === 'number')
-    throw new Error(`noise ${JSON.stringify(rule)}: a number is needed, or 's3', 'u0.2', 'm', 't5'`);
+    throw new Error(`noise ${shownJson(rule)}: a number is needed, or 's3', 'u0.2', 'm', 't5'`);
   const kind = (found[1] ?? found[2]) as 's' | 'u' | 't';
   const x = Number(found[3] ?? 1);
   if (kind === 't' && x <= 2)

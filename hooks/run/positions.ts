@@ -1,6 +1,7 @@
 /** Keeping only some positions of an activation. */
 
 import { Tensor } from '../../engine/tensor/tensor.js';
+import { shownJson } from '../../weights/checks/messages.js';
 import { type Layout, takeRow } from './view.js';
 
 /** One position (negative counts from each row's end), or [start, end). */
@@ -61,6 +62,6 @@ export function positionRange(pos: PosSlice, length: number, what: string): [sta
   const from = (p: number) => (p < 0 ? p + length : p);
   const [start, end] = typeof pos === 'number' ? [from(pos), from(pos) + 1] : [from(pos[0]), from(pos[1])];
   if (!Number.isInteger(start) || !Number.isInteger(end) || start < 0 || end > length || start >= end)
-    throw new Error(`${what}: ${JSON.stringify(pos)} of ${length} positions`);
+    throw new Error(`${what}: ${shownJson(pos)} of ${length} positions`);
   return [start, end];
 }

@@ -17,6 +17,7 @@ import { joins } from './fork-run.js';
 import { chunksInTurn, type Fork, planCell, tokensIn } from './plan.js';
 import {
   checkRuns,
+  PartDone,
   type RecordContent,
   type RecordStore,
   recordHeader,
@@ -122,7 +123,7 @@ async function* sweepOnce(
   kept: ReadonlyMap<number, SweepCell>,
   losses: number,
 ): AsyncGenerator<SweepCell, SweepResult> {
-  const { onProgress, signal, record, shard } = options;
+  const { onProgress, signal, record, shard = record?.shard } = options;
   const { gpu } = model;
   const { nLayers } = model.config;
   const dispatches = gpu.stats.dispatches;
@@ -229,6 +230,8 @@ async function* sweepOnce(
       await save(finished);
       yield* finished;
     }
+    const there = all.filter((cell) => cell !== null).length;
+    if (record?.shard && there < list.length) throw new PartDone(there, list.length, record.shard);
     const work = {
       tokenLayers: total + runs.tokenLayers,
       naiveTokenLayers:

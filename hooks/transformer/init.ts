@@ -4,7 +4,7 @@ import { RandomState } from '../../engine/random/numpy-random.js';
 import type { Config } from '../../weights/config.js';
 import type { HostTensor } from '../../weights/formats/types.js';
 import { parseConfig } from '../../weights/load/config.js';
-import { type NormPlace, normWeightsAt } from '../../weights/norm.js';
+import { expectedShapes } from '../../weights/load/expected-shapes.js';
 import { noProcessing } from '../../weights/processing/processing.js';
 import { is, options, type Spec, signatures } from '../input/check.js';
 import { LOAD_SPEC, type LoadOptions } from './load.js';
@@ -44,8 +44,8 @@ const takes = signatures({
 });
 
 /**
- * Random weights as GPT-2 starts with, in Hugging Face's names: what writes into the residual stream is smaller by
- * √(2 · nLayers) (by √nLayers without MLPs), biases are 0 and gains 1. The same seed gives the same weights.
+ * Random weights of any family, as GPT-2 starts with, in Hugging Face's names of GPT-2: what writes into the residual stream is smaller by
+ * √(2 · nLayers) (by √nLayers without MLPs), biases are 0, and gains act as 1. The same seed gives the same weights.
  */
 export const randomWeights = takes.randomWeights(function randomWeights(
   config: Partial<Config> | Record<string, unknown>,
@@ -53,41 +53,24 @@ export const randomWeights = takes.randomWeights(function randomWeights(
 ): Record<string, HostTensor> {
   const { seed = 1, std = 0.02, embeddingStd = std, positions = 'normal', tied = true } = options;
   const whole = parseConfig(config);
-  const { nLayers, nHeads, dModel, dHead, dMlp, nCtx, dVocab, dVocabOut, attnOnly, actFn } = whole;
+  const { nLayers, dModel, nCtx, dVocab, dVocabOut, attnOnly } = whole;
   const random = new RandomState(seed);
   const tensors: Record<string, HostTensor> = {};
-  const normal = (name: string, rows: number, cols: number, std: number) => {
-    const data = Float32Array.from(random.randn(rows * cols), (x) => x * std);
-    tensors[name] = { shape: [rows, cols], data };
-  };
-  const vector = (name: string, size: number, value: number) => {
-    tensors[name] = { shape: [size], data: new Float32Array(size).fill(value) };
-  };
-  const linear = (name: string, from: number, to: number, std: number) => {
-    normal(`${name}.weight`, from, to, std);
-    vector(`${name}.bias`, to, 0);
-  };
-  const norm = (name: string, place: NormPlace, size = dModel) => {
-    const { gain, bias } = normWeightsAt(whole, place);
-    if (gain) vector(`${name}.weight`, size, 1);
-    if (bias) vector(`${name}.bias`, size, 0);
+  const normal = (name: string, shape: readonly number[], std: number) => {
+    const data = Float32Array.from(random.randn(shape[0] * shape[1]), (x) => x * std);
+    tensors[name] = { shape, data };
   };
   const writing = std / Math.sqrt(Math.max(1, (attnOnly ? 1 : 2) * nLayers));
-  normal('wte.weight', dVocab, dModel, embeddingStd);
-  if (positions === 'sinusoidal') tensors['wpe.weight'] = sinusoids(nCtx, dModel, std);
-  else normal('wpe.weight', nCtx, dModel, std);
-  for (let layer = 0; layer < nLayers; layer++) {
-    norm(`h.${layer}.ln_1`, 'ln1');
-    linear(`h.${layer}.attn.c_attn`, dModel, 3 * nHeads * dHead, std);
-    linear(`h.${layer}.attn.c_proj`, nHeads * dHead, dModel, writing);
-    if (attnOnly) continue;
-    norm(`h.${layer}.ln_2`, 'ln2');
-    linear(`h.${layer}.mlp.c_fc`, dModel, dMlp, std);
-    if (actFn === 'solu_ln') norm(`h.${layer}.mlp.ln`, 'mlp.ln', dMlp);
-    linear(`h.${layer}.mlp.c_proj`, dMlp, dModel, writing);
+  for (const [name, shape] of expectedShapes(whole)) {
+    if (shape.length === 1) {
+      const gain = name.endsWith('.weight') && whole.normGain !== '1+w';
+      tensors[name] = { shape, data: new Float32Array(shape[0]).fill(gain ? 1 : 0) };
+    } else if (name === 'wte.weight') normal(name, shape, embeddingStd);
+    else if (name === 'wpe.weight' && positions === 'sinusoidal')
+      tensors[name] = sinusoids(nCtx, dModel, std);
+    else normal(name, shape, name.endsWith('.c_proj.weight') ? writing : std);
   }
-  norm('ln_f', 'ln_final');
-  if (!tied || dVocabOut !== dVocab) normal('lm_head.weight', dVocabOut, dModel, std);
+  if (!tied || dVocabOut !== dVocab) normal('lm_head.weight', [dVocabOut, dModel], std);
   return tensors;
 });
 

@@ -37,7 +37,7 @@ export const MODEL: Methods<HookedTransformer> = {
   with: { edits: EDITS },
   withWeights: { changes: is.plainObject },
   weightShapes: {},
-  toJSON: null,
+  toJSON: { key: optional(is.text) },
   loadWeights: {},
   checkpoint: {},
   dispose: {},

@@ -19,7 +19,8 @@ import { checkedMethods, is, signature } from '../input/check.js';
 import type { HookEntry } from '../input/hook.js';
 import type { InputOptions, ModelInput } from '../input/input.js';
 import type { Model } from '../input/model.js';
-import type { Counterfactual } from '../interventions/interventions.js';
+import type { NameFilter, SpelledOptions } from '../input/names.js';
+import type { Counterfactual, SpelledEdits } from '../interventions/interventions.js';
 import type { ModelEdits } from '../interventions/model-edits.js';
 import type { Differentiable } from '../metrics/measure.js';
 import { logitsOfResidual } from '../run/run.js';
@@ -123,8 +124,10 @@ export class HookedTransformer extends TextModel implements Model {
    * @throws when an edit is wrong whatever the prompt; when it does not fit a prompt, that run throws.
    * @example const ablated = model.with({ interventions: [{ at: 'blocks.9.attn.hook_z', head: 6, zero: true }] })
    */
-  with(edits: EditOptions): HookedTransformer {
-    const own = editsWith(this, edits);
+  with<const I extends Counterfactual, const H extends readonly HookEntry[]>(
+    edits: SpelledOptions<EditOptions, never, H> & { readonly interventions?: I & SpelledEdits<I> },
+  ): HookedTransformer {
+    const own = editsWith(this, edits as EditOptions);
     return this.#made({ edits: own, known: this.#known, ownsWeights: false, gpuWeights: this.gpuWeights });
   }
 
@@ -155,7 +158,7 @@ export class HookedTransformer extends TextModel implements Model {
   }
 
   /** What `JSON.stringify` writes of a model: its name, hash and edits. @throws where these are functions or hold tensors. */
-  toJSON(): object {
+  toJSON(_key?: string): object {
     return { model: this.config.name, hash: this.hash, ...JSON.parse(editsJson(this)) };
   }
 
@@ -231,33 +234,39 @@ export class HookedTransformer extends TextModel implements Model {
    * Logits [batch, pos, dVocab]; [tokens, dVocab] where the rows differ in length. The caller disposes of them.
    * With `stopAtLayer`, the residual stream [batch, pos, dModel] instead.
    */
-  async forward(input: ModelInput, options: RunOptions = {}): Promise<Tensor> {
-    return forward(this, input, options);
+  async forward<const H extends readonly HookEntry[]>(
+    input: ModelInput,
+    options: SpelledOptions<RunOptions, never, H> = {},
+  ): Promise<Tensor> {
+    return forward(this, input, options as RunOptions);
   }
 
   /** `forward` with hooks: `[[points, (activation, hook) => replacement or nothing], ...]`, called in order. */
-  async runWithHooks(
+  async runWithHooks<const H extends readonly HookEntry[]>(
     input: ModelInput,
-    options: RunOptions & { hooks: readonly HookEntry[] },
+    options: SpelledOptions<RunOptions, never, H> & { readonly hooks: H },
   ): Promise<Tensor> {
-    return forward(this, input, options);
+    return forward(this, input, options as RunOptions);
   }
 
   /** Logits and activations, as they are after all hooks. */
-  async runWithCache(input: ModelInput, options: CacheOptions = {}): Promise<CachedRun> {
-    return runWithCache(this, input, options);
+  async runWithCache<const N extends NameFilter, const H extends readonly HookEntry[]>(
+    input: ModelInput,
+    options: SpelledOptions<CacheOptions, N, H> = {},
+  ): Promise<CachedRun> {
+    return runWithCache(this, input, options as CacheOptions);
   }
 
   /**
    * One run with interventions as data: `[{ at: 'blocks.3.attn.hook_z', head: 5, pos: 10, set: { from: 'clean' } }]`, with
    * `sources: { clean: ... }`. `names` says which activations to keep; what cannot change anything is reported.
    */
-  async runWithInterventions(
+  async runWithInterventions<const I extends Counterfactual, const N extends NameFilter>(
     input: TextInput,
-    interventions: Counterfactual,
-    options: InterventionOptions = {},
+    interventions: I & SpelledEdits<I>,
+    options: SpelledOptions<InterventionOptions, N, InterventionOptions['hooks']> = {},
   ): Promise<IntervenedRun> {
-    return runWithInterventions(this, input, interventions, options);
+    return runWithInterventions(this, input, interventions, options as InterventionOptions);
   }
 
   /** `runWithCache` without the logits: the run ends with the last block. */
@@ -273,12 +282,12 @@ export class HookedTransformer extends TextModel implements Model {
    * @param metric `logitDiff(…)` and the like, or a function of the logits that gives a tensor with one number
    * @example const { grads } = await model.runWithGrads('The cat', loss(), { names: 'resid_pre' })
    */
-  async runWithGrads(
+  async runWithGrads<const N extends NameFilter, const H extends readonly HookEntry[]>(
     input: ModelInput,
     metric: Differentiable,
-    options?: GradientOptions,
+    options?: SpelledOptions<GradientOptions, N, H>,
   ): Promise<GradientRun> {
-    return runWithGrads(this, input, metric, options);
+    return runWithGrads(this, input, metric, options as GradientOptions | undefined);
   }
 
   /** Per row, the log-probability of each token given those before it: one number less than the row has tokens. */

@@ -1,7 +1,7 @@
 /** What a model does with inputs: texts to tokens and back, numbers to tensors. */
 
 import type { Gpu } from '../../engine/gpu/gpu.js';
-import { type NestedNumbers, numbersOf } from '../../engine/numbers.js';
+import { type FactoredNumbers, isFactored, type NestedNumbers, numbersOf } from '../../engine/numbers.js';
 import { sizeOf } from '../../engine/shape/shape.js';
 import { Tensor } from '../../engine/tensor/tensor.js';
 import {
@@ -71,11 +71,13 @@ export abstract class TextModel {
   }
 
   /**
-   * Uploads numbers: a list or typed array of any kind, or lists of lists, `[[1, 2], [3, 4]]`. The caller disposes of the tensor.
+   * Uploads numbers: a list or typed array of any kind, lists of lists, `[[1, 2], [3, 4]]`, or a FactoredMatrix. The caller disposes of the tensor.
    * @param shape default: that of the lists, or one axis. @throws when lists differ in length, or do not fill the shape.
    */
-  tensor(data: NestedNumbers, shape?: readonly number[]): Tensor {
-    const { values, shape: own } = numbersOf(data, 'tensor');
+  tensor(data: NestedNumbers | FactoredNumbers, shape?: readonly number[]): Tensor {
+    const product = isFactored(data) ? data.AB : null;
+    const { values, shape: lists } = numbersOf(product?.data ?? data, 'tensor');
+    const own = product?.shape ?? lists;
     if (shape && sizeOf(shape) !== values.length)
       throw new Error(`tensor: ${values.length} numbers cannot fill shape [${shape.join(', ')}]`);
     return Tensor.from(this.gpu, values, shape ?? own);

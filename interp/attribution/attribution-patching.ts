@@ -17,6 +17,7 @@
 
 import { is, options, signatures } from '../../hooks/input/check.js';
 import type { Model } from '../../hooks/input/model.js';
+import type { Spelled } from '../../hooks/input/names.js';
 import { cellsOf, type PartOf, type PatchAxis, usualAxes } from '../patching/cells.js';
 import { BLOCK_SITES, HEAD_SITES, type PatchSite } from '../patching/patching.js';
 import { type Labelled, labelled } from '../results/result.js';
@@ -70,11 +71,13 @@ const takes = signatures({
  *   memory of the backward pass)
  * @throws as `patch` does, and when the metric has no gradient.
  */
-export const attributionPatch = takes.attributionPatch(async function attributionPatch(
+export const attributionPatch = takes.attributionPatch(async function attributionPatch<
+  const At extends PatchSite = 'resid_pre',
+>(
   model: Model,
-  options: AttributionPatchOptions,
+  options: AttributionPatchOptions & { readonly at?: At } & { readonly at?: Spelled<At> },
 ): Promise<Labelled> {
-  const { at = 'resid_pre', only = {} } = options;
+  const { at = 'resid_pre', only = {} } = options as AttributionPatchOptions;
   const by = options.by ?? usualAxes(model, at, METHOD);
   const { changed, from, partners } = attributionPair(model, options);
   cellsOf(model, at, by, only, changed, METHOD, from, partners); // throws before anything runs

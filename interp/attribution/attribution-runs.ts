@@ -14,6 +14,7 @@ import type { Align } from '../../hooks/interventions/alignment.js';
 import { measuredRun } from '../../hooks/metrics/measured-run.js';
 import { type Metric, mean } from '../../hooks/run/metric.js';
 import { runWithGrads } from '../../hooks/transformer/gradients.js';
+import { shownJson } from '../../weights/checks/messages.js';
 import { alignmentOf, type Pair, readPair } from '../patching/pair.js';
 import { endsProblem, warningsIn } from '../results/ends.js';
 import { provenance } from '../results/provenance.js';
@@ -202,7 +203,7 @@ export async function attributionRuns(
 ): Promise<AttributionRuns> {
   const { metric, constant = [], gradientsOf = 'corrupted', onProgress, signal } = options;
   if (gradientsOf !== 'corrupted' && gradientsOf !== 'clean')
-    throw new Error(`gradientsOf ${JSON.stringify(gradientsOf)}: 'corrupted' or 'clean' is needed`);
+    throw new Error(`gradientsOf ${shownJson(gradientsOf)}: 'corrupted' or 'clean' is needed`);
   const pair = attributionPair(model, options);
   const tokens = { clean: pair.from, corrupted: pair.changed };
   const sources = tokens as unknown as Record<string, number[][]>;

@@ -7,12 +7,13 @@
  * To first order that is direct path patching (`pathPatchDirect`), for all pairs of heads from one backward pass. The gradient
  * at q, k, v goes back through W_Q, W_K, W_V and the layer norm before the heads: the mean is taken off and the rest is
  * divided by the norm's scale in the run. (The demo in TransformerLens multiplies with the *gradient* of the scale, and does
- * not take off the mean.) Behind the receiver everything counts, unless `constant` says otherwise.
+ * not take off the mean; see `layerNorm`.) Behind the receiver everything counts, unless `constant` says otherwise.
  */
 
 import type { Tensor } from '../../engine/tensor/tensor.js';
 import { is, options, signatures } from '../../hooks/input/check.js';
 import type { Model } from '../../hooks/input/model.js';
+import { shownJson } from '../../weights/checks/messages.js';
 import { normBefore } from '../../weights/facts.js';
 import {
   nodeOf,
@@ -26,7 +27,13 @@ import { type Axis, type Labelled, labelled } from '../results/result.js';
 import { using } from './attribution-patching.js';
 import { ATTRIBUTION_PAIR, type AttributionPair, type AttributionRuns } from './attribution-runs.js';
 import { gather, withPrompts } from './attribution-sites.js';
-import { gradientAtInput, type NormPassage, pathProducts, written } from './head-reads.js';
+import {
+  gradientAtInput,
+  type NormPassage,
+  pathProducts,
+  scaleGradientOfQueries,
+  written,
+} from './head-reads.js';
 
 /** An axis of a map of paths. */
 export type HeadPathAxis = 'receiver' | 'sender' | 'pos';
@@ -42,8 +49,9 @@ export interface HeadPathOptions extends AttributionPair {
   /**
    * The layer norm that the receiver reads through: `'frozen'`, the default, has the scale of the run (as path patching in
    * TransformerLens does), `'computed'` a scale that changes with the stream. Norms behind the receiver: see `constant`. `'demo'` is
-   * what TransformerLens' Attribution_Patching_Demo computes, to compare with what it plotted: it multiplies by the gradient of the
-   * scale, and does not take off the mean, which is no derivative of the norm.
+   * what TransformerLens' Attribution_Patching_Demo computes, to compare with what it plotted. It multiplies by the gradient of the
+   * scale, and does not take off the mean, which is no derivative of the norm. That gradient, too, is of the normalised metric, and
+   * comes through the queries alone: TransformerLens calls the norm three times, and a hook keeps what it is given last.
    */
   readonly layerNorm?: 'frozen' | 'computed' | 'demo';
 }
@@ -73,7 +81,7 @@ export const headPathAttribution = takes.headPathAttribution(async function head
   const { layerNorm = 'frozen' } = options;
   if (!['frozen', 'computed', 'demo'].includes(layerNorm))
     throw new Error(
-      `headPathAttribution: layerNorm ${JSON.stringify(layerNorm)}: 'frozen', 'computed' or 'demo' is needed`,
+      `headPathAttribution: layerNorm ${shownJson(layerNorm)}: 'frozen', 'computed' or 'demo' is needed`,
     );
   if (model.config.normPlaces !== 'before')
     throw new Error(
@@ -82,19 +90,34 @@ export const headPathAttribution = takes.headPathAttribution(async function head
   const asDemo = layerNorm === 'demo' && model.config.normalization !== 'none';
   const norm = layerNorm === 'demo' ? 'frozen' : layerNorm;
   const names = headPathNames(model, norm);
-  return using(
-    model,
-    options,
-    names,
-    (runs) =>
-      headPathsOf(runs, options, (layer) =>
-        asDemo
-          ? { kind: 'times', factor: runs.grads.get('scale', layer, 'ln1') }
-          : passage(runs, layer, norm),
-      ),
-    names.filter((name) => /\.hook_[qkv]$/.test(name)),
-  );
+  const differentiated = names.filter((name) => /\.hook_[qkv]$/.test(name));
+  if (!asDemo) {
+    const plain = (runs: AttributionRuns) =>
+      headPathsOf(runs, options, (layer) => passage(runs, layer, norm));
+    return using(model, options, names, plain, differentiated);
+  }
+  const asPublished = async (runs: AttributionRuns) => {
+    const factors = Array.from({ length: model.config.nLayers }, (_, layer) => demoFactor(runs, layer));
+    try {
+      const twice = (prompt: number) => runs.gap(prompt) ** 2;
+      return await headPathsOf(runs, options, (layer) => ({ kind: 'times', factor: factors[layer] }), twice);
+    } finally {
+      for (const factor of factors) factor.dispose();
+    }
+  };
+  return using(model, options, [...names, ...normalizedNames(model)], asPublished, differentiated);
 });
+
+const normalizedNames = ({ config }: Model): string[] =>
+  Array.from({ length: config.nLayers }, (_, l) => `blocks.${l}.ln1.hook_normalized`);
+
+/** By what the demo multiplies: the gradient of the scale as TransformerLens' hooks have it. */
+function demoFactor({ model, grads, differentiated }: AttributionRuns, layer: number): Tensor {
+  const [normalized, scale] = (['normalized', 'scale'] as const).map((x) =>
+    differentiated.get(x, layer, 'ln1'),
+  );
+  return scaleGradientOfQueries(model, layer, grads.get('q', layer), { normalized, scale });
+}
 
 /** The hook points that the paths need. */
 export function headPathNames({ config }: Model, layerNorm: 'frozen' | 'computed' = 'frozen'): string[] {
@@ -109,6 +132,7 @@ export function headPathNames({ config }: Model, layerNorm: 'frozen' | 'computed
 /**
  * The same of runs that are there.
  * @param norm how gradients pass the layer norm before a layer's heads
+ * @param divisor by what a prompt's paths are divided. Default: the difference of the runs
  */
 export async function headPathsOf(
   runs: AttributionRuns,
@@ -118,6 +142,7 @@ export async function headPathsOf(
     by = ['receiver', 'sender', 'pos'],
   }: Pick<HeadPathOptions, 'senders' | 'receivers' | 'by'>,
   norm: (layer: number) => NormPassage = (layer) => passage(runs, layer, 'frozen'),
+  divisor = (prompt: number): number => runs.gap(prompt),
 ): Promise<Labelled> {
   const { model, pair, metric } = runs;
   const { nLayers, nHeads, nKeyValueHeads } = model.config;
@@ -189,7 +214,7 @@ export async function headPathsOf(
           for (let p = 0; p < length; p++)
             for (let b = 0; b < prompts; b++)
               paths[((i * from.length + j) * length + p) * prompts + b] =
-                data[(((l * prompts + b) * length + p) * width + r) * nHeads + sender.head] / runs.gap(b);
+                data[(((l * prompts + b) * length + p) * width + r) * nHeads + sender.head] / divisor(b);
         }
     }
   } finally {

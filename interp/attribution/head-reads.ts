@@ -19,7 +19,8 @@ export type NormPassage =
   | { readonly kind: 'times'; readonly factor: Tensor };
 
 /**
- * Gradients at q (part 0), k (1) or v (2) of single heads (those of keys and values are `nKeyValueHeads`), carried back through W_Q, W_K or W_V and the layer norm: what
+ * Gradients at q (part 0), k (1) or v (2) of single heads (of keys and values there may be fewer), carried back through W_Q,
+ * W_K or W_V and the norm before attention: what
  * `runWithGrads` gives at hook_q_input and so on, without making these.
  * @param gradient [batch, pos, head, dHead]
  * @returns [batch, pos, head, dModel]; the caller owns it
@@ -31,21 +32,62 @@ export function gradientAtInput(
   gradient: Tensor,
   norm: NormPassage,
 ): Tensor {
-  const { nHeads, nKeyValueHeads, dHead, dModel } = config;
-  const { W_QKV, ln1: own } = gpuWeights.blocks[layer];
+  const { ln1: own } = gpuWeights.blocks[layer];
   const ln1 = normBefore(config, layer, 'attn') && own;
-  const heads = part ? nKeyValueHeads : nHeads;
   const scope = new Scope();
   try {
-    const from = part && (nHeads + (part - 1) * nKeyValueHeads) * dHead;
-    const W = W_QKV.detach(scope).window([null, [from, from + heads * dHead]]); // [dModel, head · dHead]
-    const flat = gradient.detach(scope).reshape([-1, heads, dHead]);
-    let g = headResults(flat, Tensor.concat([W.transpose()])); //                   [tokens, head, dModel]
+    let g = beforeWeights({ config, gpuWeights } as Runnable, layer, part, gradient.detach(scope));
     const perToken = (t: Tensor) => t.detach(scope).reshape([-1, 1, t.shape.at(-1)!]);
     if (norm.kind === 'times') g = g.mul(perToken(norm.factor));
     else if (norm.scale && ln1)
       g = ln1.gradientThrough(g, perToken(norm.scale), norm.kind === 'full' ? perToken(norm.x) : null);
-    return g.reshape([...gradient.shape.slice(0, -1), dModel]).keep();
+    return g.reshape([...gradient.shape.slice(0, -1), config.dModel]).keep();
+  } finally {
+    scope.close();
+  }
+}
+
+/** Gradients carried back through W_Q, W_K or W_V alone: [tokens, head, dModel]. */
+function beforeWeights(
+  { config, gpuWeights }: Runnable,
+  layer: number,
+  part: 0 | 1 | 2,
+  gradient: Tensor,
+): Tensor {
+  const { nHeads, nKeyValueHeads, dHead } = config;
+  const heads = part ? nKeyValueHeads : nHeads;
+  const from = part && (nHeads + (part - 1) * nKeyValueHeads) * dHead;
+  const W = gpuWeights.blocks[layer].W_QKV.detach(gradient.scope).window([
+    null,
+    [from, from + heads * dHead],
+  ]);
+  return headResults(gradient.reshape([-1, heads, dHead]), Tensor.concat([W.transpose()])); // W [dModel, head · dHead]
+}
+
+/**
+ * The gradient at ln1's scale through the queries alone. TransformerLens calls ln1 three times, for queries, keys and values; of
+ * a gradient that a hook stores under one name the queries' is left, which is stored last.
+ * @param gradient at q, [batch, pos, head, dHead]
+ * @param norm what the run has at hook_normalized [batch, pos, dModel] and hook_scale [batch, pos, 1]
+ * @returns [batch, pos, 1]; the caller owns it
+ */
+export function scaleGradientOfQueries(
+  model: Runnable,
+  layer: number,
+  gradient: Tensor,
+  norm: { readonly normalized: Tensor; readonly scale: Tensor },
+): Tensor {
+  const scope = new Scope();
+  try {
+    const all = beforeWeights(model, layer, 0, gradient.detach(scope)).sum(1); // [tokens, dModel]
+    const [normalized, scale] = [norm.normalized, norm.scale].map((t) =>
+      t.detach(scope).reshape([-1, t.shape.at(-1)!]),
+    );
+    const along = model.gpuWeights.blocks[layer]
+      .ln1!.pullBack(all)
+      .mul(normalized)
+      .sum(-1, { keepDims: true });
+    return along.div(scale).mul(-1).reshape(norm.scale.shape).keep();
   } finally {
     scope.close();
   }

@@ -13,6 +13,7 @@ import type { Model } from '../../hooks/input/model.js';
 import type { Metric } from '../../hooks/run/metric.js';
 import { stopping } from '../../hooks/run/stopping.js';
 import { runWithGrads } from '../../hooks/transformer/gradients.js';
+import { shownJson } from '../../weights/checks/messages.js';
 import { readPair } from '../patching/pair.js';
 import { positionLabels, provenance } from '../results/provenance.js';
 import { type Labelled, labelled } from '../results/result.js';
@@ -65,7 +66,7 @@ export const inputAttribution = takes.inputAttribution(async function inputAttri
     );
   if (typeof baseline === 'string' ? !['zero', 'mean'].includes(baseline) : baseline?.prompt === undefined)
     throw new Error(
-      `inputAttribution: baseline ${JSON.stringify(baseline)}: 'zero', 'mean' or { prompt } is needed`,
+      `inputAttribution: baseline ${shownJson(baseline)}: 'zero', 'mean' or { prompt } is needed`,
     );
   const other =
     typeof baseline === 'string'

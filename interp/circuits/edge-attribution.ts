@@ -19,6 +19,7 @@ import type { TextInput } from '../../engine/tokens/text.js';
 import { is, needed, options, type Spec, signatures } from '../../hooks/input/check.js';
 import type { Model } from '../../hooks/input/model.js';
 import type { Metric } from '../../hooks/run/metric.js';
+import { shownJson } from '../../weights/checks/messages.js';
 import { readPair } from '../patching/pair.js';
 import { provenance } from '../results/provenance.js';
 import { EdgeList } from './edge-list.js';
@@ -129,8 +130,7 @@ function pointsOf({ method = 'EAP', steps }: EdgeAttributionOptions): number[] {
     if (steps !== undefined) throw new Error("edgeAttribution: `steps` goes with method: 'EAP-IG'");
     return [0];
   }
-  if (method !== 'EAP-IG')
-    throw new Error(`edgeAttribution: method ${JSON.stringify(method)}: 'EAP' or 'EAP-IG'`);
+  if (method !== 'EAP-IG') throw new Error(`edgeAttribution: method ${shownJson(method)}: 'EAP' or 'EAP-IG'`);
   return midpoints(steps ?? 5, 'edgeAttribution');
 }
 

@@ -152,12 +152,11 @@ export class EdgeRuns {
 
   /** How many circuits run as one batch. */
   get circuitsAtOnce(): number {
-    const { config, gpu, edits } = this.#model;
-    if (edits?.called.size) return 1;
+    const { config, gpu } = this.#model;
+    if (this.#model.edits?.called.size) return 1;
     const perToken = 4 * config.dModel * (2 * this.graph.senders.length + 10 * config.nHeads);
-    const fit = Math.floor(BATCH_BYTES / perToken / this.#tokens);
-    const cpu = Math.floor(SOFTWARE_TOKENS / this.#tokens);
-    return Math.max(1, gpu.caps.adapterClass === 'software' ? Math.min(fit, cpu) : fit);
+    const most = gpu.caps.adapterClass === 'software' ? SOFTWARE_TOKENS : Infinity;
+    return Math.max(1, Math.floor(Math.min(BATCH_BYTES / perToken, most) / this.#tokens));
   }
 
   dispose(): void {

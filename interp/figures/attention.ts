@@ -4,7 +4,7 @@
  */
 
 import { is, signatures } from '../../hooks/input/check.js';
-import type { Labelled } from '../results/result.js';
+import type { LabelledData } from '../results/result.js';
 import { escapeHtml, jsonForScript, splitLabel } from '../results/text.js';
 import { hex, hues, inkOn, sequential } from './draw/colour.js';
 import { heatmapSvg } from './draw/svg.js';
@@ -28,7 +28,7 @@ const takes = signatures({
 /** What `attentionFigure` draws. */
 export interface AttentionFigure {
   /** [query, key] of the head that is shown first. */
-  readonly pattern: Labelled;
+  readonly pattern: LabelledData;
   readonly layer: number;
   readonly head: number;
   readonly layers: number;

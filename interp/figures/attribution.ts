@@ -2,7 +2,7 @@
 
 import { is, options, signatures } from '../../hooks/input/check.js';
 import { leastOf, shownMetric } from '../results/ends.js';
-import type { Labelled } from '../results/result.js';
+import type { LabelledData } from '../results/result.js';
 import { alignedNumbers, exact, visibleLabel } from '../results/text.js';
 import { arranged } from './draw/arrange.js';
 import { barsPanel } from './draw/bars-svg.js';
@@ -25,8 +25,8 @@ export interface AttributionFigureOptions {
 }
 
 /** A result by head, as `directLogitAttribution` gives it. */
-interface ByHead extends Labelled {
-  readonly heads?: Labelled;
+interface ByHead extends LabelledData {
+  readonly heads?: LabelledData;
 }
 
 const takes = signatures({
@@ -47,7 +47,7 @@ export interface PartRow {
 }
 
 /** The heads with the largest |values|, largest first, then the other heads in one row, and the rows that are no heads. */
-export function largestHeads({ values, axes: [{ labels }] }: Labelled, most = MOST): PartRow[] {
+export function largestHeads({ values, axes: [{ labels }] }: LabelledData, most = MOST): PartRow[] {
   const all = [...labels.keys()];
   const isHead = (i: number) => /^L\d+H\d+$/.test(labels[i]);
   const order = all.filter(isHead).sort((a, b) => Math.abs(values[b]) - Math.abs(values[a]) || a - b);
@@ -71,7 +71,7 @@ export function largestHeads({ values, axes: [{ labels }] }: Labelled, most = MO
  * @throws when they have other axes
  */
 export const attributionFigure = takes.attributionFigure(function attributionFigure(
-  layers: Labelled,
+  layers: LabelledData,
   heads: ByHead,
   { title = 'Direct logit attribution', notes }: AttributionFigureOptions = {},
 ): Figure {

@@ -1,7 +1,7 @@
 /** A figure of curves: one a series, with bands. */
 
 import { is, needed, options, signatures } from '../../hooks/input/check.js';
-import type { Labelled } from '../results/result.js';
+import type { LabelledData } from '../results/result.js';
 import { drawnFigure, type Figure } from './draw/drawing.js';
 import { linesSvg } from './draw/lines-svg.js';
 import { type LinesOptions, lineLines, lines } from './lines.js';
@@ -33,7 +33,7 @@ const takes = signatures({
  * @throws when the result has more axes, or the band another shape.
  */
 export const curveFigure = takes.curveFigure(function curveFigure(
-  result: Labelled,
+  result: LabelledData,
   { title, about, note, ...options }: CurveOptions,
 ): Figure {
   const plot = lines(result, options);

@@ -6,7 +6,7 @@
 
 import { is, options, signatures } from '../../hooks/input/check.js';
 import { endNames, endsOf, endsProblem, fullScale, leastOf, shownMetric } from '../results/ends.js';
-import type { Labelled } from '../results/result.js';
+import type { LabelledData } from '../results/result.js';
 import { displayWidth, exact, fit, visibleLabel } from '../results/text.js';
 import { curveFigure } from './curves.js';
 import { hues } from './draw/colour.js';
@@ -46,7 +46,7 @@ const takes = signatures({
  * [0, 1], have one hue from 0 to 1; other results two, up to ± their largest value.
  * @throws when it has no values, or so many that nobody could see them: take a slice.
  */
-export const figure = takes.figure(function figure(given: Labelled, options: FigureOptions = {}): Figure {
+export const figure = takes.figure(function figure(given: LabelledData, options: FigureOptions = {}): Figure {
   const trace = asTrace(given);
   if (trace) return traceFigure(trace, { notes: options.notes });
   const { result, full, told } = shown(given);
@@ -102,7 +102,7 @@ export const figure = takes.figure(function figure(given: Labelled, options: Fig
  * What is drawn of a result. Shares of a difference that is none, or that goes the wrong way, mean nothing: what is drawn
  * then is the change of the metric, on the full scale.
  */
-function shown(result: Labelled): { result: Labelled; full?: number; told?: string } {
+function shown(result: LabelledData): { result: LabelledData; full?: number; told?: string } {
   const ends = endsOf(result.meta);
   if (!ends || !endsProblem(ends)) return { result };
   const way = ends.one - ends.zero;
@@ -121,7 +121,7 @@ function isCausal({ names, rows, columns, value }: Heatmap): boolean {
 }
 
 /** The maps of a result, each with what it is called. */
-function facets(result: Labelled): { heading: string; map: Labelled }[] {
+function facets(result: LabelledData): { heading: string; map: LabelledData }[] {
   const { axes } = result;
   if (axes.length === 2) return [{ heading: '', map: result }];
   const at = Math.max(
@@ -148,7 +148,7 @@ function list(map: Heatmap, { width = 80, depth = 1, theme = 'dark' }: TerminalO
 }
 
 /** Between which runs a normalised result lies, or its metric. */
-function meaningOf(meta: Labelled['meta']): string {
+function meaningOf(meta: LabelledData['meta']): string {
   const ends = endNames.find((names) => names.every((name) => meta[name] !== undefined));
   if (ends) return `0 = ${ends[0]} run, 1 = ${ends[1]} run`;
   return typeof meta.metric === 'string' ? meta.metric : '';

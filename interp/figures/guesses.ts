@@ -1,7 +1,7 @@
 /** Next tokens of one or several runs as a picture: a row a token, a column of bars a run. */
 
 import { is, needed, options, signatures } from '../../hooks/input/check.js';
-import { type Labelled, labelled } from '../results/result.js';
+import { type LabelledData, labelled } from '../results/result.js';
 import { percent, visible } from '../results/text.js';
 import { arranged, type TextLine, textPanel } from './draw/arrange.js';
 import { type BarTone, barsPanel } from './draw/bars-svg.js';
@@ -37,7 +37,7 @@ const takes = signatures({
 
 /** Bars of probabilities, [run, token] or [token]. @throws when it has other axes */
 export const guessFigure = takes.guessFigure(function guessFigure(
-  result: Labelled,
+  result: LabelledData,
   { title, answer, wrong, lines = [], tables = [], notes }: GuessFigureOptions,
 ): Figure {
   const runs =

@@ -1,7 +1,7 @@
 /** What a heat map shows, before anybody draws it: rows, columns, values, and a colour scale pinned at zero. */
 
 import { is, type Spec } from '../../hooks/input/check.js';
-import type { Labelled } from '../results/result.js';
+import type { LabelledData } from '../results/result.js';
 import { visibleLabel } from '../results/text.js';
 import { diverging, hues, type Rgb, type Scale, sequential, type Theme } from './draw/colour.js';
 
@@ -47,7 +47,7 @@ export interface Extreme {
 }
 
 /** The largest value of several arrays, or with `signed` the largest |value|: a common end for their scales. */
-export function largest(maps: readonly Labelled[], signed = false): number {
+export function largest(maps: readonly LabelledData[], signed = false): number {
   let max = -Infinity;
   for (const { values } of maps)
     for (const v of values) if (Number.isFinite(v)) max = Math.max(max, signed ? Math.abs(v) : v);
@@ -55,7 +55,7 @@ export function largest(maps: readonly Labelled[], signed = false): number {
 }
 
 /** A labelled array of two axes as a heat map. @throws when it has another number of axes. */
-export function heatmap(map: Labelled, options: HeatmapOptions = {}): Heatmap {
+export function heatmap(map: LabelledData, options: HeatmapOptions = {}): Heatmap {
   const { scale = 'diverging', hue = hues.probability } = options;
   if (map.shape.length !== 2)
     throw new Error(
@@ -82,7 +82,7 @@ export function heatmap(map: Labelled, options: HeatmapOptions = {}): Heatmap {
 }
 
 /** Several with one scale, so that a colour means the same in all. @throws when one has not two axes. */
-export function heatmaps(maps: readonly Labelled[], options: HeatmapOptions = {}): Heatmap[] {
+export function heatmaps(maps: readonly LabelledData[], options: HeatmapOptions = {}): Heatmap[] {
   const max = options.max ?? largest(maps, options.scale !== 'sequential');
   return maps.map((map) => heatmap(map, { ...options, max }));
 }

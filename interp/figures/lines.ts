@@ -1,6 +1,6 @@
 /** Curves over layers (or any other axis), with bands: what is in the plot, and how it looks in a terminal. */
 
-import type { Labelled } from '../results/result.js';
+import type { LabelledData } from '../results/result.js';
 import { displayWidth, exact, fit, shorten, visibleLabel } from '../results/text.js';
 import { lineColour } from './draw/colour.js';
 import { paint, type TerminalOptions } from './draw/terminal.js';
@@ -31,7 +31,7 @@ export interface Lines {
 /** What `lines` needs besides the numbers. */
 export interface LinesOptions {
   /** Half the height of each band, of the shape of the result. */
-  readonly band?: Labelled;
+  readonly band?: LabelledData;
   /** Caption of the y axis. Default: the metric. */
   readonly y?: string;
   /** Caption of the x axis. Default: the name of the result's last axis. */
@@ -43,7 +43,7 @@ export interface LinesOptions {
  * `3_pre`, `3_mid`, `final_post`.
  * @throws when the result has more axes, or the band another shape.
  */
-export function lines(result: Labelled, { band, x, y }: LinesOptions = {}): Lines {
+export function lines(result: LabelledData, { band, x, y }: LinesOptions = {}): Lines {
   const { axes, shape, values, meta } = result;
   if (shape.length < 1 || shape.length > 2)
     throw new Error(

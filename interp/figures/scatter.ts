@@ -2,7 +2,7 @@
 
 import { is, needed, options, signatures } from '../../hooks/input/check.js';
 import { pearson } from '../results/correlation.js';
-import { cellName, type Labelled } from '../results/result.js';
+import { cellName, type LabelledData } from '../results/result.js';
 import { displayWidth, exact, fit, modelName, shorten, visibleLabel } from '../results/text.js';
 import { drawnFigure, type Figure } from './draw/drawing.js';
 import { scatterSvg } from './draw/scatter-svg.js';
@@ -56,8 +56,8 @@ const takes = signatures({
  * @throws when the axes differ, when no cell has two values, or when there are more than 40 000.
  */
 export const scatterFigure = takes.scatterFigure(function scatterFigure(
-  x: Labelled,
-  y: Labelled,
+  x: LabelledData,
+  y: LabelledData,
   options: ScatterOptions,
 ): Figure {
   const { title, about, outliers = 8 } = options;
@@ -89,8 +89,8 @@ export const scatterFigure = takes.scatterFigure(function scatterFigure(
   });
 });
 
-function checkAxes(x: Labelled, y: Labelled): void {
-  const shape = ({ axes }: Labelled) => axes.map((a) => `${a.name} (${a.labels.length})`).join(' × ');
+function checkAxes(x: LabelledData, y: LabelledData): void {
+  const shape = ({ axes }: LabelledData) => axes.map((a) => `${a.name} (${a.labels.length})`).join(' × ');
   const remedy = 'give two results of the same axes';
   if (shape(x) !== shape(y)) throw new Error(`scatterFigure: x is ${shape(x)}, y is ${shape(y)}: ${remedy}`);
   for (const [a, { name, labels }] of x.axes.entries())
@@ -101,7 +101,7 @@ function checkAxes(x: Labelled, y: Labelled): void {
         );
 }
 
-function pointsOf(x: Labelled, y: Labelled): Point[] {
+function pointsOf(x: LabelledData, y: LabelledData): Point[] {
   const out: Point[] = [];
   for (let i = 0; i < x.values.length; i++)
     if (Number.isFinite(x.values[i]) && Number.isFinite(y.values[i]))
@@ -109,13 +109,13 @@ function pointsOf(x: Labelled, y: Labelled): Point[] {
   return out;
 }
 
-function captionsOf(x: Labelled, y: Labelled): [string, string] {
+function captionsOf(x: LabelledData, y: LabelledData): [string, string] {
   const [a, b] = [x, y].map(({ meta }) => (typeof meta.method === 'string' ? meta.method : ''));
   return a && b && a !== b ? [a, b] : ['x', 'y'];
 }
 
 /** The provenance of both: once where they agree, else of each. */
-function sources(x: Labelled['meta'], y: Labelled['meta']): Record<string, unknown> {
+function sources(x: LabelledData['meta'], y: LabelledData['meta']): Record<string, unknown> {
   const out: Record<string, unknown> = {};
   for (const name of new Set([...Object.keys(x), ...Object.keys(y)])) {
     if (JSON.stringify(x[name]) === JSON.stringify(y[name])) out[name] = x[name];

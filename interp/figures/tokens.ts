@@ -1,7 +1,7 @@
 /** A prompt as text, each token tinted by a number: what attribution says of the input. */
 
 import { is, options, signatures } from '../../hooks/input/check.js';
-import type { Labelled } from '../results/result.js';
+import type { LabelledData } from '../results/result.js';
 import { displayWidth, escapeHtml, exact, splitLabel } from '../results/text.js';
 import { inkOn } from './draw/colour.js';
 import { colourBar } from './draw/colour-bar.js';
@@ -38,7 +38,7 @@ const takes = signatures({
  * @throws when it has other axes: take one of its slices.
  */
 export const tokenFigure = takes.tokenFigure(function tokenFigure(
-  result: Labelled,
+  result: LabelledData,
   options: TokenFigureOptions = {},
 ): Figure {
   const { axes, meta } = result;

@@ -5,7 +5,7 @@
 
 import { is, options, signatures } from '../../hooks/input/check.js';
 import { endsProblem, leastSpan, warningsOf } from '../results/ends.js';
-import { type Labelled, labelled } from '../results/result.js';
+import { type LabelledData, labelled } from '../results/result.js';
 import { displayWidth, exact, modelName, shorten, splitLabel, visible } from '../results/text.js';
 import { curveFigure } from './curves.js';
 import { hues } from './draw/colour.js';
@@ -18,7 +18,7 @@ import { heatmap, largest } from './heatmap.js';
 /** What of a causal trace is drawn; `causalTrace` gives it. */
 export interface Trace {
   /** Probability of the answer by pos × layer; labels of subject tokens end in `*`. */
-  readonly scores: Labelled;
+  readonly scores: LabelledData;
   /** With nothing restored: the floor of the colours. */
   readonly lowScore: number;
   readonly answer: { readonly text: string };
@@ -124,7 +124,7 @@ export const traceFigure = takes.traceFigure(function traceFigure(
 });
 
 /** Rows that say the token only, as ROME's: its position is in the tooltip of no cell, but in the CSV. */
-const tokenRows = ({ values, axes, meta }: Labelled): Labelled => {
+const tokenRows = ({ values, axes, meta }: LabelledData): LabelledData => {
   const [pos, layer] = axes;
   const labels = pos.labels.map((label) => splitLabel(label)[1].replace(/^␣(?=[^*])/, ''));
   return labelled(values, [{ name: '', labels }, layer], meta, 'allowed');
@@ -199,7 +199,7 @@ const STREAMS: Readonly<Record<string, Trace['kind']>> = {
 };
 
 /** The trace that a labelled array is, by its provenance; null if it is none. pyvene's are turned to pos × layer. */
-export function asTrace(result: Labelled): Trace | null {
+export function asTrace(result: LabelledData): Trace | null {
   const { axes, meta } = result;
   const { method, stream, corrupted, window } = meta;
   const answer = meta.answer as Trace['answer'] | undefined;
@@ -215,7 +215,7 @@ export function asTrace(result: Labelled): Trace | null {
 /** What of a trace of pyvene's is drawn; `pyveneTrace` gives it. */
 export interface StreamTrace {
   /** Probability of the answer by layer × pos. */
-  readonly prob: Labelled;
+  readonly prob: LabelledData;
   readonly answer: { readonly text: string };
 }
 
@@ -257,9 +257,9 @@ export const pyveneFigure = takes.pyveneFigure(function pyveneFigure({ prob, ans
 /** What of averaged traces is drawn; `averageTraces` gives it. */
 export interface AverageEffects {
   /** Average indirect effect by role × layer. */
-  readonly effect: Labelled;
+  readonly effect: LabelledData;
   /** Half the width of its 95 % band, 1.96 σ/√n. */
-  readonly band: Labelled;
+  readonly band: LabelledData;
   /** n */
   readonly traces: number;
 }

@@ -11,6 +11,7 @@ import { is, options, signatures } from '../../hooks/input/check.js';
 import { type InputOptions, readInput } from '../../hooks/input/input.js';
 import type { Model } from '../../hooks/input/model.js';
 import { stopping } from '../../hooks/run/stopping.js';
+import { shownJson } from '../../weights/checks/messages.js';
 import { positionLabels, provenance } from '../results/provenance.js';
 import { type Labelled, labelled } from '../results/result.js';
 import { valueNorms } from './value-norms.js';
@@ -51,7 +52,7 @@ export const attentionPatterns = takes.attentionPatterns(async function attentio
   const { layers = Array.from({ length: nLayers }, (_, l) => l), weight = 'pattern' } = options;
   const { prependBos, onProgress, signal } = options;
   if (weight !== 'pattern' && weight !== 'value')
-    throw new Error(`attentionPatterns: weight ${JSON.stringify(weight)}: 'pattern' or 'value' is needed`);
+    throw new Error(`attentionPatterns: weight ${shownJson(weight)}: 'pattern' or 'value' is needed`);
   for (const l of layers)
     if (!Number.isInteger(l) || l < 0 || l >= nLayers)
       throw new Error(`attentionPatterns: layer ${l}: this model has layers 0–${nLayers - 1}`);

@@ -15,8 +15,9 @@ import { readInput } from '../../hooks/input/input.js';
 import type { Model } from '../../hooks/input/model.js';
 import type { PosSlice } from '../../hooks/run/positions.js';
 import { difference } from '../../hooks/run/readout.js';
+import { shownJson } from '../../weights/checks/messages.js';
 import { positionLabels, provenance } from '../results/provenance.js';
-import { type Axis, type Labelled, labelled } from '../results/result.js';
+import { type Axis, type Labelled, labelled, labelledWith } from '../results/result.js';
 import { type DirectBy, type DirectTarget, directLogits, directNames, headSources } from './direct-logits.js';
 import { type Answers, answerIds, showAnswers } from './metrics.js';
 
@@ -112,7 +113,9 @@ export const directLogitAttribution = takes.directLogitAttribution(async functio
     }
     const about = { method: METHOD, metric: name, by, layerNorm, pos, tokens: rows.tokens };
     const result = gather(model, prompts, per, pos, by, about);
-    return by === 'head' || by === 'component' ? { ...result, heads: headsOf(model, result) } : result;
+    return by === 'head' || by === 'component'
+      ? labelledWith(result, { heads: headsOf(model, result) })
+      : result;
   } finally {
     cache.dispose();
     final.dispose();
@@ -187,9 +190,7 @@ function gather(
 ): Labelled {
   const [{ labels, width, logits }] = prompts;
   if (prompts.some((p) => p.width !== width))
-    throw new Error(
-      `${METHOD}: pos ${JSON.stringify(pos)} gives different numbers of positions in the prompts`,
-    );
+    throw new Error(`${METHOD}: pos ${shownJson(pos)} gives different numbers of positions in the prompts`);
   const groups = per === 'batch' ? [prompts] : prompts.map((p) => [p]);
   const values = new Float32Array(labels.length * groups.length * width);
   const n = logits.length; // positions; sources are parts of one
@@ -261,5 +262,5 @@ function lastAxis(
 
 function check(option: string, value: string, of: readonly string[]): void {
   if (!of.includes(value))
-    throw new Error(`${METHOD}: ${option} ${JSON.stringify(value)}: one of ${of.join(', ')} is needed`);
+    throw new Error(`${METHOD}: ${option} ${shownJson(value)}: one of ${of.join(', ')} is needed`);
 }

@@ -15,8 +15,9 @@ import type { LayerNormMode } from '../../hooks/cache/stack.js';
 import { is, options, signatures } from '../../hooks/input/check.js';
 import { type InputOptions, readInput } from '../../hooks/input/input.js';
 import type { Model } from '../../hooks/input/model.js';
+import { shownJson } from '../../weights/checks/messages.js';
 import { positionLabels, provenance } from '../results/provenance.js';
-import { type Axis, type Labelled, labelled } from '../results/result.js';
+import { type Axis, type Labelled, labelled, labelledWith } from '../results/result.js';
 import { type LensReading, readLens } from './lens-rows.js';
 import { answerIds, showAnswers, type TokenLike } from './metrics.js';
 
@@ -33,7 +34,7 @@ export interface LensGuess extends LensToken {
 }
 
 /** Probability of the top token, by layer and position, and what the tokens are. */
-export interface LensResult extends Labelled {
+export interface LensResult extends Labelled<'layer' | 'pos'> {
   /** Per layer and position the k most probable tokens, descending. */
   readonly top: readonly (readonly (readonly LensGuess[])[])[];
   /** Of the chosen `tokens`, token × layer × pos: logits, probabilities, and ranks (0: the top). */
@@ -85,7 +86,7 @@ export const logitLens = takes.logitLens(async function logitLens(
 ): Promise<LensResult> {
   const { k = 5, layerNorm = 'recomputed', inclMid = false, tokens = [], pair, onProgress, signal } = options;
   if (layerNorm !== 'recomputed' && layerNorm !== 'frozen')
-    throw new Error(`logitLens: layerNorm ${JSON.stringify(layerNorm)}: 'recomputed' or 'frozen' is needed`);
+    throw new Error(`logitLens: layerNorm ${shownJson(layerNorm)}: 'recomputed' or 'frozen' is needed`);
   if (!Number.isInteger(k) || k < 1) throw new Error(`logitLens: k is ${k}: a whole number from 1 is needed`);
   const rows = readInput(model, input, options);
   if (rows.tokens.length !== 1)
@@ -116,19 +117,19 @@ export const logitLens = takes.logitLens(async function logitLens(
       dispose();
       frozen?.dispose();
     }
-    const axes: Axis[] = [
+    const axes: Axis<'layer' | 'pos'>[] = [
       { name: 'layer', labels },
       { name: 'pos', labels: positionLabels(model, prompt) },
     ];
     const meta = provenance(model, { method: 'logit lens', layerNorm, tokens: prompt });
     const top = readings.map(({ top }) => tokensOf(model, top, reads.k));
     const values = Float32Array.from(top.flat(), ([best]) => best.prob);
-    return {
-      ...labelled(values, axes, { ...meta, metric: 'probability of the top token' }),
+    const map = labelled(values, axes, { ...meta, metric: 'probability of the top token' });
+    return labelledWith(map, {
       top,
       ...(tokens.length && { chosen: chosenOf(readings, tokens, ids.length, axes, meta) }),
       ...(pair && { logitDiff: differenceOf(readings, pair, ids.length, axes, meta) }),
-    };
+    });
   } finally {
     cache.dispose();
   }

@@ -17,6 +17,7 @@ import {
   readProbability,
   readRank,
 } from '../../hooks/run/readout.js';
+import { shownJson } from '../../weights/checks/messages.js';
 import { notFirst } from '../results/ends.js';
 import { metricNames } from './metric-names.js';
 
@@ -154,7 +155,7 @@ function metric(
   prepare: Metric['prepare'],
 ): Metric {
   if (per !== 'batch' && per !== 'prompt')
-    throw new Error(`metric ${name}: per is ${JSON.stringify(per)}: 'batch' or 'prompt' is needed`);
+    throw new Error(`metric ${name}: per is ${shownJson(per)}: 'batch' or 'prompt' is needed`);
   return { name, reads, per, prepare };
 }
 

@@ -48,7 +48,7 @@ export interface ReportHead {
 export interface ReportPage {
   /** HTML at the end: how the page is made again. */
   readonly footer?: string;
-  /** Pixels, at 1280 wide, that sections may take as the page opens; those below are folded. Default 9000. */
+  /** Pixels, at 1280 wide, that sections may take as the page opens; those that do not fit are folded. Default 9000. */
   readonly height?: number;
 }
 
@@ -172,8 +172,9 @@ export class Report {
     let used = 0;
     const sections = this.#parts.map((part): Section => {
       const figure = partHtml(part);
-      used += heightOf(figure);
-      return { title: part.title, about: escapeHtml(part.about), figure, source: {}, open: used <= height };
+      const open = used + heightOf(figure) <= height; // one that is too tall folds, and those after it stay open
+      used += open ? heightOf(figure) : FOLDED;
+      return { title: part.title, about: escapeHtml(part.about), figure, source: {}, open };
     });
     const intro = `<p class="source own">${line}</p>${items(this.findings)}${items(this.notes, ' quiet')}`;
     return pageHtml({ title, lead: escapeHtml(about), intro, sections, contents: true, footer });
@@ -240,6 +241,9 @@ function heightOf(html: string): number {
   const count = (pattern: RegExp) => html.match(pattern)?.length ?? 0;
   return 110 + pictures + 30 * count(/<tr>/g) + 20 * count(/<br>|\n/g) + 60 * count(/<p>|<h3>/g);
 }
+
+/** Pixels of a section that is folded. */
+const FOLDED = 110;
 
 /** Pictures up to this width stand beside each other. */
 const BESIDE = 520;

@@ -15,6 +15,7 @@ import type { Metric } from '../../hooks/run/metric.js';
 import type { SweepOptions } from '../../hooks/sweep/counterfactuals.js';
 import type { Sweep } from '../../hooks/sweep/sweep.js';
 import { SWEEP } from '../../hooks/sweep/sweep-options.js';
+import { shownJson } from '../../weights/checks/messages.js';
 import type { Labelled } from '../results/result.js';
 import { cellsOf, type PartOf, type PatchAxis } from './cells.js';
 import { readPair } from './pair.js';
@@ -99,7 +100,7 @@ const SITES: Readonly<Record<AblatedUnit, readonly string[]>> = {
 function planOf(model: Model, input: TextInput, options: AblateOptions): MapPlan {
   const { of, with: method = 'zero', over, metric, relative, pos, prependBos } = options;
   if (!Object.hasOwn(SITES, of))
-    throw new Error(`ablate: of ${JSON.stringify(of)}: ${Object.keys(SITES).join(', ')} can be ablated`);
+    throw new Error(`ablate: of ${shownJson(of)}: ${Object.keys(SITES).join(', ')} can be ablated`);
   const only = { ...options.only, ...(pos !== undefined && { pos }) };
   const by = options.by ?? usualAxes(of, only);
   const { tokens } = readInput(model, input, { prependBos });
@@ -128,7 +129,7 @@ function replacement(
 ): { action: Partial<Intervention>; sources?: Record<string, Source> } {
   const needs = { zero: null, mean: 'dataset', resample: 'from' } as const;
   if (!Object.hasOwn(needs, method))
-    throw new Error(`ablate: with ${JSON.stringify(method)}: 'zero', 'mean' or 'resample' is needed`);
+    throw new Error(`ablate: with ${shownJson(method)}: 'zero', 'mean' or 'resample' is needed`);
   for (const [name, given] of Object.entries({ dataset, over, from })) {
     const used = name === 'over' ? method === 'mean' : needs[method] === name;
     if (given !== undefined && !used) throw new Error(`ablate: \`${name}\` has no meaning with '${method}'`);

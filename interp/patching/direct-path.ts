@@ -18,6 +18,7 @@ import type { Counterfactual } from '../../hooks/interventions/interventions.js'
 import { stopping } from '../../hooks/run/stopping.js';
 import type { Sweep } from '../../hooks/sweep/sweep.js';
 import { finite } from '../../weights/checks/finite.js';
+import { shownJson } from '../../weights/checks/messages.js';
 import type { HostTensor } from '../../weights/formats/types.js';
 import { hasNorms, linearNorm, normAt } from '../../weights/norm.js';
 import type { Labelled } from '../results/result.js';
@@ -59,7 +60,7 @@ export const pathPatchDirect = takes.pathPatchDirect(function pathPatchDirect(
   const { to, metric } = options;
   const plan = async () => {
     if (!Object.hasOwn(MATRICES, to))
-      throw new Error(`pathPatchDirect: to ${JSON.stringify(to)}: 'q', 'k' or 'v' is needed`);
+      throw new Error(`pathPatchDirect: to ${shownJson(to)}: 'q', 'k' or 'v' is needed`);
     if (model.config.normPlaces !== 'before')
       throw new Error(
         `pathPatchDirect: ${model.config.name} has norms behind attention and MLP, through which what a head writes is no sum: take pathPatch`,

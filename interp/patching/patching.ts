@@ -22,6 +22,7 @@
 import type { TextInput } from '../../engine/tokens/text.js';
 import { is, needed, options, type Spec, signatures } from '../../hooks/input/check.js';
 import type { Model } from '../../hooks/input/model.js';
+import type { Spelled } from '../../hooks/input/names.js';
 import type { Align } from '../../hooks/interventions/alignment.js';
 import type { Counterfactual } from '../../hooks/interventions/interventions.js';
 import type { Metric } from '../../hooks/run/metric.js';
@@ -78,6 +79,12 @@ export interface PatchOptions extends PatchPair {
   readonly only?: PartOf;
 }
 
+/** What `patch` gives: a map along the axes `by`, where they are given. */
+type PatchMap<By> = Sweep<
+  MapCell,
+  Labelled<By extends readonly (infer Axis extends string)[] ? Axis : string>
+>;
+
 /** What `PatchPair` may be. */
 export const PATCH_PAIR = {
   ...SWEEP,
@@ -104,11 +111,14 @@ const takes = signatures({
  *   cells are 0 and are not run).
  * @throws when the prompts differ in length without `align`, are the same, or the metric is the same for both.
  */
-export const patch = takes.patch(function patch(
+export const patch = takes.patch(function patch<
+  const At extends PatchSite = 'resid_pre',
+  const By extends readonly PatchAxis[] | undefined = undefined,
+>(
   model: Model,
-  options: PatchOptions,
-): Sweep<MapCell, Labelled> {
-  const { at = 'resid_pre', by, only = {} } = options;
+  options: PatchOptions & { readonly at?: At; readonly by?: By } & { readonly at?: Spelled<At> },
+): PatchMap<By> {
+  const { at = 'resid_pre', by, only = {} } = options as PatchOptions;
   return sweepMap(
     model,
     () => {
@@ -118,7 +128,7 @@ export const patch = takes.patch(function patch(
       return planOf(pair, options, map.axes, patched(map), at);
     },
     options,
-  );
+  ) as unknown as PatchMap<By>;
 });
 
 /** Internal: patches just these parts of a hook point, laid out along the axes. */

@@ -2,6 +2,7 @@
 
 import type { Model } from '../../hooks/input/model.js';
 import { indexOf } from '../../hooks/input/selection.js';
+import { shownJson } from '../../weights/checks/messages.js';
 import type { Config } from '../../weights/config.js';
 import type { Axis } from '../results/result.js';
 import { cellsOf, type PatchAxis } from './cells.js';
@@ -128,7 +129,7 @@ export function receiversOf({ config }: Model, receivers: 'logits' | readonly Pa
   if (!Array.isArray(receivers) || !receivers.length)
     throw new Error(`pathPatch: receivers: 'logits' or a list of { layer, head, input } is needed`);
   return receivers.map(({ layer, head, input }: PathReceiver) => {
-    const what = `receiver { layer: ${layer}, input: ${JSON.stringify(input)} }`;
+    const what = `receiver { layer: ${layer}, input: ${shownJson(input)} }`;
     if (!['q', 'k', 'v', 'mlp'].includes(input))
       throw new Error(`${what}: the inputs are 'q', 'k', 'v' of heads, and 'mlp'`);
     if (input === 'mlp' && head !== undefined) throw new Error(`${what}: an MLP has no heads`);

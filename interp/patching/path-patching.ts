@@ -25,6 +25,7 @@ import type { Metric } from '../../hooks/run/metric.js';
 import type { SweepOptions } from '../../hooks/sweep/counterfactuals.js';
 import type { Sweep } from '../../hooks/sweep/sweep.js';
 import { SWEEP } from '../../hooks/sweep/sweep-options.js';
+import { shownJson } from '../../weights/checks/messages.js';
 import type { Labelled } from '../results/result.js';
 import { alignmentOf, type Pair, readPair } from './pair.js';
 import {
@@ -146,7 +147,7 @@ const RUN1 = 'direct';
 function planOf(model: Model, options: PathPatchOptions): MapPlan {
   const { metric, eachReceiver = false, freeze = 'heads' } = options;
   if (freeze !== 'heads' && freeze !== 'heads+mlps')
-    throw new Error(`pathPatch: freeze ${JSON.stringify(freeze)}: 'heads' or 'heads+mlps' is needed`);
+    throw new Error(`pathPatch: freeze ${shownJson(freeze)}: 'heads' or 'heads+mlps' is needed`);
   const pair = pathPair(model, options);
   const { axes, senders } = sendersOf(model, options, pair);
   const receivers = receiversOf(model, options.receivers ?? 'logits');

@@ -17,6 +17,7 @@ import { indexOf } from '../../hooks/input/selection.js';
 import type { Numbers } from '../../hooks/interventions/interventions.js';
 import { positionRange } from '../../hooks/run/positions.js';
 import { stopping } from '../../hooks/run/stopping.js';
+import { shownJson } from '../../weights/checks/messages.js';
 
 /** Options of `steeringVector`. */
 export interface SteeringOptions {
@@ -63,7 +64,7 @@ export const steeringVector = takes.steeringVector(async function steeringVector
   const { name, pattern } = pointIn(at, l, model.points);
   if (pattern) throw new Error(`steeringVector: "${name}" has an entry for each key, and no directions`);
   if (typeof pos !== 'number' && pos !== 'all' && pos !== 'each')
-    throw new Error(`steeringVector: pos ${JSON.stringify(pos)}: a number, 'all' or 'each' is needed`);
+    throw new Error(`steeringVector: pos ${shownJson(pos)}: a number, 'all' or 'each' is needed`);
   signal?.throwIfAborted();
   const mean = (input: TextInput) =>
     meanActivation(model, input, { name, layer: l, pos, prependBos, signal });

@@ -5,6 +5,7 @@
  */
 
 import type { MetricUnit } from '../../hooks/run/metric.js';
+import { shownJson } from '../../weights/checks/messages.js';
 import { exact, percent, visible } from './text.js';
 
 /** The metric of two runs. */
@@ -98,7 +99,7 @@ export function notFirst(
   if (answer.token === best.token) return null;
   const blank =
     answer.text !== best.text && answer.text.trim() === best.text.trim()
-      ? `: did you mean ${JSON.stringify(best.text)}?`
+      ? `: did you mean ${shownJson(best.text)}?`
       : '';
   const [own, first] = [answerProb, best.prob].map((p) => percent(p));
   return `${shownMetric(metric)}: the clean run prefers ${visible(best.text)} (${first}) to the answer ${visible(answer.text)} (${own})${blank || '.'}`;

@@ -3,7 +3,7 @@
 import { is, options, signatures } from '../../hooks/input/check.js';
 import { fileError, shownJson } from '../../weights/checks/messages.js';
 import { parseJson } from '../../weights/checks/text.js';
-import { type Labelled, labelled } from './result.js';
+import { type Labelled, type LabelledData, labelled } from './result.js';
 
 /** Options of `toCsv`. */
 export interface CsvOptions {
@@ -22,7 +22,7 @@ const takes = signatures({
  * as tell one f32 from the next; `NaN`, `Infinity` and `-Infinity` stand as such.
  */
 export const toCsv = takes.toCsv(function toCsv(
-  { values, axes }: Labelled,
+  { values, axes }: LabelledData,
   { columns = {} }: CsvOptions = {},
 ): string {
   const labels = axes.map((axis) => axis.labels.map(csvField));
@@ -57,7 +57,7 @@ const FORMAT = 'glassbox result';
  * A result as JSON: axes, values and `meta`, for `fromJson`. Numbers that JSON does not have are strings among the values and
  * `{ "$number": "NaN" }` in `meta`, typed arrays there are lists. What a method adds beside the labelled array is left out.
  */
-export const toJson = takes.toJson(function toJson({ values, axes, meta }: Labelled): string {
+export const toJson = takes.toJson(function toJson({ values, axes, meta }: LabelledData): string {
   const plain = (_: string, value: unknown) => {
     if (ArrayBuffer.isView(value)) return Array.from(value as Float32Array);
     return typeof value === 'number' && !Number.isFinite(value) ? { $number: String(value) } : value;
@@ -87,7 +87,7 @@ function readLabelled(read: Record<string, unknown> | null): Labelled {
   const bad = values.findIndex((v) => typeof v !== 'number' && !NOT_IN_JSON.includes(v as string));
   if (bad >= 0)
     throw fail(`value ${bad} is ${shownJson(values[bad])}, which is no number: the file is damaged`);
-  const isAxis = (axis: Partial<Labelled['axes'][number]> | null) =>
+  const isAxis = (axis: Partial<LabelledData['axes'][number]> | null) =>
     typeof axis?.name === 'string' &&
     Array.isArray(axis.labels) &&
     axis.labels.every((label) => typeof label === 'string');

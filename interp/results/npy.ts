@@ -1,7 +1,7 @@
 /** Results as NumPy's arrays, for notebooks. Nothing is written here. */
 
 import { is, signatures } from '../../hooks/input/check.js';
-import type { Labelled } from './result.js';
+import type { LabelledData } from './result.js';
 
 /** The header, with what stands before it, fills a multiple of this many bytes: data can be mapped into memory. */
 const ALIGN = 64;
@@ -15,7 +15,7 @@ const takes = signatures({
  * A result as the bytes of a `.npy` file for `numpy.load`: format 1.0, little-endian f32 (`<f4`), in C order, shaped as the
  * axes. Labels and provenance have no place in it: `toJson` keeps them.
  */
-export const toNpy = takes.toNpy(function toNpy({ values, shape }: Labelled): Uint8Array {
+export const toNpy = takes.toNpy(function toNpy({ values, shape }: LabelledData): Uint8Array {
   const tuple = `(${shape.join(', ')}${shape.length === 1 ? ',' : ''})`;
   const fields = `{'descr': '<f4', 'fortran_order': False, 'shape': ${tuple}, }`;
   const before = MAGIC.length + 2;

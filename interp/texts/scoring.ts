@@ -12,8 +12,9 @@ import type { RecordStore } from '../../hooks/sweep/record/record.js';
 import { recordedItems } from '../../hooks/sweep/record/record-cells.js';
 import { MANY_TEXTS, type ManyTextsOptions, type TextsWork } from '../../hooks/texts/run-trie.js';
 import { logProbsOf, type NextToken, nextTokens } from '../../hooks/texts/score.js';
+import { shownJson } from '../../weights/checks/messages.js';
 import { provenance } from '../results/provenance.js';
-import { type Labelled, labelled } from '../results/result.js';
+import { type Labelled, labelled, labelledWith } from '../results/result.js';
 import { bosOfTokenizer } from '../tracing/trace-grid.js';
 
 /** Texts that are run, and recorded, at once. */
@@ -99,7 +100,7 @@ export const scoreTexts = takes.scoreTexts(async function scoreTexts(
   const values = Float32Array.from(entries, (e) => e.score);
   const axes = [{ name: 'text', labels: entries.map((e) => e.text) }];
   const meta = provenance(model, { method: 'scoring texts', prefix, bos: prependBos, work });
-  return { ...labelled(values, axes, meta), entries };
+  return labelledWith(labelled(values, axes, meta), { entries });
 });
 
 /** Options of `consistency`. */
@@ -138,7 +139,7 @@ export const consistency = takes.consistency(async function consistency(
   { prependBos = bosOfTokenizer(model), onWork, record, ...options }: ConsistencyOptions = {},
 ): Promise<Consistency> {
   for (const t of templates)
-    if (!t.includes('{}')) throw new Error(`template ${JSON.stringify(t)}: write {} where the name goes`);
+    if (!t.includes('{}')) throw new Error(`template ${shownJson(t)}: write {} where the name goes`);
   const prompts = names.flatMap((name) => templates.map((t) => t.split('{}').join(name)));
   const { work, see } = watch(onWork);
   const { onProgress, signal } = options;
@@ -171,7 +172,7 @@ export const consistency = takes.consistency(async function consistency(
     { name: 'template', labels: templates },
   ];
   const meta = provenance(model, { method: 'consistency over templates', bos: prependBos, work });
-  return { ...labelled(values, axes, meta), entries };
+  return labelledWith(labelled(values, axes, meta), { entries });
 });
 
 /** The work, as far as it was reported, and whom to report it to. */

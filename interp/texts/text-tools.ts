@@ -7,7 +7,7 @@ import type { Model } from '../../hooks/input/model.js';
 import { logProbsOf, nextTokens } from '../../hooks/texts/score.js';
 import type { WithText } from '../logits/test-prompt.js';
 import { positionLabels, provenance } from '../results/provenance.js';
-import { type Labelled, labelled } from '../results/result.js';
+import { type Labelled, labelled, labelledWith } from '../results/result.js';
 
 /** Options of the tools for texts. */
 export interface TextToolOptions extends Pick<InputOptions, 'prependBos'> {
@@ -96,7 +96,7 @@ export const nextTokenTable = takes.nextTokenTable(async function nextTokenTable
   ];
   const values = Float32Array.from(entries.flat().map((e) => e.prob));
   const meta = provenance(model, { method: 'next tokens', metric: 'p', prompts: rows, tokens: rows[0] });
-  return { ...labelled(values, axes, meta), entries };
+  return labelledWith(labelled(values, axes, meta), { entries });
 });
 
 /** How probable a continuation is. */

@@ -1,6 +1,7 @@
 /** Subjects of factual prompts, as ROME (Meng et al. 2022) finds them and names their tokens. */
 
 import { is, signatures } from '../../hooks/input/check.js';
+import { shownJson } from '../../weights/checks/messages.js';
 
 /** What a token is to the subject. */
 export const tokenRoleNames = [
@@ -28,7 +29,7 @@ export const guessSubject = takes.guessSubject(function guessSubject(prompt: str
   const found = /(?!Wh(?:o|at|ere|en|ich|y) )[A-Z]\S*(?:\s[A-Z][a-z']*)*/.exec(prompt);
   if (!found)
     throw new Error(
-      `no capitalised word in ${JSON.stringify(prompt)}: say what the subject is, as text or [start, end)`,
+      `no capitalised word in ${shownJson(prompt)}: say what the subject is, as text or [start, end)`,
     );
   return found[0].trim();
 });

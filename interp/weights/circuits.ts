@@ -11,6 +11,7 @@ import type { Tensor } from '../../engine/tensor/tensor.js';
 import { is, needed, options, signatures } from '../../hooks/input/check.js';
 import type { Model } from '../../hooks/input/model.js';
 import { normals } from '../../hooks/interventions/draw.js';
+import { shownJson } from '../../weights/checks/messages.js';
 import type { HostTensor } from '../../weights/formats/types.js';
 import { provenance } from '../results/provenance.js';
 import { type Labelled, labelled } from '../results/result.js';
@@ -130,7 +131,7 @@ export const virtualWeights = takes.virtualWeights(function virtualWeights(
   const [written, read] = [half(from), half(to)];
   if (written !== null && read !== null && written >= read)
     throw new Error(
-      `virtualWeights from ${JSON.stringify(from)} to ${JSON.stringify(to)}: nothing flows back; the writer must come first`,
+      `virtualWeights from ${shownJson(from)} to ${shownJson(to)}: nothing flows back; the writer must come first`,
     );
   return new FactoredMatrix(A, B);
 });

@@ -5,6 +5,7 @@
  */
 
 import { checkedMethods, is, optional, signature } from '../../hooks/input/check.js';
+import { shownJson } from '../../weights/checks/messages.js';
 import {
   type Complex,
   checkMatrix,
@@ -312,8 +313,6 @@ function range(span: Span, length: number, what: string): readonly [start: numbe
   const at = (i: number) => (i < 0 ? i + length : i);
   const [start, end] = typeof span === 'number' ? [at(span), at(span) + 1] : [at(span[0]), at(span[1])];
   if (![start, end].every(Number.isInteger) || start < 0 || start > end || end > length)
-    throw new Error(
-      `${what} ${JSON.stringify(span)} of a matrix that has ${length} ${what}s (0–${length - 1})`,
-    );
+    throw new Error(`${what} ${shownJson(span)} of a matrix that has ${length} ${what}s (0–${length - 1})`);
   return [start, end];
 }

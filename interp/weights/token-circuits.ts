@@ -9,7 +9,7 @@ import { checkTokens } from '../../hooks/input/input.js';
 import type { Model } from '../../hooks/input/model.js';
 import { draws } from '../../hooks/interventions/draw.js';
 import { provenance } from '../results/provenance.js';
-import { type Labelled, labelled } from '../results/result.js';
+import { type Labelled, labelled, labelledWith } from '../results/result.js';
 import { textOf } from '../tracing/trace-grid.js';
 import { checkHead, checkLayer, ofHead } from './circuits.js';
 import { FactoredMatrix } from './factored-matrix.js';
@@ -178,7 +178,7 @@ export const topCircuitEntries = takes.topCircuitEntries(async function topCircu
       axes,
       provenance(model, about),
     );
-    return { ...result, entries };
+    return labelledWith(result, { entries });
   } finally {
     left.dispose();
     right.dispose();
@@ -294,7 +294,7 @@ export async function topTokens(
       ),
     );
     const axes = [axis, { name: 'rank', labels: Array.from({ length: kept }, (_, j) => String(j)) }];
-    return { ...labelled(ends[0].values, axes, provenance(model, about)), top, bottom };
+    return labelledWith(labelled(ends[0].values, axes, provenance(model, about)), { top, bottom });
   } finally {
     negative.dispose();
   }

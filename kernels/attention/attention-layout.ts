@@ -92,6 +92,7 @@ export const kvHeadOf = ({ heads, kvHeads = heads }: Pick<Geometry, 'heads' | 'k
 /** Parts of kernels' names: `12`, or `9of3` where heads share keys; `/window/cap` where there are such. */
 export const headsName = ({ heads, kvHeads = heads }: Pick<Geometry, 'heads' | 'kvHeads'>): string =>
   heads === kvHeads ? String(heads) : `${heads}of${kvHeads}`;
+/** How a kernel's name tells what a query sees: `/window`, `/cap`, both, or nothing. */
 export const sightName = ({ window, softCap }: Pick<Geometry, 'window' | 'softCap'>): string =>
   `${window ? '/window' : ''}${softCap ? '/cap' : ''}`;
 

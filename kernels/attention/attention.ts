@@ -1,7 +1,6 @@
 /**
- * Attention in three steps, for runs in which somebody looks at the scores or the pattern; attention-fused.ts does all
- * three at once. Query i of a row sees all keys of its prefix and its own keys 0 … i, with `window` the last of them
- * only, or with `bidirectional` all its own.
+ * Attention in three steps, for runs that keep scores or pattern; attention-fused.ts does all three at once. Query i of a row
+ * sees all keys of its prefix and its own keys 0 … i, with `window` the last of them only, with `bidirectional` all its own.
  */
 
 import { type Caps, type Launch, line, lineIndex, repeat } from '../core/kernel.js';

@@ -9,7 +9,7 @@ import type { SvgTheme } from '../../interp/figures/draw/svg-parts.js';
 import type { TerminalOptions } from '../../interp/figures/draw/terminal.js';
 import type { Section } from '../../interp/figures/page/page.js';
 import { withoutMark } from '../../weights/checks/text.js';
-import { knownModels } from '../../weights/hub/hub.js';
+import { isShipped, knownModels } from '../../weights/hub/hub.js';
 import { noProcessing } from '../../weights/processing/processing.js';
 import { progress, terminal, UsageError } from '../cli.js';
 import { loadModel, readAdapter } from '../load.js';
@@ -194,7 +194,7 @@ export class Invocation {
   async model(): Promise<HookedTransformer> {
     const adapter = readAdapter(this.text('adapter'));
     const name = this.text('model') ?? 'tiny';
-    const bare = !/^[./~\\]|^\w+:/.test(name) && name !== 'tiny' && !knownModels.includes(name);
+    const bare = !/^[./~\\]|^\w+:/.test(name) && !isShipped(name) && !knownModels.includes(name);
     if (bare && existsSync(`${name}/config.json`))
       throw new UsageError(`--model ${name}: to mean the folder of that name, write ./${name}`);
     const flags = this.values['no-processing'] ? noProcessing : {};

@@ -2,6 +2,7 @@
 
 import path from 'node:path';
 import { modelName } from '../../interp/results/text.js';
+import { shownJson } from '../../weights/checks/messages.js';
 import { UsageError, version } from '../cli.js';
 import { type Command, Invocation } from './command.js';
 import { commandHelp, mainHelp } from './help.js';
@@ -50,7 +51,7 @@ function find(name: string): Command {
   const names = commands.map((c) => c.name);
   if (name.startsWith('-')) throw new UsageError(`a command comes first: one of ${names.join(', ')}`);
   const hint = nearest(name, names) || `there are ${names.join(', ')}`;
-  throw new UsageError(`there is no command ${JSON.stringify(name)}: ${hint}`);
+  throw new UsageError(`there is no command ${shownJson(name)}: ${hint}`);
 }
 
 /** What was typed; of paths only the names, because a page travels. */

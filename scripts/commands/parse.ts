@@ -2,6 +2,7 @@
 
 import { statSync } from 'node:fs';
 import { type ParseArgsConfig, parseArgs } from 'node:util';
+import { shownJson } from '../../weights/checks/messages.js';
 import { nearestOf } from '../../weights/checks/spellings.js';
 import { UsageError } from '../cli.js';
 import type { Command, Form, Values } from './command.js';
@@ -38,7 +39,7 @@ export function parseCommand(command: Command, args: readonly string[]): Command
   const most = command.takes;
   if (positionals.length > most)
     throw new UsageError(
-      `${JSON.stringify(positionals[most])} is one argument too many: ${command.name} takes ${most ? `${command.usage}; put texts with blanks in quotes` : 'none'}`,
+      `${shownJson(positionals[most])} is one argument too many: ${command.name} takes ${most ? `${command.usage}; put texts with blanks in quotes` : 'none'}`,
     );
   for (const name of ['html', 'svg', 'png', 'pdf', 'json', 'csv']) {
     const file = values[name];

@@ -1,7 +1,8 @@
 /** `npx glassbox seed`: the notebooks that everybody starts with, on any model and with prompts of one's own. */
 
-import { mkdirSync } from 'node:fs';
+import { mkdirSync, readdirSync } from 'node:fs';
 import path from 'node:path';
+import { PartDone, type RecordStore, sharedRecord } from '../../hooks/sweep/record/record.js';
 import { jsonLines } from '../../hooks/sweep/record/record-node.js';
 import type { HookedTransformer } from '../../index.js';
 import { agrees, comparisonTable } from '../../interp/figures/compare.js';
@@ -14,8 +15,9 @@ import { saveReport } from '../../interp/notebooks/save-node.js';
 import type { NotebookInputs } from '../../interp/notebooks/setting.js';
 import { escapeHtml, modelName } from '../../interp/results/text.js';
 import { readFacts } from '../../interp/tracing/facts.js';
+import { shownJson } from '../../weights/checks/messages.js';
 import { readTextFile } from '../../weights/checks/text-node.js';
-import { duration, type Progress, progress, UsageError } from '../cli.js';
+import { duration, type Progress, progress, readShard, UsageError } from '../cli.js';
 import { loadModel, readAdapter } from '../load.js';
 import { renderPng } from '../png.js';
 import { Comparing, comparisonCsv, comparisonHtml, condensed } from '../seeds/comparison.js';
@@ -47,7 +49,7 @@ export const seedCommand: Command = {
   about: `Runs a published notebook and writes its page, CSV and SVG files: ${seeds.map((s) => s.notebook.name).join(', ')}. With the model of which numbers were published they are compared, and exit code 1 says that one is off. Prompts, names and templates of your own take the place of the notebook’s; what does not fit the model’s vocabulary is left out by name.`,
   options: {
     ...{ model: text, out: text, prompts: text, pairs: text, names: text, templates: text, facts: text },
-    ...{ prompt: text, subject: text, answer: text, eject: flag, record: text },
+    ...{ prompt: text, subject: text, answer: text, eject: flag, record: text, shard: text },
     ...{ quick: flag, verbose: flag, png: flag, pdf: flag, compare: flag, 'no-compare': flag, all: flag },
     ...Object.fromEntries(settings.map((name) => [name, text])),
   },
@@ -57,6 +59,8 @@ export const seedCommand: Command = {
   --quick            a small version: fewer prompts, names and samples
   --verbose          everything the notebook prints, not only a summary
   --record FOLDER    keeps what is done of the long steps; the same command goes on where it was stopped
+  --shard I/N        a part of the first long step that is not done (I from 0); needs --record, one folder for all parts.
+                     Start it again when all parts have ended, for the next step; without it at the end, for the page
   --eject            writes the notebook as a program of your own, with your prompts in it, and runs nothing
 Own inputs:
   --prompts FILE     JSON lines {"clean": …, "corrupted": …, "answer": " Mary", "wrong": " John"} (also --pairs)
@@ -115,7 +119,7 @@ function seedOf(name: string | undefined): Seed {
   if (found) return found;
   if (name === undefined) throw new UsageError(`seed needs a NAME: ${names.join(', ')}`);
   throw new UsageError(
-    `there is no seed ${JSON.stringify(name)}: ${nearest(name, names) || `there are ${names.join(', ')}`}`,
+    `there is no seed ${shownJson(name)}: ${nearest(name, names) || `there are ${names.join(', ')}`}`,
   );
 }
 
@@ -131,7 +135,7 @@ function inputsOf(x: Invocation, { name, inputs = [] }: Notebook): NotebookInput
     templates: (content, file) =>
       readList(content, file).map((line) => {
         if (/\{(name)?\}/.test(line)) return line;
-        throw new UsageError(`${file}: ${JSON.stringify(line.slice(0, 60))}: write {} where the name goes`);
+        throw new UsageError(`${file}: ${shownJson(line.slice(0, 60))}: write {} where the name goes`);
       }),
     facts: (content) => readFacts(content),
   };
@@ -164,11 +168,11 @@ async function run(
   const { notebook } = seed;
   const out = x.text('out') ?? path.join('out', notebook.name);
   const folder = x.text('record');
+  const shard = readShard(x.text('shard'));
+  if (shard && folder === undefined)
+    throw new UsageError('--shard needs --record: the folder in which all parts record');
   if (folder !== undefined) mkdirSync(folder, { recursive: true });
-  const record =
-    folder === undefined
-      ? undefined
-      : (step: string) => jsonLines(path.join(folder, `${notebook.name}-${step}.jsonl`));
+  const record = folder === undefined ? undefined : recordsIn(folder, notebook.name, shard);
   const bars = new Map<string, Progress>();
   const options = {
     ...{ inputs, settings, record, signal: x.signal, quick: x.values.quick === true },
@@ -180,10 +184,15 @@ async function run(
   };
   process.stderr.write(`${await planned(new NotebookRun(notebook, model, options))}\n`);
   const { report, computed } = await runNotebook(notebook, model, options).catch((e: Error) => {
+    if (e instanceof PartDone) return { report: null, computed: e };
     if (!x.signal.aborted || folder === undefined) throw e;
     throw new Error(`interrupted; what is done is in ${folder}, and the same command goes on from there`);
   });
 
+  if (!report) {
+    const { message } = computed as PartDone;
+    return { title: notebook.title, lines: () => [message, `records: ${folder}`] };
+  }
   const brought = Object.keys(inputs).some((key) => key !== 'facts' || x.text('facts') !== undefined);
   const known = brought && !x.values.compare ? null : publishedModel(seed, model.config);
   const published = x.values['no-compare'] ? null : (known ?? (x.values.compare ? seed.published[0] : null));
@@ -225,6 +234,20 @@ async function run(
   };
 }
 
+/** Records of the long steps: a part has a file of its own, and reads those of all parts. */
+const recordsIn =
+  (folder: string, name: string, shard: RecordStore['shard']) =>
+  (step: string): RecordStore => {
+    const base = `${name}-${step}`;
+    const own = `${base}${shard ? `.${shard.index}-of-${shard.of}` : ''}.jsonl`;
+    const parts = readdirSync(folder).filter(
+      (file) =>
+        file !== own && file.startsWith(base) && /^(\.\d+-of-\d+)?\.jsonl$/.test(file.slice(base.length)),
+    );
+    const store = (file: string) => jsonLines(path.join(folder, file));
+    return sharedRecord(store(own), parts.sort().map(store), shard);
+  };
+
 /** How much a notebook is going to run, how long that takes on this adapter, and how much memory: from one forward pass. */
 async function planned(x: NotebookRun): Promise<string> {
   const { model, notebook } = x;
@@ -244,7 +267,7 @@ async function planned(x: NotebookRun): Promise<string> {
 function commandLine(x: Invocation, { name }: Notebook, model: HookedTransformer): string {
   const more = Object.entries(x.values).flatMap(([key, value]) => {
     if (
-      ['out', 'model', 'no-color', 'adapter', 'record', 'verbose', 'all'].includes(key) ||
+      ['out', 'model', 'no-color', 'adapter', 'record', 'shard', 'verbose', 'all'].includes(key) ||
       value === undefined
     )
       return [];

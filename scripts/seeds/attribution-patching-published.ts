@@ -6,6 +6,7 @@ import {
   byLayerAndHead,
   type FittedPairs,
   type Labelled,
+  labelled,
   oneAxisOfHeads,
   type PromptTest,
   slices,
@@ -274,11 +275,11 @@ function lateRows(title: string, expected: Grid, { values, shape, axes }: Labell
 
 /** [layer, pos, head] as [head of all layers, pos]. */
 function headRows({ values, shape, axes, meta }: Labelled): Labelled {
-  const [layers, positions, heads] = shape;
+  const [, positions, heads] = shape;
   const labels = axes[0].labels.flatMap((l) => axes[2].labels.map((h) => `${l}${h}`));
   const out = Float32Array.from({ length: values.length }, (_, i) => {
     const [row, pos] = [Math.floor(i / positions), i % positions];
     return values[(Math.floor(row / heads) * positions + pos) * heads + (row % heads)];
   });
-  return { values: out, shape: [layers * heads, positions], axes: [{ name: 'head', labels }, axes[1]], meta };
+  return labelled(out, [{ name: 'head', labels }, axes[1]], meta);
 }

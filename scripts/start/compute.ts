@@ -5,8 +5,9 @@ import { type LensResult, logitLens } from '../../interp/logits/lens.js';
 import { logitDiff } from '../../interp/logits/metrics.js';
 import { patch } from '../../interp/patching/patching.js';
 import { positionLabels, provenance } from '../../interp/results/provenance.js';
-import type { Labelled } from '../../interp/results/result.js';
+import { type Labelled, labelled } from '../../interp/results/result.js';
 import { modelName, visible } from '../../interp/results/text.js';
+import { shownJson } from '../../weights/checks/messages.js';
 import type { StartOptions } from './options.js';
 
 /** A guess for the next token. */
@@ -73,7 +74,7 @@ export async function compute(
   const tokens = { prompt: show(prompt), clean: show(clean), corrupted: show(corrupted) };
   checkPair(tokens.clean, tokens.corrupted);
   if (answer === wrong)
-    throw new Error(`--answer and --wrong are the same token, ${JSON.stringify(options.answer)}`);
+    throw new Error(`--answer and --wrong are the same token, ${shownJson(options.answer)}`);
   if (options.head) checkHead(options.head, config);
 
   const patching = await patch(model, {
@@ -193,7 +194,7 @@ async function attend(model: HookedTransformer, options: StartOptions, answer: n
   const all = keepAll ? new Float32Array(nLayers * nHeads * n * n) : null;
   for (const [l, p] of patterns.entries()) all?.set(p, l * p.length);
   const meta = provenance(model, { method: 'attention pattern', layer, head, tokens });
-  return { layer, head, why, labels, all, answerAt, pattern: { values, shape: [n, n], axes, meta } };
+  return { layer, head, why, labels, all, answerAt, pattern: labelled(values, axes, meta) };
 }
 
 /** What the last position attends to, per head: [head][key], from [head, query, key] or [head, 1, key]. */

@@ -19,7 +19,7 @@ import {
 import { readPairs } from '../../interp/notebooks/pairs.js';
 import { parseJson } from '../../weights/checks/text.js';
 import { readTextFile } from '../../weights/checks/text-node.js';
-import { jsonOption, UsageError } from '../cli.js';
+import { jsonOption, readShard, UsageError } from '../cli.js';
 import { readAdapter } from '../load.js';
 import { type Files, filesOf } from './output.js';
 
@@ -222,12 +222,4 @@ function metricOf(
     default:
       throw new UsageError(`--metric ${name}: one of ${METRICS.join(', ')} is needed`);
   }
-}
-
-function readShard(text: string | undefined): { index: number; of: number } | undefined {
-  if (text === undefined) return undefined;
-  const found = /^(\d+)\/(\d+)$/.exec(text);
-  const [index, of] = [Number(found?.[1]), Number(found?.[2])];
-  if (!found || index >= of) throw new UsageError(`--shard ${text}: I/N is needed, with I from 0 to N − 1`);
-  return { index, of };
 }

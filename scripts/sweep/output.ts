@@ -2,7 +2,7 @@
 
 import { mkdirSync } from 'node:fs';
 import path from 'node:path';
-import type { Labelled } from '../../index.js';
+import type { LabelledData } from '../../index.js';
 import { figure } from '../../interp/figures/figure.js';
 import { toCsv, toJson } from '../../interp/results/export.js';
 import { exact } from '../../interp/results/text.js';
@@ -28,13 +28,13 @@ const LARGEST = 8;
  * left out. A file that cannot be written takes nothing from the terminal.
  */
 export function deliver(
-  { meta, ...result }: Labelled,
+  { meta, ...result }: LabelledData,
   files: Files,
   screen: ReturnType<typeof terminal>,
   say: (...lines: readonly string[]) => void,
 ): void {
   const { work: _, ...lasting } = meta;
-  const labelled: Labelled = { ...result, meta: lasting };
+  const labelled: LabelledData = { ...result, meta: lasting };
   const write = (file: string | undefined, text: () => string) => {
     if (file === undefined) return;
     writeWhole(file, text());
@@ -55,7 +55,7 @@ export function deliver(
 }
 
 /** The cells furthest from zero. */
-function largest({ values, axes, shape }: Labelled): string[] {
+function largest({ values, axes, shape }: LabelledData): string[] {
   const order = Array.from(values.keys())
     .filter((i) => Number.isFinite(values[i]))
     .sort((a, b) => Math.abs(values[b]) - Math.abs(values[a]) || a - b);
@@ -77,7 +77,7 @@ function largest({ values, axes, shape }: Labelled): string[] {
 }
 
 /** The metric of the runs that cells lie between. */
-function endsOf({ meta }: Labelled): string[] {
+function endsOf({ meta }: LabelledData): string[] {
   const number = (name: string) =>
     typeof meta[name] === 'number' ? `${name} ${exact(meta[name], { sign: true })}` : '';
   const ends = ['clean', 'corrupted', 'base'].map(number).filter(Boolean);

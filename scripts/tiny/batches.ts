@@ -38,6 +38,8 @@ export interface Corpus {
    * there, so they are other tokens than elsewhere, and rare ones.
    */
   readonly otherBeginnings?: number;
+  /** Whether an `<|endoftext|>` stands behind every document, and is predicted, so that generation ends. Default false. */
+  readonly ended?: boolean;
 }
 
 /** How a training run is laid out. */
@@ -98,7 +100,7 @@ const beginsWithName = (text: string): boolean => firstNames.has(/^[A-Za-z]+/.ex
 
 function* corpusRows(
   { bos, encode }: Vocabulary,
-  { seed, mixture, cutShare, joinedShare, otherBeginnings = 1 }: Corpus,
+  { seed, mixture, cutShare, joinedShare, otherBeginnings = 1, ended = false }: Corpus,
   longest: number,
 ): Generator<Marked, void> {
   const rng = new Random(hash(`rows ${seed}`));
@@ -107,18 +109,19 @@ function* corpusRows(
   for (const { text, pieces } of documents(seed, mixture)) {
     if (otherBeginnings < 1 && !beginsWithName(text) && !rng.chance(otherBeginnings)) continue;
     if (!row.tokens.length) full = rng.chance(joinedShare) ? longest : 1;
-    row.tokens.push(bos);
-    row.determined.push(false);
+    if (!ended || !row.tokens.length) mark(bos, false);
     const lead = rng.chance(0.1) ? rng.pick([' ', '. ']) : '';
     for (const [i, piece] of pieces.entries())
-      for (const id of encode(i === 0 ? lead + piece : piece)) {
-        row.tokens.push(id);
-        row.determined.push(i % 2 === 1);
-      }
+      for (const id of encode(i === 0 ? lead + piece : piece)) mark(id, i % 2 === 1);
+    if (ended) mark(bos, true);
     if (row.tokens.length < full) continue;
     const from = rng.chance(cutShare) ? 1 + rng.int(row.tokens.length - 2) : 0;
     yield { tokens: row.tokens.slice(from), determined: row.determined.slice(from) };
     row = { tokens: [], determined: [] };
+  }
+  function mark(token: number, determined: boolean): void {
+    row.tokens.push(token);
+    row.determined.push(determined);
   }
 }
 

@@ -1,4 +1,4 @@
-/** How the shipped model is trained: its first weights, the batches, the optimiser. */
+/** How the shipped models are trained: their first weights, the batches, the optimiser. */
 
 import { cosineSchedule, linearSchedule } from '../../hooks/training/schedule.js';
 import type { TrainerOptions } from '../../hooks/training/trainer.js';
@@ -10,7 +10,7 @@ import type { Corpus, Recipe } from './batches.js';
  * of 128. The tokens' embedding begins twice as large, for it is also the unembedding: smaller rows cannot yet give one
  * token a clearly higher logit than the others.
  */
-export const INIT: InitOptions = { seed: 1, std: 0.05, embeddingStd: 0.1, positions: 'sinusoidal' };
+const INIT: InitOptions = { seed: 1, std: 0.05, embeddingStd: 0.1, positions: 'sinusoidal' };
 
 const rows = { cutShare: 0.1, joinedShare: 0.03 };
 const passages = [7, 2, 1];
@@ -26,10 +26,10 @@ const third: Corpus = {
 const little = { share: 0.3, weight: 0.5 };
 
 /**
- * The batches: looking back and copying; everything; everything once more; names that begin a text;
+ * The batches of `tiny`: looking back and copying; everything; everything once more; names that begin a text;
  * probabilities.
  */
-export const RECIPE: Recipe = {
+const TINY: Recipe = {
   seed: 1,
   tokens: 1024,
   phases: [
@@ -41,28 +41,80 @@ export const RECIPE: Recipe = {
   ],
 };
 
+/**
+ * The batches of `tiny-llama`: the same corpus, with an end behind every document. Rotary positions tell the previous token
+ * from the first step on, so it needs fewer steps.
+ */
+const TINY_LLAMA: Recipe = {
+  seed: 2,
+  tokens: 1024,
+  phases: [
+    { steps: 150, repetitionShare: 1, longest: 64, byLot: little, corpus: ended(first) },
+    { steps: 450, repetitionShare: 0.09, longest: 128, byLot: little, corpus: ended(first) },
+    { steps: 200, repetitionShare: 0.1, longest: 128, byLot: little, corpus: ended(second) },
+    { steps: 150, repetitionShare: 0.06, longest: 128, byLot: little, corpus: ended(third) },
+    { steps: 50, repetitionShare: 0.05, longest: 128, byLot: { share: 1, weight: 1 }, corpus: ended(second) },
+  ],
+};
+
+function ended(corpus: Corpus): Corpus {
+  return { ...corpus, ended: true };
+}
+
+interface Fall {
+  readonly steps: number;
+  readonly from: number;
+  readonly schedule: (step: number) => number;
+}
+
 /** The learning rate falls to nothing four times: from its peak, twice from half of it, and from a sixth. */
-const falls = [
+const tinyFalls: Fall[] = [
   { steps: 2000, from: 1, schedule: cosineSchedule({ steps: 2000, warmup: 50 }) },
   { steps: 700, from: 1 / 2, schedule: cosineSchedule({ steps: 700, warmup: 20 }) },
   { steps: 330, from: 1 / 2, schedule: cosineSchedule({ steps: 330, warmup: 10 }) },
   { steps: 100, from: 1 / 6, schedule: linearSchedule({ steps: 100, warmup: 10 }) },
 ];
 
-function schedule(step: number): number {
-  let begin = 0;
-  for (const { steps, from, schedule } of falls) {
-    if (step < begin + steps) return from * schedule(step - begin);
-    begin += steps;
-  }
-  return 0;
-}
+/** Its learning rate falls from its peak to a third, from there to nothing, and from a sixth. */
+const llamaFalls: Fall[] = [
+  { steps: 600, from: 1, schedule: cosineSchedule({ steps: 1000, warmup: 50 }) },
+  { steps: 350, from: 1 / 3, schedule: cosineSchedule({ steps: 350, warmup: 1 }) },
+  { steps: 50, from: 1 / 6, schedule: linearSchedule({ steps: 50, warmup: 10 }) },
+];
+
+const scheduleOf =
+  (falls: readonly Fall[]) =>
+  (step: number): number => {
+    let begin = 0;
+    for (const { steps, from, schedule } of falls) {
+      if (step < begin + steps) return from * schedule(step - begin);
+      begin += steps;
+    }
+    return 0;
+  };
 
 /** Muon for the matrices of the blocks, AdamW for the rest. Weight decay keeps the circuits small. */
-export const OPTIMIZER: TrainerOptions = {
+const optimizer = (falls: readonly Fall[]): TrainerOptions => ({
   method: 'muon',
   lr: 3e-3,
   weightDecay: 0.1,
   beta2: 0.98,
-  schedule,
+  schedule: scheduleOf(falls),
+});
+
+/** How a shipped model is made. */
+export interface Training {
+  readonly init: InitOptions;
+  readonly recipe: Recipe;
+  readonly optimizer: TrainerOptions;
+}
+
+/** The shipped models, by name: folders of `weights/`. */
+export const TRAININGS: Readonly<Record<string, Training>> = {
+  tiny: { init: INIT, recipe: TINY, optimizer: optimizer(tinyFalls) },
+  'tiny-llama': {
+    init: { seed: 2, std: 0.05, embeddingStd: 0.1 },
+    recipe: TINY_LLAMA,
+    optimizer: optimizer(llamaFalls),
+  },
 };

@@ -4,6 +4,7 @@
  * back at once. GLASSBOX_CASES=200 tries so many shapes of each.
  */
 
+import { readFileSync } from 'node:fs';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { Tape } from '../../engine/tensor/tape.js';
@@ -895,6 +896,34 @@ test('operations give their memory back', async () => {
       t.dispose();
   }
   givenBack(gpu, bytes);
+});
+
+test('docs/tensors.md lists every operation, and each that it lists is there, and was tried', () => {
+  const page = readFileSync(new URL('../../docs/tensors.md', import.meta.url), 'utf8');
+  const rows = page.split('\n').filter((line) => line.startsWith('|'));
+  const listed = new Set<string>();
+  let computes = false;
+  for (const row of rows) {
+    const [first, second] = row.split(/(?<!\\)\|/).slice(1);
+    if (first.includes('**')) computes = /Element|Along|Products|Parts/.test(first);
+    for (const [, name] of `${first}`.matchAll(/`(?:Tensor\.|model\.)?(\w+)/g)) {
+      listed.add(name);
+      assert.ok(name in Tensor.prototype || name in Tensor || name === 'tensor', `${name} of ${second}`);
+      if (computes && name !== 'select') assert.ok(name in operations, `${name} is not tried here`);
+    }
+  }
+  const internal = /^(constructor|empty|ids|binding|weights|renamed|window|dense|view|copy|make|holds)$/;
+  const there = new Set(
+    Object.getOwnPropertyNames(Tensor).filter((n) => typeof (Tensor as never)[n] === 'function'),
+  );
+  there.delete('result'); // internal
+  for (let of = Tensor.prototype as object; of !== Object.prototype; of = Object.getPrototypeOf(of))
+    for (const [name, { value }] of Object.entries(Object.getOwnPropertyDescriptors(of)))
+      if (typeof value === 'function' && !internal.test(name)) there.add(name);
+  assert.equal(
+    [...there].filter((name) => !listed.has(name)),
+    [],
+  );
 });
 
 test.run();

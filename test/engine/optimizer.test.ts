@@ -71,17 +71,20 @@ test('three steps of AdamW on vectors and matrices, clipped together, with decay
 test('Muon makes the momentum orthogonal; queries, keys and values each by themselves', async () => {
   const random = rng(2);
   const [lr, weightDecay, beta] = [0.02, 0.1, 0.9];
-  for (const [name, rows, cols, parts] of [
-    ['blocks.0.W_in', 8, 20, 1],
-    ['blocks.0.W_out', 20, 8, 1],
-    ['blocks.0.W_O', 13, 7, 1],
-    ['blocks.0.W_QKV', 12, 36, 3],
+  for (const [name, rows, columns] of [
+    ['blocks.0.W_in', 8, [20]],
+    ['blocks.0.W_out', 20, [8]],
+    ['blocks.0.W_O', 13, [7]],
+    ['blocks.0.W_QKV', 12, [12, 12, 12]],
+    // Four heads of queries that share two of keys and values.
+    ['blocks.1.W_QKV', 12, [16, 8, 8]],
   ] as const) {
+    const cols = columns.reduce((a, b) => a + b, 0);
     let w = matrix(random.array(rows * cols), rows, cols);
     let m = w.map((row) => row.map(() => 0));
     const tensor = upload(w.flat(), [rows, cols]);
     const optimizer = new Optimizer(
-      parameterGroups([{ name, tensor }], { method: 'muon', weightDecay, momentum: beta }),
+      parameterGroups([{ name, tensor, columns }], { method: 'muon', weightDecay, momentum: beta }),
     );
     for (let step = 0; step < 2; step++) {
       const g = matrix(random.array(rows * cols), rows, cols);
@@ -90,14 +93,19 @@ test('Muon makes the momentum orthogonal; queries, keys and values each by thems
       gradient.dispose();
       m = m.map((row, i) => row.map((v, j) => beta * v + (1 - beta) * g[i][j]));
       const direction = m.map((row, i) => row.map((v, j) => beta * v + (1 - beta) * g[i][j]));
-      const width = cols / parts;
-      const made = Array.from({ length: parts }, (_, p) =>
-        orthogonal(direction.map((row) => row.slice(p * width, (p + 1) * width))),
-      );
-      const rate = lr * 0.2 * Math.sqrt(Math.max(rows, width));
-      w = w.map((row, i) =>
-        row.map((v, j) => (1 - lr * weightDecay) * v - rate * made[Math.floor(j / width)][i][j % width]),
-      );
+      const next = w.map((row) => row.map((v) => (1 - lr * weightDecay) * v));
+      let first = 0;
+      for (const width of columns) {
+        const made = orthogonal(direction.map((row) => row.slice(first, first + width)));
+        const rate = lr * 0.2 * Math.sqrt(Math.max(rows, width));
+        made.forEach((row, i) => {
+          row.forEach((v, j) => {
+            next[i][first + j] -= rate * v;
+          });
+        });
+        first += width;
+      }
+      w = next;
     }
     allClose(await tensor.data(), w.flat(), { atol: 2e-6, rtol: 1e-4, what: name });
     tensor.dispose();

@@ -73,7 +73,7 @@ const cases: [what: string, act: () => Promise<unknown>, message: RegExp][] = [
   ],
   [
     'an unknown hook point',
-    () => model.runWithCache(prompt, { names: 'hook_foo' }),
+    () => model.runWithCache(prompt, { names: 'hook_foo' as string }),
     /hook "hook_foo": no such hook point\. This model has:/,
   ],
   [
@@ -251,7 +251,7 @@ test('a cache says what it does not hold, and why', async () => {
     /"blocks\.0\.attn\.hook_z" is not in this cache: name it in runWithCache's `names`/,
   );
   await throws(() => cache.get('z', 2), /layer 2: this model has 2 layers/);
-  await throws(() => cache.get('zz', 0), /no such hook point/);
+  await throws(() => cache.get('zz' as string, 0), /no such hook point/);
   await throws(() => cache.row(1), /row 1: this cache has 1 rows/);
   logits.dispose();
   cache.dispose();

@@ -176,7 +176,7 @@ test('gradient hooks see rows of a ragged batch one by one, too', async () => {
 test('what cannot be differentiated says so, and leaves nothing behind', async () => {
   const { bytes } = model.gpu.memory();
   await throws(() => model.runWithGrads(rows, rank(3)), /rank/);
-  await throws(() => model.runWithGrads(rows, metric, { names: 'hook_nothing' }), /hook_nothing/);
+  await throws(() => model.runWithGrads(rows, metric, { names: 'hook_nothing' as string }), /hook_nothing/);
   await throws(() => model.runWithGrads(rows, (logits) => logits), /scalar|one number|shape/);
   await throws(() => model.runWithGrads(rows, metric, { gradHooks: [['z', (g) => g.sum()]] }), /shape/);
   givenBack(model.gpu, bytes);

@@ -89,4 +89,19 @@ const malformed: [what: string, json: string, message: RegExp][] = [
 for (const [what, json, message] of malformed)
   test(`facts with ${what}: the error says which row and why`, () => throws(() => readFacts(json), message));
 
+test('messages stay short, however long what they show', async () => {
+  const long = 'x'.repeat(5000);
+  const message = (f: () => unknown) => {
+    try {
+      f();
+    } catch (e) {
+      return (e as Error).message;
+    }
+    return '';
+  };
+  const got = message(() => guessSubject(long));
+  assert.match(got, /^no capitalised word in "xxx.*: say what the subject is/);
+  assert.ok(got.length < 300, `${got.length} characters`);
+});
+
 test.run();

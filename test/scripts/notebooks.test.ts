@@ -72,6 +72,13 @@ for (const [what, options] of MODELS)
       for (const id of page.matchAll(/href="#(s\d+)"/g)) assert.ok(page.includes(`id="${id[1]}"`));
       if ('attnOnly' in options && ['pyvene', 'capital-letters'].includes(notebook.name))
         assert.match(report.notes.join(), /this model has no/);
+      if ('attnOnly' in options && notebook.name === 'capital-letters') {
+        assert.match(report.findings.join('\n'), /: -?\d+\.\d\d for 15 sentences\./);
+        assert.match(
+          report.lines({}, { verbose: true }).join('\n'),
+          /'Daniel', ' is', ' a', ' great', ' friend', '\.'\]/,
+        );
+      }
       if ('vocabulary' in options && notebook.name === 'ioi') {
         assert.match(
           report.notes.join('\n'),

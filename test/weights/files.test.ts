@@ -203,7 +203,7 @@ test('a name means the shipped model, a folder, a URL, the Hub or picked files',
 test('a name that means nothing gets the choices', async () => {
   await throws(
     resolveModel('gpt3'),
-    /unknown model "gpt3": known names are tiny, gpt2, .*owner\/name.*\.\/name/,
+    /unknown model "gpt3": known names are tiny, tiny-llama, gpt2, .*owner\/name.*\.\/name/,
   );
   await throws(resolveModel('a/../b'), /unknown model/);
   await throws(resolveModel(join(folder, 'none')), /no folder .*none: a model's folder holds config\.json/);

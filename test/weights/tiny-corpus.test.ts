@@ -13,7 +13,7 @@ import {
   trainingSequences,
 } from '../../scripts/tiny/corpus.js';
 import { COUNTRIES, NAMES, OBJECTS, PEOPLE, PLACES, SIGHTS, SURNAMES } from '../../scripts/tiny/lists.js';
-import { OPTIMIZER, RECIPE } from '../../scripts/tiny/recipe.js';
+import { TRAININGS } from '../../scripts/tiny/recipe.js';
 import {
   CAPITAL_FRAMES,
   FACT_FAMILIES,
@@ -155,8 +155,9 @@ test('a document is its pieces, in tokens too, and every other piece is an answe
 });
 
 test('a training run is batches of 1024 tokens, repetitions first, in which what is determined counts most', () => {
+  const { recipe: RECIPE, optimizer } = TRAININGS.tiny;
   assert.is(stepsOf(RECIPE), 3130);
-  assert.is(OPTIMIZER.schedule!(3130), 0);
+  assert.is(optimizer.schedule!(3130), 0);
   const short = { ...RECIPE, phases: RECIPE.phases.map((phase) => ({ ...phase, steps: 2 })) };
   const batches = [...trainingBatches(vocabulary, short)];
   assert.equal([...trainingBatches(vocabulary, short)], batches);

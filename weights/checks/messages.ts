@@ -17,7 +17,8 @@ export const quoted = (text: string, most = 60): string => `"${shown(text, most)
 
 /**
  * A value of a file (of its JSON or pickle) on one line: texts in quotes, lists and objects with their first entries. At
- * most `most` characters. Values of arguments are shown by `shownValue` in `kinds.ts`.
+ * most `most` characters. Options with a value that is not one of theirs are shown so, too; arguments of the wrong kind by
+ * `shownValue` in `kinds.ts`.
  */
 export function shownJson(value: unknown, most = 60): string {
   return shown(show(value, most, 2), most);

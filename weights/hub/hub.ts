@@ -60,6 +60,15 @@ function toyModels(): Record<string, HubRepo> {
 /** Models known by a short name. */
 const KNOWN: Readonly<Record<string, HubRepo>> = { ...GPT2, ...toyModels() };
 
+/** The models that come with the package. */
+export const shippedModels = ['tiny', 'tiny-llama'] as const;
+/** The name of one of them. */
+export type ShippedModel = (typeof shippedModels)[number];
+
+/** Whether a name is that of a model that comes with the package. */
+export const isShipped = (name: string): name is ShippedModel =>
+  (shippedModels as readonly string[]).includes(name);
+
 /** The short names, for messages; of several for one model, the first. */
 export const knownModels: readonly string[] = Object.keys(KNOWN).filter(
   (name) => !/-(new|c4-code|old|finetune|big-lr|induction-demo)$/.test(name),

@@ -4,6 +4,7 @@
  * `rope_parameters: { rope_type, rope_theta, partial_rotary_factor, … }` (transformers 5).
  */
 
+import { shownJson } from '../checks/messages.js';
 import type { Rotary, RotaryBase, RotaryScaling } from '../rotary.js';
 import type { Given } from './given.js';
 
@@ -59,7 +60,7 @@ export function ropeBase(c: Given, parameters: Parameters | null, context: RopeC
     const value = parameters[key] ?? fallback;
     if (typeof value !== 'number' || !Number.isFinite(value) || value <= 0)
       throw c.wrong(
-        `${key} of rotary positions (rope_type ${JSON.stringify(type)})`,
+        `${key} of rotary positions (rope_type ${shownJson(type)})`,
         value,
         'a number greater than 0',
       );

@@ -7,14 +7,29 @@ import type { FileSource } from '../files/files.js';
 import { blobFolder, filesByPath } from '../files/files-blob.js';
 import { urlFiles, urlFolder } from '../files/files-web.js';
 import { type FilePlatform, filePlatform, type LoadOptions } from '../files/platform.js';
-import { type HubRepo, hubPage, hubRepo, knownModels } from '../hub/hub.js';
+import {
+  type HubRepo,
+  hubPage,
+  hubRepo,
+  isShipped,
+  knownModels,
+  type ShippedModel,
+  shippedModels,
+} from '../hub/hub.js';
 import { webHub } from '../hub/hub-web.js';
 
-/** The shipped model. Written out one by one, so that bundlers see each file and emit it. */
-const TINY = {
-  'config.json': new URL('../tiny/config.json', import.meta.url).href,
-  'tokenizer.json': new URL('../tiny/tokenizer.json', import.meta.url).href,
-  'model.safetensors': new URL('../tiny/model.safetensors', import.meta.url).href,
+/** The shipped models. Written out one by one, so that bundlers see each file and emit it. */
+const SHIPPED: Readonly<Record<ShippedModel, Readonly<Record<string, string>>>> = {
+  tiny: {
+    'config.json': new URL('../tiny/config.json', import.meta.url).href,
+    'tokenizer.json': new URL('../tiny/tokenizer.json', import.meta.url).href,
+    'model.safetensors': new URL('../tiny/model.safetensors', import.meta.url).href,
+  },
+  'tiny-llama': {
+    'config.json': new URL('../tiny-llama/config.json', import.meta.url).href,
+    'tokenizer.json': new URL('../tiny-llama/tokenizer.json', import.meta.url).href,
+    'model.safetensors': new URL('../tiny-llama/model.safetensors', import.meta.url).href,
+  },
 };
 
 /** Whether a source of a model is a URL object, of any realm. */
@@ -24,7 +39,7 @@ export const isUrl = (source: object | string): source is URL =>
 /**
  * The folder that holds a model:
  *
- * - `'tiny'`: the model that comes with the package;
+ * - `'tiny'` (a GPT-2) and `'tiny-llama'`: the models that come with the package;
  * - `'./folder'`, `'/folder'`, `'~/folder'`, a file: URL: a folder on disk; in a browser relative to the page;
  * - `'./folder/model_final.pth'`, and other names in .pth, .pt, .bin or .safetensors: that file, in its folder;
  * - an http(s) URL: a folder on a web server, or a file in it; or a page of the Hub: a repository, a folder or a file in it;
@@ -45,11 +60,12 @@ export async function resolveModel(
     );
   const { signal, timeoutMs } = options;
   const platform = filePlatform();
-  if (name === 'tiny') {
-    const folder = TINY['config.json'].slice(0, -'config.json'.length);
+  if (isShipped(name)) {
+    const files = SHIPPED[name];
+    const folder = files['config.json'].slice(0, -'config.json'.length);
     return platform && folder.startsWith('file:')
       ? platform.folder(folder)
-      : urlFiles('tiny', TINY, { signal, timeoutMs });
+      : urlFiles(name, files, { signal, timeoutMs });
   }
   if (/^https?:/.test(name)) {
     const url = new URL(name);
@@ -72,7 +88,7 @@ export async function resolveModel(
   const known = hubRepo(name);
   if (known) return openHub(known, options);
   throw new Error(
-    `unknown model "${name}": known names are tiny, ${knownModels.join(', ')}; ` +
+    `unknown model "${name}": known names are ${[...shippedModels, ...knownModels].join(', ')}; ` +
       'owner/name is a repository of the Hugging Face Hub; ./name is a folder',
   );
 }

@@ -1,7 +1,7 @@
 /** The attention patterns of one prompt, of all heads. */
 
 import { attentionPatterns } from '../../../interp/heads/attention.js';
-import type { Labelled } from '../../../interp/results/result.js';
+import type { LabelledData } from '../../../interp/results/result.js';
 import type { Edits } from '../../app/changes.js';
 import type { Handler, Progress } from '../handler.js';
 
@@ -17,7 +17,7 @@ export interface AttentionParams {
 const MOST_BYTES = 2 ** 28;
 
 /** `attentionPatterns`. @throws when they would take too much memory. */
-export const attention: Handler<AttentionParams, Labelled, Progress> = (
+export const attention: Handler<AttentionParams, LabelledData, Progress> = (
   { prompt, weight, edits },
   { engine, signal, emit },
 ) =>

@@ -3,6 +3,7 @@
 import type { MemoryReport } from '../../../engine/gpu/pool.js';
 import { HookedTransformer } from '../../../hooks/transformer/model.js';
 import type { LoadProgress } from '../../../weights/files/progress.js';
+import { isShipped } from '../../../weights/hub/hub.js';
 import type { Handler } from '../handler.js';
 
 /** A model that is ready. */
@@ -40,8 +41,8 @@ export const load: Handler<LoadParams, ModelInfo, LoadProgress> = async (
   { source, hostWeights, dtype },
   { engine, signal, emit },
 ) => {
-  // The shipped model is small; anything else gives its memory back before the next one takes as much.
-  if (engine.current && engine.current.config.name !== 'tiny') engine.replace(null);
+  // The shipped models are small; anything else gives its memory back before the next one takes as much.
+  if (engine.current && !isShipped(engine.current.config.name)) engine.replace(null);
   const model = await HookedTransformer.fromPretrained(source, {
     hostWeights,
     dtype,

@@ -11,7 +11,7 @@ import { logitDiff, logProb, type Metric, prob } from '../../../interp/logits/me
 import { cellsOf, type PatchAxis } from '../../../interp/patching/cells.js';
 import { readPair } from '../../../interp/patching/pair.js';
 import { laidOut, layoutOf } from '../../../interp/patching/sweep.js';
-import type { Axis, Labelled } from '../../../interp/results/result.js';
+import type { Axis, LabelledData } from '../../../interp/results/result.js';
 import type { Edits } from '../../app/changes.js';
 import type { Handler } from '../handler.js';
 
@@ -67,7 +67,7 @@ export const steer: Handler<Steering, null> = async ({ paused, near }) => {
 };
 
 /** Runs a map. */
-export const patchMap: Handler<PatchMapParams, Labelled, PatchMapEvent> = async (
+export const patchMap: Handler<PatchMapParams, LabelledData, PatchMapEvent> = async (
   params,
   { engine, signal, emit },
 ) => {

@@ -1,6 +1,6 @@
 /** Anything that is computed item by item, with a record: what is done is kept, and a run that was stopped goes on from there. */
 
-import { type RecordStore, recordHeader, recordLine, resumeRecord, sha256 } from './record.js';
+import { PartDone, type RecordStore, recordHeader, recordLine, resumeRecord, sha256 } from './record.js';
 
 /** What is computed. */
 export interface RecordedItems {
@@ -21,10 +21,18 @@ export interface RecordedItems {
  * Computes the items that a record lacks, batch by batch, and appends each batch as it is done.
  * @param compute numbers of some items, one list an item
  * @returns numbers of every item; null for items of other shards that the record lacks
- * @throws when the record is of something else
+ * @throws when the record is of something else; `PartDone` when it is a part's, and other parts are not done
  */
 export async function recordedItems(
-  { of, count, batch, record, shard = { index: 0, of: 1 }, onProgress, signal }: RecordedItems,
+  {
+    of,
+    count,
+    batch,
+    record,
+    shard = record.shard ?? { index: 0, of: 1 },
+    onProgress,
+    signal,
+  }: RecordedItems,
   compute: (items: readonly number[]) => Promise<readonly (readonly number[])[]>,
 ): Promise<(readonly number[] | null)[]> {
   const fingerprint = await sha256(JSON.stringify(of));
@@ -45,5 +53,6 @@ export async function recordedItems(
     });
     onProgress?.(before + at + some.length, mine.length);
   }
+  if (record.shard && done.size < count) throw new PartDone(done.size, count, record.shard);
   return Array.from({ length: count }, (_, i) => done.get(i) ?? null);
 }

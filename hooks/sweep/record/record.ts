@@ -15,6 +15,51 @@ export interface RecordStore {
   read(): Promise<readonly string[]>;
   /** Appends whole lines. */
   append(lines: readonly string[]): Promise<void>;
+  /** Whoever records here computes every `of`-th cell from `index` on, and throws `PartDone` while others are missing. */
+  readonly shard?: { readonly index: number; readonly of: number };
+}
+
+/** A part of a sweep is done, and others are not: the whole has no result yet. */
+export class PartDone extends Error {
+  /** Cells that are there, of this part and of others. */
+  readonly done: number;
+  readonly of: number;
+
+  constructor(done: number, of: number, { index, of: parts }: NonNullable<RecordStore['shard']>) {
+    super(
+      `part ${index} of ${parts} is done: ${done} of ${of} cells are recorded, the other parts have the rest`,
+    );
+    this.name = 'PartDone';
+    this.done = done;
+    this.of = of;
+  }
+}
+
+/**
+ * A record of one part of a sweep that many machines share: it is written to the part's own record, and what other parts have recorded is
+ * read, too. Once every cell is there, any part (and a run without parts) has the whole result.
+ * @param own record of this part
+ * @param others records of the other parts, as far as they are there
+ */
+export function sharedRecord(
+  own: RecordStore,
+  others: readonly RecordStore[],
+  shard?: RecordStore['shard'],
+): RecordStore {
+  let first: string | undefined; // of the other parts, where this one has none of its own yet
+  return {
+    async read() {
+      const [mine, ...theirs] = await Promise.all([own, ...others].map((record) => record.read()));
+      const begun = (lines: readonly string[]) => lines.find((line) => line.trim());
+      first = begun(mine) === undefined ? theirs.map(begun).find((line) => line !== undefined) : undefined;
+      return first === undefined ? [...mine, ...theirs.flat()] : theirs.flat();
+    },
+    async append(lines) {
+      await own.append(first === undefined ? lines : [first, ...lines]);
+      first = undefined;
+    },
+    ...(shard && { shard }),
+  };
 }
 
 /** Of what is written now. */

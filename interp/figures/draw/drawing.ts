@@ -1,7 +1,7 @@
 /** A figure in all its forms: SVG, part of a page, a page of its own, lines of a terminal. */
 
 import { warningsOf } from '../../results/ends.js';
-import type { Labelled } from '../../results/result.js';
+import type { LabelledData } from '../../results/result.js';
 import { displayWidth, escapeHtml, exact, modelName, shorten, wrapped } from '../../results/text.js';
 import { page, type Section } from '../page/page.js';
 import { type PdfOptions, pdfOf } from './pdf.js';
@@ -36,7 +36,7 @@ export interface Drawing {
   /** Small text below the picture in a file of its own: prompts, model, adapter. A page has the facts below it. */
   readonly notes?: readonly string[];
   /** Of the result: where the numbers come from. */
-  readonly meta: Labelled['meta'];
+  readonly meta: LabelledData['meta'];
   svg(frame: FrameOptions): string;
   lines(options: TerminalOptions): string[];
 }
@@ -77,7 +77,7 @@ function warningLines(text: string, { width = 80, depth = 1 }: TerminalOptions):
 }
 
 /** What of a result's provenance is short enough for a line below its figure. */
-function facts(meta: Labelled['meta']): Record<string, string> {
+function facts(meta: LabelledData['meta']): Record<string, string> {
   const out: Record<string, string> = {};
   for (const [name, value] of Object.entries(meta)) {
     if (name === 'warnings') continue; // said above

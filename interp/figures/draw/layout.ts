@@ -1,7 +1,7 @@
 /** How results are turned and cut for drawing. */
 
 import { is, optional, signatures } from '../../../hooks/input/check.js';
-import { type Labelled, labelled } from '../../results/result.js';
+import { type Labelled, type LabelledData, labelled } from '../../results/result.js';
 
 /** A number within bounds, whole: sizes of cells in pixels. */
 export const fitted = (x: number, least: number, most: number): number =>
@@ -13,7 +13,7 @@ const takes = signatures({
 
 /** The entries along an axis, each without it. */
 export const slices = takes.slices(function slices(
-  { values, axes, shape, meta }: Labelled,
+  { values, axes, shape, meta }: LabelledData,
   axis = 0,
 ): Labelled[] {
   const rest = axes.filter((_, a) => a !== axis);
@@ -32,18 +32,18 @@ export const slices = takes.slices(function slices(
 });
 
 /** A result of two axes with rows and columns exchanged. */
-export function transposed({ values, axes, meta }: Labelled): Labelled {
+export function transposed({ values, axes, meta }: LabelledData): LabelledData {
   const [rows, columns] = axes.map((a) => a.labels.length);
   const turned = values.map((_, i) => values[(i % rows) * columns + Math.floor(i / rows)]);
   return labelled(turned, [axes[1], axes[0]], meta, 'allowed');
 }
 
 /** A single axis as rows under one column. */
-export const asColumn = ({ values, axes, meta }: Labelled): Labelled =>
+export const asColumn = ({ values, axes, meta }: LabelledData): LabelledData =>
   labelled(values, [axes[0], { name: '', labels: ['value'] }], meta, 'allowed');
 
 /** Tokens run from left to right, as text does, unless the columns are layers (as in traces) or tokens too. */
-export function oriented(map: Labelled): Labelled {
+export function oriented(map: LabelledData): LabelledData {
   const [rows, columns] = map.axes.map((a) => a.name);
   return rows === 'pos' && !['layer', 'pos', 'key'].includes(columns) ? transposed(map) : map;
 }
