@@ -6,9 +6,9 @@ import { textLines } from '../../weights/checks/text.js';
 import type { Config } from '../../weights/config.js';
 import { type FileSource, readJson, readText } from '../../weights/files/files.js';
 import type { LoadOptions as FileOptions } from '../../weights/files/platform.js';
-import { sentencePieceTokenizer } from '../../weights/formats/sentencepiece.js';
 import { hubRepo } from '../../weights/hub/hub.js';
 import { resolveModel } from '../../weights/load/resolve.js';
+import { sentencePieceTokenizer } from '../../weights/pieces/sentencepiece.js';
 
 /** Files that say something about the tokenizer besides its rules. */
 const BESIDE = ['tokenizer_config.json', 'special_tokens_map.json'];

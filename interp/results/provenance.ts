@@ -1,10 +1,16 @@
 /** Where a result comes from: enough to make it again. */
 
+import { is, optional, signatures } from '../../hooks/input/check.js';
 import type { Model } from '../../hooks/input/model.js';
 import { joinedBytes } from './text.js';
 
+const takes = signatures({ provenance: { model: is.model, more: optional(is.plainObject) } });
+
 /** Model, processing, adapter and beginning-of-text, with what the method adds. */
-export function provenance(model: Model, more: Record<string, unknown>): Record<string, unknown> {
+export const provenance = takes.provenance(function provenance(
+  model: Model,
+  more: Record<string, unknown> = {},
+): Record<string, unknown> {
   const { config, processing, gpu, tokenizer } = model;
   const tokens = more.tokens as readonly number[] | undefined;
   const bos = tokenizer?.bosTokenId ?? config.bosTokenId;
@@ -18,7 +24,7 @@ export function provenance(model: Model, more: Record<string, unknown>): Record<
     ...(tokens && { bos: bos !== null && tokens[0] === bos }),
     ...more,
   };
-}
+});
 
 /**
  * `0:<|endoftext|>`, `1:When`, `2:␣John`: the labels of a position axis, with blanks made visible.

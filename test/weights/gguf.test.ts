@@ -3,9 +3,9 @@ import { readFileSync } from 'node:fs';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { memoryFile } from '../../weights/files/files.js';
-import { openGguf } from '../../weights/formats/gguf.js';
-import { ggufTokenizer } from '../../weights/formats/gguf-tokenizer.js';
-import { ggufConfig } from '../../weights/load/gguf-model.js';
+import { openGguf } from '../../weights/gguf/file.js';
+import { ggufConfig } from '../../weights/gguf/model.js';
+import { ggufTokenizer } from '../../weights/gguf/tokenizer.js';
 import { throws } from '../helpers.js';
 
 const bytes = new Uint8Array(readFileSync(new URL('../fixtures/gguf/blocks.gguf', import.meta.url)));

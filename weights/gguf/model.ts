@@ -7,10 +7,10 @@ import { fileError, quoted } from '../checks/messages.js';
 import type { Config } from '../config.js';
 import type { Family } from '../families/family.js';
 import { familyNamed, familyOfGguf } from '../families/index.js';
-import type { Gguf, GgufValue } from '../formats/gguf.js';
 import type { TensorSource } from '../formats/tensors.js';
 import type { BlockNames, TensorNames } from '../keys/names.js';
-import { type FamilySource, inFamilyNames } from './family-names.js';
+import { type FamilySource, inFamilyNames } from '../load/family-names.js';
+import type { Gguf, GgufValue } from './file.js';
 
 /** The names of a family's tensors in GGUF files. */
 function ggufNames(family: Family, source: TensorSource): TensorNames {

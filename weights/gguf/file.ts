@@ -11,8 +11,8 @@
 
 import { fileError, quoted } from '../checks/messages.js';
 import { isLfsPointer, LFS_POINTER, type RandomAccess } from '../files/files.js';
-import { FORMATS, formatName } from './gguf-blocks.js';
-import { elements, type TensorSource } from './tensors.js';
+import { elements, type TensorSource } from '../formats/tensors.js';
+import { FORMATS, formatName } from './blocks.js';
 
 /** A value of the metadata; whole numbers of 64 bits are numbers. */
 export type GgufValue =

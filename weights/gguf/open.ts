@@ -2,7 +2,7 @@
 
 import { fileError } from '../checks/messages.js';
 import type { FileSource } from '../files/files.js';
-import { type Gguf, openGguf } from '../formats/gguf.js';
+import { type Gguf, openGguf } from './file.js';
 
 /**
  * The GGUF file that is meant: the one that was named, or the only one of a folder without `config.json`.

@@ -1,8 +1,8 @@
 /** The tokenizer in a GGUF file, as the files of a Hugging Face tokenizer. */
 
 import { fileError, quoted } from '../checks/messages.js';
-import type { Gguf, GgufValue } from './gguf.js';
-import { addedOf, type Piece, piecesTokenizer, templateOf } from './pieces.js';
+import { addedOf, type Piece, piecesTokenizer, templateOf } from '../pieces/pieces.js';
+import type { Gguf, GgufValue } from './file.js';
 
 /** Files of a tokenizer by name, parsed. */
 type Files = Record<string, object>;

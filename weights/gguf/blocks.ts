@@ -3,7 +3,7 @@
  * bit: products and sums are rounded to float32 in its order.
  */
 
-import { bf16ToF32, f16ToF32 } from './half.js';
+import { bf16ToF32, f16ToF32 } from '../formats/half.js';
 
 /** One format. */
 export interface BlockFormat {
