@@ -83,7 +83,11 @@ export const atpStar = takes.atpStar(async function atpStar(
 ): Promise<AtpStar> {
   const { qkFix = true, gradDrop = true, byPos = false, neurons = false, onProgress, signal } = options;
   const metric = { ...options.metric, per: 'batch' as const };
-  const { nLayers, nHeads, dMlp, attnOnly } = model.config;
+  const { nLayers, nHeads, nKeyValueHeads, dMlp, attnOnly } = model.config;
+  if (nKeyValueHeads !== nHeads)
+    throw new Error(
+      `atpStar: the ${nHeads} heads of ${model.config.name} share ${nKeyValueHeads} heads of keys and values, so that q, k, v and z make no map: take attributionPatch, site by site`,
+    );
   const pair = attributionPair(model, options);
   const [tokens, clean] = [pair.changed as number[][], pair.from as number[][]];
   const [first] = tokens;
@@ -100,7 +104,7 @@ export const atpStar = takes.atpStar(async function atpStar(
   ];
   const names = [
     ...sites.flatMap((site) => layers.map((l) => pointName(site, l))),
-    ...(qkFix ? queryKeyNames(nLayers) : []),
+    ...(qkFix ? queryKeyNames(model.config) : []),
   ];
   const outputs = (l: number) => [
     pointName('hook_attn_out', l),

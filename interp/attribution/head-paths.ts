@@ -15,7 +15,7 @@ import { pointName } from '../../engine/transformer/points.js';
 import { is, options, signatures } from '../../hooks/input/check.js';
 import type { Model } from '../../hooks/input/model.js';
 import { shownJson } from '../../weights/checks/messages.js';
-import { hasNorms } from '../../weights/norm.js';
+import { normBefore } from '../../weights/facts.js';
 import {
   nodeOf,
   type PathReceiver,
@@ -84,6 +84,10 @@ export const headPathAttribution = takes.headPathAttribution(async function head
     throw new Error(
       `headPathAttribution: layerNorm ${shownJson(layerNorm)}: 'frozen', 'computed' or 'demo' is needed`,
     );
+  if (model.config.normPlaces !== 'before')
+    throw new Error(
+      `headPathAttribution: heads of ${model.config.name} write through a norm behind attention, which paths between heads leave out: take pathPatch or edgeAttribution`,
+    );
   const asDemo = layerNorm === 'demo' && model.config.normalization !== 'none';
   const norm = layerNorm === 'demo' ? 'frozen' : layerNorm;
   const names = headPathNames(model, norm);
@@ -118,7 +122,7 @@ function demoFactor({ model, grads, differentiated }: AttributionRuns, layer: nu
 
 /** The hook points that the paths need. */
 export function headPathNames({ config }: Model, layerNorm: 'frozen' | 'computed' = 'frozen'): string[] {
-  const normed = hasNorms(config);
+  const normed = normBefore(config, 0, 'attn') !== null;
   return Array.from({ length: config.nLayers }, (_, l) => [
     ...(['q', 'k', 'v', 'z'] as const).map((x) => pointName(`attn.hook_${x}`, l)),
     ...(normed ? [pointName('ln1.hook_scale', l)] : []),
@@ -142,7 +146,7 @@ export async function headPathsOf(
   divisor = (prompt: number): number => runs.gap(prompt),
 ): Promise<Labelled> {
   const { model, pair, metric } = runs;
-  const { nLayers, nHeads } = model.config;
+  const { nLayers, nHeads, nKeyValueHeads } = model.config;
   const known: readonly string[] = ['receiver', 'sender', 'pos'];
   if (
     by.some((a) => !known.includes(a)) ||
@@ -157,7 +161,7 @@ export async function headPathsOf(
     throw new Error(
       'headPathAttribution: prompts of different lengths have no common positions: take prompts of one length',
     );
-  const to = receivers ? receiversIn(model, receivers) : everyInput(nLayers, nHeads);
+  const to = receivers ? receiversIn(model, receivers) : everyInput(nLayers, nHeads, nKeyValueHeads);
   const from = senders
     ? senders
         .map((s) => nodeOf(model, s, 'sender'))
@@ -196,12 +200,18 @@ export async function headPathsOf(
       for (const t of reads) t.dispose();
       const data = await products.data(); // [layer, prompt, pos, receiver, head]
       products.dispose();
-      const width = parts.length * nHeads;
+      const headsOf = (x: Input['input']) => (x === 'q' ? nHeads : nKeyValueHeads);
+      const starts = new Map<Input['input'], number>();
+      let width = 0;
+      for (const x of parts) {
+        starts.set(x, width);
+        width += headsOf(x);
+      }
       for (const { head, input, i } of mine)
         for (const [j, sender] of from.entries()) {
           const l = before.indexOf(sender.layer);
           if (l < 0) continue;
-          const r = parts.indexOf(input) * nHeads + head;
+          const r = starts.get(input)! + head;
           for (let p = 0; p < length; p++)
             for (let b = 0; b < prompts; b++)
               paths[((i * from.length + j) * length + p) * prompts + b] =
@@ -242,7 +252,8 @@ interface Input {
 
 function passage(runs: AttributionRuns, layer: number, kind: 'frozen' | 'computed'): NormPassage {
   const differentiated = runs.differentiated;
-  const scale = hasNorms(runs.model.config) ? differentiated.get('scale', layer, 'ln1') : null;
+  const there = normBefore(runs.model.config, layer, 'attn');
+  const scale = there ? differentiated.get('scale', layer, there) : null;
   if (kind === 'frozen' || !scale) return { kind: 'frozen', scale };
   return { kind: 'full', scale, x: differentiated.get('resid_pre', layer) };
 }
@@ -251,8 +262,10 @@ const everyHead = (layers: number, heads: number) =>
   Array.from({ length: layers * heads }, (_, i) => ({ layer: Math.floor(i / heads), head: i % heads }));
 
 /** In the order of TransformerLens' demo. */
-const everyInput = (layers: number, heads: number): Input[] =>
-  everyHead(layers, heads).flatMap((h) => INPUTS.map((input) => ({ ...h, input })));
+const everyInput = (layers: number, heads: number, kvHeads: number): Input[] =>
+  everyHead(layers, heads).flatMap((h) =>
+    INPUTS.filter((input) => input === 'q' || h.head < kvHeads).map((input) => ({ ...h, input })),
+  );
 
 function receiversIn(model: Model, receivers: readonly PathReceiver[]): Input[] {
   return receiversOf(model, receivers).map((r) => {

@@ -7,6 +7,7 @@ import { Scope } from '../../engine/gpu/storage.js';
 import { Tensor } from '../../engine/tensor/tensor.js';
 import { headResults } from '../../engine/transformer/ops.js';
 import type { Runnable } from '../../hooks/input/model.js';
+import { normBefore } from '../../weights/facts.js';
 
 /**
  * How a gradient passes the norm before a layer's heads: with its scale as a constant, with the scale as the function
@@ -18,7 +19,8 @@ export type NormPassage =
   | { readonly kind: 'times'; readonly factor: Tensor };
 
 /**
- * Gradients at q (part 0), k (1) or v (2) of single heads, carried back through W_Q, W_K or W_V and the layer norm: what
+ * Gradients at q (part 0), k (1) or v (2) of single heads (of keys and values there may be fewer), carried back through W_Q,
+ * W_K or W_V and the norm before attention: what
  * `runWithGrads` gives at hook_q_input and so on, without making these.
  * @param gradient [batch, pos, head, dHead]
  * @returns [batch, pos, head, dModel]; the caller owns it
@@ -30,7 +32,8 @@ export function gradientAtInput(
   gradient: Tensor,
   norm: NormPassage,
 ): Tensor {
-  const { ln1 } = gpuWeights.blocks[layer];
+  const { ln1: own } = gpuWeights.blocks[layer];
+  const ln1 = normBefore(config, layer, 'attn') && own;
   const scope = new Scope();
   try {
     let g = beforeWeights({ config, gpuWeights } as Runnable, layer, part, gradient.detach(scope));
@@ -51,13 +54,14 @@ function beforeWeights(
   part: 0 | 1 | 2,
   gradient: Tensor,
 ): Tensor {
-  const { nHeads, dHead } = config;
-  const from = part * nHeads * dHead;
+  const { nHeads, nKeyValueHeads, dHead } = config;
+  const heads = part ? nKeyValueHeads : nHeads;
+  const from = part && (nHeads + (part - 1) * nKeyValueHeads) * dHead;
   const W = gpuWeights.blocks[layer].W_QKV.detach(gradient.scope).window([
     null,
-    [from, from + nHeads * dHead],
+    [from, from + heads * dHead],
   ]);
-  return headResults(gradient.reshape([-1, nHeads, dHead]), Tensor.concat([W.transpose()])); // W [dModel, head · dHead]
+  return headResults(gradient.reshape([-1, heads, dHead]), Tensor.concat([W.transpose()])); // W [dModel, head · dHead]
 }
 
 /**

@@ -17,9 +17,15 @@ import { blockFacts } from '../../weights/facts.js';
 import { sumOfProducts } from './products.js';
 
 /** The hook points that both runs must hold. */
-export const queryKeyNames = (nLayers: number): string[] =>
+export const queryKeyNames = ({ nLayers, positionEmbedding }: Model['config']): string[] =>
   Array.from({ length: nLayers }, (_, l) =>
-    (['q', 'k', 'attn_scores', 'pattern'] as const).map((x) => pointName(`attn.hook_${x}`, l)),
+    (
+      [
+        ...(positionEmbedding === 'rotary' ? (['rot_q', 'rot_k'] as const) : (['q', 'k'] as const)),
+        'attn_scores',
+        'pattern',
+      ] as const
+    ).map((x) => pointName(`attn.hook_${x}`, l)),
   ).flat();
 
 /** Clean and corrupted queries and keys of prompts of one length. Dispose of it. */
@@ -51,12 +57,13 @@ export class QueryKeyFix {
     );
   }
 
-  /** The same for one clean key at a time, summed over queries: [batch, head, key]; the caller owns it. */
+  /** The same for one clean key at a time, summed over queries and over heads that share it: [batch, kvHead, key]; the caller owns it. */
   keys(layer: number, g: Tensor): Tensor {
     return this.#with(layer, (attended, clean, setting) =>
-      swapKeys(attended, scoresOfKeys(attended, clean.k, setting), g.alias(attended.q.scope))
-        .sum(2)
-        .keep(),
+      ofKeyHeads(
+        swapKeys(attended, scoresOfKeys(attended, clean.k, setting), g.alias(attended.q.scope)).sum(2),
+        this.#model.config.nKeyValueHeads,
+      ).keep(),
     );
   }
 
@@ -88,4 +95,10 @@ export class QueryKeyFix {
       scope.close();
     }
   }
+}
+
+/** Sums over the heads that share keys: [batch, head, key] → [batch, kvHead, key]. */
+function ofKeyHeads(x: Tensor, kvHeads: number): Tensor {
+  const [batch, heads, keys] = x.shape;
+  return heads === kvHeads ? x : x.reshape([batch, kvHeads, heads / kvHeads, keys]).sum(2);
 }

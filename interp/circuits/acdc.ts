@@ -73,8 +73,8 @@ export const acdc = takes.acdc(async function acdc(model: Model, options: AcdcOp
     for (const group of [...graph.groups].reverse()) {
       const readers = Array.from({ length: group.count }, (_, i) => group.first + i);
       const live = readers.filter((r) => {
-        const writes = graph.senderBehind(r);
-        return writes === null || heard.has(writes);
+        const writes = graph.sendersBehind(r);
+        return !writes.length || writes.some((w) => heard.has(w));
       });
       const idle = readers.filter((r) => !live.includes(r));
       const edgesOf = (r: number) =>

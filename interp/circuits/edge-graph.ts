@@ -3,6 +3,9 @@
  * sum of what the components before it wrote: so each pair of a writer and a later reader is an edge. Writers are the
  * embeddings (`input`), each head and each MLP; readers are the queries, keys and values of each head, each MLP, and the
  * `logits`. Biases b_O belong to no writer. GPT-2 small has 157 writers, 445 readers and 32,491 edges.
+ *
+ * Heads that share keys and values share these readers: there are as many as there are heads of keys. In a parallel block the MLP
+ * reads what the heads of its layer read, so that there is no edge between them.
  */
 
 import type { Config } from '../../weights/config.js';
@@ -19,6 +22,17 @@ export interface EdgeNode {
   readonly layer: number | null;
   readonly head: number | null;
   readonly part: 'q' | 'k' | 'v' | null;
+}
+
+/** What a graph follows from: a configuration has all of it. */
+export interface GraphShape {
+  readonly nLayers: number;
+  readonly nHeads: number;
+  readonly attnOnly: boolean;
+  /** Heads of keys and values. Default nHeads. */
+  readonly nKeyValueHeads?: number;
+  /** Attention and MLP of a layer read the same stream. Default false. */
+  readonly parallelAttnMlp?: boolean;
 }
 
 /** Readers that see the same writers: the heads of a layer, an MLP, or the logits. */
@@ -44,18 +58,27 @@ export class EdgeGraph {
   readonly groups: readonly ReaderGroup[];
   /** Number of edges. */
   readonly count: number;
+  /** How many heads share their keys and values. */
+  readonly #sharing: number;
   readonly #groupOf: Uint16Array;
 
-  constructor({ nLayers, nHeads, attnOnly }: Pick<Config, 'nLayers' | 'nHeads' | 'attnOnly'>) {
+  constructor(shape: GraphShape) {
+    const { nLayers, nHeads, attnOnly, nKeyValueHeads = nHeads, parallelAttnMlp = false } = shape;
+    this.#sharing = nHeads / nKeyValueHeads;
     const senders: EdgeNode[] = [{ ...outside, kind: 'input', label: 'input' }];
     const receivers: EdgeNode[] = [];
     const groups: ReaderGroup[] = [];
     let firstEdge = 0;
-    const group = (kind: ReaderGroup['kind'], layer: number, nodes: readonly EdgeNode[]) => {
-      const at = { first: receivers.length, count: nodes.length, senders: senders.length, firstEdge };
+    const group = (
+      kind: ReaderGroup['kind'],
+      layer: number,
+      nodes: readonly EdgeNode[],
+      before = senders.length,
+    ) => {
+      const at = { first: receivers.length, count: nodes.length, senders: before, firstEdge };
       groups.push({ kind, layer, ...at });
       receivers.push(...nodes);
-      firstEdge += nodes.length * senders.length;
+      firstEdge += nodes.length * before;
     };
     const heads = Array.from({ length: nHeads }, (_, head) => head);
     for (let layer = 0; layer < nLayers; layer++) {
@@ -66,12 +89,15 @@ export class EdgeGraph {
       group(
         'head',
         layer,
-        (['q', 'k', 'v'] as const).flatMap((part) => heads.map((h) => one(h, part))),
+        (['q', 'k', 'v'] as const).flatMap((part) =>
+          heads.slice(0, part === 'q' ? nHeads : nKeyValueHeads).map((h) => one(h, part)),
+        ),
       );
+      const before = senders.length;
       senders.push(...heads.map((h) => one(h, null)));
       if (attnOnly) continue;
       const mlp: EdgeNode = { kind: 'mlp', label: `m${layer}`, layer, head: null, part: null };
-      group('mlp', layer, [mlp]);
+      group('mlp', layer, [mlp], parallelAttnMlp ? before : senders.length);
       senders.push(mlp);
     }
     group('logits', nLayers, [{ ...outside, kind: 'logits', label: 'logits' }]);
@@ -122,29 +148,42 @@ export class EdgeGraph {
     const reached = new Set([0]);
     const forward = all.filter(([, sender, receiver]) => {
       if (!reached.has(sender)) return false;
-      const node = this.senderBehind(receiver);
-      if (node !== null) reached.add(node);
+      for (const node of this.sendersBehind(receiver)) reached.add(node);
       return true;
     });
     const heard = new Set<number>();
     const kept = new Set<number>();
     for (const [e, sender, receiver] of forward.reverse()) {
-      const node = this.senderBehind(receiver);
-      if (node !== null && !heard.has(node)) continue;
+      const nodes = this.sendersBehind(receiver);
+      if (nodes.length && !nodes.some((node) => heard.has(node))) continue;
       heard.add(sender);
       kept.add(e);
     }
     return kept;
   }
 
-  /** What a reader's component writes; null of the logits. */
-  senderBehind(receiver: number): number | null {
-    const { kind, layer, head } = this.receivers[receiver];
-    if (kind === 'logits') return null;
-    const heads = this.firstHead(layer!);
-    return kind === 'head' ? heads + head! : this.group(receiver).senders;
+  /** What the components write that a reader belongs to: several of keys and values that heads share; none of the logits. */
+  sendersBehind(receiver: number): number[] {
+    const { kind, layer, head, part } = this.receivers[receiver];
+    if (kind === 'logits') return [];
+    const first = this.firstHead(layer!);
+    if (kind === 'mlp') return [this.mlpOf(layer!)];
+    if (part === 'q') return [first + head!];
+    return Array.from({ length: this.#sharing }, (_, i) => first + head! * this.#sharing + i);
+  }
+
+  /** The writer that a layer's MLP is. */
+  mlpOf(layer: number): number {
+    return this.senders.findIndex((node) => node.kind === 'mlp' && node.layer === layer);
   }
 }
+
+/** The shape alone, of a configuration; what is usual is left out. */
+export const graphShape = ({ nLayers, nHeads, attnOnly, ...more }: GraphShape): GraphShape => ({
+  ...{ nLayers, nHeads, attnOnly },
+  ...(more.nKeyValueHeads && more.nKeyValueHeads !== nHeads && { nKeyValueHeads: more.nKeyValueHeads }),
+  ...(more.parallelAttnMlp && { parallelAttnMlp: true }),
+});
 
 const outside = { layer: null, head: null, part: null } as const;
 

@@ -5,11 +5,11 @@
 
 import { fileError, quoted, shownJson } from '../../weights/checks/messages.js';
 import { duplicateKey, parseJson } from '../../weights/checks/text.js';
-import type { EdgeGraph } from './edge-graph.js';
+import type { EdgeGraph, GraphShape } from './edge-graph.js';
 
 /** What a file says of edges: by number (ours) or by name (EAP-IG's). */
 export interface ReadEdges {
-  readonly shape: { readonly nLayers: number; readonly nHeads: number; readonly attnOnly: boolean };
+  readonly shape: GraphShape;
   readonly indices?: readonly number[];
   /** `input->a0.h1<q>` */
   readonly names?: readonly string[];
@@ -48,7 +48,7 @@ export function readEdges(text: string): ReadEdges {
   if (indices.length !== scores.length)
     throw fileError(WHAT, `${scores.length} scores for ${indices.length} edges; the file is damaged`);
   return {
-    shape: shapeOf(shape.nLayers, shape.nHeads, shape.attnOnly === true),
+    shape: { ...shapeOf(shape.nLayers, shape.nHeads, shape.attnOnly === true), ...unusual(shape) },
     indices,
     scores: scores.map(Number),
     meta,
@@ -56,11 +56,6 @@ export function readEdges(text: string): ReadEdges {
 }
 
 function readEapIg(cfg: Record<string, unknown>, edges: Record<string, unknown>): ReadEdges {
-  if (cfg.parallel_attn_mlp === true)
-    throw fileError(
-      WHAT,
-      'parallel_attn_mlp is true; only models whose MLP reads behind the attention have such a graph here',
-    );
   const names = Object.keys(edges);
   const each = names.map((name) => {
     const edge = edges[name];
@@ -69,7 +64,10 @@ function readEapIg(cfg: Record<string, unknown>, edges: Record<string, unknown>)
     return { score: Number(edge.score), in: edge.in_graph };
   });
   return {
-    shape: shapeOf(cfg.n_layers, cfg.n_heads, false),
+    shape: {
+      ...shapeOf(cfg.n_layers, cfg.n_heads, false),
+      ...(cfg.parallel_attn_mlp === true && { parallelAttnMlp: true }),
+    },
     names,
     scores: each.map((edge) => edge.score),
     inGraph: each.map((edge) => edge.in),
@@ -82,6 +80,19 @@ function shapeOf(nLayers: unknown, nHeads: unknown, attnOnly: boolean): ReadEdge
   if (!isCount(nLayers) || !isCount(nHeads) || nLayers * nHeads > MOST_HEADS)
     throw fileError(WHAT, `${shownJson(nLayers)} layers of ${shownJson(nHeads)} heads are no model`);
   return { nLayers, nHeads, attnOnly };
+}
+
+/** Shared keys and values, and parallel blocks. */
+function unusual({ nHeads, nKeyValueHeads: n, parallelAttnMlp }: Record<string, unknown>) {
+  if (
+    n !== undefined &&
+    !(Number.isSafeInteger(n) && (n as number) > 0 && (nHeads as number) % (n as number) === 0)
+  )
+    throw fileError(WHAT, `${shownJson(n)} heads of keys for ${shownJson(nHeads)} heads are no model`);
+  return {
+    ...(n !== undefined && { nKeyValueHeads: n as number }),
+    ...(parallelAttnMlp === true && { parallelAttnMlp: true }),
+  };
 }
 
 /** Writes our own format. */
@@ -101,7 +112,7 @@ export function edgesText(
  */
 export function eapIgText(
   graph: EdgeGraph,
-  { nLayers, nHeads }: ReadEdges['shape'],
+  { nLayers, nHeads, parallelAttnMlp = false }: ReadEdges['shape'],
   score: ReadonlyMap<number, number>,
   inGraph: ReadonlySet<number>,
   dModel: unknown,
@@ -119,7 +130,12 @@ export function eapIgText(
   }
   const labels = [...graph.senders.map((node) => node.label), 'logits'];
   const nodes = Object.fromEntries(labels.map((label) => [label, { in_graph: used.has(label) }]));
-  const cfg = { n_layers: nLayers, n_heads: nHeads, parallel_attn_mlp: false, d_model: dModel ?? null };
+  const cfg = {
+    n_layers: nLayers,
+    n_heads: nHeads,
+    parallel_attn_mlp: parallelAttnMlp,
+    d_model: dModel ?? null,
+  };
   return `${JSON.stringify({ cfg, nodes, edges })}\n`;
 }
 

@@ -3,17 +3,10 @@
 import { checkedMethods, is, optional, options, signature } from '../../hooks/input/check.js';
 import { quoted, shownJson } from '../../weights/checks/messages.js';
 import { csvField } from '../results/export.js';
-import { EdgeGraph, type EdgeNode } from './edge-graph.js';
+import { EdgeGraph, type EdgeNode, type GraphShape, graphShape } from './edge-graph.js';
 import { eapIgText, edgesText, readEdges } from './edge-json.js';
 
-export type { EdgeNode } from './edge-graph.js';
-
-/** The sizes that a graph follows from. */
-export interface GraphShape {
-  readonly nLayers: number;
-  readonly nHeads: number;
-  readonly attnOnly: boolean;
-}
+export type { EdgeNode, GraphShape } from './edge-graph.js';
 
 /** One edge. */
 export interface Edge {
@@ -40,14 +33,14 @@ export class EdgeList {
 
   /** @throws when there are not as many scores as edges, or an edge is not in the graph. */
   constructor(
-    { nLayers, nHeads, attnOnly }: GraphShape,
+    shape: GraphShape,
     indices: Uint32Array,
     scores: Float32Array,
     meta: Readonly<Record<string, unknown>> = {},
     ...more: []
   ) {
-    takes({ nLayers, nHeads, attnOnly }, indices, scores, meta, ...more);
-    this.shape = { nLayers, nHeads, attnOnly };
+    this.shape = graphShape(shape);
+    takes(this.shape, indices, scores, meta, ...more);
     this.graph = new EdgeGraph(this.shape);
     const { count } = this.graph;
     if (scores.length !== indices.length)

@@ -169,7 +169,8 @@ export class EdgeRuns {
   }
 
   async #batch(masks: readonly EdgeMask[]): Promise<number[][]> {
-    const { nLayers, nHeads, dModel } = this.#model.config;
+    const { config } = this.#model;
+    const { nLayers, nHeads, nKeyValueHeads, dModel } = config;
     const n = masks.length;
     const tokens = n * this.#tokens;
     const from = this.#firstLayer(masks);
@@ -189,13 +190,17 @@ export class EdgeRuns {
       for (const group of this.graph.groups) {
         if (group.layer < from || (group.kind === 'logits' && from === nLayers)) continue;
         if (group.kind === 'head')
-          for (const [i, part] of (['q', 'k', 'v'] as const).entries())
+          for (const [part, start, count] of [
+            ['q', 0, nHeads],
+            ['k', nHeads, nKeyValueHeads],
+            ['v', nHeads + nKeyValueHeads, nKeyValueHeads],
+          ] as const)
             first.push([
               pointName(`hook_${part}_input`, group.layer),
-              (t) => read(group, i * nHeads, nHeads, t.scope).reshape(t.shape),
+              (t) => read(group, start, count, t.scope).reshape(t.shape),
             ]);
         else {
-          const name = group.kind === 'mlp' ? pointName('hook_mlp_in', group.layer) : streamOf(group);
+          const name = group.kind === 'mlp' ? pointName('hook_mlp_in', group.layer) : streamOf(group, config);
           const list = group.kind === 'mlp' ? first : hooks;
           list.push([name, (t) => read(group, 0, 1, t.scope).reshape(t.shape)]);
         }
@@ -206,7 +211,7 @@ export class EdgeRuns {
         hooks.push([
           name,
           (t) => {
-            addSender(writings, t, at);
+            addSender(this.#model, writings, name, t, at);
             this.#everywhere(writings, this.#base, n, at, -1);
           },
         ]);
@@ -257,7 +262,9 @@ export class EdgeRuns {
       const gpu = this.#model.gpu;
       const mask = Tensor.from(gpu, part, [n, 1, count, senders], { label: 'circuit', scope: own });
       const each = mask.expand([-1, this.#tokens, -1, -1]).reshape([-1, count, senders]);
-      const corrupted = this.#streams.get(streamOf({ firstEdge, senders, ...group }))!.alias(own);
+      const corrupted = this.#streams
+        .get(streamOf({ firstEdge, senders, ...group }, this.#model.config))!
+        .alias(own);
       const shape = [n, this.#tokens, count, dModel];
       const out = corrupted
         .reshape([1, this.#tokens, 1, dModel])

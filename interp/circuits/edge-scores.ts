@@ -18,6 +18,7 @@ import type { HookEntry } from '../../hooks/input/hook.js';
 import type { Model } from '../../hooks/input/model.js';
 import { tapedRun } from '../../hooks/metrics/taped-run.js';
 import type { Metric } from '../../hooks/run/metric.js';
+import { normBefore } from '../../weights/facts.js';
 import { edgeGraph, type ReaderGroup } from './edge-graph.js';
 import { addSenders, checkEdits, senderTable, streamOf } from './edge-senders.js';
 
@@ -65,7 +66,7 @@ export async function edgeScores(
   const start = pointName('hook_resid_pre', 0);
   checkEdits(model, 'edgeAttribution');
   const names = namesOf(model, graph.groups);
-  const streams = new Set(graph.groups.map(streamOf));
+  const streams = new Set(graph.groups.map((group) => streamOf(group, config)));
   const change = at.some((a) => a !== 0) ? await embeddingChange(model, clean, corrupted) : null;
   let done = 0;
   try {
@@ -118,8 +119,9 @@ export async function edgeScores(
 /** Where gradients are needed: at q, k and v of every layer, at the MLPs' inputs, and behind the last block. */
 const namesOf = (model: Model, groups: readonly ReaderGroup[]): string[] =>
   groups.flatMap((group) => {
-    if (group.kind === 'head') return [streamOf(group), ...readersOf(model, group)];
-    return group.kind === 'mlp' ? [pointName('hook_mlp_in', group.layer)] : [streamOf(group)];
+    const stream = streamOf(group, model.config);
+    if (group.kind === 'head') return [stream, ...readersOf(model, group)];
+    return group.kind === 'mlp' ? [pointName('hook_mlp_in', group.layer)] : [stream];
   });
 
 /** What heads read: q, k and v; where an edit of the model stands before them, their inputs themselves. */
@@ -173,21 +175,24 @@ function gradientsOf(
   scope: Scope,
 ): Tensor {
   const { config, gpuWeights } = model;
-  const { nHeads, dModel, dHead } = config;
+  const { nHeads, nKeyValueHeads, dModel, dHead } = config;
   const part = (from: ActivationCache, name: string, shape: readonly number[]) =>
     from
       .get(name)
       .alias(scope)
       .reshape([-1, ...shape])
       .window([[...span]]);
-  if (group.kind === 'logits') return part(grads, streamOf(group), [1, dModel]);
+  if (group.kind === 'logits') return part(grads, streamOf(group, config), [1, dModel]);
   if (group.kind === 'mlp') return part(grads, pointName('hook_mlp_in', group.layer), [1, dModel]);
-  const x = part(cache, streamOf(group), [1, dModel]).expand([-1, nHeads, -1]).slice([]);
-  const w = gpuWeights.blocks[group.layer];
+  const stream = part(cache, streamOf(group, config), [1, dModel]);
+  const { W_QKV, ln1 } = gpuWeights.blocks[group.layer];
+  const norm = normBefore(config, group.layer, 'attn') && ln1;
   const each = readersOf(model, group).map((name, i) => {
-    if (name.endsWith('_input')) return part(grads, name, [nHeads, dModel]).transpose([1, 0, 2]);
-    const dy = part(grads, name, [nHeads, dHead]);
-    return headInputGradients(x, dy, w, i as 0 | 1 | 2).transpose([1, 0, 2]); // [head, tokens, dModel]
+    const heads = i ? nKeyValueHeads : nHeads;
+    if (name.endsWith('_input')) return part(grads, name, [heads, dModel]).transpose([1, 0, 2]);
+    const x = stream.expand([-1, heads, -1]).slice([]);
+    const dy = part(grads, name, [heads, dHead]);
+    return headInputGradients(x, dy, W_QKV, norm, i as 0 | 1 | 2).transpose([1, 0, 2]); // [head, tokens, dModel]
   });
   return Tensor.concat(each).transpose([1, 0, 2]);
 }

@@ -1,25 +1,28 @@
 /** What every component of a run writes to the residual stream, in one table; nothing of it is read back. */
 
+import { Scope } from '../../engine/gpu/storage.js';
 import { addInto, zerosLike } from '../../engine/tensor/accumulate.js';
 import { Tensor } from '../../engine/tensor/tensor.js';
 import type { RowInput } from '../../engine/transformer/batch.js';
 import { pointName, splitName } from '../../engine/transformer/points.js';
+import { normNamed } from '../../engine/transformer/weights.js';
 import type { Model, Runnable } from '../../hooks/input/model.js';
 import { pointsAt } from '../../hooks/interventions/edits.js';
 import type { ModelEdits } from '../../hooks/interventions/model-edits.js';
 import { type Ended, run } from '../../hooks/run/run.js';
 import { stopping } from '../../hooks/run/stopping.js';
 import type { Config } from '../../weights/config.js';
+import { normBehind } from '../../weights/facts.js';
 import { type EdgeGraph, edgeGraph, type ReaderGroup } from './edge-graph.js';
 
 /** What the embeddings write: the stream before the first block. */
 const START = pointName('hook_resid_pre', 0);
 
 /** The hook point that a group of readers reads, the stream before any of them: [tokens, dModel]. */
-export const streamOf = ({ kind, layer }: ReaderGroup): string =>
+export const streamOf = ({ kind, layer }: ReaderGroup, { parallelAttnMlp }: Config): string =>
   kind === 'logits'
     ? pointName('hook_resid_post', layer - 1)
-    : pointName(kind === 'head' ? 'hook_resid_pre' : 'hook_resid_mid', layer);
+    : pointName(kind === 'head' || parallelAttnMlp ? 'hook_resid_pre' : 'hook_resid_mid', layer);
 
 /** Which senders a hook point is the output of: [first, end), or null. */
 export function sendersAt(
@@ -32,7 +35,8 @@ export function sendersAt(
   if (layer === null) return null;
   const first = graph.firstHead(layer);
   if (local === 'attn.hook_result') return [first, first + nHeads];
-  return local === 'hook_mlp_out' ? [first + nHeads, first + nHeads + 1] : null;
+  const mlp = graph.mlpOf(layer);
+  return local === 'hook_mlp_out' ? [mlp, mlp + 1] : null;
 }
 
 /** The hook points of all senders. */
@@ -52,16 +56,32 @@ export function senderTable({ gpu, config }: Runnable, tokens: number): Tensor {
   return table;
 }
 
-/** Adds what a hook point shows to its senders' place in a table. `t`: [tokens, (head,) dModel], in any shape. */
+/**
+ * Adds what a hook point shows to its senders' place in a table. Heads write what a norm behind them makes of it, its scale that of
+ * this run. `t`: [tokens, (head,) dModel], in any shape.
+ */
 export function addSender(
+  model: Runnable,
   table: Tensor,
+  name: string,
   t: Tensor,
   [first, end]: readonly [number, number],
   factor = 1,
 ): void {
-  const packed = t.reshape([table.shape[0], end - first, table.shape[2]]);
-  addInto(table, packed, [null, [first, end]], factor);
-  packed.dispose();
+  const scope = new Scope();
+  const packed = t.alias(scope).reshape([table.shape[0], end - first, table.shape[2]]);
+  const { layer, local } = splitName(name);
+  const behind = local === 'attn.hook_result' ? normBehind(model.config, layer!, 'attn') : null;
+  const norm = behind && normNamed(model.gpuWeights, `blocks.${layer}.${behind}`);
+  let written: Tensor = packed;
+  if (norm) {
+    const { b_O } = model.gpuWeights.blocks[layer!];
+    const heads = packed.sum(1);
+    const scale = norm.scaleOf(b_O ? heads.add(b_O) : heads).reshape([-1, 1, 1]);
+    written = norm.divideBy(packed, scale.expand([-1, end - first, -1]), 'gain');
+  }
+  addInto(table, written, [null, [first, end]], factor);
+  scope.close();
 }
 
 /** Options of `addSenders`. */
@@ -84,10 +104,10 @@ export function addSenders<T = void>(
 ): Promise<T> {
   const { config } = model;
   const graph = edgeGraph(config);
-  const wanted = new Set(streams && graph.groups.map(streamOf));
+  const wanted = new Set(streams && graph.groups.map((group) => streamOf(group, config)));
   const put = (name: string, t: Tensor) => {
     const at = sendersAt(graph, name, config);
-    if (at) addSender(table, t, at, factor);
+    if (at) addSender(model, table, name, t, at, factor);
     if (wanted.has(name)) streams!.set(name, t.reshape([-1, config.dModel]).keep());
     t.dispose();
   };

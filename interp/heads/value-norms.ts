@@ -3,16 +3,18 @@
 import { Scope } from '../../engine/gpu/storage.js';
 import { headResults } from '../../engine/transformer/ops.js';
 import type { ActivationCache } from '../../hooks/cache/cache.js';
+import { forEveryHead } from './shared-heads.js';
 
 /**
- * ‖v · W_O‖ of every head and source token of one prompt, b_O left out: [head, source], row-major.
+ * ‖v · W_O‖ of every head and source token of one prompt, b_O and a norm behind left out: [head, source], row-major.
  * @param cache holds `attn.hook_v` of that layer
  */
 export async function valueNorms(cache: ActivationCache, layer: number): Promise<Float32Array> {
   const scope = new Scope();
   try {
-    const v = cache.get('v', layer).alias(scope).slice([0]); //                         [source, head, dHead]
-    const written = headResults(v, cache.model.gpuWeights.blocks[layer].W_O); //        [source, head, dModel]
+    const v = cache.get('v', layer).alias(scope).slice([0]); //                         [source, kvHead, dHead]
+    const { W_O } = cache.model.gpuWeights.blocks[layer];
+    const written = headResults(forEveryHead(v, cache.config), W_O); //                 [source, head, dModel]
     const squares = await written.mul(written).sum(-1).transpose().data(); //           [head, source]
     return squares.map(Math.sqrt);
   } finally {

@@ -61,6 +61,10 @@ export const pathPatchDirect = takes.pathPatchDirect(function pathPatchDirect(
   const plan = async () => {
     if (!Object.hasOwn(MATRICES, to))
       throw new Error(`pathPatchDirect: to ${shownJson(to)}: 'q', 'k' or 'v' is needed`);
+    if (model.config.normPlaces !== 'before')
+      throw new Error(
+        `pathPatchDirect: ${model.config.name} has norms behind attention and MLP, through which what a head writes is no sum: take pathPatch`,
+      );
     const pair = pathPair(model, options);
     const sender = nodeOf(model, options.sender, 'pathPatchDirect: sender');
     const { axes, parts } = cellsOf(model, to, ['layer', 'head'], {}, pair.changed, 'pathPatchDirect');

@@ -3,6 +3,7 @@
 import type { Model } from '../../hooks/input/model.js';
 import { indexOf } from '../../hooks/input/selection.js';
 import { shownJson } from '../../weights/checks/messages.js';
+import type { Config } from '../../weights/config.js';
 import type { Axis } from '../results/result.js';
 import { cellsOf, type PatchAxis } from './cells.js';
 import type { Pair } from './pair.js';
@@ -37,9 +38,15 @@ export interface Sender {
 export type Receiver = PathReceiver | 'logits';
 
 /** Does the sender come before the receiver? @param read the position whose logits are read, or null: all */
-export function reaches({ layer, head, pos }: Sender, to: Receiver, read: number | null): boolean {
+export function reaches(
+  { layer, head, pos }: Sender,
+  to: Receiver,
+  read: number | null,
+  { parallelAttnMlp }: Config,
+): boolean {
   if (to === 'logits') return pos === null || read === null || pos === read;
-  return layer < to.layer || (layer === to.layer && to.input === 'mlp' && head !== null);
+  const within = layer === to.layer && to.input === 'mlp' && head !== null && !parallelAttnMlp;
+  return layer < to.layer || within;
 }
 
 /** The senders in row-major order of the axes. @throws when they are not in the model, or `by` does not fit them. */
@@ -129,7 +136,8 @@ export function receiversOf({ config }: Model, receivers: 'logits' | readonly Pa
     if (input === 'mlp' && config.attnOnly) throw new Error(`${what}: this model has no MLPs`);
     const l = indexOf(layer, config.nLayers, `${what}: layer`);
     if (head === undefined) return { layer: l, input };
-    return { layer: l, head: indexOf(head, config.nHeads, `${what}: head`), input };
+    const heads = input === 'k' || input === 'v' ? config.nKeyValueHeads : config.nHeads;
+    return { layer: l, head: indexOf(head, heads, `${what}: head`), input };
   });
 }
 

@@ -159,7 +159,9 @@ function planOf(model: Model, options: PathPatchOptions): MapPlan {
       : frozenPaths(model, pair, metric, receivers, direct);
   const last = metric.reads === 'last' ? pair.changed[0].length - 1 : null;
   const reached = (sender: Sender, group: readonly Receiver[]) =>
-    (sender.pos ?? pair.unchanged) < pair.unchanged ? [] : group.filter((r) => reaches(sender, r, last));
+    (sender.pos ?? pair.unchanged) < pair.unchanged
+      ? []
+      : group.filter((r) => reaches(sender, r, last, model.config));
   const list = groups.flatMap((group) => senders.map((s) => paths(s, reached(s, group))));
   const labels = receivers.map(receiverLabel);
   return pathPlan(
@@ -179,6 +181,10 @@ type Paths = (sender: Sender, receivers: readonly Receiver[]) => Counterfactual;
 
 /** Everything frozen: what the sender writes in the new run, less what it writes in the original one, is added. */
 function linearPaths({ config }: Model, pair: Pair, metric: Metric): Paths {
+  if (config.normPlaces !== 'before')
+    throw new Error(
+      `pathPatch: freeze 'heads+mlps': what heads of ${config.name} write passes a norm behind attention, so that it is no sum to add to: take freeze 'heads'`,
+    );
   return ({ layer, head, pos }, receivers) => {
     const written = head === null ? { at: 'mlp_out', layer } : { at: 'result', layer, head };
     const change = (
@@ -190,14 +196,15 @@ function linearPaths({ config }: Model, pair: Pair, metric: Metric): Paths {
         { ...where, ...part, add: { from: 'base', ...written }, times: -1 },
       ]);
     // A receiver that comes before another would change more of what that one sees than the sender does.
-    const steps = receivers.map((to) => to !== 'logits' && 2 * to.layer + (to.input === 'mlp' ? 1 : 0));
+    const behind = config.parallelAttnMlp ? 0 : 1; // an MLP reads behind the heads of its layer
+    const steps = receivers.map((to) => to !== 'logits' && 2 * to.layer + (to.input === 'mlp' ? behind : 0));
     const apart = new Set(steps).size > 1;
     return receivers.flatMap((to) => {
       if (to === 'logits')
         return change({ at: 'resid_post', layer: config.nLayers - 1 }, pos ?? whatLogitsSee(pair, metric));
       const mlp = to.input === 'mlp';
       const where = { at: mlp ? 'mlp_in' : `${to.input}_input`, layer: to.layer, ...headOf(to) };
-      const stream = { from: 'base', at: mlp ? 'resid_mid' : 'resid_pre', layer: to.layer };
+      const stream = { from: 'base', at: mlp && behind ? 'resid_mid' : 'resid_pre', layer: to.layer };
       const original = { ...where, pos: { start: pos ?? firstChange(pair).start }, set: stream };
       return [...(apart ? [original] : []), ...change(where)];
     });
@@ -212,8 +219,9 @@ function frozenPaths(
   all: readonly Receiver[],
   direct: Counterfactual[],
 ): Paths {
-  // Heads of the receiver's own layer matter to its MLP, not to its heads.
-  const ends = all.map((r) => (r === 'logits' ? config.nLayers : r.layer + (r.input === 'mlp' ? 1 : 0)));
+  // Heads of the receiver's own layer matter to its MLP, not to its heads, nor to the MLP of a parallel block.
+  const behind = config.parallelAttnMlp ? 0 : 1;
+  const ends = all.map((r) => (r === 'logits' ? config.nLayers : r.layer + (r.input === 'mlp' ? behind : 0)));
   const end = Math.max(...ends);
   const cells = new Map<Sender, number>();
   const run1 = ({ layer, head, pos }: Sender, logits: boolean): Counterfactual => {

@@ -18,6 +18,9 @@ import { type Labelled, labelled } from '../results/result.js';
 import { blockNorms } from './block-norms.js';
 import { FactoredMatrix } from './factored-matrix.js';
 import { type HostMatrix, lengthOf, type Matrix64, transpose } from './linear-algebra.js';
+import { keyHeadOf, ofHead, queryKey } from './query-key.js';
+
+export { ofHead } from './query-key.js';
 
 const HEAD = { layer: needed(is.integer), head: is.integer };
 const WRITER = is.either(is.oneOf('embed', 'pos_embed'), options<{ layer: number; head?: number }>(HEAD));
@@ -37,13 +40,21 @@ const COMPOSITION = options<CompositionOptions>({
 
 const takes = signatures({
   ovCircuit: { model: is.model, layer: is.integer, head: is.integer },
-  qkCircuit: { model: is.model, layer: is.integer, head: is.integer },
+  qkCircuit: {
+    model: is.model,
+    layer: is.integer,
+    head: is.integer,
+    options: options<QkOptions>({ distance: is.whole }),
+  },
   virtualWeights: { model: is.model, from: WRITER, to: READER },
   accumulatedBias: { model: is.model, layer: is.integer, options: BIAS },
   compositionScores: { model: is.model, mode: is.oneOf('Q', 'K', 'V'), options: COMPOSITION },
 });
 
-/** W_V · W_O: what the head adds to the stream where it attends, [dModel, dModel]. b_V·W_O and b_O come on top of it. */
+/**
+ * W_V · W_O: what the head adds to the stream where it attends, [dModel, dModel]. b_V·W_O and b_O come on top of it, and a norm behind
+ * attention, where there is one.
+ */
 export const ovCircuit = takes.ovCircuit(function ovCircuit(
   model: Model,
   layer: number,
@@ -51,21 +62,29 @@ export const ovCircuit = takes.ovCircuit(function ovCircuit(
 ): FactoredMatrix {
   checkHead(model, layer, head);
   const { W_V, W_O } = model.weights;
-  return new FactoredMatrix(ofHead(W_V[layer], head), ofHead(W_O[layer], head));
+  return new FactoredMatrix(ofHead(W_V[layer], keyHeadOf(model, head)), ofHead(W_O[layer], head));
 });
 
+/** Options of `qkCircuit`. */
+export interface QkOptions {
+  /** In models with rotary positions: how many positions the query is behind its key. Default 0. */
+  readonly distance?: number;
+}
+
 /**
- * W_Q · W_Kᵀ: query · circuit · keyᵀ is the attention score before it is divided by √dHead, [dModel, dModel]. The terms of b_Q and b_K
- * come on top of it.
+ * W_Q · W_Kᵀ: query · circuit · keyᵀ is the attention score before it is scaled (divided by √dHead) and capped, [dModel, dModel]. The
+ * terms of b_Q and b_K come on top of it. With rotary positions it is the circuit at a distance; with norms on queries and keys
+ * scores are it over the scales of both.
  */
 export const qkCircuit = takes.qkCircuit(function qkCircuit(
   model: Model,
   layer: number,
   head: number,
+  { distance = 0 }: QkOptions = {},
 ): FactoredMatrix {
   checkHead(model, layer, head);
-  const { W_Q, W_K } = model.weights;
-  return new FactoredMatrix(ofHead(W_Q[layer], head), transpose(ofHead(W_K[layer], head)));
+  const { Q, K } = queryKey(model, layer, head, distance);
+  return new FactoredMatrix(Q, transpose(K));
 });
 
 // ---- virtual weights -----------------------------------------------------------------------------------------------
@@ -103,7 +122,7 @@ export const virtualWeights = takes.virtualWeights(function virtualWeights(
     checkHead(model, to.layer, to.head);
     const matrices = { q: w.W_Q, k: w.W_K, v: w.W_V }[to.input];
     if (!matrices) throw new Error(`virtualWeights: input "${to.input}" of a head; it has q, k and v`);
-    return ofHead(matrices[to.layer], to.head);
+    return ofHead(matrices[to.layer], to.input === 'q' ? to.head : keyHeadOf(model, to.head));
   };
   const [A, B] = [writes(), reads()];
   // Half layers: attention, then MLP.
@@ -276,12 +295,6 @@ function randomBaseline(
 }
 
 // ---- inside --------------------------------------------------------------------------------------------------------
-
-/** The matrix of one head, of [head, rows, columns]: shares its memory. */
-export function ofHead({ shape: [, rows, columns], data }: HostTensor, head: number): HostMatrix {
-  const size = rows * columns;
-  return { shape: [rows, columns], data: data.subarray(head * size, (head + 1) * size) };
-}
 
 /** @throws unless the model has the layer. */
 export function checkLayer({ config: { nLayers } }: Model, layer: number): void {

@@ -12,6 +12,8 @@ import { gatherTable, linear, lookUp, unembed } from '../../engine/transformer/o
 import { noTap } from '../../engine/transformer/tap.js';
 import { rankOf } from '../../engine/transformer/vocabulary/vocabulary.js';
 import type { Runnable } from '../../hooks/input/model.js';
+import { forEveryHead } from '../heads/shared-heads.js';
+import { keyHeadOf } from './query-key.js';
 
 /**
  * What stands for a token at the entry of a circuit: its row of W_E, or that with what the first MLP adds to it when it
@@ -43,11 +45,12 @@ function headMatrix(
   { layer, head, matrix }: { layer: number; head: number; matrix: 'Q' | 'K' | 'V' | 'O' },
   scope: Scope,
 ): Tensor {
-  const { nHeads, dHead } = config;
+  const { nHeads, nKeyValueHeads, dHead } = config;
   const { W_QKV, W_O } = gpuWeights.blocks[layer];
-  const first = head * dHead;
-  if (matrix === 'O') return W_O.alias(scope).slice([[first, first + dHead]]);
-  const column = 'QKV'.indexOf(matrix) * nHeads * dHead + first;
+  if (matrix === 'O') return W_O.alias(scope).slice([[head * dHead, (head + 1) * dHead]]);
+  const kv = keyHeadOf({ config }, head);
+  const starts = { Q: head, K: nHeads + kv, V: nHeads + nKeyValueHeads + kv };
+  const column = starts[matrix] * dHead;
   return W_QKV.alias(scope)
     .window([null, [column, column + dHead]])
     .transpose()
@@ -70,7 +73,12 @@ async function vectorsOf(
   }
   const inputs = tokens.map((token) => ({ tokens: [token] }));
   const batch = packBatch(gpu, config, inputs, scope);
-  const x = lookUp(weights.W_E, batch, 'token');
+  if (side === 'W_E+MLP0' && config.parallelAttnMlp)
+    throw new Error(
+      "'W_E+MLP0': the first MLP of this model reads its stream beside attention, and adds nothing before it: take 'W_E'",
+    );
+  const found = lookUp(weights.W_E, batch, 'token');
+  const x = config.embedScale === 1 ? found : found.mul(config.embedScale);
   return side === 'W_E' ? x : mlpHalf({ config, weights, batch, tap: noTap }, 0, x);
 }
 
@@ -162,12 +170,17 @@ export async function unembeddedVectors(
  * those of the head's circuit from tokens to logits.
  */
 export async function headCores(model: Runnable, layer: number, M: Tensor): Promise<Float32Array> {
-  const { nHeads, dHead, dModel } = model.config;
+  const { nHeads, nKeyValueHeads, dHead, dModel } = model.config;
   const { W_O, W_QKV } = model.gpuWeights.blocks[layer];
   const scope = new Scope();
   try {
     const left = W_O.alias(scope).matmul(M).reshape([nHeads, dHead, dModel]);
-    const values = W_QKV.alias(scope).reshape([dModel, 3, nHeads, dHead]).window([null, 2]);
+    const values = forEveryHead(
+      W_QKV.alias(scope)
+        .reshape([dModel, nHeads + 2 * nKeyValueHeads, dHead])
+        .window([null, [nHeads + nKeyValueHeads, nHeads + 2 * nKeyValueHeads]]),
+      model.config,
+    ); // [dModel, head, dHead]
     return await left.matmul(values.transpose([1, 0, 2])).data();
   } finally {
     scope.close();

@@ -73,6 +73,13 @@ export class Norm implements NormWeights {
     return this.#launch(x, parts, false).normalized;
   }
 
+  /** The scale of each vector, [..., 1]. */
+  scaleOf(x: Tensor): Tensor {
+    const { normalized, scale } = this.#launch(x, 'plain', true);
+    normalized.dispose();
+    return scale!;
+  }
+
   /** Each vector divided by a scale [..., 1] from elsewhere. */
   divideBy(x: Tensor, scale: Tensor, parts: NormParts): Tensor {
     const { gpu } = x;
