@@ -48,7 +48,7 @@ export type { CachedRun, CacheOptions, RunOptions } from '../cache/run-options.j
 
 const made = signature('HookedTransformer', { loaded: is.model });
 
-/** A GPT-2 on the GPU whose every activation is a hook point. */
+/** A language model on the GPU whose every activation is a hook point. */
 export class HookedTransformer extends TextModel implements Model {
   readonly config: Config;
   /** Its hook points: names, axes, and what a change there reaches. */
@@ -86,9 +86,9 @@ export class HookedTransformer extends TextModel implements Model {
   // ---- loading -----------------------------------------------------------------------------------------------
 
   /**
-   * Loads a model: `'tiny'` (shipped), `'gpt2'`, `'gpt2-medium'`, `'gpt2-large'`, `'gpt2-xl'`, TransformerLens' toy models
-   * (`'attn-only-2l'`, `'gelu-1l'`, `'solu-4l'`, ...), `'owner/name'` on the Hugging Face Hub, a folder, a .pth or .safetensors
-   * file with its config.json beside it, a URL, or Blobs by name. Weights are processed as TransformerLens does by default.
+   * Loads a model: `'tiny'` and `'tiny-llama'` (shipped), `'gpt2'` … `'gpt2-xl'`, TransformerLens' toy models (`'attn-only-2l'`, …),
+   * `'owner/name'` on the Hugging Face Hub, a folder, a GGUF, .pth or .safetensors file, a URL, or Blobs by name (docs/families.md says
+   * which families). Weights are processed as TransformerLens does by default.
    * @throws an Error that says what is missing or damaged, and where.
    */
   static async fromPretrained(source: ModelSource, options: LoadOptions = {}): Promise<HookedTransformer> {
@@ -96,10 +96,7 @@ export class HookedTransformer extends TextModel implements Model {
   }
 
   /** `fromPretrained` with the weights as they are (the five processing flags false). */
-  static async fromPretrainedNoProcessing(
-    source: ModelSource,
-    options: LoadOptions = {},
-  ): Promise<HookedTransformer> {
+  static async fromPretrainedNoProcessing(source: ModelSource, options: LoadOptions = {}) {
     return HookedTransformer.fromPretrained(source, { ...options, ...noProcessing });
   }
 
@@ -201,9 +198,7 @@ export class HookedTransformer extends TextModel implements Model {
   get weights(): WeightViews {
     const { views } = this.#known.state;
     if (this.settled)
-      throw new Error(
-        'the weights were changed on the GPU and are not read back yet: await model.loadWeights()',
-      );
+      throw new Error('the weights were changed on the GPU and are not read back: await model.loadWeights()');
     if (!views)
       throw new Error('the weights were not kept on the host: load the model without `hostWeights: false`');
     return views;
@@ -230,10 +225,7 @@ export class HookedTransformer extends TextModel implements Model {
 
   // ---- running -----------------------------------------------------------------------------------------------
 
-  /**
-   * Logits [batch, pos, dVocab]; [tokens, dVocab] where the rows differ in length. The caller disposes of them.
-   * With `stopAtLayer`, the residual stream [batch, pos, dModel] instead.
-   */
+  /** Logits [batch, pos, dVocab] ([tokens, dVocab] in ragged rows); with `stopAtLayer`, the stream [batch, pos, dModel]. */
   async forward<const H extends readonly HookEntry[]>(
     input: ModelInput,
     options: SpelledOptions<RunOptions, never, H> = {},
@@ -304,9 +296,8 @@ export class HookedTransformer extends TextModel implements Model {
   }
 
   /**
-   * Runs a text once and keeps its keys and values: rows of later runs continue after it (`{ prefix }`). Prefixes may
-   * continue prefixes. Dispose of the first one when done.
-   * `room`: tokens that continuations may add to the same store.
+   * Runs a text once and keeps its keys and values: rows of later runs continue after it (`{ prefix }`), prefixes too, in `room`
+   * for so many tokens. Dispose of the first one when done.
    */
   async prefix(input: string | readonly number[], options: PrefixOptions = {}): Promise<StoredPrefix> {
     return storePrefix(this, input, options);

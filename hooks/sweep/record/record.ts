@@ -35,13 +35,27 @@ export class PartDone extends Error {
   }
 }
 
+const RECORDS = is.listOf(
+  options<{ name: string; lines: readonly string[] }>({ name: needed(is.text), lines: needed(is.texts) }),
+  'a list of records, { name, lines }',
+);
+
+const takes = signatures({
+  mergeRecords: { records: RECORDS },
+  sharedRecord: {
+    own: is.record,
+    others: is.listOf(is.record, 'a list of records'),
+    shard: options<NonNullable<RecordStore['shard']>>({ index: needed(is.whole), of: needed(is.count) }),
+  },
+});
+
 /**
- * A record of one part of a sweep that many machines share: it is written to the part's own record, and what other parts have recorded is
- * read, too. Once every cell is there, any part (and a run without parts) has the whole result.
+ * A record of one part of a sweep that many machines share: it is written to the part's own record, and what other parts have
+ * recorded is read, too. Once every cell is there, any part (and a run without parts) has the whole result.
  * @param own record of this part
  * @param others records of the other parts, as far as they are there
  */
-export function sharedRecord(
+export const sharedRecord = takes.sharedRecord(function sharedRecord(
   own: RecordStore,
   others: readonly RecordStore[],
   shard?: RecordStore['shard'],
@@ -60,7 +74,7 @@ export function sharedRecord(
     },
     ...(shard && { shard }),
   };
-}
+});
 
 /** Of what is written now. */
 const FORMAT = 1;
@@ -238,15 +252,6 @@ function checkCell(
   if (before && (before.length !== value.length || before.some((v, i) => !near(value[i], v))))
     throw fileError(where, `cell ${index} is ${shownJson(value)}, and it was ${shownJson(before)} before`);
 }
-
-const RECORDS = is.listOf(
-  options<{ name: string; lines: readonly string[] }>({ name: needed(is.text), lines: needed(is.texts) }),
-  'a list of records, { name, lines }',
-);
-
-const takes = signatures({
-  mergeRecords: { records: RECORDS },
-});
 
 /**
  * Puts the records of shards together.
