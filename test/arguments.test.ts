@@ -135,6 +135,7 @@ const BEFORE: Readonly<Record<string, readonly unknown[]>> = {
   perplexity: [model, 'text'],
   prob: [1],
   probabilityOf: [model, 'a', 'b'],
+  qkCircuit: [model, 0, 0],
   randomModel: [{ nLayers: 1 }],
   randomWeights: [model.config],
   rank: [1],
