@@ -32,13 +32,21 @@ export const defaults = {
   out: 'out/glassbox.html',
 } as const;
 
+/** What is shown of `tiny-llama`, which knows facts and does not copy names. */
+export const factPair = {
+  clean: 'The Eiffel Tower is located in the city of',
+  corrupted: 'The Colosseum is located in the city of',
+  answer: ' Paris',
+  wrong: ' Rome',
+} as const;
+
 /** What `--help` prints. */
-export const help = `Looks into a GPT-2 while it completes a sentence: its next-token predictions, the logit lens, the attention
+export const help = `Looks into a language model while it completes a sentence: its next-token predictions, the logit lens, the attention
 of a head, and which residual-stream activations carry the answer. In the terminal, and as one HTML file.
 
 Usage: npm start -- [options]
 
-  --model NAME      tiny (shipped, the default), gpt2, gpt2-medium, gpt2-large, gpt2-xl, owner/name, ./folder or a URL
+  --model NAME      tiny (shipped, the default), tiny-llama (shipped), gpt2 … gpt2-xl, owner/name, ./folder or a URL
   --clean TEXT      a prompt that leads to the answer
   --corrupted TEXT  the same with a detail changed that changes the answer; as many tokens as the clean one
   --answer TOKEN    the answer of the clean prompt, one token, with its blank: " Mary"
@@ -54,6 +62,9 @@ Usage: npm start -- [options]
 Without prompts, this pair is shown:
   clean      ${defaults.clean}${defaults.answer}
   corrupted  ${defaults.corrupted}${defaults.wrong}
+of tiny-llama, this:
+  clean      ${factPair.clean}${factPair.answer}
+  corrupted  ${factPair.corrupted}${factPair.wrong}
 
 Examples:
   npm start
@@ -94,14 +105,15 @@ export function readOptions(args: readonly string[]): StartOptions | null {
     throw new UsageError(
       `prompts of your own need all of --clean, --corrupted, --answer and --wrong; add ${missing.join(' and ')}`,
     );
-  const clean = values.clean ?? defaults.clean;
+  const shown = values.model === 'tiny-llama' ? factPair : defaults;
+  const clean = values.clean ?? shown.clean;
   return {
     model: values.model ?? defaults.model,
     prompt: values.prompt ?? clean,
     clean,
-    corrupted: values.corrupted ?? defaults.corrupted,
-    answer: values.answer ?? defaults.answer,
-    wrong: values.wrong ?? defaults.wrong,
+    corrupted: values.corrupted ?? shown.corrupted,
+    answer: values.answer ?? shown.answer,
+    wrong: values.wrong ?? shown.wrong,
     head: values.head === undefined ? null : readHead(values.head),
     out: values.out ?? defaults.out,
     adapter: readAdapter(values.adapter),
