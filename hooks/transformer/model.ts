@@ -83,8 +83,6 @@ export class HookedTransformer extends TextModel implements Model {
     this.#ownsWeights = loaded.ownsWeights ?? true;
   }
 
-  // ---- loading -----------------------------------------------------------------------------------------------
-
   /**
    * Loads a model: `'tiny'` (shipped), `'gpt2'`, `'gpt2-medium'`, `'gpt2-large'`, `'gpt2-xl'`, TransformerLens' toy models
    * (`'attn-only-2l'`, `'gelu-1l'`, `'solu-4l'`, ...), `'owner/name'` on the Hugging Face Hub, a folder, a .pth or .safetensors
@@ -114,8 +112,6 @@ export class HookedTransformer extends TextModel implements Model {
   ): Promise<HookedTransformer> {
     return new HookedTransformer(await loadWeights(config, tensors, options));
   }
-
-  // ---- editing -----------------------------------------------------------------------------------------------
 
   /**
    * A model that is changed in every run, and that every method takes: heads ablated, a direction added. It shares the weights,
@@ -228,8 +224,6 @@ export class HookedTransformer extends TextModel implements Model {
     this.dispose();
   }
 
-  // ---- running -----------------------------------------------------------------------------------------------
-
   /**
    * Logits [batch, pos, dVocab]; [tokens, dVocab] where the rows differ in length. The caller disposes of them.
    * With `stopAtLayer`, the residual stream [batch, pos, dModel] instead.
@@ -311,8 +305,6 @@ export class HookedTransformer extends TextModel implements Model {
   async prefix(input: string | readonly number[], options: PrefixOptions = {}): Promise<StoredPrefix> {
     return storePrefix(this, input, options);
   }
-
-  // ---- generating --------------------------------------------------------------------------------------------
 
   /**
    * Continues a prompt, up to `maxNewTokens` or the end of the text. The result includes the prompt: text, or with
