@@ -6,7 +6,7 @@ import { registerNodeGpu } from './engine/gpu/adapter-node.js';
 import { registerNodeCollector } from './engine/gpu/collector-node.js';
 import { registerNodeScopes } from './engine/gpu/user-scope-node.js';
 import { registerNodeFonts } from './interp/figures/draw/fonts-node.js';
-import { registerNodeFiles } from './weights/load/files-node.js';
+import { registerNodeFiles } from './weights/node/files-node.js';
 
 registerNodeGpu();
 registerNodeFiles();
@@ -27,4 +27,4 @@ export { saveCache, saveModel } from './hooks/transformer/save-node.js';
 export { type SaveReportOptions, saveReport } from './interp/notebooks/save-node.js';
 export * from './library.js';
 export type { CachedModel, CachedRevision, RemovedModel } from './weights/hub/cached-models-node.js';
-export { saveSafetensors } from './weights/load/files-node.js';
+export { saveSafetensors } from './weights/node/files-node.js';

@@ -13,7 +13,7 @@ import { randomModel } from '../hooks/transformer/init.js';
 import { nodeFile } from '../weights/files/disk-node.js';
 import { openSafetensors } from '../weights/formats/safetensors.js';
 import type { HostTensor } from '../weights/formats/types.js';
-import { saveSafetensors } from '../weights/load/files-node.js';
+import { saveSafetensors } from '../weights/node/files-node.js';
 import '../index.js'; // registers where GPUs and files come from
 import { runMain, UsageError } from './cli.js';
 import { stepsOf, trainingBatches } from './tiny/batches.js';

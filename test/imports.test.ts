@@ -183,6 +183,30 @@ test('the folders of a room import each other in one direction, types included',
   expectNone(cycles, 'Move what both need into the lower folder:');
 });
 
+test('docs/developing/architecture.md has the folders of each room, each above those that import it', () => {
+  const page = readFileSync(join(root, 'docs/developing/architecture.md'), 'utf8');
+  const order = [...page.matchAll(/^\| `([^`]+)` \|/gm)].map(([, folder]) => folder);
+  const folders = new Set(inRooms.map(({ path }) => folderOf(path)));
+  const unknown = order.filter((folder) => !folders.has(folder));
+  const missing = [...folders].filter((folder) => !order.includes(folder));
+  const back = inRooms.flatMap((source) =>
+    source.imports.flatMap((one) => {
+      const to = target(source, one);
+      if (to === null || to.split('/')[0] !== source.room) return [];
+      const [from, into] = [folderOf(source.path), folderOf(to)];
+      return order.indexOf(into) > order.indexOf(from)
+        ? [`${source.path} imports ${to}, which stands below`]
+        : [];
+    }),
+  );
+  const offences = [
+    ...unknown.map((f) => `${f} is not there`),
+    ...missing.map((f) => `${f} is missing`),
+    ...back,
+  ];
+  expectNone(offences, 'Keep the tables true:');
+});
+
 test(`a folder holds at most ${MAX_FILES} files`, () => {
   const counts = new Map<string, number>();
   for (const { path } of inRooms) {

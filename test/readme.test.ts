@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { pointsOf } from '../engine/transformer/model-points.js';
 import { hookNames } from '../index.js';
 import { launchChromium, NoBrowserError } from '../scripts/chromium.js';
 import { readOptions } from '../scripts/start/options.js';
@@ -152,6 +153,19 @@ test('the table of hook points names all there are and no other', () => {
     });
   });
   assert.equal(named.sort(), hookNames(config).sort());
+  // Their shapes are those of the table in engine/transformer/points.ts.
+  const points = pointsOf(config);
+  for (const row of rows) {
+    const [, names, shape] = row.split('|');
+    let prefix = '';
+    for (const [, name] of names.matchAll(/`([^`]+)`/g)) {
+      prefix = name.startsWith('.') ? sibling(prefix, name) : name;
+      const point = points.get(prefix.replace('{l}', '0'))!;
+      const axes = point.axes.map((axis) => axis ?? '1').join(', ');
+      assert.is(shape.trim(), `\`[${axes}]\``, prefix);
+      assert.is(names.includes('on demand'), point.onDemand, prefix);
+    }
+  }
 });
 
 /** `.hook_k` after `blocks.{l}.attn.hook_q`; `.ln2.hook_scale` after `blocks.{l}.ln1.hook_scale`. */

@@ -7,6 +7,7 @@ import type { Scope } from '../../engine/gpu/storage.js';
 import { Tensor } from '../../engine/tensor/tensor.js';
 import { headResults, linear } from '../../engine/transformer/ops.js';
 import { Norm } from '../../engine/transformer/parts/norm.js';
+import { pointName } from '../../engine/transformer/points.js';
 import { normNamed, type WeightTensors } from '../../engine/transformer/weights.js';
 import type { Config } from '../../weights/config.js';
 import { type BlockPart, normBehind } from '../../weights/facts.js';
@@ -45,11 +46,11 @@ export const embeddings = ({ positionEmbedding }: Config): Component[] => [
 
 /** `3_attn_out`, its bias included. */
 export const attentionOut = (layer: number): Component =>
-  activation(`${layer}_attn_out`, `blocks.${layer}.hook_attn_out`);
+  activation(`${layer}_attn_out`, pointName('hook_attn_out', layer));
 
 /** `3_mlp_out`, its bias included. */
 export const mlpOut = (layer: number): Component =>
-  activation(`${layer}_mlp_out`, `blocks.${layer}.hook_mlp_out`);
+  activation(`${layer}_mlp_out`, pointName('hook_mlp_out', layer));
 
 /** A norm behind attention or MLP, through which the shares of heads or neurons pass with its scale in the run. */
 class Behind {
@@ -89,7 +90,7 @@ class Behind {
  */
 export function heads(layer: number, config: Config, cached: boolean): Component {
   const { nHeads, dHead } = config;
-  const name = `blocks.${layer}.attn.hook_${cached ? 'result' : 'z'}`;
+  const name = pointName(cached ? 'attn.hook_result' : 'attn.hook_z', layer);
   const behind = new Behind(config, layer, 'attn');
   return {
     labels: Array.from({ length: nHeads }, (_, h) => `L${layer}H${h}`),
@@ -114,7 +115,7 @@ export type NeuronRange = readonly [start: number, end: number];
 
 /** `L3N0`, `L3N1`, ...: what each neuron adds, its activation times its row of W_out, through the norm behind the MLP. */
 export function neurons(config: Config, layer: number, [first, end]: NeuronRange): Component {
-  const name = `blocks.${layer}.mlp.hook_post`;
+  const name = pointName('mlp.hook_post', layer);
   const behind = new Behind(config, layer, 'mlp');
   return {
     labels: Array.from({ length: end - first }, (_, i) => `L${layer}N${first + i}`),
@@ -137,7 +138,7 @@ export function neurons(config: Config, layer: number, [first, end]: NeuronRange
 
 /** What an MLP adds beside some of its neurons: the others, and its bias. */
 export function otherNeurons(config: Config, layer: number, chosen: NeuronRange): Component {
-  const name = `blocks.${layer}.mlp.hook_post`;
+  const name = pointName('mlp.hook_post', layer);
   const behind = new Behind(config, layer, 'mlp');
   return {
     labels: [`${layer}_mlp_out without the neurons`],

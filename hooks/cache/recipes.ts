@@ -4,6 +4,7 @@
  */
 
 import type { Tensor } from '../../engine/tensor/tensor.js';
+import { pointName } from '../../engine/transformer/points.js';
 import { shownJson } from '../../weights/checks/messages.js';
 import type { Config } from '../../weights/config.js';
 import { check, is, optional, options, type Spec, signatures } from '../input/check.js';
@@ -148,10 +149,10 @@ export function accumulated(config: Config, layer: StreamLayer, o: AccumulatedOp
     );
   const rows: Component[] = [];
   for (let l = 0; l <= last; l++) {
-    if (l === nLayers) rows.push(activation('final_post', `blocks.${l - 1}.hook_resid_post`));
-    else rows.push(activation(`${l}_pre`, `blocks.${l}.hook_resid_pre`));
+    if (l === nLayers) rows.push(activation('final_post', pointName('hook_resid_post', l - 1)));
+    else rows.push(activation(`${l}_pre`, pointName('hook_resid_pre', l)));
     if ((o.inclMid && !attnOnly && l < last) || (mlpInput && l === last))
-      rows.push(activation(`${l}_mid`, `blocks.${l}.hook_resid_mid`));
+      rows.push(activation(`${l}_mid`, pointName('hook_resid_mid', l)));
   }
   return { what: 'accumulatedResid', ...stream(config, last, mlpInput, null), rows, rest: [] };
 }
@@ -219,7 +220,7 @@ export function full(config: Config, layer: StreamLayer, o: FullOptions, holder:
 }
 
 const headsOf = (config: Config, l: number, holder: Holder): Component =>
-  heads(l, config, holder?.has(`blocks.${l}.attn.hook_result`) ?? false);
+  heads(l, config, holder?.has(pointName('attn.hook_result', l)) ?? false);
 
 /** The methods of a cache, and the options that decide what they read. */
 export interface DecompositionKinds {
@@ -272,8 +273,8 @@ export const decompositionNames = takes.decompositionNames(function decompositio
 
 /** The state before a block or its MLP, by the name under which the cache has it, and the norm that reads it. */
 function stream(config: Config, l: number, mlpInput: boolean, holder: Holder) {
-  const before = `blocks.${l}.${mlpInput ? 'hook_resid_mid' : 'hook_resid_pre'}`;
-  const after = `blocks.${l - 1}.hook_resid_post`; // the same numbers
+  const before = pointName(mlpInput ? 'hook_resid_mid' : 'hook_resid_pre', l);
+  const after = pointName('hook_resid_post', l - 1); // the same numbers
   const same = l > 0 && !mlpInput && holder && !holder.has(before) && holder.has(after);
   const target = l === config.nLayers || same ? after : before;
   return { target, norm: normOf(config, l, mlpInput) };

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { nodeFile, pathOf } from '../../weights/files/disk-node.js';
 import { openSafetensors } from '../../weights/formats/safetensors.js';
 import type { HostTensor } from '../../weights/formats/types.js';
-import { saveSafetensors } from '../../weights/load/files-node.js';
+import { saveSafetensors } from '../../weights/node/files-node.js';
 import { is, signatures } from '../input/check.js';
 import { LOADING, type LoadOptions } from '../transformer/load.js';
 import { HookedTransformer } from '../transformer/model.js';

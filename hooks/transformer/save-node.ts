@@ -3,7 +3,7 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pathOf, writeAtomically } from '../../weights/files/disk-node.js';
-import { saveSafetensors } from '../../weights/load/files-node.js';
+import { saveSafetensors } from '../../weights/node/files-node.js';
 import type { ActivationCache } from '../cache/cache.js';
 import { is, options, signatures } from '../input/check.js';
 import type { HookedTransformer } from './model.js';

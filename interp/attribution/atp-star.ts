@@ -13,6 +13,7 @@
  */
 
 import type { Tensor } from '../../engine/tensor/tensor.js';
+import { type BlockPointName, pointName } from '../../engine/transformer/points.js';
 import type { ActivationCache } from '../../hooks/cache/cache.js';
 import { is, needed, options, signatures } from '../../hooks/input/check.js';
 import type { HookEntry } from '../../hooks/input/hook.js';
@@ -97,17 +98,17 @@ export const atpStar = takes.atpStar(async function atpStar(
   if (gradDrop === true && nLayers < 2)
     throw new Error('atpStar: a model of one layer has none to drop: gradDrop: false');
   const layers = Array.from({ length: nLayers }, (_, l) => l);
-  const sites = [
-    ...VECTORS.map((x) => `attn.hook_${x}`),
-    ...(attnOnly ? [] : ['hook_mlp_out', ...(neurons ? ['mlp.hook_post'] : [])]),
+  const sites: BlockPointName[] = [
+    ...VECTORS.map((x) => `attn.hook_${x}` as const),
+    ...(attnOnly ? [] : (['hook_mlp_out', ...(neurons ? (['mlp.hook_post'] as const) : [])] as const)),
   ];
   const names = [
-    ...sites.flatMap((site) => layers.map((l) => `blocks.${l}.${site}`)),
+    ...sites.flatMap((site) => layers.map((l) => pointName(site, l))),
     ...(qkFix ? queryKeyNames(model.config) : []),
   ];
   const outputs = (l: number) => [
-    `blocks.${l}.hook_attn_out`,
-    ...(attnOnly ? [] : [`blocks.${l}.hook_mlp_out`]),
+    pointName('hook_attn_out', l),
+    ...(attnOnly ? [] : [pointName('hook_mlp_out', l)]),
   ];
   const sources = { clean, corrupted: tokens };
   signal?.throwIfAborted();
@@ -127,7 +128,7 @@ export const atpStar = takes.atpStar(async function atpStar(
           );
         for (const site of sites)
           for (const l of layers) {
-            const name = `blocks.${l}.${site}`;
+            const name = pointName(site, l);
             differences.set(
               name,
               differenceOf(model.points.get(name)!, high.cache!.get(name), cache.get(name)),
@@ -189,7 +190,7 @@ const VECTORS = ['q', 'k', 'v', 'z'] as const;
 
 /** Of one backward pass, per site: gradient · difference, or the QK fix, [layer, prompt, pos, (head | neuron)]. */
 async function sumsOf(
-  sites: readonly string[],
+  sites: readonly BlockPointName[],
   layers: readonly number[],
   grads: ActivationCache,
   differences: ReadonlyMap<string, Tensor>,
@@ -199,10 +200,10 @@ async function sumsOf(
   for (const site of sites) {
     const keep = site === 'hook_mlp_out' ? [0, 1] : [0, 1, 2];
     const one = (l: number) => {
-      const name = `blocks.${l}.${site}`;
-      const corrected = fix && /_[qk]$/.test(site);
+      const name = pointName(site, l);
+      const corrected = fix && (site === 'attn.hook_q' || site === 'attn.hook_k');
       if (!corrected) return sumOfProducts(grads.get(name), differences.get(name)!, keep);
-      const g = grads.get(`blocks.${l}.attn.hook_pattern`);
+      const g = grads.get(pointName('attn.hook_pattern', l));
       const sum = site.endsWith('q') ? fix.queries(l, g) : fix.keys(l, g); // [prompt, head, pos]
       const turned = sum.transpose();
       const dense = turned.clone();

@@ -4,6 +4,7 @@
  * it, so it also shows what serves the task in general.
  */
 
+import { pointName } from '../../engine/transformer/points.js';
 import { is, needed, options, signatures } from '../../hooks/input/check.js';
 import { readInput } from '../../hooks/input/input.js';
 import type { Model } from '../../hooks/input/model.js';
@@ -61,7 +62,7 @@ export const attentionAttribution = takes.attentionAttribution(async function at
   const other = pair && (await measuredRun(model, pair.changed, metric, [])).prompts;
   signal?.throwIfAborted();
   const { nLayers, nHeads } = model.config;
-  const names = Array.from({ length: nLayers }, (_, l) => `blocks.${l}.attn.hook_pattern`);
+  const names = Array.from({ length: nLayers }, (_, l) => pointName('attn.hook_pattern', l));
   const { cache, grads, prompts } = await runWithGrads(model, tokens as number[][], metric, {
     names,
     constant,

@@ -14,6 +14,7 @@
  * `attributionMaps` has all of them but the attention from one pair of runs.
  */
 
+import { pointName } from '../../engine/transformer/points.js';
 import { is, signatures } from '../../hooks/input/check.js';
 import type { Model } from '../../hooks/input/model.js';
 import { positionLabels } from '../results/provenance.js';
@@ -137,16 +138,16 @@ const layersOf = ({ config }: Model) => Array.from({ length: config.nLayers }, (
 function streams(model: Model): Component[] {
   const { attnOnly, nLayers } = model.config;
   const blocks = layersOf(model).flatMap((l): Component[] => [
-    [`${l}_pre`, `blocks.${l}.hook_resid_pre`],
-    ...(attnOnly ? [] : ([[`${l}_mid`, `blocks.${l}.hook_resid_mid`]] as const)),
+    [`${l}_pre`, pointName('hook_resid_pre', l)],
+    ...(attnOnly ? [] : ([[`${l}_mid`, pointName('hook_resid_mid', l)]] as const)),
   ]);
-  return [...blocks, ['final_post', `blocks.${nLayers - 1}.hook_resid_post`]];
+  return [...blocks, ['final_post', pointName('hook_resid_post', nLayers - 1)]];
 }
 
 function outputs(model: Model): Component[] {
   const blocks = layersOf(model).flatMap((l): Component[] => [
-    [`${l}_attn_out`, `blocks.${l}.hook_attn_out`],
-    ...(model.config.attnOnly ? [] : ([[`${l}_mlp_out`, `blocks.${l}.hook_mlp_out`]] as const)),
+    [`${l}_attn_out`, pointName('hook_attn_out', l)],
+    ...(model.config.attnOnly ? [] : ([[`${l}_mlp_out`, pointName('hook_mlp_out', l)]] as const)),
   ]);
   return [['embed', 'hook_embed'], ['pos_embed', 'hook_pos_embed'], ...blocks];
 }
@@ -154,8 +155,8 @@ function outputs(model: Model): Component[] {
 const hooksIn = (rows: readonly Component[]): string[] => rows.map(([, name]) => name);
 
 /** Hook points of heads, all layers of the first, then all of the second … */
-const vectorNames = (model: Model, vectors: readonly string[]): string[] =>
-  vectors.flatMap((x) => layersOf(model).map((l) => `blocks.${l}.attn.hook_${x}`));
+const vectorNames = (model: Model, vectors: readonly ((typeof VECTORS)[number] | 'pattern')[]): string[] =>
+  vectors.flatMap((x) => layersOf(model).map((l) => pointName(`attn.hook_${x}`, l)));
 
 async function components(runs: AttributionRuns, rows: readonly Component[], at: string): Promise<Labelled> {
   const axes = [{ name: 'component', labels: rows.map(([label]) => label) }, positions(runs, 'pos')];

@@ -11,6 +11,7 @@
  */
 
 import type { Tensor } from '../../engine/tensor/tensor.js';
+import { pointName } from '../../engine/transformer/points.js';
 import { is, options, signatures } from '../../hooks/input/check.js';
 import type { Model } from '../../hooks/input/model.js';
 import { shownJson } from '../../weights/checks/messages.js';
@@ -109,7 +110,7 @@ export const headPathAttribution = takes.headPathAttribution(async function head
 });
 
 const normalizedNames = ({ config }: Model): string[] =>
-  Array.from({ length: config.nLayers }, (_, l) => `blocks.${l}.ln1.hook_normalized`);
+  Array.from({ length: config.nLayers }, (_, l) => pointName('ln1.hook_normalized', l));
 
 /** By what the demo multiplies: the gradient of the scale as TransformerLens' hooks have it. */
 function demoFactor({ model, grads, differentiated }: AttributionRuns, layer: number): Tensor {
@@ -123,9 +124,9 @@ function demoFactor({ model, grads, differentiated }: AttributionRuns, layer: nu
 export function headPathNames({ config }: Model, layerNorm: 'frozen' | 'computed' = 'frozen'): string[] {
   const normed = normBefore(config, 0, 'attn') !== null;
   return Array.from({ length: config.nLayers }, (_, l) => [
-    ...['q', 'k', 'v', 'z'].map((x) => `blocks.${l}.attn.hook_${x}`),
-    ...(normed ? [`blocks.${l}.ln1.hook_scale`] : []),
-    ...(normed && layerNorm === 'computed' ? [`blocks.${l}.hook_resid_pre`] : []),
+    ...(['q', 'k', 'v', 'z'] as const).map((x) => pointName(`attn.hook_${x}`, l)),
+    ...(normed ? [pointName('ln1.hook_scale', l)] : []),
+    ...(normed && layerNorm === 'computed' ? [pointName('hook_resid_pre', l)] : []),
   ]).flat();
 }
 
@@ -183,7 +184,7 @@ export async function headPathsOf(
       if (!mine.length || !before.length) continue;
       for (const l of before)
         if (!writes.has(l)) {
-          const change = runs.difference(`blocks.${l}.attn.hook_z`);
+          const change = runs.difference(pointName('attn.hook_z', l));
           writes.set(l, written(model, l, change));
           change.dispose();
         }

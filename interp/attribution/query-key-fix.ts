@@ -10,6 +10,7 @@ import {
   scoresOfKeys,
   swapKeys,
 } from '../../engine/transformer/parts/query-key-fix.js';
+import { pointName } from '../../engine/transformer/points.js';
 import type { ActivationCache } from '../../hooks/cache/cache.js';
 import type { Model } from '../../hooks/input/model.js';
 import { blockFacts } from '../../weights/facts.js';
@@ -18,9 +19,13 @@ import { sumOfProducts } from './products.js';
 /** The hook points that both runs must hold. */
 export const queryKeyNames = ({ nLayers, positionEmbedding }: Model['config']): string[] =>
   Array.from({ length: nLayers }, (_, l) =>
-    [...(positionEmbedding === 'rotary' ? ['rot_q', 'rot_k'] : ['q', 'k']), 'attn_scores', 'pattern'].map(
-      (x) => `blocks.${l}.attn.hook_${x}`,
-    ),
+    (
+      [
+        ...(positionEmbedding === 'rotary' ? (['rot_q', 'rot_k'] as const) : (['q', 'k'] as const)),
+        'attn_scores',
+        'pattern',
+      ] as const
+    ).map((x) => pointName(`attn.hook_${x}`, l)),
   ).flat();
 
 /** Clean and corrupted queries and keys of prompts of one length. Dispose of it. */
@@ -73,8 +78,8 @@ export class QueryKeyFix {
     const facts = blockFacts(this.#model.config, layer).attention;
     const rotary = this.#model.config.positionEmbedding === 'rotary' ? 'rot_' : '';
     const scope = new Scope();
-    const at = (cache: ActivationCache, x: string) =>
-      cache.get(`blocks.${layer}.attn.hook_${x}`).detach(scope);
+    const at = (cache: ActivationCache, x: 'q' | 'k' | 'rot_q' | 'rot_k' | 'v' | 'attn_scores' | 'pattern') =>
+      cache.get(pointName(`attn.hook_${x}`, layer)).detach(scope);
     const vectors = (cache: ActivationCache) => {
       const { heads, kvHeads, dHead } = facts;
       return {

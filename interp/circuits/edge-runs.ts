@@ -18,6 +18,7 @@ import { Tensor } from '../../engine/tensor/tensor.js';
 import type { RowInput } from '../../engine/transformer/batch.js';
 import { extendPrefix, KvStore, type Prefix } from '../../engine/transformer/kv.js';
 import { pickRows } from '../../engine/transformer/ops.js';
+import { pointName } from '../../engine/transformer/points.js';
 import type { HookEntry } from '../../hooks/input/hook.js';
 import type { Model } from '../../hooks/input/model.js';
 import type { Metric, PreparedMetric, Read } from '../../hooks/run/metric.js';
@@ -195,11 +196,11 @@ export class EdgeRuns {
             ['v', nHeads + nKeyValueHeads, nKeyValueHeads],
           ] as const)
             first.push([
-              `blocks.${group.layer}.hook_${part}_input`,
+              pointName(`hook_${part}_input`, group.layer),
               (t) => read(group, start, count, t.scope).reshape(t.shape),
             ]);
         else {
-          const name = group.kind === 'mlp' ? `blocks.${group.layer}.hook_mlp_in` : streamOf(group, config);
+          const name = group.kind === 'mlp' ? pointName('hook_mlp_in', group.layer) : streamOf(group, config);
           const list = group.kind === 'mlp' ? first : hooks;
           list.push([name, (t) => read(group, 0, 1, t.scope).reshape(t.shape)]);
         }

@@ -63,7 +63,7 @@ export async function edgeScores(
   );
   let kept: Tensor | null = null;
   const tokens = corrupted as number[][];
-  const start = 'blocks.0.hook_resid_pre';
+  const start = pointName('hook_resid_pre', 0);
   checkEdits(model, 'edgeAttribution');
   const names = namesOf(model, graph.groups);
   const streams = new Set(graph.groups.map((group) => streamOf(group, config)));

@@ -6,6 +6,7 @@
  * weight is multiplied by the length of what the head would write if it saw that token alone, ‖v · W_O‖.
  */
 
+import { pointName } from '../../engine/transformer/points.js';
 import { runWithResidual } from '../../hooks/cache/cached-run.js';
 import { is, options, signatures } from '../../hooks/input/check.js';
 import { type InputOptions, readInput } from '../../hooks/input/input.js';
@@ -61,8 +62,8 @@ export const attentionPatterns = takes.attentionPatterns(async function attentio
     throw new Error(`attentionPatterns reads one prompt, ${rows.tokens.length} were given`);
   const [tokens] = rows.tokens;
   const n = tokens.length;
-  const points = weight === 'value' ? ['pattern', 'v'] : ['pattern'];
-  const names = layers.flatMap((l) => points.map((p) => `blocks.${l}.attn.hook_${p}`));
+  const points = weight === 'value' ? (['pattern', 'v'] as const) : (['pattern'] as const);
+  const names = layers.flatMap((l) => points.map((p) => pointName(`attn.hook_${p}`, l)));
   const { cache } = await runWithResidual(model, tokens, { names, hooks: stopping(model.gpu, signal) });
   try {
     const values = new Float32Array(layers.length * nHeads * n * n);

@@ -1,6 +1,7 @@
 /** Looks at the attention patterns of a run, layer by layer: each exists only while it is looked at, and never on the host. */
 
 import type { Tensor } from '../../engine/tensor/tensor.js';
+import { pointName } from '../../engine/transformer/points.js';
 import { forward } from '../../hooks/cache/cached-run.js';
 import type { Model } from '../../hooks/input/model.js';
 import { stopping } from '../../hooks/run/stopping.js';
@@ -28,7 +29,7 @@ export async function lookAtPatterns(
   };
   try {
     if (layers.length) {
-      const names = layers.map((l) => `blocks.${l}.attn.hook_pattern`);
+      const names = layers.map((l) => pointName('attn.hook_pattern', l));
       const end = await forward(model, rows, {
         hooks: [...stopping(model.gpu, signal), [names, hook]],
         stopAtLayer: Math.max(...layers) + 1,

@@ -6,6 +6,7 @@
 import { Scope } from '../../engine/gpu/storage.js';
 import { Tensor } from '../../engine/tensor/tensor.js';
 import { Norm } from '../../engine/transformer/parts/norm.js';
+import { pointName } from '../../engine/transformer/points.js';
 import { alongDirections, logitDirections } from '../../engine/transformer/vocabulary/vocabulary.js';
 import type { ActivationCache } from '../../hooks/cache/cache.js';
 import { Look } from '../../hooks/cache/look.js';
@@ -51,8 +52,8 @@ export function directNames(model: Runnable, by: DirectBy): string[] {
   const names = decompositionNames(model, decomposition, -1, by === 'component' ? coarse : {});
   if (by !== 'source') return names;
   const sources = Array.from({ length: nLayers }, (_, l) => [
-    `blocks.${l}.attn.hook_v`,
-    `blocks.${l}.attn.hook_pattern`,
+    pointName('attn.hook_v', l),
+    pointName('attn.hook_pattern', l),
   ]);
   return [...names, ...sources.flat()];
 }

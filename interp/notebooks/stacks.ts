@@ -1,5 +1,6 @@
 /** What components of the residual stream say: the notebooks' `residual_stack_to_logit_diff`. */
 
+import { pointName } from '../../engine/transformer/points.js';
 import type { ActivationCache } from '../../hooks/cache/cache.js';
 import type { AttrTokens } from '../../hooks/cache/logit-attrs.js';
 import { decompositionNames } from '../../hooks/cache/recipes.js';
@@ -88,7 +89,7 @@ export const residualAttributionNames = takes.residualAttributionNames(
   (model: HookedTransformer): string[] => [
     ...new Set([
       ...(model.config.normalization === 'none' ? [] : ['ln_final.hook_scale']),
-      `blocks.${model.config.nLayers - 1}.hook_resid_post`,
+      pointName('hook_resid_post', model.config.nLayers - 1),
       ...decompositionNames(model, 'accumulatedResid', -1, { inclMid: true }),
       ...decompositionNames(model, 'decomposeResid', -1),
       ...decompositionNames(model, 'stackHeadResults', -1),

@@ -2,6 +2,7 @@
 
 import { wrap } from '../start/print.js';
 import type { Command, Form } from './command.js';
+import type { Program } from './programs.js';
 
 const WIDTH = 110;
 
@@ -40,9 +41,10 @@ ${examples.map((e) => `  glassbox ${e}`).join('\n')}
 }
 
 /** The help of the whole program. */
-export function mainHelp(commands: readonly Command[]): string {
-  const width = Math.max(...commands.map((c) => c.name.length));
-  const list = commands.map((c) => `  ${c.name.padEnd(width)}  ${c.summary}`);
+export function mainHelp(commands: readonly Command[], programs: readonly Program[]): string {
+  const width = Math.max(...[...commands, ...programs].map((c) => c.name.length));
+  const line = ({ name, summary }: Program | Command) => `  ${name.padEnd(width)}  ${summary}`;
+  const list = commands.map(line);
   return `Glassbox: look into a GPT-2 from the command line.
 
 Usage: npx --no-install glassbox COMMAND [arguments] [options]
@@ -50,7 +52,10 @@ Usage: npx --no-install glassbox COMMAND [arguments] [options]
 
 ${list.join('\n')}
 
-Everywhere:
+With options of their own (COMMAND --help):
+${programs.map(line).join('\n')}
+
+Everywhere else:
 ${MODEL}
   --json, --csv      print numbers instead of text; with a file name (--csv map.csv) into a file
   --html, --svg, --png, --pdf FILE   the figures

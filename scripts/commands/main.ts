@@ -9,6 +9,7 @@ import { commandHelp, mainHelp } from './help.js';
 import { commands } from './index.js';
 import { deliver } from './output.js';
 import { nearest, parseCommand } from './parse.js';
+import { programs, runProgram } from './programs.js';
 
 /**
  * Runs a command line.
@@ -26,13 +27,20 @@ export async function main(
     return true;
   };
   const [first, ...rest] = argv;
-  if (first === undefined || first === '--help' || first === '-h') return say(mainHelp(commands));
+  if (first === undefined || first === '--help' || first === '-h') return say(mainHelp(commands, programs));
   if (first === '--version' || first === '-v') return say(`${version()}\n`);
-  if (first === 'help') return say(rest.length ? commandHelp(find(rest[0])) : mainHelp(commands));
+  if (first === 'help' && !rest.length) return say(mainHelp(commands, programs));
+  const [name, args] = first === 'help' ? [rest[0], ['--help']] : [first, rest];
+  const program = programs.find((p) => p.name === name);
+  if (program) {
+    await runProgram(program, args);
+    return true;
+  }
+  if (first === 'help') return say(commandHelp(find(name)));
   const command = find(first);
-  const { values, args } = parseCommand(command, rest);
+  const { values, args: words } = parseCommand(command, rest);
   if (values.help) return say(commandHelp(command));
-  const invocation = new Invocation(command, values, args, signal, write);
+  const invocation = new Invocation(command, values, words, signal, write);
   try {
     const outcome = await command.run(invocation);
     await deliver(invocation, outcome, commandLine(argv));
@@ -48,7 +56,7 @@ export async function main(
 function find(name: string): Command {
   const found = commands.find((c) => c.name === name);
   if (found) return found;
-  const names = commands.map((c) => c.name);
+  const names = [...commands, ...programs].map((c) => c.name);
   if (name.startsWith('-')) throw new UsageError(`a command comes first: one of ${names.join(', ')}`);
   const hint = nearest(name, names) || `there are ${names.join(', ')}`;
   throw new UsageError(`there is no command ${shownJson(name)}: ${hint}`);

@@ -173,4 +173,16 @@ test('no file but the table tells hook points by a regular expression', () => {
   assert.equal(offences, [], 'ask the table (points.ts) instead');
 });
 
+test('names of hook points are put together by pointName alone', () => {
+  const offences = ['hooks', 'interp']
+    .flatMap((room) =>
+      readdirSync(path.join(root, room), { recursive: true, encoding: 'utf8' }).map(
+        (file) => `${room}/${file}`,
+      ),
+    )
+    .filter((file) => file.endsWith('.ts') && !FREE.includes(file))
+    .filter((file) => /`blocks\.\$\{[^}]*\}\.[^`]*hook_/.test(readFileSync(path.join(root, file), 'utf8')));
+  assert.equal(offences, [], "take pointName('attn.hook_z', layer), which a compiler checks");
+});
+
 test.run();

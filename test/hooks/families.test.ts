@@ -5,7 +5,7 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { HookedTransformer, loss } from '../../index.js';
 import { openSafetensors } from '../../weights/formats/safetensors.js';
-import { nodeFolder } from '../../weights/load/files-node.js';
+import { nodeFolder } from '../../weights/node/files-node.js';
 import { allClose } from '../helpers.js';
 
 const folder = fileURLToPath(new URL('../fixtures/families/', import.meta.url));

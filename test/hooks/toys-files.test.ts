@@ -8,7 +8,7 @@ import * as assert from 'uvu/assert';
 import { HookedTransformer, saveModel } from '../../index.js';
 import { memoryFile } from '../../weights/files/files.js';
 import { writeSafetensors } from '../../weights/formats/safetensors-write.js';
-import { openTorch } from '../../weights/formats/torch.js';
+import { openTorch } from '../../weights/formats/torch/torch.js';
 import type { HostTensor } from '../../weights/formats/types.js';
 import { noProcessing } from '../../weights/processing/processing.js';
 import { allClose, throws } from '../helpers.js';

@@ -10,6 +10,7 @@ import { commandHelp, mainHelp } from '../../scripts/commands/help.js';
 import { commands } from '../../scripts/commands/index.js';
 import { main } from '../../scripts/commands/main.js';
 import { nearest, parseCommand } from '../../scripts/commands/parse.js';
+import { programs } from '../../scripts/commands/programs.js';
 import { allClose, fail } from '../helpers.js';
 import { inFolder, root, runScript, runShell } from './command.js';
 
@@ -321,7 +322,7 @@ test('what fails later is told in one line, with exit code 1', async () => {
 });
 
 test('every command has help with examples that it can read itself', async () => {
-  assert.match(await output('--help'), mainHelp(commands).slice(0, 200));
+  assert.match(await output('--help'), mainHelp(commands, programs).slice(0, 200));
   assert.is(await output('lens', '--help'), await output('help', 'lens'));
   for (const command of commands) {
     const help = commandHelp(command);
@@ -335,6 +336,17 @@ test('every command has help with examples that it can read itself', async () =>
     }
   }
   assert.match(await output('--version'), /^\d+\.\d+\.\d+\n$/);
+});
+
+test('what npm run can do is a command: npm run sweep is glassbox sweep', async () => {
+  const { scripts } = JSON.parse(readFileSync('package.json', 'utf8'));
+  const help = await output('--help');
+  for (const { name, summary } of programs) {
+    assert.is(scripts[name], `node --import tsx scripts/glassbox.ts ${name}`);
+    assert.ok(help.includes(summary), name);
+  }
+  assert.match((await run(['merge', '--help'])).stdout, 'Usage: npm run merge -- RECORD...');
+  assert.match((await run(['mrege'])).stderr, 'did you mean merge?');
 });
 
 test('words that are nearly right are guessed, others are not', () => {

@@ -8,8 +8,8 @@ import { memoryTensors, type TensorSource } from '../../weights/formats/tensors.
 import type { HostTensor } from '../../weights/formats/types.js';
 import { readModel } from '../../weights/load/checkpoint.js';
 import { parseConfig } from '../../weights/load/config.js';
-import { nodeFolder } from '../../weights/load/files-node.js';
 import { saveable } from '../../weights/load/save.js';
+import { nodeFolder } from '../../weights/node/files-node.js';
 import {
   defaultProcessing,
   noProcessing,

@@ -18,8 +18,8 @@ import { blobFolder } from '../../weights/files/files-blob.js';
 import { urlFiles, urlFolder } from '../../weights/files/files-web.js';
 import { openCheckpoint } from '../../weights/formats/open.js';
 import { writeSafetensors } from '../../weights/formats/safetensors-write.js';
-import { nodeFolder, registerNodeFiles, saveSafetensors } from '../../weights/load/files-node.js';
 import { resolveModel } from '../../weights/load/resolve.js';
+import { nodeFolder, registerNodeFiles, saveSafetensors } from '../../weights/node/files-node.js';
 import { throws } from '../helpers.js';
 import { send, serve } from './http.js';
 

@@ -10,7 +10,7 @@ import { memoryFile, readJson } from '../../weights/files/files.js';
 import { blobFolder } from '../../weights/files/files-blob.js';
 import { openCheckpoint } from '../../weights/formats/open.js';
 import { writeSafetensors } from '../../weights/formats/safetensors-write.js';
-import { openTorch } from '../../weights/formats/torch.js';
+import { openTorch } from '../../weights/formats/torch/torch.js';
 import { inferConfig, readModel } from '../../weights/load/checkpoint.js';
 import { parseConfig } from '../../weights/load/config.js';
 import { noProcessing } from '../../weights/processing/processing.js';

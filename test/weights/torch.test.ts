@@ -5,7 +5,7 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { memoryFile, type RandomAccess } from '../../weights/files/files.js';
 import { openZip } from '../../weights/files/zip.js';
-import { openTorch } from '../../weights/formats/torch.js';
+import { openTorch } from '../../weights/formats/torch/torch.js';
 import { allClose, rng, throws } from '../helpers.js';
 
 const fixture = (name: string) =>

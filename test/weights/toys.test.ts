@@ -10,7 +10,7 @@ import { memoryFile } from '../../weights/files/files.js';
 import { blobFolder } from '../../weights/files/files-blob.js';
 import { openCheckpoint } from '../../weights/formats/open.js';
 import { memoryTensors, type TensorSource } from '../../weights/formats/tensors.js';
-import { openTorch } from '../../weights/formats/torch.js';
+import { openTorch } from '../../weights/formats/torch/torch.js';
 import type { HostTensor } from '../../weights/formats/types.js';
 import { hubRepo, knownModels } from '../../weights/hub/hub.js';
 import { inferConfig, readModel } from '../../weights/load/checkpoint.js';

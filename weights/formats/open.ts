@@ -8,7 +8,7 @@ import type { FileSource, RandomAccess } from '../files/files.js';
 import { openSafetensors } from './safetensors.js';
 import { openSharded } from './shards.js';
 import type { TensorSource } from './tensors.js';
-import { openTorch } from './torch.js';
+import { openTorch } from './torch/torch.js';
 
 /** Names under which checkpoints are looked for where a folder cannot be listed, or is a repository. */
 const NAMES = ['model.safetensors', 'model.safetensors.index.json'];

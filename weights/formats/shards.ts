@@ -6,7 +6,7 @@ import { duplicateKey, parseJson } from '../checks/text.js';
 import { type FileSource, type RandomAccess, readText } from '../files/files.js';
 import { openSafetensors } from './safetensors.js';
 import type { TensorSource } from './tensors.js';
-import { openTorch } from './torch.js';
+import { openTorch } from './torch/torch.js';
 
 /**
  * Open a checkpoint by its `model.safetensors.index.json` or `pytorch_model.bin.index.json`.

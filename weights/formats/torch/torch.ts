@@ -10,12 +10,12 @@
  * read, when it is asked for.
  */
 
-import { fileError, quoted } from '../checks/messages.js';
-import type { RandomAccess } from '../files/files.js';
-import { openZip, type Zip, type ZipEntry } from '../files/zip.js';
-import { DTYPE_BYTES, type Dtype, toFloat32, whatIsThis } from './safetensors.js';
+import { fileError, quoted } from '../../checks/messages.js';
+import type { RandomAccess } from '../../files/files.js';
+import { openZip, type Zip, type ZipEntry } from '../../files/zip.js';
+import { DTYPE_BYTES, type Dtype, toFloat32, whatIsThis } from '../safetensors.js';
+import { elements, type TensorSource } from '../tensors.js';
 import { readStateDict, type StridedTensor } from './state-dict.js';
-import { elements, type TensorSource } from './tensors.js';
 
 /** An open PyTorch checkpoint. */
 export interface TorchCheckpoint extends TensorSource {

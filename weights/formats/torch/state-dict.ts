@@ -4,10 +4,10 @@
  * other is an error. What comes out are descriptions of tensors: where their numbers lie.
  */
 
-import { fileError, quoted, shownJson } from '../checks/messages.js';
+import { fileError, quoted, shownJson } from '../../checks/messages.js';
+import { DTYPE_BYTES, type Dtype } from '../safetensors.js';
+import { elements, showShape } from '../tensors.js';
 import { PickleError, unpickle } from './pickle.js';
-import { DTYPE_BYTES, type Dtype } from './safetensors.js';
-import { elements, showShape } from './tensors.js';
 
 /** A one-dimensional array of a checkpoint, in the archive's entry `data/{key}`. Tensors may share it. */
 export interface Storage {
