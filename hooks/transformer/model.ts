@@ -83,8 +83,6 @@ export class HookedTransformer extends TextModel implements Model {
     this.#ownsWeights = loaded.ownsWeights ?? true;
   }
 
-  // ---- loading -----------------------------------------------------------------------------------------------
-
   /**
    * Loads a model: `'tiny'` and `'tiny-llama'` (shipped), `'gpt2'` … `'gpt2-xl'`, TransformerLens' toy models (`'attn-only-2l'`, …),
    * `'owner/name'` on the Hugging Face Hub, a folder, a GGUF, .pth or .safetensors file, a URL, or Blobs by name (docs/families.md says
@@ -111,8 +109,6 @@ export class HookedTransformer extends TextModel implements Model {
   ): Promise<HookedTransformer> {
     return new HookedTransformer(await loadWeights(config, tensors, options));
   }
-
-  // ---- editing -----------------------------------------------------------------------------------------------
 
   /**
    * A model that is changed in every run, and that every method takes: heads ablated, a direction added. It shares the weights,
@@ -302,8 +298,6 @@ export class HookedTransformer extends TextModel implements Model {
   async prefix(input: string | readonly number[], options: PrefixOptions = {}): Promise<StoredPrefix> {
     return storePrefix(this, input, options);
   }
-
-  // ---- generating --------------------------------------------------------------------------------------------
 
   /**
    * Continues a prompt, up to `maxNewTokens` or the end of the text. The result includes the prompt: text, or with

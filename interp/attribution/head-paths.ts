@@ -91,7 +91,7 @@ export const headPathAttribution = takes.headPathAttribution(async function head
   const asDemo = layerNorm === 'demo' && model.config.normalization !== 'none';
   const norm = layerNorm === 'demo' ? 'frozen' : layerNorm;
   const names = headPathNames(model, norm);
-  const differentiated = names.filter((name) => /\.hook_[qkv]$/.test(name));
+  const differentiated = names.filter((name) => VECTORS.has(model.points.get(name)!.local));
   if (!asDemo) {
     const plain = (runs: AttributionRuns) =>
       headPathsOf(runs, options, (layer) => passage(runs, layer, norm));
@@ -119,6 +119,9 @@ function demoFactor({ model, grads, differentiated }: AttributionRuns, layer: nu
   );
   return scaleGradientOfQueries(model, layer, grads.get('q', layer), { normalized, scale });
 }
+
+/** Where heads are reached: the gradients that paths end in. */
+const VECTORS: ReadonlySet<string> = new Set(['attn.hook_q', 'attn.hook_k', 'attn.hook_v']);
 
 /** The hook points that the paths need. */
 export function headPathNames({ config }: Model, layerNorm: 'frozen' | 'computed' = 'frozen'): string[] {

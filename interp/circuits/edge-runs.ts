@@ -4,11 +4,9 @@
  *
  *     corrupted stream + Σ over the writers whose edge to it is in the circuit of (what it writes now − in the corrupted run)
  *
- * so that an edge of the circuit carries what its writer writes in this very run, and any other edge the corrupted run's
- * activation. All is recomputed, layer by layer; nothing is linearised. With all edges it is the clean run, with none the
- * corrupted one. Circuits run together as rows of one batch; the streams of a layer's readers are one batched product
- * of masks with a table of writings. A run begins at the first layer whose edges are not all there, and each prompt at
- * the first token that differs: before both nothing can change.
+ * so that an edge of the circuit carries what its writer writes in this very run, any other edge the corrupted run's
+ * activation; nothing is linearised. With all edges it is the clean run, with none the corrupted one. Circuits run together as
+ * rows of one batch, from the first layer whose edges are not all there, and the first token that differs, on.
  */
 
 import { Scope } from '../../engine/gpu/storage.js';
@@ -21,7 +19,7 @@ import { pickRows } from '../../engine/transformer/ops.js';
 import { pointName } from '../../engine/transformer/points.js';
 import type { HookEntry } from '../../hooks/input/hook.js';
 import type { Model } from '../../hooks/input/model.js';
-import type { Metric, PreparedMetric, Read } from '../../hooks/run/metric.js';
+import { type Metric, type PreparedMetric, perPrompt, type Read } from '../../hooks/run/metric.js';
 import { metricValues } from '../../hooks/run/metric-values.js';
 import { run } from '../../hooks/run/run.js';
 import { readsOf } from '../../hooks/sweep/base.js';
@@ -169,8 +167,7 @@ export class EdgeRuns {
   }
 
   async #batch(masks: readonly EdgeMask[]): Promise<number[][]> {
-    const { config } = this.#model;
-    const { nLayers, nHeads, nKeyValueHeads, dModel } = config;
+    const { nLayers, nHeads, nKeyValueHeads, dModel } = this.#model.config;
     const n = masks.length;
     const tokens = n * this.#tokens;
     const from = this.#firstLayer(masks);
@@ -200,7 +197,10 @@ export class EdgeRuns {
               (t) => read(group, start, count, t.scope).reshape(t.shape),
             ]);
         else {
-          const name = group.kind === 'mlp' ? pointName('hook_mlp_in', group.layer) : streamOf(group, config);
+          const name =
+            group.kind === 'mlp'
+              ? pointName('hook_mlp_in', group.layer)
+              : streamOf(group, this.#model.config);
           const list = group.kind === 'mlp' ? first : hooks;
           list.push([name, (t) => read(group, 0, 1, t.scope).reshape(t.shape)]);
         }
@@ -298,16 +298,9 @@ export class EdgeRuns {
     const reads = this.#reads;
     const all = Array.from({ length: n }, () => reads).flat();
     const circuit = (i: number) => `circuit ${Math.floor(i / reads.length)}`;
-    const values = await metricValues(this.#prepared!, x, all, circuit);
-    return Array.from({ length: n }, (_, c) => {
-      const sum = this.#from.map(() => 0);
-      const count = this.#from.map(() => 0);
-      reads.forEach(({ row }, i) => {
-        sum[row] += values[c * reads.length + i];
-        count[row]++;
-      });
-      return sum.map((s, row) => s / count[row]);
-    });
+    const values = Array.from(await metricValues(this.#prepared!, x, all, circuit), Number);
+    const perCircuit = (_: unknown, c: number) => values.slice(c * reads.length, (c + 1) * reads.length);
+    return Array.from({ length: n }, perCircuit).map((own) => perPrompt(reads, own, this.#from.length));
   }
 
   /** Rows of the packed batch that the metric reads, of n circuits one after another; 0: of one run. */

@@ -4,7 +4,7 @@ import { Scope } from '../../engine/gpu/storage.js';
 import { addInto, zerosLike } from '../../engine/tensor/accumulate.js';
 import { Tensor } from '../../engine/tensor/tensor.js';
 import type { RowInput } from '../../engine/transformer/batch.js';
-import { pointName, splitName } from '../../engine/transformer/points.js';
+import { type BlockPointName, pointName, splitName } from '../../engine/transformer/points.js';
 import { normNamed } from '../../engine/transformer/weights.js';
 import type { Model, Runnable } from '../../hooks/input/model.js';
 import { pointsAt } from '../../hooks/interventions/edits.js';
@@ -127,15 +127,22 @@ export function emptyStream({ gpu, config }: Model, tokens: number): Tensor {
   });
 }
 
+/** The residual stream between senders and receivers, and what attention adds to it as a whole. */
+const STREAM: ReadonlySet<string> = new Set<BlockPointName>([
+  'hook_attn_out',
+  'hook_resid_pre',
+  'hook_resid_mid',
+  'hook_resid_post',
+]);
+
 /**
  * An edge carries what its sender writes as it is. @throws when an edit of the model stands in the stream between senders and
  * receivers, and does more than add the same to every run.
  */
 export function checkEdits({ edits, points }: Runnable, what: string): void {
   const own = edits as ModelEdits | null | undefined;
-  const inStream = (name: string) =>
-    name !== START && /\.hook_(attn_out|resid_\w+)$/.test(points.get(name)?.name ?? '');
-  const isShared = (name: string) => name.endsWith('.hook_attn_in'); // what queries, keys and values read together
+  const inStream = (name: string) => name !== START && STREAM.has(points.get(name)?.local ?? '');
+  const isShared = (name: string) => points.get(name)?.local === 'hook_attn_in'; // what queries, keys and values read together
   const found = own?.steps.flatMap((step) =>
     step.kind === 'calls'
       ? step.entries.flatMap(([name]) => (inStream(name) || isShared(name) ? [name] : []))

@@ -3,7 +3,7 @@
 import { Scope } from '../../engine/gpu/storage.js';
 import { headResults } from '../../engine/transformer/ops.js';
 import type { ActivationCache } from '../../hooks/cache/cache.js';
-import { forEveryHead } from './shared-heads.js';
+import { forEveryHead } from '../weights/shared-heads.js';
 
 /**
  * ‖v · W_O‖ of every head and source token of one prompt, b_O and a norm behind left out: [head, source], row-major.

@@ -12,8 +12,8 @@ import { gatherTable, linear, lookUp, unembed } from '../../engine/transformer/o
 import { noTap } from '../../engine/transformer/tap.js';
 import { rankOf } from '../../engine/transformer/vocabulary/vocabulary.js';
 import type { Runnable } from '../../hooks/input/model.js';
-import { forEveryHead } from '../heads/shared-heads.js';
 import { keyHeadOf } from './query-key.js';
+import { forEveryHead } from './shared-heads.js';
 
 /**
  * What stands for a token at the entry of a circuit: its row of W_E, or that with what the first MLP adds to it when it

@@ -275,7 +275,7 @@ test("EAP-IG's circuits are read and written", () => {
     [{ cfg: { ...cfg, n_layers: 1e9 } }, /1000000000 layers of 2 heads are no model/],
     [{ edges: { 'm0->a0.h0<q>': { score: 1, in_graph: true } } }, /"m0->a0\.h0<q>" is no edge/],
     [{ edges: { 'm0->logits': { score: [1], in_graph: true } } }, /"m0->logits" is \{"score": \[1\]/],
-    [{ cfg: { ...cfg, parallel_attn_mlp: true } }, /parallel_attn_mlp is true/],
+    [{ cfg: { ...cfg, parallel_attn_mlp: true } }, /"a0\.h1->m0" is no edge/],
     [{ edges: { 'm0->logits->x': { score: 1, in_graph: true } } }, /"m0->logits->x" is no edge/],
     [{ cfg: {} }, /nothing layers of nothing heads are no model/],
   ] as const)
