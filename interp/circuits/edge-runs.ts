@@ -36,7 +36,6 @@ import {
 } from './edge-senders.js';
 
 type Prompts = readonly (readonly number[])[];
-
 /** Memory that the streams of one batch may take, and tokens that a CPU is given at once. */
 const [BATCH_BYTES, SOFTWARE_TOKENS] = [2 ** 30, 1024];
 
