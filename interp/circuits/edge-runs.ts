@@ -4,9 +4,10 @@
  *
  *     corrupted stream + Σ over the writers whose edge to it is in the circuit of (what it writes now − in the corrupted run)
  *
- * so that an edge of the circuit carries what its writer writes in this very run, any other edge the corrupted run's
- * activation; nothing is linearised. With all edges it is the clean run, with none the corrupted one. Circuits run together as
- * rows of one batch, from the first layer whose edges are not all there, and the first token that differs, on.
+ * so that an edge of the circuit carries what its writer writes in this very run, and any other edge the corrupted run's
+ * activation. All is recomputed, layer by layer; nothing is linearised. With all edges it is the clean run, with none the
+ * corrupted one. Circuits run together as rows of a batch; a layer's streams are one product of masks with a table of writings.
+ * A run begins at the first layer that lacks an edge, each prompt at the first token that differs: before, nothing can change.
  */
 
 import { Scope } from '../../engine/gpu/storage.js';
@@ -36,6 +37,7 @@ import {
 } from './edge-senders.js';
 
 type Prompts = readonly (readonly number[])[];
+
 /** Memory that the streams of one batch may take, and tokens that a CPU is given at once. */
 const [BATCH_BYTES, SOFTWARE_TOKENS] = [2 ** 30, 1024];
 
@@ -167,9 +169,8 @@ export class EdgeRuns {
 
   async #batch(masks: readonly EdgeMask[]): Promise<number[][]> {
     const { nLayers, nHeads, nKeyValueHeads, dModel } = this.#model.config;
-    const n = masks.length;
+    const [n, from] = [masks.length, this.#firstLayer(masks)];
     const tokens = n * this.#tokens;
-    const from = this.#firstLayer(masks);
     const scope = new Scope();
     const own = (t: Tensor) => {
       scope.add(t);
@@ -295,11 +296,10 @@ export class EdgeRuns {
 
   async #evaluate(x: Tensor, n: number): Promise<number[][]> {
     const reads = this.#reads;
-    const all = Array.from({ length: n }, () => reads).flat();
-    const circuit = (i: number) => `circuit ${Math.floor(i / reads.length)}`;
-    const values = Array.from(await metricValues(this.#prepared!, x, all, circuit), Number);
-    const perCircuit = (_: unknown, c: number) => values.slice(c * reads.length, (c + 1) * reads.length);
-    return Array.from({ length: n }, perCircuit).map((own) => perPrompt(reads, own, this.#from.length));
+    const [k, all] = [reads.length, Array.from({ length: n }, () => reads).flat()];
+    const values = await metricValues(this.#prepared!, x, all, (i) => `circuit ${Math.floor(i / k)}`);
+    const own = (c: number) => Array.from(values).slice(c * k, c * k + k);
+    return Array.from({ length: n }, (_, c) => perPrompt(reads, own(c), this.#from.length));
   }
 
   /** Rows of the packed batch that the metric reads, of n circuits one after another; 0: of one run. */
