@@ -5,6 +5,7 @@
 
 import { RandomState } from '../../engine/random/numpy-random.js';
 import { shownJson } from '../../weights/checks/messages.js';
+import { familyNamed } from '../../weights/families/index.js';
 import { is, needed, options, signatures } from '../input/check.js';
 import type { Model } from '../input/model.js';
 import type { Numbers } from './interventions.js';
@@ -19,8 +20,15 @@ import type { Numbers } from './interventions.js';
  */
 export type NoiseRule = number | 's' | `s${number}` | `u${number}` | 'm' | `t${number}`;
 
-/** The noise of ROME's notebooks for GPT-2 XL: a standard deviation of 0.1. Causal traces take it where none is given. */
+/** The noise of ROME's notebooks for GPT-2 XL: a standard deviation of 0.1. */
 export const ROME_NOISE = 0.1;
+
+/**
+ * The noise that a causal trace takes where none is given: what ROME states for the family (0.1 for GPT-2, 0.025 for GPT-J, 0.03
+ * for GPT-NeoX), and `'s3'` for all others.
+ */
+export const romeNoise = ({ config }: Pick<Model, 'config'>): NoiseRule =>
+  familyNamed(config.family)?.noise ?? 's3';
 
 /** The distribution of embeddings, for the rules `'m'` and `'t…'`: noise = mean + factor · z with z normal. */
 export interface EmbeddingGaussian {

@@ -17,7 +17,7 @@ import {
   type EmbeddingGaussian,
   embeddingNoise,
   type NoiseRule,
-  ROME_NOISE,
+  romeNoise,
 } from '../../hooks/interventions/noise.js';
 import type { LensToken } from '../logits/lens.js';
 import { answerIds, prob } from '../logits/metrics.js';
@@ -49,7 +49,7 @@ export interface CausalTraceOptions {
   readonly kind?: TraceKind;
   /** Layers of MLP or attention that are restored together, around each layer. Default 10. */
   readonly window?: number;
-  /** Default 0.1, as in ROME's notebooks; its paper has `'s3'`. */
+  /** Default: what ROME states for the family: 0.1 for GPT-2, as in its notebooks; its paper has `'s3'`. */
   readonly noise?: NoiseRule;
   /** For `noise: 's…'`. ROME measures the subjects of all its facts. Default: this subject. */
   readonly subjects?: readonly (string | readonly number[])[];
@@ -160,7 +160,7 @@ export async function causalTrace(
   ...more: []
 ): Promise<CausalTrace | WrongAnswer> {
   takes(model, options, ...more);
-  const { kind = null, noise: rule = ROME_NOISE, samples = 10, seed = 1, replace = false } = options;
+  const { kind = null, noise: rule = romeNoise(model), samples = 10, seed = 1, replace = false } = options;
   const { prependBos = bosOfTokenizer(model) } = options;
   const { disableMlp = false, disableAttn = false, expect, gaussian, onProgress, signal } = options;
   if (kind !== null && kind !== 'mlp' && kind !== 'attn')

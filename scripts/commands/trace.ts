@@ -30,7 +30,8 @@ export const traceCommand: Command = {
   --answer TOKEN     the token whose probability is traced, with its blank: " Seattle"; default: the model's first choice
   --kind NAME        state (the residual stream, the default), mlp, attn, or all: the three side by side
   --window N         layers of MLP or attention that are restored together; default 10
-  --noise X          standard deviation, default 0.1; s3: three times that of the subject’s embeddings
+  --noise X          standard deviation, or s3: three times that of the subject’s embeddings; default ROME’s for the
+                     family: 0.1 for GPT-2, 0.025 for GPT-J, 0.03 for Pythia and NeoX, s3 for others
   --samples N        draws of the noise; default 10
   --seed N           of NumPy’s RandomState; default 1
   --bos              prepend the beginning-of-text token; default: as the model’s tokenizer does (GPT-2’s does not)

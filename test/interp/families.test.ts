@@ -4,6 +4,7 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import {
   actName,
+  causalTrace,
   directLogitAttribution,
   edgeAttribution,
   headPathAttribution,
@@ -113,6 +114,18 @@ test('what makes no sense for a kind of block is refused in a sentence', async (
   logits.dispose();
   using neo = await familyModel('gpt_neo');
   await throws(() => qkCircuit(neo, 0, 0, { distance: 1 }), /no rotary positions/);
+});
+
+test('a causal trace takes the noise that ROME states for the family', async () => {
+  for (const [name, rule] of [
+    ['gptj', 0.025],
+    ['gpt_neox', 0.03],
+    ['llama', 's3'],
+  ] as const) {
+    using model = await familyModel(name);
+    const trace = await causalTrace(model, { prompt: clean, subject: [1, 3], samples: 2, answer: 5 });
+    assert.is((trace.scores.meta.noise as { rule: unknown }).rule, rule, name);
+  }
 });
 
 test.run();
