@@ -34,7 +34,7 @@ export const counterfactualCommand: Command = {
   --top-k N              tokens of each run; default 4
 `,
   examples: [
-    'counterfactual --clean "The Space Needle is in downtown" --corrupted "The Lincoln Memorial Park is in downtown" --answer " Seattle" --interventions changes.json',
+    'counterfactual --clean "Paris is in" --corrupted "Rome is in" --answer " France" --interventions changes.json',
   ],
   forms: ['json', 'csv', 'html', 'svg', 'png', 'pdf'],
   async run(x) {
