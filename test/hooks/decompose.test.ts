@@ -177,7 +177,7 @@ test('layers, modes and sizes that there are not are errors that say what there 
   throws(() => cache.decomposeResid(-2), /layer -2/);
   throws(() => cache.decomposeResid(-1, { mlpInput: true }), /give a layer/);
   throws(() => cache.stackHeadResults(0), /nothing to stack before the first block/);
-  throws(() => cache.stackNeuronResults(1, { neurons: [90, 100] }), /neurons \[90,100\] of 96/);
+  throws(() => cache.stackNeuronResults(1, { neurons: [90, 100] }), /neurons \[90, 100\] of 96/);
   const recomputed = { applyLn: 'recomputed' } as unknown as { applyLn: 'frozen' };
   throws(() => cache.decomposeResid(-1, recomputed), /applyLn is "recomputed": false or 'frozen' is needed/);
 });

@@ -236,7 +236,7 @@ test('patching prompts that do not correspond is refused before anything runs', 
     /2 clean prompts and 1 corrupted ones: patching needs pairs/,
   );
   await refused(gpu, run({ clean: input }), /are the same: no patch can change anything/);
-  await refused(gpu, run({ at: 'hook_embed' }), /"blocks\.0\.hook_embed": no such hook point/);
+  await refused(gpu, run({ at: 'hook_embed' }), /"hook_embed" is not a hook point of every block/);
   await refused(gpu, run({ by: ['head'] }), /"resid_pre" has no axis "head"; it has layer, pos, neuron/);
   await refused(gpu, run({ by: ['pos', 'pos'] }), /name each axis once/);
   await refused(gpu, run({ only: { pos: 7 } }), /pos 7: there are 5/);
