@@ -140,7 +140,7 @@ const texts: Record<string, Call> = {
 /** They read weights and tokenizers, which edits leave alone, or keep a model. */
 const ofWeights = new Set(
   `accumulatedBias compositionScores copyingScores editsToJson embeddingNoise embeddingStd finalProjection firstToken fitPairs
-   namedPositions neuronToLogits ovCircuit qkCircuit saveModel svdInterpreter tokenCircuit topCircuitEntries topCircuitTokens
+   headAxis layerAxis posAxis provenance namedPositions neuronToLogits ovCircuit qkCircuit saveModel svdInterpreter tokenCircuit topCircuitEntries topCircuitTokens
    traceAll virtualWeights`.split(/\s+/),
 );
 
