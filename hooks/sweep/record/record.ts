@@ -45,7 +45,7 @@ const takes = signatures({
   sharedRecord: {
     own: is.record,
     others: is.listOf(is.record, 'a list of records'),
-    shard: options<NonNullable<RecordStore['shard']>>({ index: needed(is.whole), of: needed(is.count) }),
+    shard: options<{ index?: number; of?: number }>({ index: is.whole, of: is.count }),
   },
 });
 
