@@ -120,8 +120,11 @@ const INKS: readonly Rgb[] = [
 ];
 
 /** The colour for text on this one: near black or near white. On middling colours white is read more easily than WCAG 2 says. */
-export const inkOn = (paper: Rgb): Rgb =>
-  contrast(paper, INKS[0]) >= 1.15 * contrast(paper, INKS[1]) ? INKS[0] : INKS[1];
+export const inkOn = (paper: Rgb): Rgb => {
+  const [first, second] = INKS.map((ink) => contrast(paper, ink));
+  const readable = second >= 4.5 || second >= first; // WCAG AA
+  return first >= 1.15 * second || !readable ? INKS[0] : INKS[1];
+};
 
 /** Lightness and the two colour axes of OKLab. */
 function toOklab(colour: Rgb): [l: number, a: number, b: number] {
