@@ -8,7 +8,7 @@
  */
 
 import { headInputGradients } from '../../engine/activations/head-inputs.js';
-import { Scope } from '../../engine/gpu/storage.js';
+import { inScope, type Scope } from '../../engine/gpu/storage.js';
 import { multiplyInto } from '../../engine/tensor/products.js';
 import { Tensor } from '../../engine/tensor/tensor.js';
 import { pointName } from '../../engine/transformer/points.js';
@@ -146,8 +146,7 @@ async function addScores(
   const { senders, firstEdge } = group;
   const step = Math.max(1, Math.floor(READER_BYTES / 4 / (group.count * Math.max(4 * dModel, senders))));
   for (let start = 0; start < run.count; start += step) {
-    const scope = new Scope();
-    try {
+    await inScope(async (scope) => {
       const n = Math.min(step, run.count - start);
       const g = gradientsOf(model, group, run, [run.from + start, run.from + start + n], scope); // [tokens, readers, dModel]
       const written = run.table.alias(scope).window([
@@ -160,9 +159,7 @@ async function addScores(
       sums.forEach((x, i) => {
         scores[firstEdge + i] += weight * x;
       });
-    } finally {
-      scope.close();
-    }
+    });
   }
 }
 
