@@ -3,6 +3,7 @@
  * and in lists a prompt; interp/logits/metrics.ts makes the metrics of them.
  */
 
+import { LOGITS_BYTES } from '../../engine/budgets.js';
 import { inScope } from '../../engine/gpu/storage.js';
 import { showShape } from '../../engine/shape/shape.js';
 import { Tensor } from '../../engine/tensor/tensor.js';
@@ -146,9 +147,6 @@ export type MetricFunction = (
   logits: Tensor,
   reads: readonly Read[],
 ) => Tensor | ArrayLike<number> | Promise<Tensor | ArrayLike<number>>;
-
-/** Bytes of logits that `readLogits` has at once. */
-const LOGITS_BYTES = 2 ** 26;
 
 /** What a function makes of the logits [n, dVocab] of some reads at a time. `name`: for messages. */
 export function readLogits({ gpuWeights: w }: Runnable, fn: MetricFunction, name: string): PreparedMetric {

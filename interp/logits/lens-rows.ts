@@ -1,14 +1,12 @@
 /** Residual streams read as if they were the last: what the unembedding would see, and what it would say. */
 
+import { LOGITS_BYTES } from '../../engine/budgets.js';
 import { inScope } from '../../engine/gpu/storage.js';
 import type { Tensor } from '../../engine/tensor/tensor.js';
 import { unembed } from '../../engine/transformer/ops.js';
 import { ranksIn } from '../../engine/transformer/vocabulary/vocabulary.js';
 import type { Runnable } from '../../hooks/input/model.js';
 import { finite } from '../../weights/checks/finite.js';
-
-/** Bytes of logits that there are at once. */
-const LOGITS_BYTES = 2 ** 26;
 
 /** What the lens says of n states. */
 export interface LensReading {

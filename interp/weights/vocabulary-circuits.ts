@@ -3,6 +3,7 @@
  * factors [dVocab, dHead], and some rows of their product at a time.
  */
 
+import { PRODUCT_ROWS_BYTES } from '../../engine/budgets.js';
 import { inScope, type Scope } from '../../engine/gpu/storage.js';
 import type { Table } from '../../engine/tensor/launches.js';
 import { Tensor } from '../../engine/tensor/tensor.js';
@@ -35,9 +36,8 @@ export interface Watch {
   readonly signal?: AbortSignal;
 }
 
-/** Tokens whose vectors exist at once, and bytes of rows of a product of factors. */
+/** Tokens whose vectors exist at once. */
 const TOKENS_AT_ONCE = 4096;
-const ROW_BYTES = 2 ** 26;
 
 /** One of a head's four matrices as [dHead, dModel], in `scope`: W_Qᵀ, W_Kᵀ, W_Vᵀ or W_O. */
 function headMatrix(
@@ -190,7 +190,7 @@ export async function topOfProduct(
 ): Promise<Top> {
   const rows = x.size / table.width;
   const top = { values: new Float32Array(rows * k), indices: new Uint32Array(rows * k) };
-  const step = Math.max(64, Math.floor(ROW_BYTES / 4 / table.rows / 64) * 64);
+  const step = Math.max(64, Math.floor(PRODUCT_ROWS_BYTES / 4 / table.rows / 64) * 64);
   for (let from = 0; from < rows; from += step) {
     signal?.throwIfAborted();
     await inScope(async (scope) => {
