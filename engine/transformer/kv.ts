@@ -62,6 +62,7 @@ export class KvStore {
     });
   }
 
+  /** The same as `dispose()`, for `using`. */
   [Symbol.dispose](): void {
     this.dispose();
   }

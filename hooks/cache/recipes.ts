@@ -71,6 +71,7 @@ export interface AccumulatedOptions extends Common {
 
 /** Options of `decomposeResid`. */
 export interface DecomposeOptions extends Incomplete, Projected {
+  /** Up to the MLP of `layer`, its attention included. Default false. */
   readonly mlpInput?: boolean;
   /** Only attention layers, or only MLPs. Default 'all'. */
   readonly mode?: 'all' | 'attn' | 'mlp';
@@ -89,6 +90,7 @@ export interface NeuronOptions extends Incomplete, Projected {
 
 /** Options of `fullResidDecomposition`. */
 export interface FullOptions extends Parts, Projected {
+  /** Up to the MLP of `layer`, its attention included. Default false. */
   readonly mlpInput?: boolean;
   /** A row a neuron (default), or one an MLP. */
   readonly expandNeurons?: boolean;

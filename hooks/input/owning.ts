@@ -4,6 +4,7 @@
 export interface Holder {
   /** Gives the memory back. Twice is once. */
   dispose(): void;
+  /** The same as `dispose()`, for `using`. */
   [Symbol.dispose](): void;
 }
 

@@ -50,7 +50,7 @@ export const STREAM = {
   signal: is.signal,
 } satisfies Spec<GenerateOptions>;
 
-/** One new token. */
+/** A new token, as `stream` gives it. */
 export interface GenerateStep {
   readonly token: number;
   /**

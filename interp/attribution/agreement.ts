@@ -67,7 +67,7 @@ const takes = signatures({
 
 /**
  * Holds an approximation against what is exact.
- * @param options.worst how many misses are named. Default 8
+ * @param options `worst`: how many misses are named. Default 8
  * @throws when the axes differ, or no cell has two values.
  */
 export const agreement = takes.agreement(function agreement(

@@ -8,7 +8,7 @@ import { eapIgText, edgesText, readEdges } from './edge-json.js';
 
 export type { EdgeNode, GraphShape } from './edge-graph.js';
 
-/** One edge. */
+/** An edge from a sender to a receiver, with its score. */
 export interface Edge {
   /** `input`, `a0.h1`, `m0`. */
   readonly sender: string;
@@ -89,6 +89,7 @@ export class EdgeList {
     };
   }
 
+  /** The edges, in the order of the list. */
   *[Symbol.iterator](): IterableIterator<Edge> {
     for (let i = 0; i < this.length; i++) yield this.at(i);
   }

@@ -25,6 +25,7 @@ const CURVES = new Set(['layer', 'kept,edges']);
 
 /** What a figure may be told; all has a default that depends on the result. */
 export interface FigureOptions extends HeatmapOptions {
+  /** Above the figure. Default: made of the result. */
   readonly title?: string;
   /** What the values mean, beside the colour bar. */
   readonly meaning?: string;

@@ -41,6 +41,7 @@ export interface DlaOptions {
   /** Of several prompts the mean (`'batch'`, default), or an axis `prompt`. */
   readonly per?: 'batch' | 'prompt';
   readonly prependBos?: boolean;
+  /** Called with how much is done, and of how much. */
   readonly onProgress?: (done: number, total: number) => void;
   readonly signal?: AbortSignal;
 }

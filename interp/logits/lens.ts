@@ -55,6 +55,7 @@ export interface LensOptions extends InputOptions {
   readonly tokens?: readonly TokenLike[];
   /** Two tokens whose difference of logits is wanted. */
   readonly pair?: readonly [correct: TokenLike, wrong: TokenLike];
+  /** Called with how much is done, and of how much. */
   readonly onProgress?: (done: number, total: number) => void;
   readonly signal?: AbortSignal;
 }

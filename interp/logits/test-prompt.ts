@@ -47,6 +47,7 @@ export interface PromptTest {
   readonly meta: Readonly<Record<string, unknown>>;
   /** TransformerLens' printout. A token with a line feed in it stands as it is. */
   lines(): string[];
+  /** `lines()` as one text. */
   toString(): string;
 }
 

@@ -73,6 +73,7 @@ export interface CausalTraceOptions {
   readonly expect?: string;
   /** Prepend the beginning-of-text token to a text. Default: as the model's tokenizer does in Python (`tokenizer.addsBos`). */
   readonly prependBos?: boolean;
+  /** Called with how much is done, and of how much. */
   readonly onProgress?: (done: number, total: number) => void;
   readonly signal?: AbortSignal;
 }

@@ -185,6 +185,7 @@ export const accumulatedBias = takes.accumulatedBias(function accumulatedBias(
 export interface CompositionOptions {
   /** Subtract the mean score of random heads of this size (Gaussian weights), as Elhage et al. do. Default false. */
   readonly baseline?: boolean | { readonly samples?: number; readonly seed?: number };
+  /** Called with how much is done, and of how much. */
   readonly onProgress?: (done: number, total: number) => void;
   readonly signal?: AbortSignal;
 }

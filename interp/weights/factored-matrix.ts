@@ -239,6 +239,7 @@ export class FactoredMatrix {
     return multiply(this.A, transpose(shortened(transpose(this.B))));
   }
 
+  /** `FactoredMatrix(768 × 768, inner 64)`. */
   toString(): string {
     return `FactoredMatrix(${this.shape.join(' × ')}, inner ${this.inner})`;
   }

@@ -48,6 +48,7 @@ export interface CircuitOptions {
   readonly circuit?: 'ov' | 'qk';
   /** Default `'W_E'`. */
   readonly embedding?: TokenVectors;
+  /** Called with how much is done, and of how much. */
   readonly onProgress?: (done: number, total: number) => void;
   readonly signal?: AbortSignal;
 }
@@ -197,11 +198,13 @@ export interface CopyingOptions {
   readonly k?: number;
   /** `'all'`, some ids, or how many to draw. Default: 512 drawn for `'top'`, all for `'eigenvalues'`. */
   readonly tokens?: 'all' | number | readonly number[];
+  /** Of the drawn tokens. Default 0. */
   readonly seed?: number;
   /** Default `'W_E'`. Wang et al. read what the first MLP has made of the tokens: `'W_E+MLP0'`. */
   readonly embedding?: TokenVectors;
   /** Default: all. */
   readonly layers?: readonly number[];
+  /** Called with how much is done, and of how much. */
   readonly onProgress?: (done: number, total: number) => void;
   readonly signal?: AbortSignal;
 }
