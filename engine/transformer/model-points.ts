@@ -42,6 +42,7 @@ export class Points implements Iterable<Point> {
   readonly #table: PointTable;
   readonly #byName: ReadonlyMap<string, Point>;
   readonly #aliases = new Map<string, string>();
+  readonly #copies = new Map<string, string>();
 
   constructor(config: Config, table: PointTable = pointTable) {
     this.config = config;
@@ -53,6 +54,12 @@ export class Points implements Iterable<Point> {
     for (const { layer, row } of all)
       for (const alias of row.aliases ?? [])
         this.#aliases.set(layer === null ? alias : `blocks.${layer}.${alias}`, inBlock(row.name, layer));
+    for (const row of [...table.attention, ...table.mlp]) {
+      if (row.copyOf === undefined || lacking(row, config) !== null) continue;
+      this.#copies.set(row.name, row.copyOf);
+      for (let l = 0; l < config.nLayers; l++)
+        this.#aliases.set(inBlock(row.name, l), inBlock(row.copyOf, l));
+    }
   }
 
   [Symbol.iterator](): Iterator<Point> {
@@ -62,6 +69,11 @@ export class Points implements Iterable<Point> {
   /** The point of that name (or alias), or undefined. */
   get(name: string): Point | undefined {
     return this.#byName.get(name) ?? this.#byName.get(this.#aliases.get(name) ?? '');
+  }
+
+  /** The point that a name, without its layer, is a copy of in TransformerLens, or undefined: `ln1.hook_scale` of `ln2.hook_scale`. */
+  copied(local: string): string | undefined {
+    return this.#copies.get(local);
   }
 
   /** The same points and more: `table` says which, in each step behind those that are there. */
@@ -98,7 +110,8 @@ function layOut(config: Config, table: PointTable): Point[] {
   const out: Point[] = [];
   const add = (rows: readonly PointRow[], layer: number | null, step: number) => {
     for (const row of rows)
-      if (lacking(row, config) === null) out.push(pointAt(config, row, layer, step, out.length));
+      if (row.copyOf === undefined && lacking(row, config) === null)
+        out.push(pointAt(config, row, layer, step, out.length));
   };
   add(table.embedding, null, 0);
   for (let l = 0; l < config.nLayers; l++) {
@@ -117,6 +130,7 @@ function pointAt(config: Config, row: PointRow, layer: number | null, step: numb
     d_model: config.dModel,
     d_head: config.dHead,
     d_mlp: config.dMlp,
+    d_vocab: config.dVocabOut,
     key: 0,
   };
   const last = row.axes.at(-1) ?? null;

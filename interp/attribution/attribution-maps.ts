@@ -17,6 +17,7 @@
 import { pointName } from '../../engine/transformer/points.js';
 import { is, signatures } from '../../hooks/input/check.js';
 import type { Model } from '../../hooks/input/model.js';
+import { needOwnHeads } from '../patching/own-heads.js';
 import { positionLabels } from '../results/provenance.js';
 import { type Axis, type Labelled, labelled } from '../results/result.js';
 import { about, blocksOf, headsByPosOf, headsOf, using } from './attribution-patching.js';
@@ -54,7 +55,7 @@ export const attributeHeadOutputs = takes.attributeHeadOutputs(
 /** Keys, queries, values and z of each head, by position. */
 export const attributeHeadVectors = takes.attributeHeadVectors(
   async (model: Model, options: AttributionPair): Promise<Labelled> =>
-    using(model, options, vectorNames(model, VECTORS), headVectorsOf),
+    using(model, options, vectorNames(model, VECTORS), (runs) => headVectorsOf(runs, 'attributeHeadVectors')),
 );
 
 /** Each number of each head's pattern. */
@@ -93,7 +94,7 @@ export const mapsOf = async (runs: AttributionRuns): Promise<AttributionMaps> =>
   residual: await residualOf(runs),
   layerOutputs: await layerOutputsOf(runs),
   headOutputs: await headOutputsOf(runs),
-  headVectors: await headVectorsOf(runs),
+  headVectors: await headVectorsOf(runs, 'attributionMaps'),
   headPatterns: await headPatternsOf(runs),
   blocks: await blocksOf(runs),
   heads: await headsOf(runs),
@@ -112,7 +113,10 @@ const headOutputsOf = async (runs: AttributionRuns): Promise<Labelled> => {
   return map(runs, values, [heads(runs.model), positions(runs, 'pos')], 'head outputs');
 };
 
-const headVectorsOf = async (runs: AttributionRuns): Promise<Labelled> => {
+const headVectorsOf = async (runs: AttributionRuns, what: string): Promise<Labelled> => {
+  const instead =
+    'take attributeResidual, attributeLayerOutputs, attributeHeadOutputs and attributeHeadPatterns';
+  needOwnHeads(runs.model.config, what, instead);
   const order = ['point', 'head', 'pos'];
   const values = await sumsAlong(runs, vectorNames(runs.model, VECTORS), { order });
   const vectors = { name: 'vector', labels: [...VECTORS] };
@@ -135,21 +139,25 @@ type Component = readonly [label: string, name: string];
 
 const layersOf = ({ config }: Model) => Array.from({ length: config.nLayers }, (_, l) => l);
 
+/** Those rows whose hook points the model has: parallel blocks have no `1_mid`, rotary models no `pos_embed`. */
+const present = ({ points }: Model, rows: readonly Component[]): Component[] =>
+  rows.filter(([, name]) => points.get(name));
+
 function streams(model: Model): Component[] {
-  const { attnOnly, nLayers } = model.config;
   const blocks = layersOf(model).flatMap((l): Component[] => [
     [`${l}_pre`, pointName('hook_resid_pre', l)],
-    ...(attnOnly ? [] : ([[`${l}_mid`, pointName('hook_resid_mid', l)]] as const)),
+    [`${l}_mid`, pointName('hook_resid_mid', l)],
   ]);
-  return [...blocks, ['final_post', pointName('hook_resid_post', nLayers - 1)]];
+  const last = pointName('hook_resid_post', model.config.nLayers - 1);
+  return present(model, [...blocks, ['final_post', last]]);
 }
 
 function outputs(model: Model): Component[] {
   const blocks = layersOf(model).flatMap((l): Component[] => [
     [`${l}_attn_out`, pointName('hook_attn_out', l)],
-    ...(model.config.attnOnly ? [] : ([[`${l}_mlp_out`, pointName('hook_mlp_out', l)]] as const)),
+    [`${l}_mlp_out`, pointName('hook_mlp_out', l)],
   ]);
-  return [['embed', 'hook_embed'], ['pos_embed', 'hook_pos_embed'], ...blocks];
+  return present(model, [['embed', 'hook_embed'], ['pos_embed', 'hook_pos_embed'], ...blocks]);
 }
 
 const hooksIn = (rows: readonly Component[]): string[] => rows.map(([, name]) => name);

@@ -19,6 +19,7 @@ import { is, options, signatures } from '../../hooks/input/check.js';
 import type { Model } from '../../hooks/input/model.js';
 import type { Spelled } from '../../hooks/input/names.js';
 import { cellsOf, type PartOf, type PatchAxis, usualAxes } from '../patching/cells.js';
+import { needOwnHeads } from '../patching/own-heads.js';
 import { BLOCK_SITES, HEAD_SITES, type PatchSite } from '../patching/patching.js';
 import { type Labelled, labelled } from '../results/result.js';
 import {
@@ -113,11 +114,13 @@ export const blocksOf = (runs: AttributionRuns): Promise<Labelled> =>
 
 /** `attributeHeads` of runs that are there. */
 export const headsOf = (runs: AttributionRuns): Promise<Labelled> =>
-  every(runs, HEAD_SITES, () => ['layer', 'head']);
+  everyHead(runs, 'attributeHeads', () => ['layer', 'head']);
 
 /** `attributeHeadsByPos` of runs that are there. */
 export const headsByPosOf = (runs: AttributionRuns): Promise<Labelled> =>
-  every(runs, HEAD_SITES, (at) => (at === 'pattern' ? ['layer', 'query', 'head'] : ['layer', 'pos', 'head']));
+  everyHead(runs, 'attributeHeadsByPos', (at) =>
+    at === 'pattern' ? ['layer', 'query', 'head'] : ['layer', 'pos', 'head'],
+  );
 
 // ---- inside ------------------------------------------------------------------------------------------------------
 
@@ -165,6 +168,11 @@ const alone = (
     sites.flatMap((at) => siteNames(model.config, at)),
     make,
   );
+
+async function everyHead(runs: AttributionRuns, what: string, by: (at: string) => PatchAxis[]) {
+  needOwnHeads(runs.model.config, what, "take attributionPatch for each site, { at: 'k' }");
+  return every(runs, HEAD_SITES, by);
+}
 
 async function every(
   runs: AttributionRuns,

@@ -31,6 +31,7 @@ import type { Sweep } from '../../hooks/sweep/sweep.js';
 import { SWEEP } from '../../hooks/sweep/sweep-options.js';
 import type { Axis, Labelled } from '../results/result.js';
 import { type Cells, cellsOf, type PartOf, type PatchAxis, usualAxes } from './cells.js';
+import { needOwnHeads } from './own-heads.js';
 import { alignmentOf, type Pair, readPair } from './pair.js';
 import { type MapCell, type MapPlan, sweepMap } from './sweep.js';
 
@@ -160,7 +161,7 @@ export const patchBlocks = takes.patchBlocks(
 /** TransformerLens' get_act_patch_attn_head_all_pos_every: z, q, k, v and pattern at all positions, [5, layer, head]. */
 export const patchHeads = takes.patchHeads(
   (model: Model, options: PatchPair): Sweep<MapCell, Labelled> =>
-    every(model, options, HEAD_SITES, (): PatchAxis[] => ['layer', 'head']),
+    everyHead(model, options, 'patchHeads', () => ['layer', 'head']),
 );
 
 /**
@@ -169,7 +170,7 @@ export const patchHeads = takes.patchHeads(
  */
 export const patchHeadsByPos = takes.patchHeadsByPos(
   (model: Model, options: PatchPair): Sweep<MapCell, Labelled> =>
-    every(model, options, HEAD_SITES, (at): PatchAxis[] =>
+    everyHead(model, options, 'patchHeadsByPos', (at) =>
       at === 'pattern' ? ['layer', 'query', 'head'] : ['layer', 'pos', 'head'],
     ),
 );
@@ -204,6 +205,11 @@ function planOf(
     one: 'clean',
     meta,
   };
+}
+
+function everyHead(model: Model, options: PatchPair, what: string, by: (at: string) => PatchAxis[]) {
+  needOwnHeads(model.config, what, "take patch for each site, { at: 'k' }");
+  return every(model, options, HEAD_SITES, by);
 }
 
 function every(
