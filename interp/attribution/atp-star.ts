@@ -20,7 +20,6 @@ import type { HookEntry } from '../../hooks/input/hook.js';
 import type { Model } from '../../hooks/input/model.js';
 import { measuredRun } from '../../hooks/metrics/measured-run.js';
 import { tapedRun } from '../../hooks/metrics/taped-run.js';
-import { needOwnHeads } from '../patching/own-heads.js';
 import { positionLabels, provenance } from '../results/provenance.js';
 import { type Axis, type Labelled, labelled } from '../results/result.js';
 import { type AttributionPair, attributionPair } from './attribution-runs.js';
@@ -84,8 +83,11 @@ export const atpStar = takes.atpStar(async function atpStar(
 ): Promise<AtpStar> {
   const { qkFix = true, gradDrop = true, byPos = false, neurons = false, onProgress, signal } = options;
   const metric = { ...options.metric, per: 'batch' as const };
-  const { nLayers, nHeads, dMlp, attnOnly } = model.config;
-  needOwnHeads(model.config, 'atpStar', 'take attributionPatch, site by site');
+  const { nLayers, nHeads, nKeyValueHeads, dMlp, attnOnly } = model.config;
+  if (nKeyValueHeads !== nHeads)
+    throw new Error(
+      `atpStar: the ${nHeads} heads of ${model.config.name} share ${nKeyValueHeads} heads of keys and values, so that q, k, v and z make no map: take attributionPatch, site by site`,
+    );
   const pair = attributionPair(model, options);
   const [tokens, clean] = [pair.changed as number[][], pair.from as number[][]];
   const [first] = tokens;

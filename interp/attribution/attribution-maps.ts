@@ -17,7 +17,7 @@
 import { pointName } from '../../engine/transformer/points.js';
 import { is, signatures } from '../../hooks/input/check.js';
 import type { Model } from '../../hooks/input/model.js';
-import { needOwnHeads } from '../patching/own-heads.js';
+import { forReaders, readersOf } from '../patching/shared-columns.js';
 import { positionLabels } from '../results/provenance.js';
 import { type Axis, type Labelled, labelled } from '../results/result.js';
 import { about, blocksOf, headsByPosOf, headsOf, using } from './attribution-patching.js';
@@ -55,7 +55,7 @@ export const attributeHeadOutputs = takes.attributeHeadOutputs(
 /** Keys, queries, values and z of each head, by position. */
 export const attributeHeadVectors = takes.attributeHeadVectors(
   async (model: Model, options: AttributionPair): Promise<Labelled> =>
-    using(model, options, vectorNames(model, VECTORS), (runs) => headVectorsOf(runs, 'attributeHeadVectors')),
+    using(model, options, vectorNames(model, VECTORS), headVectorsOf),
 );
 
 /** Each number of each head's pattern. */
@@ -94,7 +94,7 @@ export const mapsOf = async (runs: AttributionRuns): Promise<AttributionMaps> =>
   residual: await residualOf(runs),
   layerOutputs: await layerOutputsOf(runs),
   headOutputs: await headOutputsOf(runs),
-  headVectors: await headVectorsOf(runs, 'attributionMaps'),
+  headVectors: await headVectorsOf(runs),
   headPatterns: await headPatternsOf(runs),
   blocks: await blocksOf(runs),
   heads: await headsOf(runs),
@@ -113,14 +113,17 @@ const headOutputsOf = async (runs: AttributionRuns): Promise<Labelled> => {
   return map(runs, values, [heads(runs.model), positions(runs, 'pos')], 'head outputs');
 };
 
-const headVectorsOf = async (runs: AttributionRuns, what: string): Promise<Labelled> => {
-  const instead =
-    'take attributeResidual, attributeLayerOutputs, attributeHeadOutputs and attributeHeadPatterns';
-  needOwnHeads(runs.model.config, what, instead);
+const headVectorsOf = async (runs: AttributionRuns): Promise<Labelled> => {
   const order = ['point', 'head', 'pos'];
-  const values = await sumsAlong(runs, vectorNames(runs.model, VECTORS), { order });
+  const pos = positions(runs, 'pos');
+  const inner = pos.labels.length * (runs.metric.per === 'prompt' ? runs.pair.changed.length : 1);
+  const rows = [];
+  for (const x of VECTORS) {
+    const values = await sumsAlong(runs, vectorNames(runs.model, [x]), { order });
+    rows.push(forReaders(values, readersOf(runs.model, x), inner));
+  }
   const vectors = { name: 'vector', labels: [...VECTORS] };
-  return map(runs, values, [vectors, heads(runs.model), positions(runs, 'pos')], 'head vectors');
+  return map(runs, Float32Array.from(rows.flat()), [vectors, heads(runs.model), pos], 'head vectors');
 };
 
 const headPatternsOf = async (runs: AttributionRuns): Promise<Labelled> => {

@@ -31,8 +31,8 @@ import type { Sweep } from '../../hooks/sweep/sweep.js';
 import { SWEEP } from '../../hooks/sweep/sweep-options.js';
 import type { Axis, Labelled } from '../results/result.js';
 import { type Cells, cellsOf, type PartOf, type PatchAxis, usualAxes } from './cells.js';
-import { needOwnHeads } from './own-heads.js';
 import { alignmentOf, type Pair, readPair } from './pair.js';
+import { forReaders, readersOf } from './shared-columns.js';
 import { type MapCell, type MapPlan, sweepMap } from './sweep.js';
 
 export type { PatchAxis } from './cells.js';
@@ -158,10 +158,13 @@ export const patchBlocks = takes.patchBlocks(
     every(model, options, blockSites(model), (): PatchAxis[] => ['layer', 'pos']),
 );
 
-/** TransformerLens' get_act_patch_attn_head_all_pos_every: z, q, k, v and pattern at all positions, [5, layer, head]. */
+/**
+ * TransformerLens' get_act_patch_attn_head_all_pos_every: z, q, k, v and pattern at all positions, [5, layer, head]. Heads that share
+ * a key or value have the same number for it.
+ */
 export const patchHeads = takes.patchHeads(
   (model: Model, options: PatchPair): Sweep<MapCell, Labelled> =>
-    everyHead(model, options, 'patchHeads', () => ['layer', 'head']),
+    every(model, options, HEAD_SITES, (): PatchAxis[] => ['layer', 'head']),
 );
 
 /**
@@ -170,7 +173,7 @@ export const patchHeads = takes.patchHeads(
  */
 export const patchHeadsByPos = takes.patchHeadsByPos(
   (model: Model, options: PatchPair): Sweep<MapCell, Labelled> =>
-    everyHead(model, options, 'patchHeadsByPos', (at) =>
+    every(model, options, HEAD_SITES, (at): PatchAxis[] =>
       at === 'pattern' ? ['layer', 'query', 'head'] : ['layer', 'pos', 'head'],
     ),
 );
@@ -207,11 +210,6 @@ function planOf(
   };
 }
 
-function everyHead(model: Model, options: PatchPair, what: string, by: (at: string) => PatchAxis[]) {
-  needOwnHeads(model.config, what, "take patch for each site, { at: 'k' }");
-  return every(model, options, HEAD_SITES, by);
-}
-
 function every(
   model: Model,
   options: PatchPair,
@@ -226,7 +224,8 @@ function every(
         cellsOf(model, at, by(at), {}, pair.changed, 'patch', pair.from, pair.partners),
       );
       const axes = [{ name: 'site', labels: sites }, ...maps[0].axes];
-      return planOf(pair, options, axes, maps.flatMap(patched), sites);
+      const cells = maps.flatMap((map, i) => forReaders(patched(map), readersOf(model, sites[i])));
+      return planOf(pair, options, axes, cells, sites);
     },
     options,
   );

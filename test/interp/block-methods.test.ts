@@ -5,20 +5,30 @@
 
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { edgeAttribution, type HookedTransformer } from '../../index.js';
+import {
+  attributeHeads,
+  attributionPatch,
+  edgeAttribution,
+  type HookedTransformer,
+  patch,
+  patchHeads,
+} from '../../index.js';
 import { familyModel } from '../families.js';
 import { allClose, fail } from '../helpers.js';
 import { givenBack } from '../memory.js';
 import { calls, freeAll, numbersIn, pair } from './every-method.js';
 
+const behind = / behind attention/;
+const shared = { atpStar: /share \d heads of keys and values/ };
+const normsBehind = { 'pathPatch to heads': behind, pathPatchDirect: behind, headPathAttribution: behind };
 /** What is refused, by kind of block, and in which words. */
 const refused: Record<string, Record<string, RegExp>> = {
-  mistral: {},
+  mistral: shared,
   'gpt_neox sequential': {},
   gpt_neox: {},
   gptj: {},
-  gemma2: {},
-  olmo2: {},
+  gemma2: { ...shared, ...normsBehind },
+  olmo2: { ...shared, ...normsBehind },
 };
 
 /** Heads of keys and values 0: their values are zero. */
@@ -35,6 +45,7 @@ for (const [kind, sentences] of Object.entries(refused))
     using plain = await familyModel(kind);
     const kept = await edgeAttribution(plain, pair);
     const [data, weights] = edited(plain);
+    for (const model of [data, weights]) (await model.forward([1])).dispose(); // its angles stay on the GPU
     const failures: string[] = [];
     for (const [name, call] of Object.entries(calls)) {
       const held = plain.gpu.memory().bytes;
@@ -59,5 +70,23 @@ for (const [kind, sentences] of Object.entries(refused))
     for (const model of [data, weights]) model.dispose();
     assert.equal(failures, []);
   });
+
+test('heads that share keys have the effect of the shared key, in patching and to first order', async () => {
+  using model = await familyModel('mistral');
+  const only = { ...pair, at: 'k', by: ['layer', 'head'] as const };
+  const { nLayers, nHeads } = model.config;
+  for (const [maps, map] of [
+    [await patchHeads(model, pair), await patch(model, only)],
+    [await attributeHeads(model, pair), await attributionPatch(model, only)],
+  ]) {
+    assert.equal(maps.shape, [5, nLayers, nHeads]);
+    const keys = maps.values.slice(2 * nLayers * nHeads, 3 * nLayers * nHeads);
+    allClose(
+      keys,
+      [...map.values].flatMap((x) => Array(nHeads).fill(x)),
+      { atol: 1e-6 },
+    );
+  }
+});
 
 test.run();
