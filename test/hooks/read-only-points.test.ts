@@ -2,7 +2,7 @@
 
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { counterfactuals, hookNames, logitDiff } from '../../index.js';
+import { type Counterfactual, counterfactuals, hookNames, logitDiff } from '../../index.js';
 import { parseConfig } from '../../weights/load/config.js';
 import { familyModel } from '../families.js';
 import { allClose, throws } from '../helpers.js';
@@ -26,7 +26,7 @@ test('in a parallel block with one norm ln2 reads as ln1, and is not changed alo
 test('the input of the unembedding is changed in single runs and in sweeps alike', async () => {
   using model = await familyModel('gemma2');
   const at = 'unembed.hook_in';
-  const cells = [
+  const cells: Counterfactual[] = [
     [{ at, pos: -1, zero: true }],
     [{ at, scale: 0.5 }],
     [{ at, pos: 1, zero: true }, { at: 'blocks.1.hook_mlp_out', pos: -1, scale: 2 }], // biome-ignore format: one cell
