@@ -20,19 +20,12 @@ import { fileError, quoted } from '../checks/messages.js';
 import type { Config } from '../config.js';
 import { countLayers, nearestPrefix } from '../formats/prefix.js';
 import { elements, showShape, type TensorSource, transpose } from '../formats/tensors.js';
+import { biasBehindGate, type Made } from './gated-bias.js';
 
 /** A checkpoint in GPT-2's names, and what TransformerLens' layout told of its configuration. */
 export interface Gpt2Source {
   readonly source: TensorSource;
   readonly inferred: Partial<Config>;
-}
-
-/** A tensor in GPT-2's names, made of those that the file has. */
-interface Made {
-  readonly shape: readonly number[];
-  /** What the file calls it. */
-  readonly original: string;
-  read(): Promise<Float32Array>;
 }
 
 const QKV = ['Q', 'K', 'V'] as const;
@@ -72,7 +65,7 @@ export function inGpt2Names(source: TensorSource): Gpt2Source {
     parts.norm(`${to}.mlp.ln`, `${from}.mlp.ln`);
     parts.fixedXielu(`${to}.mlp.c_fc.bias`, `${from}.mlp.act_fn`);
     parts.linear(`${to}.mlp.c_proj`, `${from}.mlp`, 'out');
-    parts.biasBehindGate(`${to}.mlp`);
+    biasBehindGate(parts.made, `${to}.mlp`);
   }
   parts.norm('ln_f', 'ln_final');
   parts.head();
@@ -196,30 +189,6 @@ class Parts {
     const shape = this.made.get(`${to}.weight`)?.shape;
     if (shape && !this.shape(`${from}.b_${which}`))
       this.#zeros(`${to}.bias`, `${from}.b_${which}`, [shape[1]]);
-  }
-
-  /** TransformerLens' gated MLPs are act(x · W_gate) ∘ (x · W_in) + b_in: what b_in adds to the output goes into b_out. */
-  biasBehindGate(mlp: string): void {
-    const [before, W, b] = ['c_fc.bias', 'c_proj.weight', 'c_proj.bias'].map((x) =>
-      this.made.get(`${mlp}.${x}`),
-    );
-    if (!this.made.has(`${mlp}.c_gate.weight`) || !before || !W || !b) return;
-    const [dMlp, dModel] = W.shape;
-    this.made.set(`${mlp}.c_fc.bias`, { ...before, read: async () => new Float32Array(dMlp) });
-    this.made.set(`${mlp}.c_proj.bias`, {
-      ...b,
-      read: async () => {
-        const bIn = await before.read();
-        const sum = Float64Array.from(await b.read());
-        if (bIn.some((x) => x !== 0)) {
-          const rows = await W.read();
-          bIn.forEach((x, n) => {
-            for (let i = 0; i < dModel; i++) sum[i] += x * rows[n * dModel + i];
-          });
-        }
-        return Float32Array.from(sum);
-      },
-    });
   }
 
   /** xIELU's parameters, which TransformerLens saves: only those that it begins with. Checked when `beside` is read. */
