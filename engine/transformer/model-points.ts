@@ -32,7 +32,7 @@ export interface Point {
   readonly onDemand: boolean;
 }
 
-/** The hook points of a model: told by its configuration, and looked up by name. */
+/** The hook points of a model: told by its configuration, and looked up by name. Those that can only be read are not listed. */
 export class Points implements Iterable<Point> {
   /** In order of execution. */
   readonly names: readonly string[];
@@ -40,6 +40,7 @@ export class Points implements Iterable<Point> {
   readonly always: readonly string[];
   readonly config: Config;
   readonly #table: PointTable;
+  readonly #listed: readonly Point[];
   readonly #byName: ReadonlyMap<string, Point>;
   readonly #aliases = new Map<string, string>();
   readonly #copies = new Map<string, string>();
@@ -49,8 +50,9 @@ export class Points implements Iterable<Point> {
     this.#table = table;
     const all = layOut(config, table);
     this.#byName = new Map(all.map((point) => [point.name, point]));
-    this.names = all.map(({ name }) => name);
-    this.always = all.filter((point) => !point.onDemand).map(({ name }) => name);
+    this.#listed = all.filter(({ row }) => row.readOnly === undefined);
+    this.names = this.#listed.map(({ name }) => name);
+    this.always = this.#listed.filter((point) => !point.onDemand).map(({ name }) => name);
     for (const { layer, row } of all)
       for (const alias of row.aliases ?? [])
         this.#aliases.set(layer === null ? alias : `blocks.${layer}.${alias}`, inBlock(row.name, layer));
@@ -63,7 +65,7 @@ export class Points implements Iterable<Point> {
   }
 
   [Symbol.iterator](): Iterator<Point> {
-    return this.#byName.values();
+    return this.#listed.values();
   }
 
   /** The point of that name (or alias), or undefined. */

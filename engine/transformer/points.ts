@@ -36,7 +36,7 @@ export interface PointRow {
   readonly masked?: boolean;
   /** What a change puts on keys behind the query counts: patterns. */
   readonly weighsKeys?: boolean;
-  /** Why it can be read, and not changed: hooks and interventions there are refused with these words. */
+  /** Why it can only be read: changes are refused with these words. Such a point is named in full, and on no list. */
   readonly readOnly?: string;
   /** No point of its own: the name reads this point of the same block, which TransformerLens keeps twice. */
   readonly copyOf?: string;

@@ -49,7 +49,10 @@ const takes = signatures({
   actName: { name: is.text, layer: optional(is.layer), layerType: optional(is.layerType) },
 });
 
-/** All hook points of a model in order of execution. GPT-2 small has 208 without the on-demand ones. */
+/**
+ * All hook points of a model in order of execution. GPT-2 small has 208 without the on-demand ones. `unembed.hook_out`, which can
+ * only be read, is not among them.
+ */
 export const hookNames = takes.hookNames(function hookNames(
   config: Config,
   { onDemand = true }: { onDemand?: boolean } = {},

@@ -34,7 +34,7 @@ for (const r of models) {
   test(`${r.name}: activations and gradients at every hook point`, async () => {
     using model = await load(noProcessing);
     const all = await kept(`${r.name}/`);
-    const names = [...model.points.names];
+    const names = [...model.points.names, 'unembed.hook_out'];
     const theirs = [...all.keys()].filter((name) => !/^(processed|grad)\/|^logits$/.test(name));
     assert.equal(
       theirs.filter((name) => !model.points.get(name)),
@@ -62,7 +62,7 @@ for (const r of models) {
 
   test(`${r.name}: activations of the processed model`, async () => {
     using model = await load();
-    const { cache, logits } = await model.runWithCache(r.tokens, { names: /./ });
+    const { cache, logits } = await model.runWithCache(r.tokens, { names: [/./, 'unembed.hook_out'] });
     for (const [name, wanted] of await kept(`${r.name}/processed/`)) {
       // TransformerLens leaves the gain of OLMo 2's last norm where it is; here it goes into the unembedding.
       if (r.name === 'olmo2' && name === 'unembed.hook_in') continue;
