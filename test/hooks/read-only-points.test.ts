@@ -2,7 +2,7 @@
 
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { type Counterfactual, counterfactuals, hookNames, logitDiff } from '../../index.js';
+import { type Counterfactual, counterfactuals, hookNames, logitDiff, loss } from '../../index.js';
 import { parseConfig } from '../../weights/load/config.js';
 import { familyModel } from '../families.js';
 import { allClose, throws } from '../helpers.js';
@@ -38,6 +38,11 @@ test('the input of the unembedding is changed in single runs and in sweeps alike
     allClose([swept.values[i]], [last[3] - last[6]], { atol: 1e-5, what: `cell ${i}` });
   }
   assert.is(swept.values[0], 0);
+  const unread = await counterfactuals(model, { input: [tokens] }, [[{ at, pos: -1, zero: true }]], loss());
+  allClose(unread.values, [await model.loss(tokens)], {
+    atol: 1e-5,
+    what: 'a loss, which does not read the last position',
+  });
 });
 
 test('logits before their cap are read, and not changed', async () => {
