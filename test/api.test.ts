@@ -1,6 +1,7 @@
 /**
- * The API reference is complete: `npm run docs:api` (typedoc) makes it from the docstrings, which every public name has, with
- * its methods and its options. The tests read the sources; typedoc itself checks the same when it runs.
+ * The API reference is complete: `npm run docs:api` (typedoc) makes it from the docstrings, which every
+ * public name has, with its methods and its options. The tests read the sources; typedoc itself checks the
+ * same when it runs.
  */
 
 import { readFileSync } from 'node:fs';

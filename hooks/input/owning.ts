@@ -9,8 +9,8 @@ export interface Holder {
 }
 
 /**
- * A result with `dispose()` and `[Symbol.dispose]()`, which give these parts back. The two do not show when it is printed,
- * compared or written as JSON.
+ * A result with `dispose()` and `[Symbol.dispose]()`, which give these parts back. The two do not show when
+ * it is printed, compared or written as JSON.
  */
 export function owning<T extends object>(result: T, ...parts: ({ dispose(): void } | null)[]): T & Holder {
   const value = () => {

@@ -1,7 +1,8 @@
 /**
- * Circuits between tokens (Elhage et al. 2021): which outputs does a head make likelier for each token it attends to
- * (W_E·W_V·W_O·W_U, "OV"), and to which tokens does each query token attend (W_E·W_Q·W_Kᵀ·W_Eᵀ, "QK")? As in circuits.ts the weights
- * are read as they are, without biases and layer norms; [dVocab, dVocab] numbers never exist.
+ * Circuits between tokens (Elhage et al. 2021): which outputs does a head make likelier for each token it
+ * attends to (W_E·W_V·W_O·W_U, "OV"), and to which tokens does each query token attend (W_E·W_Q·W_Kᵀ·W_Eᵀ,
+ * "QK")? As in circuits.ts the weights are read as they are, without biases and layer norms; [dVocab, dVocab]
+ * numbers never exist.
  */
 
 import { is, needed, options, type Spec, signatures } from '../../hooks/input/check.js';
@@ -88,7 +89,10 @@ const takes = signatures({
   copyingScores: { model: is.model, options: COPYING },
 });
 
-/** A whole circuit between tokens, [dVocab, dVocab], factored through dHead: rows are source (or query) tokens. */
+/**
+ * A whole circuit between tokens, [dVocab, dVocab], factored through dHead: rows are source (or query)
+ * tokens.
+ */
 export const tokenCircuit = takes.tokenCircuit(async function tokenCircuit(
   model: Model,
   options: CircuitOptions,
@@ -109,7 +113,8 @@ export const tokenCircuit = takes.tokenCircuit(async function tokenCircuit(
 });
 
 /**
- * The strongest outputs (`'ov'`) or keys (`'qk'`) of some tokens, and the weakest, computed on the GPU some rows at a time.
+ * The strongest outputs (`'ov'`) or keys (`'qk'`) of some tokens, and the weakest, computed on the GPU some
+ * rows at a time.
  * @param options.tokens text of one token each, or ids
  * @returns axes token × rank
  */
@@ -189,9 +194,9 @@ export const topCircuitEntries = takes.topCircuitEntries(async function topCircu
 /** Options of `copyingScores`. */
 export interface CopyingOptions {
   /**
-   * `'top'` (default): the fraction of tokens whose own logit is among the k largest after the head's OV circuit (Wang et al. 2022).
-   * `'eigenvalues'`: Σλ / Σ|λ| over the circuit's eigenvalues, 1 when it copies all tokens, −1 when it suppresses them (Elhage et
-   * al. 2021).
+   * `'top'` (default): the fraction of tokens whose own logit is among the k largest after the head's OV
+   * circuit (Wang et al. 2022). `'eigenvalues'`: Σλ / Σ|λ| over the circuit's eigenvalues, 1 when it copies
+   * all tokens, −1 when it suppresses them (Elhage et al. 2021).
    */
   readonly kind?: 'top' | 'eigenvalues';
   /** Default 5. */
