@@ -133,6 +133,7 @@ const BEFORE: Readonly<Record<string, readonly unknown[]>> = {
   nextTokenTable: [model, T],
   nextTokens: [model, T],
   perplexity: [model, 'text'],
+  planModel: ['tiny'],
   prob: [1],
   probabilityOf: [model, 'a', 'b'],
   qkCircuit: [model, 0, 0],

@@ -68,9 +68,18 @@ export function ggufTensors(gguf: Gguf, config: Config): FamilySource {
     async read(name) {
       const data = await tensors.read(name);
       const [, part] = /\.attn_([qk])\.(weight|bias)$/.exec(name) ?? [];
-      if (permuted && part) return unpermuted(data, part === 'q' ? nHeads : nKeyValueHeads, dHead);
+      if (permuted && part)
+        return unpermuted(data, new Float32Array(data.length), part === 'q' ? nHeads : nKeyValueHeads, dHead);
       if (oneMore && name.endsWith('norm.weight')) return data.map((x) => x - 1);
       return data;
+    },
+    async blocks(name, wanted) {
+      const rows = (await tensors.blocks?.(name, wanted)) ?? null;
+      const [, part] = /\.attn_([qk])\.weight$/.exec(name) ?? [];
+      if (!rows || !permuted || !part) return rows;
+      const { bytes, format } = rows;
+      const heads = part === 'q' ? nHeads : nKeyValueHeads;
+      return { format, bytes: unpermuted(bytes, new Uint8Array(bytes.length), heads, dHead) };
     },
   };
   const { source: seen, foreign } = inFamilyNames(
@@ -81,10 +90,9 @@ export function ggufTensors(gguf: Gguf, config: Config): FamilySource {
   return { source: seen, foreign };
 }
 
-/** Rows 2j + s of each head, of adjacent pairs, to rows s·D/2 + j, of half pairs. */
-function unpermuted(data: Float32Array, heads: number, dHead: number): Float32Array {
+/** Rows 2j + s of each head, of adjacent pairs, to rows s·D/2 + j, of half pairs; `data` are numbers, or bytes of blocks. */
+function unpermuted<T extends Float32Array | Uint8Array>(data: T, out: T, heads: number, dHead: number): T {
   const width = data.length / (heads * dHead);
-  const out = new Float32Array(data.length);
   for (let head = 0; head < heads; head++)
     for (let j = 0; j < dHead / 2; j++)
       for (let s = 0; s < 2; s++) {

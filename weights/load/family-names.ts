@@ -13,12 +13,16 @@ import { fileError, quoted } from '../checks/messages.js';
 import type { Config } from '../config.js';
 import type { Family } from '../families/family.js';
 import { nearestPrefix } from '../formats/prefix.js';
+import { isKept, rowBytes } from '../formats/quantised.js';
 import { elements, showShape, type TensorSource, transpose } from '../formats/tensors.js';
+import type { Blocks } from '../formats/types.js';
 
 /** A tensor in GPT-2's names, made of those that the file has. */
 interface Made {
   readonly shape: readonly number[];
   read(): Promise<Float32Array>;
+  /** Rows in blocks, of matrices the other way round: [out, in]. */
+  blocks?(wanted: (format: string) => boolean): Promise<Blocks | null>;
 }
 
 /** Buffers that old files carry; masks only where they have the shape of one. */
@@ -149,6 +153,7 @@ class View {
         if (!found) throw fileError(source.name, `no tensor ${quoted(originals(name)[0])}`);
         return found.read();
       },
+      blocks: async (name, wanted) => (await made.get(name)?.blocks?.(wanted)) ?? null,
     };
   }
 
@@ -182,7 +187,12 @@ class View {
   /** A tensor as it is. */
   #copy(to: string, from: string): void {
     const shape = this.#note(to, [from]);
-    if (shape) this.#made.set(to, { shape, read: () => this.#source.read(from) });
+    if (shape)
+      this.#made.set(to, {
+        shape,
+        read: () => this.#source.read(from),
+        blocks: (wanted) => this.#blocks(from, wanted),
+      });
   }
 
   #linear(to: string, from: string, dIn: number, dOut: number, bias: boolean): void {
@@ -190,7 +200,11 @@ class View {
     const shape = this.#note(`${to}.weight`, [`${from}.weight`]);
     if (shape) {
       this.#check(`${from}.weight`, turned ? [dOut, dIn] : [dIn, dOut]);
-      this.#made.set(`${to}.weight`, { shape: [dIn, dOut], read: () => this.#matrix(`${from}.weight`) });
+      this.#made.set(`${to}.weight`, {
+        shape: [dIn, dOut],
+        read: () => this.#matrix(`${from}.weight`),
+        ...(turned && { blocks: (wanted) => this.#blocks(`${from}.weight`, wanted) }),
+      });
     }
     if (bias) this.#copy(`${to}.bias`, `${from}.bias`);
   }
@@ -216,6 +230,7 @@ class View {
           }
           return out;
         },
+        blocks: (wanted) => this.#joinedBlocks(weights, wanted),
       });
     }
     if (!bias || !this.#note(`${to}.bias`, biases)) return;
@@ -285,6 +300,12 @@ class View {
           const data = all.subarray(first * dModel, (first + n) * dModel);
           return transpose({ shape: [n, dModel], data }).data;
         },
+        blocks: async (wanted) => {
+          const all = await this.#blocks(weight, wanted);
+          if (!all) return null;
+          const row = rowBytes(all.format, dModel);
+          return { format: all.format, bytes: all.bytes.subarray(first * row, (first + n) * row) };
+        },
       });
     }
     if (!bias || !this.#note(`${to}.bias`, [`${from}.bias`])) return;
@@ -298,6 +319,31 @@ class View {
     const data = await this.#source.read(name);
     if (this.#family.tensors.matrices === 'in,out') return data;
     return transpose({ shape: this.#source.shape(name)!, data }).data;
+  }
+
+  async #blocks(name: string, wanted: (format: string) => boolean): Promise<Blocks | null> {
+    return (await this.#source.blocks?.(name, wanted)) ?? null;
+  }
+
+  /** Rows of several matrices, one after another; null where their formats differ. */
+  async #joinedBlocks(names: readonly string[], wanted: (format: string) => boolean): Promise<Blocks | null> {
+    const formats = new Set<string>();
+    for (const name of names)
+      await this.#blocks(name, (format) => {
+        formats.add(wanted(format) ? format : '');
+        return false;
+      });
+    const [format] = formats;
+    if (formats.size !== 1 || !isKept(format)) return null;
+    const all = await Promise.all(names.map((name) => this.#blocks(name, (own) => own === format)));
+    if (all.some((part) => part === null)) return null;
+    const bytes = new Uint8Array(all.reduce((n, part) => n + part!.bytes.length, 0));
+    let at = 0;
+    for (const part of all) {
+      bytes.set(part!.bytes, at);
+      at += part!.bytes.length;
+    }
+    return { format, bytes };
   }
 
   /** Remembers what a tensor is made of; the shape of the first, or null where one is missing. */
