@@ -185,6 +185,7 @@ export async function ggufConfig(gguf: Gguf): Promise<Record<string, unknown>> {
       final_logit_softcapping: cap('final_logit_softcapping', 30),
     }),
     ...(arch === 'gemma3' && { final_logit_softcapping: cap('final_logit_softcapping', null) }),
+    ...windowPattern(key('attention.sliding_window_pattern')),
     ...((gemma2 || arch === 'gemma3') && {
       // The 27B models alone have another scale than 1/√d_head.
       query_pre_attn_scalar: layers === (gemma2 ? 46 : 62) ? d / heads : dHead,
@@ -195,6 +196,13 @@ export async function ggufConfig(gguf: Gguf): Promise<Record<string, unknown>> {
     bos_token_id: metadata.get('tokenizer.ggml.bos_token_id') ?? null,
     eos_token_id: metadata.get('tokenizer.ggml.eos_token_id') ?? null,
   };
+}
+
+/** Which layers have windows: a list, or one in so many has none. */
+function windowPattern(pattern: GgufValue | undefined): Record<string, unknown> {
+  if (typeof pattern === 'number') return { sliding_window_pattern: pattern };
+  if (!Array.isArray(pattern)) return {};
+  return { layer_types: pattern.map((window) => (window ? 'sliding_attention' : 'full_attention')) };
 }
 
 const both = (keys: readonly string[], value: unknown): Record<string, unknown> =>

@@ -13,9 +13,10 @@ import { fileError, quoted } from '../checks/messages.js';
 import type { Config } from '../config.js';
 import type { Family } from '../families/family.js';
 import { nearestPrefix } from '../formats/prefix.js';
-import { isKept, rowBytes } from '../formats/quantised.js';
+import { rowBytes } from '../formats/quantised.js';
 import { elements, showShape, type TensorSource, transpose } from '../formats/tensors.js';
 import type { Blocks } from '../formats/types.js';
+import { eachHeadPart, joinedBlocks, turnInto } from './family-layouts.js';
 
 /** A tensor in GPT-2's names, made of those that the file has. */
 interface Made {
@@ -230,7 +231,7 @@ class View {
           }
           return out;
         },
-        blocks: (wanted) => this.#joinedBlocks(weights, wanted),
+        blocks: (wanted) => joinedBlocks(this.#source, weights, wanted),
       });
     }
     if (!bias || !this.#note(`${to}.bias`, biases)) return;
@@ -325,27 +326,6 @@ class View {
     return (await this.#source.blocks?.(name, wanted)) ?? null;
   }
 
-  /** Rows of several matrices, one after another; null where their formats differ. */
-  async #joinedBlocks(names: readonly string[], wanted: (format: string) => boolean): Promise<Blocks | null> {
-    const formats = new Set<string>();
-    for (const name of names)
-      await this.#blocks(name, (format) => {
-        formats.add(wanted(format) ? format : '');
-        return false;
-      });
-    const [format] = formats;
-    if (formats.size !== 1 || !isKept(format)) return null;
-    const all = await Promise.all(names.map((name) => this.#blocks(name, (own) => own === format)));
-    if (all.some((part) => part === null)) return null;
-    const bytes = new Uint8Array(all.reduce((n, part) => n + part!.bytes.length, 0));
-    let at = 0;
-    for (const part of all) {
-      bytes.set(part!.bytes, at);
-      at += part!.bytes.length;
-    }
-    return { format, bytes };
-  }
-
   /** Remembers what a tensor is made of; the shape of the first, or null where one is missing. */
   #note(to: string, from: readonly string[]): readonly number[] | null {
     const missing = from.filter((name) => !this.#source.shape(name));
@@ -364,23 +344,4 @@ class View {
         (elements(shape) === elements(expected) ? ' (other axes)' : ''),
     );
   }
-}
-
-/** A matrix [rows, width] (out, in) becomes columns `first` … of a matrix of `total` columns. */
-function turnInto(
-  out: Float32Array,
-  total: number,
-  first: number,
-  data: Float32Array,
-  rows: number,
-  width: number,
-): void {
-  const turned = transpose({ shape: [rows, width], data }).data;
-  for (let i = 0; i < width; i++) out.set(turned.subarray(i * rows, (i + 1) * rows), i * total + first);
-}
-
-/** For each head's q, k and v: where they begin in rows ordered by head, and in columns ordered q, k, v. */
-function eachHeadPart(nHeads: number, dHead: number, f: (row: number, column: number) => void): void {
-  for (let head = 0; head < nHeads; head++)
-    for (let part = 0; part < 3; part++) f((3 * head + part) * dHead, (part * nHeads + head) * dHead);
 }
