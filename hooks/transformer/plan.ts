@@ -61,7 +61,7 @@ export function planOf(o: Planning): ModelPlan {
   const available = memory ?? (shared ? (filePlatform()?.freeMemory?.() ?? null) : null);
   const judged = (dtype: Dtype | null, size: WeightSize): PlannedDtype => {
     const host = o.hostWeights ? size.host : 0;
-    const needed = size.gpu + (shared ? host : 0);
+    const needed = size.device + (shared ? host : 0);
     const { name, bytes } = size.largest;
     const reason =
       available !== null && needed > available
@@ -69,7 +69,7 @@ export function planOf(o: Planning): ModelPlan {
         : bytes > adapter.maxBindingBytes
           ? `${name} needs a binding of ${mib(bytes)}, and this adapter allows ${mib(adapter.maxBindingBytes)}`
           : null;
-    return { dtype, bytes: size.gpu, host, fits: reason === null, reason };
+    return { dtype, bytes: size.device, host, fits: reason === null, reason };
   };
   const all = sizes(config, processing, file);
   const dtypes = [

@@ -9,7 +9,7 @@ import { DTYPES, type Dtype, formatOf, keepsBlocks } from '../processing/stored.
 
 /** What weights take, in bytes. */
 export interface WeightSize {
-  readonly gpu: number;
+  readonly device: number;
   /** The largest matrix that must lie in one binding (embeddings may be cut), by name. */
   readonly largest: { readonly name: string; readonly bytes: number };
   /** The copy on the host, for `model.weights`. */
@@ -60,17 +60,17 @@ export const matrixNumbers = (config: Config, processing: Processing): number =>
 
 /** What the weights of a model take in a format. */
 export function weightSize(config: Config, dtype: Dtype, processing: Processing): WeightSize {
-  let [gpu, host] = [small(config), small(config)];
+  let [device, host] = [small(config), small(config)];
   let largest = { name: '', bytes: 0 };
   for (const { name, rows, width, table } of matricesOf(config, processing)) {
     const format = formatOf(dtype, width, table);
     const n = rows * width;
     const bytes = sizeOf(format, n);
-    gpu += bytes;
+    device += bytes;
     host += format === 'f32' ? bytes : format === 'f16' ? bytes + 4 * n : bytes;
     if (!table && bytes > largest.bytes) largest = { name, bytes };
   }
-  return { gpu, host, largest };
+  return { device, host, largest };
 }
 
 const sizeOf = (format: string, n: number): number => {
@@ -91,7 +91,7 @@ export function fileSize(
   { formats, tensors }: QuantisedFile,
   dtype: Dtype | null,
 ): WeightSize {
-  let [gpu, host] = [small(config), small(config)];
+  let [device, host] = [small(config), small(config)];
   let largest = { name: '', bytes: 0 };
   for (const [name, format] of formats) {
     const shape = tensors.shape(name)!;
@@ -101,11 +101,11 @@ export function fileSize(
     const kept = keepsBlocks(dtype, format, table);
     const into = kept ? format : formatOf(dtype ?? 'f32', shape.at(-1)!, table);
     const bytes = sizeOf(into, n);
-    gpu += bytes;
+    device += bytes;
     host += into === 'f16' ? bytes + 4 * n : bytes;
     if (!table && bytes > largest.bytes) largest = { name, bytes };
   }
-  return { gpu, host, largest };
+  return { device, host, largest };
 }
 
 /** By dtype, what weights take. */
