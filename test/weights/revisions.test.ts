@@ -21,7 +21,9 @@ const revisions: Record<string, { commit: string; model: string }> = {
 };
 
 async function expectedOf(name: string) {
-  const file = await openSafetensors((await (await nodeFolder(`${fixtures}expected`)).open(`${name}.safetensors`))!);
+  const file = await openSafetensors(
+    (await (await nodeFolder(`${fixtures}expected`)).open(`${name}.safetensors`))!,
+  );
   return { tokens: Array.from(await file.read('tokens')), logits: await file.read('logits') };
 }
 
@@ -53,7 +55,10 @@ test("revision: 'step3000' is another checkpoint of the same repository", async 
     assert.is(hashes.size, 2, 'records tell the revisions apart');
     const gets = hub.requests.filter((r) => r.startsWith('GET') && r.includes('model.safetensors'));
     assert.is(gets.length, 2, 'the third load comes from the cache');
-    const unknown = HookedTransformer.fromPretrained('EleutherAI/pythia-tiny', { revision: 'step7', cacheDir });
+    const unknown = HookedTransformer.fromPretrained('EleutherAI/pythia-tiny', {
+      revision: 'step7',
+      cacheDir,
+    });
     await throws(unknown, /no such revision/);
   } finally {
     if (HF_ENDPOINT === undefined) delete process.env.HF_ENDPOINT;
