@@ -36,7 +36,7 @@ export const addedOf = (pieces: readonly Piece[]) =>
             single_word: false,
             lstrip: false,
             rstrip: false,
-            normalized: false,
+            normalized: type === 4 && text.includes(BLANK), // Gemma's runs of blanks
           },
         ]
       : [],
@@ -74,7 +74,9 @@ export function piecesTokenizer(pieces: readonly Piece[], settings: PieceSetting
   normalizers.push(blanks);
   const back = { type: 'Replace', pattern: { String: BLANK }, content: ' ' };
   const decoders: object[] = [back, { type: 'ByteFallback' }, { type: 'Fuse' }];
-  if (addPrefix) decoders.push({ type: 'Strip', content: ' ', start: 1, stop: 0 });
+  // Where blanks are squeezed all those in front go, else the one that was put there.
+  const start = squeeze ? 2 ** 16 : 1;
+  if (addPrefix) decoders.push({ type: 'Strip', content: ' ', start, stop: 0 });
   const vocab = Object.fromEntries(pieces.map(({ text }, id) => [text, id]));
   const model =
     kind === 'Unigram'
