@@ -67,7 +67,8 @@ export function piecesTokenizer(pieces: readonly Piece[], settings: PieceSetting
   if (charsmap) normalizers.push({ type: 'Precompiled', precompiled_charsmap: charsmap });
   if (squeeze)
     normalizers.push(
-      { type: 'Strip', strip_left: true, strip_right: true },
+      // Blanks at both ends, and no other white space.
+      { type: 'Replace', pattern: { Regex: '(?<![\\s\\S]) +| +(?![\\s\\S])' }, content: '' },
       { type: 'Replace', pattern: { Regex: ' {2,}' }, content: ' ' },
     );
   if (addPrefix) normalizers.push(prepend);
