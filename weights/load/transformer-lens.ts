@@ -22,7 +22,7 @@ import { fileError, quoted } from '../checks/messages.js';
 import type { Config } from '../config.js';
 import { countLayers, nearestPrefix } from '../formats/prefix.js';
 import { elements, showShape, type TensorSource, transpose } from '../formats/tensors.js';
-import { biasBehindGate, type Made } from './gated-bias.js';
+import { biasBehindGate, type Made } from '../processing/gated-bias.js';
 
 /** A checkpoint in GPT-2's names, and what TransformerLens' layout told of its configuration. */
 export interface Gpt2Source {
