@@ -1,13 +1,11 @@
 /** How large what a run is to keep will be, before it runs. */
 
+import { CAPTURE_BYTES } from '../../engine/budgets.js';
 import type { RowInput } from '../../engine/transformer/batch.js';
 import type { LayerRange } from '../input/input.js';
 import type { Runnable } from '../input/model.js';
 import { matchPoints, type NameFilter } from '../input/names.js';
 import type { PosSlice } from '../run/positions.js';
-
-/** Bytes that kept activations may have, where nothing else is said. */
-const MOST_BYTES = 2 ** 33;
 
 /**
  * @param name of the function, for messages
@@ -20,7 +18,7 @@ export function checkCaptureSize(
   {
     names,
     pos,
-    maxBytes = MOST_BYTES,
+    maxBytes = CAPTURE_BYTES,
   }: { readonly names?: NameFilter; readonly pos?: PosSlice; readonly maxBytes?: number },
   name: string,
 ): void {

@@ -3,19 +3,17 @@
  * comes out is the same, and of a pattern [1, head, query, key] only the rows of the block's queries exist at a time.
  */
 
+import { PATTERN_BYTES } from '../../engine/budgets.js';
 import { extendPrefix, KvStore, type Prefix } from '../../engine/transformer/kv.js';
 import type { HookEntry } from '../input/hook.js';
 import type { Runnable } from '../input/model.js';
 import { run } from '../run/run.js';
 
-/** Bytes of a pattern that exist at once, where nothing else is said. */
-export const BLOCK_BYTES = 2 ** 26;
-
 /**
  * How many queries of a text of `n` tokens are taken at once, so that a layer's pattern has at most so many bytes. All of them where a
  * text cannot be cut: attention that sees later tokens, functions of an edited model that are called with whole rows.
  */
-export function queriesAtOnce({ config, edits }: Runnable, n: number, bytes = BLOCK_BYTES): number {
+export function queriesAtOnce({ config, edits }: Runnable, n: number, bytes = PATTERN_BYTES): number {
   const fit = Math.floor(bytes / (4 * config.nHeads * n));
   if (fit >= n || config.attentionDir === 'bidirectional' || edits?.called.size) return n;
   return Math.max(1, fit);

@@ -3,13 +3,13 @@
  * et al. 2021; Olsson et al. 2022): on random tokens said twice, where nothing but the repetition can be known, or on text.
  */
 
+import { PATTERN_BYTES } from '../../engine/budgets.js';
 import type { Tensor } from '../../engine/tensor/tensor.js';
 import type { TextInput } from '../../engine/tokens/text.js';
 import { is, options, signatures } from '../../hooks/input/check.js';
 import { readInput } from '../../hooks/input/input.js';
 import type { Model } from '../../hooks/input/model.js';
 import { draws } from '../../hooks/interventions/draw.js';
-import { BLOCK_BYTES } from '../../hooks/texts/blocks.js';
 import { provenance } from '../results/provenance.js';
 import { type Axis, type Labelled, labelled } from '../results/result.js';
 import {
@@ -73,7 +73,7 @@ export const headScores = takes.headScores(async function headScores(
   model: Model,
   options: HeadScoreOptions = {},
 ): Promise<Labelled> {
-  const { kind, on = 'random', seed = 0, blockBytes = BLOCK_BYTES, onProgress, signal } = options;
+  const { kind, on = 'random', seed = 0, blockBytes = PATTERN_BYTES, onProgress, signal } = options;
   const { nLayers, nHeads } = model.config;
   if (kind !== undefined && !headKinds.includes(kind))
     throw new Error(`headScores: kind "${kind}"; ${headKinds.join(', ')} are possible`);

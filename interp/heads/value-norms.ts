@@ -1,6 +1,6 @@
 /** How large what a head would write is, were all its attention at one token. */
 
-import { Scope } from '../../engine/gpu/storage.js';
+import { inScope } from '../../engine/gpu/storage.js';
 import type { Tensor } from '../../engine/tensor/tensor.js';
 import { headResults } from '../../engine/transformer/ops.js';
 import type { Runnable } from '../../hooks/input/model.js';
@@ -11,14 +11,11 @@ import { forEveryHead } from '../weights/shared-heads.js';
  * @param values `attn.hook_v` of that layer, [1, source, head, dHead]
  */
 export async function normsOfValues(model: Runnable, values: Tensor, layer: number): Promise<Float32Array> {
-  const scope = new Scope();
-  try {
+  return inScope(async (scope) => {
     const v = values.alias(scope).slice([0]); //                                        [source, kvHead, dHead]
     const { W_O } = model.gpuWeights.blocks[layer];
     const written = headResults(forEveryHead(v, model.config), W_O); //                 [source, head, dModel]
     const squares = await written.mul(written).sum(-1).transpose().data(); //           [head, source]
     return squares.map(Math.sqrt);
-  } finally {
-    scope.close();
-  }
+  });
 }

@@ -1,5 +1,6 @@
 /** A part of the attention patterns of a text: chosen layers, heads, queries and keys, and whether it fits. */
 
+import { PATTERN_RESULT_BYTES } from '../../engine/budgets.js';
 import { is } from '../../hooks/input/check.js';
 import type { Model } from '../../hooks/input/model.js';
 import { positionLabels } from './provenance.js';
@@ -39,8 +40,6 @@ export interface Part {
   readonly keys: readonly [start: number, end: number];
 }
 
-const MOST_BYTES = 2 ** 31;
-
 /**
  * The part of a text's patterns.
  * @param name of the function, for messages
@@ -50,7 +49,7 @@ const MOST_BYTES = 2 ** 31;
 export function partOf(
   { config: { nLayers, nHeads } }: Pick<Model, 'config'>,
   n: number,
-  { layers, heads, queries, keys, maxBytes = MOST_BYTES }: PatternPart,
+  { layers, heads, queries, keys, maxBytes = PATTERN_RESULT_BYTES }: PatternPart,
   name: string,
   count = 1,
 ): Part {
