@@ -164,7 +164,7 @@ test('captures that do not fit are refused before they run', async () => {
   const dispatches = learned.gpu.stats.dispatches;
   await throws(
     learned.runWithCache(tokens, { maxBytes: 1e6 }),
-    /runWithCache: \d+ hook points at 150 positions need 2\.\d MiB, and maxBytes is 1\.0 MiB: give names .*; without patterns and scores it is 0\.\d MiB/,
+    /runWithCache: \d+ hook points at 150 positions need \d\.\d MiB, and maxBytes is 1\.0 MiB: give names .*; without patterns and scores it is 0\.\d MiB/,
   );
   await throws(
     learned.runWithResidual(tokens, { names: 'pattern', maxBytes: 1e5, pos: [0, 100] }),
