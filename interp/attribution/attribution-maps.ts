@@ -51,10 +51,10 @@ export const attributeHeadOutputs = takes.attributeHeadOutputs(
     using(model, options, vectorNames(model, ['z']), headOutputsOf),
 );
 
-/** Keys, queries, values and z of each head, by position. */
+/** Keys, queries, values and z of each head, by position; queries and z where heads share keys and values. */
 export const attributeHeadVectors = takes.attributeHeadVectors(
   async (model: Model, options: AttributionPair): Promise<Labelled> =>
-    using(model, options, vectorNames(model, VECTORS), headVectorsOf),
+    using(model, options, vectorNames(model, vectorsOf(model)), headVectorsOf),
 );
 
 /** Each number of each head's pattern. */
@@ -85,7 +85,7 @@ export const attributionMaps = takes.attributionMaps(
 export const mapNames = (model: Model): string[] => [
   ...hooksIn(streams(model)),
   ...hooksIn(outputs(model)),
-  ...vectorNames(model, [...VECTORS, 'pattern']),
+  ...vectorNames(model, [...vectorsOf(model), 'pattern']),
 ];
 
 /** `attributionMaps` of runs that are there. */
@@ -114,8 +114,9 @@ const headOutputsOf = async (runs: AttributionRuns): Promise<Labelled> => {
 
 const headVectorsOf = async (runs: AttributionRuns): Promise<Labelled> => {
   const order = ['point', 'head', 'pos'];
-  const values = await sumsAlong(runs, vectorNames(runs.model, VECTORS), { order });
-  const vectors = { name: 'vector', labels: [...VECTORS] };
+  const labels = vectorsOf(runs.model);
+  const values = await sumsAlong(runs, vectorNames(runs.model, labels), { order });
+  const vectors = { name: 'vector', labels };
   return map(runs, values, [vectors, heads(runs.model), positions(runs, 'pos')], 'head vectors');
 };
 
@@ -130,26 +131,32 @@ const headPatternsOf = async (runs: AttributionRuns): Promise<Labelled> => {
 /** In the order of TransformerLens' demo. */
 const VECTORS = ['k', 'q', 'v', 'z'] as const;
 
+/** Those of which there is one a head. */
+const vectorsOf = ({ config }: Model) =>
+  VECTORS.filter((x) => config.nKeyValueHeads === config.nHeads || x === 'q' || x === 'z');
+
 /** A row of a map: what it is called, and its hook point. */
 type Component = readonly [label: string, name: string];
 
 const layersOf = ({ config }: Model) => Array.from({ length: config.nLayers }, (_, l) => l);
 
 function streams(model: Model): Component[] {
-  const { attnOnly, nLayers } = model.config;
+  const { attnOnly, parallelAttnMlp, nLayers } = model.config;
   const blocks = layersOf(model).flatMap((l): Component[] => [
     [`${l}_pre`, pointName('hook_resid_pre', l)],
-    ...(attnOnly ? [] : ([[`${l}_mid`, pointName('hook_resid_mid', l)]] as const)),
+    ...(attnOnly || parallelAttnMlp ? [] : ([[`${l}_mid`, pointName('hook_resid_mid', l)]] as const)),
   ]);
   return [...blocks, ['final_post', pointName('hook_resid_post', nLayers - 1)]];
 }
 
 function outputs(model: Model): Component[] {
+  const learned = ['standard', 'shortformer'].includes(model.config.positionEmbedding);
   const blocks = layersOf(model).flatMap((l): Component[] => [
     [`${l}_attn_out`, pointName('hook_attn_out', l)],
     ...(model.config.attnOnly ? [] : ([[`${l}_mlp_out`, pointName('hook_mlp_out', l)]] as const)),
   ]);
-  return [['embed', 'hook_embed'], ['pos_embed', 'hook_pos_embed'], ...blocks];
+  const positions = learned ? ([['pos_embed', 'hook_pos_embed']] as const) : [];
+  return [['embed', 'hook_embed'], ...positions, ...blocks];
 }
 
 const hooksIn = (rows: readonly Component[]): string[] => rows.map(([, name]) => name);

@@ -19,7 +19,7 @@ import { is, options, signatures } from '../../hooks/input/check.js';
 import type { Model } from '../../hooks/input/model.js';
 import type { Spelled } from '../../hooks/input/names.js';
 import { cellsOf, type PartOf, type PatchAxis, usualAxes } from '../patching/cells.js';
-import { BLOCK_SITES, HEAD_SITES, type PatchSite } from '../patching/patching.js';
+import { BLOCK_SITES, headSites, type PatchSite } from '../patching/patching.js';
 import { type Labelled, labelled } from '../results/result.js';
 import {
   ALIGNED_PAIR,
@@ -98,13 +98,13 @@ export const attributeBlocks = takes.attributeBlocks(
 /** `patchHeads`, to first order: z, q, k, v and pattern at all positions, [site, layer, head]. */
 export const attributeHeads = takes.attributeHeads(
   async (model: Model, options: AlignedAttributionPair): Promise<Labelled> =>
-    alone(model, options, HEAD_SITES, headsOf),
+    alone(model, options, headSites(model), headsOf),
 );
 
 /** `patchHeadsByPos`, to first order: z, q, k, v and pattern (by query), [site, layer, pos, head]. */
 export const attributeHeadsByPos = takes.attributeHeadsByPos(
   async (model: Model, options: AlignedAttributionPair): Promise<Labelled> =>
-    alone(model, options, HEAD_SITES, headsByPosOf),
+    alone(model, options, headSites(model), headsByPosOf),
 );
 
 /** `attributeBlocks` of runs that are there. */
@@ -113,11 +113,13 @@ export const blocksOf = (runs: AttributionRuns): Promise<Labelled> =>
 
 /** `attributeHeads` of runs that are there. */
 export const headsOf = (runs: AttributionRuns): Promise<Labelled> =>
-  every(runs, HEAD_SITES, () => ['layer', 'head']);
+  every(runs, headSites(runs.model), () => ['layer', 'head']);
 
 /** `attributeHeadsByPos` of runs that are there. */
 export const headsByPosOf = (runs: AttributionRuns): Promise<Labelled> =>
-  every(runs, HEAD_SITES, (at) => (at === 'pattern' ? ['layer', 'query', 'head'] : ['layer', 'pos', 'head']));
+  every(runs, headSites(runs.model), (at) =>
+    at === 'pattern' ? ['layer', 'query', 'head'] : ['layer', 'pos', 'head'],
+  );
 
 // ---- inside ------------------------------------------------------------------------------------------------------
 

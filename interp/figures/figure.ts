@@ -13,6 +13,7 @@ import { hues } from './draw/colour.js';
 import { drawnFigure, type Figure } from './draw/drawing.js';
 import { asColumn, fitted, oriented, slices } from './draw/layout.js';
 import { facetsSvg } from './draw/svg.js';
+import { textWidth } from './draw/svg-parts.js';
 import { denseLines, legendLine, paint, type TerminalOptions } from './draw/terminal.js';
 import { HEATMAP, type Heatmap, type HeatmapOptions, heatmaps, largest } from './heatmap.js';
 import { asTrace, traceFigure } from './trace.js';
@@ -76,9 +77,10 @@ export const figure = takes.figure(function figure(given: LabelledData, options:
   const each = parts.map(({ heading }) => ({ heading }));
   const { rows, columns } = maps[0];
   const beside = Math.min(maps.length, 3);
+  const side = Math.min(260, Math.max(...rows.map((label) => textWidth(label))) + 40);
   const cell = [
-    fitted(1080 / beside / columns.length - 6, 8, 44),
-    fitted((beside > 1 ? 380 : 760) / rows.length, 12, 24),
+    fitted(beside > 1 ? ((1000 - side) / beside - 22) / columns.length : 1080 / columns.length - 6, 8, 44),
+    fitted((beside === 1 ? 760 : maps.length > 6 ? 260 : 380) / rows.length, 12, 24),
   ] as const;
   const skip = maps.every(isCausal) ? (query: number, key: number) => key > query : undefined;
   return drawnFigure({
@@ -151,5 +153,6 @@ function list(map: Heatmap, { width = 80, depth = 1, theme = 'dark' }: TerminalO
 function meaningOf(meta: LabelledData['meta']): string {
   const ends = endNames.find((names) => names.every((name) => meta[name] !== undefined));
   if (ends) return `0 = ${ends[0]} run, 1 = ${ends[1]} run`;
+  if (typeof meta.largest === 'number') return `share of the largest, ${exact(meta.largest)}`;
   return typeof meta.metric === 'string' ? meta.metric : '';
 }

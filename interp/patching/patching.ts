@@ -148,8 +148,9 @@ export const BLOCK_SITES: readonly string[] = ['resid_pre', 'attn_out', 'mlp_out
 const blockSites = ({ config }: Model): readonly string[] =>
   BLOCK_SITES.filter((at) => at !== 'mlp_out' || !config.attnOnly);
 
-/** What `patchHeads` patches. */
-export const HEAD_SITES: readonly string[] = ['z', 'q', 'k', 'v', 'pattern'];
+/** What `patchHeads` patches. Where heads share keys and values, these have fewer heads, and are left out. */
+export const headSites = ({ config }: Pick<Model, 'config'>): readonly string[] =>
+  config.nKeyValueHeads === config.nHeads ? ['z', 'q', 'k', 'v', 'pattern'] : ['z', 'q', 'pattern'];
 
 /** TransformerLens' get_act_patch_block_every: resid_pre, attn_out and (where there are MLPs) mlp_out, [3, layer, pos]. */
 export const patchBlocks = takes.patchBlocks(
@@ -157,10 +158,10 @@ export const patchBlocks = takes.patchBlocks(
     every(model, options, blockSites(model), (): PatchAxis[] => ['layer', 'pos']),
 );
 
-/** TransformerLens' get_act_patch_attn_head_all_pos_every: z, q, k, v and pattern at all positions, [5, layer, head]. */
+/** TransformerLens' get_act_patch_attn_head_all_pos_every: z, q, k, v and pattern at all positions, [5, layer, head]; z, q and pattern where heads share keys and values. */
 export const patchHeads = takes.patchHeads(
   (model: Model, options: PatchPair): Sweep<MapCell, Labelled> =>
-    every(model, options, HEAD_SITES, (): PatchAxis[] => ['layer', 'head']),
+    every(model, options, headSites(model), (): PatchAxis[] => ['layer', 'head']),
 );
 
 /**
@@ -169,7 +170,7 @@ export const patchHeads = takes.patchHeads(
  */
 export const patchHeadsByPos = takes.patchHeadsByPos(
   (model: Model, options: PatchPair): Sweep<MapCell, Labelled> =>
-    every(model, options, HEAD_SITES, (at): PatchAxis[] =>
+    every(model, options, headSites(model), (at): PatchAxis[] =>
       at === 'pattern' ? ['layer', 'query', 'head'] : ['layer', 'pos', 'head'],
     ),
 );

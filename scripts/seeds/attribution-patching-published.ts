@@ -69,9 +69,8 @@ export interface AttributionComputed {
     readonly sizes: readonly number[];
     readonly names: readonly string[];
     readonly maps: AttributionMaps;
-    /** Paths as the demo computes them, receiver × sender. */
-    readonly demo: Labelled;
-    readonly top: readonly string[];
+    /** Paths as the demo computes them, receiver × sender, and between which it drew them; null where norms are behind. */
+    readonly paths: { readonly demo: Labelled; readonly top: readonly string[] } | null;
     readonly blocks: Labelled;
     readonly heads: Labelled;
     /** Null where only the top was verified. */
@@ -197,7 +196,7 @@ function comparePublished(x: Comparing, o: NonNullable<AttributionComputed['obje
     if (o.byPos)
       late(`${at} by head and position: patched`, published.byPos[i], headRows(slices(o.byPos, 0)[i]));
   }
-  comparePaths(x, o.demo, o.top);
+  if (o.paths) comparePaths(x, o.paths.demo, o.paths.top);
   for (const [h, name] of published.attention.heads.entries())
     x.compare(
       `attention of ${name}`,

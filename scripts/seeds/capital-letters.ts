@@ -60,7 +60,10 @@ async function oneLayer(x: NotebookRun, pairs: readonly PromptPair[]): Promise<n
   const name = String(x.setting('one-layer'));
   x.section('An attention-only model', 'Can a model of attention layers alone do it?');
   if (!name && !x.model.config.attnOnly) {
-    x.note('attn-only-1l (“4.36 for 15 sentences”) is left out; to include it: --one-layer attn-only-1l');
+    const left =
+      'attn-only-1l (“4.36 for 15 sentences”) is left out; to include it: --one-layer attn-only-1l';
+    x.note(left);
+    x.print(left);
     return null;
   }
   const load = { refactorFactoredAttnMatrices: true, signal: x.signal };
@@ -175,7 +178,11 @@ export const notebook: Notebook = {
     const between = (from: number, to: number) => found.filter(({ at }) => at[0] >= from && at[0] < to);
     const groups = [
       ['early', `Top Early Heads (layers below ${mid})`, between(0, mid)],
-      ['middle', `Top Middle Heads (layers ${mid} to ${late - 1})`, between(mid, late)],
+      [
+        'middle',
+        `Top Middle Heads (layers ${[...new Set([mid, late - 1])].join(' to ')})`,
+        between(mid, late),
+      ],
       ['late', `Top Late Heads (layers from ${late})`, between(late, Infinity)],
     ] as const;
     for (const [file, title, heads] of groups)
