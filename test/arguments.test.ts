@@ -132,6 +132,7 @@ const BEFORE: Readonly<Record<string, readonly unknown[]>> = {
   namedPositions: [model, T, {}],
   nextTokenTable: [model, T],
   nextTokens: [model, T],
+  overCheckpoints: [['no/such-folder'], () => 1],
   perplexity: [model, 'text'],
   prob: [1],
   probabilityOf: [model, 'a', 'b'],

@@ -1,7 +1,7 @@
 /**
  * A picture of a result, whatever its axes: layer × pos, layer × head and pos × layer are heat maps, further axes make
- * facets, layers alone and circuits of growing size are curves, a causal trace is ROME's figure. For other pictures there are the functions beside
- * this file.
+ * facets; layers alone, steps of a training and circuits of growing size are curves; a causal trace is ROME's figure. For
+ * other pictures there are the functions beside this file.
  */
 
 import { is, options, signatures } from '../../hooks/input/check.js';
@@ -23,6 +23,9 @@ const MAX_CELLS = 40_000;
 
 /** Axes of results that are curves. */
 const CURVES = new Set(['layer', 'kept,edges']);
+
+/** More series over steps of a training than this are a heat map. */
+const MOST_CURVES = 8;
 
 /** What a figure may be told; all has a default that depends on the result. */
 export interface FigureOptions extends HeatmapOptions {
@@ -63,7 +66,9 @@ export const figure = takes.figure(function figure(given: LabelledData, options:
   const named = typeof meta.head === 'string' ? `: head ${meta.head}` : `: ${names.join(' × ')}`;
   const title = options.title ?? `${method[0].toUpperCase()}${method.slice(1)}${named}`;
   const meaning = options.meaning ?? told ?? meaningOf(meta);
-  if (CURVES.has(names.join())) return curveFigure(result, { title, y: meaning });
+  const overSteps = names.at(-1) === 'step' && axes.length <= 2 && axes.flatMap((a) => a.labels).length > 1;
+  const few = axes.length === 1 || axes[0].labels.length <= MOST_CURVES;
+  if (CURVES.has(names.join()) || (overSteps && few)) return curveFigure(result, { title, y: meaning });
   const parts = axes.length === 1 ? [{ heading: '', map: asColumn(result) }] : facets(result);
   const range = Array.isArray(meta.range) ? (meta.range as readonly number[]) : null;
   const how = { ...(range && ({ scale: 'sequential', hue: hues.attention } as const)), ...options };

@@ -116,6 +116,9 @@ export class NotebookRun {
         model: `${modelName(config.name)}, ${config.nLayers} layers × ${config.nHeads} heads`,
         processing: flags.join(', ') || 'none: raw weights',
         adapter: gpu.adapter.text,
+        ...(config.outputLogitsSoftCap !== null && {
+          logits: `capped at ${config.outputLogitsSoftCap}; direct attribution is of those before the cap`,
+        }),
         ...(config.nKeyValueHeads < config.nHeads && {
           heads: `${config.nHeads} share ${config.nKeyValueHeads} of keys and values: k and v are in no map by head`,
         }),

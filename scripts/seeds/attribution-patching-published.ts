@@ -107,7 +107,7 @@ export function compare(x: Comparing, { objects, fact }: AttributionComputed): v
 /** Where attribution cannot be wrong: what is the same in both runs has no part in it, and parts add up. */
 function exactness(
   x: Comparing,
-  { high, low, maps, blocks, patterns }: NonNullable<AttributionComputed['objects']>,
+  { fitted, high, low, maps, blocks, patterns }: NonNullable<AttributionComputed['objects']>,
 ): void {
   const { residual, layerOutputs, headOutputs, heads, headsByPos } = maps;
   const [first, positions] = [residual.meta.unchanged as number, residual.shape[1]];
@@ -117,7 +117,10 @@ function exactness(
     [...m.values].filter((_, i) => i % positions < first),
   );
   const row = (map: Labelled, r: number) => map.values.subarray(r * positions, (r + 1) * positions);
-  const embeddings = Array.from(row(layerOutputs, 0), (v, i) => v + row(layerOutputs, 1)[i]);
+  const learned = layerOutputs.axes[0].labels.indexOf('pos_embed'); // rotary models have none
+  const embeddings = Array.from(row(layerOutputs, 0), (v, i) =>
+    learned < 0 ? v : v + row(layerOutputs, learned)[i],
+  );
   const z = slices(headsByPos, 0)[0];
   x.compare('exactness', [
     near(
@@ -132,9 +135,17 @@ function exactness(
     ...(Array.from(row(residual, 0)).filter((v) => v !== 0).length === 1
       ? [near('patched resid_pre of layer 0, where prompts differ', 1, blocks.values[first], 1e-4)]
       : []),
-    ...(Math.abs(high + low) < 1 ? [near('clean + corrupted logit difference', 0, high + low, 1e-4)] : []),
+    ...(exchanged(fitted) ? [near('clean + corrupted logit difference', 0, high + low, 1e-4)] : []),
   ]);
 }
+
+/** Whether each corrupted prompt is another's clean one, with the answers exchanged: the metric is then as much below 0. */
+const exchanged = ({ pairs }: FittedPairs): boolean =>
+  pairs.every((p) =>
+    pairs.some(
+      (q) => p.corrupted === q.clean && p.answerToken === q.wrongToken && p.wrongToken === q.answerToken,
+    ),
+  );
 
 function compareFact(x: Comparing, { tests, exact }: NonNullable<AttributionComputed['fact']>): void {
   published.factual.tests.forEach((fact, i) => {
