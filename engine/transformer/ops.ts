@@ -197,6 +197,9 @@ export function unembed(x: Tensor, W_U: Table, b_U: Tensor | null): Tensor {
   return taped(out, [x, b_U, ...chunks], unembedBackward(x, W_U, out, isTaped(...chunks)));
 }
 
+/** The unembedding without the cap of its logits. */
+export const uncapped = (W_U: Table): Table => (W_U.softCap ? { ...W_U, softCap: null } : W_U);
+
 /** Columns of the unembedding: W [n, dModel] and b [n, 1] of some tokens. */
 export function unembedColumns(
   ids: Tensor<'u32'>,

@@ -19,7 +19,8 @@ import { is, options, signatures } from '../../hooks/input/check.js';
 import type { Model } from '../../hooks/input/model.js';
 import type { Spelled } from '../../hooks/input/names.js';
 import { cellsOf, type PartOf, type PatchAxis, usualAxes } from '../patching/cells.js';
-import { BLOCK_SITES, headSites, type PatchSite } from '../patching/patching.js';
+import { BLOCK_SITES, HEAD_SITES, type PatchSite } from '../patching/patching.js';
+import { forReaders, readersOf } from '../patching/shared-columns.js';
 import { type Labelled, labelled } from '../results/result.js';
 import {
   ALIGNED_PAIR,
@@ -98,13 +99,13 @@ export const attributeBlocks = takes.attributeBlocks(
 /** `patchHeads`, to first order: z, q, k, v and pattern at all positions, [site, layer, head]. */
 export const attributeHeads = takes.attributeHeads(
   async (model: Model, options: AlignedAttributionPair): Promise<Labelled> =>
-    alone(model, options, headSites(model), headsOf),
+    alone(model, options, HEAD_SITES, headsOf),
 );
 
 /** `patchHeadsByPos`, to first order: z, q, k, v and pattern (by query), [site, layer, pos, head]. */
 export const attributeHeadsByPos = takes.attributeHeadsByPos(
   async (model: Model, options: AlignedAttributionPair): Promise<Labelled> =>
-    alone(model, options, headSites(model), headsByPosOf),
+    alone(model, options, HEAD_SITES, headsByPosOf),
 );
 
 /** `attributeBlocks` of runs that are there. */
@@ -113,13 +114,11 @@ export const blocksOf = (runs: AttributionRuns): Promise<Labelled> =>
 
 /** `attributeHeads` of runs that are there. */
 export const headsOf = (runs: AttributionRuns): Promise<Labelled> =>
-  every(runs, headSites(runs.model), () => ['layer', 'head']);
+  every(runs, HEAD_SITES, () => ['layer', 'head']);
 
 /** `attributeHeadsByPos` of runs that are there. */
 export const headsByPosOf = (runs: AttributionRuns): Promise<Labelled> =>
-  every(runs, headSites(runs.model), (at) =>
-    at === 'pattern' ? ['layer', 'query', 'head'] : ['layer', 'pos', 'head'],
-  );
+  every(runs, HEAD_SITES, (at) => (at === 'pattern' ? ['layer', 'query', 'head'] : ['layer', 'pos', 'head']));
 
 // ---- inside ------------------------------------------------------------------------------------------------------
 
@@ -175,7 +174,10 @@ async function every(
 ): Promise<Labelled> {
   const maps = [];
   for (const at of sites) maps.push(await siteMap(runs, at, by(at), { what: METHOD }));
-  const values = Float32Array.from(maps.flatMap((m) => [...m.values]));
+  const prompts = runs.metric.per === 'prompt' ? runs.pair.changed.length : 1;
+  const values = Float32Array.from(
+    maps.flatMap((m, i) => forReaders(m.values, readersOf(runs.model, sites[i]), prompts)),
+  );
   const axes = [{ name: 'site', labels: [...sites] }, ...maps[0].axes];
   return labelled(values, axes, about(runs, { at: sites }, values.length));
 }

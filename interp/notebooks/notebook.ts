@@ -120,7 +120,7 @@ export class NotebookRun {
           logits: `capped at ${config.outputLogitsSoftCap}; direct attribution is of those before the cap`,
         }),
         ...(config.nKeyValueHeads < config.nHeads && {
-          heads: `${config.nHeads} share ${config.nKeyValueHeads} of keys and values: k and v are in no map by head`,
+          heads: `${config.nHeads} share ${config.nKeyValueHeads} of keys and values; in maps those of one have its number`,
         }),
         ...(BLOCKS.has(blocksOf(config)) && { blocks: BLOCKS.get(blocksOf(config))! }),
         ...(quick && { version: 'quick' }),

@@ -32,6 +32,7 @@ import { SWEEP } from '../../hooks/sweep/sweep-options.js';
 import type { Axis, Labelled } from '../results/result.js';
 import { type Cells, cellsOf, type PartOf, type PatchAxis, usualAxes } from './cells.js';
 import { alignmentOf, type Pair, readPair } from './pair.js';
+import { forReaders, readersOf } from './shared-columns.js';
 import { type MapCell, type MapPlan, sweepMap } from './sweep.js';
 
 export type { PatchAxis } from './cells.js';
@@ -148,9 +149,8 @@ export const BLOCK_SITES: readonly string[] = ['resid_pre', 'attn_out', 'mlp_out
 const blockSites = ({ config }: Model): readonly string[] =>
   BLOCK_SITES.filter((at) => at !== 'mlp_out' || !config.attnOnly);
 
-/** What `patchHeads` patches. Where heads share keys and values, these have fewer heads, and are left out. */
-export const headSites = ({ config }: Pick<Model, 'config'>): readonly string[] =>
-  config.nKeyValueHeads === config.nHeads ? ['z', 'q', 'k', 'v', 'pattern'] : ['z', 'q', 'pattern'];
+/** What `patchHeads` patches. */
+export const HEAD_SITES: readonly string[] = ['z', 'q', 'k', 'v', 'pattern'];
 
 /** TransformerLens' get_act_patch_block_every: resid_pre, attn_out and (where there are MLPs) mlp_out, [3, layer, pos]. */
 export const patchBlocks = takes.patchBlocks(
@@ -158,10 +158,13 @@ export const patchBlocks = takes.patchBlocks(
     every(model, options, blockSites(model), (): PatchAxis[] => ['layer', 'pos']),
 );
 
-/** TransformerLens' get_act_patch_attn_head_all_pos_every: z, q, k, v and pattern at all positions, [5, layer, head]; z, q and pattern where heads share keys and values. */
+/**
+ * TransformerLens' get_act_patch_attn_head_all_pos_every: z, q, k, v and pattern at all positions, [5, layer, head]. Heads that share
+ * a key or value have the same number for it.
+ */
 export const patchHeads = takes.patchHeads(
   (model: Model, options: PatchPair): Sweep<MapCell, Labelled> =>
-    every(model, options, headSites(model), (): PatchAxis[] => ['layer', 'head']),
+    every(model, options, HEAD_SITES, (): PatchAxis[] => ['layer', 'head']),
 );
 
 /**
@@ -170,7 +173,7 @@ export const patchHeads = takes.patchHeads(
  */
 export const patchHeadsByPos = takes.patchHeadsByPos(
   (model: Model, options: PatchPair): Sweep<MapCell, Labelled> =>
-    every(model, options, headSites(model), (at): PatchAxis[] =>
+    every(model, options, HEAD_SITES, (at): PatchAxis[] =>
       at === 'pattern' ? ['layer', 'query', 'head'] : ['layer', 'pos', 'head'],
     ),
 );
@@ -221,7 +224,8 @@ function every(
         cellsOf(model, at, by(at), {}, pair.changed, 'patch', pair.from, pair.partners),
       );
       const axes = [{ name: 'site', labels: sites }, ...maps[0].axes];
-      return planOf(pair, options, axes, maps.flatMap(patched), sites);
+      const cells = maps.flatMap((map, i) => forReaders(patched(map), readersOf(model, sites[i])));
+      return planOf(pair, options, axes, cells, sites);
     },
     options,
   );

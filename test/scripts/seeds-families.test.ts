@@ -56,7 +56,7 @@ test('parallel blocks: every notebook ends, what must hold does, and the page sa
   assert.equal([figures.rome, figures.pyvene], [1, 3]);
 });
 
-test('norms behind and shared keys: paths between heads are left out with a word, k and v are in no map by head', async () => {
+test('norms behind and shared keys and values, capped logits: paths between heads are left out, and the page says so', async () => {
   for (const name of ['capital-letters', 'attribution-patching']) {
     const report = await reported('gemma2', name);
     assert.match(report.head.facts.blocks, /norms before and behind/);
@@ -64,11 +64,7 @@ test('norms behind and shared keys: paths between heads are left out with a word
     assert.match(report.head.facts.logits, /^capped at/);
     if (name !== 'attribution-patching') continue;
     assert.match(report.notes.join('\n'), /Paths between heads are left out/);
-    const maps = [...report.figures.keys()];
-    assert.equal(
-      maps.filter((file) => /^vectors-.$/.test(file)),
-      ['vectors-q', 'vectors-z'],
-    );
+    assert.not(report.texts.has('paths.csv'));
   }
 });
 
