@@ -135,6 +135,7 @@ const BEFORE: Readonly<Record<string, readonly unknown[]>> = {
   nextTokens: [model, T],
   overCheckpoints: [['no/such-folder'], () => 1],
   perplexity: [model, 'text'],
+  planModel: ['tiny'],
   readRows: ['file.csv'],
   readTexts: ['file.csv'],
   streamTexts: ['file.csv'],
