@@ -29,6 +29,7 @@ const MOST_CURVES = 8;
 
 /** What a figure may be told; all has a default that depends on the result. */
 export interface FigureOptions extends HeatmapOptions {
+  /** Above the figure. Default: made of the result. */
   readonly title?: string;
   /** What the values mean, beside the colour bar. */
   readonly meaning?: string;

@@ -47,7 +47,7 @@ const takes = signatures({
   },
 });
 
-/** An experiment. */
+/** An experiment in one file, with what it reads and how it runs. */
 export interface Notebook {
   /** Of its file and command. */
   readonly name: string;
