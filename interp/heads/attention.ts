@@ -33,6 +33,7 @@ import { normsOfValues } from './value-norms.js';
 export interface AttentionOptions extends Omit<InputOptions, 'prefix'>, PatternPart {
   /** `'pattern'`: attention, each row of which sums to 1 (default); `'value'`: times the length of what would be written. */
   readonly weight?: 'pattern' | 'value';
+  /** Called with how much is done, and of how much. */
   readonly onProgress?: (done: number, total: number) => void;
   readonly signal?: AbortSignal;
 }

@@ -39,6 +39,7 @@ export interface HeadScoreOptions {
   readonly prependBos?: boolean;
   /** Bytes of a layer's patterns that exist on the GPU at once: longer texts are run in blocks of queries. Default 64 MiB. */
   readonly blockBytes?: number;
+  /** Called with how much is done, and of how much. */
   readonly onProgress?: (done: number, total: number) => void;
   readonly signal?: AbortSignal;
 }
