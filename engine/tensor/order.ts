@@ -1,11 +1,14 @@
 /** Tensors in order: the largest entries along an axis, and all of them. */
 
+import { ALL_FINITE, firstNotFinite } from '../../kernels/vocabulary/not-finite.js';
 import { sortFinish, sortStart, sortStep, sortSteps } from '../../kernels/vocabulary/sort.js';
 import { topk } from '../../kernels/vocabulary/topk.js';
+import { notFinite } from '../../weights/checks/finite.js';
 import { boolean } from '../../weights/checks/kinds.js';
 import { check, options } from '../../weights/checks/options.js';
 import { Scope } from '../gpu/storage.js';
 import { reduced, withLast } from '../shape/axes.js';
+import { showIndex } from '../shape/shape.js';
 import { type Axis, acrossRows, allRows, axisNumber, handOver, perRow } from './along.js';
 import { launchRows, rowWindows, withDense } from './launches.js';
 import { axisKind, withLastAxis } from './reductions.js';
@@ -41,11 +44,42 @@ const sortOptions = options<SortOptions>({ axis: axisKind, descending: boolean }
 /** More than this many are picked out of a sorted row. */
 const MANY = 128;
 
+/**
+ * Of logits, NaN must not come out as an index that looks right: the kernel notes what is not finite, and the next read of the
+ * order, or of what was made from it, fetches the note and refuses.
+ */
+function noted<T extends Readonly<Record<string, Tensor | Tensor<'u32'>>> | Ordered>(
+  t: Tensor,
+  results: T,
+): T {
+  const { guarded } = t.storage;
+  if (!guarded) return results;
+  const { gpu, shape } = t;
+  const cols = shape.at(-1) ?? 1;
+  const rows = t.size / cols;
+  const out = t.empty([rows, 2], 'not finite', 'u32');
+  withDense([t], ([x]) =>
+    launchRows(rows, [x, out], [cols, 2], (n) => firstNotFinite({ rows: n, cols }, gpu.caps)),
+  );
+  const error = (found: Uint32Array) => {
+    const row = found.findIndex((column, i) => i % 2 === 0 && column !== ALL_FINITE) / 2;
+    if (row < 0) return null;
+    const value = new Float32Array(found.slice(2 * row + 1, 2 * row + 2).buffer)[0];
+    return notFinite(`${guarded} ${showIndex(shape, row * cols + found[2 * row])}`, value);
+  };
+  for (const r of Object.values(results)) r.storage.flag([{ storage: out.storage, count: 2 * rows, error }]);
+  out.dispose();
+  return results;
+}
+
 /** The k largest or smallest along an axis. */
 export function topkAxis(t: Tensor, k: number, given: Axis | TopkOptions): Ordered {
   const all = axisKind.is(given) ? { axis: given as Axis } : (given as TopkOptions);
   check('topk', topkOptions, all);
-  const { axis = -1, largest = true } = all;
+  return noted(t, largestOf(t, k, all));
+}
+
+function largestOf(t: Tensor, k: number, { axis = -1, largest = true }: TopkOptions): Ordered {
   return ordered(t, axis, 'topk', (x) => {
     const cols = x.shape.at(-1)!;
     if (!Number.isInteger(k) || k < 1 || k > cols)
@@ -71,18 +105,25 @@ export function sortAxis(t: Tensor, given: Axis | SortOptions): Ordered {
   const all = axisKind.is(given) ? { axis: given as Axis } : (given as SortOptions);
   check('sort', sortOptions, all);
   const { axis = -1, descending = false } = all;
-  return ordered(t, axis, 'sort', (x) => sortLast(x, descending));
+  return noted(
+    t,
+    ordered(t, axis, 'sort', (x) => sortLast(x, descending)),
+  );
 }
 
 /** Index of the largest along an axis. */
-export function argmaxAxis(t: Tensor, axis: Axis, what = 'argmax'): Tensor<'u32'> {
+export function argmaxAxis(t: Tensor, axis: Axis): Tensor<'u32'> {
+  return noted(t, { indices: placeOfLargest(t, axis, 'argmax') }).indices;
+}
+
+function placeOfLargest(t: Tensor, axis: Axis, what: string): Tensor<'u32'> {
   if (acrossRows(t, axis)) {
-    const each = (row: Tensor) => argmaxAxis(row, axis, what) as unknown as Tensor;
+    const each = (row: Tensor) => placeOfLargest(row, axis, what) as unknown as Tensor;
     return perRow(t, allRows(t), each, what) as unknown as Tensor<'u32'>;
   }
   const a = axisNumber(t, axis, what);
   const plain = t.detach(t.scope);
-  const { values, indices } = topkAxis(plain, 1, { axis: a - t.shape.length });
+  const { values, indices } = largestOf(plain, 1, { axis: a - t.shape.length });
   for (const done of [plain, values]) done.dispose();
   const out = indices.reshape(t.shape.filter((_, i) => i !== a));
   out.named = reduced(t.named, a, false);
@@ -95,7 +136,7 @@ export function argminAxis(t: Tensor, axis: Axis): Tensor<'u32'> {
   const plain = t.detach(t.scope);
   const down = plain.neg();
   try {
-    return argmaxAxis(down, axis, 'argmin');
+    return noted(t, { indices: placeOfLargest(down, axis, 'argmin') }).indices;
   } finally {
     for (const done of [plain, down]) done.dispose();
   }

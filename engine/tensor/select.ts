@@ -66,6 +66,8 @@ export function takeAxis(t: Tensor, list: readonly number[], axis: number): Tens
 function takeIds(t: Tensor, ids: Tensor<'u32'>, axis: number): Tensor {
   const shape = [...t.shape.slice(0, axis), ...ids.shape, ...t.shape.slice(axis + 1)];
   const out = t.empty(shape, `${t.label}.take`, t.dtype);
+  out.storage.guarded = t.storage.guarded;
+  out.storage.flag(ids.storage.flags);
   const o = picking(t.shape, axis, ids.size, [0, 1, 0]);
   const launch = (outer: number) => gatherAxis({ ...o, outer, dtype: t.dtype }, t.gpu.caps);
   alongAxis(o, launch, [t, ids as unknown as Tensor, out], [o.n * o.inner, o.k * o.inner]);
@@ -157,12 +159,14 @@ export function gatherAlong(t: Tensor, indices: ArrayLike<number> | Tensor<'u32'
   }
   integers(indices, 'gather');
   const a = axisNumber(t, axis, 'gather');
+  const flagsOfIds = (indices as unknown as Tensor).storage.flags;
   const { o, dense } = indexed(t, indices, a, 'gather');
   const out = t.empty(
     t.shape.map((d, i) => (i === a ? o.k : d)),
     `${t.label}.gather`,
     t.dtype,
   );
+  out.storage.flag(flagsOfIds);
   const launch = (outer: number) => gatherAxis({ ...o, outer, dtype: t.dtype }, t.gpu.caps);
   alongAxis(o, launch, [t, dense as unknown as Tensor, out], [o.n * o.inner, o.k * o.inner]);
   out.named = a === t.shape.length - 1 ? withLast(t.named, null) : t.named;
@@ -226,6 +230,7 @@ export function scatterAlong(
     const out = x.copy();
     out.node = null;
     out.storage.guarded = null;
+    for (const given of [ids, from]) out.storage.flag(given.storage.flags);
     const launch = (outer: number) => scatterAxis({ ...o, outer, add, dtype: t.dtype }, t.gpu.caps);
     alongAxis(o, launch, [spread, dense as unknown as Tensor, out], [o.k * o.inner, o.n * o.inner]);
     return taped(out, [x, spread], scatterBackward(o, shape, dense, add));
