@@ -6,11 +6,12 @@ import { topk } from '../../kernels/vocabulary/topk.js';
 import { notFinite } from '../../weights/checks/finite.js';
 import { boolean } from '../../weights/checks/kinds.js';
 import { check, options } from '../../weights/checks/options.js';
+import type { Gpu } from '../gpu/gpu.js';
 import { Scope } from '../gpu/storage.js';
 import { reduced, withLast } from '../shape/axes.js';
 import { showIndex } from '../shape/shape.js';
-import { type Axis, acrossRows, allRows, axisNumber, handOver, perRow } from './along.js';
-import { launchRows, rowWindows, withDense } from './launches.js';
+import { type Axis, acrossRows, allRows, axisNumber, concatAt, handOver, perRow } from './along.js';
+import { columnParts, copyInto, launchRows, rowTooLong, rowWindows, withDense } from './launches.js';
 import { axisKind, withLastAxis } from './reductions.js';
 import { taped } from './tape.js';
 import type { Tensor } from './tensor.js';
@@ -44,6 +45,13 @@ const sortOptions = options<SortOptions>({ axis: axisKind, descending: boolean }
 /** More than this many are picked out of a sorted row. */
 const MANY = 128;
 
+/** The largest part into which rows of `cols` can be cut evenly so that a binding takes it: all of them, as a rule. */
+function longestPart(gpu: Gpu, cols: number): number {
+  let parts = 1;
+  while (cols % parts || rowTooLong(gpu, cols / parts)) parts++;
+  return cols / parts;
+}
+
 /**
  * Of logits, NaN must not come out as an index that looks right: the kernel notes what is not finite, and the next read of the
  * order, or of what was made from it, fetches the note and refuses.
@@ -55,7 +63,7 @@ function noted<T extends Readonly<Record<string, Tensor | Tensor<'u32'>>> | Orde
   const { guarded } = t.storage;
   if (!guarded) return results;
   const { gpu, shape } = t;
-  const cols = shape.at(-1) ?? 1;
+  const cols = longestPart(gpu, shape.at(-1) ?? 1);
   const rows = t.size / cols;
   const out = t.empty([rows, 2], 'not finite', 'u32');
   withDense([t], ([x]) =>
@@ -93,11 +101,42 @@ function largestOf(t: Tensor, k: number, { axis = -1, largest = true }: TopkOpti
       };
       return { values: first(whole.values), indices: first(whole.indices) };
     }
+    if (rowTooLong(x.gpu, cols)) return largestOfParts(x, k, largest);
     const made = pair(x, k, 'topk');
     const launch = (rows: number) => topk({ rows, cols, k, smallest: !largest }, x.gpu.caps);
     withDense([x], ([d]) => launchRows(x.size / cols, [d, made.values, made.indices], [cols, k, k], launch));
     return recorded(x, made);
   });
+}
+
+/** Of rows that no binding takes: the largest of the largest of each part. */
+function largestOfParts(t: Tensor, k: number, largest: boolean): Ordered {
+  const own = new Scope();
+  try {
+    const x = t.detach(own).renamed(null);
+    const lead = x.shape.slice(0, -1).map(() => null);
+    const parts = [...columnParts(x.gpu, 1, x.shape.at(-1)!)].map(([from, to]) => {
+      const part = x.window([...lead, [from, to]]).copy();
+      const { values, indices } = largestOf(part, Math.min(k, to - from), { largest });
+      return { values, indices: indices.add(from) };
+    });
+    const places = concatAt(
+      parts.map((p) => p.indices),
+      lead.length,
+    );
+    const values = concatAt(
+      parts.map((p) => p.values),
+      lead.length,
+    );
+    const best = largestOf(values, k, { largest });
+    const made = pair(t, k, 'topk');
+    const indices = places.gather(best.indices).to('u32');
+    copyInto(best.values, made.values);
+    copyInto(indices, made.indices);
+    return recorded(t, made);
+  } finally {
+    own.close();
+  }
 }
 
 /** All entries along an axis in order. See `Tensor.sort`. */

@@ -7,7 +7,8 @@ import { check, options } from '../../weights/checks/options.js';
 import { type AxisName, axesOf, checkNames, withLast } from '../shape/axes.js';
 import { broadcastStrides, showShape, sizeOf, stridesOf } from '../shape/shape.js';
 import { type Axis, acrossRows, allRows, axisNumber, copyOf, insideOf, perRow, rowNumbers } from './along.js';
-import { fillPart, launchRows, withDense } from './launches.js';
+import { where } from './elementwise.js';
+import { columnParts, fillPart, launchRows, rowTooLong, withDense } from './launches.js';
 import { axisKind } from './reductions.js';
 import { taped } from './tape.js';
 import type { Tensor } from './tensor.js';
@@ -159,6 +160,7 @@ export function gatherAlong(t: Tensor, indices: ArrayLike<number> | Tensor<'u32'
   }
   integers(indices, 'gather');
   const a = axisNumber(t, axis, 'gather');
+  if (a === t.shape.length - 1 && rowTooLong(t.gpu, t.shape[a])) return gatherFromParts(t, indices as never);
   const flagsOfIds = (indices as unknown as Tensor).storage.flags;
   const { o, dense } = indexed(t, indices, a, 'gather');
   const out = t.empty(
@@ -173,6 +175,27 @@ export function gatherAlong(t: Tensor, indices: ArrayLike<number> | Tensor<'u32'
   taped(out, [t], gatherBackward(t.shape, a, dense));
   if (dense !== indices) dense.dispose();
   return out;
+}
+
+/** From rows that no binding takes: from each part what lies in it. */
+function gatherFromParts(t: Tensor, indices: Tensor<'u32'>): Tensor {
+  return insideOf(t, (x) => {
+    const lead = x.shape.slice(0, -1).map(() => null);
+    const ids = indices.alias(x.scope);
+    let out: Tensor | null = null;
+    for (const [from, to] of columnParts(x.gpu, 1, x.shape.at(-1)!)) {
+      const part = x.window([...lead, [from, to]]).copy();
+      const found = part.gather(
+        ids
+          .sub(from)
+          .clamp(0, to - from - 1)
+          .to('u32'),
+      );
+      out = out ? where(ids.ge(from), found, out) : found;
+    }
+    out!.named = withLast(t.named, null);
+    return out!;
+  });
 }
 
 /** Indices of the shape of t but along the axis, dense; axes of length 1 are repeated. */

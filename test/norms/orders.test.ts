@@ -63,7 +63,11 @@ test('the place is that of the first, in the tensor that was ordered', async () 
     await best.data();
     fail('an index of NaN');
   } catch (e) {
-    assert.match((e as Error).message, /^logits \[0, 0\] of \[2, \d+\] is not a number/, (e as Error).message);
+    assert.match(
+      (e as Error).message,
+      /^logits \[0, 0\] of \[2, \d+\] is not a number/,
+      (e as Error).message,
+    );
   }
   for (const t of [logits, last, best]) t.dispose();
 });
