@@ -7,7 +7,7 @@ import { notFinite } from '../../weights/checks/finite.js';
 import { boolean } from '../../weights/checks/kinds.js';
 import { check, options } from '../../weights/checks/options.js';
 import type { Gpu } from '../gpu/gpu.js';
-import { Scope } from '../gpu/storage.js';
+import { inScope } from '../gpu/storage.js';
 import { reduced, withLast } from '../shape/axes.js';
 import { showIndex } from '../shape/shape.js';
 import { type Axis, acrossRows, allRows, axisNumber, concatAt, handOver, perRow } from './along.js';
@@ -111,8 +111,7 @@ function largestOf(t: Tensor, k: number, { axis = -1, largest = true }: TopkOpti
 
 /** Of rows that no binding takes: the largest of the largest of each part. */
 function largestOfParts(t: Tensor, k: number, largest: boolean): Ordered {
-  const own = new Scope();
-  try {
+  return inScope((own) => {
     const x = t.detach(own).renamed(null);
     const lead = x.shape.slice(0, -1).map(() => null);
     const parts = [...columnParts(x.gpu, 1, x.shape.at(-1)!)].map(([from, to]) => {
@@ -134,9 +133,7 @@ function largestOfParts(t: Tensor, k: number, largest: boolean): Ordered {
     copyInto(best.values, made.values);
     copyInto(indices, made.indices);
     return recorded(t, made);
-  } finally {
-    own.close();
-  }
+  });
 }
 
 /** All entries along an axis in order. See `Tensor.sort`. */
@@ -190,8 +187,7 @@ function ordered(t: Tensor, axis: Axis, what: string, f: (x: Tensor) => Ordered)
   }
   const a = axisNumber(t, axis, what);
   if (a === t.shape.length - 1) return f(t);
-  const own = new Scope();
-  try {
+  return inScope((own) => {
     const { swap, moved } = withLastAxis(t.alias(own), a);
     const found = f(moved);
     const back = <T extends Tensor | Tensor<'u32'>>(x: T) =>
@@ -199,9 +195,7 @@ function ordered(t: Tensor, axis: Axis, what: string, f: (x: Tensor) => Ordered)
     const values = back(found.values);
     values.storage.unread = false;
     return { values, indices: back(found.indices) };
-  } finally {
-    own.close();
-  }
+  });
 }
 
 function pair(t: Tensor, k: number, what: string): Ordered {
