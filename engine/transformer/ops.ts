@@ -237,6 +237,9 @@ function unembedInParts(x: GpuArray<DType>, W_U: Table, b_U: Tensor | null, out:
       }
 }
 
+/** The unembedding without the cap of its logits. */
+export const uncapped = (W_U: Table): Table => (W_U.softCap ? { ...W_U, softCap: null } : W_U);
+
 /** Columns of the unembedding: W [n, dModel] and b [n, 1] of some tokens. */
 export function unembedColumns(
   ids: Tensor<'u32'>,
