@@ -1,5 +1,6 @@
 /** Vector-Jacobian products of GPT-2's operations (ops.ts): see tape.ts. */
 
+import { isQuantised } from '../../kernels/core/stored.js';
 import { occurrences, scatterRowsAdd } from '../../kernels/memory/scatter-add.js';
 import { activationBackward, soluBackward } from '../../kernels/pointwise/activation-backward.js';
 import type { Activation } from '../../kernels/pointwise/activation-functions.js';
@@ -13,6 +14,7 @@ import {
   headResultGradient,
   headResultWeightGradient,
 } from '../../kernels/products/products-backward.js';
+import { quantisedInputGradient } from '../../kernels/products/quantised.js';
 import { launched, summed, sumOverRows, zerosLike } from '../tensor/accumulate.js';
 import {
   ALIGN,
@@ -102,7 +104,12 @@ export const linearBackward =
               dy,
               shape,
               [dy],
-              (accumulate) => inputGradient({ ...o, accumulate, half: w.half }, caps),
+              (accumulate) => {
+                const { stored } = w;
+                return isQuantised(stored)
+                  ? quantisedInputGradient({ ...o, accumulate, stored }, caps)
+                  : inputGradient({ ...o, accumulate, stored }, caps);
+              },
               [w],
             )
           : null,
@@ -239,7 +246,8 @@ export const unembedBackward =
       const dx = wants(0) ? (sum(0) ?? zerosLike(dy, shape)) : null;
       const dW = parts.map(({ w }, i) => (wants(2 + i) ? (sum(2 + i) ?? zerosLike(dy, w.shape)) : null));
       // As many rows of logits at once as one binding takes; of long rows 64, some columns after the others.
-      const long = rowTooLong(gpu, Math.min(rows, ALIGN) * vocabulary);
+      const plain = parts.every(({ w }) => !isQuantised(w.stored));
+      const long = plain && rowTooLong(gpu, Math.min(rows, ALIGN) * vocabulary);
       for (const [start, n] of long ? blocksOfRows(gpu, rows) : rowWindows(gpu, rows, vocabulary)) {
         const [from, to] = [start * inner, n * inner];
         for (const [i, { row0, cols: all, w }] of parts.entries())
@@ -252,7 +260,7 @@ export const unembedBackward =
             const o = { rows: n, inner: cols, cols: inner, accumulate: true };
             const at = [first * inner, cols * inner] as const;
             if (dx) {
-              const launch = linear({ ...o, half: w.half }, gpu.caps);
+              const launch = linear({ ...o, stored: w.stored }, gpu.caps);
               gpu.launch(launch, [d.binding(), w.weights(...at), dx.binding(from, to)]);
             }
             if (dW[i])

@@ -40,7 +40,7 @@ for (const name of ['dhead-13', 'wide-heads', 'attn-only'] as const satisfies Fi
         assert.ok(Math.abs(row[k] - x) < 1e-4 + 1e-4 * Math.abs(x), `row ${i}, ${k}`);
   });
 
-// GPT-2's vocabulary: W_E and W_U are each 8 bindings large, and the logits of four positions are, too.
+// GPT-2's vocabulary: W_E and W_U are each 8 bindings large, and the logits of a position two are, too.
 const wide = {
   nLayers: 1,
   nHeads: 1,
@@ -53,10 +53,7 @@ const wide = {
   normalization: 'LN',
   actFn: 'relu',
 } as const;
-const rows = [
-  [3, 50256, 1234, 40000],
-  [7, 24000],
-];
+const rows = [[3, 50256, 1234], [7]];
 
 test('a vocabulary of 50,257: logits, probabilities, ranks and gradients', async () => {
   const weights = randomGpt2(wide, 5, { untied: true });
@@ -86,15 +83,15 @@ test('a vocabulary of 50,257: logits, probabilities, ranks and gradients', async
     return most + Math.log(row.reduce((sum, x) => sum + Math.exp(x - most), 0));
   });
   const logProbs = await model.logProbs(rows);
-  const next = [50256, 1234, 40000, 24000];
-  const before = [0, 1, 2, 4];
+  const next = [50256, 1234];
+  const before = [0, 1];
   allClose(
     logProbs.flatMap((row) => [...row]),
     next.map((t, i) => exact[before[i]][t] - lse[before[i]]),
     { what: 'logProbs' },
   );
   const [, top] = await nextTokens(model, rows, { k: 3 });
-  const order = Array.from(exact[5].keys()).sort((a, b) => exact[5][b] - exact[5][a]);
+  const order = Array.from(exact[3].keys()).sort((a, b) => exact[3][b] - exact[3][a]);
   assert.equal(
     top.map(({ token }) => token),
     order.slice(0, 3),
@@ -134,7 +131,7 @@ test('a vocabulary of 50,257: logits, probabilities, ranks and gradients', async
     { length: d },
     (_, i) => lnFinal!.w.data[i] * (W_U.data[i * n + 50000] - W_U.data[i * n + 11]),
   );
-  allClose((await grads.get(at).data()).slice(d), slope, { what: 'gradient' });
+  allClose(await grads.get(at).data(), slope, { what: 'gradient' });
   grads.dispose();
 });
 
