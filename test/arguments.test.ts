@@ -133,6 +133,7 @@ const BEFORE: Readonly<Record<string, readonly unknown[]>> = {
   namedPositions: [model, T, {}],
   nextTokenTable: [model, T],
   nextTokens: [model, T],
+  overCheckpoints: [['no/such-folder'], () => 1],
   perplexity: [model, 'text'],
   planModel: ['tiny'],
   readRows: ['file.csv'],
