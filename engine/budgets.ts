@@ -1,6 +1,7 @@
 /**
- * How much memory each part of Glassbox takes at once, in bytes. Everything that is cut into pieces so that it fits reads
- * its size here. Sizes in elements (tokens a run, columns a chunk) stand beside the code they are about.
+ * How much memory each part of Glassbox takes at once, in bytes. Everything that is cut into pieces so that
+ * it fits reads its size here. Sizes in elements (tokens a run, columns a chunk) stand beside the code they
+ * are about.
  */
 
 const MiB = 2 ** 20;

@@ -1,7 +1,8 @@
 /**
- * `npm run mutants`: do the tests notice when the code is wrong? Changes one token at a time (`*` for `/`, `<` for `<=`, a check
- * removed, a barrier dropped), runs the test files that are nearest by imports, and says which changes survive. A survivor is a
- * hole in the tests, or means the same as the original. Works on a copy; takes up to a minute a mutant on two cores; not part of CI.
+ * `npm run mutants`: do the tests notice when the code is wrong? Changes one token at a time (`*` for `/`,
+ * `<` for `<=`, a check removed, a barrier dropped), runs the test files that are nearest by imports, and
+ * says which changes survive. A survivor is a hole in the tests, or means the same as the original. Works on
+ * a copy; takes up to a minute a mutant on two cores; not part of CI.
  */
 
 import { execFileSync, spawn } from 'node:child_process';

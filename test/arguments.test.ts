@@ -1,10 +1,12 @@
 /**
- * Everything public checks what it is given. The list of exports, and what the options of each are called, is read from the
- * source's types, so that an export without a check, or an option that its check does not know, fails here.
+ * Everything public checks what it is given. The list of exports, and what the options of each are called, is
+ * read from the source's types, so that an export without a check, or an option that its check does not know,
+ * fails here.
  *
- * Every export is called carelessly: with nothing, undefined, null, {}, a promise, a text; with an option that does not exist,
- * with TransformerLens' spelling of each that does, and with an argument too many. None may answer from inside (a TypeError
- * of JavaScript's), none may ignore what it was given, and every message begins with the name of what was called.
+ * Every export is called carelessly: with nothing, undefined, null, {}, a promise, a text; with an option
+ * that does not exist, with TransformerLens' spelling of each that does, and with an argument too many. None
+ * may answer from inside (a TypeError of JavaScript's), none may ignore what it was given, and every message
+ * begins with the name of what was called.
  */
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';

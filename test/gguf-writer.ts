@@ -3,7 +3,9 @@
 /** A value of the metadata: numbers are u32 where they are whole, else f32. */
 export type GgufEntry = number | boolean | string | readonly string[] | readonly number[];
 
-/** A tensor: sizes as rows and columns (the file has them the other way round), number of the format, bytes. */
+/**
+ * A tensor: sizes as rows and columns (the file has them the other way round), number of the format, bytes.
+ */
 export interface GgufTensor {
   readonly shape: readonly number[];
   readonly type: number;

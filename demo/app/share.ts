@@ -1,6 +1,6 @@
 /**
- * The experiment in the page's address: prompts, what is patched, what is selected, and the numbers that were found, so that
- * whoever opens it sees whether their GPU finds the same.
+ * The experiment in the page's address: prompts, what is patched, what is selected, and the numbers that were
+ * found, so that whoever opens it sees whether their GPU finds the same.
  */
 
 import { type Change, readChange } from './changes.js';
@@ -69,7 +69,10 @@ const FIELDS = [
   ...['written', 'cursor', 'changes', 'others', 'select', 'hash', 'ends', 'numbers'],
 ];
 
-/** The part of the address after `#`: the fields as they are, and the map's numbers if the map is of these very fields. */
+/**
+ * The part of the address after `#`: the fields as they are, and the map's numbers if the map is of these
+ * very fields.
+ */
 export function addressOf(state: State): string {
   const { model, experiment, locked, map } = state;
   const { clean, corrupted, answer, wrong, bos, site, metric, how, subject } = experiment;

@@ -1,7 +1,7 @@
 /**
  * Who owns GPU memory. A `Storage` is a buffer with a reference count: tensors that are views of each other
- * share it. A `Scope` is a list of tensors that are disposed together: an operation's result joins the scope of
- * its inputs, so whatever a forward pass (or a hook in it) makes goes back to the pool by itself.
+ * share it. A `Scope` is a list of tensors that are disposed together: an operation's result joins the scope
+ * of its inputs, so whatever a forward pass (or a hook in it) makes goes back to the pool by itself.
  */
 
 import type { Stored } from '../../kernels/core/stored.js';
@@ -10,8 +10,8 @@ import type { PoolBuffer } from './pool.js';
 import type { Owned } from './user-scope.js';
 
 /**
- * What a read has to look at first: made beside an operation that hides NaN, fetched with the next read of what it gave, and of
- * what was made from that.
+ * What a read has to look at first: made beside an operation that hides NaN, fetched with the next read of
+ * what it gave, and of what was made from that.
  */
 export interface Flag {
   /** u32, `count` of them. */
@@ -114,8 +114,8 @@ export class Scope {
 }
 
 /**
- * Runs a function with a scope of its own, and closes it when the function (or the promise it returns) is through, also after
- * an error. What is to outlive it is kept (`keep()`), or handed to another scope.
+ * Runs a function with a scope of its own, and closes it when the function (or the promise it returns) is
+ * through, also after an error. What is to outlive it is kept (`keep()`), or handed to another scope.
  */
 export function inScope<T>(f: (scope: Scope) => T): T {
   const scope = new Scope();

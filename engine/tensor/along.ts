@@ -1,4 +1,7 @@
-/** Axes of tensors by number or by name, tensors one after another along one, and the rows of packed tensors one by one. */
+/**
+ * Axes of tensors by number or by name, tensors one after another along one, and the rows of packed tensors
+ * one by one.
+ */
 
 import { inScope, type Scope } from '../gpu/storage.js';
 import {
@@ -30,7 +33,8 @@ import { concatBackward } from './tensor-backward.js';
 export type Axis = number | string;
 
 /**
- * The number of an axis, counted from the front. Of a packed tensor only axes that the rows do not share out have one.
+ * The number of an axis, counted from the front. Of a packed tensor only axes that the rows do not share out
+ * have one.
  * @throws when there is no such axis, or its number depends on the rows.
  */
 export function axisNumber(t: Tensor, axis: Axis, what: string): number {
@@ -110,7 +114,8 @@ export function insideOf(t: Tensor, f: (own: Tensor) => Tensor): Tensor {
   });
 }
 
-// ---- packed rows ------------------------------------------------------------------------------------------------
+// ---- packed rows
+// ------------------------------------------------------------------------------------------------
 
 /** The rows that an entry for `batch` names. */
 export function rowNumbers({ rows }: Packed, batch: Part | undefined, what: string): number[] {
@@ -140,8 +145,8 @@ export function rowRegion(t: Tensor, packed: Packed, i: number, index: NamedInde
 }
 
 /**
- * An operation on each of some rows of a packed tensor, put together: [batch, ...] where all results are of one shape,
- * packed again where they are not.
+ * An operation on each of some rows of a packed tensor, put together: [batch, ...] where all results are of
+ * one shape, packed again where they are not.
  */
 export function perRow(
   t: Tensor,

@@ -71,9 +71,13 @@ export abstract class GpuArray<D extends DType = 'f32', R extends number = numbe
     return this.copy().keep() as Tensor<D, R>;
   }
 
-  // ---- reading -----------------------------------------------------------------------------------------------
+  // ---- reading
+  // -----------------------------------------------------------------------------------------------
 
-  /** All elements in row-major order, on the host. @throws GPU errors that happened on the way; of logits and their order, NaN and infinity. */
+  /**
+   * All elements in row-major order, on the host. @throws GPU errors that happened on the way; of logits and
+   * their order, NaN and infinity.
+   */
   async data(): Promise<DataOf<D>> {
     const dense = this.dense();
     const own = (dense as unknown) !== this; // asked now: whoever reads may dispose of this tensor meanwhile
@@ -100,8 +104,8 @@ export abstract class GpuArray<D extends DType = 'f32', R extends number = numbe
   }
 
   /**
-   * All elements as lists in lists, as deep as there are axes (a number when the shape is []). Where TypeScript does not know how
-   * many there are, say so: `toArray(3)` gives `number[][][]`.
+   * All elements as lists in lists, as deep as there are axes (a number when the shape is []). Where
+   * TypeScript does not know how many there are, say so: `toArray(3)` gives `number[][][]`.
    * @throws when there are other axes than that.
    */
   async toArray<N extends number = R>(rank?: N): Promise<NestedOf<N>> {
@@ -138,7 +142,8 @@ export abstract class GpuArray<D extends DType = 'f32', R extends number = numbe
     return this.toString();
   }
 
-  // ---- views -------------------------------------------------------------------------------------------------
+  // ---- views
+  // -------------------------------------------------------------------------------------------------
 
   /** The same elements in another shape (a view); one length may be -1. */
   reshape<const S extends readonly number[]>(shape: S): Tensor<D, S['length']> {
@@ -199,7 +204,9 @@ export abstract class GpuArray<D extends DType = 'f32', R extends number = numbe
     return this.#taped(view, windowBackward(this.shape, index));
   }
 
-  /** Internal: itself if its memory can be bound as it is, else a dense copy (which the caller disposes of). */
+  /**
+   * Internal: itself if its memory can be bound as it is, else a dense copy (which the caller disposes of).
+   */
   dense(): Tensor<D, R> {
     return this.isDense ? (this as unknown as Tensor<D, R>) : this.copy();
   }

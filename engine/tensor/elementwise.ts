@@ -1,7 +1,7 @@
 /**
- * Element-wise operations, with NumPy's broadcasting: one kernel reads its inputs where they lie, views and integers too
- * (kernels/pointwise/operations.ts says what each operation is, and its derivative). The methods of tensors
- * that are element-wise stand here, under their own names.
+ * Element-wise operations, with NumPy's broadcasting: one kernel reads its inputs where they lie, views and
+ * integers too (kernels/pointwise/operations.ts says what each operation is, and its derivative). The methods
+ * of tensors that are element-wise stand here, under their own names.
  */
 
 import {
@@ -27,8 +27,8 @@ import { sumTo } from './tensor-backward.js';
 export type Operand = Tensor | Tensor<'u32'> | number;
 
 /**
- * An element-wise operation on tensors and numbers, at least one a tensor: of the shape that they are broadcast to. Integers
- * are read as numbers. @throws when shapes do not go together.
+ * An element-wise operation on tensors and numbers, at least one a tensor: of the shape that they are
+ * broadcast to. Integers are read as numbers. @throws when shapes do not go together.
  */
 export function elementwise(op: PointwiseOp, inputs: readonly Operand[], what: string = op): Tensor {
   const arrays = inputs.filter((x) => typeof x !== 'number') as unknown as Tensor[];
@@ -122,7 +122,8 @@ export abstract class ElementwiseArray<D extends DType = 'f32', R extends number
   D,
   R
 > {
-  // ---- two numbers: with a tensor as NumPy broadcasts, or with a number ----------------------------------------
+  // ---- two numbers: with a tensor as NumPy broadcasts, or with a number
+  // ----------------------------------------
 
   /** a + b. */
   add(b: number): Tensor<'f32', R>;
@@ -161,7 +162,8 @@ export abstract class ElementwiseArray<D extends DType = 'f32', R extends number
     return this.#two('minimum', b);
   }
 
-  // ---- comparisons: integers, 1 where true and 0 where not; false where one is NaN ------------------------------
+  // ---- comparisons: integers, 1 where true and 0 where not; false where one is NaN
+  // ------------------------------
 
   /** 1 where a > b. */
   gt(b: Operand): Tensor<'u32', R> {
@@ -188,7 +190,8 @@ export abstract class ElementwiseArray<D extends DType = 'f32', R extends number
     return this.#mask('ne', b);
   }
 
-  // ---- one number ----------------------------------------------------------------------------------------------
+  // ---- one number
+  // ----------------------------------------------------------------------------------------------
 
   /** A function by its name: `t.map('exp')` is `t.exp()`. */
   map(op: UnaryOp): Tensor<'f32', R> {
@@ -275,7 +278,10 @@ export abstract class ElementwiseArray<D extends DType = 'f32', R extends number
     if (!(low <= high)) throw new Error(`clamp: from ${low} to ${high}: two numbers, low ≤ high, are needed`);
     return elementwise('clamp', [this.#self, low, high]) as Tensor<'f32', R>;
   }
-  /** A copy of another kind: `'f32'`, or `'u32'`, whole numbers towards 0, of which those below 0 and NaN are 0. */
+  /**
+   * A copy of another kind: `'f32'`, or `'u32'`, whole numbers towards 0, of which those below 0 and NaN are
+   * 0.
+   */
   to<E extends DType>(dtype: E): Tensor<E, R> {
     if ((dtype as DType) !== 'f32' && (dtype as DType) !== 'u32')
       throw new Error(`to: 'f32' or 'u32' is needed, not ${shownValue(dtype)}`);

@@ -1,6 +1,6 @@
 /**
- * Launching kernels on arrays that may be larger than one binding of the adapter: those whose rows are independent
- * run window by window. All arrays but the source of a copy are dense.
+ * Launching kernels on arrays that may be larger than one binding of the adapter: those whose rows are
+ * independent run window by window. All arrays but the source of a copy are dense.
  */
 
 import type { Launch } from '../../kernels/core/kernel.js';
@@ -11,7 +11,10 @@ import { broadcastStrides, type Region, sizeOf } from '../shape/shape.js';
 import type { DType, GpuArray } from './array.js';
 import type { Tensor } from './tensor.js';
 
-/** A [rows, width] matrix in pieces that each fit one binding: GPT-2's embedding is 154 MB, many adapters bind 128. */
+/**
+ * A [rows, width] matrix in pieces that each fit one binding: GPT-2's embedding is 154 MB, many adapters bind
+ * 128.
+ */
 export interface Table {
   readonly rows: number;
   readonly width: number;
@@ -38,7 +41,10 @@ export function* rowWindows(
   for (let start = 0; start < rows; start += step) yield [start, Math.min(step, rows - start)];
 }
 
-/** Whether one row of this many numbers is too long for a binding: whoever meets it goes through the row in parts. */
+/**
+ * Whether one row of this many numbers is too long for a binding: whoever meets it goes through the row in
+ * parts.
+ */
 export const rowTooLong = (gpu: Gpu, width: number): boolean => 4 * width > gpu.adapter.maxBindingBytes;
 
 /** Blocks of at most 64 rows, of which only some columns are read at a time. */
@@ -53,8 +59,8 @@ export function* columnParts(gpu: Gpu, rows: number, cols: number): Generator<[f
 }
 
 /**
- * Rows of which a binding takes some, but not 64, which is how far apart bindings begin: some at a time in memory of their own,
- * copied there and back.
+ * Rows of which a binding takes some, but not 64, which is how far apart bindings begin: some at a time in
+ * memory of their own, copied there and back.
  */
 function launchFew(
   rows: number,
@@ -83,7 +89,10 @@ function launchFew(
   }
 }
 
-/** Runs a kernel over all rows, in as many launches as the bindings need. `widths`: elements a row of each array. */
+/**
+ * Runs a kernel over all rows, in as many launches as the bindings need. `widths`: elements a row of each
+ * array.
+ */
 export function launchRows(
   rows: number,
   arrays: readonly GpuArray<DType>[],
@@ -102,7 +111,10 @@ export function launchRows(
   }
 }
 
-/** Copies a strided part of `source` to elements [at, …) of `out`, in halves where either is too large to bind. */
+/**
+ * Copies a strided part of `source` to elements [at, …) of `out`, in halves where either is too large to
+ * bind.
+ */
 export function copyInto(
   source: GpuArray<DType>,
   out: GpuArray<DType>,
@@ -152,7 +164,10 @@ export interface WalkPiece {
   readonly outOffset: number;
 }
 
-/** A kernel that walks along a shape, inputs as they lie, results one after another: in halves where one is too large to bind. */
+/**
+ * A kernel that walks along a shape, inputs as they lie, results one after another: in halves where one is
+ * too large to bind.
+ */
 export function launchWalk(
   out: GpuArray<DType>,
   shape: readonly number[],
@@ -187,7 +202,9 @@ export function launchWalk(
   gpu.launch(launch(piece), [...bindings, out.binding(outFirst, at - outFirst + size)]);
 }
 
-/** Writes a number into a part of a dense array, in halves where the part reaches further than one binding. */
+/**
+ * Writes a number into a part of a dense array, in halves where the part reaches further than one binding.
+ */
 export function fillPart(out: GpuArray<DType>, part: Region, value: number): void {
   forBindable(out, part, ({ shape, strides, offset }, target) => {
     out.gpu.launch(fill({ shape, strides, offset, value, dtype: out.dtype }, out.gpu.caps), [target]);
@@ -206,7 +223,10 @@ export function writePart(out: GpuArray<DType>, part: Region, value: GpuArray<DT
   });
 }
 
-/** Calls f with pieces of a part that a binding can hold: the piece within the binding, and where it begins in the part. */
+/**
+ * Calls f with pieces of a part that a binding can hold: the piece within the binding, and where it begins in
+ * the part.
+ */
 function forBindable(
   out: GpuArray<DType>,
   { shape, strides, offset }: Region,

@@ -46,7 +46,9 @@ export interface Parts {
   axes?: Axes | null;
 }
 
-/** Frees the memory of arrays that were dropped without `dispose()`, when the garbage collector finds them. */
+/**
+ * Frees the memory of arrays that were dropped without `dispose()`, when the garbage collector finds them.
+ */
 const dropped = new FinalizationRegistry<Storage>((storage) => storage.release());
 
 /** Numbers that `toString()` shows. */
@@ -103,8 +105,8 @@ export abstract class GpuMemory<D extends DType = 'f32', R extends number = numb
   }
 
   /**
-   * The names of the axes, null where one has none, and null when none has: `['batch', 'pos', 'head', 'd_head']`. Rows of
-   * unequal length have the same names, though `shape` is [tokens, head, d_head] then.
+   * The names of the axes, null where one has none, and null when none has: `['batch', 'pos', 'head',
+   * 'd_head']`. Rows of unequal length have the same names, though `shape` is [tokens, head, d_head] then.
    */
   get axes(): readonly AxisName[] | null {
     return this.named && logicalAxes(this.named);
@@ -141,7 +143,10 @@ export abstract class GpuMemory<D extends DType = 'f32', R extends number = numb
     this.dispose();
   }
 
-  /** Makes the caller its owner: it outlives the run or hook it comes from, until `dispose()` (or the end of a `scope`). */
+  /**
+   * Makes the caller its owner: it outlives the run or hook it comes from, until `dispose()` (or the end of a
+   * `scope`).
+   */
   keep(): this {
     if (this.#storage) this.#storage.unread = false;
     if (this.scope) {
@@ -151,7 +156,10 @@ export abstract class GpuMemory<D extends DType = 'f32', R extends number = numb
     return this;
   }
 
-  /** Internal: how its elements are stored. Kernels that read weights in other formats than float32 bind them by `weights`. */
+  /**
+   * Internal: how its elements are stored. Kernels that read weights in other formats than float32 bind them
+   * by `weights`.
+   */
   get stored(): Stored {
     return this.storage.stored;
   }
@@ -172,7 +180,10 @@ export abstract class GpuMemory<D extends DType = 'f32', R extends number = numb
     return { buffer: storage.buffer, offset: 4 * (this.offset + start), bytes: 4 * count };
   }
 
-  /** Internal: the memory of a weight in any format, of which the kernel has been told. In blocks: always all of it. */
+  /**
+   * Internal: the memory of a weight in any format, of which the kernel has been told. In blocks: always all
+   * of it.
+   */
   weights(start = 0, count = this.size): Binding {
     const { stored } = this;
     if (stored === 'f32') return this.binding(start, count);
@@ -182,8 +193,8 @@ export abstract class GpuMemory<D extends DType = 'f32', R extends number = numb
   }
 
   /**
-   * What it is, and its first numbers where the host knows them, because it was made of them or they were read (`show` reads
-   * them): `z f32 [batch 1, pos 15, head 12, d_head 64]: 0.25, -1.5, …`.
+   * What it is, and its first numbers where the host knows them, because it was made of them or they were
+   * read (`show` reads them): `z f32 [batch 1, pos 15, head 12, d_head 64]: 0.25, -1.5, …`.
    */
   toString(): string {
     const { names = [], packed = null } = this.named ?? {};

@@ -45,7 +45,10 @@ const sortOptions = options<SortOptions>({ axis: axisKind, descending: boolean }
 /** More than this many are picked out of a sorted row. */
 const MANY = 128;
 
-/** The largest part into which rows of `cols` can be cut evenly so that a binding takes it: all of them, as a rule. */
+/**
+ * The largest part into which rows of `cols` can be cut evenly so that a binding takes it: all of them, as a
+ * rule.
+ */
 function longestPart(gpu: Gpu, cols: number): number {
   let parts = 1;
   while (cols % parts || rowTooLong(gpu, cols / parts)) parts++;
@@ -53,8 +56,8 @@ function longestPart(gpu: Gpu, cols: number): number {
 }
 
 /**
- * Of logits, NaN must not come out as an index that looks right: the kernel notes what is not finite, and the next read of the
- * order, or of what was made from it, fetches the note and refuses.
+ * Of logits, NaN must not come out as an index that looks right: the kernel notes what is not finite, and the
+ * next read of the order, or of what was made from it, fetches the note and refuses.
  */
 function noted<T extends Readonly<Record<string, Tensor | Tensor<'u32'>>> | Ordered>(
   t: Tensor,

@@ -1,4 +1,7 @@
-/** Parts of tensors by name and by position, also of packed rows; tensors put together and taken apart along an axis. */
+/**
+ * Parts of tensors by name and by position, also of packed rows; tensors put together and taken apart along
+ * an axis.
+ */
 
 import { boolean, isList, shownValue } from '../../weights/checks/kinds.js';
 import { check, options } from '../../weights/checks/options.js';
@@ -176,7 +179,8 @@ function write(t: Tensor, parts: readonly { part: Region; value: Tensor | number
 const fits = (value: readonly number[], part: readonly number[], what: string): boolean =>
   value.length <= part.length && sameShape(broadcastShape(part, value, what), part);
 
-// ---- together, and apart -----------------------------------------------------------------------------------------
+// ---- together, and apart
+// -----------------------------------------------------------------------------------------
 
 /** Options of `repeat`. */
 export interface RepeatOptions {
@@ -191,8 +195,8 @@ function checkList(tensors: unknown, what: string): void {
 }
 
 /**
- * Tensors one after another along an axis. See `Tensor.concat`. Along an axis in which packed rows differ, row i is made of
- * all rows i.
+ * Tensors one after another along an axis. See `Tensor.concat`. Along an axis in which packed rows differ,
+ * row i is made of all rows i.
  */
 export function concatAlong(tensors: readonly Tensor[], along: Axis = 0): Tensor {
   checkList(tensors, 'concat');

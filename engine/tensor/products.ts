@@ -22,8 +22,8 @@ import type { Tensor } from './tensor.js';
 import { matmulBackward, regionBackward } from './tensor-backward.js';
 
 /**
- * C[i] (+)= A[i] · B[i] for A [batch, m, k], B [batch, k, n], C [batch, m, n], any of them a view (an axis may be expanded).
- * Batches are cut where one is too large to bind. It leaves no trace on a tape.
+ * C[i] (+)= A[i] · B[i] for A [batch, m, k], B [batch, k, n], C [batch, m, n], any of them a view (an axis
+ * may be expanded). Batches are cut where one is too large to bind. It leaves no trace on a tape.
  * @param out dense or a view without overlaps; nobody else may need what it held
  * @throws when shapes do not fit, or one matrix is too large to bind.
  */
@@ -193,7 +193,8 @@ function namesOf(a: Tensor, b: Tensor, lead: number) {
   return packed ? { names, packed } : axesOf(names);
 }
 
-// ---- einsum ------------------------------------------------------------------------------------------------------
+// ---- einsum
+// ------------------------------------------------------------------------------------------------------
 
 /** See `Tensor.einsum`. */
 export function einsum(pattern: string, tensors: readonly Tensor[]): Tensor {
@@ -308,7 +309,10 @@ function without({ t, at }: Term, needed: ReadonlySet<string>): Term {
   return { t: t.sum(gone), at: at.filter((i) => needed.has(i)) };
 }
 
-/** The product of two as products of matrices: [both and needed, only in a, both and summed] · [both, summed, only in b]. */
+/**
+ * The product of two as products of matrices: [both and needed, only in a, both and summed] · [both, summed,
+ * only in b].
+ */
 function pairProduct(left: Term, right: Term, needed: ReadonlySet<string>): Term {
   const a = without(left, new Set([...needed, ...right.at]));
   const b = without(right, new Set([...needed, ...left.at]));

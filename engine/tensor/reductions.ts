@@ -26,7 +26,10 @@ export interface ReduceOptions {
 
 /** Options of `variance` and `std`. */
 export interface SpreadOptions extends ReduceOptions {
-  /** The sum of squares is divided by n − correction: 1 by default, as in PyTorch; 0 for the variance of the numbers as such. */
+  /**
+   * The sum of squares is divided by n − correction: 1 by default, as in PyTorch; 0 for the variance of the
+   * numbers as such.
+   */
   readonly correction?: number;
 }
 
@@ -62,8 +65,8 @@ export function reduceAxis(
 }
 
 /**
- * A reduction over one axis, several together, or all: f reduces one axis, which stays with length 1. Axes in which packed rows
- * differ go row by row.
+ * A reduction over one axis, several together, or all: f reduces one axis, which stays with length 1. Axes in
+ * which packed rows differ go row by row.
  */
 function over(t: Tensor, axis: AxisList | undefined, keepDims: boolean, what: string, f: OneAxis): Tensor {
   const list = axis === undefined ? null : isList(axis) ? (Array.from(axis) as Axis[]) : [axis as Axis];
@@ -151,8 +154,8 @@ const bindable = (t: Tensor, width: number): boolean =>
   4 * Math.min(t.size, 64 * width) <= t.gpu.adapter.maxBindingBytes;
 
 /**
- * A reduction whose rows are larger than one binding: over pieces of the axis that one launch can take, then over the
- * pieces' results.
+ * A reduction whose rows are larger than one binding: over pieces of the axis that one launch can take, then
+ * over the pieces' results.
  */
 function reduceInPieces(t: Tensor, op: ReduceOp, axis: number): Tensor {
   const n = t.shape[axis];

@@ -1,4 +1,7 @@
-/** Entries picked by lists, by tensors of indices and by masks; entries put somewhere; diagonals and triangles. */
+/**
+ * Entries picked by lists, by tensors of indices and by masks; entries put somewhere; diagonals and
+ * triangles.
+ */
 
 import { gatherAxis, scatterAxis } from '../../kernels/memory/gather.js';
 import { triangle } from '../../kernels/pointwise/scan.js';
@@ -53,7 +56,8 @@ function integers(indices: unknown, what: string): asserts indices is Tensor<'u3
     );
 }
 
-// ---- lists of entries --------------------------------------------------------------------------------------------
+// ---- lists of entries
+// --------------------------------------------------------------------------------------------
 
 /** The entries of a list along an axis in memory, in its order. */
 export function takeAxis(t: Tensor, list: readonly number[], axis: number): Tensor {
@@ -144,7 +148,8 @@ export async function selectBy(t: Tensor, mask: Tensor | Tensor<'u32'>): Promise
   );
 }
 
-// ---- an index each -----------------------------------------------------------------------------------------------
+// ---- an index each
+// -----------------------------------------------------------------------------------------------
 
 /** See `Tensor.gather`. */
 export function gatherAlong(t: Tensor, indices: ArrayLike<number> | Tensor<'u32'>, axis: Axis): Tensor {
@@ -260,7 +265,8 @@ export function scatterAlong(
   });
 }
 
-// ---- matrices ----------------------------------------------------------------------------------------------------
+// ---- matrices
+// ----------------------------------------------------------------------------------------------------
 
 /** See `Tensor.diagonal`. */
 export function diagonalOf(t: Tensor, offset: number): Tensor {

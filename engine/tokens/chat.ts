@@ -1,7 +1,7 @@
 /**
- * Conversations as instruction-tuned models read them: a template of the model, in the language Jinja, makes one text of messages.
- * What runs the template (`@huggingface/jinja`) is loaded when it is first needed. It strips blanks where Python's `lstrip` is given
- * other characters.
+ * Conversations as instruction-tuned models read them: a template of the model, in the language Jinja, makes
+ * one text of messages. What runs the template (`@huggingface/jinja`) is loaded when it is first needed. It
+ * strips blanks where Python's `lstrip` is given other characters.
  */
 
 import { shown } from '../../weights/checks/shown.js';
@@ -30,7 +30,8 @@ export interface ChatOptions {
 type Files = Readonly<Record<string, object>>;
 
 /**
- * The tokens of a conversation, markers of turns included, exactly as the template has them (no beginning-of-text token is added).
+ * The tokens of a conversation, markers of turns included, exactly as the template has them (no
+ * beginning-of-text token is added).
  * @throws when the model has no template, or its template refuses the messages, with what it says
  */
 export async function chatTokens(

@@ -1,7 +1,7 @@
 /**
  * GPT-2's operations on tensors. Activations are packed: `[tokens, ...]`. Each operation is one dispatch
- * (one per chunk where a table is too large for one binding), its result joins the scope of its input, and it ends with
- * its vector-Jacobian product (`taped`), which ops-backward.ts has.
+ * (one per chunk where a table is too large for one binding), its result joins the scope of its input, and it
+ * ends with its vector-Jacobian product (`taped`), which ops-backward.ts has.
  */
 
 import { isQuantised } from '../../kernels/core/stored.js';
@@ -64,7 +64,8 @@ export function lookUp(table: Table, batch: Batch, by: 'token' | 'position'): Te
 
 /**
  * Rows `ids[idsOffset …+ n]` of a table: [n, width].
- * @param which these row numbers on the host too, or only how many: then gradients cannot go back to the table
+ * @param which these row numbers on the host too, or only how many: then gradients cannot go back to the
+ * table
  */
 export function gatherTable(
   table: Table,
@@ -88,7 +89,10 @@ export function gatherTable(
   return out;
 }
 
-/** What a linear layer does besides: an activation, and a residual stream that is added, or numbers that multiply its result. */
+/**
+ * What a linear layer does besides: an activation, and a residual stream that is added, or numbers that
+ * multiply its result.
+ */
 export interface LinearOptions {
   readonly act?: Activation | null;
   readonly residual?: Tensor | null;
@@ -159,8 +163,8 @@ export function splitHeads(all: Tensor, dHead: number, heads: readonly number[])
 }
 
 /**
- * Queries (`part` 0), keys (1) or values (2) from an input of their own for every head: [tokens, head, dModel], with as many heads
- * as there are of them.
+ * Queries (`part` 0), keys (1) or values (2) from an input of their own for every head: [tokens, head,
+ * dModel], with as many heads as there are of them.
  */
 export function headProject(x: Tensor, w: GpuBlock, part: 0 | 1 | 2, dHead: number): Tensor {
   const { gpu } = x;

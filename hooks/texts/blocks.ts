@@ -1,6 +1,7 @@
 /**
- * Long texts, a block of positions after the other. Every block continues the stored keys and values of those before it, so what
- * comes out is the same, and of a pattern [1, head, query, key] only the rows of the block's queries exist at a time.
+ * Long texts, a block of positions after the other. Every block continues the stored keys and values of those
+ * before it, so what comes out is the same, and of a pattern [1, head, query, key] only the rows of the
+ * block's queries exist at a time.
  */
 
 import { PATTERN_BYTES } from '../../engine/budgets.js';
@@ -10,8 +11,9 @@ import type { Runnable } from '../input/model.js';
 import { run } from '../run/run.js';
 
 /**
- * How many queries of a text of `n` tokens are taken at once, so that a layer's pattern has at most so many bytes. All of them where a
- * text cannot be cut: attention that sees later tokens, functions of an edited model that are called with whole rows.
+ * How many queries of a text of `n` tokens are taken at once, so that a layer's pattern has at most so many
+ * bytes. All of them where a text cannot be cut: attention that sees later tokens, functions of an edited
+ * model that are called with whole rows.
  */
 export function queriesAtOnce({ config, edits }: Runnable, n: number, bytes = PATTERN_BYTES): number {
   const fit = Math.floor(bytes / (4 * config.nHeads * n));

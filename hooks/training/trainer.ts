@@ -1,6 +1,6 @@
 /**
- * Training a model in place, on whatever adapter it is: the mean loss over the next tokens of packed batches, clipped
- * gradients, AdamW or Muon. Nothing is read back in between but one number a step.
+ * Training a model in place, on whatever adapter it is: the mean loss over the next tokens of packed batches,
+ * clipped gradients, AdamW or Muon. Nothing is read back in between but one number a step.
  */
 
 import { HOLDS } from '../../engine/gpu/user-scope.js';
@@ -24,11 +24,16 @@ import { BadLoss, Reports } from './training-reports.js';
 /** A row of a batch that says which of its predictions count. */
 export interface WeightedRow {
   readonly tokens: readonly number[];
-  /** How much the prediction of each token but the first counts, relative to the others; 0: it is not made. */
+  /**
+   * How much the prediction of each token but the first counts, relative to the others; 0: it is not made.
+   */
   readonly weights: readonly number[];
 }
 
-/** Rows of any lengths, with the beginning-of-text token where the model expects one. They are packed, never padded. */
+/**
+ * Rows of any lengths, with the beginning-of-text token where the model expects one. They are packed, never
+ * padded.
+ */
 export type TrainingBatch = readonly (readonly number[] | WeightedRow)[];
 
 /** How a model is trained. */
@@ -55,7 +60,10 @@ export interface TrainProgress {
   /** Tokens since training began or was resumed, and of them a second. */
   readonly tokens: number;
   readonly tokensPerSecond: number;
-  /** Loss on the validation rows, every prediction counting the same; null where it was not measured at this step. */
+  /**
+   * Loss on the validation rows, every prediction counting the same; null where it was not measured at this
+   * step.
+   */
   readonly validation: number | null;
 }
 
@@ -123,7 +131,9 @@ export class Trainer {
   /** The step whose loss was not a number. */
   #failedAt: number | null = null;
 
-  /** @throws when the model's weights were processed: what is trained would not be what a checkpoint holds. */
+  /**
+   * @throws when the model's weights were processed: what is trained would not be what a checkpoint holds.
+   */
   constructor(model: HookedTransformer, options: TrainerOptions, ...more: []) {
     takes(model, options, ...more);
     const done = Object.entries(model.processing).filter(([, on]) => on);
@@ -153,8 +163,9 @@ export class Trainer {
   /**
    * One step.
    * @param batches any number of them; they are one batch of all their rows
-   * @returns the mean loss of their predictions before the step: []. NaN when it or a gradient is not a number; the
-   * weights are then those of the last step that began with a loss that was one. The caller disposes of it.
+   * @returns the mean loss of their predictions before the step: []. NaN when it or a gradient is not a
+   * number; the weights are then those of the last step that began with a loss that was one. The caller
+   * disposes of it.
    */
   async step(batches: readonly TrainingBatch[]): Promise<Tensor> {
     return (await this.#take(batches)).loss;
@@ -183,10 +194,11 @@ export class Trainer {
   }
 
   /**
-   * Trains until `steps` steps are done, or the batches run out, and reads the weights back. Batches that are left when they
-   * run out are a last, smaller step.
+   * Trains until `steps` steps are done, or the batches run out, and reads the weights back. Batches that are
+   * left when they run out are a last, smaller step.
    * @param batches of the whole run, from its first step on: a resumed trainer skips those that it has seen
-   * @throws when a loss or a gradient is not a number: the weights are then those of the last step that began with a good loss
+   * @throws when a loss or a gradient is not a number: the weights are then those of the last step that began
+   * with a good loss
    */
   async train(
     batches: Iterable<TrainingBatch> | AsyncIterable<TrainingBatch>,
@@ -264,7 +276,10 @@ export class Trainer {
     return this.#optimizer.state();
   }
 
-  /** Goes on from a state. The model must have the weights of the same moment. @throws when it is of another model. */
+  /**
+   * Goes on from a state. The model must have the weights of the same moment. @throws when it is of another
+   * model.
+   */
   restore(state: OptimizerState): void {
     this.#optimizer.restore(state);
   }

@@ -47,8 +47,8 @@ const takes = signatures({
 });
 
 /**
- * Runs prompts with interventions: logits, and with `names` activations. The plain way, one whole forward pass;
- * `counterfactuals` runs many at a fraction of the cost.
+ * Runs prompts with interventions: logits, and with `names` activations. The plain way, one whole forward
+ * pass; `counterfactuals` runs many at a fraction of the cost.
  * @throws before anything runs, when an intervention or a source does not fit.
  */
 export const runWithInterventions = takes.runWithInterventions(async function runWithInterventions(
@@ -83,7 +83,10 @@ export const runWithInterventions = takes.runWithInterventions(async function ru
   }
 });
 
-/** Interventions none of whose edits can change the run: nothing has changed before them, and the values are the same. */
+/**
+ * Interventions none of whose edits can change the run: nothing has changed before them, and the values are
+ * the same.
+ */
 function idleOnes(interventions: Counterfactual, edits: readonly Edit[], runs: Runs): string[] {
   const active = edits.filter((e) => !runs.idle(e));
   const looking = active.some(weighsLater); // then a change at a later position may come first

@@ -12,7 +12,10 @@ import { sentencePieceTokenizer } from '../../weights/pieces/sentencepiece.js';
 
 /** Files that say something about the tokenizer besides its rules. */
 const BESIDE = ['tokenizer_config.json', 'special_tokens_map.json'];
-/** Classes of tokenizers that `vocab.json` and `merges.txt` describe completely: byte-level BPE with GPT-2's words. */
+/**
+ * Classes of tokenizers that `vocab.json` and `merges.txt` describe completely: byte-level BPE with GPT-2's
+ * words.
+ */
 const BYTE_LEVEL = /^(GPT2|Roberta|CodeGen|Bart|Longformer|PreTrained)/;
 
 /** No `tokenizer.model` is larger (Gemma's has 4 MB). */
@@ -31,8 +34,8 @@ export interface TokenizerOptions extends FileOptions {
 }
 
 /**
- * The files of a model's tokenizer; none where it has none. `vocab.json` with `merges.txt` (as GPT-2's first tokenizers
- * were saved) becomes a `tokenizer.json`.
+ * The files of a model's tokenizer; none where it has none. `vocab.json` with `merges.txt` (as GPT-2's first
+ * tokenizers were saved) becomes a `tokenizer.json`.
  * @param named what config.json calls `tokenizer_name`
  * @param inside the tokenizer that stands in the weights' own file (GGUF)
  */
@@ -112,7 +115,9 @@ async function readFolder(folder: FileSource): Promise<Record<string, object>> {
   return found;
 }
 
-/** A `tokenizer.json` of `vocab.json` (`{ token: id }`), `merges.txt` (a pair a line) and `added_tokens.json`. */
+/**
+ * A `tokenizer.json` of `vocab.json` (`{ token: id }`), `merges.txt` (a pair a line) and `added_tokens.json`.
+ */
 function byteLevelTokenizer(
   vocab: object,
   merges: string,
@@ -166,9 +171,9 @@ const idsOf = (value: unknown, { dVocab }: Config): number[] =>
     .filter((id): id is number => Number.isSafeInteger(id) && (id as number) >= 0 && (id as number) < dVocab);
 
 /**
- * The tokenizer, and the configuration with the tokens that begin and end a text: the same for both. The tokenizer's own
- * files name them first (`tokenizer_config.json`, then `special_tokens_map.json`), then `generation_config.json`, then
- * `config.json`. Whatever one of them calls an end of text ends a generation.
+ * The tokenizer, and the configuration with the tokens that begin and end a text: the same for both. The
+ * tokenizer's own files name them first (`tokenizer_config.json`, then `special_tokens_map.json`), then
+ * `generation_config.json`, then `config.json`. Whatever one of them calls an end of text ends a generation.
  */
 export function withTokenizer(
   config: Config,

@@ -39,25 +39,29 @@ import { is, options, type Spec, signature } from '../input/check.js';
 import { readGeneration, readTokenizer, withTokenizer } from './load-tokenizer.js';
 import { checkFits, type ModelPlan, planOf } from './plan.js';
 
-/** Options of `fromPretrained` and `fromWeights`: TransformerLens' processing flags, the adapter, progress. */
+/**
+ * Options of `fromPretrained` and `fromWeights`: TransformerLens' processing flags, the adapter, progress.
+ */
 export interface LoadOptions extends Partial<Processing>, FileOptions {
   /**
-   * `'auto'`: hardware, else software. An index of `listAdapters()`, or a part of a name. Or a `GPUDevice` of yours.
-   * `GLASSBOX_ADAPTER` overrides it in Node.
+   * `'auto'`: hardware, else software. An index of `listAdapters()`, or a part of a name. Or a `GPUDevice` of
+   * yours. `GLASSBOX_ADAPTER` overrides it in Node.
    */
   adapter?: AdapterChoice | GPUDevice;
   /** Of two GPUs the faster one, or `'low-power'`. Default 'high-performance'. */
   powerPreference?: 'high-performance' | 'low-power';
   /**
-   * Number format of the weights' matrices on the GPU; arithmetic is always f32. `'f16'` takes half the memory, `'q8'` (Q8_0) about
-   * a quarter, `'q4'` (Q4_0, embedding and unembedding Q8_0) about a seventh. Weights are rounded to it after processing, and
-   * everything is computed from the rounded ones. Not for training. Default: `'f32'`; of a quantised GGUF file Q8_0, Q4_0 and Q4_1
-   * stay as they are, and other matrices become f32.
+   * Number format of the weights' matrices on the GPU; arithmetic is always f32. `'f16'` takes half the
+   * memory, `'q8'` (Q8_0) about a quarter, `'q4'` (Q4_0, embedding and unembedding Q8_0) about a seventh.
+   * Weights are rounded to it after processing, and everything is computed from the rounded ones. Not for
+   * training. Default: `'f32'`; of a quantised GGUF file Q8_0, Q4_0 and Q4_1 stay as they are, and other
+   * matrices become f32.
    */
   dtype?: Dtype;
   /**
-   * Bytes that the weights may take on the GPU: what does not fit is an error before anything is read, with the dtype that would.
-   * Default: on software adapters the machine's free memory, in Node; of other GPUs it is not known.
+   * Bytes that the weights may take on the GPU: what does not fit is an error before anything is read, with
+   * the dtype that would. Default: on software adapters the machine's free memory, in Node; of other GPUs it
+   * is not known.
    */
   memory?: number;
   /** Keep the weights on the host too, for `model.weights`. Default true. */
@@ -65,13 +69,14 @@ export interface LoadOptions extends Partial<Processing>, FileOptions {
   /** Settings in place of the folder's `config.json`; sizes may be left to the weights. */
   config?: Partial<Config> | Readonly<Record<string, unknown>>;
   /**
-   * Where the tokenizer is: a folder or repository with `tokenizer.json`; null for none. Default: the model's own, or the
-   * one that its `config.json` calls `tokenizer_name` (for models in folders: if the Hub's cache holds it).
+   * Where the tokenizer is: a folder or repository with `tokenizer.json`; null for none. Default: the model's
+   * own, or the one that its `config.json` calls `tokenizer_name` (for models in folders: if the Hub's cache
+   * holds it).
    */
   tokenizer?: string | URL | null;
   /**
-   * A LoRA adapter of PEFT, added to the weights before they are processed: a folder with `adapter_config.json`, a name on the
-   * Hub, a URL, or files. Default: none.
+   * A LoRA adapter of PEFT, added to the weights before they are processed: a folder with
+   * `adapter_config.json`, a name on the Hub, a URL, or files. Default: none.
    */
   adapterWeights?: AdapterSource;
 }
@@ -139,9 +144,10 @@ export async function loadPretrained(source: ModelSource, options: LoadOptions):
 const planTakes = signature('planModel', { source: is.source, options: LOADING });
 
 /**
- * What a model takes in every dtype, and which fits: told from its configuration, or a GGUF file's header, before anything of the
- * weights is read or downloaded.
- * @param options as for `fromPretrained`; `memory` says how many bytes the weights may take, where the adapter's memory is not known
+ * What a model takes in every dtype, and which fits: told from its configuration, or a GGUF file's header,
+ * before anything of the weights is read or downloaded.
+ * @param options as for `fromPretrained`; `memory` says how many bytes the weights may take, where the
+ * adapter's memory is not known
  * @throws when its configuration leaves sizes to the weights
  */
 export async function planModel(

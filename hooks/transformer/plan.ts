@@ -56,7 +56,8 @@ export interface Planning {
 /** The plan of a model. */
 export function planOf(o: Planning): ModelPlan {
   const { config, processing, file, adapter, memory } = o;
-  // Only a CPU posing as a GPU has the machine's memory, which the host's copy takes, too. WebGPU tells of no other.
+  // Only a CPU posing as a GPU has the machine's memory, which the host's copy takes, too. WebGPU tells of no
+  // other.
   const shared = memory === null && adapter.caps.adapterClass === 'software';
   const available = memory ?? (shared ? (filePlatform()?.freeMemory?.() ?? null) : null);
   const judged = (dtype: Dtype | null, size: WeightSize): PlannedDtype => {

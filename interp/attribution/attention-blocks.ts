@@ -1,6 +1,7 @@
 /**
- * Attention attribution of long texts. The gradient of a pattern's entry is that of z at the query times the value at the key, so one
- * run with gradients at z is enough, in which no pattern exists; the patterns are made again in blocks of queries.
+ * Attention attribution of long texts. The gradient of a pattern's entry is that of z at the query times the
+ * value at the key, so one run with gradients at z is enough, in which no pattern exists; the patterns are
+ * made again in blocks of queries.
  */
 
 import type { Tensor } from '../../engine/tensor/tensor.js';

@@ -1,5 +1,6 @@
 /**
- * Training dynamics: one experiment on every checkpoint of a training, such as Pythia's revisions or folders of your own.
+ * Training dynamics: one experiment on every checkpoint of a training, such as Pythia's revisions or folders
+ * of your own.
  *
  *     const steps = [0, 1000, 3000].map((step) => ({ source: 'EleutherAI/pythia-70m', revision: `step${step}` }));
  *     const result = await overCheckpoints(steps, (model) => induction(model), { name: 'induction', record });
@@ -31,11 +32,17 @@ export type ExperimentResult = number | readonly number[] | Float32Array | Label
 export interface OverCheckpointsOptions {
   /** What the experiment measures: caption of the figure, and what tells records apart. */
   readonly name: string;
-  /** Of what the experiment gives. Default: those of its first result; none for a single number. A record needs them. */
+  /**
+   * Of what the experiment gives. Default: those of its first result; none for a single number. A record
+   * needs them.
+   */
   readonly axes?: readonly Axis[];
   /** How each model is loaded. Default as `fromPretrained`. */
   readonly load?: LoadOptions;
-  /** Keeps what is done: a run that was stopped goes on from there, without loading those models again (`jsonLines` in Node). */
+  /**
+   * Keeps what is done: a run that was stopped goes on from there, without loading those models again
+   * (`jsonLines` in Node).
+   */
   readonly record?: RecordStore;
   /** Called after every checkpoint with how many are done and in all. */
   readonly onProgress?: (done: number, total: number) => void;
@@ -62,11 +69,15 @@ const takes = signatures({
 });
 
 /**
- * Loads one checkpoint after another, runs the experiment on it, and disposes of it: one model is in memory at a time.
- * @param checkpoints folders, or `{ source, revision, step }`; results are in the order of their steps, if all have one
+ * Loads one checkpoint after another, runs the experiment on it, and disposes of it: one model is in memory
+ * at a time.
+ * @param checkpoints folders, or `{ source, revision, step }`; results are in the order of their steps, if
+ * all have one
  * @param experiment is given the model and its checkpoint, and must not keep the model
- * @returns axes of the experiment × step; `figure(result)` draws curves. `meta.hashes` are those of the models' weights
- * @throws what loading and the experiment throw, with the checkpoint's name; when results differ in shape, or two steps are equal
+ * @returns axes of the experiment × step; `figure(result)` draws curves. `meta.hashes` are those of the
+ * models' weights
+ * @throws what loading and the experiment throw, with the checkpoint's name; when results differ in shape, or
+ * two steps are equal
  */
 export const overCheckpoints = takes.overCheckpoints(async function overCheckpoints(
   checkpoints: readonly (string | Checkpoint)[],

@@ -1,6 +1,7 @@
 /**
- * The figures of causal tracing (Meng et al. 2022, ROME): tokens from top to bottom, layers from left to right, in purple
- * for single states, green for MLPs and red for attention. The colour begins at the probability with nothing restored.
+ * The figures of causal tracing (Meng et al. 2022, ROME): tokens from top to bottom, layers from left to
+ * right, in purple for single states, green for MLPs and red for attention. The colour begins at the
+ * probability with nothing restored.
  */
 
 import { is, options, signatures } from '../../hooks/input/check.js';
@@ -59,8 +60,8 @@ const takes = signatures({
 });
 
 /**
- * ROME's figure of a trace; of several traces of one prompt, side by side, each kind in its colour and with a scale of its own,
- * from the score with nothing restored to its largest.
+ * ROME's figure of a trace; of several traces of one prompt, side by side, each kind in its colour and with a
+ * scale of its own, from the score with nothing restored to its largest.
  * @throws when scores are not by pos × layer.
  */
 export const traceFigure = takes.traceFigure(function traceFigure(
@@ -199,7 +200,10 @@ const STREAMS: Readonly<Record<string, Trace['kind']>> = {
   attention_output: 'attn',
 };
 
-/** The trace that a labelled array is, by its provenance; null if it is none. pyvene's are turned to pos × layer. */
+/**
+ * The trace that a labelled array is, by its provenance; null if it is none. pyvene's are turned to pos ×
+ * layer.
+ */
 export function asTrace(result: LabelledData): Trace | null {
   const { axes, meta } = result;
   const { method, stream, corrupted, window } = meta;
@@ -221,8 +225,8 @@ export interface StreamTrace {
 }
 
 /**
- * The tutorial's picture of one stream: its colours, over the range of the data, tokens down, layers across, its captions, no title. Row
- * labels are upright where the tutorial turns them by 90°.
+ * The tutorial's picture of one stream: its colours, over the range of the data, tokens down, layers across,
+ * its captions, no title. Row labels are upright where the tutorial turns them by 90°.
  */
 export const pyveneFigure = takes.pyveneFigure(function pyveneFigure({ prob, answer }: StreamTrace): Figure {
   const { stream, window, model } = prob.meta as { stream: string; window: number; model?: unknown };

@@ -1,6 +1,6 @@
 /**
- * What kinds of heads are expected to attend to, as TransformerLens' head_detector has it: matrices [query, key] of zeros and ones,
- * nothing above the diagonal.
+ * What kinds of heads are expected to attend to, as TransformerLens' head_detector has it: matrices [query,
+ * key] of zeros and ones, nothing above the diagonal.
  */
 
 import type { HostMatrix } from '../weights/linear-algebra.js';
@@ -21,8 +21,9 @@ export interface Targets {
 }
 
 /**
- * Where a head of this kind attends in a text: to the token before; to earlier tokens that are the same; to those that come right after
- * such ones (which may be the query itself, where a token is said twice in a row).
+ * Where a head of this kind attends in a text: to the token before; to earlier tokens that are the same; to
+ * those that come right after such ones (which may be the query itself, where a token is said twice in a
+ * row).
  */
 export function hitsOf(kind: HeadKind, tokens: readonly number[]): Targets {
   const same: Hit = (query, key) => key >= 0 && key < query && tokens[key] === tokens[query];
@@ -35,8 +36,9 @@ export function hitsOf(kind: HeadKind, tokens: readonly number[]): Targets {
 }
 
 /**
- * The same for a text that is one part said twice, told by the distances alone: tokens that occur twice within the part do not
- * matter, and only queries of the second time count (of previous-token heads all but the first).
+ * The same for a text that is one part said twice, told by the distances alone: tokens that occur twice
+ * within the part do not matter, and only queries of the second time count (of previous-token heads all but
+ * the first).
  * @param length of the part
  * @param before tokens that come first (the beginning of text)
  */
@@ -49,7 +51,10 @@ export function repetitionHits(kind: HeadKind, length: number, before: number): 
   return { n: before + 2 * length, hit: (query, key) => query >= first && key === query - distance };
 }
 
-/** Rows [from, until) of the targets as a matrix [query, key], with keys up to `until`; `value` where a head should attend. */
+/**
+ * Rows [from, until) of the targets as a matrix [query, key], with keys up to `until`; `value` where a head
+ * should attend.
+ */
 export function targetRows({ hit }: Targets, from: number, until: number, value = 1): Float32Array {
   const data = new Float32Array((until - from) * until);
   for (let q = from; q < until; q++)

@@ -1,9 +1,10 @@
 /**
  * Attention patterns: where does each head look from each token?
  *
- * A pattern says where a head looks, not how much it moves from there: much attention may rest on a token whose value is
- * nearly nothing (the first one, as a rule). Weighted by values (Kobayashi et al. 2020; Elhage et al. 2021 show the like), each
- * weight is multiplied by the length of what the head would write if it saw that token alone, ‖v · W_O‖.
+ * A pattern says where a head looks, not how much it moves from there: much attention may rest on a token
+ * whose value is nearly nothing (the first one, as a rule). Weighted by values (Kobayashi et al. 2020; Elhage
+ * et al. 2021 show the like), each weight is multiplied by the length of what the head would write if it saw
+ * that token alone, ‖v · W_O‖.
  *
  * Long texts are run in blocks of queries, and only the part that is asked for is read.
  */
@@ -31,7 +32,10 @@ import { normsOfValues } from './value-norms.js';
 
 /** Options of `attentionPatterns`. */
 export interface AttentionOptions extends Omit<InputOptions, 'prefix'>, PatternPart {
-  /** `'pattern'`: attention, each row of which sums to 1 (default); `'value'`: times the length of what would be written. */
+  /**
+   * `'pattern'`: attention, each row of which sums to 1 (default); `'value'`: times the length of what would
+   * be written.
+   */
   readonly weight?: 'pattern' | 'value';
   /** Called with how much is done, and of how much. */
   readonly onProgress?: (done: number, total: number) => void;
@@ -53,7 +57,8 @@ const takes = signatures({
 /**
  * Patterns of one prompt, of all heads and positions or of chosen ones.
  * @returns axes layer × head × query × key; 0 where a key comes after its query.
- * @throws when several prompts are given, a layer, head or position does not exist, or the result is larger than `maxBytes`: the error
+ * @throws when several prompts are given, a layer, head or position does not exist, or the result is larger
+ * than `maxBytes`: the error
  *   says how large, and what would fit.
  */
 export const attentionPatterns = takes.attentionPatterns(async function attentionPatterns(

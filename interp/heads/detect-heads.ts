@@ -1,6 +1,6 @@
 /**
- * TransformerLens' head_detector: how well does each head's attention on a text match a pattern? The pattern is that of a kind of
- * head, or any matrix [query, key] of yours.
+ * TransformerLens' head_detector: how well does each head's attention on a text match a pattern? The pattern
+ * is that of a kind of head, or any matrix [query, key] of yours.
  */
 
 import type { Tensor } from '../../engine/tensor/tensor.js';
@@ -22,7 +22,10 @@ const KINDS: Readonly<Record<string, HeadKind>> = {
   induction_head: 'induction',
 };
 
-/** What a head is compared with: TransformerLens' names, or a matrix [query, key] with nothing above the diagonal. */
+/**
+ * What a head is compared with: TransformerLens' names, or a matrix [query, key] with nothing above the
+ * diagonal.
+ */
 export type DetectionPattern =
   | 'previous_token_head'
   | 'duplicate_token_head'
@@ -37,8 +40,9 @@ export interface DetectOptions {
     | readonly (readonly [layer: number, head: number])[]
     | Readonly<Record<number, readonly number[]>>;
   /**
-   * `'mul'` (default): Σ attention · pattern / Σ attention: of a pattern of zeros and ones, the fraction of attention that goes there.
-   * `'abs'`: 1 − Σ |attention − pattern| / length, rounded to three decimals as in TransformerLens; 1 is a perfect match.
+   * `'mul'` (default): Σ attention · pattern / Σ attention: of a pattern of zeros and ones, the fraction of
+   * attention that goes there. `'abs'`: 1 − Σ |attention − pattern| / length, rounded to three decimals as in
+   * TransformerLens; 1 is a perfect match.
    */
   readonly errorMeasure?: 'mul' | 'abs';
   /** Leave out attention to the first token. Default false. */
@@ -46,7 +50,10 @@ export interface DetectOptions {
   /** Leave out attention of each token to itself. Default false. */
   readonly excludeCurrentToken?: boolean;
   readonly prependBos?: boolean;
-  /** Bytes of a layer's pattern that exist on the GPU at once: longer texts are run in blocks of queries. Default 64 MiB. */
+  /**
+   * Bytes of a layer's pattern that exist on the GPU at once: longer texts are run in blocks of queries.
+   * Default 64 MiB.
+   */
   readonly blockBytes?: number;
   readonly signal?: AbortSignal;
 }
@@ -70,9 +77,10 @@ const takes = signatures({
 });
 
 /**
- * Scores of each head; of several texts their mean (with these options, where TransformerLens forgets them). With `'mul'`, a head
- * whose attention is all left out scores NaN, as there.
- * @returns axes layer × head; `meta.note` says when a pattern is not of zeros and ones though `'mul'` expects it.
+ * Scores of each head; of several texts their mean (with these options, where TransformerLens forgets them).
+ * With `'mul'`, a head whose attention is all left out scores NaN, as there.
+ * @returns axes layer × head; `meta.note` says when a pattern is not of zeros and ones though `'mul'` expects
+ * it.
  * @throws when a text has a single token, or a matrix does not fit it.
  */
 export const detectHeads = takes.detectHeads(async function detectHeads(

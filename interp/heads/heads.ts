@@ -1,6 +1,7 @@
 /**
- * What kind of head is it? Previous-token heads, duplicate-token heads and induction heads are told by where they attend (Elhage
- * et al. 2021; Olsson et al. 2022): on random tokens said twice, where nothing but the repetition can be known, or on text.
+ * What kind of head is it? Previous-token heads, duplicate-token heads and induction heads are told by where
+ * they attend (Elhage et al. 2021; Olsson et al. 2022): on random tokens said twice, where nothing but the
+ * repetition can be known, or on text.
  */
 
 import { PATTERN_BYTES } from '../../engine/budgets.js';
@@ -27,7 +28,10 @@ import { type Look, lookAtPatterns } from './patterns.js';
 export interface HeadScoreOptions {
   /** One kind; all three by default. */
   readonly kind?: HeadKind;
-  /** Random tokens said twice (`'random'`, default), or texts or tokens of yours (the text "random" as a list of it). */
+  /**
+   * Random tokens said twice (`'random'`, default), or texts or tokens of yours (the text "random" as a list
+   * of it).
+   */
   readonly on?: 'random' | TextInput;
   /** Random rows. Default 4. */
   readonly batch?: number;
@@ -37,14 +41,19 @@ export interface HeadScoreOptions {
   readonly seed?: number;
   /** Default true. */
   readonly prependBos?: boolean;
-  /** Bytes of a layer's patterns that exist on the GPU at once: longer texts are run in blocks of queries. Default 64 MiB. */
+  /**
+   * Bytes of a layer's patterns that exist on the GPU at once: longer texts are run in blocks of queries.
+   * Default 64 MiB.
+   */
   readonly blockBytes?: number;
   /** Called with how much is done, and of how much. */
   readonly onProgress?: (done: number, total: number) => void;
   readonly signal?: AbortSignal;
 }
 
-/** Random tokens are drawn from so many, those of lowest id: in byte-pair vocabularies the most frequent ones. */
+/**
+ * Random tokens are drawn from so many, those of lowest id: in byte-pair vocabularies the most frequent ones.
+ */
 const COMMON_TOKENS = 20_000;
 
 const HEAD_SCORES = options<HeadScoreOptions>({
@@ -64,9 +73,10 @@ const takes = signatures({
 });
 
 /**
- * How much each head attends where a head of a kind does: the attention that goes there, averaged over all queries that have such
- * a place. On random tokens those of the second time (of previous-token heads all but the first); TransformerLens' demo averages
- * whole diagonals, where one of `length + 1` entries belongs to no repetition.
+ * How much each head attends where a head of a kind does: the attention that goes there, averaged over all
+ * queries that have such a place. On random tokens those of the second time (of previous-token heads all but
+ * the first); TransformerLens' demo averages whole diagonals, where one of `length + 1` entries belongs to no
+ * repetition.
  * @returns axes layer × head, or kind × layer × head
  * @throws when no token of a text occurs twice, and duplicates or induction are asked for.
  */
@@ -185,7 +195,10 @@ function textRows(
   return { rows: tokens, targets, about: { tokens: tokens.length === 1 ? tokens[0] : tokens } };
 }
 
-/** Numbers of rows that are run together: of one length, and so few that a layer's patterns take no more bytes than that. */
+/**
+ * Numbers of rows that are run together: of one length, and so few that a layer's patterns take no more bytes
+ * than that.
+ */
 function batches(rows: readonly (readonly number[])[], nHeads: number, bytes: number): number[][] {
   const out: number[][] = [];
   rows.forEach((row, i) => {

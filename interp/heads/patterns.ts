@@ -1,4 +1,7 @@
-/** Looks at the attention patterns of a run, layer by layer: each exists only while it is looked at, and never on the host. */
+/**
+ * Looks at the attention patterns of a run, layer by layer: each exists only while it is looked at, and never
+ * on the host.
+ */
 
 import type { Tensor } from '../../engine/tensor/tensor.js';
 import { pointName } from '../../engine/transformer/points.js';
@@ -8,12 +11,16 @@ import type { Model } from '../../hooks/input/model.js';
 import { stopping } from '../../hooks/run/stopping.js';
 import { queriesAtOnce, runInBlocks } from '../../hooks/texts/blocks.js';
 
-/** What is made of patterns [batch, head, query, key] of queries [from, until), keys up to `until`: sums over queries. */
+/**
+ * What is made of patterns [batch, head, query, key] of queries [from, until), keys up to `until`: sums over
+ * queries.
+ */
 export type Look = (pattern: Tensor, from: number, until: number) => readonly Tensor[];
 
 /**
- * Runs rows of equal length and reduces each layer's patterns, on the GPU. A single row whose patterns are larger than `blockBytes` is
- * run in blocks of queries, and what `look` gives of each is added up. Tensors made on the way are freed.
+ * Runs rows of equal length and reduces each layer's patterns, on the GPU. A single row whose patterns are
+ * larger than `blockBytes` is run in blocks of queries, and what `look` gives of each is added up. Tensors
+ * made on the way are freed.
  * @param look small tensors of what is wanted of a layer
  * @param layers which ones; all by default
  * @param signal ends the run within a layer

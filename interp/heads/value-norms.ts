@@ -7,7 +7,8 @@ import type { Runnable } from '../../hooks/input/model.js';
 import { forEveryHead } from '../weights/shared-heads.js';
 
 /**
- * ‖v · W_O‖ of every head and source token of one prompt, b_O and a norm behind left out: [head, source], row-major.
+ * ‖v · W_O‖ of every head and source token of one prompt, b_O and a norm behind left out: [head, source],
+ * row-major.
  * @param values `attn.hook_v` of that layer, [1, source, head, dHead]
  */
 export async function normsOfValues(model: Runnable, values: Tensor, layer: number): Promise<Float32Array> {

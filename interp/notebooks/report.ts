@@ -1,6 +1,7 @@
 /**
- * What a notebook says: sections of text, tables and figures, with findings at the head. Nothing is written or printed here: a report
- * gives lines for a terminal (a summary, or everything), a page that loads nothing, and files by name.
+ * What a notebook says: sections of text, tables and figures, with findings at the head. Nothing is written
+ * or printed here: a report gives lines for a terminal (a summary, or everything), a page that loads nothing,
+ * and files by name.
  */
 
 import type { Figure } from '../figures/draw/drawing.js';
@@ -22,7 +23,10 @@ export interface ReportHead {
 export interface ReportPage {
   /** HTML at the end: how the page is made again. */
   readonly footer?: string;
-  /** Pixels, at 1280 wide, that sections may take as the page opens; those that do not fit are folded. Default 9000. */
+  /**
+   * Pixels, at 1280 wide, that sections may take as the page opens; those that do not fit are folded. Default
+   * 9000.
+   */
   readonly height?: number;
 }
 
@@ -107,7 +111,10 @@ export class Report {
     return this.#figures;
   }
 
-  /** Lines for a terminal: a summary with findings, what is left out, and what each section has; or everything. */
+  /**
+   * Lines for a terminal: a summary with findings, what is left out, and what each section has; or
+   * everything.
+   */
   lines(screen: TerminalOptions = {}, { verbose = false } = {}): string[] {
     const { width = 80, depth = 1 } = screen;
     const bold = (text: string) => paint(text, { bold: true }, depth);

@@ -1,4 +1,7 @@
-/** Sections of a report on a page: their HTML, and how tall they stand, which decides what is folded as the page opens. */
+/**
+ * Sections of a report on a page: their HTML, and how tall they stand, which decides what is folded as the
+ * page opens.
+ */
 
 import type { Figure } from '../figures/draw/drawing.js';
 import { escapeHtml } from '../results/text.js';

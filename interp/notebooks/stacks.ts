@@ -41,8 +41,9 @@ export interface StackLogitDiffOptions {
 }
 
 /**
- * The logit difference that each row of a stack says: through the last layer norm with its scale in the run, times the difference of
- * two columns of W_U. Biases of the unembedding belong to no row. The stack is disposed of.
+ * The logit difference that each row of a stack says: through the last layer norm with its scale in the run,
+ * times the difference of two columns of W_U. Biases of the unembedding belong to no row. The stack is
+ * disposed of.
  * @param stack as `accumulatedResid`, `decomposeResid` or `stackHeadResults` give it, of one position
  * @returns axes component × prompt; `averaged(result, 'prompt')` is what the notebooks plot
  * @throws what `cache.logitAttrs` throws
@@ -74,13 +75,19 @@ export const stackLogitDiff = takes.stackLogitDiff(async function stackLogitDiff
 
 /** What the residual stream, its layers and its heads say: means over the prompts. */
 export interface ResidualAttribution {
-  /** Every state so far: `0_pre`, `0_mid` (not in parallel blocks, which have none), …, `final_post`. Axis layer. */
+  /**
+   * Every state so far: `0_pre`, `0_mid` (not in parallel blocks, which have none), …, `final_post`. Axis
+   * layer.
+   */
   readonly lens: Labelled;
   /** What each component adds: `embed`, `pos_embed`, `0_attn_out`, `0_mlp_out`, … Axis component. */
   readonly layers: Labelled;
   /** layer × head */
   readonly heads: Labelled;
-  /** The last norm's scale at the last position of each prompt, with which all is read; empty where there is no norm. */
+  /**
+   * The last norm's scale at the last position of each prompt, with which all is read; empty where there is
+   * no norm.
+   */
   readonly scales: readonly number[];
 }
 
@@ -130,8 +137,9 @@ export interface FinalProjection {
 }
 
 /**
- * The notebooks' check of direct logit attribution: `apply_ln_to_stack` of the final residual stream at the last position, times
- * `tokens_to_residual_directions` of the answers, summed. With b_U it is the logit difference.
+ * The notebooks' check of direct logit attribution: `apply_ln_to_stack` of the final residual stream at the
+ * last position, times `tokens_to_residual_directions` of the answers, summed. With b_U it is the logit
+ * difference.
  */
 export const finalProjection = takes.finalProjection(async function finalProjection(
   model: HookedTransformer,

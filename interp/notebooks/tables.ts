@@ -11,7 +11,10 @@ export type TableCell = string | number;
 export const csvText = (heads: readonly string[], rows: readonly (readonly TableCell[])[]): string =>
   `${[heads, ...rows].map((row) => row.map((cell) => csvField(String(cell))).join(',')).join('\n')}\n`;
 
-/** A table of a page. Columns of numbers stand right, texts left; the first column is the names, or a number before them. */
+/**
+ * A table of a page. Columns of numbers stand right, texts left; the first column is the names, or a number
+ * before them.
+ */
 export function htmlTable(heads: readonly string[], rows: readonly (readonly string[])[]): string {
   const numeric = heads.map((_, c) => rows.every((row) => isNumber(row[c]) || row[c].startsWith('…')));
   const look = (c: number) => (numeric[c] ? ' class="num"' : '');

@@ -1,4 +1,6 @@
-/** A part of the attention patterns of a text: chosen layers, heads, queries and keys, and whether it fits. */
+/**
+ * A part of the attention patterns of a text: chosen layers, heads, queries and keys, and whether it fits.
+ */
 
 import { PATTERN_RESULT_BYTES } from '../../engine/budgets.js';
 import { is } from '../../hooks/input/check.js';
@@ -18,7 +20,10 @@ export interface PatternPart {
   readonly keys?: readonly [start: number, end: number];
   /** Bytes that the result may have. Default 2 GiB. */
   readonly maxBytes?: number;
-  /** Bytes of a layer's pattern that exist on the GPU at once: longer texts are run in blocks of queries. Default 64 MiB. */
+  /**
+   * Bytes of a layer's pattern that exist on the GPU at once: longer texts are run in blocks of queries.
+   * Default 64 MiB.
+   */
   readonly blockBytes?: number;
 }
 
@@ -97,7 +102,10 @@ const size = (bytes: number): string =>
       ? `${(bytes / 2 ** 20).toFixed(1)} MiB`
       : `${bytes} bytes`;
 
-/** Where a part lies in the block of queries [from, until): rows of the block, rows of the result; null: nowhere. */
+/**
+ * Where a part lies in the block of queries [from, until): rows of the block, rows of the result; null:
+ * nowhere.
+ */
 export function inBlock(
   { queries: [start, end], keys }: Part,
   from: number,

@@ -1,13 +1,14 @@
 /**
- * How weights lie in memory. A kernel reads them four at a time or one at a time, as float32, whatever they are stored as;
- * arithmetic stays float32.
+ * How weights lie in memory. A kernel reads them four at a time or one at a time, as float32, whatever they
+ * are stored as; arithmetic stays float32.
  *
  *  - `f32`.
- *  - `f16`: two halves in a 32-bit word, widened exactly; needs no `shader-f16`. Rows are a multiple of 4 long, so that four
- *    neighbours lie in two whole words.
- *  - `Q8_0`, `Q4_0`, `Q4_1`: blocks of 32 neighbours in a row, with a scale d (and a minimum m) in float16, as GGUF files have
- *    them: d·q with q of 8 bits, d·(q − 8) and d·q + m with q of 4 bits. Rows are whole blocks. Blocks of the first two are
- *    dealt in pairs: a word with both scales, then the numbers of either, so that everything lies at whole words.
+ *  - `f16`: two halves in a 32-bit word, widened exactly; needs no `shader-f16`. Rows are a multiple of 4
+ *    long, so that four neighbours lie in two whole words.
+ *  - `Q8_0`, `Q4_0`, `Q4_1`: blocks of 32 neighbours in a row, with a scale d (and a minimum m) in float16,
+ *    as GGUF files have them: d·q with q of 8 bits, d·(q − 8) and d·q + m with q of 4 bits. Rows are whole
+ *    blocks. Blocks of the first two are dealt in pairs: a word with both scales, then the numbers of either,
+ *    so that everything lies at whole words.
  */
 
 import type { Host } from './kernel.js';
@@ -115,7 +116,10 @@ export function blockWords(stored: Quantised, bytes: Uint8Array): Uint32Array {
   return words;
 }
 
-/** For examples: values rounded to a format, and the same as a kernel reads them. Halves are exact for |x| in [2⁻¹⁴, 65504]. */
+/**
+ * For examples: values rounded to a format, and the same as a kernel reads them. Halves are exact for |x| in
+ * [2⁻¹⁴, 65504].
+ */
 export function packed(values: Float32Array, stored: Stored): { rounded: Float32Array; words: Host } {
   if (stored === 'f32') return { rounded: values, words: values };
   if (stored === 'f16') return halves(values);

@@ -1,8 +1,8 @@
 /**
- * Gradients of a linear layer Y = X · W + b: dX = dY · Wᵀ, dW = Xᵀ · dY (db is a sum over rows, see column-sums.ts),
- * with the tiles of the forward products. The unembedding's come out of the same: for logits = X · Wᵀ it is
- * dX = dLogits · W, which is `linear` with `accumulate`, a chunk of the vocabulary at a time, and
- * dW = dLogitsᵀ · X, which is `weightGradient` with inner = the chunk and cols = d_model.
+ * Gradients of a linear layer Y = X · W + b: dX = dY · Wᵀ, dW = Xᵀ · dY (db is a sum over rows, see
+ * column-sums.ts), with the tiles of the forward products. The unembedding's come out of the same: for logits
+ * = X · Wᵀ it is dX = dLogits · W, which is `linear` with `accumulate`, a chunk of the vocabulary at a time,
+ * and dW = dLogitsᵀ · X, which is `weightGradient` with inner = the chunk and cols = d_model.
  */
 
 import { type Caps, type Example, type Family, type Launch, lineIndex, noise } from '../core/kernel.js';
@@ -29,7 +29,10 @@ interface Layer extends StoredWeights {
   readonly accumulate?: boolean;
 }
 
-/** A layer whose input is act(pre): the gradient is that of `pre`, through a gate that counts as a constant or not. */
+/**
+ * A layer whose input is act(pre): the gradient is that of `pre`, through a gate that counts as a constant or
+ * not.
+ */
 type AfterActivation = Layer & { readonly act?: Activation | null; readonly gate?: Gate };
 
 /**
@@ -65,8 +68,8 @@ function chooseWeightTile({ inner, cols }: Layer, caps: Caps): Tile | null {
 }
 
 /**
- * dW[inner, cols] (+)= X[rows, inner]ᵀ · dY[rows, cols]. Every row is added in its order: same input, same bits.
- * Buffers in order: X, dY, dW.
+ * dW[inner, cols] (+)= X[rows, inner]ᵀ · dY[rows, cols]. Every row is added in its order: same input, same
+ * bits. Buffers in order: X, dY, dW.
  */
 export function weightGradient(o: Layer, caps: Caps): Launch {
   return weightGradientWith(o, chooseWeightTile(o, caps));

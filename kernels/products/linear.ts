@@ -1,6 +1,7 @@
 /**
- * A linear layer with everything that follows it: bias, activation, residual. The plain kernel, one output a thread, is
- * right for every shape; where the sizes are multiples of 4, `linear` takes a tile out of matmul-tiled.ts.
+ * A linear layer with everything that follows it: bias, activation, residual. The plain kernel, one output a
+ * thread, is right for every shape; where the sizes are multiples of 4, `linear` takes a tile out of
+ * matmul-tiled.ts.
  */
 
 import { type Caps, type Launch, lineIndex } from '../core/kernel.js';
@@ -28,7 +29,10 @@ export interface Linear extends StoredWeights {
   readonly times?: boolean;
   /** Y += … */
   readonly accumulate?: boolean;
-  /** W is rows `first` … of a matrix of `rows` rows, which is bound as a whole: parts of quantised matrices cannot be bound. */
+  /**
+   * W is rows `first` … of a matrix of `rows` rows, which is bound as a whole: parts of quantised matrices
+   * cannot be bound.
+   */
   readonly window?: { readonly first: number; readonly rows: number } | null;
 }
 
@@ -90,12 +94,12 @@ export function tilesFor(caps: Caps): Tile[] {
 /**
  * The tile for a product, or null: the plain kernel.
  *
- * A CPU posing as a GPU: the fewest loads and multiply-adds. A tile of t rows costs about t + 5 (the columns' operands
- * are loaded once for all its rows), and rows beyond the end are computed in vain. The tile of 12 rows, and eight k in one
- * go for a single row (1.2–1.3 × where W is 7 MB or more), pay only with subgroups of 4 (SwiftShader); with 8 (lavapipe)
- * the accumulators no longer fit.
- * A real GPU (by the literature: none was at hand): shared tiles of 64×64 where there are rows enough; where not, it
- * wants threads, so 8 or 16 of them split the sum of a column.
+ * A CPU posing as a GPU: the fewest loads and multiply-adds. A tile of t rows costs about t + 5 (the columns'
+ * operands are loaded once for all its rows), and rows beyond the end are computed in vain. The tile of 12
+ * rows, and eight k in one go for a single row (1.2–1.3 × where W is 7 MB or more), pay only with subgroups
+ * of 4 (SwiftShader); with 8 (lavapipe) the accumulators no longer fit. A real GPU (by the literature: none
+ * was at hand): shared tiles of 64×64 where there are rows enough; where not, it wants threads, so 8 or 16 of
+ * them split the sum of a column.
  */
 export function chooseTile(
   { rows, inner, cols }: Pick<Linear, 'rows' | 'inner' | 'cols'>,

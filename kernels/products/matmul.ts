@@ -1,6 +1,6 @@
 /**
- * Matrix products: `linear` and `unembed` with their tiles (see linear.ts and unembed.ts), and the examples that hold every
- * variant against float64.
+ * Matrix products: `linear` and `unembed` with their tiles (see linear.ts and unembed.ts), and the examples
+ * that hold every variant against float64.
  */
 
 import { type Caps, type Example, type Family, type Launch, noise } from '../core/kernel.js';

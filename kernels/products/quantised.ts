@@ -1,8 +1,9 @@
 /**
- * Linear layers whose weights are quantised. Their matrices lie the other way round, [cols, inner], as files have them: blocks
- * of 32 numbers go along what a layer sums over. So the layer is the product of an unembedding, X · Wᵀ, with what follows it in
- * a linear layer, and the gradient of its input is a plain product, dY · W. Numbers are made of the blocks where they are
- * read, in registers: nothing but the blocks is in memory.
+ * Linear layers whose weights are quantised. Their matrices lie the other way round, [cols, inner], as files
+ * have them: blocks of 32 numbers go along what a layer sums over. So the layer is the product of an
+ * unembedding, X · Wᵀ, with what follows it in a linear layer, and the gradient of its input is a plain
+ * product, dY · W. Numbers are made of the blocks where they are read, in registers: nothing but the blocks
+ * is in memory.
  */
 
 import { type Caps, type Example, type Family, type Launch, noise } from '../core/kernel.js';

@@ -1,6 +1,6 @@
 /**
- * Products with W as it lies, X · Wᵀ: logits from the last residual, with W as the embedding has it, [vocabulary,
- * d_model]; and the gradient of a linear layer's input (linear-backward.ts).
+ * Products with W as it lies, X · Wᵀ: logits from the last residual, with W as the embedding has it,
+ * [vocabulary, d_model]; and the gradient of a linear layer's input (linear-backward.ts).
  */
 
 import { type Caps, type Launch, lineIndex, repeat } from '../core/kernel.js';
@@ -34,7 +34,10 @@ export interface Unembed extends StoredWeights {
   readonly times?: boolean;
   /** Y += … */
   readonly accumulate?: boolean;
-  /** W is rows `first` … of a matrix of `rows` rows, which is bound as a whole: parts of quantised matrices cannot be bound. */
+  /**
+   * W is rows `first` … of a matrix of `rows` rows, which is bound as a whole: parts of quantised matrices
+   * cannot be bound.
+   */
   readonly window?: { readonly first: number; readonly rows: number } | null;
   /** Logits x become softCap · tanh(x / softCap). */
   readonly softCap?: number | null;
@@ -45,7 +48,9 @@ export interface Unembed extends StoredWeights {
 /** What the shader needs to know of it. */
 type Source = Omit<Unembed, 'rows' | 'col0' | 'stride'>;
 
-/** How a thread gets its operands (see matmul-tiled.ts), its outputs (rows × columns), threads of a workgroup. */
+/**
+ * How a thread gets its operands (see matmul-tiled.ts), its outputs (rows × columns), threads of a workgroup.
+ */
 export interface UnembedTile {
   readonly path: 'quad' | 'direct';
   readonly rows: number;
@@ -93,9 +98,10 @@ export function chooseUnembedTile(
 }
 
 /**
- * Y[r, col0 + c] (+)= (X[r, :] · W[c, :] + b[col0 + c]) · slope(P[r, col0 + c]): the unembedding, or a chunk of its vocabulary where the whole does
- * not fit one binding. W is the embedding, [cols, inner]: tied weights need no transposed copy.
- * Buffers: X, W (the chunk), b (whole; with `bias`), P (with `slope`), R (with `residual` or `times`), Y; P, R and Y [rows, stride].
+ * Y[r, col0 + c] (+)= (X[r, :] · W[c, :] + b[col0 + c]) · slope(P[r, col0 + c]): the unembedding, or a chunk
+ * of its vocabulary where the whole does not fit one binding. W is the embedding, [cols, inner]: tied weights
+ * need no transposed copy. Buffers: X, W (the chunk), b (whole; with `bias`), P (with `slope`), R (with
+ * `residual` or `times`), Y; P, R and Y [rows, stride].
  */
 export function unembed(o: Unembed, caps: Caps): Launch {
   return unembedWith(o, chooseUnembedTile(o, caps));

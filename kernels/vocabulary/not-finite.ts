@@ -7,8 +7,8 @@ import { kernel, notFinite, otherKinds, teamFor } from '../core/wgsl.js';
 export const ALL_FINITE = 0xffffffff;
 
 /**
- * Of each row the first column whose entry is NaN or infinite and the bits of that entry; ALL_FINITE and 0 where there is none.
- * Buffers: X [rows, cols], found u32 [rows, 2].
+ * Of each row the first column whose entry is NaN or infinite and the bits of that entry; ALL_FINITE and 0
+ * where there is none. Buffers: X [rows, cols], found u32 [rows, 2].
  */
 export function firstNotFinite(o: { rows: number; cols: number }, caps: Caps): Launch {
   const team = teamFor(caps);

@@ -1,4 +1,7 @@
-/** What a command of `npx glassbox` is, and what it is told: its arguments, checked, and a model when it wants one. */
+/**
+ * What a command of `npx glassbox` is, and what it is told: its arguments, checked, and a model when it wants
+ * one.
+ */
 
 import { createReadStream, existsSync } from 'node:fs';
 import type { ParseArgsConfig } from 'node:util';
@@ -36,7 +39,10 @@ export interface Command {
   readonly examples: readonly string[];
   /** Besides text. */
   readonly forms: readonly Form[];
-  /** It loads no model by name: no `--model`, `--adapter-weights`, `--with`, `--dtype`, `--no-bos`, `--no-processing`. */
+  /**
+   * It loads no model by name: no `--model`, `--adapter-weights`, `--with`, `--dtype`, `--no-bos`,
+   * `--no-processing`.
+   */
   readonly modelFree?: boolean;
   run(x: Invocation): Promise<Outcome>;
 }

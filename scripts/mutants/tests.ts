@@ -19,8 +19,9 @@ interface Parsed {
 }
 
 /**
- * Sorts test files by how near they are to a source file. An import counts one step; names that `index.ts` passes on lead to
- * the file that declares them, so that a test of `patch` is near `patching/`, not near all that the library exports.
+ * Sorts test files by how near they are to a source file. An import counts one step; names that `index.ts`
+ * passes on lead to the file that declares them, so that a test of `patch` is near `patching/`, not near all
+ * that the library exports.
  */
 export class NearestTests {
   readonly #root: string;
@@ -37,8 +38,8 @@ export class NearestTests {
   }
 
   /**
-   * The test files that reach `source`, nearest first; of two that are equally near, the one that reaches fewer files: it is
-   * about less.
+   * The test files that reach `source`, nearest first; of two that are equally near, the one that reaches
+   * fewer files: it is about less.
    */
   of(source: string): string[] {
     return [...this.#distances]

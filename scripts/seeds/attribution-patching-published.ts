@@ -69,7 +69,10 @@ export interface AttributionComputed {
     readonly sizes: readonly number[];
     readonly names: readonly string[];
     readonly maps: AttributionMaps;
-    /** Paths as the demo computes them, receiver × sender, and between which it drew them; null where norms are behind. */
+    /**
+     * Paths as the demo computes them, receiver × sender, and between which it drew them; null where norms
+     * are behind.
+     */
     readonly paths: { readonly demo: Labelled; readonly top: readonly string[] } | null;
     readonly blocks: Labelled;
     readonly heads: Labelled;
@@ -139,7 +142,10 @@ function exactness(
   ]);
 }
 
-/** Whether each corrupted prompt is another's clean one, with the answers exchanged: the metric is then as much below 0. */
+/**
+ * Whether each corrupted prompt is another's clean one, with the answers exchanged: the metric is then as
+ * much below 0.
+ */
 const exchanged = ({ pairs }: FittedPairs): boolean =>
   pairs.every((p) =>
     pairs.some(
@@ -264,7 +270,10 @@ function patternOf(patterns: Labelled | undefined, head: string, query: number, 
   return h < 0 ? Number.NaN : values[(h * shape[1] + query) * shape[2] + key];
 }
 
-/** Rows of a map [row, pos], from the position on that differs; what lies before is one row: the largest of it. */
+/**
+ * Rows of a map [row, pos], from the position on that differs; what lies before is one row: the largest of
+ * it.
+ */
 function lateRows(title: string, expected: Grid, { values, shape, axes }: Labelled): Comparison[] {
   let before = 0;
   values.forEach((v, i) => {

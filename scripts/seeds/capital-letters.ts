@@ -1,6 +1,7 @@
 /**
- * `glassbox seed capital-letters`: why is a full stop followed by " He" and not " he"? The notebook "Learning Capital Letters"
- * (tinuademargaret/Capital-Letters-Circuit), section by section: reading the residual stream, then patching ";" with ".".
+ * `glassbox seed capital-letters`: why is a full stop followed by " He" and not " he"? The notebook "Learning
+ * Capital Letters" (tinuademargaret/Capital-Letters-Circuit), section by section: reading the residual
+ * stream, then patching ";" with ".".
  */
 
 import {
@@ -34,7 +35,9 @@ const MALE = 'John David Mark Paul Ryan Gary Jack Sean Carl Joe'.split(' ');
 const FEMALE = 'Mary Lisa Anna Sarah Amy Jane Joy Susan Victoria Laura'.split(' ');
 const NAMES = [...MALE.map((name) => `${name}, He`), ...FEMALE.map((name) => `${name}, She`)];
 
-/** Every name in every sentence. A line of names may have its pronoun behind a comma; without one it is He. */
+/**
+ * Every name in every sentence. A line of names may have its pronoun behind a comma; without one it is He.
+ */
 const sentences = (names: readonly string[], templates: readonly string[]): PromptPair[] =>
   names.flatMap((line) => {
     const [name, pronoun = 'He'] = line.split(/\s*[,\t]\s*/);

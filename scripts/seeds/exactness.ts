@@ -1,4 +1,7 @@
-/** What must hold for any model, in float64 on the host: sums that the notebooks' maps are parts of, and rows that add up to 1. */
+/**
+ * What must hold for any model, in float64 on the host: sums that the notebooks' maps are parts of, and rows
+ * that add up to 1.
+ */
 
 import {
   type HookedTransformer,
@@ -16,7 +19,10 @@ interface Answers {
   readonly wrong: readonly number[];
 }
 
-/** The logit difference that b_O of each layer says: its own direction, read by W_U through the last norm; means over the prompts. */
+/**
+ * The logit difference that b_O of each layer says: its own direction, read by W_U through the last norm;
+ * means over the prompts.
+ */
 function saidByBiases(
   model: HookedTransformer,
   scales: readonly number[],
@@ -50,7 +56,10 @@ export function headsAddUp(
   return near('heads + b_O − attention layer, furthest', 0, furthest(off), 1e-4);
 }
 
-/** The last state, read by W_U, is the metric; but for logits that are capped, of which attribution is told before the cap. */
+/**
+ * The last state, read by W_U, is the metric; but for logits that are capped, of which attribution is told
+ * before the cap.
+ */
 export const lastState = ({ config }: HookedTransformer, name: string, off: number): Comparison[] =>
   config.outputLogitsSoftCap === null ? [near(name, 0, off, 1e-4)] : [];
 

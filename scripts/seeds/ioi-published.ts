@@ -1,4 +1,7 @@
-/** Every number that the notebooks on indirect objects printed or plotted of GPT-2 small, short of their patching. */
+/**
+ * Every number that the notebooks on indirect objects printed or plotted of GPT-2 small, short of their
+ * patching.
+ */
 
 import { readFileSync } from 'node:fs';
 import {
@@ -39,8 +42,8 @@ export const published = JSON.parse(
 };
 
 /**
- * The demo averaged whole diagonals: for induction 101 entries, of which the first belongs to no repetition. Ours are the other
- * 100; two means of numbers from 0 to 1 then differ by 1/101 at most.
+ * The demo averaged whole diagonals: for induction 101 entries, of which the first belongs to no repetition.
+ * Ours are the other 100; two means of numbers from 0 to 1 then differ by 1/101 at most.
  */
 const INDUCTION = 0.011;
 

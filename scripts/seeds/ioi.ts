@@ -1,7 +1,8 @@
 /**
- * `glassbox seed ioi`: "When John and Mary went to the shops, John gave the bag to" – how does a model know that it is Mary? The
- * notebook on indirect objects (Wang et al. 2022) and direct logit attribution, cell by cell; then, after TransformerLens'
- * Exploratory Analysis Demo, the logit lens, layers, heads, what heads do on random tokens, and the run without the strongest.
+ * `glassbox seed ioi`: "When John and Mary went to the shops, John gave the bag to" – how does a model know
+ * that it is Mary? The notebook on indirect objects (Wang et al. 2022) and direct logit attribution, cell by
+ * cell; then, after TransformerLens' Exploratory Analysis Demo, the logit lens, layers, heads, what heads do
+ * on random tokens, and the run without the strongest.
  */
 
 import {

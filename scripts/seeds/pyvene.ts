@@ -1,7 +1,7 @@
 /**
- * `glassbox seed pyvene`: causal tracing as in pyvene's tutorial (Wu et al. 2024), section by section: "The Space Needle is in downtown".
- * What the clean and the corrupted run say next, and the probability of " Seattle" with each of three streams restored at each
- * layer and position.
+ * `glassbox seed pyvene`: causal tracing as in pyvene's tutorial (Wu et al. 2024), section by section: "The
+ * Space Needle is in downtown". What the clean and the corrupted run say next, and the probability of "
+ * Seattle" with each of three streams restored at each layer and position.
  */
 
 import {

@@ -1,6 +1,7 @@
 /**
- * `glassbox seed rome-averages`: ROME's `average_causal_effects` (Meng et al. 2022, figures 2 and 3): causal traces of many facts, averaged by
- * what each token is to the subject, and with the MLPs or the attention of the restored token severed.
+ * `glassbox seed rome-averages`: ROME's `average_causal_effects` (Meng et al. 2022, figures 2 and 3): causal
+ * traces of many facts, averaged by what each token is to the subject, and with the MLPs or the attention of
+ * the restored token severed.
  */
 
 import {

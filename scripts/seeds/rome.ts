@@ -1,6 +1,7 @@
 /**
- * `glassbox seed rome`: "Who does GPT-2 know?", the notebook beside ROME (Meng et al. 2022), section by section: how probable a name
- * is, what is said of it however one asks, and where the model keeps what it knows.
+ * `glassbox seed rome`: "Who does GPT-2 know?", the notebook beside ROME (Meng et al. 2022), section by
+ * section: how probable a name is, what is said of it however one asks, and where the model keeps what it
+ * knows.
  */
 
 import { consistency, joinTraces, type Notebook, scoreTexts, traceAll, traceFigure } from '../../index.js';

@@ -1,4 +1,6 @@
-/** What is larger than one binding of the adapter: the engine's references, with bindings of at most 96 KiB. */
+/**
+ * What is larger than one binding of the adapter: the engine's references, with bindings of at most 96 KiB.
+ */
 
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';

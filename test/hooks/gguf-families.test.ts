@@ -1,6 +1,7 @@
 /**
- * GGUF files of every family: the tiny models of test/fixtures/families, converted by the rules of llama.cpp's converters, with the
- * names that the `gguf` package gives (test/fixtures/gguf/names.py), say what transformers says of the models they were made from.
+ * GGUF files of every family: the tiny models of test/fixtures/families, converted by the rules of
+ * llama.cpp's converters, with the names that the `gguf` package gives (test/fixtures/gguf/names.py), say
+ * what transformers says of the models they were made from.
  */
 
 import { readFileSync } from 'node:fs';
@@ -21,7 +22,10 @@ const NAMES = JSON.parse(readFileSync(at('gguf/names.json'), 'utf8')) as Record<
   Record<string, string>
 >;
 
-/** By the folder of the fixture: the architecture, and settings that files do not hold or that these models have otherwise. */
+/**
+ * By the folder of the fixture: the architecture, and settings that files do not hold or that these models
+ * have otherwise.
+ */
 const MODELS: Readonly<Record<string, [arch: string, more?: Record<string, unknown>]>> = {
   llama: ['llama'],
   'llama-3': ['llama'],

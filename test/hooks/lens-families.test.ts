@@ -1,6 +1,6 @@
 /**
- * Models of every kind of block have TransformerLens 3.9's activations at every hook point that it has, unprocessed and
- * processed, and its gradients (test/fixtures/parts/lens.py, float64).
+ * Models of every kind of block have TransformerLens 3.9's activations at every hook point that it has,
+ * unprocessed and processed, and its gradients (test/fixtures/parts/lens.py, float64).
  */
 
 import { readFileSync } from 'node:fs';
@@ -19,7 +19,9 @@ const models = JSON.parse(fixture('lens.json').toString()) as FamilyReference[];
 const folder = await nodeFolder(fileURLToPath(new URL('../fixtures/parts/', import.meta.url)));
 const file = await openSafetensors((await folder.open('lens.safetensors'))!);
 
-/** Of these inputs of single heads are compared, too: with shared heads and without, in blocks of each order. */
+/**
+ * Of these inputs of single heads are compared, too: with shared heads and without, in blocks of each order.
+ */
 const ASKED = ['llama', 'gpt_neox', 'gemma2'];
 /** Points of this project alone, and copies of the residual stream. */
 const OURS = /hook_(attn_in|q_input|k_input|v_input|mlp_in)$/;

@@ -76,7 +76,10 @@ const read = async (t: Tensor): Promise<Float32Array> => {
   return data;
 };
 
-/** What is computed with a model: logits, every activation, gradients there, and what metrics read of the vocabulary. */
+/**
+ * What is computed with a model: logits, every activation, gradients there, and what metrics read of the
+ * vocabulary.
+ */
 async function everything(model: HookedTransformer): Promise<Record<string, ArrayLike<number>>> {
   const names = hookNames(model.config);
   const found: Record<string, ArrayLike<number>> = {};

@@ -1,4 +1,7 @@
-/** A folder that has only `tokenizer.model` gives SentencePiece's ids and texts (test/fixtures/tokenizers/sentencepiece.py). */
+/**
+ * A folder that has only `tokenizer.model` gives SentencePiece's ids and texts
+ * (test/fixtures/tokenizers/sentencepiece.py).
+ */
 
 import { readFileSync } from 'node:fs';
 import { test } from 'uvu';

@@ -1,4 +1,7 @@
-/** One experiment over the checkpoints of a training: the numbers of each model alone, in the order of steps, stopped and resumed. */
+/**
+ * One experiment over the checkpoints of a training: the numbers of each model alone, in the order of steps,
+ * stopped and resumed.
+ */
 
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import os from 'node:os';

@@ -1,4 +1,7 @@
-/** Small things with right values that no picture shows: colours, widths, numbers in cells, scores of edges, means over axes. */
+/**
+ * Small things with right values that no picture shows: colours, widths, numbers in cells, scores of edges,
+ * means over axes.
+ */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { arangeOf, eyeOf, uniformOf } from '../../engine/random/arrays.js';

@@ -1,4 +1,7 @@
-/** Long texts: blocks of queries give the same numbers as whole runs, chosen parts are those of the whole, and what does not fit says so. */
+/**
+ * Long texts: blocks of queries give the same numbers as whole runs, chosen parts are those of the whole, and
+ * what does not fit says so.
+ */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import {

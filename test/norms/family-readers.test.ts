@@ -1,6 +1,7 @@
 /**
- * Readers of the final norm on families with RMS norms: plain, with a gain counted from 1 and capped logits, and with norms behind
- * attention and MLP. What they read is the run's; what they make of it is computed here in float64.
+ * Readers of the final norm on families with RMS norms: plain, with a gain counted from 1 and capped logits,
+ * and with norms behind attention and MLP. What they read is the run's; what they make of it is computed here
+ * in float64.
  */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';

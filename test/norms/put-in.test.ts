@@ -1,6 +1,7 @@
 /**
- * NaN and infinity that a user puts in: as the value of an intervention they are refused before anything runs; from hooks, weights,
- * caches, gains, noise, metrics and gradients, whoever makes a result says that it is none.
+ * NaN and infinity that a user puts in: as the value of an intervention they are refused before anything
+ * runs; from hooks, weights, caches, gains, noise, metrics and gradients, whoever makes a result says that it
+ * is none.
  */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';

@@ -1,4 +1,7 @@
-/** The notebooks' own Python code, TransformerLens 3.9, pyvene 0.1.8 and ROME's, on one random model: every table and map. */
+/**
+ * The notebooks' own Python code, TransformerLens 3.9, pyvene 0.1.8 and ROME's, on one random model: every
+ * table and map.
+ */
 
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import os from 'node:os';
@@ -120,7 +123,10 @@ async function run<T>(
   }
 }
 
-/** Everything stands in the notebook's full output, a line or a part of one, whatever blanks are between its words. */
+/**
+ * Everything stands in the notebook's full output, a line or a part of one, whatever blanks are between its
+ * words.
+ */
 function says(report: Report, ...expected: readonly (string | RegExp)[]): void {
   const text = report
     .lines({ width: 400 }, { verbose: true })
@@ -167,7 +173,8 @@ test('ROME’s code: three prompts by three kinds, names, the next words, the de
         lebron,
       );
       same('deviation', [embeddingStd(model, std.subjects)], [std.value]);
-      // what is printed of each list: the last name of a first name, the count, the best, those that the text speaks of
+      // what is printed of each list: the last name of a first name, the count, the best, those that the text
+      // speaks of
       const best = [...score].sort(([, a], [, b]) => a - b)[0];
       says(report, `len(known): ${score.size}`, `1 ${best[0]} ${four(best[1])}`);
       says(

@@ -1,4 +1,7 @@
-/** Models for the notebooks: random ones with GPT-2's vocabulary, of attention alone, and with a vocabulary that splits names. */
+/**
+ * Models for the notebooks: random ones with GPT-2's vocabulary, of attention alone, and with a vocabulary
+ * that splits names.
+ */
 
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
@@ -80,7 +83,10 @@ export function writeRandomModel(
   return folder;
 }
 
-/** A random model of a family, with the sizes of test/fixtures/parts and the vocabulary of letters, as a folder. */
+/**
+ * A random model of a family, with the sizes of test/fixtures/parts and the vocabulary of letters, as a
+ * folder.
+ */
 export function writeFamilyModel(folder: string, name: string, nCtx = 128): string {
   const reference = familyReferences.find((r) => r.name === name)!;
   const json = lettersJson();
@@ -105,7 +111,10 @@ export const writeRandomGpt2 = (folder: string, nCtx = 32): string => writeRando
 export const writeNotebookModel = (folder: string): string =>
   writeRandomModel(folder, { nLayers: 3, nCtx: 32 });
 
-/** A random model, loaded as a notebook wants it; its folder is gone. @param options of GPT-2’s kind, or a family’s name */
+/**
+ * A random model, loaded as a notebook wants it; its folder is gone. @param options of GPT-2’s kind, or a
+ * family’s name
+ */
 export async function randomModelFor(
   notebook: Notebook,
   options: Parameters<typeof writeRandomModel>[1] | string = {},

@@ -1,4 +1,7 @@
-/** The notebooks on blocks of other families: parallel ones, norms behind, shared keys and values; each with its own noise. */
+/**
+ * The notebooks on blocks of other families: parallel ones, norms behind, shared keys and values; each with
+ * its own noise.
+ */
 
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';

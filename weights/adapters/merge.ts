@@ -1,13 +1,13 @@
 /**
- * A base model's tensors with a LoRA adapter added: W + s·B·A, summed in float64 and rounded once. The sum is that of the
- * checkpoint's own matrices, before anything is split, joined, folded or centred.
+ * A base model's tensors with a LoRA adapter added: W + s·B·A, summed in float64 and rounded once. The sum is
+ * that of the checkpoint's own matrices, before anything is split, joined, folded or centred.
  *
  *     base_model.model.{module}.lora_A.weight [r, in]          lora_B.weight [out, r]           linear layers
  *     base_model.model.{module}.lora_embedding_A [r, tokens]   lora_embedding_B [width, r]      embeddings: (B·A)ᵀ is added
  *     base_model.model.{module}.weight                         instead of the base's            (`modules_to_save`)
  *
- * Where the base has one matrix for embedding and unembedding and the adapter changes one of them, they become two, as in PEFT's
- * running model.
+ * Where the base has one matrix for embedding and unembedding and the adapter changes one of them, they
+ * become two, as in PEFT's running model.
  */
 
 import { fileError, quoted } from '../checks/messages.js';
@@ -54,7 +54,8 @@ const PARTS = /^(.*)\.(lora_A\.weight|lora_B\.weight|lora_embedding_A|lora_embed
 
 /**
  * The base's tensors, changed.
- * @throws when the adapter is for another base: modules that it does not have, matrices of other shapes; when matrices are
+ * @throws when the adapter is for another base: modules that it does not have, matrices of other shapes; when
+ * matrices are
  *   missing that its settings promise; for tensors that are not LoRA's
  */
 export function mergeAdapter(base: TensorSource, config: Config, adapter: Adapter): Merged {

@@ -1,6 +1,7 @@
 /**
- * What a platform adds to reading weights: Node has a file system and a Hub cache, a browser has neither. Node registers its
- * files from outside (`registerNodeFiles` of `files-node.ts`), so that nothing here imports a `node:` module.
+ * What a platform adds to reading weights: Node has a file system and a Hub cache, a browser has neither.
+ * Node registers its files from outside (`registerNodeFiles` of `files-node.ts`), so that nothing here
+ * imports a `node:` module.
  */
 
 import { boolean, callback, either, oneOf, path, positive, signal, text } from '../checks/kinds.js';
@@ -12,18 +13,24 @@ import type { OnLoadProgress } from './progress.js';
 export interface LoadOptions {
   /** Branch, tag or commit of a Hub repository. Default 'main'. */
   revision?: string;
-  /** Node: the cache folder. Default as in Python's huggingface_hub: `$HF_HUB_CACHE`, ..., `~/.cache/huggingface/hub`. */
+  /**
+   * Node: the cache folder. Default as in Python's huggingface_hub: `$HF_HUB_CACHE`, ...,
+   * `~/.cache/huggingface/hub`.
+   */
   cacheDir?: string;
   /**
-   * Access token for gated or private repositories; false sends none. Default in Node `$HF_TOKEN`, else the login that
-   * Python's `hf auth login` keeps. It is sent to the Hub's own origin only.
+   * Access token for gated or private repositories; false sends none. Default in Node `$HF_TOKEN`, else the
+   * login that Python's `hf auth login` keeps. It is sent to the Hub's own origin only.
    */
   token?: string | false;
   /** Address of the Hub or a mirror. Default `$HF_ENDPOINT` in Node, else https://huggingface.co. */
   endpoint?: string;
   /** Use only what the cache holds. Default: whether `$HF_HUB_OFFLINE` is set. */
   localFilesOnly?: boolean;
-  /** Milliseconds of silence after which a request is given up. A file is given up after three tries. Default 20,000. */
+  /**
+   * Milliseconds of silence after which a request is given up. A file is given up after three tries. Default
+   * 20,000.
+   */
   timeoutMs?: number;
   onProgress?: OnLoadProgress;
   signal?: AbortSignal;
@@ -50,8 +57,8 @@ export interface StoreOptions extends LoadOptions {
 /** A local copy of Hub repositories. */
 export interface HubStore {
   /**
-   * A repository as a folder; its files are downloaded when they are opened, unless the store already has them.
-   * `repo` is `owner/name`, `aliases` are older names under which the store may hold the same model.
+   * A repository as a folder; its files are downloaded when they are opened, unless the store already has
+   * them. `repo` is `owner/name`, `aliases` are older names under which the store may hold the same model.
    */
   open(repo: string, aliases: readonly string[], options: StoreOptions): Promise<FileSource>;
 }

@@ -26,7 +26,10 @@ export const rowBytes = (format: Quantised, width: number): number =>
 export class QuantisedTensor implements HostTensor {
   readonly shape: readonly number[];
   readonly blocks: Blocks;
-  /** The blocks are those of the transpose: matrices [in, out] lie as [out, in], with blocks along what a layer sums over. */
+  /**
+   * The blocks are those of the transpose: matrices [in, out] lie as [out, in], with blocks along what a
+   * layer sums over.
+   */
   readonly turned: boolean;
   #data: WeakRef<Float32Array> | null = null;
 

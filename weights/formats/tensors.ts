@@ -18,12 +18,16 @@ export interface TensorSource {
   file(name: string): string;
   /** What the file calls a tensor, for messages; given where names are translated. */
   original?(name: string): string;
-  /** Rows of a matrix in blocks, as the file has them, where it is quantised in a format that is wanted; else null. */
+  /**
+   * Rows of a matrix in blocks, as the file has them, where it is quantised in a format that is wanted; else
+   * null.
+   */
   blocks?(name: string, wanted: (format: string) => boolean): Promise<Blocks | null>;
 }
 
 /**
- * Tensors in memory, e.g. of `HookedTransformer.fromWeights`. Float32Arrays are not copied, other numbers are.
+ * Tensors in memory, e.g. of `HookedTransformer.fromWeights`. Float32Arrays are not copied, other numbers
+ * are.
  * @throws when an array's length does not match its shape.
  */
 export function memoryTensors(
@@ -65,7 +69,9 @@ export function showShape(shape: readonly number[]): string {
     : `[${shape.join(', ')}]`;
 }
 
-/** A matrix the other way round. In tiles, so that a 50257-row matrix is not read one cache line per number. */
+/**
+ * A matrix the other way round. In tiles, so that a 50257-row matrix is not read one cache line per number.
+ */
 export function transpose({ shape: [rows, columns], data }: HostTensor): HostTensor {
   const TILE = 32;
   const out = new Float32Array(data.length);

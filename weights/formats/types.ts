@@ -13,9 +13,15 @@ export interface Blocks {
 export interface HostTensor {
   readonly shape: readonly number[];
   readonly data: Float32Array;
-  /** The same numbers as float16 bit patterns, where the engine is to store them so; `data` has been rounded to them. */
+  /**
+   * The same numbers as float16 bit patterns, where the engine is to store them so; `data` has been rounded
+   * to them.
+   */
   readonly halves?: Uint16Array;
-  /** The same numbers in blocks of 32, where the engine is to store them so; with `turned` those of the transpose. */
+  /**
+   * The same numbers in blocks of 32, where the engine is to store them so; with `turned` those of the
+   * transpose.
+   */
   readonly blocks?: Blocks;
   readonly turned?: boolean;
 }
@@ -27,14 +33,23 @@ export interface NormWeights {
   readonly b: HostTensor | null;
 }
 
-/** One transformer block. Biases are null where there are none; norms where there are none, or they need no weights. */
+/**
+ * One transformer block. Biases are null where there are none; norms where there are none, or they need no
+ * weights.
+ */
 export interface BlockWeights {
   readonly ln1: NormWeights | null;
-  /** [dModel, (nHeads + 2 · nKeyValueHeads) · dHead]: columns are q, k, v; within each, head-major (head, dHead). */
+  /**
+   * [dModel, (nHeads + 2 · nKeyValueHeads) · dHead]: columns are q, k, v; within each, head-major (head,
+   * dHead).
+   */
   readonly W_QKV: HostTensor;
   /** [(nHeads + 2 · nKeyValueHeads) · dHead] */
   readonly b_QKV: HostTensor | null;
-  /** Norms of queries and keys: [dHead] each, or [nHeads · dHead] and [nKeyValueHeads · dHead] (`qkNorm: 'width'`). */
+  /**
+   * Norms of queries and keys: [dHead] each, or [nHeads · dHead] and [nKeyValueHeads · dHead] (`qkNorm:
+   * 'width'`).
+   */
   readonly qNorm?: NormWeights | null;
   readonly kNorm?: NormWeights | null;
   /** [nHeads * dHead, dModel] */

@@ -1,6 +1,6 @@
 /**
- * GGUF files (llama.cpp, Ollama, LM Studio), versions 2 and 3: settings and tokenizer in front, then tensors, most of them in
- * quantised blocks, which are turned into float32 when they are read. Little-endian:
+ * GGUF files (llama.cpp, Ollama, LM Studio), versions 2 and 3: settings and tokenizer in front, then tensors,
+ * most of them in quantised blocks, which are turned into float32 when they are read. Little-endian:
  *
  *     "GGUF"   u32 version   u64 tensors   u64 keys
  *     key: text, u32 type, value                     (text: u64 length, bytes; a list: u32 type, u64 length, values)
@@ -41,7 +41,10 @@ const FIRST_READ = 2 ** 20;
 /** More bytes than have been read so far are needed. */
 class More extends Error {}
 
-/** Opens a GGUF file: reads what stands before the tensors. @throws when it is damaged, or of a kind that is not read */
+/**
+ * Opens a GGUF file: reads what stands before the tensors. @throws when it is damaged, or of a kind that is
+ * not read
+ */
 export async function openGguf(file: RandomAccess): Promise<Gguf> {
   for (let size = Math.min(FIRST_READ, file.size); ; size = Math.min(4 * size, file.size)) {
     const bytes = await file.read(0, size);

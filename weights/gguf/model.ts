@@ -1,6 +1,7 @@
 /**
- * A GGUF file as a model of its family: its keys as a `config.json`, its tensors in the layout by which models are read. What
- * llama.cpp's converters change is changed back: rows of q and k of Llama (adjacent pairs), gains with 1 added (Gemma).
+ * A GGUF file as a model of its family: its keys as a `config.json`, its tensors in the layout by which
+ * models are read. What llama.cpp's converters change is changed back: rows of q and k of Llama (adjacent
+ * pairs), gains with 1 added (Gemma).
  */
 
 import { fileError, quoted } from '../checks/messages.js';
@@ -90,7 +91,10 @@ export function ggufTensors(gguf: Gguf, config: Config): FamilySource {
   return { source: seen, foreign };
 }
 
-/** Rows 2j + s of each head, of adjacent pairs, to rows s·D/2 + j, of half pairs; `data` are numbers, or bytes of blocks. */
+/**
+ * Rows 2j + s of each head, of adjacent pairs, to rows s·D/2 + j, of half pairs; `data` are numbers, or bytes
+ * of blocks.
+ */
 function unpermuted<T extends Float32Array | Uint8Array>(data: T, out: T, heads: number, dHead: number): T {
   const width = data.length / (heads * dHead);
   for (let head = 0; head < heads; head++)

@@ -13,10 +13,10 @@
  *     lm_head.weight [dVocab, dModel]   lm_head.bias [dVocab]          (both optional; without, W_U is wte; or wte is missing
  *                                                                       and the same matrix as lm_head)
  *
- * All may have a prefix (`transformer.`), the head that of a wrapper or none (`module.`, where the others have
- * `module.transformer.`); see `prefix.ts`. The causal masks `h.{l}.attn.bias` and `.masked_bias` that old
- * checkpoints carry are ignored, and so are tensors outside the blocks that GPT-2 does not have (classifier heads).
- * Checkpoints in TransformerLens' names are seen through `transformer-lens.ts`.
+ * All may have a prefix (`transformer.`), the head that of a wrapper or none (`module.`, where the others
+ * have `module.transformer.`); see `prefix.ts`. The causal masks `h.{l}.attn.bias` and `.masked_bias` that
+ * old checkpoints carry are ignored, and so are tensors outside the blocks that GPT-2 does not have
+ * (classifier heads). Checkpoints in TransformerLens' names are seen through `transformer-lens.ts`.
  */
 
 import { fileError, quoted } from '../checks/messages.js';
@@ -43,17 +43,18 @@ export interface ReadOptions {
   onProgress?: OnLoadProgress;
   signal?: AbortSignal;
   /**
-   * Which matrices stay in the blocks of a quantised file, by their format; `table`: embedding and unembedding. None by default.
-   * Only unprocessed ones can.
+   * Which matrices stay in the blocks of a quantised file, by their format; `table`: embedding and
+   * unembedding. None by default. Only unprocessed ones can.
    */
   keep?: (format: string, table: boolean) => boolean;
 }
 
 /**
- * Reads a model: the embedding, each block, the final norm and unembedding, in this order, each processed as `processing`
- * says. The parts fit `processedConfig(config, processing)`. Before anything is read, all names and shapes are checked.
- * @throws an error that names tensor and file when a tensor is missing, has another shape than `config` says, is not part
- * of such a model, or holds a NaN or an infinity.
+ * Reads a model: the embedding, each block, the final norm and unembedding, in this order, each processed as
+ * `processing` says. The parts fit `processedConfig(config, processing)`. Before anything is read, all names
+ * and shapes are checked.
+ * @throws an error that names tensor and file when a tensor is missing, has another shape than `config` says,
+ * is not part of such a model, or holds a NaN or an infinity.
  */
 export async function* readModel(
   checkpoint: TensorSource,
@@ -156,8 +157,8 @@ export async function* readModel(
 }
 
 /**
- * What a checkpoint's shapes tell of its configuration: nLayers, dModel, dVocab, nCtx, dMlp, attnOnly. The number of heads
- * can be seen in TransformerLens' layout only.
+ * What a checkpoint's shapes tell of its configuration: nLayers, dModel, dVocab, nCtx, dMlp, attnOnly. The
+ * number of heads can be seen in TransformerLens' layout only.
  */
 export function inferConfig(checkpoint: TensorSource): Partial<Config> {
   const { source, inferred } = inGpt2Names(checkpoint);

@@ -1,6 +1,6 @@
 /**
- * A checkpoint in the names and layout of its family, seen as if it had GPT-2's: matrices [in, out], queries, keys and values in
- * one. What GPT-2 does not have is called alike:
+ * A checkpoint in the names and layout of its family, seen as if it had GPT-2's: matrices [in, out], queries,
+ * keys and values in one. What GPT-2 does not have is called alike:
  *
  *     h.{l}.attn.c_attn.weight [dModel, (nHeads + 2·nKeyValueHeads)·dHead]
  *     h.{l}.attn.q_norm.weight   h.{l}.attn.k_norm.weight   h.{l}.ln_1_post.weight   h.{l}.ln_2_post.weight
@@ -39,7 +39,8 @@ export interface FamilySource {
 
 /**
  * The checkpoint of a family in GPT-2's names.
- * @throws when it is none, when a tensor has another shape than the configuration says, or for one that the family does not have
+ * @throws when it is none, when a tensor has another shape than the configuration says, or for one that the
+ * family does not have
  */
 export function inFamilyNames(source: TensorSource, family: Family, config: Config): FamilySource {
   const count = source.names().length;

@@ -1,4 +1,7 @@
-/** What a model's weights take on the GPU, told from its configuration or a GGUF file's header: nothing is read. */
+/**
+ * What a model's weights take on the GPU, told from its configuration or a GGUF file's header: nothing is
+ * read.
+ */
 
 import type { Config } from '../config.js';
 import { blockFacts } from '../facts.js';

@@ -41,13 +41,17 @@ export const isUrl = (source: object | string): source is URL =>
  * The folder that holds a model:
  *
  * - `'tiny'` (a GPT-2) and `'tiny-llama'`: the models that come with the package;
- * - `'./folder'`, `'/folder'`, `'~/folder'`, a file: URL: a folder on disk; in a browser relative to the page;
- * - `'./folder/model_final.pth'`, and other names in .pth, .pt, .bin or .safetensors: that file, in its folder;
- * - an http(s) URL: a folder on a web server, or a file in it; or a page of the Hub: a repository, a folder or a file in it;
- * - `'gpt2'`, `'gpt2-medium'`, `'gpt2-large'`, `'gpt2-xl'`, `'distilgpt2'`, TransformerLens' toy models (`'attn-only-2l'`,
- *   `'gelu-1l'`, `'solu-4l'`, ...), or `'owner/name'`: the Hub, through the same cache that Python uses;
- * - `'ollama:llama3.2'`, `'ollama:qwen2.5:0.5b'`: a model that Ollama has on this machine; `'lmstudio:owner/name'` (or a part of the
- *   file's name): one of LM Studio;
+ * - `'./folder'`, `'/folder'`, `'~/folder'`, a file: URL: a folder on disk; in a browser relative to the
+ *   page;
+ * - `'./folder/model_final.pth'`, and other names in .pth, .pt, .bin or .safetensors: that file, in its
+ *   folder;
+ * - an http(s) URL: a folder on a web server, or a file in it; or a page of the Hub: a repository, a folder
+ *   or a file in it;
+ * - `'gpt2'`, `'gpt2-medium'`, `'gpt2-large'`, `'gpt2-xl'`, `'distilgpt2'`, TransformerLens' toy models
+ *   (`'attn-only-2l'`, `'gelu-1l'`, `'solu-4l'`, ...), or `'owner/name'`: the Hub, through the same cache
+ *   that Python uses;
+ * - `'ollama:llama3.2'`, `'ollama:qwen2.5:0.5b'`: a model that Ollama has on this machine;
+ *   `'lmstudio:owner/name'` (or a part of the file's name): one of LM Studio;
  * - a `Map` of Blobs by path, or an array of Files. A URL object is its text.
  *
  * @throws when the name means none of these, or the folder does not exist.

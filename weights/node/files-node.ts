@@ -54,7 +54,10 @@ export async function nodeFolder(path: string): Promise<FileSource> {
 /** How deep a model is looked for in a folder, and among how many names. */
 const [MOST_FOLDERS, MOST_NAMES] = [4, 10_000];
 
-/** Files, and those in folders inside, `depth` levels in all. Hidden folders are left out, and names beyond the limit. */
+/**
+ * Files, and those in folders inside, `depth` levels in all. Hidden folders are left out, and names beyond
+ * the limit.
+ */
 async function listFolder(folder: string, depth: number): Promise<string[]> {
   const found: string[] = [];
   const walk = async (path: string, left: number): Promise<void> => {

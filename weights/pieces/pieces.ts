@@ -24,7 +24,9 @@ export interface PieceSettings {
 
 const BLANK = '▁';
 
-/** The added tokens that are matched in the raw text: control and unknown ones, and those that a user defined. */
+/**
+ * The added tokens that are matched in the raw text: control and unknown ones, and those that a user defined.
+ */
 export const addedOf = (pieces: readonly Piece[]) =>
   pieces.flatMap(({ text, type }, id) =>
     type === 2 || type === 3 || type === 4

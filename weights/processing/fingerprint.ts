@@ -3,7 +3,10 @@
 import { tagOf } from '../checks/kinds.js';
 import type { HostTensor, ModelPart } from '../formats/types.js';
 
-/** A hash of weights that is fed part by part. Not for security: two 32-bit multiplicative hashes, 16 hexadecimal digits. */
+/**
+ * A hash of weights that is fed part by part. Not for security: two 32-bit multiplicative hashes, 16
+ * hexadecimal digits.
+ */
 export class Fingerprint {
   #a = 0x811c9dc5;
   #b = 0x1b873593;
@@ -23,7 +26,8 @@ export class Fingerprint {
       const child = (value as Record<string, unknown>)[key];
       if (tagOf(child) === 'Float32Array') this.#numbers(child as Float32Array);
       else if (tagOf(child) === 'Uint8Array') this.#numbers(words(child as Uint8Array));
-      // Blocks have no `data` of their own here. Other typed arrays repeat what `data` says; their keys are millions of strings (f16 loading took 56 s for 6 s).
+      // Blocks have no `data` of their own here. Other typed arrays repeat what `data` says; their keys are
+      // millions of strings (f16 loading took 56 s for 6 s).
       else if (typeof child === 'object' && child !== null && !ArrayBuffer.isView(child))
         this.#walk(child as HostTensor);
     }

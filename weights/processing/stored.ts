@@ -1,6 +1,6 @@
 /**
- * Number formats of a model's matrices on the GPU, part by part, after processing. What is small stays float32: biases, norms,
- * position embeddings.
+ * Number formats of a model's matrices on the GPU, part by part, after processing. What is small stays
+ * float32: biases, norms, position embeddings.
  */
 
 import { f16ToF32, f32ToF16 } from '../formats/half.js';
@@ -9,15 +9,16 @@ import { transpose } from '../formats/tensors.js';
 import type { HostTensor, ModelPart } from '../formats/types.js';
 
 /**
- * `f32`; `f16`; `q8`: Q8_0, blocks of 32 numbers of 8 bits with a scale; `q4`: Q4_0, likewise of 4 bits, embedding and unembedding
- * Q8_0.
+ * `f32`; `f16`; `q8`: Q8_0, blocks of 32 numbers of 8 bits with a scale; `q4`: Q4_0, likewise of 4 bits,
+ * embedding and unembedding Q8_0.
  */
 export const DTYPES = ['f32', 'f16', 'q8', 'q4'] as const;
 /** One of them. */
 export type Dtype = (typeof DTYPES)[number];
 
 /**
- * Whether blocks of a file stay as they are: with `q8` all that the engine reads, with `q4` those that are no larger than asked for.
+ * Whether blocks of a file stay as they are: with `q8` all that the engine reads, with `q4` those that are no
+ * larger than asked for.
  * @param dtype null: as the file has it
  * @param table of the embedding and the unembedding
  */
@@ -37,8 +38,9 @@ export function formatOf(dtype: Dtype, width: number, table: boolean): 'f32' | '
 }
 
 /**
- * The part with its matrices rounded to a format. `data` says the same numbers. Matrices that are in blocks already stay, and so do
- * those whose rows fit none: where they are no multiple of 32 long they become float16, where no multiple of 4, they stay float32.
+ * The part with its matrices rounded to a format. `data` says the same numbers. Matrices that are in blocks
+ * already stay, and so do those whose rows fit none: where they are no multiple of 32 long they become
+ * float16, where no multiple of 4, they stay float32.
  * @throws when a number is too large for the format.
  */
 export function storedPart(part: ModelPart, dtype: Dtype | null): ModelPart {

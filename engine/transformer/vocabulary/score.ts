@@ -1,4 +1,7 @@
-/** What scoring reads of the logits: some of them, the largest, and their log-sum-exp; never [tokens, dVocab] at once. */
+/**
+ * What scoring reads of the logits: some of them, the largest, and their log-sum-exp; never [tokens, dVocab]
+ * at once.
+ */
 
 import { lseChunk } from '../../../kernels/pointwise/softmax.js';
 import { pickPairs } from '../../../kernels/vocabulary/pick.js';
@@ -33,8 +36,8 @@ export function pairLogits(
 }
 
 /**
- * The k largest logits of each row, with their tokens, descending, and the log-sum-exp of all as in `pairLogits`. The
- * logits of these rows exist at once: give it a few hundred.
+ * The k largest logits of each row, with their tokens, descending, and the log-sum-exp of all as in
+ * `pairLogits`. The logits of these rows exist at once: give it a few hundred.
  * @param x what the unembedding reads, [rows, dModel]
  * @returns values and indices [rows, k], state [rows, 2]
  */

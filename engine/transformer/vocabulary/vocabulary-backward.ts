@@ -1,6 +1,7 @@
 /**
- * Vector-Jacobian products of what is read of the whole vocabulary (vocabulary.ts): see tape.ts. Logits are made again, a
- * chunk of the vocabulary at a time, turned into their gradient where they lie, and multiplied with the weights.
+ * Vector-Jacobian products of what is read of the whole vocabulary (vocabulary.ts): see tape.ts. Logits are
+ * made again, a chunk of the vocabulary at a time, turned into their gradient where they lie, and multiplied
+ * with the weights.
  */
 
 import { isQuantised } from '../../../kernels/core/stored.js';
@@ -34,7 +35,10 @@ function sumsOf({ wants, sum }: BackwardContext, dy: Tensor, x: Tensor, W_U: Tab
   };
 }
 
-/** Adds the gradients of Σ weight · (log-sum-exp − logit of the target): that of the logits is weight · (softmax − one-hot). */
+/**
+ * Adds the gradients of Σ weight · (log-sum-exp − logit of the target): that of the logits is weight ·
+ * (softmax − one-hot).
+ */
 function addCrossEntropy(
   o: {
     /** The rows whose softmax it is, and their log-sum-exp: [rows, dModel], [rows, 2]. */
@@ -134,7 +138,9 @@ export const probabilitiesBackward =
     };
   };
 
-/** Of KL(p ‖ q): that of q's logits is q − p. Inputs: x, b_U, the chunks of W_U; the reference is a constant. */
+/**
+ * Of KL(p ‖ q): that of q's logits is q − p. Inputs: x, b_U, the chunks of W_U; the reference is a constant.
+ */
 export const divergenceBackward =
   (o: { x: Tensor; reference: Tensor; which: readonly number[]; W_U: Table; b_U: Tensor | null }): Make =>
   (save) => {

@@ -1,6 +1,6 @@
 /**
- * Logits a chunk of the vocabulary at a time: [rows, dVocab] would not fit, so they are made for some rows and columns,
- * looked at, and overwritten.
+ * Logits a chunk of the vocabulary at a time: [rows, dVocab] would not fit, so they are made for some rows
+ * and columns, looked at, and overwritten.
  */
 
 import { isQuantised } from '../../../kernels/core/stored.js';
@@ -26,8 +26,8 @@ export interface VocabularyChunk {
 }
 
 /**
- * Calls f with the logits of each of `xs` ([rows, cols], dense) for one chunk of the vocabulary after the other; they
- * are gone when it returns.
+ * Calls f with the logits of each of `xs` ([rows, cols], dense) for one chunk of the vocabulary after the
+ * other; they are gone when it returns.
  * @param xs what the unembedding reads, [rows, dModel] each
  * @param wanted leaves chunks out
  */

@@ -68,8 +68,8 @@ export function targetProbabilities(
 }
 
 /**
- * How many tokens come before each target: those with a larger logit, and of the same logit those of lower id. The most
- * probable token has rank 0.
+ * How many tokens come before each target: those with a larger logit, and of the same logit those of lower
+ * id. The most probable token has rank 0.
  * @param targets [rows, k] token ids, row by row; `NO_TARGET` ranks last
  * @returns [rows, k]
  */
@@ -119,7 +119,8 @@ export function ranksIn(logits: Tensor, tokens: readonly number[]): Tensor {
 }
 
 /**
- * KL(p ‖ q) for each row: p is what the model predicts from a row of `reference`, q from the row of x. [rows].
+ * KL(p ‖ q) for each row: p is what the model predicts from a row of `reference`, q from the row of x.
+ * [rows].
  * @param reference [references, dModel]
  * @param which for each row of x its row of `reference`
  */

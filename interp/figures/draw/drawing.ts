@@ -47,7 +47,10 @@ export interface Drawing {
   readonly about?: string;
   /** Said first, on the picture, on the page and in the terminal. Default: those of the result. */
   readonly warnings?: readonly string[];
-  /** Small text below the picture in a file of its own: prompts, model, adapter. A page has the facts below it. */
+  /**
+   * Small text below the picture in a file of its own: prompts, model, adapter. A page has the facts below
+   * it.
+   */
   readonly notes?: readonly string[];
   /** Of the result: where the numbers come from. */
   readonly meta: LabelledData['meta'];

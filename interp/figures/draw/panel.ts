@@ -25,7 +25,10 @@ export interface PanelOptions {
   readonly labels?: 'above' | 'below';
   /** Whether the rows have labels. Default true. */
   readonly sides?: boolean;
-  /** Headings and captions below that are wider than the matrix go on in a second line: for panels beside each other. */
+  /**
+   * Headings and captions below that are wider than the matrix go on in a second line: for panels beside each
+   * other.
+   */
   readonly wrap?: boolean;
   /** Leave a cell out, e.g. what a causal mask hides. */
   readonly skip?: (row: number, column: number) => boolean;
@@ -34,7 +37,9 @@ export interface PanelOptions {
   readonly theme?: SvgTheme;
 }
 
-/** A drawn matrix: its cells begin at (0, 0) and take `width` × `height`; the labels take the margins around. */
+/**
+ * A drawn matrix: its cells begin at (0, 0) and take `width` × `height`; the labels take the margins around.
+ */
 export interface Panel {
   readonly body: string;
   readonly width: number;
@@ -87,7 +92,9 @@ export function panel(map: Heatmap, options: PanelOptions = {}): Panel {
 /** `L3`, `H11`, `0.5`: labels that need not all be seen. */
 const ordinal = (labels: readonly string[]): boolean => labels.every((l) => /^[A-Z]?\d+(\.\d+)?$/.test(l));
 
-/** Every how many of n labels are shown: all of few, every fifth of many, and no closer than `room` allows. */
+/**
+ * Every how many of n labels are shown: all of few, every fifth of many, and no closer than `room` allows.
+ */
 const stride = (n: number, room: (step: number) => boolean): number =>
   (n > 16 ? [5, 10, 20, 50] : [1, 2, 5, 10]).find(room) ?? n;
 

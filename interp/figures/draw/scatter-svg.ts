@@ -10,7 +10,10 @@ const SIZE = 400;
 /** More points than this have no tooltips: the file would be too large. */
 const MAX_TIPS = 4000;
 
-/** The points, x and y on one scale, the line y = x, axes, and names that neither overlap nor leave the square. */
+/**
+ * The points, x and y on one scale, the line y = x, axes, and names that neither overlap nor leave the
+ * square.
+ */
 export function scatterSvg(plot: Scatter, options: FrameOptions & { readonly heading: string }): string {
   const { points, named, note, captions } = plot;
   const { theme, standalone } = options;
@@ -71,7 +74,10 @@ export function scatterSvg(plot: Scatter, options: FrameOptions & { readonly hea
 
 type Box = readonly [left: number, top: number, right: number, bottom: number];
 
-/** Names beside their points, where fewest points are hidden and no zero line runs through; one for which there is no room is left to its tooltip. */
+/**
+ * Names beside their points, where fewest points are hidden and no zero line runs through; one for which
+ * there is no room is left to its tooltip.
+ */
 function names(
   points: readonly Point[],
   dots: readonly (readonly [x: number, y: number])[],

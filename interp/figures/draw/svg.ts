@@ -27,8 +27,8 @@ const BETWEEN = 22;
 export const heatmapSvg = (map: Heatmap, options: SvgOptions = {}): string => facetsSvg([map], options);
 
 /**
- * Heat maps beside each other, with one colour bar: they must share their scale (see `heatmaps`). Rows that are the same
- * in all maps are labelled once.
+ * Heat maps beside each other, with one colour bar: they must share their scale (see `heatmaps`). Rows that
+ * are the same in all maps are labelled once.
  */
 export function facetsSvg(maps: readonly Heatmap[], options: FacetOptions = {}): string {
   const { each = [], width: most = 1600, meaning = '', title = '' } = options;
