@@ -65,6 +65,7 @@ export type {
 } from './hooks/interventions/interventions.js';
 export { embeddingNoise, embeddingStd, type NoiseRule, ROME_NOISE } from './hooks/interventions/noise.js';
 export type { Differentiable } from './hooks/metrics/measure.js';
+export type { LogitsFunction, MetricLike } from './hooks/run/function-metric.js';
 export type { PosSlice } from './hooks/run/positions.js';
 export type {
   RunValues,

@@ -49,14 +49,9 @@ export const align: Kind = {
   ),
   what: "'diff', or a list of pairs of positions, [[0, 0], [3, 4]] (of several prompts a list each)",
 };
-/** A metric: `logitDiff(…)` and the like. */
+/** A metric: `logitDiff(…)` and the like, or a function of the logits. */
 export const metric: Kind = {
-  what: "a metric, like logitDiff(' Mary', ' John')",
-  is: (value) => having('', 'name', 'prepare', 'per').is(value),
-};
-/** A metric, or a function of the logits. */
-export const differentiable: Kind = {
-  ...either(metric, callback),
+  ...either(having('', 'name', 'prepare', 'per'), callback),
   what: "a metric, like logitDiff(' Mary', ' John'), or a function of the logits",
 };
 /** A token: its text or its id. */

@@ -188,7 +188,7 @@ const scoped = (
 });
 
 /** What f makes of x, in the scope of x; what else it makes is freed. */
-async function inScope(x: Tensor, f: (x: Tensor) => Tensor | Promise<Tensor>): Promise<Tensor> {
+export async function inScope(x: Tensor, f: (x: Tensor) => Tensor | Promise<Tensor>): Promise<Tensor> {
   const scope = new Scope();
   try {
     const made = await f(x.alias(scope));

@@ -77,7 +77,7 @@ export const MODEL: Methods<HookedTransformer> = {
   },
   runWithGrads: {
     input: is.input,
-    metric: is.differentiable,
+    metric: is.metric,
     options: options<GradientOptions>(TAPED_RUN),
   },
   logProbs: { input: is.prompts, options: SCORING },

@@ -20,6 +20,7 @@ import type { HookEntry } from '../../hooks/input/hook.js';
 import type { Model } from '../../hooks/input/model.js';
 import { measuredRun } from '../../hooks/metrics/measured-run.js';
 import { tapedRun } from '../../hooks/metrics/taped-run.js';
+import { asMetric } from '../../hooks/run/function-metric.js';
 import { positionLabels, provenance } from '../results/provenance.js';
 import { type Axis, type Labelled, labelled } from '../results/result.js';
 import { type AttributionPair, attributionPair } from './attribution-runs.js';
@@ -82,7 +83,7 @@ export const atpStar = takes.atpStar(async function atpStar(
   options: AtpStarOptions,
 ): Promise<AtpStar> {
   const { qkFix = true, gradDrop = true, byPos = false, neurons = false, onProgress, signal } = options;
-  const metric = { ...options.metric, per: 'batch' as const };
+  const metric = { ...asMetric(options.metric), per: 'batch' as const };
   const { nLayers, nHeads, nKeyValueHeads, dMlp, attnOnly } = model.config;
   if (nKeyValueHeads !== nHeads)
     throw new Error(
