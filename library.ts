@@ -28,6 +28,7 @@ export type { Row } from './engine/transformer/batch.js';
 export type { KvStore, Prefix } from './engine/transformer/kv.js';
 export type { HookPoint, PointName } from './engine/transformer/points.js';
 export { ActivationCache } from './hooks/cache/cache.js';
+export { type HostActivation, HostCache } from './hooks/cache/host-cache.js';
 export type { AttrTokens, LogitAttrOptions } from './hooks/cache/logit-attrs.js';
 export {
   type AccumulatedOptions,

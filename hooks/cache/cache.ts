@@ -3,13 +3,16 @@
 import { HOLDS } from '../../engine/gpu/user-scope.js';
 import type { Tensor } from '../../engine/tensor/tensor.js';
 import type { Tokenizer } from '../../engine/tokens/tokenizer.js';
+import type { Points } from '../../engine/transformer/model-points.js';
 import type { HookPoint } from '../../engine/transformer/points.js';
 import type { Config } from '../../weights/config.js';
 import type { HostTensor } from '../../weights/formats/types.js';
 import { type Argument, checkedMethods, is, optional, signature } from '../input/check.js';
 import type { Runnable } from '../input/model.js';
 import { actName, pointNamed, type Spelled } from '../input/names.js';
-import { type Layout, takeRow } from '../run/view.js';
+import type { Selection } from '../input/selection.js';
+import type { Layout } from '../run/view.js';
+import { rowOf, rowsOf, withoutBatch } from './cache-rows.js';
 import {
   accumulatedResid,
   decomposeResid,
@@ -18,6 +21,7 @@ import {
   stackHeadResults,
   stackNeuronResults,
 } from './decompose.js';
+import { type HostCache, toHost } from './host-cache.js';
 import { LOGIT_ATTRS, type LogitAttrOptions, logitAttrs } from './logit-attrs.js';
 import {
   type AccumulatedOptions,
@@ -104,12 +108,25 @@ export class ActivationCache {
 
   /** One row as a cache of its own (views: it needs no memory, and must be disposed of like the whole). */
   row(i: number): ActivationCache {
-    const row = this.#layout.rows[i];
-    if (!row) throw new Error(`row ${i}: this cache has ${this.batch} rows (0–${this.batch - 1})`);
-    const one = { ...row, start: 0, block: 0 };
-    const out = new ActivationCache(this.model, { ...this.#layout, rows: [one], equal: true });
-    for (const [name, t] of this.#tensors) out.put(name, takeRow(name, t, this.#layout, i).keep());
-    return out;
+    return rowOf(this, i);
+  }
+
+  /** Some rows as a cache of their own, in this order: a list, or `{ start, end }`. A copy, but of one row; dispose of it. */
+  rows(which: Selection): ActivationCache {
+    return rowsOf(this, which);
+  }
+
+  /**
+   * The cache of one row without the batch axis: [pos, ...], patterns [head, query, key] (views, to be disposed of like the whole).
+   * Stacks of it are [component, pos, dModel]; `row(0)` has the axis again. @throws when it has several rows.
+   */
+  removeBatch(): ActivationCache {
+    return withoutBatch(this);
+  }
+
+  /** All activations on the host; this cache stays as it is. `toGpu()` of the result brings them back. */
+  async toHost(): Promise<HostCache> {
+    return toHost(this);
   }
 
   // ---- the residual stream taken apart: decompose.ts; `layer` -1 or none is the stream after all blocks ---------------
@@ -205,15 +222,25 @@ export class ActivationCache {
   }
 
   #resolve(name: string, layer?: number | null, layerType?: string | null): string {
-    if (name === 'logits') return name; // of a run with gradients
-    const { nLayers } = this.config;
-    if (layer != null && (!Number.isInteger(layer) || layer < -nLayers || layer >= nLayers))
-      throw new Error(
-        `layer ${layer}: this model has ${nLayers} layers (0–${nLayers - 1}, or negative from the end)`,
-      );
-    const full = actName(name, layer != null && layer < 0 ? layer + nLayers : layer, layerType);
-    return this.#layout.points.get(full)?.name ?? full; // an alias has the classic name
+    return resolveName(this.#layout.points, name, layer, layerType);
   }
+}
+
+/** The full name of what `cache.get` is asked for; an alias has the classic name. @throws when there is no such layer. */
+export function resolveName(
+  points: Points,
+  name: string,
+  layer?: number | null,
+  layerType?: string | null,
+): string {
+  if (name === 'logits') return name; // of a run with gradients
+  const { nLayers } = points.config;
+  if (layer != null && (!Number.isInteger(layer) || layer < -nLayers || layer >= nLayers))
+    throw new Error(
+      `layer ${layer}: this model has ${nLayers} layers (0–${nLayers - 1}, or negative from the end)`,
+    );
+  const full = actName(name, layer != null && layer < 0 ? layer + nLayers : layer, layerType);
+  return points.get(full)?.name ?? full;
 }
 
 const named = { name: is.text, layer: optional(is.layer), layerType: optional(is.layerType) };
@@ -225,6 +252,9 @@ checkedMethods(
     has: named,
     get: named,
     row: { i: is.whole },
+    rows: { which: is.selection },
+    removeBatch: {},
+    toHost: {},
     accumulatedResid: layered(DECOMPOSITIONS.accumulatedResid),
     decomposeResid: layered(DECOMPOSITIONS.decomposeResid),
     stackHeadResults: layered(DECOMPOSITIONS.stackHeadResults),

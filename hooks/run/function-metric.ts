@@ -5,7 +5,7 @@ import { Tensor } from '../../engine/tensor/tensor.js';
 import { unembed } from '../../engine/transformer/ops.js';
 import type { Model } from '../input/model.js';
 import type { Metric, MetricContext, PreparedMetric } from './metric.js';
-import { inScope } from './readout.js';
+import { inScope, LOGITS_BYTES } from './readout.js';
 import { asRows } from './view.js';
 
 /**
@@ -37,11 +37,15 @@ function prepared(fn: LogitsFunction, { model, rows, reads }: MetricContext): Pr
     rows: rows.map(({ length }, i) => ({ start: starts[i], length, position: 0, block: 0 })),
     equal: rows.every((row) => row.length === rows[0].length),
   };
+  const step = n * Math.max(1, Math.floor(LOGITS_BYTES / 4 / n / (model as Model).gpuWeights.W_U.rows));
   const runsOf = async (x: Tensor, logitsOf: (x: Tensor) => Tensor) => {
     const values: Tensor[] = [];
-    for (let at = 0; at < x.shape[0]; at += n) {
-      const logits = asRows(logitsOf(x.window([[at, at + n]])), ['d_vocab'], layout);
-      values.push(oneNumber(await fn(logits), x));
+    for (let from = 0; from < x.shape[0]; from += step) {
+      const all = logitsOf(x.window([[from, Math.min(from + step, x.shape[0])]]));
+      for (let at = 0; at < all.shape[0]; at += n) {
+        const logits = asRows(all.window([[at, at + n]]), ['d_vocab'], layout);
+        values.push(oneNumber(await fn(logits), x));
+      }
     }
     const { gpu, scope } = x;
     const each = Tensor.from(gpu, new Float32Array(n).fill(1), [1, n], { label: 'reads', scope });

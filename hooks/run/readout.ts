@@ -147,8 +147,8 @@ export type MetricFunction = (
   reads: readonly Read[],
 ) => Tensor | ArrayLike<number> | Promise<Tensor | ArrayLike<number>>;
 
-/** Bytes of logits that `readLogits` has at once. */
-const LOGITS_BYTES = 2 ** 26;
+/** Bytes of logits that are there at once. */
+export const LOGITS_BYTES = 2 ** 26;
 
 /** What a function makes of the logits [n, dVocab] of some reads at a time. `name`: for messages. */
 export function readLogits({ gpuWeights: w }: Runnable, fn: MetricFunction, name: string): PreparedMetric {

@@ -5,6 +5,9 @@ import { pickRows } from '../../engine/transformer/ops.js';
 import { finite } from '../../weights/checks/finite.js';
 import type { PreparedMetric, Read } from '../run/metric.js';
 
+/** Rows that are put together at once. */
+const ROWS = 2 ** 13;
+
 /** What a counterfactual has of its own: rows of what the unembedding reads, and which reads they are. */
 interface Part {
   readonly x: Tensor;
@@ -42,19 +45,21 @@ export class WholeRuns {
    */
   async values(cells: readonly number[], what: (cell: number) => string): Promise<Map<number, number[]>> {
     const made: Tensor[] = [];
+    const n = this.#reads.length;
     try {
-      for (const cell of cells) {
-        const whole = this.#whole(cell);
+      const step = Math.max(1, Math.floor(ROWS / n));
+      for (let i = 0; i < cells.length; i += step) {
+        const some = cells.slice(i, i + step);
+        const x = this.#whole(some);
         try {
-          made.push(await this.#metric.evaluate(whole, this.#reads));
+          made.push(await this.#metric.evaluate(x, some.flatMap(() => this.#reads)));
         } finally {
-          whole.dispose();
+          x.dispose();
         }
       }
       if (!made.length) return new Map();
       const all = Tensor.concat(made);
       made.push(all);
-      const n = this.#reads.length;
       const data = finite(await all.data(), (i) => `${what(cells[Math.floor(i / n)])}: the metric`);
       return new Map(cells.map((cell, i) => [cell, [...data.subarray(i * n, (i + 1) * n)]]));
     } finally {
@@ -62,14 +67,19 @@ export class WholeRuns {
     }
   }
 
-  /** What the unembedding reads in the whole run of a counterfactual, [reads, dModel]. */
-  #whole(cell: number): Tensor {
-    const parts = this.#parts.get(cell) ?? [];
-    this.#parts.delete(cell);
-    const rows = [...this.#reads.keys()];
-    let start = rows.length;
-    for (const { reads } of parts) for (const read of reads) rows[read] = start++;
-    const own = parts.map(({ x }) => x);
+  /** What the unembedding reads in whole runs of counterfactuals, one after another: [cells · reads, dModel]. */
+  #whole(cells: readonly number[]): Tensor {
+    const own: Tensor[] = [];
+    let start = this.#reads.length;
+    const rows = cells.flatMap((cell) => {
+      const of = [...this.#reads.keys()];
+      for (const { x, reads } of this.#parts.get(cell) ?? []) {
+        own.push(x);
+        for (const read of reads) of[read] = start++;
+      }
+      this.#parts.delete(cell);
+      return of;
+    });
     const all = Tensor.concat([this.#base, ...own]);
     const whole = pickRows(all, rows, null).keep();
     for (const t of [all, ...own]) t.dispose();
