@@ -56,6 +56,7 @@ export class ActivationCache {
   readonly model: CacheModel;
   readonly #tensors = new Map<string, Tensor>();
   readonly #layout: Layout;
+  #disposed = false;
 
   /** Made by `runWithCache`. */
   constructor(model: CacheModel, layout: Layout, ...more: []) {
@@ -84,7 +85,7 @@ export class ActivationCache {
   has(name: HookPoint | 'logits', layer?: number | null, layerType?: string | null): boolean;
   has<const N extends string>(name: Spelled<N>, layer?: number | null, layerType?: string | null): boolean;
   has(name: string, layer?: number | null, layerType?: string | null): boolean {
-    return this.#tensors.has(this.#resolve(name, layer, layerType));
+    return this.#held.has(this.#resolve(name, layer, layerType));
   }
 
   /**
@@ -98,7 +99,7 @@ export class ActivationCache {
   get<const N extends string>(name: Spelled<N>, layer?: number | null, layerType?: string | null): Tensor;
   get(name: string, layer?: number | null, layerType?: string | null): Tensor {
     const full = this.#resolve(name, layer, layerType);
-    const found = this.#tensors.get(full);
+    const found = this.#held.get(full);
     if (found) return found;
     pointNamed(full, this.#layout.points);
     throw new Error(
@@ -187,12 +188,13 @@ export class ActivationCache {
   /** Everything on the host, by full name: for `saveSafetensors` (Node) or `writeSafetensors`. */
   async tensors(): Promise<Record<string, HostTensor>> {
     const out: Record<string, HostTensor> = {};
-    for (const [name, t] of this.#tensors) out[name] = { shape: t.shape, data: await t.data() };
+    for (const [name, t] of this.#held) out[name] = { shape: t.shape, data: await t.data() };
     return out;
   }
 
   /** Gives all memory back. */
   dispose(): void {
+    this.#disposed = true;
     for (const t of this.#tensors.values()) t.dispose();
     this.#tensors.clear();
   }
@@ -202,7 +204,7 @@ export class ActivationCache {
   }
 
   *[Symbol.iterator](): IterableIterator<[string, Tensor]> {
-    yield* this.#tensors;
+    yield* this.#held;
   }
 
   /** Internal: see `scope`. */
@@ -219,6 +221,13 @@ export class ActivationCache {
   /** Internal: the layout of its rows. */
   get layout(): Layout {
     return this.#layout;
+  }
+
+  /** The activations. @throws when they were given back. */
+  get #held(): ReadonlyMap<string, Tensor> {
+    if (this.#disposed)
+      throw new Error('this cache was disposed of, and its activations are gone: dispose of it after its last use');
+    return this.#tensors;
   }
 
   #resolve(name: string, layer?: number | null, layerType?: string | null): string {

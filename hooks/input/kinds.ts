@@ -133,10 +133,10 @@ export const source: Kind = {
   ...either(path, having('', 'get', 'keys'), listOf(having('', 'name', 'arrayBuffer'), '')),
   what: 'a name, a path, a URL, files, or a Map of Blobs by name',
 };
-/** Numbers, lists of them, lists of lists: what becomes a tensor. */
+/** Numbers, lists of them, lists of lists, a factored matrix: what becomes a tensor. */
 export const nested: Kind = {
-  ...either({ what: '', is: isList }, number),
-  what: 'numbers, or lists of lists of them',
+  ...either({ what: '', is: isList }, number, having('', 'A', 'B', 'AB')),
+  what: 'numbers, or lists of lists of them, or a FactoredMatrix,',
 };
 /** Which entries of an axis. */
 export const selection: Kind = {

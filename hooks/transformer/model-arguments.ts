@@ -41,7 +41,13 @@ export const MODEL: Methods<HookedTransformer> = {
   loadWeights: {},
   checkpoint: {},
   dispose: {},
-  toTokens: { input: is.prompts, options: BOS },
+  toTokens: {
+    input: is.prompts,
+    options: options<{ prependBos?: boolean; truncate?: boolean }>({
+      prependBos: is.boolean,
+      truncate: is.boolean,
+    }),
+  },
   toStrTokens: { input: is.prompts, options: BOS },
   toString: { tokens: optional(is.either(is.whole, is.tokens, is.rows)) },
   toSingleToken: { text: is.text },

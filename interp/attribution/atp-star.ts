@@ -89,6 +89,11 @@ export const atpStar = takes.atpStar(async function atpStar(
     throw new Error(
       `atpStar: the ${nHeads} heads of ${model.config.name} share ${nKeyValueHeads} heads of keys and values, so that q, k, v and z make no map: take attributionPatch, site by site`,
     );
+  const scored = [...(model.edits?.names ?? [])].find((name) => model.points.get(name)?.pattern);
+  if (qkFix && scored)
+    throw new Error(
+      `atpStar: the model is edited at ${scored}, and the QK fix computes attention anew from queries and keys: take qkFix: false`,
+    );
   const pair = attributionPair(model, options);
   const [tokens, clean] = [pair.changed as number[][], pair.from as number[][]];
   const [first] = tokens;
