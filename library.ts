@@ -252,7 +252,9 @@ export {
   type FittedPairs,
   firstToken,
   fitPairs,
+  loadPairs,
   namedPositions,
+  type PairDataOptions,
   type PromptPair,
   readList,
   readPairs,
@@ -392,6 +394,16 @@ export {
   topCircuitTokens,
 } from './interp/weights/token-circuits.js';
 export type { Config } from './weights/config.js';
+export {
+  type DataFormat,
+  type DataOptions,
+  type Row as DataRow,
+  readRows,
+  readTexts,
+  streamTexts,
+  type TextDataOptions,
+} from './weights/data/rows.js';
+export type { DataSource } from './weights/data/source.js';
 export type { LoadProgress } from './weights/files/progress.js';
 export { openSafetensors } from './weights/formats/safetensors.js';
 export { writeSafetensors } from './weights/formats/safetensors-write.js';

@@ -15,6 +15,7 @@ import { loadModel, readAdapter } from './load.js';
 const HELP = `Writes a model as safetensors, and checks that it computes the same as before.
 
 Usage: npm run convert -- MODEL FOLDER [--config JSON] [--tokenizer MODEL] [--no-tokenizer] [--force] [--adapter NAME]
+                                             [--adapter-weights FOLDER]
 
   MODEL             a .pth, .pt or .safetensors file (config.json beside it), a folder, or a name: attn-only-2l, gelu-1l,
                     solu-4l, gpt2, owner/name, ...
@@ -22,6 +23,7 @@ Usage: npm run convert -- MODEL FOLDER [--config JSON] [--tokenizer MODEL] [--no
   --config JSON     settings instead of config.json, like '{"n_heads": 8, "act_fn": "gelu"}'
   --tokenizer M     take the tokenizer from there
   --no-tokenizer    go without
+  --adapter-weights A   a LoRA adapter of PEFT (a folder, owner/name or a URL) that is added to the model
   --force           replace a model that is in FOLDER
   --adapter NAME    auto, hardware or software
   --help
@@ -43,7 +45,14 @@ await runMain(async (signal) => {
     allowPositionals: true,
     strict: true,
     options: {
-      ...{ config: text, tokenizer: text, adapter: text, 'no-tokenizer': flag, force: flag },
+      ...{
+        config: text,
+        tokenizer: text,
+        adapter: text,
+        'adapter-weights': text,
+        'no-tokenizer': flag,
+        force: flag,
+      },
       help: { ...flag, short: 'h' },
     },
   });
@@ -59,6 +68,7 @@ await runMain(async (signal) => {
     ...noProcessing,
     signal,
     adapter: readAdapter(values.adapter),
+    adapterWeights: values['adapter-weights'],
     tokenizer: values['no-tokenizer'] ? null : values.tokenizer,
     ...(values.config !== undefined && {
       config: jsonOption('--config', values.config) as Record<string, unknown>,
@@ -70,6 +80,7 @@ await runMain(async (signal) => {
     await saveModel(model, to);
     const written = await loadModel(/^[./~\\]|^\w:/.test(to) ? to : `./${to}`, {
       ...options,
+      adapterWeights: undefined,
       config: undefined,
       tokenizer: null,
     });

@@ -3,6 +3,7 @@
 import { ADAPTER_WORDS, type AdapterChoice, readChoice } from '../engine/gpu/adapter.js';
 import { HookedTransformer, type LoadOptions } from '../index.js';
 import { modelName } from '../interp/results/text.js';
+import { printable } from '../weights/checks/shown.js';
 import { progress, UsageError } from './cli.js';
 
 /** The value of `--adapter`: a word, an index or a part of a name. @throws UsageError when it is empty. */
@@ -12,10 +13,12 @@ export function readAdapter(name = 'auto'): AdapterChoice {
   return readChoice(name);
 }
 
-/** Loads a model, with a bar on stderr. */
+/** Loads a model, with a bar on stderr, and a line there for each warning. */
 export async function loadModel(name: string, options: LoadOptions): Promise<HookedTransformer> {
   const bar = progress(`loading ${modelName(name)}`);
-  const onProgress: LoadOptions['onProgress'] = ({ loaded, total }) => {
+  const warnings: string[] = [];
+  const onProgress: LoadOptions['onProgress'] = ({ status, message, loaded, total }) => {
+    if (status === 'warning' && message) warnings.push(message);
     if (loaded !== undefined && total) bar.update(loaded, total);
   };
   try {
@@ -27,5 +30,6 @@ export async function loadModel(name: string, options: LoadOptions): Promise<Hoo
     throw new Error(`${message}. Without a network, give --model ${folder}`, { cause: e });
   } finally {
     bar.end();
+    for (const warning of warnings) process.stderr.write(`${printable(`warning: ${warning}`)}\n`);
   }
 }

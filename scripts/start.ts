@@ -18,7 +18,11 @@ await runMain(async (signal) => {
   const started = performance.now();
   const say = (lines: readonly string[]) => process.stdout.write(`${lines.join('\n')}\n`);
 
-  const model = await loadModel(options.model, { adapter: options.adapter, signal });
+  const model = await loadModel(options.model, {
+    adapter: options.adapter,
+    adapterWeights: options.adapterWeights,
+    signal,
+  });
   try {
     const { config, gpu } = model;
     const size = `${config.nLayers} layers × ${config.nHeads} heads`;

@@ -19,11 +19,12 @@ import { help, readCommand, type SweepCommand } from './sweep/options.js';
 import { deliver, makeFolder } from './sweep/output.js';
 
 await runMain(async (signal) => {
-  const command = readCommand(process.argv.slice(2));
+  const command = await readCommand(process.argv.slice(2));
   if (!command) return void process.stdout.write(help);
-  const { record, shard, files, adapter, raw, color } = command;
+  const { record, shard, files, adapter, adapterWeights, raw, color } = command;
   const say = (...lines: readonly string[]) => void process.stdout.write(`${lines.join('\n')}\n`);
-  const model = await loadModel(command.model, { ...(raw && noProcessing), adapter, signal });
+  const load = { ...(raw && noProcessing), adapter, adapterWeights, signal };
+  const model = await loadModel(command.model, load);
   try {
     say(`${modelName(model.config.name)}, on ${model.gpu.adapter.text}`);
     if (record !== undefined) makeFolder(record);

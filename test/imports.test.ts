@@ -8,7 +8,9 @@ import { dirname, join, posix, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import ts from 'typescript';
 import { test } from 'uvu';
-import { fail } from './helpers.js';
+import { equal } from 'uvu/assert';
+import { depthsOf, importPicture } from '../scripts/import-picture.js';
+import { fail, throws } from './helpers.js';
 
 /** What a room may import besides itself: `all` of a room, or its `types` only. */
 const arrows: Record<string, { all: string[]; types: string[] }> = {
@@ -205,6 +207,21 @@ test('docs/developing/architecture.md has the folders of each room, each above t
     ...back,
   ];
   expectNone(offences, 'Keep the tables true:');
+});
+
+test('docs/developing/imports.svg shows the imports as they are', () => {
+  const kept = readFileSync(join(root, 'docs/developing/imports.svg'), 'utf8');
+  if (kept !== importPicture(root))
+    fail('The picture is old: node --import tsx scripts/import-picture.ts makes it anew');
+});
+
+test('a picture of folders that import each other is refused', () => {
+  const round = new Map([
+    ['a', new Set(['b'])],
+    ['b', new Set(['a'])],
+  ]);
+  throws(() => depthsOf(round), /import each other: a → b → a/);
+  equal(depthsOf(new Map([...round, ['b', new Set()]])).get('a'), 1);
 });
 
 test(`a folder holds at most ${MAX_FILES} files`, () => {

@@ -2,7 +2,16 @@
  * TransformerLens' demo of activation patching: `node --import tsx docs/programs/activation-patching.ts [model] [attention-only model]`.
  * Two prompts differ in who gave; which activations, put into the run of the other prompt, bring the answer back?
  */
-import { figure, HookedTransformer, type Labelled, patch, patchBlocks, patchHeads, patchHeadsByPos, Tensor } from '../../index.js'; // biome-ignore format: one line
+import {
+  figure,
+  HookedTransformer,
+  type Labelled,
+  patch,
+  patchBlocks,
+  patchHeads,
+  patchHeadsByPos,
+  Tensor,
+} from '../../index.js';
 
 const [name = 'gpt2', small = 'attn-only-2l'] = process.argv.slice(2);
 const show = (title: string, map: Labelled, max?: number) => {
@@ -18,7 +27,10 @@ const formats = [
   ['When Dan and Sid went to the shops,{} gave an apple to', ' Dan', ' Sid'],
   ['After Martin and Amy went to the park,{} gave a drink to', ' Martin', ' Amy'],
 ];
-const answers = formats.flatMap(([, a, b]) => [[a, b], [b, a]]); // biome-ignore format: pairs
+const answers = formats.flatMap(([, a, b]) => [
+  [a, b],
+  [b, a],
+]);
 const clean = model.toTokens(answers.map(([, giver], i) => formats[i >> 1][0].replace('{}', giver)));
 const corrupted = clean.map((_, i) => clean[i ^ 1]); // each with its neighbour
 console.log('Clean string 0', model.toString(clean[0]));
@@ -36,7 +48,10 @@ const [cleanDiff, corruptedDiff] = [
 ];
 console.log('Clean logit diff', cleanDiff);
 console.log('Corrupted logit diff', corruptedDiff);
-const ioiMetric = (logits: Tensor) => getLogitDiff(logits).sub(corruptedDiff).div(cleanDiff - corruptedDiff);
+const ioiMetric = (logits: Tensor) =>
+  getLogitDiff(logits)
+    .sub(corruptedDiff)
+    .div(cleanDiff - corruptedDiff);
 
 const ioi = { clean, corrupted, metric: ioiMetric, normalize: false };
 show('resid_pre Activation Patching', await patch(model, { ...ioi, at: 'resid_pre' }));
@@ -57,14 +72,27 @@ const after = (first: number[][], second: number[][]) => first.map((row, i) => [
 const next = attnOnly.tensor(A.map((row) => row.slice(1).map((id) => [id]))).to('u32'); // [batch, length - 1, 1]
 /** Mean log-probability of the second half, but for its first token, which cannot be known. */
 const inductionLoss = (logits: Tensor) =>
-  logits.slice({ pos: [length + 1, 2 * length] }).logSoftmax(-1).gather(next).mean(); // biome-ignore format: a chain
+  logits
+    .slice({ pos: [length + 1, 2 * length] })
+    .logSoftmax(-1)
+    .gather(next)
+    .mean();
 const AA = after(A, A);
 const baseline = await inductionLoss(await attnOnly.forward(AA)).item();
 console.log('Clean baseline', baseline);
 console.log('Corrupted baseline', await inductionLoss(await attnOnly.forward(after(A, B))).item());
-const induction = (corrupted: number[][]) => ({ clean: AA, corrupted, metric: inductionLoss, normalize: false });
+const induction = (corrupted: number[][]) => ({
+  clean: AA,
+  corrupted,
+  metric: inductionLoss,
+  normalize: false,
+});
 show('Per Head (All Pos)', await patchHeads(attnOnly, induction(after(A, B))), Math.abs(baseline));
 show('Per Head (By Pos)', await patchHeadsByPos(attnOnly, induction(after(A, B))), Math.abs(baseline));
-for (const [what, tokens] of [['BA', after(B, A)], ['BB', after(B, B)], ['BC', after(B, C)]] as const) // biome-ignore format: a list
+for (const [what, tokens] of [
+  ['BA', after(B, A)],
+  ['BB', after(B, B)],
+  ['BC', after(B, C)],
+] as const)
   show(`Per Head on ${what} (All Pos)`, await patchHeads(attnOnly, induction(tokens)), Math.abs(baseline));
 for (const used of [model, attnOnly]) used.dispose();

@@ -3,7 +3,19 @@
  * Attribution and patching as in exploratory-analysis.ts; then path patching, what heads copy, and the circuit alone: all
  * other heads are replaced by their mean, for good. Layers and heads are those of GPT-2 small; in a model of another size they are scaled.
  */
-import { type ActivationCache, figure, HookedTransformer, type Labelled, logitDiff, ovCircuit, patch, patchBlocks, patchHeads, pathPatch, Tensor } from '../../index.js'; // biome-ignore format: one line
+import {
+  type ActivationCache,
+  figure,
+  HookedTransformer,
+  type Labelled,
+  logitDiff,
+  ovCircuit,
+  patch,
+  patchBlocks,
+  patchHeads,
+  pathPatch,
+  Tensor,
+} from '../../index.js';
 
 type Head = readonly [layer: number, head: number];
 const [name = 'gpt2'] = process.argv.slice(2);
@@ -35,26 +47,41 @@ const places = made.map(({ io, s }, i) => {
   return { IO: model.tokenPosition(io, ioi[i]), S1, S2, 'S1+1': S1 + 1, end: ioi[i].length - 1 };
 });
 for (const { ioi, abc } of made.slice(0, 3)) console.log(ioi, '|', abc);
-const metric = logitDiff(made.map((p) => p.io), made.map((p) => p.s)); // biome-ignore format: two lists
-const ids = model.tensor(made.map(({ io, s }) => [model.toSingleToken(io), model.toSingleToken(s)])).to('u32');
+const metric = logitDiff(
+  made.map((p) => p.io),
+  made.map((p) => p.s),
+);
+const ids = model
+  .tensor(made.map(({ io, s }) => [model.toSingleToken(io), model.toSingleToken(s)]))
+  .to('u32');
 const perPrompt = (logits: Tensor) => {
   const [right, wrong] = logits.slice({ pos: -1 }).gather(ids).split(1, 1);
   return right.sub(wrong).reshape([-1]);
 };
 const [ioiRun, abcRun] = [await model.runWithCache(ioi), await model.runWithCache(abc)];
 console.log('Per prompt logit difference', await perPrompt(ioiRun.logits).data());
-const [ioiDiff, abcDiff] = [await perPrompt(ioiRun.logits).mean().item(), await perPrompt(abcRun.logits).mean().item()];
+const [ioiDiff, abcDiff] = [
+  await perPrompt(ioiRun.logits).mean().item(),
+  await perPrompt(abcRun.logits).mean().item(),
+];
 console.log('Average logit diff (IOI, ABC)', ioiDiff, abcDiff);
 
 // ---- direct logit attribution
 const pairs = model.tokensToResidualDirections(made.map(({ io, s }) => [io, s])); // [batch, 2, d_model]
 const directions = pairs.slice([null, 0]).sub(pairs.slice([null, 1]));
 const toLogitDiff = ({ stack }: { stack: Tensor }, of: ActivationCache) =>
-  Tensor.einsum('component batch d, batch d -> component', of.applyLnToStack(stack, -1, { pos: -1 }), directions).div(made.length); // biome-ignore format: one product
+  Tensor.einsum(
+    'component batch d, batch d -> component',
+    of.applyLnToStack(stack, -1, { pos: -1 }),
+    directions,
+  ).div(made.length);
 const { cache } = ioiRun;
 const residual = await toLogitDiff(cache.accumulatedResid(-1, { inclMid: true, pos: -1 }), cache).data();
 console.log('From accumulated residual stream', residual);
-console.log('From attention layers', await toLogitDiff(cache.decomposeResid(-1, { mode: 'attn', pos: -1 }), cache).data());
+console.log(
+  'From attention layers',
+  await toLogitDiff(cache.decomposeResid(-1, { mode: 'attn', pos: -1 }), cache).data(),
+);
 console.log('From each head', await toLogitDiff(cache.stackHeadResults(-1, { pos: -1 }), cache).data());
 
 // ---- activation patching, in the prompts of one template
@@ -62,7 +89,10 @@ const first = made.flatMap(({ group }, i) => (group === 0 ? [i] : []));
 const pair = {
   clean: first.map((i) => ioi[i]),
   corrupted: first.map((i) => abc[i]),
-  metric: logitDiff(first.map((i) => made[i].io), first.map((i) => made[i].s)), // biome-ignore format: two lists
+  metric: logitDiff(
+    first.map((i) => made[i].io),
+    first.map((i) => made[i].s),
+  ),
 };
 show('resid_pre Activation Patching', await patch(model, { ...pair, at: 'resid_pre' }));
 show('Activation Patching Per Block', await patchBlocks(model, pair));
@@ -71,14 +101,25 @@ show('Activation Patching Per Head', await patchHeads(model, pair));
 // ---- path patching: 0 is the IOI run, 1 the ABC run
 const paths = { original: ioi, new: abc, metric, freeze: 'heads' as const };
 show('Direct effect on the logit difference', await pathPatch(model, paths));
-const inhibition = ([[7, 3], [7, 9], [8, 6], [8, 10]] as const).map(scaled); // biome-ignore format: pairs
+const inhibition = (
+  [
+    [7, 3],
+    [7, 9],
+    [8, 6],
+    [8, 10],
+  ] as const
+).map(scaled);
 const receivers = inhibition.map(([layer, head]) => ({ layer, head, input: 'v' as const }));
 show("Direct effect on S-Inhibition Heads' values", await pathPatch(model, { ...paths, receivers }));
 
 // ---- what heads attend to, and what they write there
-for (const [layer, head] of ([[9, 9], [11, 10]] as const).map(scaled)) {
+for (const [layer, head] of (
+  [
+    [9, 9],
+    [11, 10],
+  ] as const
+).map(scaled)) {
   const at = { IO: [] as number[], S: [] as number[] };
-  const attention = await cache.toHost();
   for (const [i, { IO, S1, S2, end }] of places.entries()) {
     const row = cache.row(i).removeBatch();
     const seen = await row.get('pattern', layer).slice({ head, query: end }).data();
@@ -88,11 +129,21 @@ for (const [layer, head] of ([[9, 9], [11, 10]] as const).map(scaled)) {
   const W_O = model.tensor(model.weights.W_O[layer].data, model.weights.W_O[layer].shape).slice([head]);
   const written = cache.get('z', layer).slice({ pos: -1, head }).matmul(W_O); // [batch, d_model]
   const along = Tensor.einsum('batch d, batch answer d -> batch answer', written, pairs);
-  console.log(`L${layer}H${head} attends to IO, S`, at.IO, at.S, attention.names().length > 0);
+  console.log(`L${layer}H${head} attends to IO, S`, at.IO, at.S);
   console.log(`L${layer}H${head} writes along IO, S`, await along.data());
 }
 const nameIds = names.map((name) => model.toSingleToken(` ${name}`));
-const { cache: early } = await model.runWithCache(nameIds.map((id) => [id]), { names: ['hook_embed', 'mlp_out'], stopAtLayer: 1, hooks: [['hook_pos_embed', (x) => x.mul(0)], ['blocks.0.hook_attn_out', (x) => x.mul(0)]] }); // biome-ignore format: one run
+const { cache: early } = await model.runWithCache(
+  nameIds.map((id) => [id]),
+  {
+    names: ['hook_embed', 'mlp_out'],
+    stopAtLayer: 1,
+    hooks: [
+      ['hook_pos_embed', (x) => x.mul(0)],
+      ['blocks.0.hook_attn_out', (x) => x.mul(0)],
+    ],
+  },
+);
 const embedded = early.get('hook_embed').add(early.get('mlp_out', 0)).slice({ pos: 0 }); // [name, d_model]
 const own = model.tensor(nameIds.map((id) => [id])).to('u32');
 const copying: number[][] = [[], []];
@@ -108,15 +159,78 @@ console.log('Copying scores', copying);
 // ---- the circuit alone
 type Role = keyof (typeof places)[number];
 type Circuit = readonly (readonly [role: string, keep: Role, heads: readonly Head[]])[];
-const CIRCUIT: Circuit = ([
-  ['name mover', 'end', [[9, 9], [10, 0], [9, 6]]],
-  ['backup name mover', 'end', [[10, 10], [10, 6], [10, 2], [10, 1], [11, 2], [9, 7], [9, 0], [11, 9]]],
-  ['negative name mover', 'end', [[10, 7], [11, 10]]],
-  ['s2 inhibition', 'end', [[7, 3], [7, 9], [8, 6], [8, 10]]],
-  ['induction', 'S2', [[5, 5], [5, 8], [5, 9], [6, 9]]],
-  ['duplicate token', 'S2', [[0, 1], [0, 10], [3, 0]]],
-  ['previous token', 'S1+1', [[2, 2], [4, 11]]],
-] as const).map(([role, keep, heads]) => [role, keep, heads.map(scaled)]); // biome-ignore format: a table
+const CIRCUIT: Circuit = (
+  [
+    [
+      'name mover',
+      'end',
+      [
+        [9, 9],
+        [10, 0],
+        [9, 6],
+      ],
+    ],
+    [
+      'backup name mover',
+      'end',
+      [
+        [10, 10],
+        [10, 6],
+        [10, 2],
+        [10, 1],
+        [11, 2],
+        [9, 7],
+        [9, 0],
+        [11, 9],
+      ],
+    ],
+    [
+      'negative name mover',
+      'end',
+      [
+        [10, 7],
+        [11, 10],
+      ],
+    ],
+    [
+      's2 inhibition',
+      'end',
+      [
+        [7, 3],
+        [7, 9],
+        [8, 6],
+        [8, 10],
+      ],
+    ],
+    [
+      'induction',
+      'S2',
+      [
+        [5, 5],
+        [5, 8],
+        [5, 9],
+        [6, 9],
+      ],
+    ],
+    [
+      'duplicate token',
+      'S2',
+      [
+        [0, 1],
+        [0, 10],
+        [3, 0],
+      ],
+    ],
+    [
+      'previous token',
+      'S1+1',
+      [
+        [2, 2],
+        [4, 11],
+      ],
+    ],
+  ] as const
+).map(([role, keep, heads]) => [role, keep, heads.map(scaled)]);
 
 /** Every head's z is its mean over the ABC prompts of the same template, but where the circuit has the head. */
 function meanAblated(circuit: Circuit): HookedTransformer {
@@ -132,14 +246,18 @@ function meanAblated(circuit: Circuit): HookedTransformer {
     const kept = new Float32Array(mean.shape[0] * nHeads);
     for (const [, keep, heads] of circuit)
       for (const [l, head] of heads)
-        if (l === layer) for (const [i, place] of places.entries()) kept[(starts[i] + place[keep]) * nHeads + head] = 1;
+        if (l === layer)
+          for (const [i, place] of places.entries()) kept[(starts[i] + place[keep]) * nHeads + head] = 1;
     return model.tensor(kept, [mean.shape[0], nHeads, 1]);
   });
   return model.with({
     hooks: [['z', (z, { layer }) => Tensor.where(masks[layer ?? 0], z, means[layer ?? 0].reshape(z.shape))]],
   });
 }
-const circuitDiff = async (circuit: Circuit) => perPrompt(await meanAblated(circuit).forward(ioi)).mean().item();
+const circuitDiff = async (circuit: Circuit) =>
+  perPrompt(await meanAblated(circuit).forward(ioi))
+    .mean()
+    .item();
 console.log('Average logit difference, whole model', ioiDiff);
 console.log('Average logit difference, circuit alone', await circuitDiff(CIRCUIT));
 const circuitModel = meanAblated(CIRCUIT);
@@ -149,13 +267,37 @@ console.log('Path patching of the circuit alone', (await pathPatch(circuitModel,
 const K: readonly (readonly [Head, readonly Head[]])[] = [
   [[9, 9], []],
   [[10, 0], [[9, 9]]],
-  [[8, 10], [[7, 9], [8, 6], [7, 3]]],
-  [[5, 5], [[5, 9], [6, 9], [5, 8]]],
-  [[0, 1], [[0, 10], [3, 0]]],
+  [
+    [8, 10],
+    [
+      [7, 9],
+      [8, 6],
+      [7, 3],
+    ],
+  ],
+  [
+    [5, 5],
+    [
+      [5, 9],
+      [6, 9],
+      [5, 8],
+    ],
+  ],
+  [
+    [0, 1],
+    [
+      [0, 10],
+      [3, 0],
+    ],
+  ],
   [[4, 11], [[2, 2]]],
-]; // biome-ignore format: a table
+];
 const without = (left: readonly Head[]): Circuit =>
-  CIRCUIT.map(([role, keep, heads]) => [role, keep, heads.filter((h) => !left.some((o) => `${o}` === `${h}`))]);
+  CIRCUIT.map(([role, keep, heads]) => [
+    role,
+    keep,
+    heads.filter((h) => !left.some((o) => `${o}` === `${h}`)),
+  ]);
 for (const [v, others] of K) {
   const set = others.map(scaled);
   const [reduced, less] = [await circuitDiff(without(set)), await circuitDiff(without([...set, scaled(v)]))];

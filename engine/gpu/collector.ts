@@ -3,6 +3,8 @@
  * of the GPU. Before a run that is short of memory it is asked, and the event loop turns, so that what it finds is freed.
  */
 
+import { GROWTH_BYTES } from '../budgets.js';
+
 /** Asks the garbage collector, if the platform lets us, and waits until what it found was freed. */
 export type Collect = () => Promise<void>;
 
@@ -20,9 +22,6 @@ export function setCollector(collect: Collect): Collect {
   return before;
 }
 
-/** Growth that is borne: so many bytes, or a quarter of what was in use when nothing dropped was left. */
-const LEAST = 2 ** 24;
-
 /** Tells when so much memory has been taken that some of it may have been dropped. */
 export class Pressure {
   #settled = 0;
@@ -31,7 +30,7 @@ export class Pressure {
   relieve(inUse: () => number): Promise<void> | null {
     const bytes = inUse();
     this.#settled = Math.min(this.#settled, bytes);
-    if (bytes - this.#settled <= Math.max(LEAST, this.#settled / 4)) return null;
+    if (bytes - this.#settled <= Math.max(GROWTH_BYTES, this.#settled / 4)) return null;
     return collector().then(() => {
       this.#settled = inUse();
     });

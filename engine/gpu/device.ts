@@ -1,5 +1,6 @@
 /** What ends with a device: its memory, kernels, parameters and errors. After a loss there is another of each. */
 
+import { STAGING_BYTES } from '../budgets.js';
 import {
   type AdapterChoice,
   type AdapterDescription,
@@ -16,7 +17,7 @@ import { type Guard, mib, Pool } from './pool.js';
 const MAP_READ = 1;
 const COPY_DST = 8;
 /** Staging buffers that are kept: so many of a size, none larger. */
-const KEPT = { each: 2, bytes: 2 ** 24 };
+const KEPT = { each: 2, bytes: STAGING_BYTES };
 
 /** A device with all that is on it. */
 export class DeviceParts {

@@ -4,6 +4,8 @@
  * groups are found in the cache too.)
  */
 
+import { IDLE_BYTES } from '../budgets.js';
+
 /** Runs a GPU call under error scopes; an error is told to whoever waits next, with what was being done. */
 export type Guard = <T>(doing: string, f: () => T) => T;
 
@@ -35,8 +37,6 @@ export interface MemoryReport {
 }
 
 const USAGE = { storage: 0x80, copySrc: 0x4, copyDst: 0x8 };
-/** Idle memory beyond this is given back to the system, longest idle first. */
-const MAX_IDLE_BYTES = 768 * 2 ** 20;
 
 /** Size class: steps of a quarter power of two, at least 256 bytes. */
 export function sizeClass(bytes: number): number {
@@ -137,7 +137,7 @@ export class Pool {
    * After a submit: destroys what is not to be kept. True if something was destroyed, in which case the queue
    * needs one more submit (Dawn gives memory back only then).
    */
-  trim(maxIdle = MAX_IDLE_BYTES): boolean {
+  trim(maxIdle = IDLE_BYTES): boolean {
     const victims = this.#doomed.splice(0);
     let idle = this.#idle - victims.reduce((n, b) => n + b.bytes, 0);
     if (idle > maxIdle) {

@@ -82,3 +82,21 @@ export class Scope {
     }
   }
 }
+
+/**
+ * Runs a function with a scope of its own, and closes it when the function (or the promise it returns) is through, also after
+ * an error. What is to outlive it is kept (`keep()`), or handed to another scope.
+ */
+export function inScope<T>(f: (scope: Scope) => T): T {
+  const scope = new Scope();
+  let result: T;
+  try {
+    result = f(scope);
+  } catch (e) {
+    scope.close();
+    throw e;
+  }
+  if (result instanceof Promise) return result.finally(() => scope.close()) as T;
+  scope.close();
+  return result;
+}

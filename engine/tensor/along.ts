@@ -1,6 +1,6 @@
 /** Axes of tensors by number or by name, tensors one after another along one, and the rows of packed tensors one by one. */
 
-import { Scope } from '../gpu/storage.js';
+import { inScope, type Scope } from '../gpu/storage.js';
 import {
   axesOf,
   checkNames,
@@ -102,12 +102,9 @@ export function handOver(t: Tensor, scope: Scope | null): Tensor {
 
 /** What f makes of a tensor; what it makes on the way is freed. In the scope of t. */
 export function insideOf(t: Tensor, f: (own: Tensor) => Tensor): Tensor {
-  const own = new Scope();
-  try {
+  return inScope((own) => {
     return handOver(f(t.alias(own)), t.scope);
-  } finally {
-    own.close();
-  }
+  });
 }
 
 // ---- packed rows ------------------------------------------------------------------------------------------------
@@ -150,8 +147,7 @@ export function perRow(
   what: string,
 ): Tensor {
   const { packed } = t.named!;
-  const own = new Scope();
-  try {
+  return inScope((own) => {
     const base = t.alias(own);
     const parts = rows.map((i) => {
       try {
@@ -198,19 +194,14 @@ export function perRow(
           },
         };
     return handOver(out, t.scope);
-  } finally {
-    own.close();
-  }
+  });
 }
 
 /** A copy of a view that f makes of t; what f makes besides is freed. In the scope of t. */
 export function copyOf(t: Tensor, f: (own: Tensor) => Tensor): Tensor {
-  const own = new Scope();
-  try {
+  return inScope((own) => {
     return handOver(f(t.alias(own)).copy(), t.scope);
-  } finally {
-    own.close();
-  }
+  });
 }
 
 /** The numbers of all rows of a packed tensor. */

@@ -4,7 +4,7 @@ import { sortFinish, sortStart, sortStep, sortSteps } from '../../kernels/vocabu
 import { topk } from '../../kernels/vocabulary/topk.js';
 import { boolean } from '../../weights/checks/kinds.js';
 import { check, options } from '../../weights/checks/options.js';
-import { Scope } from '../gpu/storage.js';
+import { inScope } from '../gpu/storage.js';
 import { reduced, withLast } from '../shape/axes.js';
 import { type Axis, acrossRows, allRows, axisNumber, handOver, perRow } from './along.js';
 import { launchRows, rowWindows, withDense } from './launches.js';
@@ -110,8 +110,7 @@ function ordered(t: Tensor, axis: Axis, what: string, f: (x: Tensor) => Ordered)
   }
   const a = axisNumber(t, axis, what);
   if (a === t.shape.length - 1) return f(t);
-  const own = new Scope();
-  try {
+  return inScope((own) => {
     const { swap, moved } = withLastAxis(t.alias(own), a);
     const found = f(moved);
     const back = <T extends Tensor | Tensor<'u32'>>(x: T) =>
@@ -119,9 +118,7 @@ function ordered(t: Tensor, axis: Axis, what: string, f: (x: Tensor) => Ordered)
     const values = back(found.values);
     values.storage.unread = false;
     return { values, indices: back(found.indices) };
-  } finally {
-    own.close();
-  }
+  });
 }
 
 function pair(t: Tensor, k: number, what: string): Ordered {

@@ -2,7 +2,7 @@
 
 import { boolean, isList, shownValue } from '../../weights/checks/kinds.js';
 import { check, options } from '../../weights/checks/options.js';
-import { Scope } from '../gpu/storage.js';
+import { inScope, Scope } from '../gpu/storage.js';
 import {
   type Axes,
   type AxisName,
@@ -120,8 +120,7 @@ export function setPart(t: Tensor, index: AnyIndex, value: Tensor | number): Ten
       parts.map((part) => ({ part, value })),
       what,
     );
-  const own = new Scope();
-  try {
+  return inScope((own) => {
     const values = valuesByRow(value.alias(own), parts, typeof batch === 'number', what);
     const out = write(
       t,
@@ -129,9 +128,7 @@ export function setPart(t: Tensor, index: AnyIndex, value: Tensor | number): Ten
       what,
     );
     return out;
-  } finally {
-    own.close();
-  }
+  });
 }
 
 /** What each row of a packed tensor is given of a value: all the same, or a row of the value each. */
@@ -237,8 +234,7 @@ export function stackAlong(tensors: readonly Tensor[], axis = 0, name: AxisName 
       'stack: rows of unequal length are packed along the first axis: stack behind it, stack(tensors, -1)',
     );
   const at = axisOf(axis, first.shape.length + 1, 'stack');
-  const own = new Scope();
-  try {
+  return inScope((own) => {
     const shape = [...first.shape.slice(0, at), 1, ...first.shape.slice(at)];
     const out = concatAt(
       tensors.map((t) => t.alias(own).renamed(null).reshape(shape)),
@@ -249,9 +245,7 @@ export function stackAlong(tensors: readonly Tensor[], axis = 0, name: AxisName 
     const packed = first.named?.packed;
     out.named = packed ? { names, packed } : axesOf(names);
     return handOver(out, tensors.find((t) => t.scope?.open)?.scope ?? null);
-  } finally {
-    own.close();
-  }
+  });
 }
 
 /** Copies of parts along an axis. See `Tensor.split`. */

@@ -5,7 +5,7 @@ import { cumulate } from '../../kernels/pointwise/scan.js';
 import { softmax } from '../../kernels/pointwise/softmax.js';
 import { boolean, isList, type Kind, number, oneOf } from '../../weights/checks/kinds.js';
 import { check, options } from '../../weights/checks/options.js';
-import { Scope } from '../gpu/storage.js';
+import { inScope } from '../gpu/storage.js';
 import { axesOf, reduced } from '../shape/axes.js';
 import { sizeOf } from '../shape/shape.js';
 import { type Axis, acrossRows, allRows, axisNumber, concatAt, handOver, insideOf, perRow } from './along.js';
@@ -74,8 +74,7 @@ function over(t: Tensor, axis: AxisList | undefined, keepDims: boolean, what: st
     if (!whole) return perRow(t, allRows(t), (row) => over(row, list, keepDims, what, f), what);
   }
   const axes = axesIn(t, list, what);
-  const own = new Scope();
-  try {
+  return inScope((own) => {
     const x = t.alias(own);
     const rest = t.shape.map((_, i) => i).filter((i) => !axes.includes(i));
     const [first] = axes;
@@ -95,9 +94,7 @@ function over(t: Tensor, axis: AxisList | undefined, keepDims: boolean, what: st
     out = out.reshape(shape).renamed(null);
     out.named = namesWithout(t, axes, keepDims);
     return handOver(out, t.scope);
-  } finally {
-    own.close();
-  }
+  });
 }
 
 /** The axes of a list in memory, in order; all without a list. @throws when one is named twice. */

@@ -16,7 +16,7 @@ import {
 import { gatherStrided } from '../../kernels/memory/copy.js';
 import type { MatrixPlace } from '../../kernels/training/muon.js';
 import type { Gpu } from '../gpu/gpu.js';
-import { Scope } from '../gpu/storage.js';
+import { inScope, type Scope } from '../gpu/storage.js';
 import { Tensor } from '../tensor/tensor.js';
 
 /** Coefficients of X ← a·X + b·(X·Xᵀ)·X + c·(X·Xᵀ)²·X: they lift small singular values fast, to about 1 ± 0.3. */
@@ -36,15 +36,12 @@ export function muonStep(
 ): void {
   const { gpu } = parameter;
   const wide = place.rows <= place.cols ? place : transposed(place);
-  const scope = new Scope();
-  try {
+  inScope((scope) => {
     const { tensor, scale } = orthogonal(direction, wide, scope);
     const rate = lr * 0.2 * Math.sqrt(wide.cols) * scale;
     const launch = matrixUpdate({ ...wide, keep: 1 - lr * weightDecay, rate }, gpu.caps);
     gpu.launch(launch, [tensor.binding(), parameter.binding()]);
-  } finally {
-    scope.close();
-  }
+  });
 }
 
 const transposed = ({ rows, cols, rowStride, colStride, offset }: MatrixPlace): MatrixPlace => ({

@@ -10,7 +10,7 @@
 
 import type { Config } from '../../weights/config.js';
 import { type BlockFacts, type BlockPart, blockFacts, normBehind } from '../../weights/facts.js';
-import { Scope } from '../gpu/storage.js';
+import { inScope } from '../gpu/storage.js';
 import type { Tensor } from '../tensor/tensor.js';
 import type { Batch } from './batch.js';
 import { activate, gatedBy, linear, lookUp, softmaxLinearUnit } from './ops.js';
@@ -53,7 +53,7 @@ export async function block(pass: Pass, l: number, x: Tensor): Promise<Tensor> {
  * blocks are this half as a whole.
  */
 export const attentionHalf = (pass: Pass, l: number, x: Tensor): Promise<Tensor> =>
-  inScope(x, async (x) => {
+  replaced(x, async (x) => {
     const layer = layerOf(pass, l);
     const { facts, w } = layer;
     const seen = await layer.at('hook_resid_pre', x); //                              [tokens, dModel]
@@ -66,7 +66,7 @@ export const attentionHalf = (pass: Pass, l: number, x: Tensor): Promise<Tensor>
 
 /** Second half of a block: the MLP reads the residual stream x [tokens, dModel], which it frees, and adds to it. */
 export const mlpHalf = (pass: Pass, l: number, x: Tensor): Promise<Tensor> =>
-  inScope(x, async (x) => {
+  replaced(x, async (x) => {
     const layer = layerOf(pass, l);
     if (!layer.facts.mlp || layer.facts.order === 'parallel') return x;
     const mid = await layer.at('hook_resid_mid', x); //                               [tokens, dModel]
@@ -163,16 +163,12 @@ async function added(
   return x.add(await at(hook, norm ? await norm.run(tap, name(behind!), out) : out));
 }
 
-/** Whatever f makes goes back to the pool at its end, but for its result. */
-async function inScope(x: Tensor, f: (x: Tensor) => Promise<Tensor>): Promise<Tensor> {
+/** What f makes of x, which is freed with everything else that f makes. */
+function replaced(x: Tensor, f: (x: Tensor) => Promise<Tensor>): Promise<Tensor> {
   const outer = x.scope;
-  const scope = new Scope();
-  try {
-    const y = await f(x.alias(scope));
-    const result = y.alias(outer);
+  return inScope(async (scope) => {
+    const result = (await f(x.alias(scope))).alias(outer);
     x.dispose();
     return result;
-  } finally {
-    scope.close();
-  }
+  });
 }

@@ -66,7 +66,9 @@ export function rowsOf(cache: ActivationCache, selection: Selection): Activation
 export function withoutBatch(cache: ActivationCache): ActivationCache {
   const { layout, batch } = cache;
   if (batch !== 1)
-    throw new Error(`removeBatch: this cache has ${batch} rows: take one of them, cache.row(0).removeBatch()`);
+    throw new Error(
+      `removeBatch: this cache has ${batch} rows: take one of them, cache.row(0).removeBatch()`,
+    );
   const out = new ActivationCache(cache.model, { ...layout, equal: false, bare: true });
   for (const [name, t] of cache) {
     const view = layout.bare ? t.alias(null) : t.reshape(t.shape.slice(1));

@@ -226,7 +226,9 @@ export class ActivationCache {
   /** The activations. @throws when they were given back. */
   get #held(): ReadonlyMap<string, Tensor> {
     if (this.#disposed)
-      throw new Error('this cache was disposed of, and its activations are gone: dispose of it after its last use');
+      throw new Error(
+        'this cache was disposed of, and its activations are gone: dispose of it after its last use',
+      );
     return this.#tensors;
   }
 

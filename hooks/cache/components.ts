@@ -3,6 +3,7 @@
  * ones, heads, neurons, biases. Each knows its TransformerLens labels and from which activations it is made.
  */
 
+import { PIECE_BYTES } from '../../engine/budgets.js';
 import type { Scope } from '../../engine/gpu/storage.js';
 import { Tensor } from '../../engine/tensor/tensor.js';
 import { headResults, linear } from '../../engine/transformer/ops.js';
@@ -21,9 +22,6 @@ export interface Component {
   /** Its rows, [k, tokens, width] at a time. They, and all that is made on the way, are in `scope`. */
   rows(look: Look, weights: WeightTensors, scope: Scope): Iterable<Tensor>;
 }
-
-/** Rows are made in pieces of about so many bytes. */
-const PIECE_BYTES = 2 ** 26;
 
 /** How many rows [tokens, width] make a piece. */
 export const rowsAPiece = ({ tokens, width }: { tokens: number; width: number }): number =>

@@ -3,7 +3,7 @@
  * meaning of `layer`. What TransformerLens leaves out of a sum is told in `sum.rest`, and added by `inclRemainder`.
  */
 
-import { Scope } from '../../engine/gpu/storage.js';
+import { inScope, type Scope } from '../../engine/gpu/storage.js';
 import { axesOf } from '../../engine/shape/axes.js';
 import { sameShape } from '../../engine/shape/shape.js';
 import { Tensor } from '../../engine/tensor/tensor.js';
@@ -142,8 +142,7 @@ function cook(
   const expected = norm && scale.length && cache.has(normalized) ? normalized : target;
   const check = async () => {
     need(cache, `${what}'s sum`, [...namesOf(lacking), expected, ...scale]);
-    const scope = new Scope();
-    try {
+    return inScope(async (scope) => {
       const [seen, normalize] = look(scope);
       // A remainder that is a difference proves nothing: the check has the components that it stands for instead.
       const own = sumOfRows(stack, labelsOf(rows).length, seen, scope);
@@ -152,9 +151,7 @@ function cook(
       if (expected === target) return await compare(sum, total(seen, [whole], normalize, scope)!);
       const plain = new Look(cache, { pos, projectOnto }, what, scope);
       return await compare(sum, total(plain, [activation('run', expected)], (piece) => piece, scope)!);
-    } finally {
-      scope.close();
-    }
+    });
   };
   const of = scale.length ? `${target}, normalised` : target;
   const complete = lumped || !lacking.length;
@@ -184,14 +181,4 @@ function need(cache: ActivationCache, what: string, names: readonly string[]): v
   throw new Error(
     `${what} needs ${shown.join(', ')}${missing.length > 4 ? `, … (${missing.length} in all)` : ''}, not in this cache: give runWithCache these \`names\`, or decompositionNames(model, '${what.replace(/'s sum$/, '')}')`,
   );
-}
-
-/** What is made in the scope is freed when f is through; what it gives must not be in it. */
-function inScope<T>(f: (scope: Scope) => T): T {
-  const scope = new Scope();
-  try {
-    return f(scope);
-  } finally {
-    scope.close();
-  }
 }

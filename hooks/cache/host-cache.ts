@@ -94,6 +94,10 @@ export async function toHost(cache: ActivationCache): Promise<HostCache> {
   const read = new Map<string, HostActivation>();
   const packed = (t: Tensor) => t.named?.packed !== undefined && t.named?.packed !== null;
   for (const [name, t] of cache)
-    read.set(name, { shape: t.shape, data: (await t.data()) as Float32Array, axes: packed(t) ? null : t.axes });
+    read.set(name, {
+      shape: t.shape,
+      data: (await t.data()) as Float32Array,
+      axes: packed(t) ? null : t.axes,
+    });
   return new HostCache(cache.model, cache.layout, read);
 }

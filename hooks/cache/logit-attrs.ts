@@ -1,6 +1,6 @@
 /** Direct logit attribution: how much vectors of the residual stream add to logits, once the last norm is a fixed scale. */
 
-import { Scope } from '../../engine/gpu/storage.js';
+import { inScope } from '../../engine/gpu/storage.js';
 import { axesOf } from '../../engine/shape/axes.js';
 import type { Tensor } from '../../engine/tensor/tensor.js';
 import { toSingleToken } from '../../engine/tokens/text.js';
@@ -52,8 +52,7 @@ export function logitAttrs(
   const what = 'logitAttrs';
   const { config } = cache;
   const { gpuWeights } = cache.model;
-  const scope = new Scope();
-  try {
+  return inScope((scope) => {
     const look = new Look(cache, { pos }, what, scope);
     checkStack(stack, look, what);
     const right = tokensAt(tokens, look, `${what}: tokens`);
@@ -73,9 +72,7 @@ export function logitAttrs(
     const attrs = (scale ? Norm.divided(shaped, scale) : shaped).reshape([rows, ...look.lead]);
     attrs.named = axesOf(['component', ...look.names]);
     return attrs.keep();
-  } finally {
-    scope.close();
-  }
+  });
 }
 
 /** Ids at every position of the look. */

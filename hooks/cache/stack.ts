@@ -1,6 +1,6 @@
 /** Stacks of components of the residual stream: filled piece by piece, normalised on the way, and their sums checked. */
 
-import { Scope } from '../../engine/gpu/storage.js';
+import { inScope, type Scope } from '../../engine/gpu/storage.js';
 import { axesOf } from '../../engine/shape/axes.js';
 import { sameShape, showShape, sizeOf } from '../../engine/shape/shape.js';
 import { copyInto } from '../../engine/tensor/launches.js';
@@ -231,8 +231,7 @@ export function normalizeStack(
   { pos, mode = 'frozen' }: ApplyLnOptions,
 ): Tensor {
   const what = 'applyLnToStack';
-  const scope = new Scope();
-  try {
+  return inScope((scope) => {
     const look = new Look(cache, { pos }, what, scope);
     const single = sameShape(stack.shape, [...look.lead, look.cache.config.dModel]);
     if (!single) checkStack(stack, look, what);
@@ -247,9 +246,7 @@ export function normalizeStack(
       if (piece.scope === scope) piece.dispose();
     }
     return out;
-  } finally {
-    scope.close();
-  }
+  });
 }
 
 /** @throws unless a stack is [component, ...positions of the look, dModel]. */
@@ -269,16 +266,13 @@ function forPieces(
   f: (piece: Tensor) => void,
 ): void {
   for (const component of components) {
-    const scope = new Scope();
-    try {
+    inScope((scope) => {
       for (const piece of component.rows(look, look.cache.model.gpuWeights, scope)) {
         const ready = normalize(piece);
         f(ready);
         ready.dispose();
         piece.dispose();
       }
-    } finally {
-      scope.close();
-    }
+    });
   }
 }

@@ -11,6 +11,7 @@ import type { Tokenizer } from '../../engine/tokens/tokenizer.js';
 import type { Row } from '../../engine/transformer/batch.js';
 import type { Points } from '../../engine/transformer/model-points.js';
 import type { WeightTensors } from '../../engine/transformer/weights.js';
+import type { AdapterFacts } from '../../weights/adapters/load.js';
 import type { Config } from '../../weights/config.js';
 import type { Processing } from '../../weights/processing/processing.js';
 import type { WeightViews } from '../../weights/processing/views.js';
@@ -34,6 +35,8 @@ export interface Model extends Runnable {
   readonly tokenizer: Tokenizer | null;
   /** How the weights were processed when they were loaded. */
   readonly processing: Processing;
+  /** The adapter that was merged into the weights; left out or null: none. */
+  readonly adapterWeights?: AdapterFacts | null;
   /** Tells weights apart: a hash of them as they run, 16 hexadecimal digits. */
   readonly hash: string;
   /** The weights on the host, in TransformerLens' layout. @throws when they were not kept there. */

@@ -151,7 +151,8 @@ export class EditStep {
     this.#scope.close();
     this.#scope = new Scope();
     this.#loading = null;
-    for (const made of [this.#caches, this.#numbers, this.#means, this.#uploaded, this.#byLength]) made.clear();
+    for (const made of [this.#caches, this.#numbers, this.#means, this.#uploaded, this.#byLength])
+      made.clear();
   }
 
   #setting(length: number): Setting {

@@ -1,11 +1,12 @@
 /** A plain function of the logits as a metric. */
 
+import { LOGITS_BYTES } from '../../engine/budgets.js';
 import { showShape } from '../../engine/shape/shape.js';
 import { Tensor } from '../../engine/tensor/tensor.js';
 import { unembed } from '../../engine/transformer/ops.js';
 import type { Model } from '../input/model.js';
 import type { Metric, MetricContext, PreparedMetric } from './metric.js';
-import { inScope, LOGITS_BYTES } from './readout.js';
+import { madeOf } from './readout.js';
 import { asRows } from './view.js';
 
 /**
@@ -53,8 +54,8 @@ function prepared(fn: LogitsFunction, { model, rows, reads }: MetricContext): Pr
   };
   const { W_U, b_U } = (model as Model).gpuWeights;
   return {
-    evaluate: (x) => inScope(x, (x) => runsOf(x, (one) => unembed(one, W_U, b_U))),
-    ofLogits: (logits) => inScope(logits, (logits) => runsOf(logits, (one) => one)),
+    evaluate: (x) => madeOf(x, (x) => runsOf(x, (one) => unembed(one, W_U, b_U))),
+    ofLogits: (logits) => madeOf(logits, (logits) => runsOf(logits, (one) => one)),
   };
 }
 

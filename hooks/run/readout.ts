@@ -3,7 +3,8 @@
  * and in lists a prompt; interp/logits/metrics.ts makes the metrics of them.
  */
 
-import { Scope } from '../../engine/gpu/storage.js';
+import { LOGITS_BYTES } from '../../engine/budgets.js';
+import { inScope } from '../../engine/gpu/storage.js';
 import { showShape } from '../../engine/shape/shape.js';
 import { Tensor } from '../../engine/tensor/tensor.js';
 import { logitsOfTokens, pickRows, unembed } from '../../engine/transformer/ops.js';
@@ -147,9 +148,6 @@ export type MetricFunction = (
   reads: readonly Read[],
 ) => Tensor | ArrayLike<number> | Promise<Tensor | ArrayLike<number>>;
 
-/** Bytes of logits that are there at once. */
-export const LOGITS_BYTES = 2 ** 26;
-
 /** What a function makes of the logits [n, dVocab] of some reads at a time. `name`: for messages. */
 export function readLogits({ gpuWeights: w }: Runnable, fn: MetricFunction, name: string): PreparedMetric {
   const step = Math.max(1, Math.floor(LOGITS_BYTES / 4 / w.W_U.rows));
@@ -161,7 +159,7 @@ export function readLogits({ gpuWeights: w }: Runnable, fn: MetricFunction, name
       const some = reads.slice(from, from + step);
       const part = x.window([[from, from + some.length]]);
       const value = (x: Tensor) => ofLogits(unembed(x, w.W_U, w.b_U), some);
-      parts.push(await inScope(part, value));
+      parts.push(await madeOf(part, value));
     }
     return Tensor.concat(parts);
   }, ofLogits);
@@ -183,21 +181,18 @@ const scoped = (
   evaluate: PreparedMetric['evaluate'],
   ofLogits?: PreparedMetric['ofLogits'],
 ): PreparedMetric => ({
-  evaluate: (x, reads) => inScope(x, (x) => evaluate(x, reads)),
-  ofLogits: ofLogits && ((logits, reads) => inScope(logits, (logits) => ofLogits(logits, reads))),
+  evaluate: (x, reads) => madeOf(x, (x) => evaluate(x, reads)),
+  ofLogits: ofLogits && ((logits, reads) => madeOf(logits, (logits) => ofLogits(logits, reads))),
 });
 
 /** What f makes of x, in the scope of x; what else it makes is freed. */
-export async function inScope(x: Tensor, f: (x: Tensor) => Tensor | Promise<Tensor>): Promise<Tensor> {
-  const scope = new Scope();
-  try {
+export function madeOf(x: Tensor, f: (x: Tensor) => Tensor | Promise<Tensor>): Promise<Tensor> {
+  return inScope(async (scope) => {
     const made = await f(x.alias(scope));
     const out = made.scope === scope ? made.keep() : made.alias(); // it may be a tensor of the user's
     if (x.scope?.open) x.scope.add(out);
     return out;
-  } finally {
-    scope.close();
-  }
+  });
 }
 
 /** The tokens of each read's prompt, [reads, k]; shorter lists are filled up. */

@@ -1,6 +1,6 @@
 /** One run of the model: packs the rows, taps the pass, frees what nobody kept. */
 
-import { Scope } from '../../engine/gpu/storage.js';
+import { inScope, type Scope } from '../../engine/gpu/storage.js';
 import { axesOf, withLast } from '../../engine/shape/axes.js';
 import { showShape } from '../../engine/shape/shape.js';
 import type { Tape } from '../../engine/tensor/tape.js';
@@ -69,8 +69,7 @@ export async function run<T>(
   const room = gpu.makeRoom();
   if (room) await room;
   const wanted = plannedNames(points, layers, hooks, capture);
-  const scope = new Scope();
-  try {
+  return inScope(async (scope) => {
     const batch = packBatch(gpu, config, inputs, scope, keepIn);
     const seen = layoutOf(batch, points);
     const edited = edits?.hooks(batch.rows, plan.prompts) ?? [];
@@ -89,9 +88,7 @@ export async function run<T>(
     const start = residual && packed(residual, config, scope);
     const x = await transformer({ config, weights, batch, tap }, { ...layers, residual: start });
     return await end({ x, batch, stopped: layers.to !== null }, scope);
-  } finally {
-    scope.close();
-  }
+  });
 }
 
 /** @throws when the model was disposed of. */
@@ -133,8 +130,7 @@ export function logitsOfResidual(model: Runnable, residual: Tensor): Tensor {
     throw new Error(
       `a residual stream has shape [..., ${config.dModel}], this one ${showShape(residual.shape)}`,
     );
-  const scope = new Scope();
-  try {
+  return inScope((scope) => {
     const x = packed(residual, config, scope);
     const logits = unembed(w.lnFinal?.apply(x) ?? x, w.W_U, w.b_U).reshape([
       ...residual.shape.slice(0, -1),
@@ -143,9 +139,7 @@ export function logitsOfResidual(model: Runnable, residual: Tensor): Tensor {
     logits.storage.guarded = 'logits';
     logits.named = withLast(residual.named, 'd_vocab');
     return logits.alias(null, 'logits');
-  } finally {
-    scope.close();
-  }
+  });
 }
 
 /** A residual stream of the user's as [tokens, dModel] without names, for the time of a run. */

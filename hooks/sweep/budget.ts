@@ -1,10 +1,9 @@
 /** How much of a sweep runs at once. */
 
+import { SWEEP_CHUNK_BYTES } from '../../engine/budgets.js';
 import type { Runnable } from '../input/model.js';
 import type { Fork } from './plan.js';
 
-/** Intermediates of a chunk may take so much memory. */
-const CHUNK_BYTES = 2 ** 30;
 /** A CPU gains nothing from more tokens at once, and shows its results sooner with fewer. */
 const SOFTWARE_TOKENS = 1024;
 
@@ -18,6 +17,6 @@ export function tokensThatFit({ config, gpu }: Runnable, forks: readonly Fork[])
   const most = asked.reduce((a, b) => Math.max(a, b), 0);
   const widest = 4 * Math.max(3 * nHeads * dHead, dMlp, dModel, most);
   const perToken = 4 * (4 * dModel + 4 * nHeads * dHead + 2 * dMlp + 4 * most);
-  const fit = Math.floor(Math.min(gpu.adapter.maxBindingBytes / widest, CHUNK_BYTES / perToken));
+  const fit = Math.floor(Math.min(gpu.adapter.maxBindingBytes / widest, SWEEP_CHUNK_BYTES / perToken));
   return Math.max(1, gpu.caps.adapterClass === 'software' ? Math.min(fit, SOFTWARE_TOKENS) : fit);
 }

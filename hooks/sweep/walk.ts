@@ -4,7 +4,7 @@
  * and values.
  */
 
-import { Scope } from '../../engine/gpu/storage.js';
+import { inScope, type Scope } from '../../engine/gpu/storage.js';
 import { copyInto } from '../../engine/tensor/launches.js';
 import { Tensor } from '../../engine/tensor/tensor.js';
 import { type Batch, packBatch, type RowInput } from '../../engine/transformer/batch.js';
@@ -78,15 +78,12 @@ export async function walk<T>(
   options: WalkOptions,
   end: WalkEnd<T>,
 ): Promise<T> {
-  const scope = new Scope();
-  try {
+  return inScope(async (scope) => {
     const walker = new Walker(model, ground, forks, options, scope);
     const last = options.until ?? 2 * model.config.nLayers + 1;
     for (let half = 0; half <= last; half++) await walker.half(half);
     return await end(walker.x, walker.spans);
-  } finally {
-    scope.close();
-  }
+  });
 }
 
 class Walker {

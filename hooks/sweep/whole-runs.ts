@@ -52,7 +52,12 @@ export class WholeRuns {
         const some = cells.slice(i, i + step);
         const x = this.#whole(some);
         try {
-          made.push(await this.#metric.evaluate(x, some.flatMap(() => this.#reads)));
+          made.push(
+            await this.#metric.evaluate(
+              x,
+              some.flatMap(() => this.#reads),
+            ),
+          );
         } finally {
           x.dispose();
         }

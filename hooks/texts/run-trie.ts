@@ -1,5 +1,6 @@
 /** Runs a tree of texts batch by batch, and hands over what is asked of its nodes. */
 
+import { TEXTS_BYTES } from '../../engine/budgets.js';
 import type { Scope } from '../../engine/gpu/storage.js';
 import type { Tensor } from '../../engine/tensor/tensor.js';
 import { KvStore } from '../../engine/transformer/kv.js';
@@ -19,9 +20,8 @@ import {
   type Trie,
 } from './trie.js';
 
-/** Tokens that one run takes, and bytes of keys and values that it keeps: bound the memory of running many texts. */
+/** Tokens that one run takes: they bound the memory of running many texts. */
 const TOKENS_A_RUN = 2048;
-const KEPT_BYTES = 2 ** 28;
 
 /** What running many texts cost. */
 export interface TextsWork {
@@ -91,7 +91,7 @@ export async function runTrie(
   if (config.attentionDir === 'bidirectional') needLanguageModel(config, 'scores of texts');
   const { nLayers, nHeads, dHead } = config;
   const bytes = 8 * nLayers * nHeads * dHead; // keys and values of one token
-  const batches = batchesOf(trie, { tokens: TOKENS_A_RUN, kept: Math.floor(KEPT_BYTES / bytes) });
+  const batches = batchesOf(trie, { tokens: TOKENS_A_RUN, kept: Math.floor(TEXTS_BYTES / bytes) });
   const naiveTokens = trie.rows.reduce((n, row) => n + row.length, 0);
   onWork?.({ tokens: trie.nodes, naiveTokens, batches: batches.length });
   const capacity = capacityOf(batches);

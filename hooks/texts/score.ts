@@ -1,5 +1,6 @@
 /** How probable a model finds texts, and what it says next: log-probabilities without logits in memory. */
 
+import { LOGITS_BYTES } from '../../engine/budgets.js';
 import { Tensor } from '../../engine/tensor/tensor.js';
 import type { TextInput } from '../../engine/tokens/text.js';
 import type { Tokenizer } from '../../engine/tokens/tokenizer.js';
@@ -86,9 +87,6 @@ export interface NextTokensOptions extends ManyTextsOptions, Pick<InputOptions, 
   /** Tokens a prompt. Default 1. */
   readonly k?: number;
 }
-
-/** Bytes of logits that exist at once. */
-const LOGITS_BYTES = 2 ** 26;
 
 const NEXT_TOKENS = options<NextTokensOptions>({ ...MANY_TEXTS, k: is.count, prependBos: is.boolean });
 

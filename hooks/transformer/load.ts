@@ -5,6 +5,7 @@ import { Gpu } from '../../engine/gpu/gpu.js';
 import type { Tokenizer } from '../../engine/tokens/tokenizer.js';
 import { unsupported } from '../../engine/transformer/supported.js';
 import { GpuWeights } from '../../engine/transformer/weights.js';
+import { type AdapterFacts, type AdapterSource, withAdapter } from '../../weights/adapters/load.js';
 import { fileError, shownJson } from '../../weights/checks/messages.js';
 import type { Config } from '../../weights/config.js';
 import { modelFolder } from '../../weights/files/candidates.js';
@@ -60,6 +61,11 @@ export interface LoadOptions extends Partial<Processing>, FileOptions {
    * one that its `config.json` calls `tokenizer_name` (for models in folders: if the Hub's cache holds it).
    */
   tokenizer?: string | URL | null;
+  /**
+   * A LoRA adapter of PEFT, added to the weights before they are processed: a folder with `adapter_config.json`, a name on the
+   * Hub, a URL, or files. Default: none.
+   */
+  adapterWeights?: AdapterSource;
 }
 
 /** What loading may be told. */
@@ -72,6 +78,7 @@ export const LOAD_SPEC = {
   hostWeights: is.boolean,
   config: is.plainObject,
   tokenizer: is.orNull(is.path),
+  adapterWeights: is.source,
 } satisfies Spec<LoadOptions>;
 /** What loading may be told, as a whole. */
 export const LOADING = options<LoadOptions>(LOAD_SPEC);
@@ -93,6 +100,8 @@ export interface Loaded {
   /** Of the weights as they run. */
   readonly hash: string;
   readonly views: WeightViews | null;
+  /** The adapter that was merged into the weights; left out: none. */
+  readonly adapterWeights?: AdapterFacts;
 }
 
 /** Where a model comes from: a name, a path, a URL, or files. */
@@ -127,11 +136,13 @@ export async function openPretrained(from: ModelSource, options: LoadOptions): P
     configFile = await files.open('config.json');
   }
   if (!configFile && !options.config)
-    throw fileError(
-      files.name,
-      'there is no config.json; a model is a folder with config.json and model.safetensors. ' +
-        'Settings can be given instead: { config: { nHeads: 8, ... } }',
-    );
+    throw (await files.open('adapter_config.json'))
+      ? fileError(files.name, 'this is an adapter: load its base model, with { adapterWeights: this folder }')
+      : fileError(
+          files.name,
+          'there is no config.json; a model is a folder with config.json and model.safetensors. ' +
+            'Settings can be given instead: { config: { nHeads: 8, ... } }',
+        );
   const json = options.config ?? ((await readJson(configFile!)) as Record<string, unknown>);
   const tensors = await openCheckpoint(files);
   const own = parseConfig(json, {
@@ -183,7 +194,8 @@ export async function loadWeights(
   return load(opened, options);
 }
 async function load(opened: OpenedModel, options: LoadOptions): Promise<Loaded> {
-  const { config, tensors: source, tokenizer, tokenizerFiles, quantised } = opened;
+  const merged = await withAdapter(opened, options);
+  const { config, tensors: source, tokenizer, tokenizerFiles, quantised, adapterWeights } = merged;
   const { adapter = 'auto', dtype = 'f32', hostWeights = true, onProgress, signal } = options;
   if (dtype !== 'f32' && dtype !== 'f16') throw new Error(`dtype "${dtype}": must be "f32" or "f16"`);
   const wanted = Object.fromEntries(
@@ -237,5 +249,6 @@ async function load(opened: OpenedModel, options: LoadOptions): Promise<Loaded> 
     processing,
     hash: fingerprint.text,
     views: embed && end && weightViews(embed, blocks, end, final),
+    adapterWeights,
   };
 }

@@ -8,6 +8,7 @@ import type { Tokenizer } from '../../engine/tokens/tokenizer.js';
 import { parameters } from '../../engine/training/parameters.js';
 import { type Points, pointsOf } from '../../engine/transformer/model-points.js';
 import type { GpuWeights } from '../../engine/transformer/weights.js';
+import type { AdapterFacts } from '../../weights/adapters/load.js';
 import type { Config } from '../../weights/config.js';
 import { type Saveable, saveable } from '../../weights/load/save.js';
 import { noProcessing, type Processed } from '../../weights/processing/processing.js';
@@ -57,6 +58,8 @@ export class HookedTransformer extends TextModel implements Model {
   readonly tokenizer: Tokenizer | null;
   /** How the weights were processed when they were loaded. */
   readonly processing: Processed;
+  /** The adapter that was merged into the weights; null: none. */
+  readonly adapterWeights: AdapterFacts | null;
   /** Internal: the tokenizer's files, for saving, and the weights on the GPU. */
   readonly tokenizerFiles: Readonly<Record<string, object>>;
   readonly gpuWeights: GpuWeights;
@@ -77,6 +80,7 @@ export class HookedTransformer extends TextModel implements Model {
     this.tokenizer = loaded.tokenizer;
     this.tokenizerFiles = loaded.tokenizerFiles;
     this.processing = loaded.processing;
+    this.adapterWeights = loaded.adapterWeights ?? null;
     this.gpuWeights = loaded.gpuWeights;
     this.edits = loaded.edits ?? null;
     this.#known = loaded.known ?? new KnownWeights({ hash: loaded.hash, views: loaded.views });
@@ -144,7 +148,8 @@ export class HookedTransformer extends TextModel implements Model {
 
   #made(from: MadeFrom & { readonly gpuWeights: GpuWeights }): HookedTransformer {
     const { config, points, gpu, tokenizer, tokenizerFiles, processing } = this;
-    const shared = { config, points, gpu, tokenizer, tokenizerFiles, processing };
+    const adapterWeights = this.adapterWeights ?? undefined;
+    const shared = { config, points, gpu, tokenizer, tokenizerFiles, processing, adapterWeights };
     const made = new HookedTransformer({ ...shared, ...from.known.state, ...from });
     currentScope()?.add(made);
     return made;

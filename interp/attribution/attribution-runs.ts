@@ -228,7 +228,12 @@ export async function attributionRuns(
     onProgress?.(2, 2);
     const values = { [gradientsOf]: [...first.prompts], [other]: [...second.prompts] };
     const caches = { [gradientsOf]: first.cache, [other]: second.cache, grads: first.grads };
-    const about = { gradientsOf, ...(!normalize && { normalize }), ...(constant.length && { constant }), peakBytes: first.memory.peak };
+    const about = {
+      gradientsOf,
+      ...(!normalize && { normalize }),
+      ...(constant.length && { constant }),
+      peakBytes: first.memory.peak,
+    };
     const parts = { model, pair, metric, values, ...caches };
     const runs = new AttributionRuns(parts as unknown as AttributionRuns, about);
     try {

@@ -3,7 +3,7 @@
  * are made of, and what a change of z writes there.
  */
 
-import { Scope } from '../../engine/gpu/storage.js';
+import { inScope } from '../../engine/gpu/storage.js';
 import { Tensor } from '../../engine/tensor/tensor.js';
 import { headResults } from '../../engine/transformer/ops.js';
 import type { Runnable } from '../../hooks/input/model.js';
@@ -34,17 +34,14 @@ export function gradientAtInput(
 ): Tensor {
   const { ln1: own } = gpuWeights.blocks[layer];
   const ln1 = normBefore(config, layer, 'attn') && own;
-  const scope = new Scope();
-  try {
+  return inScope((scope) => {
     let g = beforeWeights({ config, gpuWeights } as Runnable, layer, part, gradient.detach(scope));
     const perToken = (t: Tensor) => t.detach(scope).reshape([-1, 1, t.shape.at(-1)!]);
     if (norm.kind === 'times') g = g.mul(perToken(norm.factor));
     else if (norm.scale && ln1)
       g = ln1.gradientThrough(g, perToken(norm.scale), norm.kind === 'full' ? perToken(norm.x) : null);
     return g.reshape([...gradient.shape.slice(0, -1), config.dModel]).keep();
-  } finally {
-    scope.close();
-  }
+  });
 }
 
 /** Gradients carried back through W_Q, W_K or W_V alone: [tokens, head, dModel]. */
@@ -77,8 +74,7 @@ export function scaleGradientOfQueries(
   gradient: Tensor,
   norm: { readonly normalized: Tensor; readonly scale: Tensor },
 ): Tensor {
-  const scope = new Scope();
-  try {
+  return inScope((scope) => {
     const all = beforeWeights(model, layer, 0, gradient.detach(scope)).sum(1); // [tokens, dModel]
     const [normalized, scale] = [norm.normalized, norm.scale].map((t) =>
       t.detach(scope).reshape([-1, t.shape.at(-1)!]),
@@ -88,22 +84,17 @@ export function scaleGradientOfQueries(
       .mul(normalized)
       .sum(-1, { keepDims: true });
     return along.div(scale).mul(-1).reshape(norm.scale.shape).keep();
-  } finally {
-    scope.close();
-  }
+  });
 }
 
 /** What a change of z writes into the stream, head by head: [batch, pos, head, dModel]; the caller owns it. */
 export function written({ config, gpuWeights }: Runnable, layer: number, z: Tensor): Tensor {
   const { nHeads, dHead, dModel } = config;
-  const scope = new Scope();
-  try {
+  return inScope((scope) => {
     const flat = z.detach(scope).reshape([-1, nHeads, dHead]);
     const out = headResults(flat, gpuWeights.blocks[layer].W_O);
     return out.reshape([...z.shape.slice(0, -1), dModel]).keep();
-  } finally {
-    scope.close();
-  }
+  });
 }
 
 /**
@@ -118,8 +109,7 @@ export function pathProducts(
   writes: readonly Tensor[],
   perPrompt: boolean,
 ): Tensor {
-  const scope = new Scope();
-  try {
+  return inScope((scope) => {
     const byHead = reads.map((t) => t.detach(scope).transpose([2, 0, 1, 3])); // joined along their first axis
     const all = Tensor.concat([Tensor.concat(byHead).transpose([1, 2, 0, 3])]); // [batch, pos, receivers, dModel]
     const products = writes.map((t) => {
@@ -127,7 +117,5 @@ export function pathProducts(
       return perPrompt ? each : each.sum(0, { keepDims: true });
     });
     return Tensor.concat(products.map((t) => t.reshape([1, ...t.shape]))).keep();
-  } finally {
-    scope.close();
-  }
+  });
 }

@@ -10,7 +10,7 @@
  * A run begins at the first layer that lacks an edge, each prompt at the first token that differs: before, nothing can change.
  */
 
-import { Scope } from '../../engine/gpu/storage.js';
+import { inScope, Scope } from '../../engine/gpu/storage.js';
 import { addInto } from '../../engine/tensor/accumulate.js';
 import { multiplyInto } from '../../engine/tensor/products.js';
 import { Tensor } from '../../engine/tensor/tensor.js';
@@ -257,8 +257,7 @@ export class EdgeRuns {
       const at = firstEdge + first * senders;
       part.set(mask.subarray(at, at + count * senders), c * count * senders);
     });
-    const own = new Scope();
-    try {
+    return inScope((own) => {
       const gpu = this.#model.gpu;
       const mask = Tensor.from(gpu, part, [n, 1, count, senders], { label: 'circuit', scope: own });
       const each = mask.expand([-1, this.#tokens, -1, -1]).reshape([-1, count, senders]);
@@ -275,9 +274,7 @@ export class EdgeRuns {
       if (scope?.open) scope.add(out);
       multiplyInto(each, writings.alias(own).window([null, [0, senders]]), out, { accumulate: true });
       return out;
-    } finally {
-      own.close();
-    }
+    });
   }
 
   /** Adds senders [first, end) of a table [tokens, senders, dModel] to those of every circuit in `out`. */

@@ -8,7 +8,8 @@
  */
 
 import { headInputGradients } from '../../engine/activations/head-inputs.js';
-import { Scope } from '../../engine/gpu/storage.js';
+import { EDGE_READER_BYTES, EDGE_TABLE_BYTES } from '../../engine/budgets.js';
+import { inScope, type Scope } from '../../engine/gpu/storage.js';
 import { multiplyInto } from '../../engine/tensor/products.js';
 import { Tensor } from '../../engine/tensor/tensor.js';
 import { pointName } from '../../engine/transformer/points.js';
@@ -23,11 +24,6 @@ import { edgeGraph, type ReaderGroup } from './edge-graph.js';
 import { addSenders, checkEdits, senderTable, streamOf } from './edge-senders.js';
 
 type Prompts = readonly (readonly number[])[];
-
-/** Memory for the table of differences; more prompts than fit are taken in parts. */
-const TABLE_BYTES = 2 ** 29;
-/** Memory for the gradients of one group of readers, and the products with them. */
-const READER_BYTES = 2 ** 27;
 
 /** Options of `edgeScores`. */
 export interface EdgeScoreOptions {
@@ -59,7 +55,7 @@ export async function edgeScores(
   const values: number[] = [];
   const parts = partsOf(
     clean.map((row) => row.length),
-    TABLE_BYTES / (4 * graph.senders.length * config.dModel),
+    EDGE_TABLE_BYTES / (4 * graph.senders.length * config.dModel),
   );
   let kept: Tensor | null = null;
   const tokens = corrupted as number[][];
@@ -144,10 +140,9 @@ async function addScores(
 ): Promise<void> {
   const { dModel } = model.config;
   const { senders, firstEdge } = group;
-  const step = Math.max(1, Math.floor(READER_BYTES / 4 / (group.count * Math.max(4 * dModel, senders))));
+  const step = Math.max(1, Math.floor(EDGE_READER_BYTES / 4 / (group.count * Math.max(4 * dModel, senders))));
   for (let start = 0; start < run.count; start += step) {
-    const scope = new Scope();
-    try {
+    await inScope(async (scope) => {
       const n = Math.min(step, run.count - start);
       const g = gradientsOf(model, group, run, [run.from + start, run.from + start + n], scope); // [tokens, readers, dModel]
       const written = run.table.alias(scope).window([
@@ -160,9 +155,7 @@ async function addScores(
       sums.forEach((x, i) => {
         scores[firstEdge + i] += weight * x;
       });
-    } finally {
-      scope.close();
-    }
+    });
   }
 }
 

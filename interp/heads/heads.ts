@@ -3,6 +3,7 @@
  * et al. 2021; Olsson et al. 2022): on random tokens said twice, where nothing but the repetition can be known, or on text.
  */
 
+import { PATTERN_BYTES } from '../../engine/budgets.js';
 import type { Tensor } from '../../engine/tensor/tensor.js';
 import type { TextInput } from '../../engine/tokens/text.js';
 import { is, options, signatures } from '../../hooks/input/check.js';
@@ -35,8 +36,6 @@ export interface HeadScoreOptions {
 
 /** Random tokens are drawn from so many, those of lowest id: in byte-pair vocabularies the most frequent ones. */
 const COMMON_TOKENS = 20_000;
-/** Patterns of a layer that exist at once. */
-const PATTERN_BYTES = 2 ** 26;
 
 const HEAD_SCORES = options<HeadScoreOptions>({
   kind: is.oneOf(...headKinds),

@@ -3,7 +3,7 @@
  * by the direction of the logits before they are made, so that nothing of size components × d_model exists.
  */
 
-import { Scope } from '../../engine/gpu/storage.js';
+import { inScope, Scope } from '../../engine/gpu/storage.js';
 import { Tensor } from '../../engine/tensor/tensor.js';
 import { Norm } from '../../engine/transformer/parts/norm.js';
 import { pointName } from '../../engine/transformer/points.js';
@@ -74,8 +74,7 @@ export async function directLogits(
   { by, frozen, pos }: DirectOptions,
 ): Promise<DirectLogits> {
   const { gpuWeights, config } = cache.model;
-  const scope = new Scope();
-  try {
+  return inScope(async (scope) => {
     const { u, b } = directionOf(cache.model, target, scope);
     const read = (x: Tensor, bias: Tensor) =>
       alongDirections(x, new Array<number>(x.shape[0]).fill(0), { D: u, b: bias });
@@ -117,9 +116,7 @@ export async function directLogits(
       values.set(row, i * n);
     });
     return { labels: all.map(([label]) => label), values, logits: sum };
-  } finally {
-    scope.close();
-  }
+  });
 }
 
 /**
@@ -132,8 +129,7 @@ export async function headSources(
   { frozen, pos }: { frozen: boolean; pos: number },
 ): Promise<Float32Array> {
   const { nLayers, nHeads, dHead } = cache.config;
-  const scope = new Scope();
-  try {
+  return inScope(async (scope) => {
     const direction = readBy(cache, directionOf(cache.model, target, scope).u, frozen).reshape([-1, 1]);
     const scale = frozen
       ? frozenScale(new Look(cache, { pos }, 'pos', scope), 'ln_final', scope, 'by source')
@@ -155,9 +151,7 @@ export async function headSources(
     }
     const all = Tensor.concat(layers);
     return await (scale ? Norm.divided(all, scale.reshape([1, 1])) : all).data();
-  } finally {
-    scope.close();
-  }
+  });
 }
 
 // ---- inside --------------------------------------------------------------------------------------------------------

@@ -1,14 +1,12 @@
 /** Residual streams read as if they were the last: what the unembedding would see, and what it would say. */
 
-import { Scope } from '../../engine/gpu/storage.js';
+import { LOGITS_BYTES } from '../../engine/budgets.js';
+import { inScope } from '../../engine/gpu/storage.js';
 import type { Tensor } from '../../engine/tensor/tensor.js';
 import { unembed } from '../../engine/transformer/ops.js';
 import { ranksIn } from '../../engine/transformer/vocabulary/vocabulary.js';
 import type { Runnable } from '../../hooks/input/model.js';
 import { finite } from '../../weights/checks/finite.js';
-
-/** Bytes of logits that there are at once. */
-const LOGITS_BYTES = 2 ** 26;
 
 /** What the lens says of n states. */
 export interface LensReading {
@@ -46,8 +44,7 @@ export async function readLens(
     },
   };
   for (let at = 0; at < n; at += step) {
-    const scope = new Scope();
-    try {
+    await inScope(async (scope) => {
       const part: [[number, number]] = [[at, Math.min(at + step, n)]];
       const own = x.alias(scope).window(part);
       const norm = w.lnFinal;
@@ -76,9 +73,7 @@ export async function readLens(
       jobs.forEach(([to, , width], i) => {
         to.set(read[i], at * width);
       });
-    } finally {
-      scope.close();
-    }
+    });
   }
   return reading;
 }

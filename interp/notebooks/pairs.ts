@@ -8,6 +8,9 @@ import { is, optional, options, signatures } from '../../hooks/input/check.js';
 import type { HookedTransformer } from '../../hooks/transformer/model.js';
 import { fileError, quoted } from '../../weights/checks/messages.js';
 import { parseJson, textLines } from '../../weights/checks/text.js';
+import { noColumn } from '../../weights/data/row.js';
+import { DATA, DATA_SOURCE, type DataOptions, placedRows } from '../../weights/data/rows.js';
+import type { DataSource } from '../../weights/data/source.js';
 import { logitDiff, type Metric } from '../logits/metrics.js';
 
 const FIT = options<FitOptions>({
@@ -20,6 +23,10 @@ const FIT = options<FitOptions>({
 const pair = is.having('{ clean, corrupted, answer, wrong }', 'clean');
 const takes = signatures({
   readPairs: { text: is.text, name: is.text, needs: optional(is.texts) },
+  loadPairs: {
+    source: DATA_SOURCE,
+    options: options<PairDataOptions>({ ...DATA, needs: is.texts, columns: is.plainObject }),
+  },
   readList: { text: is.text, name: is.text },
   firstToken: { model: is.model, text: is.text },
   fitPairs: {
@@ -47,6 +54,7 @@ export interface PromptPair {
 }
 
 const FIELDS = ['corrupted', 'answer', 'wrong'] as const;
+type Field = (typeof FIELDS)[number];
 
 /**
  * Pairs of prompts from JSON lines: `{"clean": text, "corrupted": text, "answer": " Mary", "wrong": " John"}`, one a line.
@@ -57,19 +65,59 @@ const FIELDS = ['corrupted', 'answer', 'wrong'] as const;
 export const readPairs = takes.readPairs(function readPairs(
   text: string,
   name: string,
-  needs: readonly (typeof FIELDS)[number][] = [],
+  needs: readonly Field[] = [],
 ): PromptPair[] {
   const pairs = textLines(text).flatMap((line, i) => {
     if (!line.trim()) return [];
     const where = `${name}, line ${i + 1}`;
     const row = parseJson(line, where) as PromptPair | null;
-    const missing = (['clean', ...needs] as const).filter((field) => typeof row?.[field] !== 'string');
-    const bad = FIELDS.filter((field) => row?.[field] !== undefined && typeof row[field] !== 'string');
-    if (!missing.length && !bad.length && row?.clean) return [row];
-    const example = ['clean', ...needs].map((field) => `"${field}": text`).join(', ');
-    throw fileError(where, `{${example}} is needed`);
+    return [checkedPair(row, where, needs)];
   });
   if (!pairs.length) throw fileError(name, 'it has no prompts; one JSON object a line is needed');
+  return pairs;
+});
+
+/** @throws when a text is missing or is none */
+function checkedPair(row: PromptPair | null, where: string, needs: readonly Field[]): PromptPair {
+  const missing = (['clean', ...needs] as const).filter((field) => typeof row?.[field] !== 'string');
+  const bad = FIELDS.filter((field) => row?.[field] !== undefined && typeof row[field] !== 'string');
+  if (!missing.length && !bad.length && row?.clean) return row;
+  const example = ['clean', ...needs].map((field) => `"${field}": text`).join(', ');
+  throw fileError(where, `{${example}} is needed`);
+}
+
+/** Options of `loadPairs`: besides those of `readRows`, which column has what. */
+export interface PairDataOptions extends Omit<DataOptions, 'columns'> {
+  /** Fields besides `clean` that every row must have. Default: none. */
+  readonly needs?: readonly Field[];
+  /** The column of a field where it is called otherwise: `{ clean: 'prompt', answer: 'target' }`. */
+  readonly columns?: Readonly<Partial<Record<'clean' | Field, string>>>;
+}
+
+/**
+ * Pairs of prompts from a file of JSON lines, CSV or Parquet, on disk, at a URL or in a data set of the Hub.
+ * @throws when there is no such file or column (the error says which columns there are), and for a row without its texts
+ * @example const pairs = await loadPairs('ioi.csv', { columns: { clean: 'prompt', corrupted: 'abc_prompt' }, needs: ['corrupted'] })
+ */
+export const loadPairs = takes.loadPairs(async function loadPairs(
+  source: DataSource,
+  { needs = [], columns = {}, ...given }: PairDataOptions = {},
+): Promise<PromptPair[]> {
+  const fields = ['clean', ...FIELDS] as const;
+  const known = Object.keys(columns).find((field) => !(fields as readonly string[]).includes(field));
+  if (known)
+    throw new Error(`loadPairs: columns has ${quoted(known, 40)}; the fields are ${fields.join(', ')}`);
+  const pairs: PromptPair[] = [];
+  for await (const { row, where } of placedRows(source, given)) {
+    const pair: Partial<Record<'clean' | Field, unknown>> = {};
+    for (const field of fields) {
+      const column = columns[field] ?? field;
+      const must = field === 'clean' || columns[field] !== undefined || needs.includes(field);
+      if (Object.hasOwn(row, column)) pair[field] = row[column] ?? undefined;
+      else if (must) throw noColumn(where, column, Object.keys(row));
+    }
+    pairs.push(checkedPair(pair as unknown as PromptPair, where, needs));
+  }
   return pairs;
 });
 

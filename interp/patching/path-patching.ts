@@ -140,7 +140,15 @@ export function pathPlan(
     ...(direct.length && { [RUN1]: { counterfactuals: direct } }),
   };
   const meta = { ...map.meta, unchanged, newTokens: from[0], newPrompts: from, ...aligned };
-  return { ...map, meta, base: { input: changed, sources }, metric: asMetric(metric), one: 'new', raw: !normalize, ends: ['original', 'new'] };
+  return {
+    ...map,
+    meta,
+    base: { input: changed, sources },
+    metric: asMetric(metric),
+    one: 'new',
+    raw: !normalize,
+    ends: ['original', 'new'],
+  };
 }
 
 // ---- inside ------------------------------------------------------------------------------------------------------

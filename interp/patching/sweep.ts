@@ -169,7 +169,13 @@ export function laidOut(
   const all = perPrompt ? [...axes, { name: 'prompt', labels: base.map((_, i) => String(i)) }] : axes;
   // The metric's numbers have been checked; cells of other shards have none.
   const told = [...(runs.remarks ?? []), ...(one === null || raw ? [] : endsWarnings(layout, runs))];
-  const about = { ...meta, ...(raw && one !== null && { normalize: false }), ...ends, ...warningsIn(...told), ...more };
+  const about = {
+    ...meta,
+    ...(raw && one !== null && { normalize: false }),
+    ...ends,
+    ...warningsIn(...told),
+    ...more,
+  };
   return labelled(Float32Array.from(values), all, about, 'allowed');
 }
 

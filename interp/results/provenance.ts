@@ -18,6 +18,7 @@ export const provenance = takes.provenance(function provenance(
     model: config.name,
     hash: model.hash,
     processing: Object.entries(processing).flatMap(([flag, on]) => (on ? [flag] : [])),
+    ...(model.adapterWeights && { adapterWeights: { ...model.adapterWeights } }),
     ...(model.edits && { edits: model.edits.lines }),
     adapter: gpu.adapter.text,
     ...(gpu.adapter.choice !== undefined && { adapterChoice: gpu.adapter.choice }),

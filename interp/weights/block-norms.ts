@@ -1,6 +1,6 @@
 /** Norms of the blocks of a matrix product. */
 
-import { Scope } from '../../engine/gpu/storage.js';
+import { inScope } from '../../engine/gpu/storage.js';
 import type { Tensor } from '../../engine/tensor/tensor.js';
 import { unembed } from '../../engine/transformer/ops.js';
 import { asTable } from './vocabulary-circuits.js';
@@ -12,13 +12,10 @@ import { asTable } from './vocabulary-circuits.js';
  * @param blocks how many each of them consists of
  */
 export async function blockNorms(left: Tensor, right: Tensor, blocks: number): Promise<Float32Array> {
-  const scope = new Scope();
-  try {
+  return inScope(async (scope) => {
     const product = unembed(left.alias(scope), asTable(right), null);
     const [rows, columns] = product.shape.map((n) => n / blocks);
     const squares = product.map('square').reshape([blocks, rows, blocks, columns]);
     return await squares.sum(3).sum(1).map('sqrt').data();
-  } finally {
-    scope.close();
-  }
+  });
 }

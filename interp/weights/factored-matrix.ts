@@ -4,6 +4,7 @@
  * values, eigenvalues) comes from the two thin factors, and from matrices [d_head, d_head] made of them.
  */
 
+import { PRODUCT_BYTES } from '../../engine/budgets.js';
 import { checkedMethods, is, optional, signature } from '../../hooks/input/check.js';
 import { shownJson } from '../../weights/checks/messages.js';
 import {
@@ -26,9 +27,6 @@ import {
 
 /** Rows or columns: `null` = all, a number (negative counts from the end; an axis of length 1 stays), `[start, end)`. */
 export type Span = null | number | readonly [start: number, end: number];
-
-/** Numbers that `AB` may have: 512 MB. */
-const MAX_PRODUCT = 2 ** 26;
 
 /** A · B, never multiplied out unless one asks for `AB`. Computes in float64; factors may be float32 and are not copied. */
 export class FactoredMatrix {
@@ -64,7 +62,7 @@ export class FactoredMatrix {
   /** The product [rows, columns]. @throws when it has more than 2^26 entries: take a part with `slice`. */
   get AB(): Matrix64 {
     const [m, n] = this.shape;
-    if (m * n > MAX_PRODUCT)
+    if (m * n > PRODUCT_BYTES / 8)
       throw new Error(
         `AB of ${m} × ${n}: ${m * n} numbers are not made; take rows or columns first, or read row(i), column(j), corner(n)`,
       );

@@ -3,7 +3,8 @@
  * factors [dVocab, dHead], and some rows of their product at a time.
  */
 
-import { Scope } from '../../engine/gpu/storage.js';
+import { PRODUCT_ROWS_BYTES } from '../../engine/budgets.js';
+import { inScope, type Scope } from '../../engine/gpu/storage.js';
 import type { Table } from '../../engine/tensor/launches.js';
 import { Tensor } from '../../engine/tensor/tensor.js';
 import { packBatch } from '../../engine/transformer/batch.js';
@@ -35,9 +36,8 @@ export interface Watch {
   readonly signal?: AbortSignal;
 }
 
-/** Tokens whose vectors exist at once, and bytes of rows of a product of factors. */
+/** Tokens whose vectors exist at once. */
 const TOKENS_AT_ONCE = 4096;
-const ROW_BYTES = 2 ** 26;
 
 /** One of a head's four matrices as [dHead, dModel], in `scope`: W_Qᵀ, W_Kᵀ, W_Vᵀ or W_O. */
 function headMatrix(
@@ -100,13 +100,10 @@ async function projectTokens(
   const parts: Tensor[] = [];
   try {
     for (const some of portions(tokens)) {
-      const scope = new Scope();
-      try {
+      await inScope(async (scope) => {
         const x = await vectorsOf(model, side, some, scope);
         parts.push(unembed(x, asTable(W.alias(scope)), null).keep());
-      } finally {
-        scope.close();
-      }
+      });
     }
     return Tensor.concat(parts);
   } finally {
@@ -126,8 +123,7 @@ export async function circuitFactors(
   const { dVocab, dVocabOut } = model.config;
   const all = Array.from({ length: circuit === 'ov' ? dVocabOut : dVocab }, (_, t) => t);
   const [into, out, end] = circuit === 'ov' ? (['V', 'O', 'W_U'] as const) : (['Q', 'K', embedding] as const);
-  const scope = new Scope();
-  try {
+  return inScope(async (scope) => {
     const matrix = (which: 'Q' | 'K' | 'V' | 'O') => headMatrix(model, { layer, head, matrix: which }, scope);
     const right = await projectTokens(model, end, all, matrix(out));
     try {
@@ -136,9 +132,7 @@ export async function circuitFactors(
       right.dispose();
       throw e;
     }
-  } finally {
-    scope.close();
-  }
+  });
 }
 
 /** Σ over tokens of (column of W_U) ⊗ (vector): W_U · E, [dModel, dModel]; the caller disposes of it. */
@@ -150,17 +144,14 @@ export async function unembeddedVectors(
   const { dModel } = model.config;
   let sum: Tensor | null = null;
   for (const some of portions(tokens)) {
-    const scope = new Scope();
-    try {
+    await inScope(async (scope) => {
       const E = await vectorsOf(model, side, some, scope);
       const U = (await vectorsOf(model, 'W_U', some, scope)).transpose().slice([]);
       const none = Tensor.from(model.gpu, new Float32Array(dModel), [dModel], { label: 'no bias', scope });
       const next: Tensor = linear(U, E, none, { residual: sum }).keep();
       sum?.dispose();
       sum = next;
-    } finally {
-      scope.close();
-    }
+    });
   }
   return sum!;
 }
@@ -172,8 +163,7 @@ export async function unembeddedVectors(
 export async function headCores(model: Runnable, layer: number, M: Tensor): Promise<Float32Array> {
   const { nHeads, nKeyValueHeads, dHead, dModel } = model.config;
   const { W_O, W_QKV } = model.gpuWeights.blocks[layer];
-  const scope = new Scope();
-  try {
+  return inScope(async (scope) => {
     const left = W_O.alias(scope).matmul(M).reshape([nHeads, dHead, dModel]);
     const values = forEveryHead(
       W_QKV.alias(scope)
@@ -182,9 +172,7 @@ export async function headCores(model: Runnable, layer: number, M: Tensor): Prom
       model.config,
     ); // [dModel, head, dHead]
     return await left.matmul(values.transpose([1, 0, 2])).data();
-  } finally {
-    scope.close();
-  }
+  });
 }
 
 /** The k largest entries of each row, with their columns: [rows, k]. */
@@ -202,18 +190,15 @@ export async function topOfProduct(
 ): Promise<Top> {
   const rows = x.size / table.width;
   const top = { values: new Float32Array(rows * k), indices: new Uint32Array(rows * k) };
-  const step = Math.max(64, Math.floor(ROW_BYTES / 4 / table.rows / 64) * 64);
+  const step = Math.max(64, Math.floor(PRODUCT_ROWS_BYTES / 4 / table.rows / 64) * 64);
   for (let from = 0; from < rows; from += step) {
     signal?.throwIfAborted();
-    const scope = new Scope();
-    try {
+    await inScope(async (scope) => {
       const some = x.alias(scope).window([[from, Math.min(rows, from + step)]]);
       const { values, indices } = unembed(some, table, null).topk(k);
       top.values.set(await values.data(), from * k);
       top.indices.set(await indices.data(), from * k);
-    } finally {
-      scope.close();
-    }
+    });
     onProgress?.(Math.min(rows, from + step), rows);
   }
   return top;

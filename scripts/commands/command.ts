@@ -35,7 +35,7 @@ export interface Command {
   readonly examples: readonly string[];
   /** Besides text. */
   readonly forms: readonly Form[];
-  /** It loads no model by name: no `--model`, `--with`, `--dtype`, `--no-bos`, `--no-processing`. */
+  /** It loads no model by name: no `--model`, `--adapter-weights`, `--with`, `--dtype`, `--no-bos`, `--no-processing`. */
   readonly modelFree?: boolean;
   run(x: Invocation): Promise<Outcome>;
 }
@@ -202,7 +202,9 @@ export class Invocation {
     if (dtype !== 'f32' && dtype !== 'f16') throw new UsageError(`--dtype ${dtype}: f32 or f16 is needed`);
     if (this.#model) return this.#model;
     const edits = await this.edits();
-    this.#loaded.push(await loadModel(name, { ...flags, adapter, dtype, signal: this.signal }));
+    const adapterWeights = this.text('adapter-weights');
+    const options = { ...flags, adapter, adapterWeights, signal: this.signal };
+    this.#loaded.push(await loadModel(name, { ...options, dtype }));
     for (const edit of edits) this.#loaded.push(this.#loaded.at(-1)!.with(edit));
     this.#model = this.#loaded.at(-1)!;
     return this.#model;

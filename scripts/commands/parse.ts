@@ -13,7 +13,14 @@ const flag = { type: 'boolean' } as const;
 /** Options of all commands. */
 const COMMON = { adapter: text, 'no-color': flag, help: { type: 'boolean', short: 'h' } } as const;
 /** Of those that load a model. */
-const MODEL = { model: text, dtype: text, with: text, 'no-bos': flag, 'no-processing': flag } as const;
+const MODEL = {
+  model: text,
+  dtype: text,
+  with: text,
+  'adapter-weights': text,
+  'no-bos': flag,
+  'no-processing': flag,
+} as const;
 /** Forms whose file may be left out: then they go to stdout. */
 const OPTIONAL_FILE: readonly Form[] = ['json', 'csv'];
 

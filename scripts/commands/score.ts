@@ -7,7 +7,9 @@ import { exact, visible } from '../../interp/results/text.js';
 import { type PerplexityProgress, perplexity } from '../../interp/texts/perplexity.js';
 import { scoreTexts } from '../../interp/texts/scoring.js';
 import { textLines } from '../../weights/checks/text.js';
+import { streamTexts } from '../../weights/data/rows.js';
 import { progress, UsageError } from '../cli.js';
+import { DATA_FILES, isTable, tableOptions, textsFrom } from '../data.js';
 import { troubleWith } from '../write.js';
 import type { Command, Invocation, Outcome } from './command.js';
 import { plain } from './results.js';
@@ -24,14 +26,16 @@ export const scoreCommand: Command = {
     text: { type: 'string', multiple: true },
     prefix: { type: 'string' },
     file: { type: 'string' },
+    column: { type: 'string' },
     window: { type: 'string' },
     stride: { type: 'string' },
     bos: { type: 'boolean' },
   },
-  help: `  FILE               a text a line; - is stdin
+  help: `  FILE               a text a line (- is stdin), or a table: ${DATA_FILES}
+  --column NAME      the column of the table that has the texts; default: the only one, else text
   --text TEXT        a text; can be given several times, instead of FILE
   --prefix TEXT      goes before every text: "About "
-  --file FILE        the perplexity of this file; - is stdin
+  --file FILE        the perplexity of this file (of a table: of its texts, with an empty line between them); - is stdin
   --window N         for --file: tokens that the model reads at once; default: its context
   --stride N         for --file: new tokens a window; default: as many as fit; fewer give each more context
   --bos              prepend the beginning-of-text token to texts; default: as the model’s tokenizer does (GPT-2’s does not)
@@ -57,6 +61,7 @@ async function linesOf(x: Invocation): Promise<string[]> {
   const [file] = x.args;
   if (file === undefined)
     throw new UsageError('score needs a FILE with a text a line (- is stdin), --text, or --file');
+  if (isTable(file, x.text('column'))) return textsFrom(file, x.text('column'), x.signal);
   const text = await x.file(file);
   return textLines(text).filter((line) => line !== '');
 }
@@ -88,13 +93,17 @@ async function scored(x: Invocation, texts: readonly string[]): Promise<Outcome>
 
 async function perplexityOf(x: Invocation, file: string): Promise<Outcome> {
   const [window, stride] = [x.count('window', undefined, 2), x.count('stride', undefined)];
-  const size = file === '-' ? 0 : await sizeOf(file);
+  const column = x.text('column');
+  const table = isTable(file, column);
+  const size = file === '-' || table ? 0 : await sizeOf(file);
   const model = await x.model();
   const bar = progress('reading');
   const onProgress = ({ characters }: PerplexityProgress) => bar.update(Math.min(characters, size), size);
   const { prependBos, signal } = x; // a whole file begins a text
   const options = { window, stride, prependBos, onProgress, signal };
-  const found = await perplexity(model, x.stream(file), options).finally(() => bar.end());
+  const found = await perplexity(model, table ? documents(x, file, column) : x.stream(file), options).finally(
+    () => bar.end(),
+  );
   const { tokens, characters, loss } = found;
   return {
     title: 'Perplexity',
@@ -108,6 +117,16 @@ async function perplexityOf(x: Invocation, file: string): Promise<Outcome> {
         [[file, tokens, characters, loss, found.perplexity]],
       ),
   };
+}
+
+/** The texts of a table as one: an empty line between them. */
+async function* documents(x: Invocation, file: string, column: string | undefined): AsyncGenerator<string> {
+  const source = file === '-' ? process.stdin : file;
+  let first = true;
+  for await (const text of streamTexts(source, { ...tableOptions(file, column), signal: x.signal })) {
+    yield first ? text : `\n\n${text}`;
+    first = false;
+  }
 }
 
 async function sizeOf(file: string): Promise<number> {

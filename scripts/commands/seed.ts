@@ -10,14 +10,13 @@ import type { Figure } from '../../interp/figures/draw/drawing.js';
 import { measure } from '../../interp/logits/measure.js';
 import { logProb } from '../../interp/logits/metrics.js';
 import { type Notebook, NotebookRun, runNotebook } from '../../interp/notebooks/notebook.js';
-import { readList, readPairs } from '../../interp/notebooks/pairs.js';
 import { saveReport } from '../../interp/notebooks/save-node.js';
 import type { NotebookInputs } from '../../interp/notebooks/setting.js';
 import { escapeHtml, modelName } from '../../interp/results/text.js';
 import { readFacts } from '../../interp/tracing/facts.js';
 import { shownJson } from '../../weights/checks/messages.js';
-import { readTextFile } from '../../weights/checks/text-node.js';
 import { duration, type Progress, progress, readShard, UsageError } from '../cli.js';
+import { DATA_FILES, jsonFrom, pairsFrom, textsFrom } from '../data.js';
 import { loadModel, readAdapter } from '../load.js';
 import { renderPng } from '../png.js';
 import { Comparing, comparisonCsv, comparisonHtml, condensed } from '../seeds/comparison.js';
@@ -48,12 +47,24 @@ export const seedCommand: Command = {
   takes: 1,
   about: `Runs a published notebook and writes its page, CSV and SVG files: ${seeds.map((s) => s.notebook.name).join(', ')}. With the model of which numbers were published they are compared, and exit code 1 says that one is off. Prompts, names and templates of your own take the place of the notebook’s; what does not fit the model’s vocabulary is left out by name.`,
   options: {
-    ...{ model: text, out: text, prompts: text, pairs: text, names: text, templates: text, facts: text },
+    ...{
+      model: text,
+      'adapter-weights': text,
+      out: text,
+      prompts: text,
+      pairs: text,
+      names: text,
+      templates: text,
+      facts: text,
+      column: text,
+      columns: text,
+    },
     ...{ prompt: text, subject: text, answer: text, eject: flag, record: text, shard: text },
     ...{ quick: flag, verbose: flag, png: flag, pdf: flag, compare: flag, 'no-compare': flag, all: flag },
     ...Object.fromEntries(settings.map((name) => [name, text])),
   },
   help: `  --model NAME       tiny (shipped, the default), gpt2, gpt2-xl, owner/name, ./folder or a URL
+  --adapter-weights FOLDER   a LoRA adapter of PEFT that is added to the model
   --out FOLDER       for the page and all files; default out/NAME
   --png, --pdf       every figure as PNG or PDF, too
   --quick            a small version: fewer prompts, names and samples
@@ -63,7 +74,10 @@ export const seedCommand: Command = {
                      Start it again when all parts have ended, for the next step; without it at the end, for the page
   --eject            writes the notebook as a program of your own, with your prompts in it, and runs nothing
 Own inputs:
-  --prompts FILE     JSON lines {"clean": …, "corrupted": …, "answer": " Mary", "wrong": " John"} (also --pairs)
+  --prompts FILE     JSON lines {"clean": …, "corrupted": …, "answer": " Mary", "wrong": " John"} (also --pairs), or a table:
+                     ${DATA_FILES}
+  --columns LIST     which column of the table has what: clean=prompt,answer=target
+  --column NAME      the column of --names and --templates, where these are tables
   --names FILE       a name a line (capital-letters: a pronoun may follow a comma: "Mary, She")
   --templates FILE   a text a line, with {} where the name goes
   --facts FILE       ROME’s known_1000.json, or a list like it
@@ -87,7 +101,7 @@ Comparison:
   async run(x) {
     const seed = seedOf(x.args[0]);
     const { notebook } = seed;
-    const own = inputsOf(x, notebook);
+    const own = await inputsOf(x, notebook);
     const told = Object.fromEntries(
       settings.flatMap((name) => (x.text(name) === undefined ? [] : [[name, x.text(name)!]])),
     );
@@ -101,6 +115,7 @@ Comparison:
     const model = await loadModel(name, {
       ...load,
       adapter: readAdapter(x.text('adapter')),
+      adapterWeights: x.text('adapter-weights'),
       signal: x.signal,
     });
     try {
@@ -124,24 +139,25 @@ function seedOf(name: string | undefined): Seed {
 }
 
 /** What was brought along. */
-function inputsOf(x: Invocation, { name, inputs = [] }: Notebook): NotebookInputs {
+async function inputsOf(x: Invocation, { name, inputs = [] }: Notebook): Promise<NotebookInputs> {
+  const [column, { signal }] = [x.text('column'), x];
   const given = { ...x.values, prompts: x.values.prompts ?? x.values.pairs } as Record<
     string,
     string | undefined
   >;
-  const read: Record<keyof typeof FILES, (text: string, file: string) => unknown> = {
-    pairs: (content, file) => readPairs(content, file),
-    names: readList,
-    templates: (content, file) =>
-      readList(content, file).map((line) => {
+  const read: Record<keyof typeof FILES, (file: string) => unknown> = {
+    pairs: (file) => pairsFrom(file, { columns: x.text('columns'), signal }),
+    names: (file) => textsFrom(file, column, signal),
+    templates: async (file) =>
+      (await textsFrom(file, column, signal)).map((line) => {
         if (/\{(name)?\}/.test(line)) return line;
         throw new UsageError(`${file}: ${shownJson(line.slice(0, 60))}: write {} where the name goes`);
       }),
-    facts: (content) => readFacts(content),
+    facts: async (file) => readFacts(await jsonFrom(file, signal)),
   };
   const out: Record<string, unknown> = {};
   for (const [key, option] of Object.entries(FILES) as [keyof typeof FILES, string][])
-    if (given[option] !== undefined) out[key] = read[key](readTextFile(given[option]!), given[option]!);
+    if (given[option] !== undefined) out[key] = await read[key](given[option]!);
   for (const key of ['prompt', 'subject', 'answer']) if (given[key] !== undefined) out[key] = given[key];
   for (const key of Object.keys(out))
     if (!(inputs as readonly string[]).includes(key)) {

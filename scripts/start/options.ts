@@ -18,6 +18,8 @@ export interface StartOptions {
   readonly head: { readonly layer: number; readonly head: number } | null;
   readonly out: string;
   readonly adapter: AdapterChoice;
+  /** A LoRA adapter that is added to the model. */
+  readonly adapterWeights: string | undefined;
   readonly bos: boolean;
   readonly color: boolean;
 }
@@ -47,6 +49,7 @@ of a head, and which residual-stream activations carry the answer. In the termin
 Usage: npm start -- [options]
 
   --model NAME      tiny (shipped, the default), tiny-llama (shipped), gpt2 … gpt2-xl, owner/name, ./folder or a URL
+  --adapter-weights FOLDER   a LoRA adapter of PEFT that is added to the model
   --clean TEXT      a prompt that leads to the answer
   --corrupted TEXT  the same with a detail changed that changes the answer; as many tokens as the clean one
   --answer TOKEN    the answer of the clean prompt, one token, with its blank: " Mary"
@@ -93,6 +96,7 @@ export function readOptions(args: readonly string[]): StartOptions | null {
       head: text,
       out: text,
       adapter: text,
+      'adapter-weights': text,
       'no-bos': flag,
       'no-color': flag,
       help: { type: 'boolean', short: 'h' },
@@ -117,6 +121,7 @@ export function readOptions(args: readonly string[]): StartOptions | null {
     head: values.head === undefined ? null : readHead(values.head),
     out: values.out ?? defaults.out,
     adapter: readAdapter(values.adapter),
+    adapterWeights: values['adapter-weights'],
     bos: !values['no-bos'],
     color: !values['no-color'],
   };

@@ -16,10 +16,10 @@ import {
   prob,
   rank,
 } from '../../index.js';
-import { readPairs } from '../../interp/notebooks/pairs.js';
 import { parseJson } from '../../weights/checks/text.js';
 import { readTextFile } from '../../weights/checks/text-node.js';
 import { jsonOption, readShard, UsageError } from '../cli.js';
+import { DATA_FILES, pairsFrom } from '../data.js';
 import { readAdapter } from '../load.js';
 import { type Files, filesOf } from './output.js';
 
@@ -32,6 +32,8 @@ export interface SweepCommand {
   readonly metric: Metric;
   readonly model: string;
   readonly adapter: AdapterChoice;
+  /** A LoRA adapter that is added to the model. */
+  readonly adapterWeights: string | undefined;
   /** Weights as they are stored. */
   readonly raw: boolean;
   readonly bos: boolean;
@@ -53,7 +55,9 @@ Usage: npm run sweep -- --clean TEXT --corrupted TEXT --answer TOKEN --wrong TOK
 What is run:
   --clean TEXT       a prompt whose activations are put in; several: repeat it
   --corrupted TEXT   the prompt that is run, with as many tokens; as often as --clean
-  --pairs FILE       many pairs instead: JSON lines {"clean": …, "corrupted": …, "answer": …, "wrong": …}
+  --pairs FILE       many pairs instead: JSON lines {"clean": …, "corrupted": …, "answer": …, "wrong": …}, or a table:
+                     ${DATA_FILES}
+  --columns LIST     which column of the table has what: clean=prompt,corrupted=other
   --at NAME          hook point of every block: resid_pre (the default), resid_mid, attn_out, mlp_out, z, q, k, v, pattern, …
   --by AXES          axes of the result: layer,pos (the default; of heads layer,head), layer,pos,head, layer,head,query,key, …
   --only JSON        only these entries of an axis: '{"layer": [0, 5], "pos": {"start": 4}}'
@@ -68,6 +72,7 @@ What is measured:
 
 How:
   --model NAME       tiny (shipped, the default), gpt2, gpt2-medium, gpt2-large, gpt2-xl, owner/name, ./folder or a URL
+  --adapter-weights FOLDER   a LoRA adapter of PEFT that is added to the model
   --raw              weights as they are stored, without folding and centring
   --no-bos           do not put the beginning-of-text token before the prompts
   --record FILE      keep cells as they come (JSON lines); the same command goes on where it was cut off
@@ -95,21 +100,31 @@ const flag = { type: 'boolean' } as const;
  * Reads the command line and the files it names; null when help is asked for.
  * @throws UsageError (or parseArgs' own) when it is wrong.
  */
-export function readCommand(args: readonly string[]): SweepCommand | null {
+export async function readCommand(args: readonly string[]): Promise<SweepCommand | null> {
   const { values } = parseArgs({
     args: [...args],
     strict: true,
     options: {
       ...{ clean: texts, corrupted: texts, answer: texts, wrong: texts },
-      ...{ pairs: text, at: text, by: text, only: text, list: text, base: text, metric: text, model: text },
-      ...{ record: text, shard: text, 'max-tokens': text, adapter: text },
+      ...{
+        pairs: text,
+        columns: text,
+        at: text,
+        by: text,
+        only: text,
+        list: text,
+        base: text,
+        metric: text,
+        model: text,
+      },
+      ...{ record: text, shard: text, 'max-tokens': text, adapter: text, 'adapter-weights': text },
       ...{ csv: text, json: text, svg: text, html: text },
       ...{ 'per-prompt': flag, raw: flag, 'no-bos': flag, 'no-color': flag },
       help: { type: 'boolean', short: 'h' },
     },
   });
   if (values.help) return null;
-  const rows = pairsOf(values);
+  const rows = await pairsOf(values);
   const own = (given: readonly string[] | undefined, key: 'answer' | 'wrong') =>
     given ?? (rows?.every((r) => r[key] !== undefined) ? rows.map((r) => r[key]!) : undefined);
   const answers = { answer: own(values.answer, 'answer'), wrong: own(values.wrong, 'wrong') };
@@ -142,6 +157,7 @@ export function readCommand(args: readonly string[]): SweepCommand | null {
     }),
     model: values.model ?? 'tiny',
     adapter: readAdapter(values.adapter),
+    adapterWeights: values['adapter-weights'],
     raw: !!values.raw,
     bos: !values['no-bos'],
     record: values.record,
@@ -160,10 +176,10 @@ interface Pair {
 }
 
 type Given = Readonly<Partial<Record<'clean' | 'corrupted', string[]>>> &
-  Readonly<Partial<Record<'pairs' | 'list' | 'base', string>>>;
+  Readonly<Partial<Record<'pairs' | 'columns' | 'list' | 'base', string>>>;
 
 /** The pairs of prompts; null where counterfactuals are given instead. */
-function pairsOf({ clean = [], corrupted = [], pairs, list }: Given): Pair[] | null {
+async function pairsOf({ clean = [], corrupted = [], pairs, columns, list }: Given): Promise<Pair[] | null> {
   const ways = [clean.length + corrupted.length > 0, pairs !== undefined, list !== undefined];
   if (ways.filter(Boolean).length !== 1)
     throw new UsageError('one of these is needed: --clean with --corrupted, --pairs, or --list with --base');
@@ -175,7 +191,7 @@ function pairsOf({ clean = [], corrupted = [], pairs, list }: Given): Pair[] | n
       );
     return clean.map((text, i) => ({ clean: text, corrupted: corrupted[i] }));
   }
-  return readPairs(readTextFile(pairs), pairs, ['corrupted']) as Pair[];
+  return (await pairsFrom(pairs, { needs: ['corrupted'], columns })) as Pair[];
 }
 
 function listOf({ list, base }: Given): { list: Counterfactual[]; base: Base } {

@@ -45,10 +45,13 @@ test('one row without the batch axis: activations, stacks, and the axis again', 
   assert.equal(bare.get('pattern', 0).shape, [2, 4, 4]);
   for (const [name, t] of row) allClose(await bare.get(name).data(), await t.data(), { atol: 0, what: name });
   const [a, b] = [bare, row].map((c) => c.stackHeadResults(-1, { applyLn: 'frozen' }));
-  assert.equal([a.stack.shape, b.stack.shape], [
-    [4, 4, 24],
-    [4, 1, 4, 24],
-  ]);
+  assert.equal(
+    [a.stack.shape, b.stack.shape],
+    [
+      [4, 4, 24],
+      [4, 1, 4, 24],
+    ],
+  );
   allClose(await a.stack.data(), await b.stack.data(), { atol: 0 });
   await same(bare.row(0), row);
   await throws(() => cache.removeBatch(), /has 3 rows: take one of them/);

@@ -2,7 +2,7 @@
 
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { editsFromJson, editsToJson, HookedTransformer, logitDiff, loss } from '../../index.js';
+import { editsFromJson, editsToJson, HookedTransformer, logitDiff, loss, type Tensor } from '../../index.js';
 import { allClose, randomGpt2, throws, twoLayers } from '../helpers.js';
 
 const model = await HookedTransformer.fromWeights(twoLayers, randomGpt2(twoLayers, 3));
@@ -87,7 +87,7 @@ test('values of an edit from a tensor and from a cache are those of hooks that s
 });
 
 test('gradient hooks of an edited model are those of a run', async () => {
-  const hooks = [['blocks.1.hook_resid_pre', (g: { mul(x: number): never }) => g.mul(0.25)]] as const;
+  const hooks = [['blocks.1.hook_resid_pre', (g: Tensor) => g.mul(0.25)]] as const;
   const names = 'hook_embed';
   const edited = await model.with({ gradHooks: hooks }).runWithGrads(rows, loss(), { names });
   const byHand = await model.runWithGrads(rows, loss(), { names, gradHooks: hooks });
@@ -96,11 +96,7 @@ test('gradient hooks of an edited model are those of a run', async () => {
 
 test("TransformerLens 4's names in caches, hooks, interventions and edits are the classic points", async () => {
   const { cache } = await model.runWithCache(rows, { names: ['blocks.1.hook_in', 'attn.o.hook_in'] });
-  assert.equal(cache.names(), [
-    'blocks.0.attn.hook_z',
-    'blocks.1.hook_resid_pre',
-    'blocks.1.attn.hook_z',
-  ]);
+  assert.equal(cache.names(), ['blocks.0.attn.hook_z', 'blocks.1.hook_resid_pre', 'blocks.1.attn.hook_z']);
   assert.is(cache.get('blocks.1.hook_in'), cache.get('resid_pre', 1));
   const [a, b] = await Promise.all(
     (['blocks.1.attn.o.hook_in', 'blocks.1.attn.hook_z'] as const).map(async (at) => [
@@ -157,7 +153,10 @@ test('names that a run does not come by are told, the others kept; texts are cut
   assert.is(warnings?.length, 2);
   assert.match(warnings?.[0] ?? '', /"blocks.1.hook_resid_post" is not reached by this run.*before layer 1/);
   assert.is((await model.runWithCache(rows, { names })).warnings, undefined);
-  await throws(model.runWithCache(rows, { names: names.slice(1), stopAtLayer: 1 }), /none of these is reached/);
+  await throws(
+    model.runWithCache(rows, { names: names.slice(1), stopAtLayer: 1 }),
+    /none of these is reached/,
+  );
   const long = Array.from({ length: 40 }, (_, i) => i);
   assert.equal(model.toTokens([long, [1]], { truncate: true }), [long.slice(0, twoLayers.nCtx), [1]]);
   assert.is(model.toTokens(long)[0].length, 40);

@@ -25,7 +25,10 @@ const ragged = { clean: [clean[0], [...clean[1], 9]], corrupted: [corrupted[0], 
 /** logit(5) − logit(6) at the last position of each prompt. */
 const difference = (logits: Tensor): Tensor => {
   const last = logits.slice({ pos: -1 }); // [batch, d_vocab]
-  return last.slice({ d_vocab: 5 }).sub(last.slice({ d_vocab: 6 })).mean();
+  return last
+    .slice({ d_vocab: 5 })
+    .sub(last.slice({ d_vocab: 6 }))
+    .mean();
 };
 const same: Metric = glassbox.logitDiff(5, 6);
 const edges = await glassbox.edgeAttribution(model, { ...pair, metric: same });
@@ -114,9 +117,15 @@ test('not normalised, a map has the metric of each run, and tells that of both p
 test('what gives no number, or no gradient where one is needed, is an error', async () => {
   const bad = [(logits: Tensor) => logits, () => 'much' as unknown as number];
   for (const metric of bad)
-    await throws(() => glassbox.patch(model, { ...pair, metric }), /the metric gave .*: one number is needed/);
+    await throws(
+      () => glassbox.patch(model, { ...pair, metric }),
+      /the metric gave .*: one number is needed/,
+    );
   await throws(glassbox.attributionPatch(model, { ...pair, metric: () => 3 }), /has no gradient/);
-  throws(() => void glassbox.patch(model, { ...pair, metric: 3 as never }), /metric is 3: a metric, like .*or a function/);
+  throws(
+    () => void glassbox.patch(model, { ...pair, metric: 3 as never }),
+    /metric is 3: a metric, like .*or a function/,
+  );
 });
 
 test.run();

@@ -16,7 +16,16 @@ const dVocab = 2449;
 const sizes = {
   gpt2: { nLayers: 4, nHeads: 4, dModel: 32, dHead: 8, dMlp: 64, nCtx: 256, dVocab, attnOnly: false },
   small: { nLayers: 2, nHeads: 2, dModel: 16, dHead: 8, dMlp: 32, nCtx: 128, dVocab, attnOnly: false },
-  'attn-only': { nLayers: 2, nHeads: 1, dModel: 16, dHead: 8, dMlp: 0, nCtx: 64, dVocab: 300, attnOnly: true },
+  'attn-only': {
+    nLayers: 2,
+    nHeads: 1,
+    dModel: 16,
+    dHead: 8,
+    dMlp: 0,
+    nCtx: 64,
+    dVocab: 300,
+    attnOnly: true,
+  },
 };
 
 /** Writes both into a folder. */

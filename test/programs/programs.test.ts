@@ -54,16 +54,21 @@ for (const [program, models] of Object.entries(MODELS)) {
     const printed: [string, number[]][] = [];
     const { log } = console;
     process.argv = [given[0], file, ...models.map((name) => path.join(folder, name))];
-    console.log = (label: unknown, ...values: unknown[]) => printed.push([String(label), values.flatMap(numbersIn)]);
+    console.log = (label: unknown, ...values: unknown[]) =>
+      printed.push([String(label), values.flatMap(numbersIn)]);
     try {
       await import(pathToFileURL(file).href);
     } finally {
       console.log = log;
     }
     for (const [label, stored] of Object.entries(expected[program])) {
-      const { length, every, values } = Array.isArray(stored) ? { length: stored.length, every: 1, values: stored } : stored;
+      const { length, every, values } = Array.isArray(stored)
+        ? { length: stored.length, every: 1, values: stored }
+        : stored;
       const [, plain, which] = /^(.*?)(?: \((\d)\))?$/.exec(label)!;
-      const found = printed.filter(([name]) => name === label || name === plain)[which ? Number(which) - 1 : 0];
+      const found = printed.filter(([name]) => name === label || name === plain)[
+        which ? Number(which) - 1 : 0
+      ];
       assert.ok(found, `${program}: "${label}" is not printed`);
       assert.is(found[1].length, length, `${program}: ${label}`);
       const some = found[1].filter((_, i) => i % every === 0);

@@ -124,18 +124,18 @@ needsTiny('counterfactuals given as JSON are those of the library', () =>
   }),
 );
 
-test('a wrong command line says what is missing', () => {
-  throws(() => readCommand([]), /--clean with --corrupted, --pairs, or --list/);
-  throws(() => readCommand(['--clean', 'a']), /1 × --clean and 0 × --corrupted/);
-  throws(() => readCommand(['--clean', 'a', '--corrupted', 'b']), /logit-diff needs --answer/);
-  throws(() => readCommand([...PAIR, '--metric', 'f1']), /one of logit-diff, log-prob/);
-  throws(() => readCommand([...PAIR, '--shard', '3/3', '--record', 'r']), /I from 0 to N − 1/);
-  throws(() => readCommand([...PAIR, '--shard', '0/3']), /--shard needs --record/);
-  throws(() => readCommand([...PAIR, '--answer', 'x', '--answer', 'y']), /3 × --answer for 1 prompts/);
-  throws(() => readCommand([...PAIR, '--shard', '0/3', '--record', 'r', '--csv', 'c']), /merge does/);
-  throws(() => readCommand([...PAIR, '--only', '{']), /--only: not JSON/);
-  throws(() => readCommand(['--pairs', '/no/such/file']), /cannot be read/);
-  assert.is(readCommand(['--help']), null);
+test('a wrong command line says what is missing', async () => {
+  await throws(() => readCommand([]), /--clean with --corrupted, --pairs, or --list/);
+  await throws(() => readCommand(['--clean', 'a']), /1 × --clean and 0 × --corrupted/);
+  await throws(() => readCommand(['--clean', 'a', '--corrupted', 'b']), /logit-diff needs --answer/);
+  await throws(() => readCommand([...PAIR, '--metric', 'f1']), /one of logit-diff, log-prob/);
+  await throws(() => readCommand([...PAIR, '--shard', '3/3', '--record', 'r']), /I from 0 to N − 1/);
+  await throws(() => readCommand([...PAIR, '--shard', '0/3']), /--shard needs --record/);
+  await throws(() => readCommand([...PAIR, '--answer', 'x', '--answer', 'y']), /3 × --answer for 1 prompts/);
+  await throws(() => readCommand([...PAIR, '--shard', '0/3', '--record', 'r', '--csv', 'c']), /merge does/);
+  await throws(() => readCommand([...PAIR, '--only', '{']), /--only: not JSON/);
+  await throws(() => readCommand(['--pairs', '/no/such/file']), /cannot be read/);
+  assert.is(await readCommand(['--help']), null);
 });
 
 // ---- docs/sweeps.md ------------------------------------------------------------------------------------------------

@@ -156,7 +156,11 @@ export async function startHub(files: Record<string, Uint8Array>, rules: Rule[] 
     answer(request, response, { etag: `"${sha256(act.bytes ?? files[file])}"` }, files[file], act);
   });
   const url = await listen((request, response) => {
-    const path = request.url!.replace(/\?.*/, '').replace('/old/', '/owner/');
+    const path = request
+      .url!.replace(/\?.*/, '')
+      .replace('/old/', '/owner/')
+      .replace('/api/datasets/', '/api/models/') // the same files as a data set
+      .replace(/^\/datasets\//, '/');
     if (path.startsWith('/api/models/owner/name/revision/')) {
       const siblings = Object.entries(files).map(([rfilename, { length }]) => ({ rfilename, size: length }));
       const act = note('hub', 'list', '', request);

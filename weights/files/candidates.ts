@@ -121,7 +121,7 @@ export function insteadOfWeights(paths: readonly string[]): string {
   const found = (pattern: RegExp) => paths.find((path) => pattern.test(path));
   const adapter = found(/(^|\/)adapter_(config\.json|model\.\w+)$/);
   if (adapter)
-    return `; ${adapter} belongs to an adapter (LoRA): merge it into its model in Python (merge_and_unload) and save that`;
+    return `; ${adapter} belongs to an adapter (LoRA): load its base model, with { adapterWeights: this folder }`;
   const shard = found(SHARD);
   if (shard) return `; ${shard} is one shard of several, and their index (${SINGLE}${INDEX}) is missing`;
   const other = found(/\.(gguf|h5|msgpack|onnx|ckpt|npz|ggml)$/);

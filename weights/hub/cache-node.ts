@@ -62,9 +62,10 @@ export class RepoCache {
     this.folder = this.#folders[0];
   }
 
-  /** `owner/name` → `<cache>/models--owner--name` */
+  /** `owner/name` → `<cache>/models--owner--name`, `datasets/owner/name` → `<cache>/datasets--owner--name` */
   #folderOf(repo: string): string {
-    return join(this.#root, `models--${repo.replace('/', '--')}`);
+    const named = repo.startsWith('datasets/') ? repo : `models/${repo}`;
+    return join(this.#root, named.replaceAll('/', '--'));
   }
 
   /** Files may also lie under this name of the same repository. */

@@ -170,7 +170,7 @@ class CachedRepo implements FileSource {
       const moved = status >= 300 && status < 400 && !headers.get('x-linked-etag');
       if (!moved) return this.#read(answer, url, file);
       const next = nextUrl(headers.get('location'), url);
-      const [, renamed] = /\/([\w][\w.-]*\/[\w][\w.-]*)\/resolve\//.exec(next.pathname) ?? [];
+      const [, renamed] = /\/((?:datasets\/)?[\w][\w.-]*\/[\w][\w.-]*)\/resolve\//.exec(next.pathname) ?? [];
       if (next.origin === hub.origin && renamed) this.#cache.alsoNamed(renamed);
       // Another server has seen the request by then; the token stays away from whatever it leads to.
       if (next.origin !== hub.origin) token = undefined;

@@ -9,7 +9,7 @@ import { NetworkError, type RetryOptions, ShortBodyError, withRetries } from '..
 
 /** A repository of the Hub. */
 export interface HubRepo {
-  /** `owner/name` */
+  /** `owner/name`; of a data set `datasets/owner/name` */
   readonly repo: string;
   /** Older names of the same repository: Python's cache files a model under the name it was asked for. */
   readonly aliases: readonly string[];
@@ -159,7 +159,7 @@ export function hubRefusal(status: number, headers: Headers, repo: string, hasTo
   if (code === 'RepoNotFound' || status === 401)
     return (
       `the Hub has no repository ${repo}, or it is private or gated` +
-      `${hasToken ? ' and the given token may not read it' : ' (then set HF_TOKEN)'}. For a folder write ./${repo}`
+      `${hasToken ? ' and the given token may not read it' : ' (then set HF_TOKEN)'}${repo.startsWith('datasets/') ? '' : `. For a folder write ./${repo}`}`
     );
   return `the Hub answered ${status} for ${repo}${said ? `: ${shown(said)}` : ''}`;
 }
@@ -183,7 +183,8 @@ export async function hubListing(
   revision: string,
   options: RequestOptions & RetryOptions,
 ): Promise<HubListing> {
-  const url = `${endpoint.replace(/\/+$/, '')}/api/models/${repo}/revision/${encodeURIComponent(revision)}?blobs=true`;
+  const kind = repo.startsWith('datasets/') ? '' : 'models/';
+  const url = `${endpoint.replace(/\/+$/, '')}/api/${kind}${repo}/revision/${encodeURIComponent(revision)}?blobs=true`;
   return withRetries(async () => {
     const answer = await request(url, options);
     if (answer.status !== 200)
