@@ -4,14 +4,17 @@ import { axesOf } from '../../engine/shape/axes.js';
 import { Tensor } from '../../engine/tensor/tensor.js';
 import { indices, type Selection } from '../input/selection.js';
 import { type Layout, present, takeRow } from '../run/view.js';
-import { ActivationCache } from './cache.js';
+import type { ActivationCache } from './cache.js';
+
+/** Makes an empty cache of the same model. */
+type Make = (layout: Layout) => ActivationCache;
 
 /** See `ActivationCache.row`. */
-export function rowOf(cache: ActivationCache, i: number): ActivationCache {
+export function rowOf(cache: ActivationCache, i: number, make: Make): ActivationCache {
   const { layout } = cache;
   const row = layout.rows[i];
   if (!row) throw new Error(`row ${i}: this cache has ${cache.batch} rows (0–${cache.batch - 1})`);
-  const out = new ActivationCache(cache.model, {
+  const out = make({
     ...layout,
     rows: [{ ...row, start: 0, block: 0 }],
     equal: true,
@@ -29,9 +32,9 @@ export function rowOf(cache: ActivationCache, i: number): ActivationCache {
 }
 
 /** See `ActivationCache.rows`. */
-export function rowsOf(cache: ActivationCache, selection: Selection): ActivationCache {
+export function rowsOf(cache: ActivationCache, selection: Selection, make: Make): ActivationCache {
   const which = indices(selection, cache.batch, 'rows');
-  if (which.length === 1) return rowOf(cache, which[0]);
+  if (which.length === 1) return rowOf(cache, which[0], make);
   const { points, rows: all } = cache.layout;
   const { nHeads } = cache.config;
   const chosen = which.map((i) => all[i]);
@@ -44,7 +47,7 @@ export function rowsOf(cache: ActivationCache, selection: Selection): Activation
     return row;
   });
   const layout: Layout = { rows, equal, points };
-  const out = new ActivationCache(cache.model, layout);
+  const out = make(layout);
   for (const [name, t] of cache) {
     const parts = which.map((i) => takeRow(name, t, cache.layout, i));
     const pattern = points.get(name)?.pattern;
@@ -63,13 +66,13 @@ export function rowsOf(cache: ActivationCache, selection: Selection): Activation
 }
 
 /** See `ActivationCache.removeBatch`. */
-export function withoutBatch(cache: ActivationCache): ActivationCache {
+export function withoutBatch(cache: ActivationCache, make: Make): ActivationCache {
   const { layout, batch } = cache;
   if (batch !== 1)
     throw new Error(
       `removeBatch: this cache has ${batch} rows: take one of them, cache.row(0).removeBatch()`,
     );
-  const out = new ActivationCache(cache.model, { ...layout, equal: false, bare: true });
+  const out = make({ ...layout, equal: false, bare: true });
   for (const [name, t] of cache) {
     const view = layout.bare ? t.alias(null) : t.reshape(t.shape.slice(1));
     view.named = layout.bare ? t.named : t.axes && axesOf(t.axes.slice(1));

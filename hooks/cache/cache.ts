@@ -3,13 +3,12 @@
 import { HOLDS } from '../../engine/gpu/user-scope.js';
 import type { Tensor } from '../../engine/tensor/tensor.js';
 import type { Tokenizer } from '../../engine/tokens/tokenizer.js';
-import type { Points } from '../../engine/transformer/model-points.js';
 import type { HookPoint } from '../../engine/transformer/points.js';
 import type { Config } from '../../weights/config.js';
 import type { HostTensor } from '../../weights/formats/types.js';
 import { type Argument, checkedMethods, is, optional, signature } from '../input/check.js';
 import type { Runnable } from '../input/model.js';
-import { actName, pointNamed, type Spelled } from '../input/names.js';
+import { cachedName, pointNamed, type Spelled } from '../input/names.js';
 import type { Selection } from '../input/selection.js';
 import type { Layout } from '../run/view.js';
 import { rowOf, rowsOf, withoutBatch } from './cache-rows.js';
@@ -109,12 +108,12 @@ export class ActivationCache {
 
   /** One row as a cache of its own (views: it needs no memory, and must be disposed of like the whole). */
   row(i: number): ActivationCache {
-    return rowOf(this, i);
+    return rowOf(this, i, this.#like);
   }
 
   /** Some rows as a cache of their own, in this order: a list, or `{ start, end }`. A copy, but of one row; dispose of it. */
   rows(which: Selection): ActivationCache {
-    return rowsOf(this, which);
+    return rowsOf(this, which, this.#like);
   }
 
   /**
@@ -122,12 +121,12 @@ export class ActivationCache {
    * Stacks of it are [component, pos, dModel]; `row(0)` has the axis again. @throws when it has several rows.
    */
   removeBatch(): ActivationCache {
-    return withoutBatch(this);
+    return withoutBatch(this, this.#like);
   }
 
   /** All activations on the host; this cache stays as it is. `toGpu()` of the result brings them back. */
   async toHost(): Promise<HostCache> {
-    return toHost(this);
+    return toHost(this, this.#like);
   }
 
   // ---- the residual stream taken apart: decompose.ts; `layer` -1 or none is the stream after all blocks ---------------
@@ -223,6 +222,9 @@ export class ActivationCache {
     return this.#layout;
   }
 
+  /** An empty cache of the same model. */
+  readonly #like = (layout: Layout): ActivationCache => new ActivationCache(this.model, layout);
+
   /** The activations. @throws when they were given back. */
   get #held(): ReadonlyMap<string, Tensor> {
     if (this.#disposed)
@@ -233,25 +235,8 @@ export class ActivationCache {
   }
 
   #resolve(name: string, layer?: number | null, layerType?: string | null): string {
-    return resolveName(this.#layout.points, name, layer, layerType);
+    return cachedName(this.#layout.points, name, layer, layerType);
   }
-}
-
-/** The full name of what `cache.get` is asked for; an alias has the classic name. @throws when there is no such layer. */
-export function resolveName(
-  points: Points,
-  name: string,
-  layer?: number | null,
-  layerType?: string | null,
-): string {
-  if (name === 'logits') return name; // of a run with gradients
-  const { nLayers } = points.config;
-  if (layer != null && (!Number.isInteger(layer) || layer < -nLayers || layer >= nLayers))
-    throw new Error(
-      `layer ${layer}: this model has ${nLayers} layers (0–${nLayers - 1}, or negative from the end)`,
-    );
-  const full = actName(name, layer != null && layer < 0 ? layer + nLayers : layer, layerType);
-  return points.get(full)?.name ?? full;
 }
 
 const named = { name: is.text, layer: optional(is.layer), layerType: optional(is.layerType) };

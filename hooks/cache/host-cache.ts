@@ -1,14 +1,14 @@
 /** A cache whose activations are on the host: the GPU's memory can be given back. */
 
-import type { AxisName } from '../../engine/shape/axes.js';
-import { axesOf } from '../../engine/shape/axes.js';
+import type { Gpu } from '../../engine/gpu/gpu.js';
+import { type AxisName, axesOf } from '../../engine/shape/axes.js';
 import { Tensor } from '../../engine/tensor/tensor.js';
 import type { HookPoint } from '../../engine/transformer/points.js';
 import type { HostTensor } from '../../weights/formats/types.js';
 import { checkedMethods, is, optional, signature } from '../input/check.js';
-import type { Spelled } from '../input/names.js';
+import { cachedName, type Spelled } from '../input/names.js';
 import { type Layout, present } from '../run/view.js';
-import { ActivationCache, type CacheModel, resolveName } from './cache.js';
+import type { ActivationCache } from './cache.js';
 
 /** An activation on the host, with the names of its axes where all rows are of one length. */
 export interface HostActivation extends HostTensor {
@@ -16,27 +16,31 @@ export interface HostActivation extends HostTensor {
 }
 
 const made = signature('HostCache', {
-  model: is.model,
   layout: is.plainObject,
   activations: is.having('a Map', 'get', 'keys'),
+  gpu: is.plainObject,
+  make: is.callback,
 });
 
 /** What a run kept, on the host: `host.get('resid_post', -1).data`. Made by `cache.toHost()`. */
 export class HostCache {
-  readonly #model: CacheModel;
   readonly #layout: Layout;
+  readonly #gpu: Gpu;
+  readonly #make: (layout: Layout) => ActivationCache;
   readonly #activations: ReadonlyMap<string, HostActivation>;
 
   /** Made by `cache.toHost()`. */
   constructor(
-    model: CacheModel,
     layout: Layout,
     activations: ReadonlyMap<string, HostActivation>,
+    gpu: Gpu,
+    make: (layout: Layout) => ActivationCache,
     ...more: []
   ) {
-    made(model, layout, activations, ...more);
-    this.#model = model;
+    made(layout, activations, gpu, make, ...more);
     this.#layout = layout;
+    this.#gpu = gpu;
+    this.#make = make;
     this.#activations = activations;
   }
 
@@ -53,7 +57,7 @@ export class HostCache {
     layerType?: string | null,
   ): HostActivation;
   get(name: string, layer?: number | null, layerType?: string | null): HostActivation {
-    const full = resolveName(this.#layout.points, name, layer, layerType);
+    const full = cachedName(this.#layout.points, name, layer, layerType);
     const found = this.#activations.get(full);
     if (!found)
       throw new Error(`"${full}" is not in this cache; it holds ${this.#activations.size} activations`);
@@ -62,9 +66,9 @@ export class HostCache {
 
   /** All of it on the GPU again. Dispose of it. */
   toGpu(): ActivationCache {
-    const out = new ActivationCache(this.#model, this.#layout);
+    const out = this.#make(this.#layout);
     for (const [name, { data, shape, axes }] of this.#activations) {
-      const t = Tensor.from(this.#model.gpu, data as Float32Array<ArrayBuffer>, shape, { label: name });
+      const t = Tensor.from(this.#gpu, data as Float32Array<ArrayBuffer>, shape, { label: name });
       if (axes || this.#layout.equal) t.named = axes && axesOf(axes);
       out.put(name, axes || this.#layout.equal ? t : named(name, t, this.#layout));
     }
@@ -90,7 +94,10 @@ checkedMethods(
 );
 
 /** See `ActivationCache.toHost`. */
-export async function toHost(cache: ActivationCache): Promise<HostCache> {
+export async function toHost(
+  cache: ActivationCache,
+  make: (layout: Layout) => ActivationCache,
+): Promise<HostCache> {
   const read = new Map<string, HostActivation>();
   const packed = (t: Tensor) => t.named?.packed !== undefined && t.named?.packed !== null;
   for (const [name, t] of cache)
@@ -99,5 +106,5 @@ export async function toHost(cache: ActivationCache): Promise<HostCache> {
       data: (await t.data()) as Float32Array,
       axes: packed(t) ? null : t.axes,
     });
-  return new HostCache(cache.model, cache.layout, read);
+  return new HostCache(cache.layout, read, cache.model.gpu, make);
 }

@@ -67,7 +67,10 @@ export async function run<T>(
   await model.settled;
   await edits?.ready();
   const room = gpu.makeRoom();
-  if (room) await room;
+  if (room) {
+    await room;
+    await edits?.ready(); // another device may have been opened
+  }
   const wanted = plannedNames(points, layers, hooks, capture);
   return inScope(async (scope) => {
     const batch = packBatch(gpu, config, inputs, scope, keepIn);
