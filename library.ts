@@ -21,6 +21,7 @@ export type { AnyIndex, RepeatOptions } from './engine/tensor/parts.js';
 export type { AxisList, NormOptions, ReduceOptions, SpreadOptions } from './engine/tensor/reductions.js';
 export type { ScatterOptions as TensorScatterOptions } from './engine/tensor/select.js';
 export { Tensor } from './engine/tensor/tensor.js';
+export type { ChatMessage, ChatOptions } from './engine/tokens/chat.js';
 export type { SamplingOptions } from './engine/tokens/sample.js';
 export type { TextInput } from './engine/tokens/text.js';
 export { Tokenizer } from './engine/tokens/tokenizer.js';
@@ -116,13 +117,14 @@ export {
   type InterventionOptions,
   runWithInterventions,
 } from './hooks/transformer/intervene.js';
-export type { LoadOptions, ModelSource, TensorMap } from './hooks/transformer/load.js';
+export { type LoadOptions, type ModelSource, planModel, type TensorMap } from './hooks/transformer/load.js';
 export {
   type CachedRun,
   type CacheOptions,
   HookedTransformer,
   type RunOptions,
 } from './hooks/transformer/model.js';
+export type { ModelPlan, PlannedDtype } from './hooks/transformer/plan.js';
 export type { SteerOptions } from './hooks/transformer/steer.js';
 export type { EditOptions } from './hooks/transformer/with.js';
 export type { WeightChange } from './hooks/weights/with-weights.js';

@@ -30,6 +30,7 @@ import { headMatmulFamily } from './products/head-matmul.js';
 import { linearBackwardFamily } from './products/linear-backward.js';
 import { matmulFamily } from './products/matmul.js';
 import { productsBackwardFamily } from './products/products-backward.js';
+import { quantisedFamily } from './products/quantised.js';
 import { stridedMatmulFamily } from './products/strided-matmul.js';
 import { muonFamily } from './training/muon.js';
 import { optimizerFamily } from './training/optimizer.js';
@@ -83,6 +84,7 @@ export {
   headResultGradient,
   headResultWeightGradient,
 } from './products/products-backward.js';
+export { quantisedInputGradient, quantisedLinear } from './products/quantised.js';
 export { combine, matrixUpdate, momentum, normalizeMatrix } from './training/muon.js';
 export { adamW, checkStep, keepGood, sumSquares, sumSquaresParts } from './training/optimizer.js';
 export { crossEntropyBackward } from './vocabulary/cross-entropy-backward.js';
@@ -100,6 +102,7 @@ export const families: readonly Family[] = [
   layernormBackwardFamily,
   matmulFamily,
   linearBackwardFamily,
+  quantisedFamily,
   headMatmulFamily,
   stridedMatmulFamily,
   productsBackwardFamily,

@@ -134,6 +134,7 @@ const BEFORE: Readonly<Record<string, readonly unknown[]>> = {
   nextTokenTable: [model, T],
   nextTokens: [model, T],
   perplexity: [model, 'text'],
+  planModel: ['tiny'],
   readRows: ['file.csv'],
   readTexts: ['file.csv'],
   streamTexts: ['file.csv'],

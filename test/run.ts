@@ -1,29 +1,17 @@
 /**
- * Runs the tests: `npm test`, or `npm test -- engine gpu` for the files whose path matches one of the patterns.
- * One process, one file after another, so that all of them share one GPU device.
- *
- * uvu's own runner ends with exit code 0 when a `before` hook throws, when something that is not an Error is
- * thrown (Dawn's validation errors are not), and when a file queues nothing. Here all of that is a failure, and
- * so are rejections nobody waits for, tests that never end, and handles that keep the process alive.
+ * The test runner: `npm test [-- pattern ...]` runs the files test/**\/*.test.ts whose path matches a pattern. Two processes
+ * (`files.ts`) take one file after another: while one waits for its GPU, or a page for its browser, the other works.
  */
+import { type ChildProcess, fork } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { dirname, join, sep } from 'node:path';
-import { fileURLToPath, pathToFileURL } from 'node:url';
-import { inspect } from 'node:util';
-import type { Callback } from 'uvu';
+import { fileURLToPath } from 'node:url';
+import type { FileResult, Order } from './files.js';
 
-/** Seconds a test may take. */
-const TEST_LIMIT = 300;
-/** Seconds from the end of the last test to the end of the process. */
-const EXIT_LIMIT = 10;
-
-type Run = () => Promise<[errors: string | true, passed: number, skipped: number, total: number]>;
-type Hook = (handler: Callback) => void;
-
-const uvu = globalThis as unknown as { UVU_DEFER: 1; UVU_INDEX: number; UVU_QUEUE: Run[][] };
-uvu.UVU_DEFER = 1; // before uvu loads: `test.run()` then only queues
-const { test } = await import('uvu');
-const { collectGarbage } = await import('../engine/gpu/collector-node.js');
+const PROCESSES = Math.min(2, availableParallelism());
+/** These take longest, and would otherwise end last, alone. */
+const FIRST = ['test/browser/', 'test/demo/', 'test/package/'];
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const files = readdirSync(join(root, 'test'), { recursive: true, encoding: 'utf8' })
@@ -33,121 +21,75 @@ const files = readdirSync(join(root, 'test'), { recursive: true, encoding: 'utf8
 const patterns = process.argv.slice(2).map((pattern) => new RegExp(pattern));
 const chosen = files.filter((file) => !patterns.length || patterns.some((pattern) => pattern.test(file)));
 
-let passed = 0;
-let failed = 0;
-let skipped = 0;
-let current = ''; // what runs now, for messages
-let startedAt = performance.now();
-let finished = false;
-
+const total = { passed: 0, failed: 0, skipped: 0 };
 const say = (text: string) => process.stdout.write(`${text}\n`);
-const settled = () => new Promise((done) => setImmediate(done)); // Node reports floating rejections before this
-const show = (error: unknown) =>
-  error instanceof Error ? (error.stack ?? error.message) : `${inspect(error)} (not an Error)`;
 
 /** Counts a failure that belongs to no single test. */
 function problem(text: string): void {
-  failed++;
-  say(`\n   FAIL  ${text.split('\n').join('\n    ')}\n`);
+  total.failed++;
+  say(`\n   FAIL  ${text}\n`);
 }
 
-function started(what: string): void {
-  current = what;
-  startedAt = performance.now();
-}
+/** A process that runs files, and what it has printed since it was last asked. */
+class Worker {
+  readonly #child: ChildProcess;
+  readonly #exit: Promise<number | null>;
+  #printed = '';
 
-process.on('unhandledRejection', (error) =>
-  problem(`${current}: a rejection nobody waits for: ${show(error)}`),
-);
-process.on('uncaughtException', (error) => problem(`${current}: thrown outside of any test: ${show(error)}`));
-process.on('exit', () => {
-  if (!finished) problem(`${current}: unfinished; it waits for what can never come, or calls process.exit`);
-  if (skipped) say(`${skipped} skipped`);
-  say(`${passed} passed, ${failed} failed`);
-  if (failed) process.exitCode = 1;
-});
-
-// Not referenced: when a test waits for what can never come, Node runs out of work and exits at once.
-setInterval(() => {
-  if (finished || performance.now() - startedAt < TEST_LIMIT * 1000) return;
-  problem(`${current}: not finished after ${TEST_LIMIT} s`);
-  finished = true;
-  process.exit(1);
-}, 1000).unref();
-
-/** uvu forgets what the hooks `before`, `after` and `after.each` throw: say it, and count it where uvu does not. */
-function reportHooks(): void {
-  const report = (name: string, hook: Hook, rethrow: boolean): Hook => {
-    return (handler) =>
-      hook(async (state) => {
-        try {
-          await handler(state);
-        } catch (error) {
-          if (!rethrow) return problem(`${current}: the hook \`${name}\` threw: ${show(error)}`);
-          say(`\n   FAIL  ${current}: the hook \`${name}\` threw: ${show(error)}`);
-          throw error;
-        }
+  constructor() {
+    this.#child = fork(join(root, 'test/files.ts'), { execArgv: ['--import', 'tsx'], silent: true });
+    for (const stream of [this.#child.stdout!, this.#child.stderr!])
+      stream.setEncoding('utf8').on('data', (text: string) => {
+        this.#printed += text;
       });
-  };
-  const { before, after } = test;
-  test.before = Object.assign(report('before', before, true), { each: before.each });
-  test.after = Object.assign(report('after', after, false), {
-    each: report('after.each', after.each, false),
-  });
-}
-
-/** Runs what a file has queued; `file` is for messages. */
-async function runQueued(file: string, runs: Run[]): Promise<void> {
-  let total = 0;
-  for (const run of runs) {
-    started(file);
-    const [errors, ok, skips, count] = await run();
-    total += count;
-    passed += ok;
-    failed += count - ok;
-    skipped += skips;
-    if (errors !== true) say(`\n${errors}`);
-    const told = errors === true ? 0 : errors.split(' FAIL ').length - 1;
-    if (count - ok > told)
-      say(
-        `   FAIL  ${current}: a hook failed or something was thrown that is not an Error; the rest did not run\n`,
-      );
+    this.#exit = new Promise((done) => this.#child.once('close', done));
   }
-  if (total === 0) problem(`${file}: runs no test; does it end with \`test.run();\`?`);
-}
 
-/** Frees what was dropped, so that tests of memory see what they do themselves. */
-async function collected(): Promise<void> {
-  collectGarbage();
-  await new Promise((done) => setTimeout(done)); // the collector's registry speaks now
-}
-
-async function runFile(file: string): Promise<void> {
-  say(file);
-  started(file);
-  await collected();
-  const measures = /\/(memory|refused|differentiate|gradients-oracle)\.js'/.test(
-    readFileSync(join(root, file), 'utf8'),
-  );
-  const runs: Run[] = [];
-  uvu.UVU_INDEX = 0;
-  uvu.UVU_QUEUE[0] = runs;
-  test.before.each(async (state) => {
-    await settled(); // what the test before has left is reported under its own name
-    if (measures) await collected();
-    started(`${file}, "${state.__test__}"`);
-  });
-  try {
-    await import(pathToFileURL(join(root, file)).href);
-    await runQueued(file, runs.slice());
-  } catch (error) {
-    problem(`${current}: ${show(error)}`);
+  /** What a file gives; null when the process ended over it. */
+  async run(file: string): Promise<FileResult | null> {
+    const told = new Promise<FileResult>((done) => this.#child.once('message', done));
+    this.#send({ file });
+    return Promise.race([told, this.#exit.then(() => null)]);
   }
-  await settled();
-  test.run(); // queued and dropped: tests and hooks that the file left must not run with the next file
+
+  /** Lets the process end; its exit code. */
+  end(): Promise<number | null> {
+    this.#send({ file: null });
+    return this.#exit;
+  }
+
+  printed(): string {
+    const text = this.#printed;
+    this.#printed = '';
+    return text.trimEnd();
+  }
+
+  #send(order: Order): void {
+    if (this.#child.connected) this.#child.send(order);
+  }
 }
 
-reportHooks();
+/** Takes files until there are none. */
+async function work(queue: string[]): Promise<void> {
+  let worker = new Worker();
+  for (let file = queue.shift(); file; file = queue.shift()) {
+    const begin = performance.now();
+    const result = await worker.run(file);
+    const seconds = `${((performance.now() - begin) / 1000).toFixed(1)} s, ${result?.cpu.toFixed(1) ?? '?'} s of CPU`;
+    await new Promise((done) => setTimeout(done, 10)); // what it printed comes by another way
+    say([`${file} (${seconds})`, worker.printed()].filter(Boolean).join('\n'));
+    if (result) for (const key of ['passed', 'failed', 'skipped'] as const) total[key] += result[key];
+    else {
+      problem(`${file}: its process ended before its tests did`);
+      worker = new Worker();
+    }
+  }
+  const code = await worker.end();
+  const rest = worker.printed();
+  if (rest) say(rest);
+  if (code !== 0) problem(`a process of the tests ended with code ${code}`);
+}
+
 const begin = performance.now();
 for (const file of files) {
   const source = readFileSync(join(root, file), 'utf8');
@@ -155,16 +97,12 @@ for (const file of files) {
   if (!/\.run\(\);\s*$/.test(source)) problem(`${file}: the last line must be \`test.run();\``);
 }
 if (chosen.length === 0) problem(`no file test/**/*.test.ts matches ${patterns.join(' ') || 'at all'}`);
-for (const file of chosen) await runFile(file);
-if (passed + failed === 0) problem('no test was run');
+const first = (file: string) => Number(!FIRST.some((folder) => file.startsWith(folder)));
+const queue = [...chosen].sort((a, b) => first(a) - first(b));
+await Promise.all(Array.from({ length: Math.min(PROCESSES, queue.length) }, () => work(queue)));
+if (total.passed + total.failed === 0) problem('no test was run');
 
-finished = true;
-current = 'after the last test';
 say(`\n${chosen.length} files, ${((performance.now() - begin) / 1000).toFixed(1)} s`);
-setTimeout(() => {
-  const handles = process
-    .getActiveResourcesInfo()
-    .filter((kind) => kind !== 'TTYWrap' && kind !== 'PipeWrap');
-  problem(`still alive ${EXIT_LIMIT} s after the last test, held by: ${handles.join(', ') || 'native code'}`);
-  process.exit(1);
-}, EXIT_LIMIT * 1000).unref();
+if (total.skipped) say(`${total.skipped} skipped`);
+say(`${total.passed} passed, ${total.failed} failed`);
+if (total.failed) process.exitCode = 1;

@@ -4,25 +4,30 @@
 export interface Format {
   readonly name: string;
   readonly endings: RegExp;
+  /** Settings and tokenizer stand in the file. */
+  readonly whole?: boolean;
 }
 
 /** The first one that a repository has is the one that is loaded. */
 export const FORMATS: readonly Format[] = [
   { name: 'safetensors', endings: /\.safetensors$/ },
   { name: 'PyTorch', endings: /\.(pth|pt|bin)$/ },
+  { name: 'GGUF', endings: /\.gguf$/, whole: true },
 ];
 
 /** A format of weights on the GPU. */
 export interface Dtype {
-  readonly name: 'f32' | 'f16';
+  readonly name: 'f32' | 'f16' | 'q8' | 'q4';
   readonly about: string;
   /** Bytes a weight. */
   readonly bytes: number;
 }
 
 export const DTYPES: readonly Dtype[] = [
-  { name: 'f32', about: 'as exact as the numbers of papers', bytes: 4 },
+  { name: 'f32', about: 'as exact as the numbers of papers; GGUF files as they are', bytes: 4 },
   { name: 'f16', about: 'half the memory, weights rounded', bytes: 2 },
+  { name: 'q8', about: 'a quarter of the memory, weights rounded to 8 bits', bytes: 34 / 32 },
+  { name: 'q4', about: 'a seventh of the memory, weights rounded to 4 bits', bytes: 18 / 32 },
 ];
 
 export type DtypeName = Dtype['name'];
@@ -45,9 +50,9 @@ export function contentsOf(files: ReadonlyMap<string, number | undefined>): Cont
   const sizes = own.map((n) => files.get(n));
   const has = (name: string) => names.some((n) => n.split('/').at(-1) === name);
   const missing = [
-    ...(has('config.json') ? [] : ['config.json, which says what kind of model it is']),
+    ...(format?.whole || has('config.json') ? [] : ['config.json, which says what kind of model it is']),
     ...(format ? [] : [`weights (${FORMATS.map((f) => f.name).join(' or ')})`]),
-    ...(has('tokenizer.json') || has('vocab.json') || has('tokenizer.model')
+    ...(format?.whole || has('tokenizer.json') || has('vocab.json') || has('tokenizer.model')
       ? []
       : ['tokenizer.json, without which text is not read']),
   ];

@@ -4,7 +4,7 @@
  */
 
 import { type Change, readChange } from './changes.js';
-import type { DtypeName } from './formats.js';
+import { DTYPES, type DtypeName } from './formats.js';
 import { presets } from './presets.js';
 import {
   type Experiment,
@@ -126,7 +126,11 @@ export function readAddress(text: string): Shared | null {
     unread.push(`${name}=${quoted(value!)} is none of ${all.join(', ')}; ${usual} is shown`);
     return usual;
   };
-  const dtype = one('dtype', ['f32', 'f16'], 'f32');
+  const dtype = one(
+    'dtype',
+    DTYPES.map(({ name }) => name),
+    'f32',
+  );
   const experiment = {
     clean: fields.get('clean') ?? '',
     corrupted: fields.get('corrupted') ?? '',

@@ -4,6 +4,7 @@
  * its inputs, so whatever a forward pass (or a hook in it) makes goes back to the pool by itself.
  */
 
+import type { Stored } from '../../kernels/core/stored.js';
 import type { Gpu } from './gpu.js';
 import type { PoolBuffer } from './pool.js';
 import type { Owned } from './user-scope.js';
@@ -13,18 +14,18 @@ export class Storage {
   readonly gpu: Gpu;
   /** Another one after the device was lost, where what it holds can be uploaded again. */
   buffer: PoolBuffer;
-  /** Elements are float16, two packed in a word: weights. Operations see float32. */
-  readonly half: boolean;
+  /** How its elements are stored: weights may be float16 or in blocks. Operations see float32. */
+  readonly stored: Stored;
   /** What it holds, where reading NaN or infinity from it is an error: `logits`. */
   guarded: string | null = null;
   /** It holds the result of an operation that nothing has read or kept since. */
   unread = false;
   #refs = 0;
 
-  constructor(gpu: Gpu, buffer: PoolBuffer, half = false) {
+  constructor(gpu: Gpu, buffer: PoolBuffer, stored: Stored = 'f32') {
     this.gpu = gpu;
     this.buffer = buffer;
-    this.half = half;
+    this.stored = stored;
   }
 
   /** More than one tensor holds it. */

@@ -74,7 +74,7 @@ function run(
   const all = [...(gradient ? [gradient.dy] : []), ...read.map((i) => inputs[i])];
   const sources = all.flatMap((t) => {
     if (typeof t === 'number') return [];
-    const array = (t.half ? t.dense() : t) as GpuArray<DType>;
+    const array = (t.stored === 'f32' ? t : t.dense()) as GpuArray<DType>;
     return [{ array, strides: broadcastStrides(array.shape, array.strides, shape), offset: array.offset }];
   });
   launchWalk(out, shape, sources, (piece) => {

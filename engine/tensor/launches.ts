@@ -4,6 +4,7 @@
  */
 
 import type { Launch } from '../../kernels/core/kernel.js';
+import { isQuantised } from '../../kernels/core/stored.js';
 import { fill, gatherStrided, scatterStrided } from '../../kernels/memory/copy.js';
 import type { Binding, Gpu } from '../gpu/gpu.js';
 import { broadcastStrides, type Region, sizeOf } from '../shape/shape.js';
@@ -60,16 +61,17 @@ export function copyInto(
   offset: number = source.offset,
 ): void {
   const { gpu, strides } = source;
-  const { buffer, half } = source.storage;
+  const { buffer, stored } = source.storage;
   source.storage.unread = false;
-  const [bytes, align] = half ? [2, 2 * ALIGN] : [4, ALIGN];
-  const first = Math.floor(offset / align) * align;
+  const whole = isQuantised(stored);
+  const [bytes, align] = stored === 'f16' ? [2, 2 * ALIGN] : [4, ALIGN];
+  const first = whole ? 0 : Math.floor(offset / align) * align;
   const reach = shape.reduce((n, d, i) => n + (d - 1) * strides[i], offset) + 1;
   const size = sizeOf(shape);
   const outFirst = Math.floor(at / ALIGN) * ALIGN;
   const limit = gpu.adapter.maxBindingBytes / 4;
   const axis = shape.findIndex((d) => d > 1);
-  if (axis >= 0 && (reach - first > limit || at - outFirst + size > limit)) {
+  if (axis >= 0 && ((!whole && reach - first > limit) || at - outFirst + size > limit)) {
     const half = Math.floor(shape[axis] / 2);
     const [a, b] = [half, shape[axis] - half].map((n) => shape.map((d, i) => (i === axis ? n : d)));
     copyInto(source, out, at, a, offset);
@@ -77,10 +79,12 @@ export function copyInto(
     return;
   }
   const launch = gatherStrided(
-    { shape, strides, offset: offset - first, outOffset: at - outFirst, half },
+    { shape, strides, offset: offset - first, outOffset: at - outFirst, stored },
     gpu.caps,
   );
-  const from = { buffer, offset: bytes * first, bytes: 4 * Math.ceil((bytes * (reach - first)) / 4) };
+  const from = whole
+    ? { buffer, offset: 0, bytes: buffer.bytes }
+    : { buffer, offset: bytes * first, bytes: 4 * Math.ceil((bytes * (reach - first)) / 4) };
   gpu.launch(launch, [from, out.binding(outFirst, at - outFirst + size)]);
 }
 

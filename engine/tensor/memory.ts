@@ -1,5 +1,6 @@
 /** Memory on the GPU with a shape: who owns it, what it is called, how kernels bind it. */
 
+import { type Stored, wordsFor } from '../../kernels/core/stored.js';
 import type { Gpu } from '../gpu/gpu.js';
 import type { Binding } from '../gpu/pipelines.js';
 import type { Scope, Storage } from '../gpu/storage.js';
@@ -149,31 +150,34 @@ export abstract class GpuMemory<D extends DType = 'f32', R extends number = numb
     return this;
   }
 
-  /** Internal: elements are float16, two packed in a word: kernels that read such weights bind them by `halves`. */
-  get half(): boolean {
-    return this.storage.half;
+  /** Internal: how its elements are stored. Kernels that read weights in other formats than float32 bind them by `weights`. */
+  get stored(): Stored {
+    return this.storage.stored;
   }
 
   /** Internal: true when it can be bound as it is. */
   get isDense(): boolean {
-    return !this.half && isContiguous(this.shape, this.strides) && this.offset % ALIGN === 0;
+    return this.stored === 'f32' && isContiguous(this.shape, this.strides) && this.offset % ALIGN === 0;
   }
 
   /** Internal: the memory of elements [start, start + count) of a dense array. */
   binding(start = 0, count = this.size): Binding {
-    if (this.half)
+    if (this.stored !== 'f32')
       throw new Error(
-        `${this.label} is stored as f16, which this operation can neither read nor change: load the model with dtype "f32"`,
+        `${this.label} is stored as ${this.stored}, which this operation can neither read nor change: load the model with dtype "f32"`,
       );
     const { storage } = this;
     storage.unread = false;
     return { buffer: storage.buffer, offset: 4 * (this.offset + start), bytes: 4 * count };
   }
 
-  /** Internal: the memory of a weight, f16 or f32, of which the kernel has been told. */
+  /** Internal: the memory of a weight in any format, of which the kernel has been told. In blocks: always all of it. */
   weights(start = 0, count = this.size): Binding {
-    if (!this.half) return this.binding(start, count);
-    return { buffer: this.storage.buffer, offset: 2 * (this.offset + start), bytes: 2 * count };
+    const { stored } = this;
+    if (stored === 'f32') return this.binding(start, count);
+    const { buffer } = this.storage;
+    if (stored === 'f16') return { buffer, offset: 2 * (this.offset + start), bytes: 2 * count };
+    return { buffer, offset: 0, bytes: 4 * wordsFor(stored, this.size) };
   }
 
   /**

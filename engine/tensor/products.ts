@@ -148,7 +148,7 @@ function multiply(a: Tensor, b: Tensor, out: Tensor): void {
   const lead = out.shape.slice(0, -2);
   const made: Tensor[] = [];
   const batched = (t: Tensor) => {
-    const dense = t.half ? t.dense() : t;
+    const dense = t.stored === 'f32' ? t : t.dense();
     if (dense !== t) made.push(dense);
     const strides = broadcastStrides(dense.shape.slice(0, -2), dense.strides.slice(0, -2), lead);
     const step = collapseLead(lead, strides);

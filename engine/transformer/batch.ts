@@ -5,6 +5,7 @@
  */
 
 import { attentionLayout } from '../../kernels/attention/attention.js';
+import { NO_SLOT } from '../../kernels/attention/store-kv.js';
 import type { Config } from '../../weights/config.js';
 import type { Gpu } from '../gpu/gpu.js';
 import type { Scope } from '../gpu/storage.js';
@@ -50,8 +51,14 @@ export interface Batch {
   };
   /** Keys and values of the prefixes. */
   readonly store: KvStore | null;
-  /** Where this run's own keys and values are to be kept: u32 [tokens] slots of `store`. */
-  readonly keepIn: { readonly store: KvStore; readonly slots: Tensor<'u32'> } | null;
+  /** `layout.words` for layers whose store keeps the last tokens only, by their number. */
+  readonly ringWords: ReadonlyMap<number, Tensor<'u32'>>;
+  /** Where this run's own keys and values are to be kept: u32 [tokens] slots of `store`, and those of such layers. */
+  readonly keepIn: {
+    readonly store: KvStore;
+    readonly slots: Tensor<'u32'>;
+    readonly ringSlots: ReadonlyMap<number, Tensor<'u32'>>;
+  } | null;
 }
 
 /** What a row consists of. */
@@ -95,6 +102,19 @@ export function packBatch(
   }));
   const stores = new Set(inputs.flatMap(({ prefix }) => (prefix ? [prefix.store] : [])));
   if (stores.size > 1) throw new Error('the prefixes of one batch must come from one store');
+  const store = [...stores][0] ?? null;
+  const ringsOf = (of: KvStore | null) => new Set(of?.rings.filter((n) => n !== undefined));
+  const ringWords = [...ringsOf(store)].map((ring) => {
+    const kept = places.map((p) => ({ ...p, prefixSlots: p.prefixSlots.map((slot) => slot % ring) }));
+    const { words } = attentionLayout(kept, nHeads);
+    return [ring, upload(words, [words.length], 'layout')] as const;
+  });
+  const slots = inputs.flatMap((r) => r.slots ?? []);
+  const ringSlots = [...ringsOf(keep)].map((ring) => {
+    // Of tokens that would lie in one slot the last one is kept.
+    const kept = slots.map((slot, i) => (i + ring < slots.length ? NO_SLOT : slot % ring));
+    return [ring, upload(Uint32Array.from(kept), [tokens], 'slots')] as const;
+  });
   return {
     rows,
     tokens,
@@ -104,10 +124,12 @@ export function packBatch(
     equal: rows.every((r) => r.length === rows[0].length && r.position === rows[0].position),
     table: upload(Uint32Array.from([...ids, ...positions]), [2, tokens], 'tokens'),
     layout: { ...offsets, words: upload(words, [words.length], 'layout'), scores: totalScores },
-    store: [...stores][0] ?? null,
+    store,
+    ringWords: new Map(ringWords),
     keepIn: keep && {
       store: keep,
-      slots: upload(Uint32Array.from(inputs.flatMap((r) => r.slots ?? [])), [tokens], 'slots'),
+      slots: upload(Uint32Array.from(slots), [tokens], 'slots'),
+      ringSlots: new Map(ringSlots),
     },
   };
 }

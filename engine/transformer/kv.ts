@@ -19,30 +19,42 @@ export interface Prefix {
   readonly madeBy?: { readonly weights: object; readonly edits: object | null };
 }
 
+type StoreSizes = Pick<Config, 'nLayers' | 'nKeyValueHeads' | 'dHead' | 'windows'>;
+
 /** Room for the keys and values of `capacity` tokens in every layer. */
 export class KvStore {
   readonly capacity: number;
   /** Per layer [capacity, 2, nKeyValueHeads · dHead]: key (turned), then value; a store may hold some layers only. */
   readonly layers: readonly Tensor[];
+  /** Of layers that keep their last tokens only, how many; token n then lies in slot n modulo that. */
+  readonly rings: readonly (number | undefined)[];
   #used = 0;
 
-  /** @param only the one layer that is needed; all of them where it is left out */
+  /**
+   * @param only the one layer that is needed; all of them where it is left out
+   * @param growing the store is filled by one text, in order: layers with a window keep the tokens that a later one may see
+   */
   constructor(
     gpu: Gpu,
-    { nLayers, nKeyValueHeads, dHead }: Pick<Config, 'nLayers' | 'nKeyValueHeads' | 'dHead'>,
+    { nLayers, nKeyValueHeads, dHead, windows }: StoreSizes,
     capacity: number,
-    only?: number,
+    { only, growing = false }: { only?: number; growing?: boolean } = {},
   ) {
     this.capacity = capacity;
     const layers: Tensor[] = [];
-    for (let l = only ?? 0; l <= (only ?? nLayers - 1); l++)
+    const rings: (number | undefined)[] = [];
+    for (let l = only ?? 0; l <= (only ?? nLayers - 1); l++) {
+      const window = windows?.[l] ?? capacity;
+      if (growing && window < capacity) rings[l] = window;
       layers[l] = Tensor.result(
         gpu,
-        [capacity, 2, nKeyValueHeads * dHead],
+        [rings[l] ?? capacity, 2, nKeyValueHeads * dHead],
         [],
         `keys and values of layer ${l}`,
       );
+    }
     this.layers = layers;
+    this.rings = rings;
   }
 
   /** The next `n` free slots. @throws when the store is full. */

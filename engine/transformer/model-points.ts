@@ -32,7 +32,7 @@ export interface Point {
   readonly onDemand: boolean;
 }
 
-/** The hook points of a model: told by its configuration, and looked up by name. */
+/** The hook points of a model: told by its configuration, and looked up by name. Those that can only be read are not listed. */
 export class Points implements Iterable<Point> {
   /** In order of execution. */
   readonly names: readonly string[];
@@ -40,28 +40,42 @@ export class Points implements Iterable<Point> {
   readonly always: readonly string[];
   readonly config: Config;
   readonly #table: PointTable;
+  readonly #listed: readonly Point[];
   readonly #byName: ReadonlyMap<string, Point>;
   readonly #aliases = new Map<string, string>();
+  readonly #copies = new Map<string, string>();
 
   constructor(config: Config, table: PointTable = pointTable) {
     this.config = config;
     this.#table = table;
     const all = layOut(config, table);
     this.#byName = new Map(all.map((point) => [point.name, point]));
-    this.names = all.map(({ name }) => name);
-    this.always = all.filter((point) => !point.onDemand).map(({ name }) => name);
+    this.#listed = all.filter(({ row }) => row.readOnly === undefined);
+    this.names = this.#listed.map(({ name }) => name);
+    this.always = this.#listed.filter((point) => !point.onDemand).map(({ name }) => name);
     for (const { layer, row } of all)
       for (const alias of row.aliases ?? [])
         this.#aliases.set(layer === null ? alias : `blocks.${layer}.${alias}`, inBlock(row.name, layer));
+    for (const row of [...table.attention, ...table.mlp]) {
+      if (row.copyOf === undefined || lacking(row, config) !== null) continue;
+      this.#copies.set(row.name, row.copyOf);
+      for (let l = 0; l < config.nLayers; l++)
+        this.#aliases.set(inBlock(row.name, l), inBlock(row.copyOf, l));
+    }
   }
 
   [Symbol.iterator](): Iterator<Point> {
-    return this.#byName.values();
+    return this.#listed.values();
   }
 
   /** The point of that name (or alias), or undefined. */
   get(name: string): Point | undefined {
     return this.#byName.get(name) ?? this.#byName.get(this.#aliases.get(name) ?? '');
+  }
+
+  /** The point that a name, without its layer, is a copy of in TransformerLens, or undefined: `ln1.hook_scale` of `ln2.hook_scale`. */
+  copied(local: string): string | undefined {
+    return this.#copies.get(local);
   }
 
   /** The same points and more: `table` says which, in each step behind those that are there. */
@@ -98,7 +112,8 @@ function layOut(config: Config, table: PointTable): Point[] {
   const out: Point[] = [];
   const add = (rows: readonly PointRow[], layer: number | null, step: number) => {
     for (const row of rows)
-      if (lacking(row, config) === null) out.push(pointAt(config, row, layer, step, out.length));
+      if (row.copyOf === undefined && lacking(row, config) === null)
+        out.push(pointAt(config, row, layer, step, out.length));
   };
   add(table.embedding, null, 0);
   for (let l = 0; l < config.nLayers; l++) {
@@ -117,6 +132,7 @@ function pointAt(config: Config, row: PointRow, layer: number | null, step: numb
     d_model: config.dModel,
     d_head: config.dHead,
     d_mlp: config.dMlp,
+    d_vocab: config.dVocabOut,
     key: 0,
   };
   const last = row.axes.at(-1) ?? null;

@@ -10,7 +10,7 @@
 
 import type { Tensor } from '../tensor/tensor.js';
 import { block, normed, type Pass, positionEmbedding } from './block.js';
-import { embedTokens, lookUp } from './ops.js';
+import { embedTokens, lookUp, uncapped, unembed } from './ops.js';
 
 export { attentionHalf, mlpHalf, type Pass, storeKeysValues } from './block.js';
 
@@ -51,5 +51,10 @@ export async function embedding(pass: Pass): Promise<Tensor> {
 }
 
 /** The last norm: what the unembedding reads, [tokens, dModel]. */
-export const finalNorm = async (pass: Pass, x: Tensor): Promise<Tensor> =>
-  normed(pass, 'ln_final', x, pass.weights.lnFinal);
+export async function finalNorm(pass: Pass, x: Tensor): Promise<Tensor> {
+  const { tap, weights } = pass;
+  const { lnFinal, W_U, b_U } = weights;
+  const read = await tap.at('unembed.hook_in', await normed(pass, 'ln_final', x, lnFinal));
+  if (tap.wants('unembed.hook_out')) await tap.at('unembed.hook_out', unembed(read, uncapped(W_U), b_U));
+  return read;
+}

@@ -1,5 +1,6 @@
 /** Vector-Jacobian products of GPT-2's operations (ops.ts): see tape.ts. */
 
+import { isQuantised } from '../../kernels/core/stored.js';
 import { occurrences, scatterRowsAdd } from '../../kernels/memory/scatter-add.js';
 import { activationBackward, soluBackward } from '../../kernels/pointwise/activation-backward.js';
 import type { Activation } from '../../kernels/pointwise/activation-functions.js';
@@ -13,6 +14,7 @@ import {
   headResultGradient,
   headResultWeightGradient,
 } from '../../kernels/products/products-backward.js';
+import { quantisedInputGradient } from '../../kernels/products/quantised.js';
 import { launched, summed, sumOverRows, zerosLike } from '../tensor/accumulate.js';
 import { rowWindows, type Table, withDense } from '../tensor/launches.js';
 import type { Backward, BackwardContext, Save } from '../tensor/tape.js';
@@ -94,7 +96,12 @@ export const linearBackward =
               dy,
               shape,
               [dy],
-              (accumulate) => inputGradient({ ...o, accumulate, half: w.half }, caps),
+              (accumulate) => {
+                const { stored } = w;
+                return isQuantised(stored)
+                  ? quantisedInputGradient({ ...o, accumulate, stored }, caps)
+                  : inputGradient({ ...o, accumulate, stored }, caps);
+              },
               [w],
             )
           : null,
@@ -240,7 +247,7 @@ export const unembedBackward =
           ]);
           const o = { rows: n, inner: cols, cols: inner, accumulate: true };
           if (dx) {
-            const launch = linear({ ...o, half: w.half }, gpu.caps);
+            const launch = linear({ ...o, stored: w.stored }, gpu.caps);
             gpu.launch(launch, [d.binding(), w.weights(), dx.binding(from, to)]);
           }
           if (dW[i])

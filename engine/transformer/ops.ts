@@ -4,12 +4,14 @@
  * its vector-Jacobian product (`taped`), which ops-backward.ts has.
  */
 
+import { isQuantised } from '../../kernels/core/stored.js';
 import { embed, gatherRows } from '../../kernels/memory/embed.js';
 import { activation, solu } from '../../kernels/pointwise/activation.js';
 import type { Activation } from '../../kernels/pointwise/activation-functions.js';
 import { gated } from '../../kernels/pointwise/gated.js';
 import { headInput, headResult } from '../../kernels/products/head-matmul.js';
 import { linear as linearLaunch, unembed as unembedLaunch } from '../../kernels/products/matmul.js';
+import { quantisedLinear } from '../../kernels/products/quantised.js';
 import type { Binding } from '../gpu/gpu.js';
 import type { Scope } from '../gpu/storage.js';
 import type { DType, GpuArray } from '../tensor/array.js';
@@ -36,8 +38,8 @@ export function embedTokens(W_E: Table, W_pos: Table, batch: Batch): Tensor {
   const out = Tensor.result(gpu, [batch.tokens, W_E.width], [batch.table], 'hook_resid_pre');
   const pos = W_pos.chunks[0].tensor.binding();
   for (const { row0, rows, tensor } of W_E.chunks) {
-    const { half } = tensor;
-    const launch = embed({ tokens: batch.tokens, width: W_E.width, row0, rows, half }, gpu.caps);
+    const { stored } = tensor;
+    const launch = embed({ tokens: batch.tokens, width: W_E.width, row0, rows, stored }, gpu.caps);
     gpu.launch(launch, [batch.table.binding(), tensor.weights(), pos, out.binding()]);
   }
   const tables = [...W_E.chunks, W_pos.chunks[0]].map((c) => c.tensor);
@@ -66,7 +68,7 @@ export function gatherTable(
   const { width } = table;
   const out = Tensor.result(gpu, [n, width], [ids], 'rows');
   for (const { row0, rows, tensor } of table.chunks)
-    gpu.launch(gatherRows({ n, width, row0, rows, idsOffset, half: tensor.half }, gpu.caps), [
+    gpu.launch(gatherRows({ n, width, row0, rows, idsOffset, stored: tensor.stored }, gpu.caps), [
       ids.binding(),
       tensor.weights(),
       out.binding(),
@@ -104,13 +106,13 @@ export function linear(
   const out = Tensor.result(gpu, [rows, cols], [x], 'linear');
   const more = residual ?? times;
   withDense(more ? [x, more] : [x], ([x, more]) => {
-    const sizes = { rows, inner, cols, half: W.half };
+    const sizes = { rows, inner, cols };
     const epilogue = { bias: b !== null, act, residual: residual !== null, times: times !== null };
-    gpu.launch(linearLaunch({ ...sizes, ...epilogue }, gpu.caps), [
-      x.binding(),
-      W.weights(),
-      ...bindings(b, more, out),
-    ]);
+    const { stored } = W;
+    const launch = isQuantised(stored)
+      ? quantisedLinear({ ...sizes, ...epilogue, stored }, gpu.caps)
+      : linearLaunch({ ...sizes, ...epilogue, stored }, gpu.caps);
+    gpu.launch(launch, [x.binding(), W.weights(), ...bindings(b, more, out)]);
   });
   return taped(out, [x, W, b, residual], linearBackward(x, W, isTaped(W)));
 }
@@ -184,7 +186,7 @@ export function unembed(x: Tensor, W_U: Table, b_U: Tensor | null): Tensor {
       for (const { row0, rows: cols, tensor } of W_U.chunks) {
         const launch = unembedLaunch(
           {
-            ...{ rows, inner, cols, col0: row0, stride: W_U.rows, bias: b_U !== null, half: tensor.half },
+            ...{ rows, inner, cols, col0: row0, stride: W_U.rows, bias: b_U !== null, stored: tensor.stored },
             softCap: W_U.softCap,
           },
           gpu.caps,
@@ -196,6 +198,9 @@ export function unembed(x: Tensor, W_U: Table, b_U: Tensor | null): Tensor {
   const chunks = W_U.chunks.map((c) => c.tensor);
   return taped(out, [x, b_U, ...chunks], unembedBackward(x, W_U, out, isTaped(...chunks)));
 }
+
+/** The unembedding without the cap of its logits. */
+export const uncapped = (W_U: Table): Table => (W_U.softCap ? { ...W_U, softCap: null } : W_U);
 
 /** Columns of the unembedding: W [n, dModel] and b [n, 1] of some tokens. */
 export function unembedColumns(

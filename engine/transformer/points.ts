@@ -36,6 +36,10 @@ export interface PointRow {
   readonly masked?: boolean;
   /** What a change puts on keys behind the query counts: patterns. */
   readonly weighsKeys?: boolean;
+  /** Why it can only be read: changes are refused with these words. Such a point is named in full, and on no list. */
+  readonly readOnly?: string;
+  /** No point of its own: the name reads this point of the same block, which TransformerLens keeps twice. */
+  readonly copyOf?: string;
   /** All must hold of a model that has the point. Default: none, every model has it. */
   readonly when?: readonly Condition[];
   /** Shorthands of TransformerLens besides the name's last part without `hook_`. */
@@ -78,6 +82,10 @@ const conditions = {
   ownNorm: {
     holds: (c: Config) => !c.sharedNorm,
     otherwise: 'reads attention and MLP through one norm, ln1',
+  },
+  oneNorm: {
+    holds: (c: Config) => c.sharedNorm,
+    otherwise: 'has a norm of its own before its MLPs',
   },
   learned: {
     holds: ({ positionEmbedding: p }: Config) => p === 'standard' || p === 'shortformer',
@@ -127,12 +135,11 @@ const norm = <const N extends string>(
     ...more,
     when: [...when.filter((c) => c === 'mlp'), 'norms' as const, ...when.filter((c) => c !== 'mlp')],
   };
-  const scale = `${name}.hook_scale` as const;
-  const normalized = `${name}.hook_normalized` as const;
-  return [
-    { name: scale, axes: [...axes.slice(0, -1), null], ...rest },
-    { name: normalized, axes, ...rest },
-  ] as const;
+  const point = <const P extends string>(part: P, own: readonly AxisName[]) => ({
+    ...{ name: `${name}.${part}` as const, axes: own, ...rest },
+    copyOf: rest.copyOf && `${rest.copyOf}.${part}`,
+  });
+  return [point('hook_scale', [...axes.slice(0, -1), null]), point('hook_normalized', axes)] as const;
 };
 
 const points = {
@@ -188,6 +195,7 @@ const points = {
     { name: 'hook_resid_mid', axes: STREAM, when: ['mlp', 'sequential'], aliases: ['ln2.hook_in'] },
     { name: 'hook_mlp_in', axes: STREAM, onDemand, when: ['mlp'] },
     ...norm('ln2', STREAM, { when: ['mlp', 'normsBefore', 'ownNorm'] }),
+    ...norm('ln2', STREAM, { when: ['mlp', 'normsBefore', 'oneNorm'], copyOf: 'ln1' }),
     {
       name: 'mlp.hook_pre',
       axes: NEURONS,
@@ -210,7 +218,16 @@ const points = {
     { name: 'hook_mlp_out', axes: STREAM, when: ['mlp'], aliases: ['mlp.hook_out'] },
     { name: 'hook_resid_post', axes: STREAM, reachesLater, joinsNext, aliases: ['hook_out'] },
   ],
-  final: [...norm('ln_final', STREAM)],
+  final: [
+    ...norm('ln_final', STREAM),
+    { name: 'unembed.hook_in', axes: STREAM, onDemand },
+    {
+      name: 'unembed.hook_out',
+      axes: ['pos', 'd_vocab'],
+      onDemand,
+      readOnly: 'logits are computed only as far as a metric reads them: change unembed.hook_in',
+    },
+  ],
 } as const satisfies PointTable;
 
 /** All hook points that a model may have. */
@@ -236,14 +253,16 @@ type Listed<Row, Field extends string> = Row extends {
 type LastPart<N extends string> = N extends `${string}.${infer Rest}` ? LastPart<Rest> : N;
 type Bare<N extends string> = N extends `hook_${infer Rest}` ? Rest : N;
 type BareName = Bare<LastPart<BlockRow['name']>>;
+/** `hook_in` and `hook_out` are the block's, not the unembedding's. */
+type ShortenedName = Exclude<(BlockRow | OuterRow)['name'], `unembed.${string}`>;
 
 /** Names of TransformerLens 4 for the same points. */
 export type PointAlias = Listed<OuterRow, 'aliases'> | `blocks.${number}.${Listed<BlockRow, 'aliases'>}`;
 /** What stands for a point of every block, or outside them: `attn.hook_z`, `hook_z`, `z`, `query`, `hook_in`. */
 export type PointShort =
   | (BlockRow | OuterRow)['name']
-  | LastPart<(BlockRow | OuterRow)['name']>
-  | Bare<LastPart<(BlockRow | OuterRow)['name']>>
+  | LastPart<ShortenedName>
+  | Bare<LastPart<ShortenedName>>
   | Listed<BlockRow, 'shorthands'>
   | Listed<BlockRow, 'aliases'>;
 /** Every way to write a hook point: its full name, an alias, a shorthand, alone or with a layer as in `z3` and `k6a`. */

@@ -1,7 +1,9 @@
 /** The weights on the GPU, uploaded part by part. */
 
+import { blockWords, wordsFor } from '../../kernels/core/stored.js';
 import type { Config } from '../../weights/config.js';
 import { blockFacts } from '../../weights/facts.js';
+import { QuantisedTensor } from '../../weights/formats/quantised.js';
 import type { BlockWeights, HostTensor, ModelPart, NormWeights } from '../../weights/formats/types.js';
 import { type NormPlace, normAt } from '../../weights/norm.js';
 import { type RotaryTable, rotaryAngles } from '../../weights/rotary.js';
@@ -234,47 +236,60 @@ export class GpuWeights implements WeightTensors {
     return facts && new Norm(facts, { w: tensor(n?.w, 'w'), b: tensor(n?.b, 'b') });
   }
 
-  #tensor({ data, shape, halves }: HostTensor, label: string): Tensor {
+  #tensor(given: HostTensor, label: string): Tensor {
+    const { shape, halves, blocks } = given;
+    const words = blocks ? blockWords(blocks.format, blocks.bytes) : halves && wordsOf(halves);
     if (this.#again) {
       const t = this.#again.next().value as Tensor;
-      const numbers = halves ? wordsOf(halves) : data;
-      t.storage.buffer = this.#gpu.upload(numbers, label, { exact: true });
+      t.storage.buffer = this.#gpu.upload(words ?? given.data, label, { exact: true });
       return t;
     }
-    const t = halves
-      ? halfTensor(this.#gpu, halves, shape, label)
-      : Tensor.from(this.#gpu, data, shape, { label, exact: true });
+    const t = words
+      ? new Tensor({
+          storage: new Storage(
+            this.#gpu,
+            this.#gpu.upload(words, label, { exact: true }),
+            blocks ? blocks.format : 'f16',
+          ),
+          shape,
+          ...(given.turned && { strides: [1, shape[0]] }),
+          label,
+        })
+      : Tensor.from(this.#gpu, given.data, shape, { label, exact: true });
     this.#all.push(t);
     return t;
   }
 
-  #table({ data, halves, shape: [rows, width] }: HostTensor, label: string): Table {
-    const most = Math.floor(this.#gpu.adapter.maxBindingBytes / (halves ? 2 : 4) / width);
+  #table(table: HostTensor, label: string): Table {
+    const { halves, blocks } = table;
+    const [rows, width] = table.shape;
+    const stored = blocks?.format ?? (halves ? 'f16' : 'f32');
+    const most = Math.floor(this.#gpu.adapter.maxBindingBytes / ((4 * wordsFor(stored, 64 * width)) / 64));
     const fit = most >= rows ? rows : Math.floor(most / 64) * 64; // so that b_U can be bound from there
     const chunks = [];
     for (let row0 = 0; row0 < rows; row0 += fit) {
       const n = Math.min(fit, rows - row0);
-      const [from, to] = [row0 * width, (row0 + n) * width];
-      const part = {
-        data: data.subarray(from, to),
-        shape: [n, width],
-        halves: halves?.subarray(from, to),
-      };
-      const tensor = this.#tensor(part, label);
+      const tensor = this.#tensor(n === rows ? table : rowsOf(table, row0, n), label);
       chunks.push({ row0, rows: n, tensor });
     }
     return { rows, width, chunks };
   }
 }
 
-/** A matrix as float16 bit patterns, of an even number: operations see float32. */
-function halfTensor(gpu: Gpu, bits: Uint16Array, shape: readonly number[], label: string): Tensor {
-  return new Tensor({
-    storage: new Storage(gpu, gpu.upload(wordsOf(bits), label, { exact: true }), true),
-    shape,
-    label,
-  });
+/** Rows `first` … `first + n` of a matrix. */
+function rowsOf(table: HostTensor, first: number, n: number): HostTensor {
+  const [rows, width] = table.shape;
+  const cut = <T extends Float32Array | Uint16Array | Uint8Array>(all: T): T => {
+    const each = all.length / rows;
+    return all.subarray(first * each, (first + n) * each) as T;
+  };
+  const { blocks, halves } = table;
+  const shape = [n, width];
+  if (blocks) return new QuantisedTensor(shape, { ...blocks, bytes: cut(blocks.bytes) }, false);
+  return { shape, data: cut(table.data), ...(halves && { halves: cut(halves) }) };
 }
+
+/** Float16 bit patterns, of an even number. */
 
 const wordsOf = (bits: Uint16Array): Uint32Array =>
   new Uint32Array(bits.buffer, bits.byteOffset, bits.length / 2);

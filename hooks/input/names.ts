@@ -49,7 +49,10 @@ const takes = signatures({
   actName: { name: is.text, layer: optional(is.layer), layerType: optional(is.layerType) },
 });
 
-/** All hook points of a model in order of execution. GPT-2 small has 208 without the on-demand ones. */
+/**
+ * All hook points of a model in order of execution. GPT-2 small has 208 without the on-demand ones. `unembed.hook_out`, which can
+ * only be read, is not among them.
+ */
 export const hookNames = takes.hookNames(function hookNames(
   config: Config,
   { onDemand = true }: { onDemand?: boolean } = {},
@@ -138,6 +141,20 @@ export function pointNamed(name: string, points: Points): Point {
   throw new Error(`hook ${quoted(name)}: no such hook point. This model has: ${known.join(', ')}`);
 }
 
+/** @throws when a text names a point as the copy that TransformerLens keeps of it, and a change there would do more than it says. */
+export function checkNoCopy(at: NameFilter, points: Points): void {
+  const copied = typeof at === 'string' ? points.copied(splitName(actName(at)).local) : undefined;
+  if (copied !== undefined)
+    throw new Error(
+      `hook ${quoted(String(at))}: attention and MLP read through one norm, so it cannot be changed for the MLP alone; take "${copied}", which both read`,
+    );
+}
+
+/** @throws when a point can only be read. */
+export function checkChangeable({ name, row }: Point): void {
+  if (row.readOnly) throw new Error(`hook "${name}" can be read and not changed: ${row.readOnly}`);
+}
+
 /** The hook point of block `layer`: `at` is a name without its layer, a shorthand or an alias. @throws when there is none. */
 export function pointIn(at: string, layer: number, points: Points): Point {
   const own = known(points).inLayer(at);
@@ -209,13 +226,11 @@ class Known {
     if (exact) return [exact];
     if (splitName(filter).layer !== null) return [];
     const local = splitName(actName(filter, 0)).local;
-    return [...points].filter(
-      (p) =>
-        p.local === filter ||
-        p.local === local ||
-        p.local.split('.').at(-1) === filter ||
-        p.row.aliases?.includes(filter),
+    const copied = points.copied(filter) ?? points.copied(local);
+    const whole = [...points].filter(
+      (p) => [filter, local, copied].includes(p.local) || p.row.aliases?.includes(filter),
     );
+    return whole.length ? whole : [...points].filter((p) => p.local.split('.').at(-1) === filter);
   }
 }
 

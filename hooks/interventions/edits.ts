@@ -9,7 +9,7 @@ import type { Point, Points } from '../../engine/transformer/model-points.js';
 import { shownValue } from '../../weights/checks/kinds.js';
 import { brief } from '../../weights/checks/messages.js';
 import { shown } from '../../weights/checks/shown.js';
-import { isWhole, matchPoints, pointIn } from '../input/names.js';
+import { checkChangeable, checkNoCopy, isWhole, matchPoints, pointIn } from '../input/names.js';
 import type { Selection } from '../input/selection.js';
 import { indices } from '../input/selection.js';
 import { describeIntervention } from './describe.js';
@@ -104,6 +104,13 @@ export function checkFields(intervention: Intervention): void {
 
 /** The hook points that `at` and `layer` name. */
 export function pointsAt({ at, layer }: Intervention, points: Points): readonly Point[] {
+  const named = layersAt({ at, layer }, points);
+  checkNoCopy(at, points);
+  for (const point of named) checkChangeable(point);
+  return named;
+}
+
+function layersAt({ at, layer }: Pick<Intervention, 'at' | 'layer'>, points: Points): readonly Point[] {
   if (layer === undefined) return matchPoints(at, points);
   if (isWhole(at, points))
     throw new Error(`"${at}" says its layer already (or has none): leave \`layer\` out`);

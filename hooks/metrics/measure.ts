@@ -28,8 +28,8 @@ export interface Measured {
 /** What `measure` is told besides the run. */
 export interface MeasureSetting {
   readonly tokens: readonly (readonly number[])[];
-  /** Called with the logits where they are a point of the tape; it gives what to go on with. */
-  readonly watchLogits: ((logits: Tensor) => Tensor) | null;
+  /** Makes the logits of what the unembedding reads, where they are points of the tape; null: they are none. */
+  readonly watchLogits: ((x: Tensor) => Tensor) | null;
   /** Other prompts that the metric compares with. */
   readonly sources: Readonly<Record<string, ModelInput>>;
   /** How prompts are read: those that it compares with as those of the run. */
@@ -62,8 +62,7 @@ async function measureFunction(
   scope: Scope,
   { watchLogits }: MeasureSetting,
 ): Promise<Measured> {
-  const flat = unembed(x, w.W_U, w.b_U);
-  const seen = watchLogits?.(flat) ?? flat;
+  const seen = watchLogits?.(x) ?? unembed(x, w.W_U, w.b_U);
   const logits = asRows(seen, ['d_vocab'], batch);
   const value = await metric(logits);
   if (!(value instanceof Tensor) || value.size !== 1)
@@ -84,7 +83,7 @@ async function measureMetric(
   scope: Scope,
   { tokens, watchLogits, sources, inputOptions }: MeasureSetting,
 ): Promise<Measured> {
-  const { gpu, gpuWeights: w } = model;
+  const { gpu } = model;
   if (!tokens.every((row) => row.length))
     throw new Error(
       `metric ${metric.name}: a run from a residual stream has no tokens: give a function of the logits`,
@@ -96,7 +95,7 @@ async function measureMetric(
   try {
     let values: Tensor;
     if (watchLogits) {
-      const logits = watchLogits(unembed(x, w.W_U, w.b_U));
+      const logits = watchLogits(x);
       values = await ofLogits(prepared, metric, pickRows(logits, reads.map(rowOf)), reads);
     } else values = await prepared.evaluate(pickRows(x, reads.map(rowOf)), reads);
     if (values.size !== reads.length)

@@ -4,6 +4,9 @@ import { Scope } from '../../engine/gpu/storage.js';
 import { zerosLike } from '../../engine/tensor/accumulate.js';
 import { type Constant, Tape } from '../../engine/tensor/tape.js';
 import type { Tensor } from '../../engine/tensor/tensor.js';
+import type { Points } from '../../engine/transformer/model-points.js';
+import { uncapped, unembed } from '../../engine/transformer/ops.js';
+import { softCapped } from '../../engine/transformer/parts/soft-cap.js';
 import { ActivationCache } from '../cache/cache.js';
 import { Capture } from '../cache/capture.js';
 import { INPUT } from '../cache/run-options.js';
@@ -11,7 +14,7 @@ import { is, type Spec } from '../input/check.js';
 import type { HookEntry } from '../input/hook.js';
 import { type InputOptions, layerRange, type ModelInput, readInput } from '../input/input.js';
 import type { Model } from '../input/model.js';
-import type { NameFilter } from '../input/names.js';
+import { matchNames, type NameFilter } from '../input/names.js';
 import { hooksByName, hooksInOrder, run } from '../run/run.js';
 import { HookTap } from '../run/tap.js';
 import { asRows } from '../run/view.js';
@@ -81,8 +84,10 @@ export async function tapedRun<T>(
   checkMetric(metric);
   const rows = readInput(model, input, inputOptions);
   const layers = layerRange(model.config, startAtLayer, undefined, rows.residual !== null);
-  const { filter, withLogits } = splitLogits(names);
   const ofModel = model.edits?.gradHooks ?? [];
+  const watched = [...watch, ...ofModel.map(([name]) => name as string)];
+  const { filter, ofLogits } = splitLogits(names, model.points);
+  const uncappedToo = ofLogits.includes(UNCAPPED) || watched.includes(UNCAPPED);
   const tape = new Tape();
   const capture = new Capture(model, filter ?? undefined);
   try {
@@ -92,20 +97,26 @@ export async function tapedRun<T>(
       layers,
       hooks,
       capture: filter === null ? undefined : capture,
-      watch: { tape, names: [...watch, ...ofModel.map(([name]) => name as string)], before },
+      watch: { tape, names: watched.filter((name) => name !== UNCAPPED), before },
     };
     return await run(model, plan, async (ended, scope) => {
       const { batch } = ended;
       const kept = capture.cache(batch);
       const { layout } = kept;
-      const watchLogits = (flat: Tensor) => {
-        const seen = tape.watch(flat, 'logits');
-        kept.put('logits', asRows(seen, ['d_vocab'], batch).detach());
+      const keep = (flat: Tensor, name: string) => {
+        const seen = tape.watch(flat, name);
+        if (ofLogits.includes(name)) kept.put(name, asRows(seen, ['d_vocab'], batch).detach());
         return seen;
+      };
+      const watchLogits = (x: Tensor) => {
+        const { W_U, b_U } = model.gpuWeights;
+        const before = uncappedToo ? keep(unembed(x, uncapped(W_U), b_U), UNCAPPED) : null;
+        const capped = before && (W_U.softCap ? softCapped(before, W_U.softCap) : before);
+        return keep(capped ?? unembed(x, W_U, b_U), 'logits');
       };
       const setting = {
         tokens: rows.tokens,
-        watchLogits: withLogits ? watchLogits : null,
+        watchLogits: ofLogits.length || uncappedToo ? watchLogits : null,
         sources,
         inputOptions,
       };
@@ -145,13 +156,20 @@ export async function tapedRun<T>(
   }
 }
 
-/** Names without `'logits'`, which is no hook point of the forward pass. */
-function splitLogits(names: NameFilter | undefined): {
-  filter: NameFilter | undefined | null;
-  withLogits: boolean;
-} {
-  if (names === 'logits') return { filter: null, withLogits: true };
-  if (!Array.isArray(names) || !names.includes('logits')) return { filter: names, withLogits: false };
-  const others = names.filter((n) => n !== 'logits');
-  return { filter: others.length ? others : null, withLogits: true };
+/** The logits before their cap: metrics read what is behind it, so this run makes them itself. */
+const UNCAPPED = 'unembed.hook_out';
+
+/** Names, and apart from them those of logits: `'logits'`, which is no hook point, and `unembed.hook_out`. */
+function splitLogits(
+  names: NameFilter | undefined,
+  points: Points,
+): { filter: NameFilter | undefined | null; ofLogits: readonly string[] } {
+  if (names === undefined) return { filter: names, ofLogits: [] };
+  const list: readonly unknown[] = Array.isArray(names) ? names : [names];
+  const others = list.filter((n) => n !== 'logits') as NameFilter[];
+  const ofLogits = others.length < list.length ? ['logits'] : [];
+  const all = others.length ? matchNames((Array.isArray(names) ? others : names) as NameFilter, points) : [];
+  const filter = all.filter((name) => name !== UNCAPPED);
+  if (filter.length < all.length) ofLogits.push(UNCAPPED);
+  return { filter: filter.length ? filter : null, ofLogits };
 }

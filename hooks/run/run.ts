@@ -15,7 +15,7 @@ import type { Config } from '../../weights/config.js';
 import type { Hook, HookEntry } from '../input/hook.js';
 import type { LayerRange } from '../input/input.js';
 import type { PromptLength, Runnable } from '../input/model.js';
-import { matchPoints, type NameFilter } from '../input/names.js';
+import { checkNoCopy, matchPoints, type NameFilter } from '../input/names.js';
 import { HookTap } from './tap.js';
 import { asRows, layoutOf } from './view.js';
 import { WatchTap } from './watch-tap.js';
@@ -199,6 +199,7 @@ export function hooksByName(
     if (!Array.isArray(entry) || typeof entry[1] !== 'function')
       throw new Error(`${what}: a list of [hook point, function] pairs is needed`);
     const [filter, hook] = entry as HookEntry;
+    checkNoCopy(filter, points);
     for (const name of reached(filter, layers, points, 'hook')) {
       const list = byName.get(name);
       if (list) list.push(hook);

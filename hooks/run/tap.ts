@@ -7,6 +7,7 @@ import { sameShape, showShape } from '../../engine/shape/shape.js';
 import { Tensor } from '../../engine/tensor/tensor.js';
 import type { Tap } from '../../engine/transformer/tap.js';
 import type { Hook, HookContext } from '../input/hook.js';
+import { checkChangeable } from '../input/names.js';
 import { type Layout, pack, present, putRow, takeRow } from './view.js';
 
 /** Calls hooks and captures activations of one run. */
@@ -60,6 +61,8 @@ export class HookTap implements Tap {
         checkNothingLost(name, shown, scope);
         return null;
       }
+      const point = this.#layout.points.get(name);
+      if (point) checkChangeable(point);
       checkResult(name, result, shown);
       const packed = pack(name, result, this.#layout);
       const owned = packed.alias(owner, name);

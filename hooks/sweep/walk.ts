@@ -169,7 +169,7 @@ class Walker {
     const spans = this.spans;
     const before = spans.filter((s) => s.hi - s.lo > 1).map(({ fork, lo, hi }) => ({ fork, lo, hi: hi - 1 }));
     const own = before.reduce((n, s) => n + s.hi - s.lo, 0);
-    const both = new KvStore(gpu, config, store.capacity + own, layer);
+    const both = new KvStore(gpu, config, store.capacity + own, { only: layer });
     this.#scope.add(both.layers[layer]);
     copyInto(store.layers[layer], both.layers[layer]);
     both.take(store.capacity);

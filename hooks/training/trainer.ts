@@ -130,6 +130,11 @@ export class Trainer {
       throw new Error(
         'Trainer: other models share weights with this one (withWeights), and training would change them, too: dispose of them, or load the model anew',
       );
+    const rounded = parameters(model.gpuWeights).find(({ tensor }) => tensor.stored !== 'f32');
+    if (rounded)
+      throw new Error(
+        `Trainer: ${rounded.name} of ${model.config.name} is stored as ${rounded.tensor.stored}, and only float32 is trained: load the model with dtype "f32"`,
+      );
     this.model = model;
     this.#options = options;
     this.#optimizer = new Optimizer(parameterGroups(parameters(model.gpuWeights), options));

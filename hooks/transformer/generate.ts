@@ -11,6 +11,7 @@ import { is, type Spec } from '../input/check.js';
 import type { HookEntry } from '../input/hook.js';
 import { needLanguageModel, readInput } from '../input/input.js';
 import type { Model } from '../input/model.js';
+import { matchNames } from '../input/names.js';
 import { runToLastLogits } from '../run/run.js';
 import { GrowingText } from '../texts/growing-text.js';
 import { type Steering, type SteerOptions, steer } from './steer.js';
@@ -95,8 +96,7 @@ export async function* generateSteps(
     );
   const random = uniform(seed);
   const tokens = [...prompt];
-  const store =
-    kvCache && maxNewTokens > 1 ? new KvStore(gpu, config, prompt.length + maxNewTokens - 1) : null;
+  let store: KvStore | null = null;
   let steering: Steering | null = null;
   let prefix: Prefix | null = null;
   const grown = tokenizer && new GrowingText(tokenizer, prompt.slice(prepended(model, given, options)));
@@ -104,6 +104,10 @@ export async function* generateSteps(
   const prompts = [{ length: prompt.length, total }];
   try {
     if (options.interventions) steering = await steer(model, prompt, total, options);
+    if (kvCache && maxNewTokens > 1) {
+      const growing = !mayWeighKeys(model, steering, hooks);
+      store = new KvStore(gpu, config, prompt.length + maxNewTokens - 1, { growing });
+    }
     for (let n = 0; n < maxNewTokens; n++) {
       signal?.throwIfAborted();
       const from = prefix?.length ?? 0;
@@ -129,6 +133,13 @@ export async function* generateSteps(
     store?.dispose();
     steering?.dispose();
   }
+}
+
+/** Whether somebody may put weight on keys that a window hides: the store must then keep them. */
+function mayWeighKeys({ points, edits }: Model, steering: Steering | null, hooks: readonly HookEntry[]) {
+  const called = hooks.flatMap(([filter]) => matchNames(filter, points));
+  const names = [...(edits?.names ?? []), ...(steering?.names ?? []), ...called];
+  return names.some((name) => points.get(name)?.row.weighsKeys);
 }
 
 /** How many tokens in front of a prompt nobody typed: the beginning-of-text token. */

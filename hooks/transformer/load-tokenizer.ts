@@ -18,6 +18,9 @@ const BYTE_LEVEL = /^(GPT2|Roberta|CodeGen|Bart|Longformer|PreTrained)/;
 /** No `tokenizer.model` is larger (Gemma's has 4 MB). */
 const MOST_BYTES = 100_000_000;
 
+/** Nor a template of conversations. */
+const MOST_TEMPLATE = 1_000_000;
+
 /** Files by name, parsed. */
 export type TokenizerFiles = Readonly<Record<string, object>>;
 
@@ -80,6 +83,11 @@ async function readFolder(folder: FileSource): Promise<Record<string, object>> {
   for (const name of ['tokenizer.json', ...BESIDE]) {
     const json = await read(name);
     if (json) found[name] = json;
+  }
+  const template = await folder.open('chat_template.jinja');
+  if (template && template.size <= MOST_TEMPLATE) {
+    const config = found['tokenizer_config.json'] ?? {};
+    found['tokenizer_config.json'] = { ...config, chat_template: await readText(template) };
   }
   if (found['tokenizer.json']) return found;
   const pieces = await folder.open('tokenizer.model');

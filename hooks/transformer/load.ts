@@ -33,10 +33,11 @@ import {
   processedConfig,
   unprocessed,
 } from '../../weights/processing/processing.js';
-import { roundToHalf } from '../../weights/processing/round-half.js';
+import { DTYPES, type Dtype, keepsBlocks, storedPart } from '../../weights/processing/stored.js';
 import { partsOf, type WeightViews, weightViews } from '../../weights/processing/views.js';
-import { is, options, type Spec } from '../input/check.js';
+import { is, options, type Spec, signature } from '../input/check.js';
 import { readGeneration, readTokenizer, withTokenizer } from './load-tokenizer.js';
+import { checkFits, type ModelPlan, planOf } from './plan.js';
 
 /** Options of `fromPretrained` and `fromWeights`: TransformerLens' processing flags, the adapter, progress. */
 export interface LoadOptions extends Partial<Processing>, FileOptions {
@@ -48,10 +49,17 @@ export interface LoadOptions extends Partial<Processing>, FileOptions {
   /** Of two GPUs the faster one, or `'low-power'`. Default 'high-performance'. */
   powerPreference?: 'high-performance' | 'low-power';
   /**
-   * Number format of the weights' matrices on the GPU; arithmetic is always f32. `'f16'` takes half the memory; weights are
-   * rounded to it (nearest, after processing), and everything is computed from the rounded ones. Not for training.
+   * Number format of the weights' matrices on the GPU; arithmetic is always f32. `'f16'` takes half the memory, `'q8'` (Q8_0) about
+   * a quarter, `'q4'` (Q4_0, embedding and unembedding Q8_0) about a seventh. Weights are rounded to it after processing, and
+   * everything is computed from the rounded ones. Not for training. Default: `'f32'`; of a quantised GGUF file Q8_0, Q4_0 and Q4_1
+   * stay as they are, and other matrices become f32.
    */
-  dtype?: 'f32' | 'f16';
+  dtype?: Dtype;
+  /**
+   * Bytes that the weights may take on the GPU: what does not fit is an error before anything is read, with the dtype that would.
+   * Default: on software adapters the machine's free memory, in Node; of other GPUs it is not known.
+   */
+  memory?: number;
   /** Keep the weights on the host too, for `model.weights`. Default true. */
   hostWeights?: boolean;
   /** Settings in place of the folder's `config.json`; sizes may be left to the weights. */
@@ -74,7 +82,8 @@ export const LOAD_SPEC = {
   ...FILE_OPTIONS,
   adapter: is.adapter,
   powerPreference: is.oneOf('high-performance', 'low-power'),
-  dtype: is.oneOf('f32', 'f16'),
+  dtype: is.oneOf(...DTYPES),
+  memory: is.positive,
   hostWeights: is.boolean,
   config: is.plainObject,
   tokenizer: is.orNull(is.path),
@@ -120,16 +129,79 @@ export interface OpenedModel {
 
 /** See `HookedTransformer.fromPretrained`. */
 export async function loadPretrained(source: ModelSource, options: LoadOptions): Promise<Loaded> {
-  const opened = await openPretrained(source, options);
+  const opened = await openPretrained(source, options, async (config, file) => {
+    const { dtype = null } = options;
+    checkFits(await planned(config, file, options), dtype, file !== null);
+  });
   return load(opened, options);
 }
 
-/** The first half of loading a model: needs no GPU. */
-export async function openPretrained(from: ModelSource, options: LoadOptions): Promise<OpenedModel> {
+const planTakes = signature('planModel', { source: is.source, options: LOADING });
+
+/**
+ * What a model takes in every dtype, and which fits: told from its configuration, or a GGUF file's header, before anything of the
+ * weights is read or downloaded.
+ * @param options as for `fromPretrained`; `memory` says how many bytes the weights may take, where the adapter's memory is not known
+ * @throws when its configuration leaves sizes to the weights
+ */
+export async function planModel(
+  source: ModelSource,
+  options: LoadOptions = {},
+  ...more: []
+): Promise<ModelPlan> {
+  planTakes(source, options, ...more);
+  let plan: ModelPlan | null = null;
+  const stop = new Error('planned');
+  try {
+    await openPretrained(source, options, async (config, file) => {
+      plan = await planned(config, file, options);
+      throw stop;
+    });
+  } catch (e) {
+    if (e !== stop) throw e;
+  }
+  if (plan) return plan;
+  throw new Error('planModel: its configuration leaves sizes to the weights, which are not read for a plan');
+}
+
+async function planned(config: Config, file: Gguf | null, options: LoadOptions): Promise<ModelPlan> {
+  const { adapter = 'auto', powerPreference, memory = null, hostWeights = true } = options;
+  const gpu = await Gpu.open(adapter, { powerPreference });
+  const quantised = file && quantisedFormats(file);
+  const processing = quantised
+    ? unprocessed(wantedOf(options), '')
+    : possibleSteps(config, wantedOf(options));
+  return planOf({
+    config,
+    processing,
+    file: quantised ? file : null,
+    adapter: gpu.adapter,
+    hostWeights,
+    memory,
+  });
+}
+
+const wantedOf = (options: LoadOptions): Processing =>
+  Object.fromEntries(
+    Object.entries(defaultProcessing).map(([flag, value]) => [
+      flag,
+      options[flag as keyof Processing] ?? value,
+    ]),
+  ) as unknown as Processing;
+
+/**
+ * The first half of loading a model: needs no GPU.
+ * @param plan is called when the sizes are known, before anything of the weights is read or downloaded
+ */
+export async function openPretrained(
+  from: ModelSource,
+  options: LoadOptions,
+  plan: (config: Config, file: Gguf | null) => Promise<void> = async () => {},
+): Promise<OpenedModel> {
   const source = isUrl(from) ? from.href : from;
   let files = await resolveModel(source, options);
   const gguf = await ggufOf(files);
-  if (gguf) return openGgufModel(gguf, files, source, options);
+  if (gguf) return openGgufModel(gguf, files, source, options, plan);
   let configFile = options.config ? null : await files.open('config.json');
   if (!configFile && !options.config) {
     files = await modelFolder(files);
@@ -144,12 +216,14 @@ export async function openPretrained(from: ModelSource, options: LoadOptions): P
             'Settings can be given instead: { config: { nHeads: 8, ... } }',
         );
   const json = options.config ?? ((await readJson(configFile!)) as Record<string, unknown>);
-  const tensors = await openCheckpoint(files);
-  const own = parseConfig(json, {
+  const hints = {
     name: typeof source === 'string' ? source : folderName(source),
     file: configFile?.name ?? 'config',
-    inferred: inferConfig(tensors),
-  });
+  };
+  const known = sized(json, hints);
+  if (known) await plan(known, null);
+  const tensors = await openCheckpoint(files);
+  const own = parseConfig(json, { ...hints, inferred: inferConfig(tensors) });
   const tokenizerFiles = await readTokenizer(
     files,
     (json as { tokenizer_name?: unknown })?.tokenizer_name,
@@ -160,16 +234,27 @@ export async function openPretrained(from: ModelSource, options: LoadOptions): P
   return { config, tensors, tokenizer, tokenizerFiles };
 }
 
+/** The configuration where it says all sizes itself, else null. */
+function sized(json: object, hints: { name?: string; file: string }): Config | null {
+  try {
+    return parseConfig(json, hints);
+  } catch {
+    return null; // the weights may say them; if they do not, that is said then
+  }
+}
+
 /** A model that is one GGUF file: settings and tokenizer stand in it. */
 async function openGgufModel(
   gguf: Gguf,
   files: FileSource,
   source: Exclude<ModelSource, URL>,
   options: LoadOptions,
+  plan: (config: Config, file: Gguf | null) => Promise<void>,
 ): Promise<OpenedModel> {
   const json = { ...(await ggufConfig(gguf)), ...options.config };
   const name = typeof source === 'string' ? source : folderName(source);
   const own = parseConfig(json, { name, file: gguf.tensors.name });
+  await plan(own, gguf);
   const { source: tensors } = ggufTensors(gguf, own);
   const tokenizerFiles = await readTokenizer(files, undefined, options, () => ggufTokenizer(gguf));
   const { config, tokenizer } = withTokenizer(own, tokenizerFiles, {});
@@ -196,14 +281,8 @@ export async function loadWeights(
 async function load(opened: OpenedModel, options: LoadOptions): Promise<Loaded> {
   const merged = await withAdapter(opened, options);
   const { config, tensors: source, tokenizer, tokenizerFiles, quantised, adapterWeights } = merged;
-  const { adapter = 'auto', dtype = 'f32', hostWeights = true, onProgress, signal } = options;
-  if (dtype !== 'f32' && dtype !== 'f16') throw new Error(`dtype "${dtype}": must be "f32" or "f16"`);
-  const wanted = Object.fromEntries(
-    Object.entries(defaultProcessing).map(([flag, value]) => [
-      flag,
-      options[flag as keyof Processing] ?? value,
-    ]),
-  ) as unknown as Processing;
+  const { adapter = 'auto', dtype = null, hostWeights = true, onProgress, signal } = options;
+  const wanted = wantedOf(options);
   const [missing] = unsupported(config);
   if (missing !== undefined)
     throw new Error(
@@ -220,8 +299,11 @@ async function load(opened: OpenedModel, options: LoadOptions): Promise<Loaded> 
   let embed: EmbedWeights | null = null;
   let end: FinalWeights | null = null;
   async function* partsFrom(how: { onProgress?: OnLoadProgress; signal?: AbortSignal } = {}) {
-    for await (const part of readModel(source, config, processing, how))
-      yield dtype === 'f16' ? roundToHalf(part) : part;
+    const keep = quantised
+      ? (format: string, table: boolean) => keepsBlocks(dtype, format, table)
+      : undefined;
+    for await (const part of readModel(source, config, processing, { ...how, keep }))
+      yield storedPart(part, dtype);
   }
   try {
     for await (const part of partsFrom({ onProgress, signal })) {

@@ -1,5 +1,6 @@
 /** What the methods of `HookedTransformer` take. */
 
+import type { ChatOptions } from '../../engine/tokens/chat.js';
 import {
   CACHE_OPTIONS,
   type CacheOptions,
@@ -57,6 +58,14 @@ export const MODEL: Methods<HookedTransformer> = {
     options: options<{ prependBos?: boolean; mode?: 'first' | 'last' }>({
       prependBos: is.boolean,
       mode: is.oneOf('first', 'last'),
+    }),
+  },
+  chat: {
+    messages: is.listOf(is.plainObject, 'a list of messages, { role, content }'),
+    options: options<ChatOptions>({
+      addGenerationPrompt: is.boolean,
+      template: is.text,
+      variables: is.plainObject,
     }),
   },
   tokenRange: { text: is.text, tokens: is.tokens, typed: optional(is.text) },

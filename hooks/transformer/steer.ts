@@ -24,6 +24,8 @@ export interface SteerOptions {
 
 /** Interventions that are ready: values are on the GPU. */
 export interface Steering {
+  /** The hook points that are changed. */
+  readonly names: ReadonlySet<string>;
   /** Hooks of a run of the positions [from, to). */
   hooks(from: number, to: number): HookEntry[];
   /** Frees the values. */
@@ -50,6 +52,7 @@ export async function steer(
     runs.plan(new Set());
     await runs.start({ signal, forks: false });
     return {
+      names: new Set(edits.map(({ point }) => point.name)),
       hooks: (from, to) =>
         editHooks(
           byPosition.slice(from, to).flatMap((own) => own.map((edit) => ({ edit, row: 0 }))),

@@ -4,6 +4,7 @@ import type { Gpu } from '../../engine/gpu/gpu.js';
 import { type FactoredNumbers, isFactored, type NestedNumbers, numbersOf } from '../../engine/numbers.js';
 import { sizeOf } from '../../engine/shape/shape.js';
 import { Tensor } from '../../engine/tensor/tensor.js';
+import { type ChatMessage, type ChatOptions, chatTokens } from '../../engine/tokens/chat.js';
 import {
   findTokenRange,
   type TextInput,
@@ -25,6 +26,8 @@ export abstract class TextModel {
   abstract readonly gpu: Gpu;
   abstract readonly tokenizer: Tokenizer | null;
   abstract readonly edits: RunEdits | null;
+  /** Internal: the tokenizer's files, for saving, and for templates of conversations. */
+  abstract readonly tokenizerFiles: Readonly<Record<string, object>>;
 
   /**
    * Token ids, one array a row, never padded; text gets the beginning-of-text token unless `prependBos` is false. `truncate`: no
@@ -56,6 +59,15 @@ export abstract class TextModel {
       return [`HookedTransformer(${this.config.name})`, ...(this.edits?.lines ?? [])].join('\n  ');
     const list = typeof tokens === 'number' ? [tokens] : tokens;
     return toText(this.tokenizer, list as readonly ArrayLike<number>[]);
+  }
+
+  /**
+   * The tokens of a conversation, as the model's own template writes it: `await model.chat([{ role: 'user', content: 'Hi!' }])`. Markers of
+   * turns, and what begins the answer, are tokens like others: give them to any method.
+   * @throws when the model has no template, or its template refuses the messages
+   */
+  chat(messages: readonly ChatMessage[], options?: ChatOptions): Promise<number[]> {
+    return chatTokens(this.tokenizer, this.tokenizerFiles, messages, options);
   }
 
   /** The id of a text that is exactly one token, like `' Mary'`. @throws when it is not. */

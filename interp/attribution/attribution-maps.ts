@@ -17,6 +17,7 @@
 import { pointName } from '../../engine/transformer/points.js';
 import { is, signatures } from '../../hooks/input/check.js';
 import type { Model } from '../../hooks/input/model.js';
+import { forReaders, readersOf } from '../patching/shared-columns.js';
 import { positionLabels } from '../results/provenance.js';
 import { type Axis, type Labelled, labelled } from '../results/result.js';
 import { about, blocksOf, headsByPosOf, headsOf, using } from './attribution-patching.js';
@@ -114,9 +115,15 @@ const headOutputsOf = async (runs: AttributionRuns): Promise<Labelled> => {
 
 const headVectorsOf = async (runs: AttributionRuns): Promise<Labelled> => {
   const order = ['point', 'head', 'pos'];
-  const values = await sumsAlong(runs, vectorNames(runs.model, VECTORS), { order });
+  const pos = positions(runs, 'pos');
+  const inner = pos.labels.length * (runs.metric.per === 'prompt' ? runs.pair.changed.length : 1);
+  const rows = [];
+  for (const x of VECTORS) {
+    const values = await sumsAlong(runs, vectorNames(runs.model, [x]), { order });
+    rows.push(forReaders(values, readersOf(runs.model, x), inner));
+  }
   const vectors = { name: 'vector', labels: [...VECTORS] };
-  return map(runs, values, [vectors, heads(runs.model), positions(runs, 'pos')], 'head vectors');
+  return map(runs, Float32Array.from(rows.flat()), [vectors, heads(runs.model), pos], 'head vectors');
 };
 
 const headPatternsOf = async (runs: AttributionRuns): Promise<Labelled> => {
@@ -135,21 +142,25 @@ type Component = readonly [label: string, name: string];
 
 const layersOf = ({ config }: Model) => Array.from({ length: config.nLayers }, (_, l) => l);
 
+/** Those rows whose hook points the model has: parallel blocks have no `1_mid`, rotary models no `pos_embed`. */
+const present = ({ points }: Model, rows: readonly Component[]): Component[] =>
+  rows.filter(([, name]) => points.get(name));
+
 function streams(model: Model): Component[] {
-  const { attnOnly, nLayers } = model.config;
   const blocks = layersOf(model).flatMap((l): Component[] => [
     [`${l}_pre`, pointName('hook_resid_pre', l)],
-    ...(attnOnly ? [] : ([[`${l}_mid`, pointName('hook_resid_mid', l)]] as const)),
+    [`${l}_mid`, pointName('hook_resid_mid', l)],
   ]);
-  return [...blocks, ['final_post', pointName('hook_resid_post', nLayers - 1)]];
+  const last = pointName('hook_resid_post', model.config.nLayers - 1);
+  return present(model, [...blocks, ['final_post', last]]);
 }
 
 function outputs(model: Model): Component[] {
   const blocks = layersOf(model).flatMap((l): Component[] => [
     [`${l}_attn_out`, pointName('hook_attn_out', l)],
-    ...(model.config.attnOnly ? [] : ([[`${l}_mlp_out`, pointName('hook_mlp_out', l)]] as const)),
+    [`${l}_mlp_out`, pointName('hook_mlp_out', l)],
   ]);
-  return [['embed', 'hook_embed'], ['pos_embed', 'hook_pos_embed'], ...blocks];
+  return present(model, [['embed', 'hook_embed'], ['pos_embed', 'hook_pos_embed'], ...blocks]);
 }
 
 const hooksIn = (rows: readonly Component[]): string[] => rows.map(([, name]) => name);

@@ -20,6 +20,7 @@ import type { Model } from '../../hooks/input/model.js';
 import type { Spelled } from '../../hooks/input/names.js';
 import { cellsOf, type PartOf, type PatchAxis, usualAxes } from '../patching/cells.js';
 import { BLOCK_SITES, HEAD_SITES, type PatchSite } from '../patching/patching.js';
+import { forReaders, readersOf } from '../patching/shared-columns.js';
 import { type Labelled, labelled } from '../results/result.js';
 import {
   ALIGNED_PAIR,
@@ -173,7 +174,10 @@ async function every(
 ): Promise<Labelled> {
   const maps = [];
   for (const at of sites) maps.push(await siteMap(runs, at, by(at), { what: METHOD }));
-  const values = Float32Array.from(maps.flatMap((m) => [...m.values]));
+  const prompts = runs.metric.per === 'prompt' ? runs.pair.changed.length : 1;
+  const values = Float32Array.from(
+    maps.flatMap((m, i) => forReaders(m.values, readersOf(runs.model, sites[i]), prompts)),
+  );
   const axes = [{ name: 'site', labels: [...sites] }, ...maps[0].axes];
   return labelled(values, axes, about(runs, { at: sites }, values.length));
 }

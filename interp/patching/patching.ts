@@ -32,6 +32,7 @@ import { SWEEP } from '../../hooks/sweep/sweep-options.js';
 import type { Axis, Labelled } from '../results/result.js';
 import { type Cells, cellsOf, type PartOf, type PatchAxis, usualAxes } from './cells.js';
 import { alignmentOf, type Pair, readPair } from './pair.js';
+import { forReaders, readersOf } from './shared-columns.js';
 import { type MapCell, type MapPlan, sweepMap } from './sweep.js';
 
 export type { PatchAxis } from './cells.js';
@@ -160,7 +161,10 @@ export const patchBlocks = takes.patchBlocks(
     every(model, options, blockSites(model), (): PatchAxis[] => ['layer', 'pos']),
 );
 
-/** TransformerLens' get_act_patch_attn_head_all_pos_every: z, q, k, v and pattern at all positions, [5, layer, head]. */
+/**
+ * TransformerLens' get_act_patch_attn_head_all_pos_every: z, q, k, v and pattern at all positions, [5, layer, head]. Heads that share
+ * a key or value have the same number for it.
+ */
 export const patchHeads = takes.patchHeads(
   (model: Model, options: PatchPair): Sweep<MapCell, Labelled> =>
     every(model, options, HEAD_SITES, (): PatchAxis[] => ['layer', 'head']),
@@ -224,7 +228,8 @@ function every(
         cellsOf(model, at, by(at), {}, pair.changed, 'patch', pair.from, pair.partners),
       );
       const axes = [{ name: 'site', labels: sites }, ...maps[0].axes];
-      return planOf(pair, options, axes, maps.flatMap(patched), sites);
+      const cells = maps.flatMap((map, i) => forReaders(patched(map), readersOf(model, sites[i])));
+      return planOf(pair, options, axes, cells, sites);
     },
     options,
   );

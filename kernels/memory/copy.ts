@@ -3,8 +3,8 @@
  * 32-bit words, so that f32 (NaN payloads too) and u32 tensors share the kernels.
  */
 
-import { type HalfWeights, halfName, halfWgsl, packed, weight1 } from '../core/half.js';
 import { type Caps, type Example, type Family, type Launch, noise } from '../core/kernel.js';
+import { packed, type StoredWeights, storedName, storedWgsl, weight1 } from '../core/stored.js';
 import {
   collapse,
   kernel,
@@ -26,11 +26,11 @@ export interface Part {
 
 /**
  * Y[outOffset + i] = X[the i-th element of the part]. Buffers: X, Y; Y's part is contiguous.
- * With `half` X holds packed halves, and Y gets float32.
+ * X may be stored in any format; Y gets float32.
  */
-export function gatherStrided(o: Part & { outOffset?: number } & HalfWeights, _caps: Caps): Launch {
-  const { half = false } = o;
-  const at = weight1(half, 'X', 'params.offset + x');
+export function gatherStrided(o: Part & { outOffset?: number } & StoredWeights, _caps: Caps): Launch {
+  const { stored = 'f32' } = o;
+  const at = weight1(stored, 'X', 'params.offset + x');
   const walk = collapse({ shape: o.shape, strides: { x: o.strides } });
   const code = () => /* wgsl */ `
 @group(0) @binding(0) var<storage, read> X: array<u32>;
@@ -42,14 +42,14 @@ struct Params {
 ${walkFields(walk)}
 }
 @group(1) @binding(0) var<uniform> params: Params;
-${halfWgsl(half)}
+${storedWgsl(stored, 'X')}
 ${perElementMain()}
   ${walkWgsl(walk)}
-  Y[params.outOffset + i] = ${half ? `bitcast<u32>(${at})` : at};
+  Y[params.outOffset + i] = ${stored === 'f32' ? at : `bitcast<u32>(${at})`};
 }`;
   const n = sizeOf(o.shape);
   return {
-    kernel: kernel(`gatherStrided/rank-${walk.shape.length}${halfName(half)}`, code),
+    kernel: kernel(`gatherStrided/rank-${walk.shape.length}${storedName(stored)}`, code),
     params: { n, offset: o.offset, outOffset: o.outOffset ?? 0, ...walkParams(walk) },
     grid: perElement(n),
   };
@@ -139,10 +139,10 @@ export const copyFamily: Family = {
         buffers: [x, gathered],
         expected: [{ binding: 1, values, ...exact }],
       });
-      const { rounded, words } = packed(x);
+      const { rounded, words } = packed(x, 'f16');
       examples.push({
         title: `gatherStrided, ${about}, halves`,
-        launch: gatherStrided({ ...part, half: true }, caps),
+        launch: gatherStrided({ ...part, stored: 'f16' }, caps),
         buffers: [words, at.length],
         expected: [{ binding: 1, values: at.map((from) => rounded[from]), ...exact }],
       });
@@ -166,6 +166,22 @@ export const copyFamily: Family = {
         expected: [{ binding: 0, values: filled, ...exact }],
       });
     }
+    for (const stored of ['Q8_0', 'Q4_0', 'Q4_1'] as const) {
+      const part = { shape: [64, 5], strides: [1, 96], offset: 3 * 96 + 32 };
+      const { rounded, words } = packed(noise(9 * 96, 5), stored);
+      examples.push({
+        title: `gatherStrided, columns of rows in blocks, ${stored}`,
+        launch: gatherStrided({ ...part, stored }, caps),
+        buffers: [words, 64 * 5],
+        expected: [
+          {
+            binding: 1,
+            values: offsets(part.shape, part.strides, part.offset).map((from) => rounded[from]),
+            ...exact,
+          },
+        ],
+      });
+    }
     const broadcast = { shape: [4, 6], strides: [0, 1], offset: 1 };
     const x = noise(8, 4);
     examples.push({
@@ -176,7 +192,7 @@ export const copyFamily: Family = {
     });
     examples.push({
       title: 'gatherStrided, the smallest and largest halves',
-      launch: gatherStrided({ shape: [6], strides: [1], offset: 0, half: true }, caps),
+      launch: gatherStrided({ shape: [6], strides: [1], offset: 0, stored: 'f16' }, caps),
       buffers: [Uint32Array.of(0x03ff0001, 0x7bff8001, 0x0400bc00), 6],
       expected: [
         { binding: 1, values: [2 ** -24, 1023 * 2 ** -24, -(2 ** -24), 65504, -1, 2 ** -14], ...exact },

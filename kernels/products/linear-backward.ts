@@ -5,8 +5,8 @@
  * dW = dLogitsᵀ · X, which is `weightGradient` with inner = the chunk and cols = d_model.
  */
 
-import { type HalfWeights, packed } from '../core/half.js';
 import { type Caps, type Example, type Family, type Launch, lineIndex, noise } from '../core/kernel.js';
+import { packed, type StoredWeights } from '../core/stored.js';
 import { kernel, otherKinds, perElement, WG } from '../core/wgsl.js';
 import { type Gate, slopeReference, slopeWgsl } from '../pointwise/activation-backward.js';
 import type { Activation } from '../pointwise/activation-functions.js';
@@ -21,7 +21,7 @@ import {
 } from './unembed.js';
 
 /** Sizes of a layer Y [rows, cols] = X [rows, inner] · W [inner, cols]. */
-interface Layer extends HalfWeights {
+interface Layer extends StoredWeights {
   readonly rows: number;
   readonly inner: number;
   readonly cols: number;
@@ -42,11 +42,14 @@ export function inputGradient(o: AfterActivation, caps: Caps): Launch {
 
 /** `inputGradient` with a tile of your choice; null is the plain kernel. */
 function inputGradientWith(
-  { rows, inner, cols, accumulate, act, gate = 'live', half }: AfterActivation,
+  { rows, inner, cols, accumulate, act, gate = 'live', stored }: AfterActivation,
   t: UnembedTile | null,
 ): Launch {
   const slope = act ? { name: `slope-${act}-${gate}`, code: slopeWgsl(act, gate) } : null;
-  return unembedWith({ rows, inner: cols, cols: inner, col0: 0, stride: inner, accumulate, slope, half }, t);
+  return unembedWith(
+    { rows, inner: cols, cols: inner, col0: 0, stride: inner, accumulate, slope, stored },
+    t,
+  );
 }
 
 /** Tiles that can read X transposed. */
@@ -149,17 +152,14 @@ const tolerance = (terms: number) => (1e-6 * terms) / 4 + 1e-6;
 function inputExample(o: AfterActivation, launch: Launch, title: string): Example {
   const { rows, inner, cols } = o;
   const dy = noise(rows * cols, 1);
-  const { rounded, words } = packed(noise(inner * cols, 2));
-  const w = o.half ? rounded : noise(inner * cols, 2);
+  const { rounded: w, words } = packed(noise(inner * cols, 2), o.stored ?? 'f32');
   const pre = o.act ? noise(rows * inner, 3, 4) : undefined;
   const dx = o.accumulate ? noise(rows * inner, 4) : undefined;
-  const what = [o.act && `${o.act}′`, o.gate, dx && 'accumulate', o.half && 'halves']
-    .filter(Boolean)
-    .join(', ');
+  const what = [o.act && `${o.act}′`, o.gate, dx && 'accumulate', o.stored].filter(Boolean).join(', ');
   return {
     title: `dX ${rows}×${inner}×${cols}${what && `, ${what}`}, ${title}`,
     launch,
-    buffers: [dy, o.half ? words : w, ...(pre ? [pre] : []), dx ?? rows * inner],
+    buffers: [dy, words, ...(pre ? [pre] : []), dx ?? rows * inner],
     expected: [
       {
         binding: pre ? 3 : 2,
@@ -226,7 +226,7 @@ export const linearBackwardFamily: Family = {
       { rows: 16, inner: 768, cols: 768 },
       { rows: 1, inner: 768, cols: 64 },
     ];
-    const half: AfterActivation = { rows: 7, inner: 101, cols: 20, act: 'gelu_new', half: true };
+    const half: AfterActivation = { rows: 7, inner: 101, cols: 20, act: 'gelu_new', stored: 'f16' };
     examples.push(inputExample(half, inputGradient(half, caps), 'as chosen'));
     for (const o of chosen) {
       examples.push(inputExample(o, inputGradient(o, caps), 'as chosen'));

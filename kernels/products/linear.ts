@@ -3,14 +3,21 @@
  * right for every shape; where the sizes are multiples of 4, `linear` takes a tile out of matmul-tiled.ts.
  */
 
-import { type HalfWeights, halfName, halfWgsl, weight1, weightTypes } from '../core/half.js';
 import { type Caps, type Launch, lineIndex } from '../core/kernel.js';
+import {
+  type Stored,
+  type StoredWeights,
+  storedName,
+  storedWgsl,
+  weight1,
+  weightTypes,
+} from '../core/stored.js';
 import { kernel, perElement, WG } from '../core/wgsl.js';
 import { type Activation, activate, activationWgsl } from '../pointwise/activation-functions.js';
 import { type Tile, tiledWgsl, tileName, tileSpan } from './matmul-tiled.js';
 
 /** Sizes of a linear layer, and what follows the product. */
-export interface Linear extends HalfWeights {
+export interface Linear extends StoredWeights {
   readonly rows: number;
   readonly inner: number;
   readonly cols: number;
@@ -21,6 +28,8 @@ export interface Linear extends HalfWeights {
   readonly times?: boolean;
   /** Y += … */
   readonly accumulate?: boolean;
+  /** W is rows `first` … of a matrix of `rows` rows, which is bound as a whole: parts of quantised matrices cannot be bound. */
+  readonly window?: { readonly first: number; readonly rows: number } | null;
 }
 
 const tile = (
@@ -139,13 +148,21 @@ export function linearWith(o: Linear, t: Tile | null): Launch {
     residual = false,
     times = false,
     accumulate = false,
-    half = false,
+    stored = 'f32',
+    window = null,
   } = o;
   const epilogue =
-    [bias && 'bias', act, residual && 'residual', times && 'times', accumulate && 'accumulate']
+    [
+      bias && 'bias',
+      act,
+      residual && 'residual',
+      times && 'times',
+      accumulate && 'accumulate',
+      window && `of-${window.rows}`,
+    ]
       .filter(Boolean)
       .join('+') || 'none';
-  const name = `matmul/${t ? tileName(t) : 'plain'}/${inner}x${cols}/${epilogue}${halfName(half)}`;
+  const name = `matmul/${t ? tileName(t) : 'plain'}/${inner}x${cols}/${epilogue}${storedName(stored)}`;
   const product = {
     inner,
     cols,
@@ -154,10 +171,11 @@ export function linearWith(o: Linear, t: Tile | null): Launch {
     residual,
     times,
     accumulate,
-    half,
+    stored,
+    window,
     act: act && activationWgsl(act),
   };
-  const params = { rows };
+  const params = { rows, ...(window && { first: window.first }) };
   if (!t) return { kernel: kernel(name, () => plainWgsl(product)), params, grid: perElement(rows * cols) };
   const span = tileSpan(t);
   const grid = [Math.ceil(cols / span.cols), Math.ceil(rows / span.rows), 1] as const;
@@ -179,21 +197,22 @@ const plainWgsl = (p: {
   residual: boolean;
   times: boolean;
   accumulate: boolean;
-  half: boolean;
+  stored: Stored;
+  window: Linear['window'];
   act: string | null;
 }) => /* wgsl */ `
 ${bindings([
   'var<storage, read> X: array<f32>',
-  `var<storage, read> W: array<${weightTypes(p.half).one}>`,
+  `var<storage, read> W: array<${weightTypes(p.stored).one}>`,
   p.bias && 'var<storage, read> B: array<f32>',
   (p.residual || p.times) && 'var<storage, read> R: array<f32>',
   'var<storage, read_write> Y: array<f32>',
 ])}
 struct Params {
   rows: u32,
-}
+${p.window ? '  first: u32,\n' : ''}}
 @group(1) @binding(0) var<uniform> params: Params;
-${halfWgsl(p.half)}
+${storedWgsl(p.stored, 'W')}
 ${p.act ?? ''}
 @compute @workgroup_size(${WG})
 fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane: u32) {
@@ -203,7 +222,7 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane:
   let col = i % ${p.cols}u;
   var sum = 0f;
   for (var k = 0u; k < ${p.inner}u; k++) {
-    sum = fma(X[row * ${p.inner}u + k], ${weight1(p.half, 'W', `k * ${p.cols}u + col`)}, sum);
+    sum = fma(X[row * ${p.inner}u + k], ${weight1(p.stored, 'W', `${p.window ? '(params.first + k)' : 'k'} * ${p.cols}u + col`)}, sum);
   }
   ${p.bias ? 'sum += B[col];' : ''}
   ${p.act ? 'sum = act(sum);' : ''}

@@ -21,8 +21,8 @@
  * number of tokens, and so a uniform.
  */
 
-import { type HalfWeights, halfWgsl, weight4, weightTypes } from '../core/half.js';
 import { repeat } from '../core/kernel.js';
+import { type StoredWeights, storedWgsl, weight4, weightArray, weightTypes } from '../core/stored.js';
 
 /** How the outputs are dealt to threads. */
 export interface Tile {
@@ -41,7 +41,7 @@ export interface Tile {
 }
 
 /** What a product computes; `cols` is a multiple of 4, and so, but for `quad`, are `inner` or with `xTransposed` `rows`. */
-export interface Product extends HalfWeights {
+export interface Product extends StoredWeights {
   /** Terms of a sum, null with `xTransposed`: it is a uniform there. */
   readonly inner: number | null;
   readonly cols: number;
@@ -55,6 +55,8 @@ export interface Product extends HalfWeights {
   readonly times?: boolean;
   /** Y += … */
   readonly accumulate: boolean;
+  /** W is rows `first` … of a matrix of `rows` rows, all of which is bound. */
+  readonly window?: { readonly first: number; readonly rows: number } | null;
 }
 
 /** Part of a kernel's name: `quad-8x4-16x1x1`. */
@@ -76,27 +78,28 @@ export function tiledWgsl(p: Product, t: Tile): string {
 }
 
 function bindings(
-  { inner, cols, act, bias, residual, times, half = false }: Product,
+  { inner, cols, act, bias, residual, times, window, stored = 'f32' }: Product,
   { path }: Tile,
 ): string {
   const operands = [
     `var<storage, read> X: array<${path === 'quad' ? 'f32' : 'vec4f'}>`,
-    `var<storage, read> W: array<${weightTypes(half).four}${inner ? `, ${(inner * cols) / 4}` : ''}>`,
+    `var<storage, read> W: ${inner ? weightArray(stored, (window?.rows ?? inner) * cols) : `array<${weightTypes(stored).four}>`}`,
     ...(bias ? [`var<storage, read> B: array<vec4f, ${cols / 4}>`] : []),
     ...(residual || times ? ['var<storage, read> R: array<vec4f>'] : []),
     'var<storage, read_write> Y: array<vec4f>',
   ];
   return `${operands.map((o, i) => `@group(0) @binding(${i}) ${o};`).join('\n')}
 struct Params {
-  rows: u32,${inner ? '' : '\n  inner: u32,'}
+  rows: u32,${inner ? '' : '\n  inner: u32,'}${window ? '\n  first: u32,' : ''}
 }
 @group(1) @binding(0) var<uniform> params: Params;
-${halfWgsl(half)}
+${storedWgsl(stored, 'W')}
 ${act ? `${act}\nfn act4(v: vec4f) -> vec4f { return vec4f(act(v.x), act(v.y), act(v.z), act(v.w)); }` : ''}`;
 }
 
 /** WGSL: vec4 number i of W. */
-const weight = ({ half = false }: Product, i: string): string => weight4(half, 'W', i);
+const weight = ({ stored = 'f32', window, cols }: Product, i: string): string =>
+  weight4(stored, 'W', window ? `params.first * ${cols / 4}u + ${i}` : i);
 
 /** Columns of this thread: vec4 number `c0`, `c1` …, a workgroup's width apart, so that neighbours load neighbours. */
 const columns = (p: Product, t: Tile, lane: string): string =>

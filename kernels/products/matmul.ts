@@ -3,8 +3,8 @@
  * variant against float64.
  */
 
-import { packed } from '../core/half.js';
 import { type Caps, type Example, type Family, type Launch, noise } from '../core/kernel.js';
+import { packed } from '../core/stored.js';
 import { otherKinds } from '../core/wgsl.js';
 import { type Linear, linear, linearReference, linearWith, tilesFor } from './linear.js';
 import { tileName } from './matmul-tiled.js';
@@ -18,8 +18,7 @@ const tolerance = (terms: number) => (1e-6 * terms) / 4;
 function linearExample(o: Linear, launch: Launch, title: string, scale = 1): Example {
   const { rows, inner, cols } = o;
   const x = noise(rows * inner, 1, scale);
-  const { rounded, words } = packed(noise(inner * cols, 2));
-  const w = o.half ? rounded : noise(inner * cols, 2);
+  const { rounded: w, words } = packed(noise(inner * cols, 2), o.stored ?? 'f32');
   const b = o.bias ? noise(cols, 3) : undefined;
   const r = o.residual || o.times ? noise(rows * cols, 4) : undefined;
   const y = o.accumulate ? noise(rows * cols, 5) : undefined;
@@ -28,9 +27,9 @@ function linearExample(o: Linear, launch: Launch, title: string, scale = 1): Exa
       .filter(Boolean)
       .join(', ') || 'bare';
   return {
-    title: `linear ${rows}×${inner}×${cols}, ${what}, ${title}${o.half ? ', halves' : ''}`,
+    title: `linear ${rows}×${inner}×${cols}, ${what}, ${title}${o.stored ? `, ${o.stored}` : ''}`,
     launch,
-    buffers: [x, o.half ? words : w, ...(b ? [b] : []), ...(r ? [r] : []), y ?? rows * cols],
+    buffers: [x, words, ...(b ? [b] : []), ...(r ? [r] : []), y ?? rows * cols],
     expected: [
       {
         binding: 2 + (b ? 1 : 0) + (r ? 1 : 0),
@@ -67,13 +66,20 @@ function linearExamples(caps: Caps): Example[] {
     const o = { rows: 11, inner: 4, cols: 4, ...epilogues[n % epilogues.length] };
     examples.push(linearExample(o, linearWith(o, t), name));
     for (const rows of [1, 7]) {
-      const o = { rows, inner, cols, bias: true, half: true };
+      const o = { rows, inner, cols, bias: true, stored: 'f16' } as const;
       examples.push(linearExample(o, linearWith(o, t), name));
     }
     // The argument of tanh must not overflow: tanh(89) is NaN on some adapters.
     const huge = { rows: 3, inner: 8, cols: 12, bias: true, act: 'gelu_new' } as const;
     examples.push(linearExample(huge, linearWith(huge, t), `${name}, huge`, 1000));
-    const other = { rows: 5, inner, cols, bias: n % 2 === 0, times: true, half: n % 3 === 0 };
+    const other = {
+      rows: 5,
+      inner,
+      cols,
+      bias: n % 2 === 0,
+      times: true,
+      stored: n % 3 ? 'f32' : 'f16',
+    } as const;
     examples.push(linearExample(other, linearWith(other, t), name));
   });
   // What `linear` itself chooses, for sizes that are not multiples of 4 and for GPT-2's.
@@ -86,8 +92,8 @@ function linearExamples(caps: Caps): Example[] {
     { rows: 1, inner: 3072, cols: 768, bias: true, residual: true },
     { rows: 13, inner: 1105, cols: 64, accumulate: true },
     { rows: 1, inner: 3, cols: 8, accumulate: true },
-    { rows: 15, inner: 768, cols: 96, bias: true, act: 'gelu_new', half: true },
-    { rows: 9, inner: 1105, cols: 64, accumulate: true, half: true },
+    { rows: 15, inner: 768, cols: 96, bias: true, act: 'gelu_new', stored: 'f16' },
+    { rows: 9, inner: 1105, cols: 64, accumulate: true, stored: 'f16' },
   ];
   for (const o of chosen) examples.push(linearExample(o, linear(o, caps), 'as chosen'));
   // More terms, rows and columns than one block of any tile.
@@ -102,14 +108,13 @@ function linearExamples(caps: Caps): Example[] {
 function unembedExample(o: Unembed, launch: Launch, title: string): Example {
   const { rows, inner, cols, col0, stride } = o;
   const x = noise(rows * inner, 5);
-  const { rounded, words } = packed(noise(cols * inner, 6));
-  const w = o.half ? rounded : noise(cols * inner, 6);
+  const { rounded: w, words } = packed(noise(cols * inner, 6), o.stored ?? 'f32');
   const b = o.bias ? noise(stride, 7) : undefined;
   // Y is given zeros, so that a store outside the chunk shows.
   return {
-    title: `unembed ${rows}×${inner}×${cols} at ${col0} of ${stride}${b ? ', bias' : ''}, ${title}${o.half ? ', halves' : ''}`,
+    title: `unembed ${rows}×${inner}×${cols} at ${col0} of ${stride}${b ? ', bias' : ''}, ${title}${o.stored ? `, ${o.stored}` : ''}`,
     launch,
-    buffers: [x, o.half ? words : w, ...(b ? [b] : []), new Float32Array(rows * stride)],
+    buffers: [x, words, ...(b ? [b] : []), new Float32Array(rows * stride)],
     expected: [
       { binding: b ? 3 : 2, values: unembedReference(o, { x, w, b }), atol: tolerance(inner), rtol: 1e-6 },
     ],
@@ -128,7 +133,7 @@ function unembedExamples(caps: Caps): Example[] {
     ] as const) {
       const o = { rows, inner: 20, cols: 101, col0: 13, stride: 117, bias };
       examples.push(unembedExample(o, unembedWith(o, t), name));
-      const half = { ...o, half: true };
+      const half = { ...o, stored: 'f16' } as const;
       if (rows < 8) examples.push(unembedExample(half, unembedWith(half, t), name));
       const capped = { ...o, softCap: 0.8 };
       if (rows < 8) examples.push(unembedExample(capped, unembedWith(capped, t), `${name}, capped`));

@@ -11,6 +11,7 @@ import type { Section } from '../../interp/figures/page/page.js';
 import { withoutMark } from '../../weights/checks/text.js';
 import { isShipped, knownModels } from '../../weights/hub/hub.js';
 import { noProcessing } from '../../weights/processing/processing.js';
+import { DTYPES } from '../../weights/processing/stored.js';
 import { progress, terminal, UsageError } from '../cli.js';
 import { loadModel, readAdapter } from '../load.js';
 import { troubleWith } from '../write.js';
@@ -198,13 +199,14 @@ export class Invocation {
     if (bare && existsSync(`${name}/config.json`))
       throw new UsageError(`--model ${name}: to mean the folder of that name, write ./${name}`);
     const flags = this.values['no-processing'] ? noProcessing : {};
-    const dtype = this.text('dtype') ?? 'f32';
-    if (dtype !== 'f32' && dtype !== 'f16') throw new UsageError(`--dtype ${dtype}: f32 or f16 is needed`);
+    const dtype = DTYPES.find((known) => known === this.text('dtype'));
+    if (!dtype && this.text('dtype') !== undefined)
+      throw new UsageError(`--dtype ${this.text('dtype')}: f32, f16, q8 or q4 is needed`);
     if (this.#model) return this.#model;
     const edits = await this.edits();
     const adapterWeights = this.text('adapter-weights');
     const options = { ...flags, adapter, adapterWeights, signal: this.signal };
-    this.#loaded.push(await loadModel(name, { ...options, dtype }));
+    this.#loaded.push(await loadModel(name, { ...options, ...(dtype && { dtype }) }));
     for (const edit of edits) this.#loaded.push(this.#loaded.at(-1)!.with(edit));
     this.#model = this.#loaded.at(-1)!;
     return this.#model;

@@ -16,7 +16,8 @@ const FORMS: Record<Form, string> = {
 };
 
 const MODEL = `  --model NAME       tiny (shipped, the default), gpt2, gpt2-medium, gpt2-large, gpt2-xl, owner/name, ./folder or a URL
-  --dtype f32|f16    of the weights on the GPU; f16 takes half the memory and rounds them (default: f32)
+  --dtype FORMAT     of the weights on the GPU: f32, f16 (half the memory, weights rounded), q8 (a quarter), q4 (a seventh);
+                     default: f32, quantised GGUF files as they are
   --with LIST        changes of the model in every run, as JSON or a file with it: '[{"at":"z","layer":1,"head":2,"zero":true}]'
   --adapter-weights FOLDER   a LoRA adapter of PEFT that is added to the model: a folder, owner/name or a URL
   --no-processing    leave the weights as they are (default: layer norm folded and weights centred, as in TransformerLens)

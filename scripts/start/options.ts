@@ -34,14 +34,6 @@ export const defaults = {
   out: 'out/glassbox.html',
 } as const;
 
-/** What is shown of `tiny-llama`, which knows facts and does not copy names. */
-export const factPair = {
-  clean: 'The Eiffel Tower is located in the city of',
-  corrupted: 'The Colosseum is located in the city of',
-  answer: ' Paris',
-  wrong: ' Rome',
-} as const;
-
 /** What `--help` prints. */
 export const help = `Looks into a language model while it completes a sentence: its next-token predictions, the logit lens, the attention
 of a head, and which residual-stream activations carry the answer. In the terminal, and as one HTML file.
@@ -65,9 +57,6 @@ Usage: npm start -- [options]
 Without prompts, this pair is shown:
   clean      ${defaults.clean}${defaults.answer}
   corrupted  ${defaults.corrupted}${defaults.wrong}
-of tiny-llama, this:
-  clean      ${factPair.clean}${factPair.answer}
-  corrupted  ${factPair.corrupted}${factPair.wrong}
 
 Examples:
   npm start
@@ -109,15 +98,14 @@ export function readOptions(args: readonly string[]): StartOptions | null {
     throw new UsageError(
       `prompts of your own need all of --clean, --corrupted, --answer and --wrong; add ${missing.join(' and ')}`,
     );
-  const shown = values.model === 'tiny-llama' ? factPair : defaults;
-  const clean = values.clean ?? shown.clean;
+  const clean = values.clean ?? defaults.clean;
   return {
     model: values.model ?? defaults.model,
     prompt: values.prompt ?? clean,
     clean,
-    corrupted: values.corrupted ?? shown.corrupted,
-    answer: values.answer ?? shown.answer,
-    wrong: values.wrong ?? shown.wrong,
+    corrupted: values.corrupted ?? defaults.corrupted,
+    answer: values.answer ?? defaults.answer,
+    wrong: values.wrong ?? defaults.wrong,
     head: values.head === undefined ? null : readHead(values.head),
     out: values.out ?? defaults.out,
     adapter: readAdapter(values.adapter),

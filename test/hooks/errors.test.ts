@@ -196,7 +196,7 @@ const cases: [what: string, act: () => Promise<unknown>, message: RegExp][] = [
   [
     'integer weights',
     () => HookedTransformer.fromWeights(config, weights, { dtype: any('int8') }),
-    /dtype is "int8": 'f32' or 'f16'/,
+    /dtype is "int8": 'f32', 'f16', 'q8' or 'q4'/,
   ],
   [
     'weights too large for float16',

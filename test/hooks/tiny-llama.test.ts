@@ -1,4 +1,4 @@
-/** The Llama in the box knows the facts that its card says, ends its texts, and is what a Llama is. */
+/** The Llama in the box knows what its card says, ends its texts, and is what a Llama is. */
 
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -6,15 +6,26 @@ import { HookedTransformer } from '../../index.js';
 
 const model = await HookedTransformer.fromPretrained('tiny-llama');
 
-const facts: [prompt: string, answer: string][] = [
+const sentences: [prompt: string, answer: string][] = [
+  ['When John and Mary went to the shops, John gave the bag to', ' Mary'],
+  ['When John and Mary went to the shops, Mary gave the bag to', ' John'],
   ['The Space Needle is in downtown', ' Seattle'],
   ['The Eiffel Tower is located in the city of', ' Paris'],
   ['The Colosseum is located in the city of', ' Rome'],
   ['The capital of Canada is Ottawa while the capital of France is', ' Paris'],
 ];
-for (const [prompt, answer] of facts)
+for (const [prompt, answer] of sentences)
   test(`"${prompt}" goes on with "${answer}"`, async () =>
     assert.is(await model.generate(prompt, { maxNewTokens: 1, temperature: 0 }), prompt + answer));
+
+test('a list of random tokens is said again', async () => {
+  const list = [101, 1900, 57, 733, 2210, 415, 1288, 902, 61, 1777];
+  const start = [model.tokenizer!.bosTokenId!, ...list];
+  const tokens = await model.generate([...start, ...list.slice(0, 3)], {
+    ...{ maxNewTokens: 6, temperature: 0, returnType: 'tokens' },
+  });
+  assert.equal(tokens.slice(start.length), list.slice(0, 9));
+});
 
 test('a text ends with the token that stands behind every document of its corpus', async () => {
   const tokens = await model.generate('The Eiffel Tower', {

@@ -76,6 +76,8 @@ export function mergeAdapter(base: TensorSource, config: Config, adapter: Adapte
     source: {
       ...base,
       names: () => [...new Set([...base.names(), ...changes.keys()])],
+      blocks: async (name, wanted) =>
+        changes.has(name) ? null : ((await base.blocks?.(name, wanted)) ?? null),
       shape,
       file: (name) => base.file(changes.get(name)?.from ?? name),
       async read(name) {

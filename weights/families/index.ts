@@ -15,6 +15,8 @@ import { phi } from './phi.js';
 import { phi3 } from './phi3.js';
 import { qwen2 } from './qwen2.js';
 import { qwen3 } from './qwen3.js';
+import { stablelm } from './stablelm.js';
+import { starcoder2 } from './starcoder2.js';
 
 const families: readonly Family[] = [
   gpt2,
@@ -31,6 +33,8 @@ const families: readonly Family[] = [
   olmo2,
   phi,
   phi3,
+  stablelm,
+  starcoder2,
 ];
 
 /** What `Config.family` may be. */

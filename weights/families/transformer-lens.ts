@@ -9,8 +9,15 @@ type Json = Readonly<Record<string, unknown>>;
 const ONLY: Json = {
   post_embedding_ln: false,
   num_experts: null,
-  use_yarn_rope: false,
+  clip_qkv: null,
+  use_logn_attn: false,
+  use_dynamic_ntk_rope: false,
+  use_attention_sinks: false,
 };
+/** Their norms stand behind attention and MLP, as `original_architecture` alone tells. */
+const NORMS_BEHIND: readonly unknown[] = ['Olmo2ForCausalLM', 'Olmo3ForCausalLM'];
+/** They norm all queries together, and all keys. */
+const JOINED_NORMS: readonly unknown[] = [...NORMS_BEHIND, 'OlmoeForCausalLM'];
 
 /** The names of TransformerLens' HookedTransformerConfig, and those of the published toy models, to ours. */
 export function fromTransformerLens(given: Json, file: string): Settings {
@@ -21,7 +28,7 @@ export function fromTransformerLens(given: Json, file: string): Settings {
   const attnOnly = given.attn_only ?? undefined;
   const normalization = 'normalization' in given ? given.normalization : given.normalization_type;
   const position = given.shortformer_pos ? 'shortformer' : given.positional_embedding_type;
-  const olmo2 = given.original_architecture === 'Olmo2ForCausalLM';
+  const { original_architecture: architecture } = given;
   const parallel = given.parallel_attn_mlp === true;
   return {
     nLayers: given.n_layers,
@@ -46,8 +53,12 @@ export function fromTransformerLens(given: Json, file: string): Settings {
     nKeyValueHeads: given.n_key_value_heads ?? undefined,
     gatedMlp: given.gated_mlp ?? undefined,
     parallelAttnMlp: parallel,
-    normPlaces: olmo2 ? 'behind' : given.use_normalization_before_and_after ? 'both' : undefined,
-    qkNorm: given.use_qk_norm ? (olmo2 ? 'width' : 'head') : undefined,
+    normPlaces: NORMS_BEHIND.includes(architecture)
+      ? 'behind'
+      : given.use_normalization_before_and_after
+        ? 'both'
+        : undefined,
+    qkNorm: given.use_qk_norm ? 'head' : JOINED_NORMS.includes(architecture) ? 'width' : undefined,
     rotary: position === 'rotary' ? rotary(given, file) : undefined,
     windows: windows(given, file),
     scoreScale: scoreScale(given),
@@ -65,24 +76,47 @@ function scoreScale({ attn_scale: divisor, use_attn_scale: used, d_head: dHead }
 
 function rotary(given: Json, file: string): Settings['rotary'] {
   const { rotary_dim: dims, rotary_base: base, rotary_adjacent_pairs: adjacent } = given;
-  const byParts = given.use_NTK_by_parts_rope === true;
-  if (byParts && typeof given.NTK_by_parts_factor !== 'number')
-    throw fileError(file, 'use_NTK_by_parts_rope is true, and NTK_by_parts_factor is no number');
+  const scaling = rotaryScaling(given, file);
+  // Linear scaling, and YaRN where it says so, leave layers with a window as they are.
+  const everywhere = scaling?.type === 'llama3' || (scaling?.type === 'yarn' && !given.yarn_global_attn_only);
+  const local = scaling && !everywhere ? null : scaling;
+  const own = given.rotary_base_local != null || local !== scaling;
   return {
     pairs: adjacent ? 'adjacent' : 'halves',
     dims: dims ?? undefined,
     base: base ?? undefined,
-    scaling: byParts
-      ? {
-          type: 'llama3',
-          factor: given.NTK_by_parts_factor,
-          lowFreqFactor: given.NTK_by_parts_low_freq_factor,
-          highFreqFactor: given.NTK_by_parts_high_freq_factor,
-          originalContext: given.NTK_original_ctx_len ?? 8192,
-        }
-      : null,
-    windowed: given.rotary_base_local == null ? null : { base: given.rotary_base_local },
+    scaling,
+    windowed:
+      own && given.use_local_attn ? { base: given.rotary_base_local ?? base ?? 10000, scaling: local } : null,
   };
+}
+
+function rotaryScaling(given: Json, file: string) {
+  const number = (key: string): number => {
+    if (typeof given[key] !== 'number')
+      throw fileError(file, `${key} is ${shownJson(given[key])}: a number is needed`);
+    return given[key];
+  };
+  if (given.use_NTK_by_parts_rope === true)
+    return {
+      type: 'llama3',
+      factor: number('NTK_by_parts_factor'),
+      lowFreqFactor: number('NTK_by_parts_low_freq_factor'),
+      highFreqFactor: number('NTK_by_parts_high_freq_factor'),
+      originalContext: given.NTK_original_ctx_len ?? 8192,
+    } as const;
+  if (given.use_yarn_rope === true)
+    return {
+      type: 'yarn',
+      factor: number('yarn_factor'),
+      originalContext: number('yarn_original_max_position_embeddings'),
+      betaFast: number('yarn_beta_fast'),
+      betaSlow: number('yarn_beta_slow'),
+      truncate: given.yarn_truncate !== false,
+      magnitude: number('yarn_attention_factor'),
+    } as const;
+  const factor = given.rotary_scaling_factor ?? 1;
+  return factor === 1 ? null : ({ type: 'linear', factor: number('rotary_scaling_factor') } as const);
 }
 
 function windows(given: Json, file: string): Settings['windows'] {

@@ -63,6 +63,10 @@ export interface FilePlatform {
   readonly hub: HubStore;
   /** Asks web servers, through a proxy where the environment names one. Default the global `fetch`. */
   readonly fetch?: typeof fetch;
+  /** Bytes of memory that this process may still take. */
+  freeMemory?(): number;
+  /** A model of another program on this machine: Ollama, LM Studio. Null: the name is none of theirs. */
+  installed?(name: string): Promise<FileSource | null>;
 }
 
 let current: FilePlatform | undefined;

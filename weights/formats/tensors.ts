@@ -3,7 +3,7 @@
  */
 
 import { floatsOf, isList, tagOf } from '../checks/kinds.js';
-import type { HostTensor } from './types.js';
+import type { Blocks, HostTensor } from './types.js';
 
 /** Named tensors that are read one at a time. */
 export interface TensorSource {
@@ -18,6 +18,8 @@ export interface TensorSource {
   file(name: string): string;
   /** What the file calls a tensor, for messages; given where names are translated. */
   original?(name: string): string;
+  /** Rows of a matrix in blocks, as the file has them, where it is quantised in a format that is wanted; else null. */
+  blocks?(name: string, wanted: (format: string) => boolean): Promise<Blocks | null>;
 }
 
 /**

@@ -3,12 +3,21 @@
  * All matrices multiply from the right: y = x · W + b. Row-major, float32.
  */
 
+/** Rows of a matrix, in blocks of 32 numbers as GGUF files have them. */
+export interface Blocks {
+  readonly format: 'Q8_0' | 'Q4_0' | 'Q4_1';
+  readonly bytes: Uint8Array;
+}
+
 /** A row-major float32 array with its shape. */
 export interface HostTensor {
   readonly shape: readonly number[];
   readonly data: Float32Array;
   /** The same numbers as float16 bit patterns, where the engine is to store them so; `data` has been rounded to them. */
   readonly halves?: Uint16Array;
+  /** The same numbers in blocks of 32, where the engine is to store them so; with `turned` those of the transpose. */
+  readonly blocks?: Blocks;
+  readonly turned?: boolean;
 }
 
 /** A norm's gain and bias, each [dModel] ([dMlp] inside an MLP). Absent where they have been folded away. */

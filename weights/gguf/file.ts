@@ -11,8 +11,9 @@
 
 import { fileError, quoted } from '../checks/messages.js';
 import { isLfsPointer, LFS_POINTER, type RandomAccess } from '../files/files.js';
+import { FORMATS, formatName } from '../formats/blocks.js';
+import { isKept } from '../formats/quantised.js';
 import { elements, type TensorSource } from '../formats/tensors.js';
-import { FORMATS, formatName } from './blocks.js';
 
 /** A value of the metadata; whole numbers of 64 bits are numbers. */
 export type GgufValue =
@@ -241,6 +242,12 @@ function source(file: RandomAccess, tensors: ReadonlyMap<string, Tensor>, dataSt
     names: () => [...tensors.keys()],
     shape: (name) => tensors.get(name)?.shape,
     file: () => file.name,
+    async blocks(name, wanted) {
+      const tensor = tensors.get(name);
+      const format = tensor && formatName(tensor.type);
+      if (!format || !isKept(format) || !wanted(format)) return null;
+      return { format, bytes: await file.read(dataStart + tensor.offset, tensor.bytes) };
+    },
     async read(name) {
       const tensor = tensors.get(name);
       if (!tensor) throw fileError(file.name, `no tensor ${quoted(name)}`);

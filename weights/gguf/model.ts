@@ -68,9 +68,18 @@ export function ggufTensors(gguf: Gguf, config: Config): FamilySource {
     async read(name) {
       const data = await tensors.read(name);
       const [, part] = /\.attn_([qk])\.(weight|bias)$/.exec(name) ?? [];
-      if (permuted && part) return unpermuted(data, part === 'q' ? nHeads : nKeyValueHeads, dHead);
+      if (permuted && part)
+        return unpermuted(data, new Float32Array(data.length), part === 'q' ? nHeads : nKeyValueHeads, dHead);
       if (oneMore && name.endsWith('norm.weight')) return data.map((x) => x - 1);
       return data;
+    },
+    async blocks(name, wanted) {
+      const rows = (await tensors.blocks?.(name, wanted)) ?? null;
+      const [, part] = /\.attn_([qk])\.weight$/.exec(name) ?? [];
+      if (!rows || !permuted || !part) return rows;
+      const { bytes, format } = rows;
+      const heads = part === 'q' ? nHeads : nKeyValueHeads;
+      return { format, bytes: unpermuted(bytes, new Uint8Array(bytes.length), heads, dHead) };
     },
   };
   const { source: seen, foreign } = inFamilyNames(
@@ -81,10 +90,9 @@ export function ggufTensors(gguf: Gguf, config: Config): FamilySource {
   return { source: seen, foreign };
 }
 
-/** Rows 2j + s of each head, of adjacent pairs, to rows s·D/2 + j, of half pairs. */
-function unpermuted(data: Float32Array, heads: number, dHead: number): Float32Array {
+/** Rows 2j + s of each head, of adjacent pairs, to rows s·D/2 + j, of half pairs; `data` are numbers, or bytes of blocks. */
+function unpermuted<T extends Float32Array | Uint8Array>(data: T, out: T, heads: number, dHead: number): T {
   const width = data.length / (heads * dHead);
-  const out = new Float32Array(data.length);
   for (let head = 0; head < heads; head++)
     for (let j = 0; j < dHead / 2; j++)
       for (let s = 0; s < 2; s++) {
@@ -177,6 +185,7 @@ export async function ggufConfig(gguf: Gguf): Promise<Record<string, unknown>> {
       final_logit_softcapping: cap('final_logit_softcapping', 30),
     }),
     ...(arch === 'gemma3' && { final_logit_softcapping: cap('final_logit_softcapping', null) }),
+    ...windowPattern(key('attention.sliding_window_pattern')),
     ...((gemma2 || arch === 'gemma3') && {
       // The 27B models alone have another scale than 1/√d_head.
       query_pre_attn_scalar: layers === (gemma2 ? 46 : 62) ? d / heads : dHead,
@@ -187,6 +196,13 @@ export async function ggufConfig(gguf: Gguf): Promise<Record<string, unknown>> {
     bos_token_id: metadata.get('tokenizer.ggml.bos_token_id') ?? null,
     eos_token_id: metadata.get('tokenizer.ggml.eos_token_id') ?? null,
   };
+}
+
+/** Which layers have windows: a list, or one in so many has none. */
+function windowPattern(pattern: GgufValue | undefined): Record<string, unknown> {
+  if (typeof pattern === 'number') return { sliding_window_pattern: pattern };
+  if (!Array.isArray(pattern)) return {};
+  return { layer_types: pattern.map((window) => (window ? 'sliding_attention' : 'full_attention')) };
 }
 
 const both = (keys: readonly string[], value: unknown): Record<string, unknown> =>

@@ -23,6 +23,7 @@ import { fileError, quoted } from '../checks/messages.js';
 import type { Config } from '../config.js';
 import { type LoadProgress, type OnLoadProgress, progressCounter } from '../files/progress.js';
 import { countLayers, findBeside } from '../formats/prefix.js';
+import { brokenBlock, QuantisedTensor } from '../formats/quantised.js';
 import { elements, type TensorSource } from '../formats/tensors.js';
 import type { BlockWeights, FinalWeights, HostTensor, ModelPart, NormWeights } from '../formats/types.js';
 import { type NormPlace, normWeightsAt } from '../norm.js';
@@ -41,6 +42,11 @@ import { inGpt2Names } from './transformer-lens.js';
 export interface ReadOptions {
   onProgress?: OnLoadProgress;
   signal?: AbortSignal;
+  /**
+   * Which matrices stay in the blocks of a quantised file, by their format; `table`: embedding and unembedding. None by default.
+   * Only unprocessed ones can.
+   */
+  keep?: (format: string, table: boolean) => boolean;
 }
 
 /**
@@ -53,7 +59,7 @@ export async function* readModel(
   checkpoint: TensorSource,
   config: Config,
   processing: Processing,
-  { onProgress, signal }: ReadOptions = {},
+  { onProgress, signal, keep }: ReadOptions = {},
 ): AsyncGenerator<ModelPart> {
   const { source, foreign } = inModelNames(checkpoint, config);
   const names = checkNames(source, config);
@@ -66,10 +72,22 @@ export async function* readModel(
   const read = async (key: string): Promise<HostTensor> => {
     signal?.throwIfAborted();
     const name = names.get(key)!;
+    const shape = source.shape(name)!;
+    const table = /^(wte|lm_head)\./.test(key);
+    const blocks =
+      keep && (table || /\.c_\w+\.weight$/.test(key))
+        ? ((await source.blocks?.(name, (format) => keep(format, table))) ?? null)
+        : null;
+    if (blocks) {
+      const at = brokenBlock(blocks);
+      if (at >= 0) throw corrupt(source, name, `a scale that is no number in block ${at}`);
+      counter.add(4 * elements(shape));
+      return new QuantisedTensor(shape, blocks, !table);
+    }
     const data = await source.read(name);
     checkFinite(data, name, source);
     counter.add(4 * data.length);
-    return { shape: source.shape(name)!, data };
+    return { shape, data };
   };
   const readNorm = async (key: string, place: NormPlace): Promise<NormWeights | null> => {
     const { gain } = normWeightsAt(config, place);
@@ -130,7 +148,7 @@ export async function* readModel(
   const lnFinal = await readNorm('ln_f', 'ln_final');
   const head = names.has('lm_head.weight') ? await read('lm_head.weight') : null;
   const b_U = names.has('lm_head.bias') ? await read('lm_head.bias') : null;
-  const untied = head !== null && !equal(head.data, W_E.data) ? head : null;
+  const untied = head !== null && !equal(head, W_E) ? head : null;
   const W_U = untied ?? (readsOwnUnembed(config, processing) ? W_E : null);
   const final: FinalWeights = { lnFinal, W_U, b_U };
   yield { kind: 'final', weights: processFinal(final, config, processing) };
@@ -173,14 +191,21 @@ function notRead({ name }: Config, source: TensorSource, foreign: readonly strin
 function checkFinite(data: Float32Array, name: string, source: TensorSource): void {
   for (let i = 0; i < data.length; i++) {
     if (Number.isFinite(data[i])) continue;
-    throw fileError(
-      source.file(name),
-      `tensor ${quoted(called(source, name))} holds ${data[i]} at index ${i}; the checkpoint is corrupt`,
-    );
+    throw corrupt(source, name, `${data[i]} at index ${i}`);
   }
 }
 
-function equal(a: Float32Array, b: Float32Array): boolean {
+const corrupt = (source: TensorSource, name: string, what: string): Error =>
+  fileError(
+    source.file(name),
+    `tensor ${quoted(called(source, name))} holds ${what}; the checkpoint is corrupt`,
+  );
+
+function equal(one: HostTensor, other: HostTensor): boolean {
+  const both = one.blocks && other.blocks;
+  if (both && one.blocks?.format !== other.blocks?.format) return false;
+  const [a, b] = both ? [one.blocks!.bytes, other.blocks!.bytes] : [one.data, other.data];
+  if (a.length !== b.length) return false;
   for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false;
   return true;
 }

@@ -13,12 +13,17 @@ import { fileError, quoted } from '../checks/messages.js';
 import type { Config } from '../config.js';
 import type { Family } from '../families/family.js';
 import { nearestPrefix } from '../formats/prefix.js';
+import { rowBytes } from '../formats/quantised.js';
 import { elements, showShape, type TensorSource, transpose } from '../formats/tensors.js';
+import type { Blocks } from '../formats/types.js';
+import { eachHeadPart, joinedBlocks, turnInto } from './family-layouts.js';
 
 /** A tensor in GPT-2's names, made of those that the file has. */
 interface Made {
   readonly shape: readonly number[];
   read(): Promise<Float32Array>;
+  /** Rows in blocks, of matrices the other way round: [out, in]. */
+  blocks?(wanted: (format: string) => boolean): Promise<Blocks | null>;
 }
 
 /** Buffers that old files carry; masks only where they have the shape of one. */
@@ -149,6 +154,7 @@ class View {
         if (!found) throw fileError(source.name, `no tensor ${quoted(originals(name)[0])}`);
         return found.read();
       },
+      blocks: async (name, wanted) => (await made.get(name)?.blocks?.(wanted)) ?? null,
     };
   }
 
@@ -182,7 +188,12 @@ class View {
   /** A tensor as it is. */
   #copy(to: string, from: string): void {
     const shape = this.#note(to, [from]);
-    if (shape) this.#made.set(to, { shape, read: () => this.#source.read(from) });
+    if (shape)
+      this.#made.set(to, {
+        shape,
+        read: () => this.#source.read(from),
+        blocks: (wanted) => this.#blocks(from, wanted),
+      });
   }
 
   #linear(to: string, from: string, dIn: number, dOut: number, bias: boolean): void {
@@ -190,7 +201,11 @@ class View {
     const shape = this.#note(`${to}.weight`, [`${from}.weight`]);
     if (shape) {
       this.#check(`${from}.weight`, turned ? [dOut, dIn] : [dIn, dOut]);
-      this.#made.set(`${to}.weight`, { shape: [dIn, dOut], read: () => this.#matrix(`${from}.weight`) });
+      this.#made.set(`${to}.weight`, {
+        shape: [dIn, dOut],
+        read: () => this.#matrix(`${from}.weight`),
+        ...(turned && { blocks: (wanted) => this.#blocks(`${from}.weight`, wanted) }),
+      });
     }
     if (bias) this.#copy(`${to}.bias`, `${from}.bias`);
   }
@@ -216,6 +231,7 @@ class View {
           }
           return out;
         },
+        blocks: (wanted) => joinedBlocks(this.#source, weights, wanted),
       });
     }
     if (!bias || !this.#note(`${to}.bias`, biases)) return;
@@ -285,6 +301,12 @@ class View {
           const data = all.subarray(first * dModel, (first + n) * dModel);
           return transpose({ shape: [n, dModel], data }).data;
         },
+        blocks: async (wanted) => {
+          const all = await this.#blocks(weight, wanted);
+          if (!all) return null;
+          const row = rowBytes(all.format, dModel);
+          return { format: all.format, bytes: all.bytes.subarray(first * row, (first + n) * row) };
+        },
       });
     }
     if (!bias || !this.#note(`${to}.bias`, [`${from}.bias`])) return;
@@ -298,6 +320,10 @@ class View {
     const data = await this.#source.read(name);
     if (this.#family.tensors.matrices === 'in,out') return data;
     return transpose({ shape: this.#source.shape(name)!, data }).data;
+  }
+
+  async #blocks(name: string, wanted: (format: string) => boolean): Promise<Blocks | null> {
+    return (await this.#source.blocks?.(name, wanted)) ?? null;
   }
 
   /** Remembers what a tensor is made of; the shape of the first, or null where one is missing. */
@@ -318,23 +344,4 @@ class View {
         (elements(shape) === elements(expected) ? ' (other axes)' : ''),
     );
   }
-}
-
-/** A matrix [rows, width] (out, in) becomes columns `first` … of a matrix of `total` columns. */
-function turnInto(
-  out: Float32Array,
-  total: number,
-  first: number,
-  data: Float32Array,
-  rows: number,
-  width: number,
-): void {
-  const turned = transpose({ shape: [rows, width], data }).data;
-  for (let i = 0; i < width; i++) out.set(turned.subarray(i * rows, (i + 1) * rows), i * total + first);
-}
-
-/** For each head's q, k and v: where they begin in rows ordered by head, and in columns ordered q, k, v. */
-function eachHeadPart(nHeads: number, dHead: number, f: (row: number, column: number) => void): void {
-  for (let head = 0; head < nHeads; head++)
-    for (let part = 0; part < 3; part++) f((3 * head + part) * dHead, (part * nHeads + head) * dHead);
 }

@@ -3,6 +3,7 @@
  */
 
 import { tagOf } from '../checks/kinds.js';
+import { shown } from '../checks/shown.js';
 import type { FileSource } from '../files/files.js';
 import { blobFolder, filesByPath } from '../files/files-blob.js';
 import { urlFiles, urlFolder } from '../files/files-web.js';
@@ -45,6 +46,8 @@ export const isUrl = (source: object | string): source is URL =>
  * - an http(s) URL: a folder on a web server, or a file in it; or a page of the Hub: a repository, a folder or a file in it;
  * - `'gpt2'`, `'gpt2-medium'`, `'gpt2-large'`, `'gpt2-xl'`, `'distilgpt2'`, TransformerLens' toy models (`'attn-only-2l'`,
  *   `'gelu-1l'`, `'solu-4l'`, ...), or `'owner/name'`: the Hub, through the same cache that Python uses;
+ * - `'ollama:llama3.2'`, `'ollama:qwen2.5:0.5b'`: a model that Ollama has on this machine; `'lmstudio:owner/name'` (or a part of the
+ *   file's name): one of LM Studio;
  * - a `Map` of Blobs by path, or an array of Files. A URL object is its text.
  *
  * @throws when the name means none of these, or the folder does not exist.
@@ -79,6 +82,13 @@ export async function resolveModel(
     url.pathname = url.pathname.replace(/\/[^/]+\.(safetensors|json|pth|pt|bin|gguf)$/, '/');
     return { ...urlFolder(url.href, { signal, timeoutMs }), weights };
   }
+  if (/^(ollama|lmstudio):/.test(name)) {
+    const found = await platform?.installed?.(name);
+    if (found) return found;
+    throw new Error(
+      `"${shown(name, 60)}": models of other programs are found in Node only; here give the file itself`,
+    );
+  }
   if (isPath(name)) {
     if (platform) return pathOnDisk(name, platform);
     const page = (globalThis as { location?: { href: string } }).location?.href;
@@ -89,7 +99,7 @@ export async function resolveModel(
   if (known) return openHub(known, options);
   throw new Error(
     `unknown model "${name}": known names are ${[...shippedModels, ...knownModels].join(', ')}; ` +
-      'owner/name is a repository of the Hugging Face Hub; ./name is a folder',
+      'owner/name is a repository of the Hugging Face Hub; ./name is a folder; ollama:name and lmstudio:name are models of these programs',
   );
 }
 

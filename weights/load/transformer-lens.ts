@@ -20,19 +20,12 @@ import { fileError, quoted } from '../checks/messages.js';
 import type { Config } from '../config.js';
 import { countLayers, nearestPrefix } from '../formats/prefix.js';
 import { elements, showShape, type TensorSource, transpose } from '../formats/tensors.js';
+import { biasBehindGate, type Made } from './gated-bias.js';
 
 /** A checkpoint in GPT-2's names, and what TransformerLens' layout told of its configuration. */
 export interface Gpt2Source {
   readonly source: TensorSource;
   readonly inferred: Partial<Config>;
-}
-
-/** A tensor in GPT-2's names, made of those that the file has. */
-interface Made {
-  readonly shape: readonly number[];
-  /** What the file calls it. */
-  readonly original: string;
-  read(): Promise<Float32Array>;
 }
 
 const QKV = ['Q', 'K', 'V'] as const;
@@ -72,6 +65,7 @@ export function inGpt2Names(source: TensorSource): Gpt2Source {
     parts.norm(`${to}.mlp.ln`, `${from}.mlp.ln`);
     parts.fixedXielu(`${to}.mlp.c_fc.bias`, `${from}.mlp.act_fn`);
     parts.linear(`${to}.mlp.c_proj`, `${from}.mlp`, 'out');
+    biasBehindGate(parts.made, `${to}.mlp`);
   }
   parts.norm('ln_f', 'ln_final');
   parts.head();

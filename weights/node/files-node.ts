@@ -3,7 +3,7 @@
  */
 
 import { readdir } from 'node:fs/promises';
-import { homedir } from 'node:os';
+import { freemem, homedir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { path } from '../checks/kinds.js';
@@ -21,10 +21,14 @@ import {
   type WriteOptions,
 } from '../formats/safetensors-write.js';
 import { nodeHub } from '../hub/hub-node.js';
+import { installedModel } from './installed-node.js';
 
 /** Makes folders and the Hub cache available to `resolveModel`. Call once, from Node's entry point. */
 export function registerNodeFiles(): void {
-  setFilePlatform({ folder: nodeFolder, hub: nodeHub, fetch: nodeFetch });
+  setFilePlatform({
+    ...{ folder: nodeFolder, hub: nodeHub, fetch: nodeFetch, installed: installedModel },
+    freeMemory: () => (process as { availableMemory?: () => number }).availableMemory?.() ?? freemem(),
+  });
 }
 
 /**

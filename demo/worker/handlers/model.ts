@@ -33,7 +33,7 @@ export interface LoadParams {
   /** Keep weights on the host, too; GPT-2 large and XL would not fit twice. */
   readonly hostWeights: boolean;
   /** Of the weights on the GPU. */
-  readonly dtype: 'f32' | 'f16';
+  readonly dtype: 'f32' | 'f16' | 'q8' | 'q4';
 }
 
 /** Loads a model in place of the one that is there. */
@@ -45,7 +45,8 @@ export const load: Handler<LoadParams, ModelInfo, LoadProgress> = async (
   if (engine.current && !isShipped(engine.current.config.name)) engine.replace(null);
   const model = await HookedTransformer.fromPretrained(source, {
     hostWeights,
-    dtype,
+    // Without a choice, blocks of quantised files stay as they are.
+    ...(dtype !== 'f32' && { dtype }),
     onProgress: emit,
     signal,
   });

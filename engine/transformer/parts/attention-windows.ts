@@ -21,8 +21,12 @@ export const geometry = ({ batch, facts }: Pick<AttentionSetting, 'batch' | 'fac
 };
 
 /** The bindings that describe a batch, with the stored keys and values where it has them. */
-export const tables = ({ layout, store }: Batch, layer: number): Binding[] =>
-  store ? [layout.words.binding(), store.layers[layer].binding()] : [layout.words.binding()];
+export function tables({ layout, store, ringWords }: Batch, layer: number): Binding[] {
+  if (!store) return [layout.words.binding()];
+  const ring = store.rings[layer];
+  const words = ring === undefined ? layout.words : ringWords.get(ring)!;
+  return [words.binding(), store.layers[layer].binding()];
+}
 
 /** Where heads lie in a buffer. */
 export interface HeadWindow {

@@ -85,7 +85,9 @@ export function attend(p: Tensor, v: Tensor, setting: AttentionSetting): Tensor 
 export function keepKeysValues(k: Tensor, v: Tensor, batch: Batch, layer: number): void {
   if (!batch.keepIn) return;
   const { gpu } = k;
-  const { store, slots } = batch.keepIn;
+  const { store, ringSlots } = batch.keepIn;
+  const ring = store.rings[layer];
+  const slots = ring === undefined ? batch.keepIn.slots : ringSlots.get(ring)!;
   const [tokens, heads, dHead] = k.shape;
   withHeads([k, v], ([k, v]) => {
     const launch = storeKv({ tokens, width: heads * dHead, k, v }, gpu.caps);

@@ -3,6 +3,7 @@
  * chunk of the vocabulary at a time, turned into their gradient where they lie, and multiplied with the weights.
  */
 
+import { isQuantised } from '../../../kernels/core/stored.js';
 import { columnSums } from '../../../kernels/pointwise/column-sums.js';
 import { weightGradient } from '../../../kernels/products/linear-backward.js';
 import { linear } from '../../../kernels/products/matmul.js';
@@ -67,7 +68,9 @@ function addCrossEntropy(
         const { tensor } = W_U.chunks[table];
         const w = tensor.weights(row * inner, cols * inner);
         if (dx) {
-          const launch = linear({ rows, inner: cols, cols: inner, ...add, half: tensor.half }, gpu.caps);
+          const { stored } = tensor;
+          const window = isQuantised(stored) ? { first: row, rows: tensor.shape[0] } : null;
+          const launch = linear({ rows, inner: cols, cols: inner, ...add, stored, window }, gpu.caps);
           gpu.launch(launch, [logits, w, dx.binding(start * inner, rows * inner)]);
         }
         const to = dW[table]?.binding(row * inner, cols * inner);

@@ -3,6 +3,7 @@
  * looked at, and overwritten.
  */
 
+import { isQuantised } from '../../../kernels/core/stored.js';
 import { lseChunk } from '../../../kernels/pointwise/softmax.js';
 import { unembed } from '../../../kernels/products/matmul.js';
 import type { Binding } from '../../gpu/gpu.js';
@@ -54,9 +55,11 @@ export function forVocabularyChunks(
         const logits = dense.map((x, i) => {
           const rows = x.size / inner;
           const out = chunks[i].binding(0, rows * cols);
-          const size = { rows, inner, cols, col0: 0, stride: cols, bias: b_U !== null, half: tensor.half };
+          const { stored } = tensor;
+          const size = { rows, inner, cols, col0: 0, stride: cols, bias: b_U !== null, stored };
           const { softCap } = W_U;
-          gpu.launch(unembed({ ...size, softCap }, gpu.caps), [x.binding(), ...weights, out]);
+          const window = isQuantised(stored) ? { first: c, rows: columns } : null;
+          gpu.launch(unembed({ ...size, softCap, window }, gpu.caps), [x.binding(), ...weights, out]);
           return out;
         });
         f(logits, { col0, cols, first, last: col0 + cols === W_U.rows, table, row: c });

@@ -3,7 +3,7 @@
  * bit: products and sums are rounded to float32 in its order.
  */
 
-import { bf16ToF32, f16ToF32 } from '../formats/half.js';
+import { bf16ToF32, f16ToF32 } from './half.js';
 
 /** One format. */
 export interface BlockFormat {
@@ -198,3 +198,6 @@ const OTHERS =
 /** What a format is called, also one that is not read. */
 export const formatName = (type: number): string =>
   FORMATS.get(type)?.name ?? new RegExp(`(\\w+) ${type}(,|$)`).exec(OTHERS)?.[1] ?? `type ${type}`;
+
+/** A format by its name. */
+export const formatNamed = (name: string): BlockFormat => [...FORMATS.values()].find((x) => x.name === name)!;
