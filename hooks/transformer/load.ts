@@ -131,7 +131,7 @@ export interface OpenedModel {
 export async function loadPretrained(source: ModelSource, options: LoadOptions): Promise<Loaded> {
   const opened = await openPretrained(source, options, async (config, file) => {
     const { dtype = null } = options;
-    checkFits(await planned(config, file, options), dtype, file !== null);
+    checkFits(await planned(config, file, options), dtype);
   });
   return load(opened, options);
 }

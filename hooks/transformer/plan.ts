@@ -89,12 +89,8 @@ export function planOf(o: Planning): ModelPlan {
 }
 
 /** @throws when weights of that dtype do not fit: with the dtype that would, or how much is missing */
-export function checkFits(
-  { model, dtypes, best, missing }: ModelPlan,
-  dtype: Dtype | null,
-  quantised: boolean,
-): void {
-  const wanted = dtypes.find((d) => d.dtype === (quantised ? dtype : (dtype ?? 'f32')))!;
+export function checkFits({ model, dtypes, best, missing }: ModelPlan, dtype: Dtype | null): void {
+  const wanted = dtypes.find((d) => d.dtype === dtype) ?? dtypes.find((d) => d.dtype === 'f32')!;
   if (wanted.fits) return;
   const order = dtypes.indexOf(wanted);
   const other = dtypes.slice(order + 1).find(({ fits }) => fits) ?? best;

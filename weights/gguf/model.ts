@@ -170,7 +170,7 @@ export async function ggufConfig(gguf: Gguf): Promise<Record<string, unknown>> {
     ...(eps !== undefined && both(['rms_norm_eps', 'layer_norm_eps', 'layer_norm_epsilon'], eps)),
     ...both(['rope_theta', 'rotary_emb_base'], theta),
     ...(arch === 'gemma3' && { rope_local_base_freq: number('rope.freq_base_swa') ?? 1e4 }),
-    ...(turning !== dHead && both(['partial_rotary_factor', 'rotary_pct'], turning / dHead)),
+    ...(turning !== dHead && arch !== 'gptneox' && { partial_rotary_factor: turning / dHead }),
     ...(arch === 'gptneox' && { rotary_pct: turning / dHead }),
     ...(arch === 'phi2' && { partial_rotary_factor: turning / dHead }),
     ...(arch === 'gptj' && { rotary_dim: turning }),

@@ -36,7 +36,7 @@ export const addedOf = (pieces: readonly Piece[]) =>
             single_word: false,
             lstrip: false,
             rstrip: false,
-            normalized: false,
+            normalized: type === 4 && text.includes(BLANK), // Gemma's runs of blanks
           },
         ]
       : [],
@@ -67,14 +67,17 @@ export function piecesTokenizer(pieces: readonly Piece[], settings: PieceSetting
   if (charsmap) normalizers.push({ type: 'Precompiled', precompiled_charsmap: charsmap });
   if (squeeze)
     normalizers.push(
-      { type: 'Strip', strip_left: true, strip_right: true },
+      // Blanks at both ends, and no other white space.
+      { type: 'Replace', pattern: { Regex: '(?<![\\s\\S]) +| +(?![\\s\\S])' }, content: '' },
       { type: 'Replace', pattern: { Regex: ' {2,}' }, content: ' ' },
     );
   if (addPrefix) normalizers.push(prepend);
   normalizers.push(blanks);
   const back = { type: 'Replace', pattern: { String: BLANK }, content: ' ' };
   const decoders: object[] = [back, { type: 'ByteFallback' }, { type: 'Fuse' }];
-  if (addPrefix) decoders.push({ type: 'Strip', content: ' ', start: 1, stop: 0 });
+  // Where blanks are squeezed all those in front go, else the one that was put there.
+  const start = squeeze ? 2 ** 16 : 1;
+  if (addPrefix) decoders.push({ type: 'Strip', content: ' ', start, stop: 0 });
   const vocab = Object.fromEntries(pieces.map(({ text }, id) => [text, id]));
   const model =
     kind === 'Unigram'
