@@ -1,5 +1,6 @@
 /**
- * Glassbox in Node: the whole library, on Dawn and the file system. In a browser, bundlers take `index.browser.ts`.
+ * Glassbox in Node: the whole library, on Dawn and the file system. In a browser, bundlers take
+ * `index.browser.ts`.
  */
 
 import { registerNodeGpu } from './engine/gpu/adapter-node.js';

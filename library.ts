@@ -173,6 +173,12 @@ export {
   type IntegratedGradientsOptions,
   integratedGradients,
 } from './interp/attribution/integrated-gradients.js';
+export {
+  type Checkpoint,
+  type ExperimentResult,
+  type OverCheckpointsOptions,
+  overCheckpoints,
+} from './interp/checkpoints/over-checkpoints.js';
 export { type AcdcOptions, acdc } from './interp/circuits/acdc.js';
 export { circuitFaithfulness, type FaithfulnessOptions } from './interp/circuits/circuit-faithfulness.js';
 export {

@@ -1,8 +1,10 @@
-/** The service worker as a text: it keeps the files of one build, and serves them when the network does not. */
+/**
+ * The service worker as a text: it keeps the files of one build, and serves them when the network does not.
+ */
 
 /**
- * The script. Names of files carry a hash of their content, so that what is kept is served at once; the pages themselves are
- * asked for first, so that a new build is found. Requests to other hosts are left alone.
+ * The script. Names of files carry a hash of their content, so that what is kept is served at once; the pages
+ * themselves are asked for first, so that a new build is found. Requests to other hosts are left alone.
  * @param files of the build
  */
 export function serviceWorker(files: readonly string[]): string {

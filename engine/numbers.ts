@@ -1,4 +1,7 @@
-/** Numbers as users hold them (lists, typed arrays of any kind and realm, lists of lists) as the engine takes them. */
+/**
+ * Numbers as users hold them (lists, typed arrays of any kind and realm, lists of lists) as the engine takes
+ * them.
+ */
 
 import { isList, shownValue } from '../weights/checks/kinds.js';
 
@@ -20,7 +23,8 @@ export interface ShapedNumbers {
 }
 
 /**
- * Numbers as f32. A Float32Array of this realm is taken as it is, everything else is copied; 64-bit integers become numbers.
+ * Numbers as f32. A Float32Array of this realm is taken as it is, everything else is copied; 64-bit integers
+ * become numbers.
  * @param what names the function in messages
  * @throws on lists of different lengths, and on what is no number, saying where.
  */

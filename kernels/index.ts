@@ -36,6 +36,7 @@ import { muonFamily } from './training/muon.js';
 import { optimizerFamily } from './training/optimizer.js';
 import { crossEntropyBackwardFamily } from './vocabulary/cross-entropy-backward.js';
 import { divergenceFamily } from './vocabulary/divergence.js';
+import { notFiniteFamily } from './vocabulary/not-finite.js';
 import { pickFamily } from './vocabulary/pick.js';
 import { sortFamily } from './vocabulary/sort.js';
 import { topkFamily } from './vocabulary/topk.js';
@@ -89,6 +90,7 @@ export { combine, matrixUpdate, momentum, normalizeMatrix } from './training/muo
 export { adamW, checkStep, keepGood, sumSquares, sumSquaresParts } from './training/optimizer.js';
 export { crossEntropyBackward } from './vocabulary/cross-entropy-backward.js';
 export { divergenceChunk } from './vocabulary/divergence.js';
+export { firstNotFinite } from './vocabulary/not-finite.js';
 export { pickPairs } from './vocabulary/pick.js';
 export { sortFinish, sortStart, sortStep } from './vocabulary/sort.js';
 export { topk } from './vocabulary/topk.js';
@@ -118,6 +120,7 @@ export const families: readonly Family[] = [
   crossEntropyBackwardFamily,
   pickFamily,
   topkFamily,
+  notFiniteFamily,
   vocabularyFamily,
   divergenceFamily,
   elementwiseFamily,

@@ -1,9 +1,10 @@
 /**
  * `npm run bench`: how fast this adapter is, and how much of that Glassbox gets out of it.
  *
- * A model of GPT-2 small's size with random weights: its kernels against the adapter's ceilings, its matrix products and
- * forward pass against other libraries on the same adapter, experiments against the loop of whole runs; interleaved in
- * rounds, medians, ratios round by round. Results are compared, too: a fast wrong answer is an error.
+ * A model of GPT-2 small's size with random weights: its kernels against the adapter's ceilings, its matrix
+ * products and forward pass against other libraries on the same adapter, experiments against the loop of
+ * whole runs; interleaved in rounds, medians, ratios round by round. Results are compared, too: a fast wrong
+ * answer is an error.
  */
 
 import { parseArgs } from 'node:util';

@@ -1,10 +1,10 @@
 /**
- * The tests in a browser: `node --import tsx scripts/browser.ts [pattern ...]`. The same files that Node runs are served as
- * they are by Vite and run in Chromium (`chromium.ts`), one after another in one page.
+ * The tests in a browser: `node --import tsx scripts/browser.ts [pattern ...]`. The same files that Node runs
+ * are served as they are by Vite and run in Chromium (`chromium.ts`), one after another in one page.
  *
- * Two things differ from Node, and both are said here: the entry for Node is replaced by the browser's (`index.ts` by
- * `index.browser.ts`), and `readFileSync` fetches, so that tests may read their fixtures. A file that needs more of
- * Node than that is left to Node.
+ * Two things differ from Node, and both are said here: the entry for Node is replaced by the browser's
+ * (`index.ts` by `index.browser.ts`), and `readFileSync` fetches, so that tests may read their fixtures. A
+ * file that needs more of Node than that is left to Node.
  */
 
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';

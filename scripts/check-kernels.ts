@@ -1,8 +1,9 @@
 /**
  * Runs a kernel's example on the adapter and compares what it wrote with the float64 reference.
  *
- * Every binding lies between two strips of NaN, and so do outputs before the run: a kernel that reads or writes
- * beside its buffers, or leaves an element out, cannot pass, even where the adapter does not check bounds.
+ * Every binding lies between two strips of NaN, and so do outputs before the run: a kernel that reads or
+ * writes beside its buffers, or leaves an element out, cannot pass, even where the adapter does not check
+ * bounds.
  */
 
 import { type AdapterChoice, gpuProvider, requestDevice } from '../engine/gpu/adapter.js';

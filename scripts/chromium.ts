@@ -1,7 +1,8 @@
 /**
- * A Chromium with WebGPU for machines that have no browser: the npm package `@sparticuz/chromium` (Linux, x64), unpacked
- * once into the user's cache folder, with the shared libraries and the software GPU (SwiftShader) that come with it.
- * Nothing but glibc and libgcc is taken from the system. Elsewhere an installed Chrome is used.
+ * A Chromium with WebGPU for machines that have no browser: the npm package `@sparticuz/chromium` (Linux,
+ * x64), unpacked once into the user's cache folder, with the shared libraries and the software GPU
+ * (SwiftShader) that come with it. Nothing but glibc and libgcc is taken from the system. Elsewhere an
+ * installed Chrome is used.
  */
 
 import { execFile } from 'node:child_process';
@@ -12,12 +13,18 @@ import path from 'node:path';
 import { promisify } from 'node:util';
 import { type Browser, chromium, type LaunchOptions } from 'playwright-core';
 
-/** No Chromium can run on this machine; the message says what it lacks. Any other error of a launch is a fault. */
+/**
+ * No Chromium can run on this machine; the message says what it lacks. Any other error of a launch is a
+ * fault.
+ */
 export class NoBrowserError extends Error {
   override name = 'NoBrowserError';
 }
 
-/** Unpacks with the package's own API, which writes into the temporary folder, and the libraries only on Lambda. */
+/**
+ * Unpacks with the package's own API, which writes into the temporary folder, and the libraries only on
+ * Lambda.
+ */
 const UNPACK = `
 const { default: chromium } = await import('@sparticuz/chromium');
 await chromium.executablePath();
@@ -33,8 +40,8 @@ const fontsConf = (folder: string) => `<?xml version="1.0"?>
 `;
 
 /**
- * The folder with the unpacked Chromium: `chromium`, its libraries in `al2023/lib`, SwiftShader and fonts. About 210 MB,
- * 3 s the first time; unpacked beside and moved, so that it is whole or not there.
+ * The folder with the unpacked Chromium: `chromium`, its libraries in `al2023/lib`, SwiftShader and fonts.
+ * About 210 MB, 3 s the first time; unpacked beside and moved, so that it is whole or not there.
  */
 async function unpackChromium(): Promise<string> {
   let main: string;
@@ -96,7 +103,8 @@ async function packaged(args: string[]): Promise<LaunchOptions> {
 /**
  * Starts a headless Chromium with WebGPU. `$GLASSBOX_BROWSER` may name another executable.
  *
- * @throws NoBrowserError when this machine cannot run one (no Linux on x64 and no Chrome, or a C library that is too old).
+ * @throws NoBrowserError when this machine cannot run one (no Linux on x64 and no Chrome, or a C library that
+ * is too old).
  */
 export async function launchChromium(args: string[] = []): Promise<Browser> {
   const named = process.env.GLASSBOX_BROWSER;

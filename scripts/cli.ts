@@ -1,4 +1,7 @@
-/** What every command line program here needs: errors in one line, exit codes, Ctrl-C, progress, the terminal's abilities. */
+/**
+ * What every command line program here needs: errors in one line, exit codes, Ctrl-C, progress, the
+ * terminal's abilities.
+ */
 
 import { existsSync, readFileSync } from 'node:fs';
 import tty from 'node:tty';
@@ -25,8 +28,8 @@ export function jsonOption(option: string, text: string): unknown {
 const INTERRUPTED = 130;
 
 /**
- * Runs a program: its errors become one message on stderr and an exit code. Ctrl-C aborts `signal`; a second one ends at
- * once. `DEBUG=1` shows stack traces.
+ * Runs a program: its errors become one message on stderr and an exit code. Ctrl-C aborts `signal`; a second
+ * one ends at once. `DEBUG=1` shows stack traces.
  */
 export async function runMain(main: (signal: AbortSignal) => Promise<void>): Promise<void> {
   const abort = new AbortController();
@@ -77,7 +80,8 @@ export function terminal({ color = true } = {}): Required<TerminalOptions> {
   const wanted = color && !env.NO_COLOR && (stdout.isTTY || forced);
   const bits = wanted ? tty.WriteStream.prototype.getColorDepth.call(stdout, env) : 1;
   const depth: ColourDepth = bits >= 24 ? 24 : bits >= 8 ? 8 : 1;
-  // rxvt, Konsole and others say what their colours are: "foreground;background", 7 and 15 are the light ones.
+  // rxvt, Konsole and others say what their colours are: "foreground;background", 7 and 15 are the light
+  // ones.
   const background = Number(env.COLORFGBG?.split(';').at(-1) ?? 0);
   const theme = background === 7 || background === 15 ? 'light' : 'dark';
   return { width: Math.max(40, Math.min(160, stdout.columns ?? 80)), depth, theme };

@@ -1,6 +1,7 @@
 /**
- * `npm run convert -- model_final.pth folder`: any model that Glassbox loads, PyTorch checkpoints above all, as a folder
- * with model.safetensors and config.json. What was written is loaded again and must compute the same logits.
+ * `npm run convert -- model_final.pth folder`: any model that Glassbox loads, PyTorch checkpoints above all,
+ * as a folder with model.safetensors and config.json. What was written is loaded again and must compute the
+ * same logits.
  */
 
 import { existsSync } from 'node:fs';

@@ -1,4 +1,7 @@
-/** Files of prompts that a command line names: texts a line, JSON lines, CSV or Parquet, from disk, a URL or a data set of the Hub. */
+/**
+ * Files of prompts that a command line names: texts a line, JSON lines, CSV or Parquet, from disk, a URL or a
+ * data set of the Hub.
+ */
 
 import { loadPairs, type PromptPair, readList } from '../interp/notebooks/pairs.js';
 import { readTextFile } from '../weights/checks/text-node.js';

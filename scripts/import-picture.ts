@@ -1,7 +1,7 @@
 /**
  * The picture of architecture.md, made of the imports: `node --import tsx scripts/import-picture.ts` writes
- * docs/developing/imports.svg. A box is a folder (or a file at the root of a room), a line leads from it down to a
- * folder that it imports, types included; lines that follow from others are left out.
+ * docs/developing/imports.svg. A box is a folder (or a file at the root of a room), a line leads from it down
+ * to a folder that it imports, types included; lines that follow from others are left out.
  */
 
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';

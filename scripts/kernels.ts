@@ -1,6 +1,6 @@
 /**
- * `npm run kernels [family …]`: every kernel variant that this adapter can run, with its worst error against the
- * float64 reference, as a share of what is allowed. Exits with 1 when one fails.
+ * `npm run kernels [family …]`: every kernel variant that this adapter can run, with its worst error against
+ * the float64 reference, as a share of what is allowed. Exits with 1 when one fails.
  */
 
 import '../index.js'; // registers where GPUs come from

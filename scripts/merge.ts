@@ -1,6 +1,6 @@
 /**
- * `npm run merge -- part-*.jsonl`: joins the records of a sweep's shards, and writes what the sweep would have written on
- * one machine. No model is loaded.
+ * `npm run merge -- part-*.jsonl`: joins the records of a sweep's shards, and writes what the sweep would
+ * have written on one machine. No model is loaded.
  */
 
 import { parseArgs } from 'node:util';

@@ -1,10 +1,10 @@
 /**
  * `npm run mutants`: do the tests notice when the code is wrong? Changes one token at a time (`*` for `/`, `<` for `<=`, a check
- * removed, a barrier dropped), runs the tests of its room, and says which changes survive. A survivor is a hole in the tests,
- * or means the same as the original. Works on a copy; takes minutes a mutant on two cores; not part of CI.
+ * removed, a barrier dropped), runs the test files that are nearest by imports, and says which changes survive. A survivor is a
+ * hole in the tests, or means the same as the original. Works on a copy; takes up to a minute a mutant on two cores; not part of CI.
  */
 
-import { execFileSync, spawnSync } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -13,6 +13,7 @@ import { parseArgs } from 'node:util';
 import { uniform } from '../engine/random/random.js';
 import { runMain, UsageError } from './cli.js';
 import { type Mutant, mutantsOf } from './mutants/sites.js';
+import { NearestTests } from './mutants/tests.js';
 
 const HELP = `Usage: npm run mutants -- [options]
 
@@ -20,27 +21,30 @@ const HELP = `Usage: npm run mutants -- [options]
   --files REGEX  only files whose path matches
   --count N      mutants to try (12)
   --seed N       which ones (1)
-  --tests LIST   patterns of test files to run, in this order (the room's own, then the rooms above it)
-  --list         only print them
+  --only LIST    of these, the ones with these numbers (7,12,30-40)
+  --most N       test files that are run for a mutant (12), the nearest by imports first
+  --tests LIST   beginnings of the paths of test files to run instead
+  --list         only print the mutants
 `;
 
-/** Rooms whose tests are run for a room, in this order. */
-const TESTS: Readonly<Record<string, readonly string[]>> = {
-  kernels: ['test/kernels/', 'test/engine/'],
-  engine: ['test/engine/', 'test/kernels/', 'test/hooks/'],
-  weights: ['test/weights/', 'test/hooks/'],
-  hooks: ['test/hooks/', 'test/interp/'],
-  interp: ['test/interp/', 'test/scripts/seeds'],
-};
+const ROOMS = ['kernels', 'engine', 'weights', 'hooks', 'interp'];
+/** Folders of tests that are run; those of the page, the package and the documents are too slow for it. */
+const TESTS = /^test\/(kernels|engine|weights|hooks|interp|norms|scripts)\/.*\.test\.ts$/;
+/** Test files of the first process; most mutants die there. */
+const FIRST = 4;
+/** Milliseconds without a word from a test file, after which it counts as hanging. */
+const SILENCE = 240_000;
 const root = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
 
 await runMain(async (signal) => {
   const { values } = parseArgs({
     options: {
-      rooms: { type: 'string', default: Object.keys(TESTS).join(',') },
+      rooms: { type: 'string', default: ROOMS.join(',') },
       files: { type: 'string', default: '' },
       count: { type: 'string', default: '12' },
       seed: { type: 'string', default: '1' },
+      only: { type: 'string' },
+      most: { type: 'string', default: '12' },
       tests: { type: 'string' },
       list: { type: 'boolean', default: false },
       help: { type: 'boolean', short: 'h', default: false },
@@ -52,29 +56,40 @@ await runMain(async (signal) => {
   }
   const rooms = values.rooms.split(',');
   for (const room of rooms)
-    if (!(room in TESTS))
-      throw new UsageError(`there is no room "${room}": ${Object.keys(TESTS).join(', ')}`);
-  const [count, seed] = [values.count, values.seed].map(Number);
-  if (!(Number.isInteger(count) && count > 0 && Number.isInteger(seed)))
-    throw new UsageError('--count and --seed take whole numbers');
+    if (!ROOMS.includes(room)) throw new UsageError(`there is no room "${room}": ${ROOMS.join(', ')}`);
+  const [count, seed, most] = [values.count, values.seed, values.most].map(Number);
+  if (![count, seed, most].every(Number.isInteger) || count < 1 || most < 1)
+    throw new UsageError('--count, --seed and --most take whole numbers');
+  const only = numbers(values.only);
   const chosen = choose(rooms, new RegExp(values.files), count, seed);
   if (values.list) {
-    for (const mutant of chosen) process.stdout.write(`${describe(mutant)}\n`);
+    for (const [i, mutant] of chosen.entries()) process.stdout.write(`${i + 1} ${describe(mutant)}\n`);
     return;
   }
   const folder = copyOfTree();
   try {
-    let survived = 0;
+    const tests = readdirSync(path.join(folder, 'test'), { recursive: true, encoding: 'utf8' })
+      .map((name) => `test/${name.split(path.sep).join('/')}`)
+      .filter((name) => TESTS.test(name))
+      .sort();
+    const nearest = new NearestTests(folder, tests);
+    const beginnings = values.tests?.split(',');
+    const sound = new Map<string, boolean>();
+    let [tried, survived] = [0, 0];
     for (const [i, mutant] of chosen.entries()) {
+      if (only && !only.has(i + 1)) continue;
       signal.throwIfAborted();
-      const patterns = values.tests?.split(',') ?? TESTS[mutant.file.split('/')[0]];
-      const killer = tryMutant(folder, mutant, patterns);
+      const files = beginnings
+        ? beginnings.flatMap((start) => tests.filter((name) => name.startsWith(start)))
+        : nearest.of(mutant.file).slice(0, most);
+      const killer = await tryMutant(folder, mutant, files, sound, signal);
+      tried++;
       if (!killer) survived++;
       process.stdout.write(
-        `${i + 1}/${chosen.length} ${killer ? `killed by ${killer}` : 'SURVIVED'}: ${describe(mutant)}\n`,
+        `${i + 1}/${chosen.length} ${killer ? `killed by ${killer}` : `SURVIVED ${files.length} test files`}: ${describe(mutant)}\n`,
       );
     }
-    process.stdout.write(`${chosen.length - survived} killed, ${survived} survived\n`);
+    process.stdout.write(`${tried - survived} killed, ${survived} survived\n`);
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
@@ -115,26 +130,85 @@ function copyOfTree(): string {
   return folder;
 }
 
-/** The first test file that fails, or null. */
-function tryMutant(folder: string, mutant: Mutant, patterns: readonly string[]): string | null {
+/** Numbers as they are written in a list: `7,12,30-40`. */
+function numbers(list: string | undefined): Set<number> | undefined {
+  if (list === undefined) return undefined;
+  const out = new Set<number>();
+  for (const part of list.split(',')) {
+    const [first, last = first] = part.split('-').map(Number);
+    if (!(first >= 1 && last >= first)) throw new UsageError('--only takes numbers and spans: 7,12,30-40');
+    for (let i = first; i <= last; i++) out.add(i);
+  }
+  return out;
+}
+
+/**
+ * The first test file that fails, or null.
+ * @param sound files of which it is known whether they pass on the original; those that do not kill nothing
+ */
+async function tryMutant(
+  folder: string,
+  mutant: Mutant,
+  files: readonly string[],
+  sound: Map<string, boolean>,
+  signal: AbortSignal,
+): Promise<string | null> {
   const file = path.join(folder, mutant.file);
   const text = readFileSync(file, 'utf8');
-  writeFileSync(file, text.slice(0, mutant.start) + mutant.after + text.slice(mutant.end));
+  const mutated = text.slice(0, mutant.start) + mutant.after + text.slice(mutant.end);
+  let left = [...files];
   try {
-    const tests = readdirSync(path.join(folder, 'test'), { recursive: true, encoding: 'utf8' })
-      .filter((name) => name.endsWith('.test.ts'))
-      .map((name) => `test/${name.split(path.sep).join('/')}`);
-    const ordered = patterns.flatMap((pattern) => tests.filter((name) => name.startsWith(pattern)).sort());
-    for (const name of new Set(ordered)) {
-      const { status } = spawnSync(process.execPath, ['--import', 'tsx', 'test/run.ts', `^${name}$`], {
-        cwd: folder,
-        stdio: 'ignore',
-        timeout: 600_000,
-      });
-      if (status !== 0) return name;
+    while (left.length) {
+      const some = left.slice(0, left.length === files.length ? FIRST : left.length);
+      writeFileSync(file, mutated);
+      const failed = await firstFailure(folder, some, signal);
+      if (failed === null) {
+        left = left.slice(some.length);
+        continue;
+      }
+      writeFileSync(file, text);
+      if (!sound.has(failed)) sound.set(failed, (await firstFailure(folder, [failed], signal)) === null);
+      if (sound.get(failed)) return failed;
+      left = left.filter((name) => name !== failed);
     }
     return null;
   } finally {
     writeFileSync(file, text);
   }
+}
+
+/** Runs test files in one process, which is ended at the first failure: its file, or null. */
+function firstFailure(folder: string, files: readonly string[], signal: AbortSignal): Promise<string | null> {
+  return new Promise((resolve, reject) => {
+    const args = ['--import', 'tsx', 'test/run.ts', ...files.map((name) => `^${name}$`)];
+    const child = spawn(process.execPath, args, { cwd: folder, stdio: ['ignore', 'pipe', 'ignore'] });
+    let current = files[0];
+    let failed: string | null = null;
+    const end = () => {
+      failed = current;
+      child.kill('SIGKILL');
+    };
+    let timer = setTimeout(end, SILENCE);
+    const abort = () => child.kill('SIGKILL');
+    signal.addEventListener('abort', abort);
+    let said = '';
+    child.stdout.setEncoding('utf8').on('data', (part: string) => {
+      clearTimeout(timer);
+      timer = setTimeout(end, SILENCE);
+      said += part;
+      const lines = said.split('\n');
+      said = lines.pop()!;
+      for (const line of lines) {
+        if (failed === null && files.includes(line)) current = line;
+        if (failed === null && /^ {3}FAIL | ✘ /.test(line)) end();
+      }
+    });
+    child.on('error', reject);
+    child.on('close', (status) => {
+      clearTimeout(timer);
+      signal.removeEventListener('abort', abort);
+      if (signal.aborted) reject(signal.reason);
+      else resolve(failed ?? (status === 0 ? null : current));
+    });
+  });
 }

@@ -1,7 +1,7 @@
 /**
- * The pictures of the README, from the shipped model: `node --import tsx scripts/pictures.ts`. Writes docs/patching.svg,
- * docs/page-light.png and docs/page-dark.png, the page of `npm start` in both themes, and docs/workbench.png (these need a
- * Chromium, see chromium.ts).
+ * The pictures of the README, from the shipped model: `node --import tsx scripts/pictures.ts`. Writes
+ * docs/patching.svg, docs/page-light.png and docs/page-dark.png, the page of `npm start` in both themes, and
+ * docs/workbench.png (these need a Chromium, see chromium.ts).
  */
 
 import { mkdirSync, writeFileSync } from 'node:fs';

@@ -1,11 +1,17 @@
-/** Pictures as PNG, without a browser: resvg draws them, with DejaVu Sans, both from npm. No system font is needed. */
+/**
+ * Pictures as PNG, without a browser: resvg draws them, with DejaVu Sans, both from npm. No system font is
+ * needed.
+ */
 
 import { fontFiles } from '../interp/figures/draw/fonts-node.js';
 
 /** Pixels of the PNG for one of the SVG: sharp on a page and on paper. */
 const ZOOM = 2;
 
-/** A PNG of an SVG. Its theme must be `light` or `dark`: resvg follows no reader's. @throws when the packages are missing. */
+/**
+ * A PNG of an SVG. Its theme must be `light` or `dark`: resvg follows no reader's. @throws when the packages
+ * are missing.
+ */
 export async function renderPng(svg: string): Promise<Uint8Array> {
   const { Resvg, fontFiles } = await packages().catch((cause) => {
     throw new Error(

@@ -12,7 +12,10 @@ export interface ServedDemo {
   close(): Promise<void>;
 }
 
-/** The policy of the pages, as a header: their worker is under it, too, which a `<meta>` element does not reach. */
+/**
+ * The policy of the pages, as a header: their worker is under it, too, which a `<meta>` element does not
+ * reach.
+ */
 function policy(root: string): Readonly<Record<string, string>> {
   const found = /http-equiv="(Content-Security-Policy)" content="([^"]+)"/.exec(
     readFileSync(path.join(root, 'index.html'), 'utf8'),

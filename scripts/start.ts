@@ -1,6 +1,7 @@
 /**
- * `npm start`: looks into a model while it completes a sentence. Four pictures, in the terminal and in one HTML file:
- * predictions, the logit lens, a head's attention, and residual-stream patching. `npm start -- --help` for the options.
+ * `npm start`: looks into a model while it completes a sentence. Four pictures, in the terminal and in one
+ * HTML file: predictions, the logit lens, a head's attention, and residual-stream patching. `npm start --
+ * --help` for the options.
  */
 
 import { modelName } from '../interp/results/text.js';

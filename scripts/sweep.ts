@@ -1,6 +1,7 @@
 /**
- * `npm run sweep`: counterfactual runs from the command line, by any axes of any hook point, with a record to go on from
- * and shards for many machines. `npm run sweep -- --help` for the options; docs/sweeps.md for the rest.
+ * `npm run sweep`: counterfactual runs from the command line, by any axes of any hook point, with a record to
+ * go on from and shards for many machines. `npm run sweep -- --help` for the options; docs/sweeps.md for the
+ * rest.
  */
 
 import {

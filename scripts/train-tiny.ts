@@ -1,6 +1,7 @@
 /**
- * `npm run train:tiny`: trains a shipped model with the engine itself, on whatever adapter there is, from nothing but the
- * templates and word lists in `scripts/tiny/`. Seeds are fixed: the same adapter gives the same weights, bit for bit.
+ * `npm run train:tiny`: trains a shipped model with the engine itself, on whatever adapter there is, from
+ * nothing but the templates and word lists in `scripts/tiny/`. Seeds are fixed: the same adapter gives the
+ * same weights, bit for bit.
  */
 
 import { copyFileSync, existsSync, mkdirSync, readFileSync } from 'node:fs';

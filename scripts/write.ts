@@ -17,8 +17,8 @@ import path from 'node:path';
 import { shown } from '../weights/checks/shown.js';
 
 /**
- * Writes a file, and the folders above it. It gets its name when all of it is on the disk; when that fails, what was there
- * under the name stays as it was. Devices and pipes (`/dev/stdout`) are written to directly.
+ * Writes a file, and the folders above it. It gets its name when all of it is on the disk; when that fails,
+ * what was there under the name stays as it was. Devices and pipes (`/dev/stdout`) are written to directly.
  * @throws an error that names the file
  */
 export function writeWhole(file: string, data: string | Uint8Array): void {

@@ -133,6 +133,7 @@ const BEFORE: Readonly<Record<string, readonly unknown[]>> = {
   namedPositions: [model, T, {}],
   nextTokenTable: [model, T],
   nextTokens: [model, T],
+  overCheckpoints: [['no/such-folder'], () => 1],
   perplexity: [model, 'text'],
   planModel: ['tiny'],
   readRows: ['file.csv'],
@@ -260,13 +261,17 @@ test('every function checks what it is given', async () => {
 });
 
 /** Methods that are internal, or that the types of results declare and objects have as their own. */
-const UNCHECKED = new Set(['put', 'mask']);
+const UNCHECKED = new Set([
+  ...['put', 'mask'],
+  ...['alloc', 'upload', 'write', 'free', 'launch', 'read', 'flush'], // of a Gpu, for kernels
+]);
 
 test('every method takes as many arguments as its type says, and no more', async () => {
   const instances: Readonly<Record<string, object>> = {
     HookedTransformer: model,
     ActivationCache: cache,
     EdgeList: edges,
+    Gpu: model.gpu,
     FactoredMatrix: glassbox.ovCircuit(model, 0, 0),
     Trainer: new glassbox.Trainer(model, { lr: 0.1 }),
   };
@@ -284,6 +289,29 @@ test('every method takes as many arguments as its type says, and no more', async
         out.push(`${symbol.name}.${method.name}: ${answer}`);
     }
   expectNone(out, 'methods take another number of arguments');
+});
+
+test('a Gpu and a figure say what they do not know', async () => {
+  const figure = glassbox.figure(result) as unknown as Record<string, (...given: unknown[]) => unknown>;
+  const gpu = model.gpu as unknown as Record<string, (...given: unknown[]) => unknown>;
+  const open = (...given: unknown[]) => (glassbox.Gpu.open as (...given: unknown[]) => unknown)(...given);
+  const calls: Readonly<Record<string, readonly [() => unknown, RegExp]>> = {
+    'an adapter': [() => open({}), /^Gpu\.open: source is .*'hardware'/],
+    'an option of open': [() => open('auto', { power_preference: 1 }), /did you mean "powerPreference"/],
+    'a value of it': [() => open('auto', { powerPreference: 'most' }), /powerPreference .*'low-power'/],
+    'no function': [() => gpu.onRestore(), /^gpu\.onRestore: restore is missing/],
+    'an argument of memory': [() => gpu.memory('all'), /^gpu\.memory: argument 1 is too many/],
+    'a theme': [() => figure.svg('drak'), /^svg: theme is .*'light' or 'dark'/],
+    'options for a theme': [() => figure.svg({ theme: 'dark' }), /^svg: theme is /],
+    'an option of lines': [() => figure.lines({ widht: 60 }), /^lines: .*did you mean "width"/],
+    'a value of width': [() => figure.lines({ width: '60' }), /^lines: width/],
+    'a colour depth': [() => figure.lines({ depth: 2 }), /^lines: depth/],
+    'an option of pdf': [() => figure.pdf({ font: 1 }), /^pdf: .*did you mean "fonts"/],
+    'fonts that are none': [() => figure.pdf({ fonts: 'DejaVu' }), /^pdf: fonts/],
+    'an option of html': [() => figure.html({ theme: 'dark' }), /^html: argument 1 is too many/],
+    'an option of section': [() => figure.section('a'), /^section: argument 1 is too many/],
+  };
+  for (const [what, [call, said]] of Object.entries(calls)) assert.match(await answerOf(call), said, what);
 });
 
 test.run();

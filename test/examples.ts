@@ -36,8 +36,9 @@ export const promised = (code: string): string[] =>
   [...code.matchAll(/\/\/[^→\n]*→ (.+)$/gm)].map((m) => m[1]);
 
 /**
- * Asserts that calls of `console.log` printed what the comments promise, in that order (other calls may lie between). Numbers may
- * be off by one in the last digit shown, whole numbers by nothing; `…` stands for anything, also at the end.
+ * Asserts that calls of `console.log` printed what the comments promise, in that order (other calls may lie
+ * between). Numbers may be off by one in the last digit shown, whole numbers by nothing; `…` stands for
+ * anything, also at the end.
  */
 export function keepsPromises(code: string, printed: readonly (readonly unknown[])[]): void {
   const texts = printed.map((values) => values.map(show).join(' '));

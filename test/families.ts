@@ -1,4 +1,6 @@
-/** Tiny random models of every family, whose numbers transformers has computed: test/fixtures/parts/make.py. */
+/**
+ * Tiny random models of every family, whose numbers transformers has computed: test/fixtures/parts/make.py.
+ */
 
 import { readFileSync } from 'node:fs';
 import { HookedTransformer, type LoadOptions } from '../index.js';

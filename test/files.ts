@@ -1,10 +1,11 @@
 /**
- * Runs test files, one after another, in a process of their own that `run.ts` starts: all of them share one GPU device.
- * A file comes as a message, its counts go back as one; what the tests print goes to the process' output.
+ * Runs test files, one after another, in a process of their own that `run.ts` starts: all of them share one
+ * GPU device. A file comes as a message, its counts go back as one; what the tests print goes to the process'
+ * output.
  *
  * uvu's own runner ends with exit code 0 when a `before` hook throws, when something that is not an Error is
- * thrown (Dawn's validation errors are not), and when a file queues nothing. Here all of that is a failure, and
- * so are rejections nobody waits for, tests that never end, and handles that keep the process alive.
+ * thrown (Dawn's validation errors are not), and when a file queues nothing. Here all of that is a failure,
+ * and so are rejections nobody waits for, tests that never end, and handles that keep the process alive.
  */
 import { readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -77,7 +78,10 @@ setInterval(() => {
   process.exit(1);
 }, 1000).unref();
 
-/** uvu forgets what the hooks `before`, `after` and `after.each` throw: say it, and count it where uvu does not. */
+/**
+ * uvu forgets what the hooks `before`, `after` and `after.each` throw: say it, and count it where uvu does
+ * not.
+ */
 function reportHooks(): void {
   const report = (name: string, hook: Hook, rethrow: boolean): Hook => {
     return (handler) =>

@@ -1,6 +1,6 @@
 /**
- * What tests need beside uvu: comparing arrays of numbers, expecting errors, and random models that Python can
- * make again, bit for bit.
+ * What tests need beside uvu: comparing arrays of numbers, expecting errors, and random models that Python
+ * can make again, bit for bit.
  */
 import { Assertion } from 'uvu/assert';
 import { noise } from '../kernels/core/kernel.js';
@@ -17,8 +17,9 @@ export interface AllCloseOptions {
 }
 
 /**
- * Asserts that both have the same length and |actual - expected| <= atol + rtol * |expected| for every element.
- * Equal infinities agree; NaN agrees with nothing. The message names the worst element, not all of them.
+ * Asserts that both have the same length and |actual - expected| <= atol + rtol * |expected| for every
+ * element. Equal infinities agree; NaN agrees with nothing. The message names the worst element, not all of
+ * them.
  */
 export function allClose(
   actual: ArrayLike<number>,
@@ -55,7 +56,10 @@ export function fail(message: string): never {
   throw error;
 }
 
-/** Asserts that `subject` throws, or rejects, with a message that matches. The asynchronous form must be awaited. */
+/**
+ * Asserts that `subject` throws, or rejects, with a message that matches. The asynchronous form must be
+ * awaited.
+ */
 export function throws(subject: Promise<unknown> | (() => Promise<unknown>), pattern: RegExp): Promise<void>;
 export function throws(subject: () => unknown, pattern: RegExp): void;
 export function throws(subject: Promise<unknown> | (() => unknown), pattern: RegExp): void | Promise<void> {
@@ -114,8 +118,8 @@ export interface RandomGpt2Options {
 }
 
 /**
- * Random weights in Hugging Face's GPT-2 names and layout (Conv1D matrices are [in, out]), of a size that keeps
- * activations near 1. Norm weights exist for 'LN' only, MLP weights unless `attnOnly`.
+ * Random weights in Hugging Face's GPT-2 names and layout (Conv1D matrices are [in, out]), of a size that
+ * keeps activations near 1. Norm weights exist for 'LN' only, MLP weights unless `attnOnly`.
  *
  * test/fixtures/gpt2/reference.py makes the same: tensor number i, counted in the order below, is
  * `noise(size, 1000 * seed + i, scale)`; gains are 1 + that, rounded to float32 once more. `seed` below 3000.

@@ -147,7 +147,9 @@ test('no two files import each other, directly or around a corner', () => {
   expectNone(cycles, 'Move what both need to a third file:');
 });
 
-/** `engine/transformer` of `engine/transformer/parts/norm.ts`; a file at the root of a room stands for itself. */
+/**
+ * `engine/transformer` of `engine/transformer/parts/norm.ts`; a file at the root of a room stands for itself.
+ */
 const folderOf = (path: string): string => {
   const parts = path.split('/');
   return parts.length > 2 ? parts.slice(0, 2).join('/') : path;

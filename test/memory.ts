@@ -2,8 +2,9 @@ import * as assert from 'uvu/assert';
 import type { Gpu } from '../engine/gpu/gpu.js';
 
 /**
- * GPU memory in use is what it was, `bytes`: nothing is left behind, and nothing was given back that somebody else held. What
- * earlier tests dropped without disposing of it is collected before each test of a file that imports this (test/run.ts).
+ * GPU memory in use is what it was, `bytes`: nothing is left behind, and nothing was given back that somebody
+ * else held. What earlier tests dropped without disposing of it is collected before each test of a file that
+ * imports this (test/run.ts).
  */
 export function givenBack(gpu: Gpu, bytes: number): void {
   const left = gpu.memory().bytes - bytes;

@@ -1,6 +1,7 @@
 /**
- * The test runner: `npm test [-- pattern ...]` runs the files test/**\/*.test.ts whose path matches a pattern. Two processes
- * (`files.ts`) take one file after another: while one waits for its GPU, or a page for its browser, the other works.
+ * The test runner: `npm test [-- pattern ...]` runs the files test/**\/*.test.ts whose path matches a
+ * pattern. Two processes (`files.ts`) take one file after another: while one waits for its GPU, or a page for
+ * its browser, the other works.
  */
 import { type ChildProcess, fork } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';

@@ -1,10 +1,11 @@
 /**
- * Of which parts a model's block is made, layer by layer: what the engine composes a block of, what the hook points are told by,
- * and what methods ask instead of asking for a family. `Config` holds the same settings flat, as they are written in
- * a file; `blockFacts(config, layer)` says what they mean for one layer.
+ * Of which parts a model's block is made, layer by layer: what the engine composes a block of, what the hook
+ * points are told by, and what methods ask instead of asking for a family. `Config` holds the same settings
+ * flat, as they are written in a file; `blockFacts(config, layer)` says what they mean for one layer.
  *
- * What stands outside the blocks: `config.embedScale` multiplies the tokens' embedding (not the unembedding, where they are one
- * matrix), `config.outputLogitsSoftCap` caps logits as C·tanh(x / C), `config.tieWordEmbeddings` tells whether W_U is W_E.
+ * What stands outside the blocks: `config.embedScale` multiplies the tokens' embedding (not the unembedding,
+ * where they are one matrix), `config.outputLogitsSoftCap` caps logits as C·tanh(x / C),
+ * `config.tieWordEmbeddings` tells whether W_U is W_E.
  */
 
 import type { ActFn, AttentionDir, Config } from './config.js';
@@ -13,7 +14,10 @@ import { type Rotary, type RotaryTable, rotaryTable } from './rotary.js';
 
 /** Where a block learns of positions. */
 export type PositionFacts =
-  /** Learned, added to the residual stream before the first block (`standard`) or to what queries and keys read. */
+  /**
+   * Learned, added to the residual stream before the first block (`standard`) or to what queries and keys
+   * read.
+   */
   | { readonly kind: 'standard' | 'shortformer' }
   /** Queries and keys turn, behind their norms; layers with the same frequencies share the `table` object. */
   | ({ readonly kind: 'rotary'; readonly table: RotaryTable } & Pick<Rotary, 'pairs' | 'dims'>)
@@ -32,7 +36,10 @@ export interface AttentionFacts {
   readonly scale: number;
   /** Scores s become C·tanh(s / C), behind the scale and before the mask; null: as they are. */
   readonly softCap: number | null;
-  /** Of queries and keys, before they turn: along each head, or along all heads together (`width`); null: none. */
+  /**
+   * Of queries and keys, before they turn: along each head, or along all heads together (`width`); null:
+   * none.
+   */
   readonly qkNorm: { readonly along: 'head' | 'width'; readonly facts: NormFacts } | null;
   /** Whether the checkpoint has biases of q, k and v, and of the output. */
   readonly biases: { readonly qkv: boolean; readonly out: boolean };
@@ -54,15 +61,18 @@ export interface BlockFacts {
   /** Attention first, then the MLP of the sum; or both from the same residual stream, added together. */
   readonly order: 'sequential' | 'parallel';
   /**
-   * Norms of what attention and MLP read; null: none. Where they are the same norm (parallel blocks with one), `mlp` is null
-   * and `shared` true: the MLP reads what ln1 gives.
+   * Norms of what attention and MLP read; null: none. Where they are the same norm (parallel blocks with
+   * one), `mlp` is null and `shared` true: the MLP reads what ln1 gives.
    */
   readonly before: {
     readonly attn: NormFacts | null;
     readonly mlp: NormFacts | null;
     readonly shared: boolean;
   };
-  /** Norms of what attention and MLP write, before it is added (ln1_post, ln2_post; OLMo-2 calls them ln1, ln2); null: none. */
+  /**
+   * Norms of what attention and MLP write, before it is added (ln1_post, ln2_post; OLMo-2 calls them ln1,
+   * ln2); null: none.
+   */
   readonly behind: { readonly attn: NormFacts | null; readonly mlp: NormFacts | null };
   readonly positions: PositionFacts;
   readonly attention: AttentionFacts;

@@ -1,11 +1,12 @@
 /**
- * What a norm is, and its arithmetic in float64. A norm divides a vector by its scale, and may take the mean off first and
- * multiply by a gain and add a bias afterwards:
+ * What a norm is, and its arithmetic in float64. A norm divides a vector by its scale, and may take the mean
+ * off first and multiply by a gain and add a bias afterwards:
  *
  *     n = (x − mean) / scale          scale = √(mean of (x − mean)² + eps)          y = n · gain + bias
  *
- * `layer`: as it stands (Ba et al. 2016); `rms`: the mean counts as 0 (Zhang and Sennrich 2019). It works along the last
- * axis, so that a norm of each head is the same norm on [.., head, d_head]. `engine/transformer/parts/norm.ts` has it on the GPU.
+ * `layer`: as it stands (Ba et al. 2016); `rms`: the mean counts as 0 (Zhang and Sennrich 2019). It works
+ * along the last axis, so that a norm of each head is the same norm on [.., head, d_head].
+ * `engine/transformer/parts/norm.ts` has it on the GPU.
  */
 
 import type { Config } from './config.js';
@@ -21,8 +22,9 @@ export interface NormFacts {
 }
 
 /**
- * Where a norm stands: before attention and MLP (or behind them, where `normPlaces` is `'behind'`), behind them where there are
- * both (`_post`), on queries and keys, inside a SoLU model's MLP, before the unembedding.
+ * Where a norm stands: before attention and MLP (or behind them, where `normPlaces` is `'behind'`), behind
+ * them where there are both (`_post`), on queries and keys, inside a SoLU model's MLP, before the
+ * unembedding.
  */
 export type NormPlace =
   | 'ln1'
@@ -59,7 +61,10 @@ export const canFold = ({ normPlaces }: Pick<Config, 'normPlaces'>, place: NormP
   place === 'mlp.ln' ||
   ((place === 'ln1' || place === 'ln2') && normPlaces !== 'behind');
 
-/** Whether the checkpoint of a model has a gain, and a bias, for the norm there (`…Pre`: those that can be folded are). */
+/**
+ * Whether the checkpoint of a model has a gain, and a bias, for the norm there (`…Pre`: those that can be
+ * folded are).
+ */
 export function normWeightsAt(
   config: NormConfig,
   place: NormPlace,
@@ -76,8 +81,8 @@ export const hasNorms = ({ normalization }: Pick<Config, 'normalization'>): bool
   normalization !== 'none';
 
 /**
- * Whether every norm that reads the residual stream takes the mean off, and nothing behind writes into it through a norm, so
- * that a constant added to it changes nothing.
+ * Whether every norm that reads the residual stream takes the mean off, and nothing behind writes into it
+ * through a norm, so that a constant added to it changes nothing.
  */
 export const ignoresMeans = (config: NormConfig): boolean =>
   config.normPlaces === 'before' &&
@@ -121,8 +126,8 @@ export function applyNorm(
 }
 
 /**
- * The part of `applyNorm` that is linear in x once the scales are fixed: gain · (x − mean) / scale. This is how parts of a
- * residual stream pass a norm.
+ * The part of `applyNorm` that is linear in x once the scales are fixed: gain · (x − mean) / scale. This is
+ * how parts of a residual stream pass a norm.
  */
 export function linearNorm(
   x: ArrayLike<number>,

@@ -1,6 +1,6 @@
 /**
- * Checkpoints whose matrices are packed integers (GPTQ, AWQ, bitsandbytes, ...): told by their configuration or their
- * tensors, so that the error says what to load instead.
+ * Checkpoints whose matrices are packed integers (GPTQ, AWQ, bitsandbytes, ...): told by their configuration
+ * or their tensors, so that the error says what to load instead.
  */
 
 import { fileError, quoted } from './checks/messages.js';
@@ -18,7 +18,10 @@ const TENSORS: readonly (readonly [ending: RegExp, method: string])[] = [
   [/\.(SCB|weight_format|weight\.(absmax|nested_absmax|quant_map|quant_state\..*))$/, 'bitsandbytes'],
 ];
 
-/** Refuses settings (of `config.json`) that say that the weights are quantised. @throws an error that names the method. */
+/**
+ * Refuses settings (of `config.json`) that say that the weights are quantised. @throws an error that names
+ * the method.
+ */
 export function checkNotQuantised(given: Readonly<Record<string, unknown>>, file: string): void {
   const about = given.quantization_config;
   if (typeof about !== 'object' || about === null) return;
@@ -35,7 +38,10 @@ export function checkNotQuantised(given: Readonly<Record<string, unknown>>, file
   throw fileError(file, quantised(name, width, given._name_or_path));
 }
 
-/** Refuses a checkpoint that holds tensors of a quantised layer. @throws an error that names the method and a tensor. */
+/**
+ * Refuses a checkpoint that holds tensors of a quantised layer. @throws an error that names the method and a
+ * tensor.
+ */
 export function checkNoQuantisedTensors(names: readonly string[], file: string): void {
   for (const [ending, method] of TENSORS) {
     const found = names.find((name) => ending.test(name));

@@ -3,8 +3,9 @@
  *
  *     u′ = (u cos − v sin)·m       v′ = (v cos + u sin)·m       f_i = base^(−2i/R)
  *
- * `halves`: the pairs are (x_i, x_{i+R/2}); `adjacent`: (x_{2i}, x_{2i+1}). Only the first R dimensions of a head turn. Long
- * contexts change the frequencies f and the magnitude m (`RotaryScaling`). What a family says of them, in float64.
+ * `halves`: the pairs are (x_i, x_{i+R/2}); `adjacent`: (x_{2i}, x_{2i+1}). Only the first R dimensions of a
+ * head turn. Long contexts change the frequencies f and the magnitude m (`RotaryScaling`). What a family says
+ * of them, in float64.
  */
 
 import type { HostTensor } from './formats/types.js';
@@ -100,8 +101,9 @@ export function rotaryTable(rotary: Rotary, windowed = false): RotaryTable {
 }
 
 /**
- * Cosines, then sines, of the angles of positions 0 … n − 1, times the magnitude: [n, 2 · pairs], rounded from float64. The angle
- * of a late position is only as good in float32 as 6e-8 of it, which the table avoids.
+ * Cosines, then sines, of the angles of positions 0 … n − 1, times the magnitude: [n, 2 · pairs], rounded
+ * from float64. The angle of a late position is only as good in float32 as 6e-8 of it, which the table
+ * avoids.
  */
 export function rotaryAngles({ frequencies, magnitude }: RotaryTable, n: number): HostTensor {
   const pairs = frequencies.length;

@@ -34,8 +34,8 @@ export function lock({ store }: Pick<App, 'store'>, at: Place | null): void {
 type Draft = { -readonly [K in keyof Experiment]: Experiment[K] };
 
 /**
- * Changes the experiment. Numbers that came with an address belong to it as it was; the subject of an example, to the
- * example's prompt.
+ * Changes the experiment. Numbers that came with an address belong to it as it was; the subject of an
+ * example, to the example's prompt.
  */
 export function edit({ store }: Pick<App, 'store'>, change: Partial<Experiment>): void {
   const { experiment } = store.state;

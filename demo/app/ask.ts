@@ -1,6 +1,6 @@
 /**
- * What a view needs of the experiment: whether that is there, and what tells its results apart. A view waits only for the
- * parts that it names, so that an empty answer field does not take the attention patterns away.
+ * What a view needs of the experiment: whether that is there, and what tells its results apart. A view waits
+ * only for the parts that it names, so that an empty answer field does not take the attention patterns away.
  */
 
 import type { PromptTexts, ReadPrompts } from '../worker/handlers/prompts.js';
@@ -13,8 +13,8 @@ export type Part = 'clean' | 'corrupted' | 'pair' | 'answer' | 'wrong';
 export type Need = Part | `${Exclude<Part, 'pair'>}?`;
 
 /**
- * Whether a result can be computed. `key` tells results apart; where it is null, `why` says in one sentence why there can
- * be none, and is null itself while what was typed is being read.
+ * Whether a result can be computed. `key` tells results apart; where it is null, `why` says in one sentence
+ * why there can be none, and is null itself while what was typed is being read.
  */
 export interface Ask {
   readonly key: string | null;

@@ -1,4 +1,7 @@
-/** What stands with everything that leaves the page: the experiment in a few lines, in columns, and in a file's name. */
+/**
+ * What stands with everything that leaves the page: the experiment in a few lines, in columns, and in a
+ * file's name.
+ */
 
 import { shownMetric } from '../../interp/results/ends.js';
 import { visible } from '../../interp/results/text.js';

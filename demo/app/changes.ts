@@ -1,7 +1,7 @@
 /**
- * The changes of the model that a reader has put together, as data: heads, MLPs, attention, neurons and positions that are
- * silenced or scaled, and directions that are added. `editsOf` says them as `model.with` takes them, so that every view, program
- * and command is of the same changed model.
+ * The changes of the model that a reader has put together, as data: heads, MLPs, attention, neurons and
+ * positions that are silenced or scaled, and directions that are added. `editsOf` says them as `model.with`
+ * takes them, so that every view, program and command is of the same changed model.
  */
 
 import type { Intervention } from '../../hooks/interventions/interventions.js';
@@ -23,7 +23,10 @@ export interface Change {
   readonly deed: Deed;
   /** The factor of `scale`, the strength of `steer`. */
   readonly by: number;
-  /** Of `steer`: a text that has the property and one that has not; the direction is read at their last tokens. */
+  /**
+   * Of `steer`: a text that has the property and one that has not; the direction is read at their last
+   * tokens.
+   */
   readonly plus?: string;
   readonly minus?: string;
   /** Kept in the list, but not applied. */
@@ -136,7 +139,9 @@ function steered({ part, layer, pos, by }: Change, i: number): Intervention[] {
   ];
 }
 
-/** What is of the same kind as the changes, but none of them: the first change of a kind says what happens. */
+/**
+ * What is of the same kind as the changes, but none of them: the first change of a kind says what happens.
+ */
 function allBut(changes: readonly Change[], info: ModelInfo): Intervention[] {
   const kinds = [...new Set(changes.map((c) => c.part))];
   return kinds.flatMap((part) => {

@@ -1,6 +1,6 @@
 /**
- * The address follows the experiment, so that a reload finds it again, and Back and Forward go through experiments. What is
- * typed in one go is one experiment.
+ * The address follows the experiment, so that a reload finds it again, and Back and Forward go through
+ * experiments. What is typed in one go is one experiment.
  */
 
 import { addressOf, readAddress, type Shared } from './share.js';
@@ -14,7 +14,9 @@ const REST_MS = 150;
 
 const DRAFT = 'glassbox.draft';
 
-/** What is on the page this very moment: the address follows a little later, and a reload may come before it. */
+/**
+ * What is on the page this very moment: the address follows a little later, and a reload may come before it.
+ */
 function keepDraft(address: string): void {
   try {
     sessionStorage.setItem(DRAFT, address);
@@ -31,7 +33,10 @@ export function firstAddress(): string {
   return location.hash;
 }
 
-/** Follows the state with the address. @param opened is called with an address that was gone to; `own`: one of this page's history */
+/**
+ * Follows the state with the address. @param opened is called with an address that was gone to; `own`: one of
+ * this page's history
+ */
 export function followAddress(store: Store<State>, opened: (shared: Shared, own: boolean) => void): void {
   let timer: ReturnType<typeof setTimeout> | undefined;
   let first = true;

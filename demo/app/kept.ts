@@ -1,4 +1,7 @@
-/** Experiments that a reader keeps: an address with a name, notes and what was found, in the browser's storage. */
+/**
+ * Experiments that a reader keeps: an address with a name, notes and what was found, in the browser's
+ * storage.
+ */
 
 import { addressOf } from './share.js';
 import type { State } from './state.js';

@@ -1,6 +1,6 @@
 /**
- * What a model's name in an address may do by itself. An address comes from somebody else, so nothing is loaded from another
- * host, and nothing large is downloaded, before the reader has said yes.
+ * What a model's name in an address may do by itself. An address comes from somebody else, so nothing is
+ * loaded from another host, and nothing large is downloaded, before the reader has said yes.
  */
 
 import { HUB_ENDPOINT, hubPage, hubRepo, isShipped } from '../../weights/hub/hub.js';
@@ -18,7 +18,10 @@ export type Verdict =
   | { readonly kind: 'ask'; readonly name: string; readonly question: Question }
   | { readonly kind: 'refuse'; readonly why: string };
 
-/** Judges the model's name of an address. Asks nobody but the Hub, and that only for the size of one of its models. */
+/**
+ * Judges the model's name of an address. Asks nobody but the Hub, and that only for the size of one of its
+ * models.
+ */
 export async function judge(name: string, page: string): Promise<Verdict> {
   if (isShipped(name)) return { kind: 'load', name };
   const shown = shortened(name);

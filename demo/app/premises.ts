@@ -1,6 +1,6 @@
 /**
- * What an experiment takes for granted, held against the two runs: that the clean run prefers the answer, and that the
- * corruption changes it. Said beside the field, with what would mend it.
+ * What an experiment takes for granted, held against the two runs: that the clean run prefers the answer, and
+ * that the corruption changes it. Said beside the field, with what would mend it.
  */
 
 import { metricNames } from '../../interp/logits/metric-names.js';

@@ -1,6 +1,7 @@
 /**
- * A result that follows the state: computed anew when what it depends on changes, and given up when it is not wanted. It is
- * held together with the experiment that it belongs to, and only as long as it is the result of what is asked now.
+ * A result that follows the state: computed anew when what it depends on changes, and given up when it is not
+ * wanted. It is held together with the experiment that it belongs to, and only as long as it is the result of
+ * what is asked now.
  */
 
 import { type Ask, frozen } from './ask.js';
@@ -9,7 +10,10 @@ import type { Store } from './store.js';
 
 /** What is known of a result. */
 export interface ResourceState<T> {
-  /** `empty`: there can be none; `waiting`: nothing is computed yet, but will be; `busy`: it is being computed. */
+  /**
+   * `empty`: there can be none; `waiting`: nothing is computed yet, but will be; `busy`: it is being
+   * computed.
+   */
   readonly status: 'empty' | 'waiting' | 'busy' | 'done' | 'failed';
   /** With the experiment that it belongs to; null unless `done`. */
   readonly found: Found<T> | null;
@@ -39,7 +43,10 @@ export interface ResourceOptions<T> {
 /** A result that follows the state. */
 export interface Resource<T> {
   readonly state: ResourceState<T>;
-  /** Whether that is of what is asked in this very moment: a change is told to resources only after the current task. */
+  /**
+   * Whether that is of what is asked in this very moment: a change is told to resources only after the
+   * current task.
+   */
   readonly fresh: boolean;
   /** Of a lazy one: begins. */
   start(): void;

@@ -1,4 +1,7 @@
-/** From logits to the next token, step by step, as a reader follows it: divided by the temperature, cut, made to sum to one. */
+/**
+ * From logits to the next token, step by step, as a reader follows it: divided by the temperature, cut, made
+ * to sum to one.
+ */
 
 import type { Guess } from '../worker/predictions.js';
 

@@ -61,16 +61,22 @@ export interface Experiment {
   readonly others: boolean;
 }
 
-/** Which activation of a layer: the residual stream before, in the middle of and after it, or what its two parts add. */
+/**
+ * Which activation of a layer: the residual stream before, in the middle of and after it, or what its two
+ * parts add.
+ */
 export type Part = 'pre' | 'mid' | 'post' | 'attn_out' | 'mlp_out';
 
 /**
- * A place in the model. What is null is not part of the selection: a head has no position, a cell of the residual stream no
- * head.
+ * A place in the model. What is null is not part of the selection: a head has no position, a cell of the
+ * residual stream no head.
  */
 export interface Place {
   readonly layer: number | null;
-  /** Of a layer; null where a head is meant, or the whole layer. The state after a layer is the one before the next. */
+  /**
+   * Of a layer; null where a head is meant, or the whole layer. The state after a layer is the one before the
+   * next.
+   */
   readonly part: Part | null;
   readonly head: number | null;
   readonly pos: number | null;
@@ -107,7 +113,9 @@ export interface MapState {
   readonly ends: { readonly clean: number; readonly corrupted: number } | null;
   /** Milliseconds of computing so far. */
   readonly ms: number;
-  /** Cells and milliseconds of the first part, which compiles kernels and says nothing of the others' speed. */
+  /**
+   * Cells and milliseconds of the first part, which compiles kernels and says nothing of the others' speed.
+   */
   readonly first: { readonly done: number; readonly ms: number } | null;
   readonly result: LabelledData | null;
   readonly error: string | null;

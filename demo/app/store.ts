@@ -27,8 +27,8 @@ export class Store<S extends object> {
   }
 
   /**
-   * Calls `see` now and whenever what `pick` gives has changed: values are compared with `===`, the entries of an array one
-   * by one.
+   * Calls `see` now and whenever what `pick` gives has changed: values are compared with `===`, the entries
+   * of an array one by one.
    * @returns ends it
    */
   watch<T>(pick: (state: S) => T, see: (value: T, state: S) => void): () => void {

@@ -1,4 +1,7 @@
-/** The patching map that is shown: started when the experiment changes, paused, cancelled, turned to the cell under the cursor. */
+/**
+ * The patching map that is shown: started when the experiment changes, paused, cancelled, turned to the cell
+ * under the cursor.
+ */
 
 import type { PatchAxis } from '../../interp/patching/cells.js';
 import { type Ask, ask, editsIn, frozen } from './ask.js';

@@ -1,4 +1,7 @@
-/** Sentences about the whole page: the model failed or was lost, numbers agree or do not, something was copied. */
+/**
+ * Sentences about the whole page: the model failed or was lost, numbers agree or do not, something was
+ * copied.
+ */
 
 import type { App } from '../app/app.js';
 import { compare } from '../app/share.js';

@@ -223,7 +223,9 @@ function hintLine(app: App, name: string, hintOf: (state: State) => Hint | null)
   return line;
 }
 
-/** Both prompts as tokens, one over the other where they differ, and the cursor, up to which all views read. */
+/**
+ * Both prompts as tokens, one over the other where they differ, and the cursor, up to which all views read.
+ */
 function tokens(app: App): HTMLElement {
   const { store } = app;
   const title = h('div', { class: 'strip-title' });

@@ -27,8 +27,8 @@ export interface Card {
   /** A line below: where numbers come from. */
   readonly foot: HTMLElement;
   /**
-   * Shows where a result is. What is drawn of another experiment is greyed, says that it is being computed and cannot be
-   * used; where there can be no result, one sentence stands in place of it.
+   * Shows where a result is. What is drawn of another experiment is greyed, says that it is being computed
+   * and cannot be used; where there can be no result, one sentence stands in place of it.
    */
   follow(status: Followed): void;
   /** Calls `f` when the card first comes near the screen. */
@@ -68,7 +68,8 @@ export function card(view: View, app: App): { readonly card: Card; readonly take
       element.classList.toggle('stale', old);
       element.classList.toggle('nothing', status === 'empty' || status === 'failed');
       element.classList.toggle('untaken', status !== 'done');
-      // The room that is kept for what comes first is given up when it is there, or when something else is asked for.
+      // The room that is kept for what comes first is given up when it is there, or when something else is
+      // asked for.
       const { experiment } = app.store.state;
       const other = experiment !== begun || experiment.corrupted === '';
       if (status === 'done' || status === 'live' || status === 'failed' || (status === 'empty' && other))

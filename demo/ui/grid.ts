@@ -1,6 +1,6 @@
 /**
- * A grid of cells, for mouse, keyboard and screen reader alike: pointing or arrow keys preview a cell, a click or Enter locks
- * it. Every cell says its place and value.
+ * A grid of cells, for mouse, keyboard and screen reader alike: pointing or arrow keys preview a cell, a
+ * click or Enter locks it. Every cell says its place and value.
  */
 
 import { hex, inkOn, type Rgb } from '../../interp/figures/draw/colour.js';

@@ -1,4 +1,7 @@
-/** Elements that share one stop of the Tab key, in a row or a list: arrows, Home and End go from one to the next. */
+/**
+ * Elements that share one stop of the Tab key, in a row or a list: arrows, Home and End go from one to the
+ * next.
+ */
 
 /** Makes the arrow keys go through what a selector finds in an element, now and later. */
 export function listKeys(element: HTMLElement, selector: string): void {

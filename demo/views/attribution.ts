@@ -1,4 +1,7 @@
-/** Direct logit attribution: what each part of the model says to the answer directly, summing to the logit difference. */
+/**
+ * Direct logit attribution: what each part of the model says to the answer directly, summing to the logit
+ * difference.
+ */
 
 import { attributionFigure, largestHeads } from '../../interp/figures/attribution.js';
 import { diverging } from '../../interp/figures/draw/colour.js';

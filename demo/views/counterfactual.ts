@@ -1,4 +1,7 @@
-/** One counterfactual, looked at closely: what the locked (or pointed at) cell of the map does to the next token. */
+/**
+ * One counterfactual, looked at closely: what the locked (or pointed at) cell of the map does to the next
+ * token.
+ */
 
 import { guessFigure } from '../../interp/figures/guesses.js';
 import { endsProblem } from '../../interp/results/ends.js';
@@ -137,7 +140,9 @@ interface OneCell extends CounterfactualResult {
   readonly at: Place;
 }
 
-/** The cell that is looked at: the locked one, of whichever view; null where it is a token, or a whole layer. */
+/**
+ * The cell that is looked at: the locked one, of whichever view; null where it is a token, or a whole layer.
+ */
 function cellAt({ locked, model, prompts }: State): Place | null {
   if (!locked || locked.layer === null || !model.info || !prompts) return null;
   const { nLayers, nHeads } = model.info;
@@ -181,7 +186,10 @@ function inWords(state: Asked, { layer, part, head, pos }: Place): string {
   return `The corrupted run, but with ${where} ${how === 'zero' ? 'set to zero' : 'set to its mean over the clean prompt'}.`;
 }
 
-/** What a counterfactual is judged by: the logit difference, or without a wrong answer the answer's logarithm of p. */
+/**
+ * What a counterfactual is judged by: the logit difference, or without a wrong answer the answer's logarithm
+ * of p.
+ */
 function judged({ prompts, experiment }: Asked): {
   readonly name: string;
   readonly of: (run: CounterfactualResult['clean']) => number;

@@ -1,4 +1,7 @@
-/** The logit lens: what the model would say if it stopped at a layer, and how chosen tokens rise through the layers. */
+/**
+ * The logit lens: what the model would say if it stopped at a layer, and how chosen tokens rise through the
+ * layers.
+ */
 
 import { hex, hues, lineColour, sequential } from '../../interp/figures/draw/colour.js';
 import { lensFigure } from '../../interp/figures/lens.js';

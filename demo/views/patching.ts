@@ -245,7 +245,9 @@ function update(drawn: Drawn): void {
   }
 }
 
-/** The end of the scale, as in the figure of the result: its largest value. Until the map is whole at least 1. */
+/**
+ * The end of the scale, as in the figure of the result: its largest value. Until the map is whole at least 1.
+ */
 function mostOf({ values, status }: MapState): number {
   let most = status === 'done' ? LEAST_SHARE : 1;
   for (const v of values) if (Math.abs(v) > most) most = Math.abs(v);
@@ -275,8 +277,8 @@ const placeOf = (site: Site, layer: number, column: number): Place =>
   place(site === 'z' ? { layer, head: column } : { layer, part: PART[site], pos: column });
 
 /**
- * Without a selection, a map that is whole has its strongest cell selected: there is something to see. Not where the reader let
- * go of what was selected for this pair.
+ * Without a selection, a map that is whole has its strongest cell selected: there is something to see. Not
+ * where the reader let go of what was selected for this pair.
  */
 function lookAtStrongest({ store }: App): void {
   let before: Place | null = store.state.locked;

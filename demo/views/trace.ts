@@ -211,8 +211,8 @@ function guessed({ experiment }: Asked): string | null {
 }
 
 /**
- * How many of the clean prompt's tokens the trace leaves out: the beginning-of-text token where the model's tokenizer does not add
- * it, as in ROME's notebook. The other views have it unless it is switched off.
+ * How many of the clean prompt's tokens the trace leaves out: the beginning-of-text token where the model's
+ * tokenizer does not add it, as in ROME's notebook. The other views have it unless it is switched off.
  */
 const skipped = ({ experiment, model }: Asked): number => (experiment.bos && !model.info?.addsBos ? 1 : 0);
 
@@ -325,7 +325,10 @@ function premise(trace: CausalTrace): HTMLElement | null {
   return h('p', { class: 'problem premise', role: 'alert' }, `${problem} ${more}`);
 }
 
-/** A scale for each map: from nothing restored to its largest value that is known; without a scale, from 0 to 1. */
+/**
+ * A scale for each map: from nothing restored to its largest value that is known; without a scale, from 0 to
+ * 1.
+ */
 function colour(maps: readonly Map_[]): void {
   for (const { grid, kind, values, trace, foot } of maps) {
     const ends = endsOfTrace(trace);

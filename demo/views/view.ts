@@ -58,8 +58,8 @@ export interface View {
   /** A sentence or two for those who see it for the first time. */
   readonly about: string;
   /**
-   * Columns of twelve, on a wide screen: up to 4 it stands in the column at the side, up to 8 in the main one, else below
-   * both.
+   * Columns of twelve, on a wide screen: up to 4 it stands in the column at the side, up to 8 in the main
+   * one, else below both.
    */
   readonly span: number;
   /** It may well be empty: a report does not say that it is missing. */

@@ -1,6 +1,6 @@
 /**
- * Writing on: the text token by token, what was considered for each, another token in its place, and the cursor, up to which
- * all views read.
+ * Writing on: the text token by token, what was considered for each, another token in its place, and the
+ * cursor, up to which all views read.
  */
 
 import { hex, hues, inkOn, sequential } from '../../interp/figures/draw/colour.js';

@@ -31,7 +31,10 @@ export class Engine {
     return this.#model;
   }
 
-  /** The model with what the reader changes in it. It lives until other changes, or another model, are asked for. */
+  /**
+   * The model with what the reader changes in it. It lives until other changes, or another model, are asked
+   * for.
+   */
   changed(edits: Edits): HookedTransformer {
     const { model } = this;
     if (!edits.interventions.length) return model;
@@ -51,8 +54,8 @@ export class Engine {
   }
 
   /**
-   * Runs `f` when the GPU is free. Sweeps take a turn for each part and are patient: what a reader has just asked for goes in
-   * between, one request to one part.
+   * Runs `f` when the GPU is free. Sweeps take a turn for each part and are patient: what a reader has just
+   * asked for goes in between, one request to one part.
    */
   async turn<T>(f: () => Promise<T>, { patient = false } = {}): Promise<T> {
     if (this.#busy)

@@ -1,4 +1,7 @@
-/** Help with a pair of prompts of unequal length: which words differ, and texts of equal length to choose from. */
+/**
+ * Help with a pair of prompts of unequal length: which words differ, and texts of equal length to choose
+ * from.
+ */
 
 import type { HookedTransformer } from '../../hooks/transformer/model.js';
 import type { PromptTexts } from './handlers/prompts.js';
@@ -15,7 +18,9 @@ export interface LengthHelp {
 const FILLERS = [' very', ' really', ' the', ' old', ' good', ' big', ' and', ' then', ','];
 const MOST = 3;
 
-/** Texts of equal length, made by putting words into the shorter prompt or taking words out of the longer one. */
+/**
+ * Texts of equal length, made by putting words into the shorter prompt or taking words out of the longer one.
+ */
 export function equalLengths(model: HookedTransformer, of: PromptTexts): LengthHelp[] {
   const tokens = (text: string) => model.toTokens(text, { prependBos: false })[0];
   const [clean, corrupted] = [tokens(of.clean), tokens(of.corrupted)];

@@ -1,6 +1,6 @@
 /**
- * Changing parts of an activation where it lies. All segments of a call have the same width and are changed by one
- * dispatch; offsets are in elements, counted from the first of their tensor.
+ * Changing parts of an activation where it lies. All segments of a call have the same width and are changed
+ * by one dispatch; offsets are in elements, counted from the first of their tensor.
  */
 
 import type { Launch } from '../../kernels/core/kernel.js';
@@ -10,7 +10,9 @@ import { isContiguous, showShape } from '../shape/shape.js';
 import { ALIGN } from '../tensor/launches.js';
 import { Tensor } from '../tensor/tensor.js';
 
-/** A segment of x becomes keep · x + add · value. A factor of 0 leaves its side unread, be it NaN or infinite. */
+/**
+ * A segment of x becomes keep · x + add · value. A factor of 0 leaves its side unread, be it NaN or infinite.
+ */
 export interface Blend {
   /** First element in x, and in the values. */
   readonly target: number;
@@ -24,7 +26,8 @@ export interface Blend {
  * @param x contiguous; the caller owns it and nobody else may need what it held
  * @param width elements of a segment
  * @param broadcast one value a segment instead of `width`
- * @throws when x is not contiguous, a segment reaches beyond x or the values, or a tensor is too large for a binding
+ * @throws when x is not contiguous, a segment reaches beyond x or the values, or a tensor is too large for a
+ * binding
  */
 export function blendInto(
   x: Tensor,
@@ -44,8 +47,8 @@ export function blendInto(
 }
 
 /**
- * Removes from each segment of `x` its component along a direction of any length, in place; a direction of zeros
- * removes nothing. Segments must not overlap.
+ * Removes from each segment of `x` its component along a direction of any length, in place; a direction of
+ * zeros removes nothing. Segments must not overlap.
  * @throws as `blendInto` does
  */
 export function projectOutOf(

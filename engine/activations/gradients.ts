@@ -17,8 +17,8 @@ const takes = signatures({
 });
 
 /**
- * The value of a function of tensors, and its gradient in each of them: zeros where it does not depend on one. Tensors that the
- * function makes are freed.
+ * The value of a function of tensors, and its gradient in each of them: zeros where it does not depend on
+ * one. Tensors that the function makes are freed.
  * @param f gives a tensor with one number; called once, at once
  * @throws when it gives something else
  * @example const { value, grads } = await gradientsOf((w) => x.matmul(w).sub(y).square().mean(), [w])

@@ -6,8 +6,8 @@ import type { Tensor } from '../tensor/tensor.js';
 import type { Norm } from '../transformer/parts/norm.js';
 
 /**
- * From the gradients of queries (`part` 0), keys (1) or values (2) to those of each head's own input: what the gradient at
- * `hook_q_input` (…) is, without a run that gives every head an input of its own.
+ * From the gradients of queries (`part` 0), keys (1) or values (2) to those of each head's own input: what
+ * the gradient at `hook_q_input` (…) is, without a run that gives every head an input of its own.
  * @param x what all heads read, before the norm, once for every head: [tokens, head, dModel]
  * @param dy gradients at `hook_q`, [tokens, head, dHead]
  * @param norm the one before attention, or null

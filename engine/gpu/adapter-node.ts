@@ -38,7 +38,10 @@ async function open(toggles: string[], options: GPURequestAdapterOptions): Promi
   return gpu.requestAdapter(options);
 }
 
-/** Loads a shared library and keeps it loaded: a later dlopen of the same soname finds it. False if there is none. */
+/**
+ * Loads a shared library and keeps it loaded: a later dlopen of the same soname finds it. False if there is
+ * none.
+ */
 function preload(library: string): boolean {
   const RTLD_NODELETE = 0x1000;
   try {
@@ -50,7 +53,9 @@ function preload(library: string): boolean {
   return true;
 }
 
-/** Whether the system has a Vulkan driver that Dawn can use: without one, Dawn would complain on the console. */
+/**
+ * Whether the system has a Vulkan driver that Dawn can use: without one, Dawn would complain on the console.
+ */
 const hasVulkanDriver = (): boolean => vulkanDrivers().usable.length > 0;
 
 /** Runs `f` while the Vulkan loader knows these drivers only. */
@@ -84,8 +89,9 @@ async function openGles(): Promise<GPUAdapter | null> {
 }
 
 /**
- * Internal, for benchmarks: the driver file that another library must be pointed to (`VK_DRIVER_FILES`) in order to run on the
- * software adapter that Glassbox uses, with its loader loaded; null where the system's own driver is used.
+ * Internal, for benchmarks: the driver file that another library must be pointed to (`VK_DRIVER_FILES`) in
+ * order to run on the software adapter that Glassbox uses, with its loader loaded; null where the system's
+ * own driver is used.
  */
 export function softwareDriver(): string | null {
   if (hasVulkanDriver()) return null;
@@ -103,8 +109,8 @@ function preloadVulkan(): boolean {
 async function swiftshader(): Promise<GPUAdapter | null> {
   const folder = unpackSwiftshader();
   if (!folder) return null;
-  // Bounds checks cost SwiftShader a third of its speed, and zeroing workgroup memory half of a compilation; every
-  // kernel of ours stays in bounds and writes before it reads (the kernel checks run with and without).
+  // Bounds checks cost SwiftShader a third of its speed, and zeroing workgroup memory half of a compilation;
+  // every kernel of ours stays in bounds and writes before it reads (the kernel checks run with and without).
   const robust = process.env.GLASSBOX_ROBUSTNESS === 'on';
   const toggles = robust ? [] : ['enable-dawn-features=disable_robustness,disable_workgroup_init'];
   if (!hasVulkanDriver()) {
@@ -119,7 +125,9 @@ async function swiftshader(): Promise<GPUAdapter | null> {
   return withDrivers([path.join(folder, 'vk_swiftshader_icd.json')], () => open(toggles, {}));
 }
 
-/** Why the Vulkan loader cannot be told of a driver here; null where `process.env` is the real environment. */
+/**
+ * Why the Vulkan loader cannot be told of a driver here; null where `process.env` is the real environment.
+ */
 function copiedEnvironment(): string | null {
   if (!isMainThread)
     return 'this is a worker thread, whose process.env is a copy unless it was started with { env: SHARE_ENV }';
@@ -141,7 +149,10 @@ interface SystemAdapter extends ListedAdapter {
 /** Dawn's native backends; the others show the same GPUs once more. */
 const BACKENDS = ['vulkan', 'metal', 'd3d12'];
 
-/** What Dawn finds in the system. Its binding lists adapters in one place only: in the error for a name that there is not. */
+/**
+ * What Dawn finds in the system. Its binding lists adapters in one place only: in the error for a name that
+ * there is not.
+ */
 async function systemAdapters(): Promise<SystemAdapter[]> {
   const answer = await inSystem(() =>
     open(['adapter=\u0001'], {}).then(
@@ -181,7 +192,10 @@ async function namedAdapter(choice: number | string): Promise<GPUAdapter> {
 }
 
 const sleeper = new Int32Array(new SharedArrayBuffer(4));
-/** Naps between polls: short at first, so that a short wait is not a long one; then an eighth of the time waited so far. */
+/**
+ * Naps between polls: short at first, so that a short wait is not a long one; then an eighth of the time
+ * waited so far.
+ */
 const NAP_MS = { least: 0.02, most: 0.25 };
 
 const provider: GpuProvider = {

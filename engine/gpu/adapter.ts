@@ -8,8 +8,9 @@ import { signatures } from '../../weights/checks/options.js';
 import { shown } from '../../weights/checks/shown.js';
 
 /**
- * Which adapter to use. `auto`: hardware, else the system's software Vulkan, else SwiftShader from npm. A number: that one of
- * `listAdapters()`. Another text: the one whose name has it, in capitals or not (`'radeon'`).
+ * Which adapter to use. `auto`: hardware, else the system's software Vulkan, else SwiftShader from npm. A
+ * number: that one of `listAdapters()`. Another text: the one whose name has it, in capitals or not
+ * (`'radeon'`).
  */
 export type AdapterChoice =
   | 'auto'
@@ -24,7 +25,10 @@ export const ADAPTER_WORDS: readonly string[] = ['auto', 'hardware', 'software',
 
 /** How an adapter is opened. */
 export interface OpenOptions {
-  /** Of several GPUs the faster one or the one that takes less power, where the platform can tell. Default 'high-performance'. */
+  /**
+   * Of several GPUs the faster one or the one that takes less power, where the platform can tell. Default
+   * 'high-performance'.
+   */
   powerPreference?: 'high-performance' | 'low-power';
 }
 
@@ -62,8 +66,8 @@ export function gpuProvider(): GpuProvider {
 }
 
 /**
- * The adapters that this machine (in a browser: this page) can open, the default's kind first. \`adapter\` takes an index, or a
- * part of a name.
+ * The adapters that this machine (in a browser: this page) can open, the default's kind first. \`adapter\`
+ * takes an index, or a part of a name.
  */
 export const listAdapters = takes.listAdapters(async function listAdapters(): Promise<
   readonly ListedAdapter[]
@@ -71,7 +75,10 @@ export const listAdapters = takes.listAdapters(async function listAdapters(): Pr
   return gpuProvider().list();
 });
 
-/** The entry that an index or a part of a name means. @throws when there is none, or more than one name has the part. */
+/**
+ * The entry that an index or a part of a name means. @throws when there is none, or more than one name has
+ * the part.
+ */
 export function chosenAdapter(all: readonly ListedAdapter[], choice: number | string): ListedAdapter {
   const list = all.map(({ index, name }) => `${index} ${shown(name, 60)}`).join(', ') || 'none was found';
   if (typeof choice === 'number') {

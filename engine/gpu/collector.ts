@@ -1,6 +1,7 @@
 /**
- * Tensors that were dropped without `dispose()` give their memory back when the garbage collector finds them, which knows nothing
- * of the GPU. Before a run that is short of memory it is asked, and the event loop turns, so that what it finds is freed.
+ * Tensors that were dropped without `dispose()` give their memory back when the garbage collector finds them,
+ * which knows nothing of the GPU. Before a run that is short of memory it is asked, and the event loop turns,
+ * so that what it finds is freed.
  */
 
 import { GROWTH_BYTES } from '../budgets.js';
@@ -26,7 +27,9 @@ export function setCollector(collect: Collect): Collect {
 export class Pressure {
   #settled = 0;
 
-  /** Waits for the collector where memory in use has grown much since the last time; null where it has not. */
+  /**
+   * Waits for the collector where memory in use has grown much since the last time; null where it has not.
+   */
   relieve(inUse: () => number): Promise<void> | null {
     const bytes = inUse();
     this.#settled = Math.min(this.#settled, bytes);

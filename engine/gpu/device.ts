@@ -1,4 +1,6 @@
-/** What ends with a device: its memory, kernels, parameters and errors. After a loss there is another of each. */
+/**
+ * What ends with a device: its memory, kernels, parameters and errors. After a loss there is another of each.
+ */
 
 import { STAGING_BYTES } from '../budgets.js';
 import {

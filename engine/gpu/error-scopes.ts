@@ -1,13 +1,21 @@
-/** What WebGPU says later: errors of creations and submissions, kept with what was being done until somebody waits. */
+/**
+ * What WebGPU says later: errors of creations and submissions, kept with what was being done until somebody
+ * waits.
+ */
 
 import { type MemoryReport, mib } from './pool.js';
 
-/** The device is lost, or was, and with it what was on it: the same call may succeed when it is made again. */
+/**
+ * The device is lost, or was, and with it what was on it: the same call may succeed when it is made again.
+ */
 export class DeviceLostError extends Error {
   override name = 'DeviceLostError';
 }
 
-/** What can be done about the loss of a device of ours, of one that was destroyed on purpose, of one of the user's. */
+/**
+ * What can be done about the loss of a device of ours, of one that was destroyed on purpose, of one of the
+ * user's.
+ */
 const REMEDIES = {
   ours: 'call again, and another is opened, with the weights of the models; tensors, caches and prefixes are gone',
   destroyed: 'it was destroyed: load the model again',
@@ -45,7 +53,9 @@ export class ErrorScopes {
     return this.#pending;
   }
 
-  /** Runs a creation or submission and remembers its GPU errors, with what was being done, for the next wait. */
+  /**
+   * Runs a creation or submission and remembers its GPU errors, with what was being done, for the next wait.
+   */
   guard<T>(doing: string, f: () => T): T {
     for (const kind of KINDS) this.#device.pushErrorScope(kind);
     try {

@@ -4,6 +4,8 @@
  */
 
 import type { Caps, Host, Launch } from '../../kernels/core/kernel.js';
+import { checkedMethods, optional, options } from '../../weights/checks/options.js';
+import * as is from '../kinds.js';
 import {
   type AdapterChoice,
   type AdapterDescription,
@@ -21,7 +23,6 @@ import type { MemoryReport, PoolBuffer } from './pool.js';
 export type { Binding, GpuStats } from './pipelines.js';
 
 const GPU_MAP_READ = 1;
-
 /** Milliseconds in which a device that fails may still say that it is lost. */
 const LOSS_MS = 100;
 
@@ -147,12 +148,8 @@ export class Gpu {
     try {
       this.#attach(await this.#reopen!());
     } catch (e) {
-      throw new Error(
-        `${lost!.message.split(': call')[0]}, and none could be opened: ${(e as Error).message}`,
-        {
-          cause: e,
-        },
-      );
+      const why = `${lost!.message.split(': call')[0]}, and none could be opened: ${(e as Error).message}`;
+      throw new Error(why, { cause: e });
     }
     const failures: unknown[] = [];
     const restored = async (restore: () => void | Promise<void>) => restore();
@@ -345,3 +342,9 @@ export class Gpu {
     if (this.#held.pool.trim()) this.#held.device.queue.submit([]);
   }
 }
+
+const OPEN = options<OpenOptions>({ powerPreference: is.oneOf('low-power', 'high-performance') });
+checkedMethods<typeof Gpu>(Gpu, { open: { source: optional(is.adapter), options: OPEN } }, 'Gpu.');
+const methods = { ready: {}, memory: {}, watchPeak: {}, makeRoom: {}, finish: {}, destroy: {}, reclaim: {} };
+const inner = { alloc: null, upload: null, write: null, free: null, launch: null, read: null, flush: null };
+checkedMethods(Gpu.prototype, { ...methods, onRestore: { restore: is.callback }, ...inner }, 'gpu.');

@@ -1,4 +1,7 @@
-/** Compiled kernels and bind groups, made once and found again: a repeated run makes none; and the parameters of dispatches. */
+/**
+ * Compiled kernels and bind groups, made once and found again: a repeated run makes none; and the parameters
+ * of dispatches.
+ */
 
 import type { Kernel, Launch } from '../../kernels/core/kernel.js';
 import { type Guard, mib, type PoolBuffer } from './pool.js';
@@ -80,8 +83,8 @@ export class Pipelines {
     const pipeline = this.#guard(`compiling kernel ${kernel.name}`, () =>
       this.#device.createComputePipeline({
         label: kernel.name,
-        // One for each pipeline: wgpu (Deno, Firefox before about 151) keeps the binding sizes of the first pipeline that
-        // uses a layout object (gfx-rs/wgpu#7359), and then refuses the bindings of the next.
+        // One for each pipeline: wgpu (Deno, Firefox before about 151) keeps the binding sizes of the first
+        // pipeline that uses a layout object (gfx-rs/wgpu#7359), and then refuses the bindings of the next.
         layout: this.#device.createPipelineLayout({
           label: kernel.name,
           bindGroupLayouts: uniform ? [layout, this.#uniformLayout] : [layout],
@@ -150,7 +153,8 @@ const SLOT = 256;
 const SLOTS = 2048;
 
 /**
- * The parameters of one batch of commands: a uniform buffer in slots, one a dispatch, written before the batch is submitted.
+ * The parameters of one batch of commands: a uniform buffer in slots, one a dispatch, written before the
+ * batch is submitted.
  */
 export class Parameters {
   readonly layout: GPUBindGroupLayout;

@@ -18,7 +18,10 @@ export interface PoolBuffer {
   readonly bytes: number;
   /** Weights have exact sizes and are destroyed when released; everything else returns to the pool. */
   readonly pooled: boolean;
-  /** Number of the last command batch that used it: it must not be written from the host before that is submitted. */
+  /**
+   * Number of the last command batch that used it: it must not be written from the host before that is
+   * submitted.
+   */
   lastBatch: number;
   /** Batch in which it became idle. */
   idleSince: number;
@@ -75,7 +78,8 @@ export class Pool {
   }
 
   /**
-   * A buffer of at least `bytes`. With `hostWrite` it is one that no unsubmitted command of batch `batch` uses.
+   * A buffer of at least `bytes`. With `hostWrite` it is one that no unsubmitted command of batch `batch`
+   * uses.
    * @throws when no single buffer of this adapter can be that large.
    */
   take(bytes: number, label: string, batch: number, { exact = false, hostWrite = false } = {}): PoolBuffer {
@@ -113,7 +117,10 @@ export class Pool {
     };
   }
 
-  /** Takes a buffer back. It may be handed out again at once: commands run in the order in which they were encoded. */
+  /**
+   * Takes a buffer back. It may be handed out again at once: commands run in the order in which they were
+   * encoded.
+   */
   give(b: PoolBuffer, batch: number): void {
     this.#bytes -= b.bytes;
     this.#count--;
@@ -166,7 +173,8 @@ export class Pool {
 
   #create(bytes: number, label: string, pooled: boolean): PoolBuffer {
     const id = this.#nextId++;
-    // Error scopes only here, where memory is made: around every allocation from the pool they cost a quarter of encoding.
+    // Error scopes only here, where memory is made: around every allocation from the pool they cost a quarter
+    // of encoding.
     const buffer = this.#guard(`allocating ${mib(bytes)} for ${label}`, () =>
       this.#device.createBuffer({
         label: pooled ? `glassbox #${id}` : label,

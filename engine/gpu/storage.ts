@@ -9,6 +9,18 @@ import type { Gpu } from './gpu.js';
 import type { PoolBuffer } from './pool.js';
 import type { Owned } from './user-scope.js';
 
+/**
+ * What a read has to look at first: made beside an operation that hides NaN, fetched with the next read of what it gave, and of
+ * what was made from that.
+ */
+export interface Flag {
+  /** u32, `count` of them. */
+  readonly storage: Storage;
+  readonly count: number;
+  /** The error that they tell of, or null. */
+  error(found: Uint32Array): Error | null;
+}
+
 /** A reference-counted buffer. */
 export class Storage {
   readonly gpu: Gpu;
@@ -20,6 +32,7 @@ export class Storage {
   guarded: string | null = null;
   /** It holds the result of an operation that nothing has read or kept since. */
   unread = false;
+  #flags: readonly Flag[] = [];
   #refs = 0;
 
   constructor(gpu: Gpu, buffer: PoolBuffer, stored: Stored = 'f32') {
@@ -33,12 +46,28 @@ export class Storage {
     return this.#refs > 1;
   }
 
+  /** What a read has to look at first. */
+  get flags(): readonly Flag[] {
+    return this.#flags;
+  }
+
+  /** Adds flags that are not there yet; they are kept as long as this is. */
+  flag(flags: readonly Flag[]): void {
+    const added = flags.filter((f) => !this.#flags.includes(f));
+    if (!added.length) return;
+    for (const { storage } of added) storage.retain();
+    this.#flags = [...this.#flags, ...added];
+  }
+
   retain(): void {
     this.#refs++;
   }
 
   release(): void {
-    if (--this.#refs === 0) this.gpu.free(this.buffer);
+    if (--this.#refs > 0) return;
+    this.gpu.free(this.buffer);
+    for (const { storage } of this.#flags) storage.release();
+    this.#flags = [];
   }
 }
 

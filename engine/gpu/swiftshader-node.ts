@@ -42,7 +42,10 @@ export function cacheRoots(): string[] {
   return [path.join(home, 'glassbox'), path.join(os.tmpdir(), `glassbox-${os.userInfo().uid}`)];
 }
 
-/** Unpacks SwiftShader once into a cache folder (whole or not at all); gives the folder, or null without the package. */
+/**
+ * Unpacks SwiftShader once into a cache folder (whole or not at all); gives the folder, or null without the
+ * package.
+ */
 export function unpackSwiftshader(): string | null {
   const archive = swiftshaderArchive();
   if (!archive || process.platform !== 'linux') return null;
@@ -74,9 +77,10 @@ export function unpackSwiftshader(): string | null {
 }
 
 /**
- * SwiftShader under the loader's name. It exports `vkGetInstanceProcAddr`, which is all that Dawn asks of a loader, so Dawn can use
- * it directly, and nothing has to be told to a loader by `VK_DRIVER_FILES`. That variable cannot be set in a worker thread or
- * a test runner: `process.env` is a copy there, and the loader reads the real environment. Null if the library is of another kind.
+ * SwiftShader under the loader's name. It exports `vkGetInstanceProcAddr`, which is all that Dawn asks of a
+ * loader, so Dawn can use it directly, and nothing has to be told to a loader by `VK_DRIVER_FILES`. That
+ * variable cannot be set in a worker thread or a test runner: `process.env` is a copy there, and the loader
+ * reads the real environment. Null if the library is of another kind.
  */
 export function swiftshaderAsLoader(folder: string): string | null {
   const file = path.join(folder, 'direct', LOADER);

@@ -1,9 +1,9 @@
 /**
- * `scope(async () => …)`: whatever tensors are made inside and not returned go back to the pool at its end. It knows the
- * tensors that no run owns: results of calls, and of operations on them.
+ * `scope(async () => …)`: whatever tensors are made inside and not returned go back to the pool at its end.
+ * It knows the tensors that no run owns: results of calls, and of operations on them.
  *
- * In Node a scope follows the asynchronous context (user-scope-node.ts). A page has no such context: scopes that overlap there
- * are one, which ends with the last of them.
+ * In Node a scope follows the asynchronous context (user-scope-node.ts). A page has no such context: scopes
+ * that overlap there are one, which ends with the last of them.
  */
 
 /** What a scope keeps account of. */
@@ -112,8 +112,9 @@ export function currentScope(): UserScope | null {
 }
 
 /**
- * Runs a function, and frees the tensors, caches and results made inside that it does not return, also when it throws. Scopes
- * nest: what an inner one returns belongs to the outer one. What was made before, and what is returned (in objects, lists and maps, too), stays.
+ * Runs a function, and frees the tensors, caches and results made inside that it does not return, also when
+ * it throws. Scopes nest: what an inner one returns belongs to the outer one. What was made before, and what
+ * is returned (in objects, lists and maps, too), stays.
  * @example const top = await scope(async () => (await model.forward(text)).slice({ pos: -1 }).topk(5))
  */
 export async function scope<T>(f: () => T | Promise<T>): Promise<T> {

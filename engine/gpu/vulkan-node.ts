@@ -1,6 +1,6 @@
 /**
- * The Vulkan drivers that a Linux system has, by their manifests, and which of them Dawn can use. The others are not opened: Dawn
- * and Mesa would complain on the console, at every start.
+ * The Vulkan drivers that a Linux system has, by their manifests, and which of them Dawn can use. The others
+ * are not opened: Dawn and Mesa would complain on the console, at every start.
  */
 
 import { readdirSync, readFileSync, statSync } from 'node:fs';
@@ -47,7 +47,8 @@ function objection(file: string, hasDevice: boolean): string | null {
     return null;
   }
   if (/lvp/.test(library)) {
-    // Mesa 22.3 states 1.1.230, 23.1 1.3.24x, 25.0 1.4.305: the last number counts headers until 1.4 begins anew.
+    // Mesa 22.3 states 1.1.230, 23.1 1.3.24x, 25.0 1.4.305: the last number counts headers until 1.4 begins
+    // anew.
     const [major, minor, patch] = version;
     const old = major === 1 && minor < 4 && patch < 240;
     return old ? 'this lavapipe is too old for Dawn: Mesa 23.1 or later is needed' : null;

@@ -1,4 +1,6 @@
-/** A natural logarithm that is the same everywhere: engines and C libraries differ in the last bit of theirs. */
+/**
+ * A natural logarithm that is the same everywhere: engines and C libraries differ in the last bit of theirs.
+ */
 
 const SPLIT = 134217729; // 2^27 + 1: cuts a double into two halves (Dekker 1971)
 const LN2 = [Math.LN2, 2.3190468138462996e-17] as const;
@@ -14,11 +16,12 @@ function rest(a: number, b: number, p: number): number {
 }
 
 /**
- * ln x for normal positive x, and −∞ for 0: the nearest double, but for values so near the middle between two that it hardly
- * matters (1 in 300 000 in a comparison). Of the same values V8's `Math.log` gets 1 in 14 wrong by an ulp, glibc's 1 in 1300.
+ * ln x for normal positive x, and −∞ for 0: the nearest double, but for values so near the middle between two
+ * that it hardly matters (1 in 300 000 in a comparison). Of the same values V8's `Math.log` gets 1 in 14
+ * wrong by an ulp, glibc's 1 in 1300.
  *
- * x = 2^k · m with m near 1; ln m = 2 artanh s = 2s + 2s³/3 + 2s⁵/5 + … with s = (m − 1)/(m + 1), whose first terms are
- * sums of two doubles, a value and the rest that it cannot hold.
+ * x = 2^k · m with m near 1; ln m = 2 artanh s = 2s + 2s³/3 + 2s⁵/5 + … with s = (m − 1)/(m + 1), whose first
+ * terms are sums of two doubles, a value and the rest that it cannot hold.
  */
 export function log(x: number): number {
   if (x === 0) return -Infinity;

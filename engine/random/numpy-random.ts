@@ -1,7 +1,7 @@
 /**
- * NumPy's legacy generator, `numpy.random.RandomState`: published experiments that corrupt activations name its seed, so
- * their noise can be drawn again. Mersenne Twister (Matsumoto and Nishimura 1998); normals by Marsaglia's polar method,
- * two at a time; gamma variates by Marsaglia and Tsang (2000).
+ * NumPy's legacy generator, `numpy.random.RandomState`: published experiments that corrupt activations name
+ * its seed, so their noise can be drawn again. Mersenne Twister (Matsumoto and Nishimura 1998); normals by
+ * Marsaglia's polar method, two at a time; gamma variates by Marsaglia and Tsang (2000).
  */
 
 import { log } from './log.js';
@@ -10,9 +10,9 @@ const WORDS = 624;
 const SHIFT = 397;
 
 /**
- * A stream of random numbers; each call goes on where the last one ended. Uniform numbers have NumPy's bits. So have
- * normals, except that of about one in 3000 the last bit or two differ: there the logarithm of the C library that NumPy
- * calls is not the nearest double, and this one is. Rounded to f32 they are the same.
+ * A stream of random numbers; each call goes on where the last one ended. Uniform numbers have NumPy's bits.
+ * So have normals, except that of about one in 3000 the last bit or two differ: there the logarithm of the C
+ * library that NumPy calls is not the nearest double, and this one is. Rounded to f32 they are the same.
  */
 export class RandomState {
   readonly #words = new Uint32Array(WORDS);

@@ -1,7 +1,8 @@
 /**
- * The names of a tensor's axes. Activations are named where a user meets them (`batch`, `pos`, `head`, `d_head` …), and
- * operations carry the names along where they still mean something. Rows of unequal length are packed one after
- * another along the first axis in memory: it then stands for `batch` and for the axes in which the rows differ.
+ * The names of a tensor's axes. Activations are named where a user meets them (`batch`, `pos`, `head`,
+ * `d_head` …), and operations carry the names along where they still mean something. Rows of unequal length
+ * are packed one after another along the first axis in memory: it then stands for `batch` and for the axes in
+ * which the rows differ.
  */
 
 import { type Index, type Part, sameShape, showShape } from './shape.js';
@@ -74,7 +75,8 @@ export function positional(index: NamedIndex, axes: Axes | null, what: string): 
   return axes!.names.map((name) => (name === null ? null : (index[name] ?? null)));
 }
 
-// ---- what becomes of names ---------------------------------------------------------------------------------------
+// ---- what becomes of names
+// ---------------------------------------------------------------------------------------
 
 /** Of a part that was taken by position. */
 export function indexed(axes: Axes | null, index: Index): Axes | null {
@@ -88,7 +90,10 @@ export function indexed(axes: Axes | null, index: Index): Axes | null {
 const drop = (names: readonly AxisName[], index: Index): AxisName[] =>
   names.filter((_, i) => typeof index[i] !== 'number');
 
-/** Of another shape: leading and trailing axes that stay keep their names. Packed rows become one axis, as equal rows do. */
+/**
+ * Of another shape: leading and trailing axes that stay keep their names. Packed rows become one axis, as
+ * equal rows do.
+ */
 export function reshaped(axes: Axes | null, from: readonly number[], to: readonly number[]): Axes | null {
   if (!axes || (sameShape(from, to) && !axes.packed)) return axes;
   const most = Math.min(from.length, to.length);

@@ -1,4 +1,7 @@
-/** Patterns of Einstein sums: `'bphd,hdm->bphm'`, or with words, `'batch pos head d_head, head d_head d_model -> batch pos d_model'`. */
+/**
+ * Patterns of Einstein sums: `'bphd,hdm->bphm'`, or with words, `'batch pos head d_head, head d_head d_model
+ * -> batch pos d_model'`.
+ */
 
 import { shown } from '../../weights/checks/shown.js';
 import type { AxisName } from './axes.js';
@@ -12,8 +15,9 @@ export interface Einsum {
 const ELLIPSIS = '...';
 
 /**
- * Reads a pattern. Letters are an index each where no operand has blanks inside, else words are. `...` stands for the axes in front
- * that no index names. Without `->` the result has the indices that occur once, in alphabetical order.
+ * Reads a pattern. Letters are an index each where no operand has blanks inside, else words are. `...` stands
+ * for the axes in front that no index names. Without `->` the result has the indices that occur once, in
+ * alphabetical order.
  * @param ranks how many axes each tensor has
  * @throws when the pattern does not fit the tensors.
  */
@@ -59,7 +63,10 @@ export function parseEinsum(pattern: string, ranks: readonly number[]): Einsum {
   return { inputs, output };
 }
 
-/** The names that the tensors give to the indices; where two are the same, or rows need one, the index is the name. */
+/**
+ * The names that the tensors give to the indices; where two are the same, or rows need one, the index is the
+ * name.
+ */
 export function namesOfResult(
   output: readonly string[],
   names: ReadonlyMap<string, AxisName>,

@@ -2,7 +2,10 @@
 
 import { shownValue } from '../../weights/checks/kinds.js';
 
-/** `null` = all of an axis, a number (negative counts from the end) drops it, two numbers are always `[start, end)`. */
+/**
+ * `null` = all of an axis, a number (negative counts from the end) drops it, two numbers are always `[start,
+ * end)`.
+ */
 export type Part = null | number | readonly [start: number, end: number];
 
 /** A part by position: one entry an axis; axes at the end may be left out. */
@@ -145,7 +148,10 @@ const notAPart = (i: unknown, axis: number): string =>
     ? `${i.length} numbers on axis ${axis}: two are a range [start, end), without a step; a list of indices is for take({ head: [0, 5, 7] })`
     : `a ${typeof i} on axis ${axis}: null, a number or a range [start, end) is needed`;
 
-/** @throws when whole numbers that stand for axes or lengths do not come as one list: `reshape(3, 2)`, `transpose(0, 1)`. */
+/**
+ * @throws when whole numbers that stand for axes or lengths do not come as one list: `reshape(3, 2)`,
+ * `transpose(0, 1)`.
+ */
 export function checkSizes(sizes: unknown, what: string): void {
   if (!Array.isArray(sizes) || !sizes.every(Number.isInteger))
     throw new Error(

@@ -76,6 +76,9 @@ export function concatAt(tensors: readonly Tensor[], axis: number): Tensor {
   const lengths = tensors.map((t) => t.shape[axis]);
   const shape = first.shape.map((d, i) => (i === axis ? lengths.reduce((n, k) => n + k, 0) : d));
   const out = (tensors.find((t) => t.scope?.open) ?? first).empty(shape, first.label, first.dtype);
+  const { guarded } = first.storage;
+  if (tensors.every((t) => t.storage.guarded === guarded)) out.storage.guarded = guarded;
+  for (const t of tensors) out.storage.flag(t.storage.flags);
   out.named = joined(
     tensors.map((t) => t.named),
     lengths,

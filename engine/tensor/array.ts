@@ -73,13 +73,22 @@ export abstract class GpuArray<D extends DType = 'f32', R extends number = numbe
 
   // ---- reading -----------------------------------------------------------------------------------------------
 
-  /** All elements in row-major order, on the host. @throws GPU errors that happened on the way; of logits, NaN and infinity. */
+  /** All elements in row-major order, on the host. @throws GPU errors that happened on the way; of logits and their order, NaN and infinity. */
   async data(): Promise<DataOf<D>> {
     const dense = this.dense();
     const own = (dense as unknown) !== this; // asked now: whoever reads may dispose of this tensor meanwhile
     try {
-      const { guarded } = this.storage;
-      const bytes = await this.gpu.read(dense.binding());
+      const { guarded, flags } = this.storage;
+      const [bytes, ...found] = await Promise.all([
+        this.gpu.read(dense.binding()),
+        ...flags.map(({ storage: { buffer }, count }) =>
+          this.gpu.read({ buffer, offset: 0, bytes: 4 * count }),
+        ),
+      ]);
+      for (const [i, flag] of flags.entries()) {
+        const error = flag.error(new Uint32Array(found[i]));
+        if (error) throw error;
+      }
       const data = this.dtype === 'u32' ? new Uint32Array(bytes) : new Float32Array(bytes);
       this.holds(data);
       if (guarded && data instanceof Float32Array)
@@ -211,6 +220,7 @@ export abstract class GpuArray<D extends DType = 'f32', R extends number = numbe
     const { gpu, shape, dtype, label, scope, named: axes } = this;
     const storage = new Storage(gpu, gpu.alloc(4 * this.size, label));
     storage.guarded = this.storage.guarded;
+    storage.flag(this.storage.flags);
     const out = this.make<D>({ storage, shape, dtype, label, scope, axes });
     copyInto(this, out);
     out.node = this.node;

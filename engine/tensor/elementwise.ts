@@ -38,6 +38,7 @@ export function elementwise(op: PointwiseOp, inputs: readonly Operand[], what: s
   const { gives, gradients } = pointwiseOf(op);
   const first = arrays.find((t) => t.scope?.open) ?? arrays[0];
   const out = first.empty(shape, `${first.label}.${what}`, gives ? 'u32' : 'f32');
+  for (const t of arrays) out.storage.flag(t.storage.flags);
   run({ op, inputs }, shape, out);
   out.named = axesOf(arrays, what);
   return taped(out, arrays, (save) => {

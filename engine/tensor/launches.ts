@@ -38,6 +38,51 @@ export function* rowWindows(
   for (let start = 0; start < rows; start += step) yield [start, Math.min(step, rows - start)];
 }
 
+/** Whether one row of this many numbers is too long for a binding: whoever meets it goes through the row in parts. */
+export const rowTooLong = (gpu: Gpu, width: number): boolean => 4 * width > gpu.adapter.maxBindingBytes;
+
+/** Blocks of at most 64 rows, of which only some columns are read at a time. */
+export const blocksOfRows = (gpu: Gpu, rows: number): Iterable<[start: number, count: number]> =>
+  rowWindows(gpu, rows, Math.floor(gpu.adapter.maxBindingBytes / 4 / ALIGN));
+
+/** Parts [from, to) of a long row such that `rows` of them fit a binding; they begin where a binding may. */
+export function* columnParts(gpu: Gpu, rows: number, cols: number): Generator<[from: number, to: number]> {
+  const fit = Math.floor(gpu.adapter.maxBindingBytes / 4 / rows);
+  const step = Math.max(ALIGN, Math.floor(fit / ALIGN) * ALIGN);
+  for (let from = 0; from < cols; from += step) yield [from, Math.min(cols, from + step)];
+}
+
+/**
+ * Rows of which a binding takes some, but not 64, which is how far apart bindings begin: some at a time in memory of their own,
+ * copied there and back.
+ */
+function launchFew(
+  rows: number,
+  arrays: readonly GpuArray<DType>[],
+  widths: readonly number[],
+  launch: (rows: number) => Launch,
+): void {
+  const { gpu } = arrays[0];
+  const fit = Math.floor(gpu.adapter.maxBindingBytes / 4 / Math.max(...widths));
+  for (let start = 0; start < rows; start += fit) {
+    const n = Math.min(fit, rows - start);
+    const parts = arrays.map((t, i) => ({
+      shape: [n, widths[i]],
+      strides: [widths[i], 1],
+      offset: t.offset + start * widths[i],
+    }));
+    const own = arrays.map((t, i) => t.view(parts[i]).copy());
+    gpu.launch(
+      launch(n),
+      own.map((t) => t.binding()),
+    );
+    own.forEach((t, i) => {
+      writePart(arrays[i], parts[i], t);
+      t.dispose();
+    });
+  }
+}
+
 /** Runs a kernel over all rows, in as many launches as the bindings need. `widths`: elements a row of each array. */
 export function launchRows(
   rows: number,
@@ -46,7 +91,12 @@ export function launchRows(
   launch: (rows: number) => Launch,
 ): void {
   const { gpu } = arrays[0];
-  for (const [start, count] of rowWindows(gpu, rows, Math.max(...widths))) {
+  const widest = Math.max(...widths);
+  if (!rowTooLong(gpu, widest) && rows > 1 && rowTooLong(gpu, Math.min(rows, ALIGN) * widest)) {
+    launchFew(rows, arrays, widths, launch);
+    return;
+  }
+  for (const [start, count] of rowWindows(gpu, rows, widest)) {
     const bindings = arrays.map((t, i) => t.binding(start * widths[i], count * widths[i]));
     gpu.launch(launch(count), bindings);
   }

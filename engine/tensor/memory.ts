@@ -136,6 +136,7 @@ export abstract class GpuMemory<D extends DType = 'f32', R extends number = numb
     storage.release();
   }
 
+  /** The same as `dispose()`, for `using`. */
   [Symbol.dispose](): void {
     this.dispose();
   }

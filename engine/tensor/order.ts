@@ -1,13 +1,17 @@
 /** Tensors in order: the largest entries along an axis, and all of them. */
 
+import { ALL_FINITE, firstNotFinite } from '../../kernels/vocabulary/not-finite.js';
 import { sortFinish, sortStart, sortStep, sortSteps } from '../../kernels/vocabulary/sort.js';
 import { topk } from '../../kernels/vocabulary/topk.js';
+import { notFinite } from '../../weights/checks/finite.js';
 import { boolean } from '../../weights/checks/kinds.js';
 import { check, options } from '../../weights/checks/options.js';
+import type { Gpu } from '../gpu/gpu.js';
 import { inScope } from '../gpu/storage.js';
 import { reduced, withLast } from '../shape/axes.js';
-import { type Axis, acrossRows, allRows, axisNumber, handOver, perRow } from './along.js';
-import { launchRows, rowWindows, withDense } from './launches.js';
+import { showIndex } from '../shape/shape.js';
+import { type Axis, acrossRows, allRows, axisNumber, concatAt, handOver, perRow } from './along.js';
+import { columnParts, copyInto, launchRows, rowTooLong, rowWindows, withDense } from './launches.js';
 import { axisKind, withLastAxis } from './reductions.js';
 import { taped } from './tape.js';
 import type { Tensor } from './tensor.js';
@@ -41,11 +45,49 @@ const sortOptions = options<SortOptions>({ axis: axisKind, descending: boolean }
 /** More than this many are picked out of a sorted row. */
 const MANY = 128;
 
+/** The largest part into which rows of `cols` can be cut evenly so that a binding takes it: all of them, as a rule. */
+function longestPart(gpu: Gpu, cols: number): number {
+  let parts = 1;
+  while (cols % parts || rowTooLong(gpu, cols / parts)) parts++;
+  return cols / parts;
+}
+
+/**
+ * Of logits, NaN must not come out as an index that looks right: the kernel notes what is not finite, and the next read of the
+ * order, or of what was made from it, fetches the note and refuses.
+ */
+function noted<T extends Readonly<Record<string, Tensor | Tensor<'u32'>>> | Ordered>(
+  t: Tensor,
+  results: T,
+): T {
+  const { guarded } = t.storage;
+  if (!guarded) return results;
+  const { gpu, shape } = t;
+  const cols = longestPart(gpu, shape.at(-1) ?? 1);
+  const rows = t.size / cols;
+  const out = t.empty([rows, 2], 'not finite', 'u32');
+  withDense([t], ([x]) =>
+    launchRows(rows, [x, out], [cols, 2], (n) => firstNotFinite({ rows: n, cols }, gpu.caps)),
+  );
+  const error = (found: Uint32Array) => {
+    const row = found.findIndex((column, i) => i % 2 === 0 && column !== ALL_FINITE) / 2;
+    if (row < 0) return null;
+    const value = new Float32Array(found.slice(2 * row + 1, 2 * row + 2).buffer)[0];
+    return notFinite(`${guarded} ${showIndex(shape, row * cols + found[2 * row])}`, value);
+  };
+  for (const r of Object.values(results)) r.storage.flag([{ storage: out.storage, count: 2 * rows, error }]);
+  out.dispose();
+  return results;
+}
+
 /** The k largest or smallest along an axis. */
 export function topkAxis(t: Tensor, k: number, given: Axis | TopkOptions): Ordered {
   const all = axisKind.is(given) ? { axis: given as Axis } : (given as TopkOptions);
   check('topk', topkOptions, all);
-  const { axis = -1, largest = true } = all;
+  return noted(t, largestOf(t, k, all));
+}
+
+function largestOf(t: Tensor, k: number, { axis = -1, largest = true }: TopkOptions): Ordered {
   return ordered(t, axis, 'topk', (x) => {
     const cols = x.shape.at(-1)!;
     if (!Number.isInteger(k) || k < 1 || k > cols)
@@ -59,10 +101,38 @@ export function topkAxis(t: Tensor, k: number, given: Axis | TopkOptions): Order
       };
       return { values: first(whole.values), indices: first(whole.indices) };
     }
+    if (rowTooLong(x.gpu, cols)) return largestOfParts(x, k, largest);
     const made = pair(x, k, 'topk');
     const launch = (rows: number) => topk({ rows, cols, k, smallest: !largest }, x.gpu.caps);
     withDense([x], ([d]) => launchRows(x.size / cols, [d, made.values, made.indices], [cols, k, k], launch));
     return recorded(x, made);
+  });
+}
+
+/** Of rows that no binding takes: the largest of the largest of each part. */
+function largestOfParts(t: Tensor, k: number, largest: boolean): Ordered {
+  return inScope((own) => {
+    const x = t.detach(own).renamed(null);
+    const lead = x.shape.slice(0, -1).map(() => null);
+    const parts = [...columnParts(x.gpu, 1, x.shape.at(-1)!)].map(([from, to]) => {
+      const part = x.window([...lead, [from, to]]).copy();
+      const { values, indices } = largestOf(part, Math.min(k, to - from), { largest });
+      return { values, indices: indices.add(from) };
+    });
+    const places = concatAt(
+      parts.map((p) => p.indices),
+      lead.length,
+    );
+    const values = concatAt(
+      parts.map((p) => p.values),
+      lead.length,
+    );
+    const best = largestOf(values, k, { largest });
+    const made = pair(t, k, 'topk');
+    const indices = places.gather(best.indices).to('u32');
+    copyInto(best.values, made.values);
+    copyInto(indices, made.indices);
+    return recorded(t, made);
   });
 }
 
@@ -71,18 +141,25 @@ export function sortAxis(t: Tensor, given: Axis | SortOptions): Ordered {
   const all = axisKind.is(given) ? { axis: given as Axis } : (given as SortOptions);
   check('sort', sortOptions, all);
   const { axis = -1, descending = false } = all;
-  return ordered(t, axis, 'sort', (x) => sortLast(x, descending));
+  return noted(
+    t,
+    ordered(t, axis, 'sort', (x) => sortLast(x, descending)),
+  );
 }
 
 /** Index of the largest along an axis. */
-export function argmaxAxis(t: Tensor, axis: Axis, what = 'argmax'): Tensor<'u32'> {
+export function argmaxAxis(t: Tensor, axis: Axis): Tensor<'u32'> {
+  return noted(t, { indices: placeOfLargest(t, axis, 'argmax') }).indices;
+}
+
+function placeOfLargest(t: Tensor, axis: Axis, what: string): Tensor<'u32'> {
   if (acrossRows(t, axis)) {
-    const each = (row: Tensor) => argmaxAxis(row, axis, what) as unknown as Tensor;
+    const each = (row: Tensor) => placeOfLargest(row, axis, what) as unknown as Tensor;
     return perRow(t, allRows(t), each, what) as unknown as Tensor<'u32'>;
   }
   const a = axisNumber(t, axis, what);
   const plain = t.detach(t.scope);
-  const { values, indices } = topkAxis(plain, 1, { axis: a - t.shape.length });
+  const { values, indices } = largestOf(plain, 1, { axis: a - t.shape.length });
   for (const done of [plain, values]) done.dispose();
   const out = indices.reshape(t.shape.filter((_, i) => i !== a));
   out.named = reduced(t.named, a, false);
@@ -95,7 +172,7 @@ export function argminAxis(t: Tensor, axis: Axis): Tensor<'u32'> {
   const plain = t.detach(t.scope);
   const down = plain.neg();
   try {
-    return argmaxAxis(down, axis, 'argmin');
+    return noted(t, { indices: placeOfLargest(down, axis, 'argmin') }).indices;
   } finally {
     for (const done of [plain, down]) done.dispose();
   }

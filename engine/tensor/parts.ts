@@ -161,6 +161,7 @@ function write(t: Tensor, parts: readonly { part: Region; value: Tensor | number
   const out = t.copy();
   out.node = null;
   out.storage.guarded = null; // what is put in may be infinite
+  for (const { value } of parts) if (typeof value !== 'number') out.storage.flag(value.storage.flags);
   for (const { part, value } of parts)
     if (typeof value === 'number') fillPart(out, part, value);
     else writePart(out, part, value);

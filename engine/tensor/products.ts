@@ -118,6 +118,7 @@ export function matmul(a: Tensor, b: Tensor): Tensor {
   }
   const [x, y] = [a, b].map((t) => (t.dtype === 'f32' ? t : t.to('f32')));
   const out = ((a.scope?.open ? a : b.scope?.open ? b : a) as Tensor).empty([...lead, m, n], 'matmul');
+  for (const t of [a, b]) out.storage.flag(t.storage.flags);
   out.named = namesOf(a, b, lead.length);
   multiply(x, y, out);
   const made = taped(out, [a, b], matmulBackward(x, y));

@@ -32,7 +32,8 @@ export abstract class ReducibleArray<
   D extends DType = 'f32',
   R extends number = number,
 > extends ElementwiseArray<D, R> {
-  // ---- over axes: one by number or name, several, or everything (shape []) -------------------------------------
+  // ---- over axes: one by number or name, several, or everything (shape [])
+  // -------------------------------------
 
   /** Sum. */
   sum(axis?: AxisList, options?: ReduceOptions): Tensor {
@@ -83,21 +84,31 @@ export abstract class ReducibleArray<
     return logSoftmax(this.#floats, axis) as Tensor<'f32', R>;
   }
   /**
-   * The k largest along an axis (the last by default), descending, ties by lower index: { values, indices }, with k entries
-   * along that axis. `largest: false`: the smallest, ascending. NaN counts as larger than every number.
+   * The k largest along an axis (the last by default), descending, ties by lower index: { values, indices },
+   * with k entries along that axis. `largest: false`: the smallest, ascending. NaN counts as larger than
+   * every number.
    */
   topk(k: number, options: Axis | TopkOptions = {}): Ordered<R> {
     return topkAxis(this.#floats, k, options) as Ordered<R>;
   }
-  /** All along an axis (the last by default), ascending or `descending: true`, ties by lower index. NaN counts as the largest. */
+  /**
+   * All along an axis (the last by default), ascending or `descending: true`, ties by lower index. NaN counts
+   * as the largest.
+   */
   sort(options: Axis | SortOptions = {}): Ordered<R> {
     return sortAxis(this.#floats, options) as Ordered<R>;
   }
-  /** Index of the largest along an axis, by number or name (the last by default), which is dropped. NaN counts as the largest. */
+  /**
+   * Index of the largest along an axis, by number or name (the last by default), which is dropped. NaN counts
+   * as the largest.
+   */
   argmax(axis: Axis = -1): Tensor<'u32'> {
     return argmaxAxis(this.#floats, axis);
   }
-  /** Index of the smallest along an axis, by number or name (the last by default), which is dropped. NaN counts as the smallest. */
+  /**
+   * Index of the smallest along an axis, by number or name (the last by default), which is dropped. NaN
+   * counts as the smallest.
+   */
   argmin(axis: Axis = -1): Tensor<'u32'> {
     return argminAxis(this.#floats, axis);
   }

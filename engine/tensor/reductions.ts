@@ -10,7 +10,7 @@ import { axesOf, reduced } from '../shape/axes.js';
 import { sizeOf } from '../shape/shape.js';
 import { type Axis, acrossRows, allRows, axisNumber, concatAt, handOver, insideOf, perRow } from './along.js';
 import { elementwise } from './elementwise.js';
-import { launchRows, withDense } from './launches.js';
+import { launchRows, rowTooLong, withDense } from './launches.js';
 import { type Save, taped } from './tape.js';
 import type { Tensor } from './tensor.js';
 import { cumsumBackward, reduceBackward, softmaxGradient } from './tensor-backward.js';
@@ -256,6 +256,7 @@ export function softmaxAxis(t: Tensor, axis: Axis): Tensor {
   const a = axisNumber(t, axis, 'softmax');
   if (a !== t.shape.length - 1) return alongLast(t, a, (moved) => softmaxAxis(moved, -1));
   const cols = t.shape[a];
+  if (rowTooLong(t.gpu, cols)) return insideOf(t, (x) => logSoftmax(x, -1).exp());
   const out = t.empty(t.shape, `${t.label}.softmax`);
   out.named = t.named;
   const launch = (rows: number) => softmax({ rows, cols }, t.gpu.caps);

@@ -7,7 +7,8 @@ import { check, options } from '../../weights/checks/options.js';
 import { type AxisName, axesOf, checkNames, withLast } from '../shape/axes.js';
 import { broadcastStrides, showShape, sizeOf, stridesOf } from '../shape/shape.js';
 import { type Axis, acrossRows, allRows, axisNumber, copyOf, insideOf, perRow, rowNumbers } from './along.js';
-import { fillPart, launchRows, withDense } from './launches.js';
+import { where } from './elementwise.js';
+import { columnParts, fillPart, launchRows, rowTooLong, withDense } from './launches.js';
 import { axisKind } from './reductions.js';
 import { taped } from './tape.js';
 import type { Tensor } from './tensor.js';
@@ -66,6 +67,8 @@ export function takeAxis(t: Tensor, list: readonly number[], axis: number): Tens
 function takeIds(t: Tensor, ids: Tensor<'u32'>, axis: number): Tensor {
   const shape = [...t.shape.slice(0, axis), ...ids.shape, ...t.shape.slice(axis + 1)];
   const out = t.empty(shape, `${t.label}.take`, t.dtype);
+  out.storage.guarded = t.storage.guarded;
+  out.storage.flag(ids.storage.flags);
   const o = picking(t.shape, axis, ids.size, [0, 1, 0]);
   const launch = (outer: number) => gatherAxis({ ...o, outer, dtype: t.dtype }, t.gpu.caps);
   alongAxis(o, launch, [t, ids as unknown as Tensor, out], [o.n * o.inner, o.k * o.inner]);
@@ -157,18 +160,42 @@ export function gatherAlong(t: Tensor, indices: ArrayLike<number> | Tensor<'u32'
   }
   integers(indices, 'gather');
   const a = axisNumber(t, axis, 'gather');
+  if (a === t.shape.length - 1 && rowTooLong(t.gpu, t.shape[a])) return gatherFromParts(t, indices as never);
+  const flagsOfIds = (indices as unknown as Tensor).storage.flags;
   const { o, dense } = indexed(t, indices, a, 'gather');
   const out = t.empty(
     t.shape.map((d, i) => (i === a ? o.k : d)),
     `${t.label}.gather`,
     t.dtype,
   );
+  out.storage.flag(flagsOfIds);
   const launch = (outer: number) => gatherAxis({ ...o, outer, dtype: t.dtype }, t.gpu.caps);
   alongAxis(o, launch, [t, dense as unknown as Tensor, out], [o.n * o.inner, o.k * o.inner]);
   out.named = a === t.shape.length - 1 ? withLast(t.named, null) : t.named;
   taped(out, [t], gatherBackward(t.shape, a, dense));
   if (dense !== indices) dense.dispose();
   return out;
+}
+
+/** From rows that no binding takes: from each part what lies in it. */
+function gatherFromParts(t: Tensor, indices: Tensor<'u32'>): Tensor {
+  return insideOf(t, (x) => {
+    const lead = x.shape.slice(0, -1).map(() => null);
+    const ids = indices.alias(x.scope);
+    let out: Tensor | null = null;
+    for (const [from, to] of columnParts(x.gpu, 1, x.shape.at(-1)!)) {
+      const part = x.window([...lead, [from, to]]).copy();
+      const found = part.gather(
+        ids
+          .sub(from)
+          .clamp(0, to - from - 1)
+          .to('u32'),
+      );
+      out = out ? where(ids.ge(from), found, out) : found;
+    }
+    out!.named = withLast(t.named, null);
+    return out!;
+  });
 }
 
 /** Indices of the shape of t but along the axis, dense; axes of length 1 are repeated. */
@@ -226,6 +253,7 @@ export function scatterAlong(
     const out = x.copy();
     out.node = null;
     out.storage.guarded = null;
+    for (const given of [ids, from]) out.storage.flag(given.storage.flags);
     const launch = (outer: number) => scatterAxis({ ...o, outer, add, dtype: t.dtype }, t.gpu.caps);
     alongAxis(o, launch, [spread, dense as unknown as Tensor, out], [o.k * o.inner, o.n * o.inner]);
     return taped(out, [x, spread], scatterBackward(o, shape, dense, add));

@@ -1,7 +1,7 @@
 /**
- * Reverse-mode differentiation. An operation whose inputs are on a tape leaves a node there: how its gradient becomes
- * those of its inputs (its vector-Jacobian product). `backward` walks the nodes from the last to the first. What no
- * watched tensor leads to is never recorded, and only what some gradient needs is kept.
+ * Reverse-mode differentiation. An operation whose inputs are on a tape leaves a node there: how its gradient
+ * becomes those of its inputs (its vector-Jacobian product). `backward` walks the nodes from the last to the
+ * first. What no watched tensor leads to is never recorded, and only what some gradient needs is kept.
  */
 
 import { Scope } from '../gpu/storage.js';
@@ -10,8 +10,8 @@ import { addInto } from './accumulate.js';
 import type { Tensor } from './tensor.js';
 
 /**
- * What a backward pass may take for a constant: attention patterns (gradients reach heads through their values only), the
- * scales of layer norms, or the gates of the MLP's nonlinearity (gelu(x) = x · gate(x)).
+ * What a backward pass may take for a constant: attention patterns (gradients reach heads through their
+ * values only), the scales of layer norms, or the gates of the MLP's nonlinearity (gelu(x) = x · gate(x)).
  */
 export type Constant = 'pattern' | 'scale' | 'gate';
 
@@ -20,7 +20,10 @@ export interface BackwardContext {
   readonly constant: ReadonlySet<Constant>;
   /** Whether anybody needs the gradient of input i. */
   wants(i: number): boolean;
-  /** The gradient of input i so far, if it may be added to in place: the operation then returns this very tensor for it. */
+  /**
+   * The gradient of input i so far, if it may be added to in place: the operation then returns this very
+   * tensor for it.
+   */
   sum(i: number): Tensor | null;
 }
 
@@ -73,7 +76,8 @@ export const isTaped = (...tensors: readonly (Tensor | null | undefined)[]): boo
   tensors.some((t) => t?.node?.tape.open);
 
 /**
- * Internal: puts an operation on the tape of its inputs, if one of them is on one. Every operation ends with it.
+ * Internal: puts an operation on the tape of its inputs, if one of them is on one. Every operation ends with
+ * it.
  * @param make gets `save`, for what the gradient needs, and gives the vector-Jacobian product
  */
 export function taped<T extends Tensor>(
@@ -93,7 +97,10 @@ export function taped<T extends Tensor>(
 /** What a backward pass is asked. */
 export interface BackwardOptions {
   readonly constant?: Iterable<Constant>;
-  /** Called with the whole gradient of each watched tensor, last first; what it gives goes on instead. It owns neither. */
+  /**
+   * Called with the whole gradient of each watched tensor, last first; what it gives goes on instead. It owns
+   * neither.
+   */
   readonly at?: (name: string, gradient: Tensor) => Tensor | Promise<Tensor>;
   /** Keep what was saved, for another backward pass. */
   readonly again?: boolean;

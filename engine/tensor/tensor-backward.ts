@@ -1,4 +1,7 @@
-/** Vector-Jacobian products of the operations on tensors: see tape.ts. Those of element-wise ones stand in elementwise.ts. */
+/**
+ * Vector-Jacobian products of the operations on tensors: see tape.ts. Those of element-wise ones stand in
+ * elementwise.ts.
+ */
 
 import type { Launch } from '../../kernels/core/kernel.js';
 import { type AlongAxis, gatherAxis, scatterAxis } from '../../kernels/memory/gather.js';
@@ -201,7 +204,10 @@ export const regionBackward =
     return [dx];
   };
 
-/** Of a matrix product a · b, of one B for all (its batch is 1) or one each: batches that were repeated are summed up. */
+/**
+ * Of a matrix product a · b, of one B for all (its batch is 1) or one each: batches that were repeated are
+ * summed up.
+ */
 export const matmulBackward =
   (a: Tensor, b: Tensor): Make =>
   (save) => {
@@ -264,7 +270,9 @@ export const softmaxGradient =
     ];
   };
 
-/** A kernel whose rows are independent; `widths` of the inputs, and the result's (that of the first input). */
+/**
+ * A kernel whose rows are independent; `widths` of the inputs, and the result's (that of the first input).
+ */
 function rowwise(
   dy: Tensor,
   shape: readonly number[],

@@ -87,6 +87,7 @@ export class Tensor<D extends DType = 'f32', R extends number = number> extends 
   ): Tensor<D> {
     const storage = new Storage(gpu, gpu.alloc(4 * sizeOf(shape), label));
     const scope = inputs.find((t) => t.scope?.open)?.scope ?? null;
+    for (const t of inputs) storage.flag(t.storage.flags);
     return new Tensor<D>({ storage, shape, dtype, label, scope });
   }
 

@@ -6,7 +6,10 @@ export interface SamplingOptions {
   temperature?: number;
   /** Only the k most probable tokens. */
   topK?: number;
-  /** Only the smallest set of tokens whose probabilities (after temperature and `topK`) sum to at least p; never empty. */
+  /**
+   * Only the smallest set of tokens whose probabilities (after temperature and `topK`) sum to at least p;
+   * never empty.
+   */
   topP?: number;
 }
 
@@ -36,8 +39,9 @@ export function checkSampling({ temperature = 0, topK, topP }: SamplingOptions):
 }
 
 /**
- * Chooses a token. `random` gives uniform numbers in [0, 1); ties go to the lower id. The vocabulary is never sorted: what is
- * looked at are the candidates, most probable first where `topK` or `topP` choose them, else in the order of their ids.
+ * Chooses a token. `random` gives uniform numbers in [0, 1); ties go to the lower id. The vocabulary is never
+ * sorted: what is looked at are the candidates, most probable first where `topK` or `topP` choose them, else
+ * in the order of their ids.
  */
 export function sample(logits: Float32Array, options: SamplingOptions, random: () => number): Sampled {
   const { temperature = 0, topK = Infinity, topP = 1 } = options;

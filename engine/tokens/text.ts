@@ -1,7 +1,7 @@
 /**
- * What users say in text and the engine needs in numbers: prompts, single tokens, positions, ranges of tokens. The
- * beginning-of-text token is a typed argument of every call and true by default, as in TransformerLens: a first
- * token takes most of the attention, so results with and without it differ.
+ * What users say in text and the engine needs in numbers: prompts, single tokens, positions, ranges of
+ * tokens. The beginning-of-text token is a typed argument of every call and true by default, as in
+ * TransformerLens: a first token takes most of the attention, so results with and without it differ.
  */
 
 import { isList, shownValue } from '../../weights/checks/kinds.js';
@@ -14,8 +14,8 @@ export type TextInput = string | readonly string[] | readonly number[] | readonl
 /** How text becomes token ids. */
 export interface ToTokensOptions {
   /**
-   * Prepend the beginning-of-text token (`<|endoftext|>`) to each text. Default true, also when the text already begins
-   * with it: then there are two, as TransformerLens does. Token ids are taken as they are.
+   * Prepend the beginning-of-text token (`<|endoftext|>`) to each text. Default true, also when the text
+   * already begins with it: then there are two, as TransformerLens does. Token ids are taken as they are.
    */
   prependBos?: boolean;
 }
@@ -68,9 +68,11 @@ const isTokens = (input: TextInput): input is readonly number[] =>
   typeof input[0] === 'number' || typeof input[0] === 'bigint';
 
 /**
- * Token ids, one array a row, of lengths of their own: `toTokens(t, 'a')` is `[[50256, 64]]`. Ids are passed through.
+ * Token ids, one array a row, of lengths of their own: `toTokens(t, 'a')` is `[[50256, 64]]`. Ids are passed
+ * through.
  *
- * @throws without a tokenizer when there is text; for an empty prompt; when a tokenizer without a beginning-of-text
+ * @throws without a tokenizer when there is text; for an empty prompt; when a tokenizer without a
+ * beginning-of-text
  *   token is asked to prepend it.
  */
 export function toTokens(
@@ -89,8 +91,8 @@ export function toTokens(
 }
 
 /**
- * One string a token, to be shown: `['<|endoftext|>', 'When', ' Mary']`; bytes of a split character are written `\xE2`.
- * One text or one row of ids gives one list, several give a list each.
+ * One string a token, to be shown: `['<|endoftext|>', 'When', ' Mary']`; bytes of a split character are
+ * written `\xE2`. One text or one row of ids gives one list, several give a list each.
  */
 export function toStrTokens(
   tokenizer: Tokenizer | null,
@@ -125,7 +127,8 @@ export function toText(
 }
 
 /**
- * The id of a text that is exactly one token. In the middle of a sentence GPT-2's words carry their blank: `' Mary'`.
+ * The id of a text that is exactly one token. In the middle of a sentence GPT-2's words carry their blank: `'
+ * Mary'`.
  *
  * @throws when it is none or several: `" Mary Ann" is 2 tokens: " Mary" + " Ann"; ...`.
  */
@@ -163,13 +166,14 @@ export function tokenPosition(
 }
 
 /**
- * The tokens `[start, end)` that hold the first occurrence of a text, which may begin or end inside a token: "Stewart" is
- * found in ` Stewart`. ROME's `find_token_range` (Meng et al. 2022), but over bytes, so that characters split over
- * several tokens are found too. A special token counts whole or not at all: "text" is not in `<|endoftext|>`.
+ * The tokens `[start, end)` that hold the first occurrence of a text, which may begin or end inside a token:
+ * "Stewart" is found in ` Stewart`. ROME's `find_token_range` (Meng et al. 2022), but over bytes, so that
+ * characters split over several tokens are found too. A special token counts whole or not at all: "text" is
+ * not in `<|endoftext|>`.
  *
- * Tokenizers with a normalizer change the text ("The Cat" is `the cat`). With `typed`, the prompt that the tokens were made
- * of (with or without a beginning-of-text token), the text is looked for there and found by the tokens' places in it;
- * without, it is normalized like the prompt and looked for in the tokens.
+ * Tokenizers with a normalizer change the text ("The Cat" is `the cat`). With `typed`, the prompt that the
+ * tokens were made of (with or without a beginning-of-text token), the text is looked for there and found by
+ * the tokens' places in it; without, it is normalized like the prompt and looked for in the tokens.
  *
  * @throws when the text is empty or does not occur.
  */
@@ -190,7 +194,9 @@ export function findTokenRange(
   throw new Error(`${quote(substring)} does not occur in the prompt: ${listed(known.pieces(tokens), 40)}`);
 }
 
-/** Where the text stands in the prompt as typed, by the places of its tokens; null where that is not known. */
+/**
+ * Where the text stands in the prompt as typed, by the places of its tokens; null where that is not known.
+ */
 function rangeByPlace(
   tokenizer: Tokenizer,
   tokens: readonly number[],

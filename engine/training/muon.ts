@@ -1,6 +1,7 @@
 /**
- * Muon (Jordan et al. 2024): the momentum of a matrix, made orthogonal, is the direction of its step. All directions of
- * the matrix move equally far, also those in which gradients are small; it learns from fewer tokens than AdamW.
+ * Muon (Jordan et al. 2024): the momentum of a matrix, made orthogonal, is the direction of its step. All
+ * directions of the matrix move equally far, also those in which gradients are small; it learns from fewer
+ * tokens than AdamW.
  */
 
 import {
@@ -19,14 +20,16 @@ import type { Gpu } from '../gpu/gpu.js';
 import { inScope, type Scope } from '../gpu/storage.js';
 import { Tensor } from '../tensor/tensor.js';
 
-/** Coefficients of X ← a·X + b·(X·Xᵀ)·X + c·(X·Xᵀ)²·X: they lift small singular values fast, to about 1 ± 0.3. */
+/**
+ * Coefficients of X ← a·X + b·(X·Xᵀ)·X + c·(X·Xᵀ)²·X: they lift small singular values fast, to about 1 ± 0.3.
+ */
 const [A, B, C] = [3.4445, -4.775, 2.0315];
 const ITERATIONS = 5;
 
 /**
- * W = (1 − lr·decay)·W − lr·0.2·√(max(rows, cols))·orthogonal(direction), for one matrix that lies in both of these
- * parameters alike. The factor gives the step the root mean square of AdamW's (Liu et al. 2025), so that both take the
- * same learning rate.
+ * W = (1 − lr·decay)·W − lr·0.2·√(max(rows, cols))·orthogonal(direction), for one matrix that lies in both of
+ * these parameters alike. The factor gives the step the root mean square of AdamW's (Liu et al. 2025), so
+ * that both take the same learning rate.
  */
 export function muonStep(
   direction: Tensor,
@@ -53,9 +56,9 @@ const transposed = ({ rows, cols, rowStride, colStride, offset }: MatrixPlace): 
 });
 
 /**
- * A matrix [rows, cols], rows ≤ cols, made nearly orthogonal by Newton–Schulz: scale · tensor. The factor a of each
- * iteration stays outside (X = s·Y, X ← a·s·(Y + (b·s²/a·M + c·s⁴/a·M²)·Y) with M = Y·Yᵀ), so that the last product
- * adds Y itself.
+ * A matrix [rows, cols], rows ≤ cols, made nearly orthogonal by Newton–Schulz: scale · tensor. The factor a
+ * of each iteration stays outside (X = s·Y, X ← a·s·(Y + (b·s²/a·M + c·s⁴/a·M²)·Y) with M = Y·Yᵀ), so that
+ * the last product adds Y itself.
  */
 function orthogonal(
   source: Tensor,
@@ -98,7 +101,10 @@ function ownedBy(scope: Scope, tensor: Tensor): Tensor {
   return tensor;
 }
 
-/** Σ squares of many tensors, [1]: for clipping by their common norm. It stays on the GPU; the caller disposes of it. */
+/**
+ * Σ squares of many tensors, [1]: for clipping by their common norm. It stays on the GPU; the caller disposes
+ * of it.
+ */
 export function sumOfSquares(gpu: Gpu, tensors: readonly Tensor[]): Tensor {
   const counts = tensors.map((t) => sumSquaresParts(t.size));
   const total = counts.reduce((a, b) => a + b, 0);

@@ -1,6 +1,6 @@
 /**
- * The optimiser: AdamW (Loshchilov and Hutter 2019) and Muon on groups of parameters, in place on the GPU. The gradients'
- * common norm stays there too; nothing is read back.
+ * The optimiser: AdamW (Loshchilov and Hutter 2019) and Muon on groups of parameters, in place on the GPU.
+ * The gradients' common norm stays there too; nothing is read back.
  */
 
 import { adamW, checkStep, keepGood, momentum } from '../../kernels/index.js';
@@ -74,8 +74,9 @@ export interface OptimizerState {
 }
 
 /**
- * Trains parameters in place. It owns its moments, not the parameters, and a copy of the parameters as they were a step before:
- * when a loss or a gradient is not a number, `restoreGood` brings back those of the last loss that was one.
+ * Trains parameters in place. It owns its moments, not the parameters, and a copy of the parameters as they
+ * were a step before: when a loss or a gradient is not a number, `restoreGood` brings back those of the last
+ * loss that was one.
  */
 export class Optimizer {
   readonly groups: readonly ParameterGroup[];
@@ -145,7 +146,10 @@ export class Optimizer {
     squares.dispose();
   }
 
-  /** After a step that went wrong: the parameters of the last loss that was a number, which had taken `steps` steps. */
+  /**
+   * After a step that went wrong: the parameters of the last loss that was a number, which had taken `steps`
+   * steps.
+   */
   restoreGood(steps: number): void {
     this.#keepGood();
     this.#steps = steps;

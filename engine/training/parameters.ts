@@ -8,8 +8,8 @@ import type { WeightTensors } from '../transformer/weights.js';
 /** A trainable tensor. */
 export interface Parameter {
   /**
-   * `W_E`, `W_pos`, `blocks.0.W_QKV`, `blocks.0.ln1.w`, `blocks.0.W_gate`, `ln_final.b`, `W_U` (untied only), `b_U` …; a table in several
-   * chunks is `W_E[0]`, `W_E[1]` …
+   * `W_E`, `W_pos`, `blocks.0.W_QKV`, `blocks.0.ln1.w`, `blocks.0.W_gate`, `ln_final.b`, `W_U` (untied only),
+   * `b_U` …; a table in several chunks is `W_E[0]`, `W_E[1]` …
    */
   readonly name: string;
   readonly tensor: Tensor;

@@ -53,7 +53,10 @@ export interface Batch {
   readonly store: KvStore | null;
   /** `layout.words` for layers whose store keeps the last tokens only, by their number. */
   readonly ringWords: ReadonlyMap<number, Tensor<'u32'>>;
-  /** Where this run's own keys and values are to be kept: u32 [tokens] slots of `store`, and those of such layers. */
+  /**
+   * Where this run's own keys and values are to be kept: u32 [tokens] slots of `store`, and those of such
+   * layers.
+   */
   readonly keepIn: {
     readonly store: KvStore;
     readonly slots: Tensor<'u32'>;

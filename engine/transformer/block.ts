@@ -1,11 +1,11 @@
 /**
- * One block: attention and MLP read the residual stream through norms, and what they write is added to it, one after the other
- * or both at once,
+ * One block: attention and MLP read the residual stream through norms, and what they write is added to it,
+ * one after the other or both at once,
  *
  *     y = x + A(n₁ x);  x′ = y + M(n₂ y)          x′ = x + A(n₁ x) + M(n₂ x)
  *
- * with norms before, behind or on both sides of A and M. The parts are in parts/ and ops.ts; model.ts has what comes before and
- * after the blocks.
+ * with norms before, behind or on both sides of A and M. The parts are in parts/ and ops.ts; model.ts has
+ * what comes before and after the blocks.
  */
 
 import type { Config } from '../../weights/config.js';
@@ -49,8 +49,8 @@ export async function block(pass: Pass, l: number, x: Tensor): Promise<Tensor> {
 }
 
 /**
- * First half of a block: attention reads the residual stream x [tokens, dModel], which it frees, and adds to it. Parallel
- * blocks are this half as a whole.
+ * First half of a block: attention reads the residual stream x [tokens, dModel], which it frees, and adds to
+ * it. Parallel blocks are this half as a whole.
  */
 export const attentionHalf = (pass: Pass, l: number, x: Tensor): Promise<Tensor> =>
   replaced(x, async (x) => {
@@ -64,7 +64,10 @@ export const attentionHalf = (pass: Pass, l: number, x: Tensor): Promise<Tensor>
     return mlp(layer, seen, sum, facts.before.shared ? (normalized ?? w.ln1?.apply(seen) ?? seen) : null);
   });
 
-/** Second half of a block: the MLP reads the residual stream x [tokens, dModel], which it frees, and adds to it. */
+/**
+ * Second half of a block: the MLP reads the residual stream x [tokens, dModel], which it frees, and adds to
+ * it.
+ */
 export const mlpHalf = (pass: Pass, l: number, x: Tensor): Promise<Tensor> =>
   replaced(x, async (x) => {
     const layer = layerOf(pass, l);
@@ -91,8 +94,8 @@ async function mlp(layer: Layer, seen: Tensor, sum: Tensor, shared: Tensor | nul
 }
 
 /**
- * act(x · W_in + b_in), or gated act(x · W_gate + b_gate) ∘ (x · W_in + b_in): [tokens, dMlp]. SoLU models may have a norm behind
- * it (Elhage et al. 2022).
+ * act(x · W_in + b_in), or gated act(x · W_gate + b_gate) ∘ (x · W_in + b_in): [tokens, dMlp]. SoLU models
+ * may have a norm behind it (Elhage et al. 2022).
  */
 async function neurons(layer: Layer, x: Tensor): Promise<Tensor> {
   const { tap, name, at, w } = layer;
@@ -112,7 +115,10 @@ async function neurons(layer: Layer, x: Tensor): Promise<Tensor> {
   return act === 'solu' ? mid : normed(layer, name('mlp.ln'), await at('mlp.hook_mid', mid), ln);
 }
 
-/** Keys and values of block l go to the batch's store, and nothing else is computed: for tokens that are only attended to. */
+/**
+ * Keys and values of block l go to the batch's store, and nothing else is computed: for tokens that are only
+ * attended to.
+ */
 export async function storeKeysValues(pass: Pass, l: number, x: Tensor): Promise<void> {
   const layer = layerOf(pass, l);
   await queriesKeysValues(layer, await layer.at('hook_resid_pre', x));
@@ -145,8 +151,8 @@ function layerOf(pass: Pass, l: number): Layer {
 }
 
 /**
- * x + f, through a norm behind attention or MLP where there is one: in one kernel, unless there is, or somebody wants to see what
- * is added.
+ * x + f, through a norm behind attention or MLP where there is one: in one kernel, unless there is, or
+ * somebody wants to see what is added.
  */
 async function added(
   layer: Layer,

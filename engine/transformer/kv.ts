@@ -24,7 +24,10 @@ type StoreSizes = Pick<Config, 'nLayers' | 'nKeyValueHeads' | 'dHead' | 'windows
 /** Room for the keys and values of `capacity` tokens in every layer. */
 export class KvStore {
   readonly capacity: number;
-  /** Per layer [capacity, 2, nKeyValueHeads · dHead]: key (turned), then value; a store may hold some layers only. */
+  /**
+   * Per layer [capacity, 2, nKeyValueHeads · dHead]: key (turned), then value; a store may hold some layers
+   * only.
+   */
   readonly layers: readonly Tensor[];
   /** Of layers that keep their last tokens only, how many; token n then lies in slot n modulo that. */
   readonly rings: readonly (number | undefined)[];
@@ -32,7 +35,8 @@ export class KvStore {
 
   /**
    * @param only the one layer that is needed; all of them where it is left out
-   * @param growing the store is filled by one text, in order: layers with a window keep the tokens that a later one may see
+   * @param growing the store is filled by one text, in order: layers with a window keep the tokens that a
+   * later one may see
    */
   constructor(
     gpu: Gpu,
@@ -74,6 +78,7 @@ export class KvStore {
     });
   }
 
+  /** The same as `dispose()`, for `using`. */
   [Symbol.dispose](): void {
     this.dispose();
   }

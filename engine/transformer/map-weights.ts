@@ -6,8 +6,8 @@ import type { Norm } from './parts/norm.js';
 import type { GpuBlock, WeightTensors } from './weights.js';
 
 /**
- * The same weights with each tensor replaced: `W_E`, `W_pos`, `blocks.0.W_QKV`, `blocks.0.ln1.w`, `ln_final.b`, `W_U` (untied only),
- * `b_U` …; a table in several chunks is `W_E[0]`, `W_E[1]` …
+ * The same weights with each tensor replaced: `W_E`, `W_pos`, `blocks.0.W_QKV`, `blocks.0.ln1.w`,
+ * `ln_final.b`, `W_U` (untied only), `b_U` …; a table in several chunks is `W_E[0]`, `W_E[1]` …
  */
 export function mapWeights(w: WeightTensors, f: (t: Tensor, name: string) => Tensor): WeightTensors {
   const table = (t: Table, name: string): Table => ({

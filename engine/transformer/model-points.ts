@@ -32,7 +32,10 @@ export interface Point {
   readonly onDemand: boolean;
 }
 
-/** The hook points of a model: told by its configuration, and looked up by name. Those that can only be read are not listed. */
+/**
+ * The hook points of a model: told by its configuration, and looked up by name. Those that can only be read
+ * are not listed.
+ */
 export class Points implements Iterable<Point> {
   /** In order of execution. */
   readonly names: readonly string[];
@@ -73,7 +76,10 @@ export class Points implements Iterable<Point> {
     return this.#byName.get(name) ?? this.#byName.get(this.#aliases.get(name) ?? '');
   }
 
-  /** The point that a name, without its layer, is a copy of in TransformerLens, or undefined: `ln1.hook_scale` of `ln2.hook_scale`. */
+  /**
+   * The point that a name, without its layer, is a copy of in TransformerLens, or undefined: `ln1.hook_scale`
+   * of `ln2.hook_scale`.
+   */
   copied(local: string): string | undefined {
     return this.#copies.get(local);
   }
@@ -87,7 +93,10 @@ export class Points implements Iterable<Point> {
     return new Points(this.config, Object.fromEntries(all) as PointTable);
   }
 
-  /** Why a name that the table knows, without its layer, is none of this model's, or null: "has no MLPs (attention only)". */
+  /**
+   * Why a name that the table knows, without its layer, is none of this model's, or null: "has no MLPs
+   * (attention only)".
+   */
   missing(local: string): string | null {
     const row = Object.values(this.#table)
       .flat()

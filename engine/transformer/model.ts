@@ -2,10 +2,10 @@
  * A transformer, top to bottom, with its hook points; block.ts is what happens in a layer.
  *
  * Activations are packed, `[tokens, ...]`: the rows of a batch one after another, without padding.
- * `tap.at(name, x)` shows an activation to whoever asked for it and gives back what to go on with. Where nobody
- * asked, steps run fused (`tap.wants` decides): the residual sum inside the matrix product, the whole attention
- * in one kernel. Names and definitions are TransformerLens'; of which parts a model is made is told by its facts
- * (`blockFacts`). The architecture is Radford et al. 2019, and what came after it.
+ * `tap.at(name, x)` shows an activation to whoever asked for it and gives back what to go on with. Where
+ * nobody asked, steps run fused (`tap.wants` decides): the residual sum inside the matrix product, the whole
+ * attention in one kernel. Names and definitions are TransformerLens'; of which parts a model is made is told
+ * by its facts (`blockFacts`). The architecture is Radford et al. 2019, and what came after it.
  */
 
 import type { Tensor } from '../tensor/tensor.js';
@@ -20,13 +20,15 @@ export interface Range {
   readonly from: number;
   /** Block before which to stop, or null: go on to the end. */
   readonly to: number | null;
-  /** The residual stream [tokens, dModel] before block `from`, where a pass does not start from its tokens. */
+  /**
+   * The residual stream [tokens, dModel] before block `from`, where a pass does not start from its tokens.
+   */
   readonly residual: Tensor | null;
 }
 
 /**
- * The model: tokens in, and out comes what the unembedding reads, [tokens, dModel] (logits are x · W_U + b_U);
- * or the residual stream where the pass stops early.
+ * The model: tokens in, and out comes what the unembedding reads, [tokens, dModel] (logits are x · W_U +
+ * b_U); or the residual stream where the pass stops early.
  */
 export async function transformer(pass: Pass, { from, to, residual }: Range): Promise<Tensor> {
   let x = residual ?? (await embedding(pass)); //                                     [tokens, dModel]
@@ -35,9 +37,9 @@ export async function transformer(pass: Pass, { from, to, residual }: Range): Pr
 }
 
 /**
- * Token embedding, and position embedding where positions are embedded: the residual stream before the first block.
- * Shortformer models (Press et al. 2020) keep positions out of it: they add them to what queries and keys are made of, in
- * every layer. Rotary models turn queries and keys.
+ * Token embedding, and position embedding where positions are embedded: the residual stream before the first
+ * block. Shortformer models (Press et al. 2020) keep positions out of it: they add them to what queries and
+ * keys are made of, in every layer. Rotary models turn queries and keys.
  */
 export async function embedding(pass: Pass): Promise<Tensor> {
   const { config, weights, batch, tap } = pass;

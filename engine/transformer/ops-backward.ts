@@ -16,7 +16,15 @@ import {
 } from '../../kernels/products/products-backward.js';
 import { quantisedInputGradient } from '../../kernels/products/quantised.js';
 import { launched, summed, sumOverRows, zerosLike } from '../tensor/accumulate.js';
-import { rowWindows, type Table, withDense } from '../tensor/launches.js';
+import {
+  ALIGN,
+  blocksOfRows,
+  columnParts,
+  rowTooLong,
+  rowWindows,
+  type Table,
+  withDense,
+} from '../tensor/launches.js';
 import type { Backward, BackwardContext, Save } from '../tensor/tape.js';
 import { Tensor } from '../tensor/tensor.js';
 import { softCapGradient } from './parts/soft-cap.js';
@@ -237,25 +245,34 @@ export const unembedBackward =
       const { gpu } = dy;
       const dx = wants(0) ? (sum(0) ?? zerosLike(dy, shape)) : null;
       const dW = parts.map(({ w }, i) => (wants(2 + i) ? (sum(2 + i) ?? zerosLike(dy, w.shape)) : null));
-      // As many rows of logits at once as one binding takes.
-      for (const [start, n] of rowWindows(gpu, rows, vocabulary)) {
+      // As many rows of logits at once as one binding takes; of long rows 64, some columns after the others.
+      const plain = parts.every(({ w }) => !isQuantised(w.stored));
+      const long = plain && rowTooLong(gpu, Math.min(rows, ALIGN) * vocabulary);
+      for (const [start, n] of long ? blocksOfRows(gpu, rows) : rowWindows(gpu, rows, vocabulary)) {
         const [from, to] = [start * inner, n * inner];
-        for (const [i, { row0, cols, w }] of parts.entries()) {
-          const d = dy.slice([
-            [start, start + n],
-            [row0, row0 + cols],
-          ]);
-          const o = { rows: n, inner: cols, cols: inner, accumulate: true };
-          if (dx) {
-            const launch = linear({ ...o, stored: w.stored }, gpu.caps);
-            gpu.launch(launch, [d.binding(), w.weights(), dx.binding(from, to)]);
+        for (const [i, { row0, cols: all, w }] of parts.entries())
+          for (const [first, end] of long ? columnParts(gpu, n, all) : [[0, all]]) {
+            const cols = end - first;
+            const d = dy.slice([
+              [start, start + n],
+              [row0 + first, row0 + end],
+            ]);
+            const o = { rows: n, inner: cols, cols: inner, accumulate: true };
+            const at = [first * inner, cols * inner] as const;
+            if (dx) {
+              const launch = linear({ ...o, stored: w.stored }, gpu.caps);
+              gpu.launch(launch, [d.binding(), w.weights(...at), dx.binding(from, to)]);
+            }
+            if (dW[i])
+              withDense([own!], ([x]) =>
+                gpu.launch(weightGradient(o, gpu.caps), [
+                  d.binding(),
+                  x.binding(from, to),
+                  dW[i]!.binding(...at),
+                ]),
+              );
+            d.dispose();
           }
-          if (dW[i])
-            withDense([own!], ([x]) =>
-              gpu.launch(weightGradient(o, gpu.caps), [d.binding(), x.binding(from, to), dW[i]!.binding()]),
-            );
-          d.dispose();
-        }
       }
       return [dx, wants(1) ? sumOverRows(dy, vocabulary) : null, ...dW];
     };

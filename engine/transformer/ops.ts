@@ -15,7 +15,16 @@ import { quantisedLinear } from '../../kernels/products/quantised.js';
 import type { Binding } from '../gpu/gpu.js';
 import type { Scope } from '../gpu/storage.js';
 import type { DType, GpuArray } from '../tensor/array.js';
-import { rowWindows, type Table, withDense } from '../tensor/launches.js';
+import {
+  ALIGN,
+  blocksOfRows,
+  columnParts,
+  rowTooLong,
+  rowWindows,
+  type Table,
+  withDense,
+  writePart,
+} from '../tensor/launches.js';
 import { isTaped, taped } from '../tensor/tape.js';
 import { Tensor } from '../tensor/tensor.js';
 import type { Batch } from './batch.js';
@@ -181,22 +190,63 @@ export function unembed(x: Tensor, W_U: Table, b_U: Tensor | null): Tensor {
   const { gpu } = x;
   const inner = W_U.width;
   const out = Tensor.result(gpu, [x.size / inner, W_U.rows], [x], 'logits');
+  const bias = b_U !== null;
+  const { softCap } = W_U;
   withDense([x], ([x]) => {
+    if (rowTooLong(gpu, Math.min(x.size / inner, ALIGN) * W_U.rows)) return unembedInParts(x, W_U, b_U, out);
     for (const [start, rows] of rowWindows(gpu, x.size / inner, W_U.rows))
       for (const { row0, rows: cols, tensor } of W_U.chunks) {
-        const launch = unembedLaunch(
-          {
-            ...{ rows, inner, cols, col0: row0, stride: W_U.rows, bias: b_U !== null, stored: tensor.stored },
-            softCap: W_U.softCap,
-          },
-          gpu.caps,
-        );
+        const sizes = {
+          rows,
+          inner,
+          cols,
+          col0: row0,
+          stride: W_U.rows,
+          bias,
+          stored: tensor.stored,
+          softCap,
+        };
         const y = out.binding(start * W_U.rows, rows * W_U.rows);
-        gpu.launch(launch, [x.binding(start * inner, rows * inner), tensor.weights(), ...bindings(b_U), y]);
+        const read = [x.binding(start * inner, rows * inner), tensor.weights(), ...bindings(b_U)];
+        gpu.launch(unembedLaunch(sizes, gpu.caps), [...read, y]);
       }
   });
   const chunks = W_U.chunks.map((c) => c.tensor);
   return taped(out, [x, b_U, ...chunks], unembedBackward(x, W_U, out, isTaped(...chunks)));
+}
+
+/** Logits whose rows no binding takes: some columns after the others, put in their place. */
+function unembedInParts(x: GpuArray<DType>, W_U: Table, b_U: Tensor | null, out: Tensor): void {
+  const { gpu } = out;
+  const { rows: stride, width: inner, softCap } = W_U;
+  const rows = x.size / inner;
+  for (const [start, n] of blocksOfRows(gpu, rows))
+    for (const { row0, rows: columns, tensor } of W_U.chunks)
+      for (const [from, to] of columnParts(gpu, n, columns)) {
+        const cols = to - from;
+        const col0 = row0 + from;
+        const part = out.empty([n, cols]);
+        const weights = [tensor.weights(from * inner, cols * inner)];
+        if (b_U) weights.push(b_U.binding(col0, cols));
+        const sizes = {
+          rows: n,
+          inner,
+          cols,
+          col0: 0,
+          stride: cols,
+          bias: b_U !== null,
+          stored: tensor.stored,
+          softCap,
+          window: isQuantised(tensor.stored) ? { first: from, rows: columns } : null,
+        };
+        gpu.launch(unembedLaunch(sizes, gpu.caps), [
+          x.binding(start * inner, n * inner),
+          ...weights,
+          part.binding(),
+        ]);
+        writePart(out, { shape: [n, cols], strides: [stride, 1], offset: start * stride + col0 }, part);
+        part.dispose();
+      }
 }
 
 /** The unembedding without the cap of its logits. */

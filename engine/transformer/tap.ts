@@ -7,7 +7,9 @@ import type { Tensor } from '../tensor/tensor.js';
 
 /** Somebody who looks at activations, and may change them. */
 export interface Tap {
-  /** Has anybody asked for one of these hook points? If not, the pass may never make the activation at all. */
+  /**
+   * Has anybody asked for one of these hook points? If not, the pass may never make the activation at all.
+   */
   wants(...names: string[]): boolean;
   /** Shows an activation; the result replaces it. Hooks may be asynchronous. */
   at(name: string, activation: Tensor): Tensor | Promise<Tensor>;

@@ -198,10 +198,12 @@ export class ActivationCache {
     this.#tensors.clear();
   }
 
+  /** The same as `dispose()`, for `using`. */
   [Symbol.dispose](): void {
     this.dispose();
   }
 
+  /** Names and activations, in the order in which they were kept. */
   *[Symbol.iterator](): IterableIterator<[string, Tensor]> {
     yield* this.#held;
   }

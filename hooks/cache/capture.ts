@@ -1,4 +1,7 @@
-/** The one way to keep activations of a run: what a run hands over goes into a cache, which exists from the first one on. */
+/**
+ * The one way to keep activations of a run: what a run hands over goes into a cache, which exists from the
+ * first one on.
+ */
 
 import type { Tensor } from '../../engine/tensor/tensor.js';
 import type { Batch } from '../../engine/transformer/batch.js';

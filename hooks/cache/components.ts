@@ -1,6 +1,7 @@
 /**
- * The components that the residual stream is the sum of: embeddings, what attention layers and MLPs add, and the finer
- * ones, heads, neurons, biases. Each knows its TransformerLens labels and from which activations it is made.
+ * The components that the residual stream is the sum of: embeddings, what attention layers and MLPs add, and
+ * the finer ones, heads, neurons, biases. Each knows its TransformerLens labels and from which activations it
+ * is made.
  */
 
 import { PIECE_BYTES } from '../../engine/budgets.js';
@@ -50,7 +51,10 @@ export const attentionOut = (layer: number): Component =>
 export const mlpOut = (layer: number): Component =>
   activation(`${layer}_mlp_out`, pointName('hook_mlp_out', layer));
 
-/** A norm behind attention or MLP, through which the shares of heads or neurons pass with its scale in the run. */
+/**
+ * A norm behind attention or MLP, through which the shares of heads or neurons pass with its scale in the
+ * run.
+ */
 class Behind {
   readonly #name: string | null;
 
@@ -83,7 +87,8 @@ class Behind {
 }
 
 /**
- * `L3H0`, `L3H1`, ...: what each head adds, z · W_O, which is made on demand; through the norm behind attention where there is one.
+ * `L3H0`, `L3H1`, ...: what each head adds, z · W_O, which is made on demand; through the norm behind
+ * attention where there is one.
  * @param cached take it from `attn.hook_result`
  */
 export function heads(layer: number, config: Config, cached: boolean): Component {
@@ -111,7 +116,10 @@ export function heads(layer: number, config: Config, cached: boolean): Component
 /** Neurons of each layer, [start, end). */
 export type NeuronRange = readonly [start: number, end: number];
 
-/** `L3N0`, `L3N1`, ...: what each neuron adds, its activation times its row of W_out, through the norm behind the MLP. */
+/**
+ * `L3N0`, `L3N1`, ...: what each neuron adds, its activation times its row of W_out, through the norm behind
+ * the MLP.
+ */
 export function neurons(config: Config, layer: number, [first, end]: NeuronRange): Component {
   const name = pointName('mlp.hook_post', layer);
   const behind = new Behind(config, layer, 'mlp');
@@ -152,7 +160,10 @@ export function otherNeurons(config: Config, layer: number, chosen: NeuronRange)
   };
 }
 
-/** `bias`: the sum of b_O of some layers and of b_out of others, as they are added: without norms behind the same everywhere. */
+/**
+ * `bias`: the sum of b_O of some layers and of b_out of others, as they are added: without norms behind the
+ * same everywhere.
+ */
 export function biases(config: Config, attention: readonly number[], mlps: readonly number[]): Component {
   const parts = [
     ...attention.map((l) => ({ l, part: 'attn' as const, behind: new Behind(config, l, 'attn') })),

@@ -1,6 +1,7 @@
 /**
- * The residual stream taken apart, as TransformerLens' ActivationCache does it: the same order, the same labels, the same
- * meaning of `layer`. What TransformerLens leaves out of a sum is told in `sum.rest`, and added by `inclRemainder`.
+ * The residual stream taken apart, as TransformerLens' ActivationCache does it: the same order, the same
+ * labels, the same meaning of `layer`. What TransformerLens leaves out of a sum is told in `sum.rest`, and
+ * added by `inclRemainder`.
  */
 
 import { inScope, type Scope } from '../../engine/gpu/storage.js';
@@ -109,7 +110,8 @@ export function stackActivation(
   });
 }
 
-// ---- inside --------------------------------------------------------------------------------------------------------
+// ---- inside
+// --------------------------------------------------------------------------------------------------------
 
 /** Carries a recipe out. */
 function cook(
@@ -144,7 +146,8 @@ function cook(
     need(cache, `${what}'s sum`, [...namesOf(lacking), expected, ...scale]);
     return inScope(async (scope) => {
       const [seen, normalize] = look(scope);
-      // A remainder that is a difference proves nothing: the check has the components that it stands for instead.
+      // A remainder that is a difference proves nothing: the check has the components that it stands for
+      // instead.
       const own = sumOfRows(stack, labelsOf(rows).length, seen, scope);
       const missing = total(seen, lacking, normalize, scope);
       const sum = own && missing ? own.add(missing) : (own ?? missing)!;

@@ -1,4 +1,7 @@
-/** Direct logit attribution: how much vectors of the residual stream add to logits, once the last norm is a fixed scale. */
+/**
+ * Direct logit attribution: how much vectors of the residual stream add to logits, once the last norm is a
+ * fixed scale.
+ */
 
 import { inScope } from '../../engine/gpu/storage.js';
 import { axesOf } from '../../engine/shape/axes.js';
@@ -14,7 +17,10 @@ import type { ActivationCache } from './cache.js';
 import { Look } from './look.js';
 import { checkStack, frozenScale } from './stack.js';
 
-/** A token for all positions, one for each row of the batch, or a list with one for each position. Texts or ids. */
+/**
+ * A token for all positions, one for each row of the batch, or a list with one for each position. Texts or
+ * ids.
+ */
 export type AttrTokens = string | number | readonly (string | number | readonly (string | number)[])[];
 
 /** Options of `logitAttrs`. */
@@ -25,8 +31,9 @@ export interface LogitAttrOptions {
   /** The positions that the stack was made of. */
   readonly pos?: PosSlice | null;
   /**
-   * Multiply by the last norm's gain, where it has not been folded into W_U: without, rows do not add up to logits there.
-   * Default true; TransformerLens never does. Makes no difference in models that were processed.
+   * Multiply by the last norm's gain, where it has not been folded into W_U: without, rows do not add up to
+   * logits there. Default true; TransformerLens never does. Makes no difference in models that were
+   * processed.
    */
   readonly gain?: boolean;
 }
@@ -40,9 +47,9 @@ export const LOGIT_ATTRS = options<LogitAttrOptions>({
 });
 
 /**
- * See `ActivationCache.logitAttrs`. The stack is that of a decomposition without a norm; the last one's scale in the run is
- * applied here. b_U, and the norm's bias if it has not been folded, belong to no row: rows of a complete decomposition add
- * up to the logit without them. `directLogitAttribution` has them.
+ * See `ActivationCache.logitAttrs`. The stack is that of a decomposition without a norm; the last one's scale
+ * in the run is applied here. b_U, and the norm's bias if it has not been folded, belong to no row: rows of a
+ * complete decomposition add up to the logit without them. `directLogitAttribution` has them.
  */
 export function logitAttrs(
   cache: ActivationCache,

@@ -1,6 +1,7 @@
 /**
- * A cache as its analyses look at it: some positions of every row, packed [tokens, ...], and either whole vectors of
- * the residual stream or their products with some directions, so that the d_model axis need not exist.
+ * A cache as its analyses look at it: some positions of every row, packed [tokens, ...], and either whole
+ * vectors of the residual stream or their products with some directions, so that the d_model axis need not
+ * exist.
  */
 
 import type { Scope } from '../../engine/gpu/storage.js';
@@ -15,7 +16,9 @@ import type { ActivationCache } from './cache.js';
 
 /** What to look at. */
 export interface LookOptions {
-  /** One position (its axis is dropped; negative counts from each row's end) or [start, end); all by default. */
+  /**
+   * One position (its axis is dropped; negative counts from each row's end) or [start, end); all by default.
+   */
   readonly pos?: PosSlice | null;
   /** Directions [dModel] or [directions, dModel]: products with them take the place of the d_model axis. */
   readonly projectOnto?: Tensor | null;
@@ -93,7 +96,8 @@ export class Look {
 
   /**
    * Vectors [..., dModel] as this look has them: [..., width]. In the scope of x.
-   * @param behind a norm that they are still to pass, its scale a constant: products are with what its gain makes of the directions
+   * @param behind a norm that they are still to pass, its scale a constant: products are with what its gain
+   * makes of the directions
    */
   onto(x: Tensor, behind: Norm | null = null): Tensor {
     if (!this.#onto) return x;

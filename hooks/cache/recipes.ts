@@ -1,6 +1,6 @@
 /**
- * What TransformerLens' decompositions of the residual stream consist of: which components are rows, in which order, and
- * which are left out. decompose.ts makes the stacks.
+ * What TransformerLens' decompositions of the residual stream consist of: which components are rows, in which
+ * order, and which are left out. decompose.ts makes the stacks.
  */
 
 import type { Tensor } from '../../engine/tensor/tensor.js';
@@ -24,18 +24,23 @@ import {
 } from './components.js';
 import { type LayerNormMode, normOf } from './stack.js';
 
-/** Which state of the residual stream: before block `layer`, or before its MLP; after all blocks for -1, null or none. */
+/**
+ * Which state of the residual stream: before block `layer`, or before its MLP; after all blocks for -1, null
+ * or none.
+ */
 export type StreamLayer = number | null | undefined;
 
 interface Common {
-  /** One position (its axis is dropped; negative counts from each row's end) or [start, end). Default: all. */
+  /**
+   * One position (its axis is dropped; negative counts from each row's end) or [start, end). Default: all.
+   */
   readonly pos?: PosSlice | null;
 }
 
 interface Parts extends Common {
   /**
-   * `'frozen'`: the norm that reads the stream, with its scale in the run; its gain and bias, if they have not been
-   * folded into the weights, are left out as in TransformerLens. Default false.
+   * `'frozen'`: the norm that reads the stream, with its scale in the run; its gain and bias, if they have
+   * not been folded into the weights, are left out as in TransformerLens. Default false.
    */
   readonly applyLn?: false | 'frozen';
 }
@@ -43,15 +48,17 @@ interface Parts extends Common {
 /** Options of stacks that are not the whole sum by themselves. */
 export interface Incomplete extends Parts {
   /**
-   * Make rows of what the others lack: `true`: TransformerLens' one row, `remainder`, which is what is left of the sum;
-   * `'each'`: a row for every component of it, made from its own activations. Default false.
+   * Make rows of what the others lack: `true`: TransformerLens' one row, `remainder`, which is what is left
+   * of the sum; `'each'`: a row for every component of it, made from its own activations. Default false.
    */
   readonly inclRemainder?: boolean | 'each';
 }
 
 /** Options of stacks whose d_model axis need not exist. */
 export interface Projected {
-  /** Directions [dModel] or [n, dModel]: products with them take the place of d_model, which is never made. */
+  /**
+   * Directions [dModel] or [n, dModel]: products with them take the place of d_model, which is never made.
+   */
   readonly projectOnto?: Tensor | null;
 }
 
@@ -62,15 +69,16 @@ export interface AccumulatedOptions extends Common {
   /** End with the state before the MLP of `layer`. Default false. */
   readonly mlpInput?: boolean;
   /**
-   * The norm that reads the last state. `'frozen'`: with its scale in the run for all rows, without gain and bias.
-   * `'recomputed'`: with each row's own scale; at the final norm gain and bias are applied too, so that `unembed` of a row is
-   * what the logit lens shows (TransformerLens' `apply_ln=True`). Default false.
+   * The norm that reads the last state. `'frozen'`: with its scale in the run for all rows, without gain and
+   * bias. `'recomputed'`: with each row's own scale; at the final norm gain and bias are applied too, so that
+   * `unembed` of a row is what the logit lens shows (TransformerLens' `apply_ln=True`). Default false.
    */
   readonly applyLn?: false | LayerNormMode;
 }
 
 /** Options of `decomposeResid`. */
 export interface DecomposeOptions extends Incomplete, Projected {
+  /** Up to the MLP of `layer`, its attention included. Default false. */
   readonly mlpInput?: boolean;
   /** Only attention layers, or only MLPs. Default 'all'. */
   readonly mode?: 'all' | 'attn' | 'mlp';
@@ -89,6 +97,7 @@ export interface NeuronOptions extends Incomplete, Projected {
 
 /** Options of `fullResidDecomposition`. */
 export interface FullOptions extends Parts, Projected {
+  /** Up to the MLP of `layer`, its attention included. Default false. */
   readonly mlpInput?: boolean;
   /** A row a neuron (default), or one an MLP. */
   readonly expandNeurons?: boolean;
@@ -241,8 +250,8 @@ const takes = signatures({
 });
 
 /**
- * The hook points that an analysis of a cache reads, for `runWithCache`'s `names`: those of its rows, of what they lack, of
- * the sum, and of the layer norm.
+ * The hook points that an analysis of a cache reads, for `runWithCache`'s `names`: those of its rows, of what
+ * they lack, of the sum, and of the layer norm.
  * @example await model.runWithCache(text, { names: decompositionNames(model, 'stackHeadResults') })
  */
 export const decompositionNames = takes.decompositionNames(function decompositionNames<
@@ -269,9 +278,12 @@ export const decompositionNames = takes.decompositionNames(function decompositio
   ];
 });
 
-// ---- inside --------------------------------------------------------------------------------------------------------
+// ---- inside
+// --------------------------------------------------------------------------------------------------------
 
-/** The state before a block or its MLP, by the name under which the cache has it, and the norm that reads it. */
+/**
+ * The state before a block or its MLP, by the name under which the cache has it, and the norm that reads it.
+ */
 function stream(config: Config, l: number, mlpInput: boolean, holder: Holder) {
   const before = pointName(mlpInput ? 'hook_resid_mid' : 'hook_resid_pre', l);
   const after = pointName('hook_resid_post', l - 1); // the same numbers

@@ -5,7 +5,10 @@ import { Tensor } from '../../engine/tensor/tensor.js';
 import { checkOutputs } from '../input/input.js';
 import type { Model } from '../input/model.js';
 
-/** A token as text or id, or a list of them, nested as deep as one likes; all lists of a level have one length. */
+/**
+ * A token as text or id, or a list of them, nested as deep as one likes; all lists of a level have one
+ * length.
+ */
 export type NestedTokens = string | number | readonly NestedTokens[];
 
 /** See `HookedTransformer.tokensToResidualDirections`. */
@@ -24,7 +27,10 @@ export function residualDirections(model: Model, tokens: NestedTokens): Tensor {
   return out;
 }
 
-/** Ids in order, and the shape of the nested list. @throws when lists of one level differ in shape, or are empty. */
+/**
+ * Ids in order, and the shape of the nested list. @throws when lists of one level differ in shape, or are
+ * empty.
+ */
 function flattened(tokens: NestedTokens, idOf: (text: string) => number): { ids: number[]; shape: number[] } {
   if (typeof tokens === 'number') return { ids: [tokens], shape: [] };
   if (typeof tokens === 'string') return { ids: [idOf(tokens)], shape: [] };

@@ -1,4 +1,7 @@
-/** Stacks of components of the residual stream: filled piece by piece, normalised on the way, and their sums checked. */
+/**
+ * Stacks of components of the residual stream: filled piece by piece, normalised on the way, and their sums
+ * checked.
+ */
 
 import { inScope, type Scope } from '../../engine/gpu/storage.js';
 import { axesOf } from '../../engine/shape/axes.js';
@@ -19,7 +22,10 @@ import { Look } from './look.js';
 
 /** Rows of the residual stream, and what each is. */
 export interface Stack extends Holder {
-  /** [component, batch, pos, dModel]; a single position drops its axis, rows of different length give [component, tokens, dModel]. */
+  /**
+   * [component, batch, pos, dModel]; a single position drops its axis, rows of different length give
+   * [component, tokens, dModel].
+   */
   readonly stack: Tensor;
   /** One a row, as TransformerLens has them. */
   readonly labels: readonly string[];
@@ -64,11 +70,14 @@ export interface Decomposition extends Stack {
     readonly of: string;
     /** True when the rows alone add up to it. */
     readonly complete: boolean;
-    /** The components that the rows lack, by label: with them they add up. `inclRemainder` makes rows of them. */
+    /**
+     * The components that the rows lack, by label: with them they add up. `inclRemainder` makes rows of them.
+     */
     readonly rest: readonly string[];
     /**
-     * Adds up the rows and the rest, each made from its own activations, and compares with the cached sum. Reads two numbers
-     * back. Needs the stack and the cache, both not disposed of. @throws when the cache lacks an activation of the rest.
+     * Adds up the rows and the rest, each made from its own activations, and compares with the cached sum.
+     * Reads two numbers back. Needs the stack and the cache, both not disposed of. @throws when the cache
+     * lacks an activation of the rest.
      */
     check(): Promise<SumCheck>;
   };
@@ -80,7 +89,10 @@ export type LayerNormMode = 'frozen' | 'recomputed';
 /** What a piece [k, tokens, width] of a stack becomes. */
 export type Normalize = (piece: Tensor) => Tensor;
 
-/** The norm that reads a state of the residual stream: `blocks.3.ln1`, `ln2` or `ln_final`; null where none does. */
+/**
+ * The norm that reads a state of the residual stream: `blocks.3.ln1`, `ln2` or `ln_final`; null where none
+ * does.
+ */
 export function normOf(config: Config, layer: number, mlpInput: boolean): string | null {
   if (layer === config.nLayers) return normAt(config, 'ln_final') && 'ln_final';
   const name = normBefore(config, layer, mlpInput ? 'mlp' : 'attn');
@@ -92,9 +104,9 @@ export const normIn = ({ model }: ActivationCache, name: string | null): Norm | 
   name ? normNamed(model.gpuWeights, name) : null;
 
 /**
- * A norm applied to vectors. `frozen`: with its scale in the run, without gain and bias, so that parts of a sum stay parts of one.
- * `recomputed`: each vector with a scale of its own; at the final norm with gain and bias, as TransformerLens has it. In models
- * without norms nothing happens.
+ * A norm applied to vectors. `frozen`: with its scale in the run, without gain and bias, so that parts of a
+ * sum stay parts of one. `recomputed`: each vector with a scale of its own; at the final norm with gain and
+ * bias, as TransformerLens has it. In models without norms nothing happens.
  * @param look where; directions that it projects onto must have passed the norm (`Norm.pullBack`)
  */
 export function normalizer(
@@ -184,7 +196,9 @@ export function total(
   return sum;
 }
 
-/** Sum of the first n rows of a stack [rows, ...], some rows at a time: [1, tokens, width]; null when n is 0. */
+/**
+ * Sum of the first n rows of a stack [rows, ...], some rows at a time: [1, tokens, width]; null when n is 0.
+ */
 export function sumOfRows(stack: Tensor, n: number, look: Look, scope: Scope | null): Tensor | null {
   const rows = stack.alias(scope).reshape([stack.shape[0], look.tokens, look.width]);
   const step = rowsAPiece(look);

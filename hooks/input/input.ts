@@ -14,7 +14,10 @@ export type ModelInput = TextInput | Tensor;
 
 /** How an input is read. */
 export interface InputOptions {
-  /** Prepend the beginning-of-text token to text (ids are taken as they are). Default true; false after a `prefix`. */
+  /**
+   * Prepend the beginning-of-text token to text (ids are taken as they are). Default true; false after a
+   * `prefix`.
+   */
   prependBos?: boolean;
   /** Keys and values of what comes before every row, from `model.prefix(...)`. */
   prefix?: Prefix;
@@ -37,7 +40,10 @@ interface Reader {
   readonly edits?: object | null;
 }
 
-/** @throws on empty prompts, ids outside the vocabulary, rows longer than the context, residuals of a wrong shape. */
+/**
+ * @throws on empty prompts, ids outside the vocabulary, rows longer than the context, residuals of a wrong
+ * shape.
+ */
 export function readInput(model: Reader, input: ModelInput, { prependBos, prefix }: InputOptions = {}): Rows {
   const { config, tokenizer } = model;
   const made = prefix?.madeBy;

@@ -1,6 +1,7 @@
 /**
- * What methods take: a model is something that can be run. `HookedTransformer` is one, and so is what its `with` gives, a
- * model that is edited in every run. Whatever reads weights, the tokenizer or activations asks this interface.
+ * What methods take: a model is something that can be run. `HookedTransformer` is one, and so is what its
+ * `with` gives, a model that is edited in every run. Whatever reads weights, the tokenizer or activations
+ * asks this interface.
  */
 
 import type { Gpu } from '../../engine/gpu/gpu.js';
@@ -26,7 +27,9 @@ export interface Runnable {
   readonly gpuWeights: WeightTensors;
   /** What is changed in every run; left out or null: nothing. */
   readonly edits?: RunEdits | null;
-  /** Settles when the hash of weights that were changed on the GPU is known; null: it is. Runs wait for it. */
+  /**
+   * Settles when the hash of weights that were changed on the GPU is known; null: it is. Runs wait for it.
+   */
   readonly settled?: Promise<void> | null;
 }
 
@@ -43,7 +46,10 @@ export interface Model extends Runnable {
   readonly weights: WeightViews;
   readonly edits: RunEdits | null;
 
-  /** Token ids, one array a row, never padded; text gets the beginning-of-text token unless `prependBos` is false. */
+  /**
+   * Token ids, one array a row, never padded; text gets the beginning-of-text token unless `prependBos` is
+   * false.
+   */
   toTokens(input: TextInput, options?: ToTokensOptions): number[][];
   /** One string a token. */
   toStrTokens(input: string | readonly number[], options?: ToTokensOptions): string[];
@@ -52,7 +58,10 @@ export interface Model extends Runnable {
   toString(tokens: readonly ArrayLike<number>[]): string[];
   /** The id of a text that is exactly one token, like `' Mary'`. @throws when it is not. */
   toSingleToken(text: string): number;
-  /** The tokens [start, end) that contain the first occurrence of a text; `typed`: their prompt. @throws when there is none. */
+  /**
+   * The tokens [start, end) that contain the first occurrence of a text; `typed`: their prompt. @throws when
+   * there is none.
+   */
   tokenRange(text: string, tokens: readonly number[], typed?: string): [start: number, end: number];
   /** Uploads numbers; the caller disposes of the tensor. */
   tensor(data: NestedNumbers, shape?: readonly number[]): Tensor;

@@ -1,6 +1,7 @@
 /**
- * What a user may say for hook points: full names, names without their layer, TransformerLens' shorthands and aliases,
- * regular expressions and functions. Which points there are is told by `engine/transformer/points.ts`.
+ * What a user may say for hook points: full names, names without their layer, TransformerLens' shorthands and
+ * aliases, regular expressions and functions. Which points there are is told by
+ * `engine/transformer/points.ts`.
  */
 
 import { type Point, type Points, pointsOf } from '../../engine/transformer/model-points.js';
@@ -19,8 +20,8 @@ export type NameFilter =
   | readonly (HookPoint | (string & {}) | RegExp)[];
 
 /**
- * What is written where hook points are named. A text that TypeScript knows must be able to be one: a misspelt one is a type
- * error. Texts that are known only when the program runs are checked then.
+ * What is written where hook points are named. A text that TypeScript knows must be able to be one: a
+ * misspelt one is a type error. Texts that are known only when the program runs are checked then.
  */
 export type Spelled<T> = [NameFilter] extends [T] ? T : Spell<T>;
 type Spell<T> = T extends string
@@ -50,8 +51,8 @@ const takes = signatures({
 });
 
 /**
- * All hook points of a model in order of execution. GPT-2 small has 208 without the on-demand ones. `unembed.hook_out`, which can
- * only be read, is not among them.
+ * All hook points of a model in order of execution. GPT-2 small has 208 without the on-demand ones.
+ * `unembed.hook_out`, which can only be read, is not among them.
  */
 export const hookNames = takes.hookNames(function hookNames(
   config: Config,
@@ -141,7 +142,10 @@ export function pointNamed(name: string, points: Points): Point {
   throw new Error(`hook ${quoted(name)}: no such hook point. This model has: ${known.join(', ')}`);
 }
 
-/** @throws when a text names a point as the copy that TransformerLens keeps of it, and a change there would do more than it says. */
+/**
+ * @throws when a text names a point as the copy that TransformerLens keeps of it, and a change there would do
+ * more than it says.
+ */
 export function checkNoCopy(at: NameFilter, points: Points): void {
   const copied = typeof at === 'string' ? points.copied(splitName(actName(at)).local) : undefined;
   if (copied !== undefined)
@@ -155,7 +159,10 @@ export function checkChangeable({ name, row }: Point): void {
   if (row.readOnly) throw new Error(`hook "${name}" can be read and not changed: ${row.readOnly}`);
 }
 
-/** The hook point of block `layer`: `at` is a name without its layer, a shorthand or an alias. @throws when there is none. */
+/**
+ * The hook point of block `layer`: `at` is a name without its layer, a shorthand or an alias. @throws when
+ * there is none.
+ */
 export function pointIn(at: string, layer: number, points: Points): Point {
   const own = known(points).inLayer(at);
   return (own[layer] ??= pointNamed(actName(at, layer), points));

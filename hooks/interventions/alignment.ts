@@ -1,6 +1,7 @@
 /**
- * Which positions of two prompts correspond. Prompts of unequal length have no common positions; an alignment says which
- * position of the source goes with which of the run that is changed. The others have no partner: nothing is put in there.
+ * Which positions of two prompts correspond. Prompts of unequal length have no common positions; an alignment
+ * says which position of the source goes with which of the run that is changed. The others have no partner:
+ * nothing is put in there.
  */
 
 import { isList, shownValue } from '../../weights/checks/kinds.js';
@@ -10,8 +11,8 @@ import { shown } from '../../weights/checks/shown.js';
 export type PositionPair = readonly [from: number, to: number];
 
 /**
- * `'diff'`: the longest common subsequence of tokens, and the last position with the last. Or pairs of positions, negative
- * ones from the end; for several prompts a list of pairs each.
+ * `'diff'`: the longest common subsequence of tokens, and the last position with the last. Or pairs of
+ * positions, negative ones from the end; for several prompts a list of pairs each.
  */
 export type Align = 'diff' | readonly PositionPair[] | readonly (readonly PositionPair[])[];
 
@@ -21,7 +22,8 @@ export type Partners = readonly (readonly number[])[];
 /**
  * The partners of all positions.
  * @param what names the two in messages: `clean` and `corrupted`
- * @throws when it is no alignment: a position that a prompt does not have, one that is there twice, no pairs at all.
+ * @throws when it is no alignment: a position that a prompt does not have, one that is there twice, no pairs
+ * at all.
  */
 export function partnersOf(
   align: Align,
@@ -86,7 +88,10 @@ function partnersIn(
   return partners;
 }
 
-/** The longest common subsequence, of several the one that matches earliest in `to`; the last position goes with the last. */
+/**
+ * The longest common subsequence, of several the one that matches earliest in `to`; the last position goes
+ * with the last.
+ */
 function diff(from: readonly number[], to: readonly number[]): number[] {
   const [n, m] = [from.length - 1, to.length - 1];
   const width = m + 1;

@@ -48,7 +48,9 @@ interface Group {
   readonly segments: Blend[];
 }
 
-/** A copy of an activation with edits applied, in their order; positions that a row does not own are left out. */
+/**
+ * A copy of an activation with edits applied, in their order; positions that a row does not own are left out.
+ */
 function applyEdits(t: Tensor, rows: readonly Row[], edits: readonly RowEdit[], values: Values): Tensor {
   const tokens = rows.reduce((n, r) => n + r.length, 0);
   // Edits of the same numbers happen one after another, all others together.
@@ -82,7 +84,10 @@ function applyEdits(t: Tensor, rows: readonly Row[], edits: readonly RowEdit[], 
   });
 }
 
-/** Back through edits, the last first: what is kept passes by its factor, what is taken out along a direction does not. */
+/**
+ * Back through edits, the last first: what is kept passes by its factor, what is taken out along a direction
+ * does not.
+ */
 function gradientOf(steps: readonly Group[], dy: Tensor): Tensor {
   const out = dy.slice([]);
   for (const { tensor, width, projectOut, segments } of [...steps].reverse()) {
@@ -93,7 +98,10 @@ function gradientOf(steps: readonly Group[], dy: Tensor): Tensor {
   return out;
 }
 
-/** An edit of scores or a pattern as far as the row has keys: a row that is generated has not all yet. Null: none of it. */
+/**
+ * An edit of scores or a pattern as far as the row has keys: a row that is generated has not all yet. Null:
+ * none of it.
+ */
 function withinKeys(edit: Edit, { position, length }: Row): Edit | null {
   const { point, start, width } = edit;
   if (!point.pattern || start + width <= position + length) return edit;
@@ -114,7 +122,10 @@ function elementIn(t: Tensor, row: Row, tokens: number, edit: Edit): number | nu
   return (row.start + query) * width + start;
 }
 
-/** Into which round an edit goes: behind every earlier one that it overlaps. `at`: where its position's numbers begin. */
+/**
+ * Into which round an edit goes: behind every earlier one that it overlaps. `at`: where its position's
+ * numbers begin.
+ */
 function roundOf(
   covered: Map<number, { start: number; end: number; round: number }[]>,
   at: number,

@@ -9,7 +9,10 @@ export function normals(seed: number): (n: number) => Float64Array {
   return (n) => state.randn(n);
 }
 
-/** Draws without replacement from 0 … size − 1 (n of them at each call; each call begins anew). @throws when n > size. */
+/**
+ * Draws without replacement from 0 … size − 1 (n of them at each call; each call begins anew). @throws when n
+ * > size.
+ */
 export function draws(seed: number): (n: number, size: number) => number[] {
   const next = uniform(seed);
   return (n, size) => {

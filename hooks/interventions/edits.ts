@@ -1,6 +1,6 @@
 /**
- * From interventions to edits: everything is checked and spelled out here, before anything runs. An edit changes one
- * stretch of numbers of one activation, at one position of one prompt:
+ * From interventions to edits: everything is checked and spelled out here, before anything runs. An edit
+ * changes one stretch of numbers of one activation, at one position of one prompt:
  *
  *     x ← keep · x + add · value        or        x ← x minus its component along value
  */
@@ -45,7 +45,8 @@ const FIELDS = new Set(['at', 'layer', 'row', 'pos', 'head', 'neuron', 'key', 't
 /**
  * The edits of a counterfactual, in order of execution (those of one hook point in the order of the list).
  * @param what names the counterfactual in messages
- * @param read what an intervention stands for, and the setting that it is read against, where that is not just so
+ * @param read what an intervention stands for, and the setting that it is read against, where that is not
+ * just so
  * @throws an Error that says which intervention is wrong, what with it, and what would be right.
  */
 export function editsOf(
@@ -176,7 +177,10 @@ function editsAt(point: Point, intervention: Intervention, setting: Setting, lat
   return edits;
 }
 
-/** Two neighbouring stretches as one, or null. A direction to project out stays whole: one stretch a direction. */
+/**
+ * Two neighbouring stretches as one, or null. A direction to project out stays whole: one stretch a
+ * direction.
+ */
 function joined(a: Edit, b: Edit, places: Places): Edit | null {
   if (a.projectOut || a.row !== b.row || a.pos !== b.pos || a.head !== b.head) return null;
   if (b.start !== a.start + a.width || !places.follows(a.place, b.place, a.width)) return null;
@@ -216,7 +220,8 @@ function stretchesOf(
 }
 
 /**
- * TransformerLens runs ln1 once for each of q, k and v when their inputs differ: an edit of ln1 then has no one meaning.
+ * TransformerLens runs ln1 once for each of q, k and v when their inputs differ: an edit of ln1 then has no
+ * one meaning.
  * @throws when edits of one run change both in the same layer
  */
 export function checkNorms(edits: readonly Edit[], what: string): void {

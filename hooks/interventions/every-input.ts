@@ -1,4 +1,6 @@
-/** What interventions that hold for every input may say, and what is known of them before there is a prompt. */
+/**
+ * What interventions that hold for every input may say, and what is known of them before there is a prompt.
+ */
 
 import { sizeOf } from '../../engine/shape/shape.js';
 import { Tensor } from '../../engine/tensor/tensor.js';
@@ -77,8 +79,8 @@ export function needsOf(list: readonly Intervention[], points: Points): Map<stri
 }
 
 /**
- * Is what happens at a position the same whatever comes behind it? Then prompts that begin alike can share the run of their
- * beginning.
+ * Is what happens at a position the same whatever comes behind it? Then prompts that begin alike can share
+ * the run of their beginning.
  */
 export function isLocal(one: Intervention, points: Points): boolean {
   if (!fromTheStart(one.pos) || !fromTheStart(one.key) || opensPatterns([one], new Set(), points))

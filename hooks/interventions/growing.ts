@@ -6,7 +6,8 @@ import type { Counterfactual, Intervention, Value } from './interventions.js';
 import type { RunInfo, Setting } from './places.js';
 
 /**
- * The edits of a prompt that is continued, by position; positions count in the prompt, which is the base run's only row.
+ * The edits of a prompt that is continued, by position; positions count in the prompt, which is the base
+ * run's only row.
  * @param total most tokens of the whole text
  * @throws as `editsOf` does, and when a value would come from a place that new tokens do not have
  */
@@ -41,7 +42,8 @@ function within(setting: Setting, length: number): Setting {
 /**
  * Positions as they are in the text when it is `total` tokens long; `open`: new tokens are among them.
  * @param length tokens of the prompt, in which positions count
- * @throws when a value would come from the same position of another run for a new token, or a position is behind the prompt.
+ * @throws when a value would come from the same position of another run for a new token, or a position is
+ * behind the prompt.
  */
 function inText(
   intervention: Intervention,
@@ -59,7 +61,10 @@ function inText(
   return { intervention: placed, open };
 }
 
-/** A selection of the prompt, counted from its beginning. What is not one is left to those who check selections. */
+/**
+ * A selection of the prompt, counted from its beginning. What is not one is left to those who check
+ * selections.
+ */
 function fromPrompt(selection: Selection | undefined, length: number, total: number): Selection | undefined {
   const at = (i: number) => (i < 0 && i >= -length ? i + length : i);
   if (typeof selection === 'number') return inPrompt(at(selection), length);

@@ -3,9 +3,9 @@
  *
  *     { at: 'blocks.7.hook_resid_pre', pos: 4, set: { from: 'clean' } }
  *
- * An object that can be printed, compared, saved as JSON and planned. One intervention says where (a hook point, and
- * which positions, heads, neurons or keys of it) and what happens there (exactly one action). A list of them is one
- * counterfactual run.
+ * An object that can be printed, compared, saved as JSON and planned. One intervention says where (a hook
+ * point, and which positions, heads, neurons or keys of it) and what happens there (exactly one action). A
+ * list of them is one counterfactual run.
  */
 
 import type { NestedNumbers } from '../../engine/numbers.js';
@@ -24,7 +24,10 @@ export interface Part {
   readonly pos?: Selection;
   /** Heads: of q, k, v, z, result, scores, pattern and the inputs of attention. */
   readonly head?: Selection;
-  /** Entries of the last axis: neurons of `mlp.hook_pre|post`, dimensions of anything else that has a last axis. */
+  /**
+   * Entries of the last axis: neurons of `mlp.hook_pre|post`, dimensions of anything else that has a last
+   * axis.
+   */
   readonly neuron?: Selection;
   /** Keys: of scores and patterns only. */
   readonly key?: Selection;
@@ -34,7 +37,10 @@ export interface Part {
 export interface FromRun {
   /** `'base'` (the run that is changed), or the name of a source. */
   readonly from: string;
-  /** Another hook point, of the same width: `resid_pre` serves every head of `q_input`; of `result` name the `head`. */
+  /**
+   * Another hook point, of the same width: `resid_pre` serves every head of `q_input`; of `result` name the
+   * `head`.
+   */
   readonly at?: string;
   readonly layer?: number;
   /** One prompt of that run, one position, one head, instead of the same ones. */
@@ -45,15 +51,18 @@ export interface FromRun {
   readonly cell?: number;
 }
 
-/** Mean activation over the prompts of a source: at each position (`'rows'`, the default), or over all positions too. */
+/**
+ * Mean activation over the prompts of a source: at each position (`'rows'`, the default), or over all
+ * positions too.
+ */
 export interface MeanOf {
   readonly mean: string;
   readonly over?: 'rows' | 'all';
 }
 
 /**
- * Normal noise as NumPy's `RandomState(seed).randn` draws it, bit for bit before it is rounded to f32. Draw number
- * `sample` is the one for the prompt, or the given one for all.
+ * Normal noise as NumPy's `RandomState(seed).randn` draws it, bit for bit before it is rounded to f32. Draw
+ * number `sample` is the one for the prompt, or the given one for all.
  */
 export interface Noise {
   readonly noise: { readonly seed: number; readonly std?: number; readonly sample?: number };
@@ -66,8 +75,8 @@ export interface Numbers {
 }
 
 /**
- * What is put in, added, and so on. A list (also a typed array of any kind, or lists of lists) or tensor fills the selected
- * part, or repeats along its leading axes.
+ * What is put in, added, and so on. A list (also a typed array of any kind, or lists of lists) or tensor
+ * fills the selected part, or repeats along its leading axes.
  */
 export type Value = NestedNumbers | Numbers | Tensor | FromRun | MeanOf | Noise;
 
@@ -94,7 +103,9 @@ export interface Action {
 
 /** One change of one activation. */
 export interface Intervention extends Part, Action {
-  /** Full name (`blocks.3.attn.hook_z`), or a shorthand (`z`) with `layer`; without a layer: in all of them. */
+  /**
+   * Full name (`blocks.3.attn.hook_z`), or a shorthand (`z`) with `layer`; without a layer: in all of them.
+   */
   readonly at: string;
   readonly layer?: Selection;
 }

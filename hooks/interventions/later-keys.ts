@@ -1,7 +1,8 @@
 /**
- * Weights of a pattern on keys behind the query. The model masks them, but a pattern that somebody sets may have them, and they
- * count, as in TransformerLens: the query then reads later positions. (Scores are masked again after a hook.) Here is told which
- * interventions and runs may have such weights; the planner lets their queries see the whole row.
+ * Weights of a pattern on keys behind the query. The model masks them, but a pattern that somebody sets may
+ * have them, and they count, as in TransformerLens: the query then reads later positions. (Scores are masked
+ * again after a hook.) Here is told which interventions and runs may have such weights; the planner lets
+ * their queries see the whole row.
  */
 
 import type { Points } from '../../engine/transformer/model-points.js';
@@ -14,7 +15,8 @@ export const weighsLater = ({ point, pos, start, width }: Edit): boolean =>
   point.row.weighsKeys === true && start + width > pos + 1;
 
 /**
- * May interventions put weight on later keys? What keeps zeros zero (zero, scale, values of runs without such weights) does not.
+ * May interventions put weight on later keys? What keeps zeros zero (zero, scale, values of runs without such
+ * weights) does not.
  * @param open runs whose patterns may have such weights
  */
 export const opensPatterns = (

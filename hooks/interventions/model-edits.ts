@@ -1,6 +1,7 @@
 /**
- * What an edited model changes: steps in the order in which they were given, each interventions as data, or functions. In
- * a run each step sees what the steps before it made, and the hooks of the run come after all of them.
+ * What an edited model changes: steps in the order in which they were given, each interventions as data, or
+ * functions. In a run each step sees what the steps before it made, and the hooks of the run come after all
+ * of them.
  */
 
 import type { Tensor } from '../../engine/tensor/tensor.js';
@@ -80,7 +81,10 @@ export class ModelEdits implements RunEdits {
     return this.inOrder(edits, this);
   }
 
-  /** Edits of the steps and the steps' functions, in order, as hooks. @param last edits of a run, which come after them */
+  /**
+   * Edits of the steps and the steps' functions, in order, as hooks. @param last edits of a run, which come
+   * after them
+   */
   inOrder(edits: readonly RowEdit[], values: Values, last: readonly RowEdit[] = []): HookEntry[] {
     const out: HookEntry[] = [];
     let waiting: RowEdit[] = [];

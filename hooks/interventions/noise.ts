@@ -1,6 +1,6 @@
 /**
- * Noise for embeddings, by the rules of causal tracing (Meng et al. 2022, ROME's `--noise_level`). Numbers come from
- * NumPy's generator in float64, so that published traces can be made again.
+ * Noise for embeddings, by the rules of causal tracing (Meng et al. 2022, ROME's `--noise_level`). Numbers
+ * come from NumPy's generator in float64, so that published traces can be made again.
  */
 
 import { RandomState } from '../../engine/random/numpy-random.js';
@@ -24,17 +24,22 @@ export type NoiseRule = number | 's' | `s${number}` | `u${number}` | 'm' | `t${n
 export const ROME_NOISE = 0.1;
 
 /**
- * The noise that a causal trace takes where none is given: what ROME states for the family (0.1 for GPT-2, 0.025 for GPT-J, 0.03
- * for GPT-NeoX), and `'s3'` for all others.
+ * The noise that a causal trace takes where none is given: what ROME states for the family (0.1 for GPT-2,
+ * 0.025 for GPT-J, 0.03 for GPT-NeoX), and `'s3'` for all others.
  */
 export const romeNoise = ({ config }: Pick<Model, 'config'>): NoiseRule =>
   familyNamed(config.family)?.noise ?? 's3';
 
-/** The distribution of embeddings, for the rules `'m'` and `'t…'`: noise = mean + factor · z with z normal. */
+/**
+ * The distribution of embeddings, for the rules `'m'` and `'t…'`: noise = mean + factor · z with z normal.
+ */
 export interface EmbeddingGaussian {
   /** [dModel] */
   readonly mean: ArrayLike<number>;
-  /** [dModel, dModel], factor · factorᵀ = covariance. ROME takes eigenvectors times the roots of their eigenvalues. */
+  /**
+   * [dModel, dModel], factor · factorᵀ = covariance. ROME takes eigenvectors times the roots of their
+   * eigenvalues.
+   */
   readonly factor: ArrayLike<number>;
 }
 
@@ -68,8 +73,9 @@ const takes = signatures({
 });
 
 /**
- * The noise of a rule. It is added to embeddings of the model as it is loaded, whose standard deviation is a little smaller
- * when weights are centred (`centerWritingWeights`): for ROME's levels load the model without processing.
+ * The noise of a rule. It is added to embeddings of the model as it is loaded, whose standard deviation is a
+ * little smaller when weights are centred (`centerWritingWeights`): for ROME's levels load the model without
+ * processing.
  * @throws when there is no such rule, or what it needs is not given.
  */
 export const embeddingNoise = takes.embeddingNoise(function embeddingNoise(
@@ -92,7 +98,8 @@ export const embeddingNoise = takes.embeddingNoise(function embeddingNoise(
   if (kind === 'm') return stream(null, dModel, gauss);
   return stream(null, dModel, (n) => {
     const noise = gauss(n);
-    // One factor a vector, always from the beginning of seed 2; its variance makes the covariance that of `gaussian`.
+    // One factor a vector, always from the beginning of seed 2; its variance makes the covariance that of
+    // `gaussian`.
     const factors = new RandomState(2).chisquare(x, n / dModel).map((u) => Math.sqrt((x - 2) / u));
     return noise.map((v, i) => v * factors[Math.floor(i / dModel)]);
   });

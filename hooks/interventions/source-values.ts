@@ -12,7 +12,9 @@ export function locateInRun(cache: ActivationCache, place: Place & { kind: 'run'
   return { tensor, offset: elementOf(place.name, tensor, cache.layout, place), broadcast: false };
 }
 
-/** The mean of an activation over the prompts of a run, or over all its positions. The caller disposes of it. */
+/**
+ * The mean of an activation over the prompts of a run, or over all its positions. The caller disposes of it.
+ */
 export function meanOfRun(cache: ActivationCache, { name, over }: Place & { kind: 'mean' }): Tensor {
   const t = cache.get(name);
   const rows = over === 'all' ? cache.layout.rows.reduce((n, r) => n + r.length, 0) : cache.batch;

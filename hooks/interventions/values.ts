@@ -10,7 +10,10 @@ import type { Partners } from './alignment.js';
 import type { FromRun, Intervention, MeanOf, Noise, Numbers, Value } from './interventions.js';
 import type { HostNumbers, NumbersGiven, Place, RunInfo, Setting } from './places.js';
 
-/** What is selected: prompts, positions of each, heads (null: no such axis), entries of the last axis of each prompt. */
+/**
+ * What is selected: prompts, positions of each, heads (null: no such axis), entries of the last axis of each
+ * prompt.
+ */
 interface Selected {
   readonly rows: readonly number[];
   readonly positions: readonly (readonly number[])[];
@@ -33,7 +36,10 @@ interface Spot {
 
 type PlaceOf = (spot: Spot) => Place;
 
-/** A function that says where the value of a stretch is, or null where the action needs none. @throws when it does not fit. */
+/**
+ * A function that says where the value of a stretch is, or null where the action needs none. @throws when it
+ * does not fit.
+ */
 export function placesOf(
   intervention: Intervention,
   setting: Setting,
@@ -72,8 +78,8 @@ export function placesOf(
 }
 
 /**
- * Where the value is of a run that is aligned: of each prompt's positions those of their partners. Null: it is of no such run,
- * or names its position.
+ * Where the value is of a run that is aligned: of each prompt's positions those of their partners. Null: it
+ * is of no such run, or names its position.
  */
 export function partnersFor(intervention: Intervention, { runs }: Setting): Partners | null {
   if (intervention.scale !== undefined || intervention.zero) return null;
@@ -229,7 +235,10 @@ function fromRun(from: FromRun, setting: Setting, point: Point): PlaceOf {
   };
 }
 
-/** The hook point that a value is taken from; without a head axis it serves every head. @throws unless it is as wide. */
+/**
+ * The hook point that a value is taken from; without a head axis it serves every head. @throws unless it is
+ * as wide.
+ */
 export function otherPoint(from: FromRun, point: Point, points: Points): Point {
   if (from.at === undefined && from.layer === undefined) return point;
   const { nLayers } = points.config;

@@ -23,8 +23,8 @@ import { checkMetric, type Differentiable, measure } from './measure.js';
 /** What a backward pass may be asked. */
 export interface BackwardPassOptions {
   /**
-   * What counts as a constant: attention patterns (gradients reach heads through their values only), scales of layer norms,
-   * gates of the MLP's nonlinearity.
+   * What counts as a constant: attention patterns (gradients reach heads through their values only), scales
+   * of layer norms, gates of the MLP's nonlinearity.
    */
   readonly constant?: readonly Constant[];
   /** Called with gradients, last first, as `hooks` are with activations: what they return goes on instead. */
@@ -36,11 +36,17 @@ export interface TapedRunOptions extends InputOptions {
   /** First block to run; the input is then a residual stream. */
   readonly startAtLayer?: number;
   readonly hooks?: readonly HookEntry[];
-  /** Points whose activation and gradient are kept; all that always exist by default. `'logits'` may be named too. */
+  /**
+   * Points whose activation and gradient are kept; all that always exist by default. `'logits'` may be named
+   * too.
+   */
   readonly names?: NameFilter;
   /** Points that gradient hooks will be put on, besides. */
   readonly watch?: readonly string[];
-  /** Points whose gradient is wanted as it is before edits of the model and hooks: carried back further, by hand. */
+  /**
+   * Points whose gradient is wanted as it is before edits of the model and hooks: carried back further, by
+   * hand.
+   */
   readonly before?: readonly string[];
   /** Other prompts that the metric compares with: `kl('clean')`. */
   readonly sources?: Readonly<Record<string, ModelInput>>;
@@ -57,7 +63,10 @@ export const TAPED_RUN = {
   gradHooks: is.hooks,
 } satisfies Spec<Omit<TapedRunOptions, 'watch' | 'before'> & BackwardPassOptions>;
 
-/** A run on a tape. It lasts as long as the function that `tapedRun` calls with it; `cache` is the function's to dispose of. */
+/**
+ * A run on a tape. It lasts as long as the function that `tapedRun` calls with it; `cache` is the function's
+ * to dispose of.
+ */
 export interface TapedRun {
   /** What is differentiated: the metric's mean over prompts, or with `per: 'prompt'` their sum. */
   readonly value: number;
@@ -126,7 +135,8 @@ export async function tapedRun<T>(
         const got = new Map<string, Tensor>();
         const own = new Scope();
         const tap = new HookTap(layout, own, byName, new Set(kept.names()), (name, t) => {
-          // A point that several inputs pass, as the layer norm of single heads' does: the last one counts, as in the cache.
+          // A point that several inputs pass, as the layer norm of single heads' does: the last one counts,
+          // as in the cache.
           if (got.has(name)) t.dispose();
           else got.set(name, t);
         });

@@ -1,6 +1,6 @@
 /**
- * What metrics make of logits that are there, [reads, dVocab], in operations on tensors: for gradients at the logits
- * themselves. readout.ts reads the same without them.
+ * What metrics make of logits that are there, [reads, dVocab], in operations on tensors: for gradients at the
+ * logits themselves. readout.ts reads the same without them.
  */
 
 import { Tensor } from '../../engine/tensor/tensor.js';

@@ -8,7 +8,8 @@ import type { PreparedMetric, Read } from './metric.js';
  * The metric at each read.
  * @param x what the unembedding reads there, [reads, dModel]
  * @param what names the run that read i belongs to
- * @throws when it gives another number of values, or one that is NaN or infinite: with run, prompt and position
+ * @throws when it gives another number of values, or one that is NaN or infinite: with run, prompt and
+ * position
  */
 export async function metricValues(
   metric: PreparedMetric,

@@ -57,7 +57,9 @@ export function keepPositions(
   return { t: out.keep(), seen: cut };
 }
 
-/** Positions [start, end) of a row of some length. `what`: for messages. @throws when it does not have them. */
+/**
+ * Positions [start, end) of a row of some length. `what`: for messages. @throws when it does not have them.
+ */
 export function positionRange(pos: PosSlice, length: number, what: string): [start: number, end: number] {
   const from = (p: number) => (p < 0 ? p + length : p);
   const [start, end] = typeof pos === 'number' ? [from(pos), from(pos) + 1] : [from(pos[0]), from(pos[1])];

@@ -108,7 +108,10 @@ export class HookTap implements Tap {
   }
 }
 
-/** @throws when the hook made an activation out of its own and then forgot it: nothing read, kept, or went on from it. */
+/**
+ * @throws when the hook made an activation out of its own and then forgot it: nothing read, kept, or went on
+ * from it.
+ */
 function checkNothingLost(name: string, shown: Tensor, scope: Scope): void {
   const isLost = (t: unknown) =>
     t instanceof Tensor && t.storage.unread && t.storage !== shown.storage && sameShape(t.shape, shown.shape);

@@ -1,4 +1,7 @@
-/** The tap of a run whose gradients are wanted: each watched hook point becomes a point of its own on the tape. */
+/**
+ * The tap of a run whose gradients are wanted: each watched hook point becomes a point of its own on the
+ * tape.
+ */
 
 import type { Tape } from '../../engine/tensor/tape.js';
 import type { Tensor } from '../../engine/tensor/tensor.js';

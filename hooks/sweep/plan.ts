@@ -1,11 +1,11 @@
 /**
- * The planner's arithmetic. A counterfactual leaves its base run at some layer and position. Before that layer the
- * base's residual stream is its own; at earlier positions the base's keys and values are. So each prompt of each
- * counterfactual becomes a fork: a row that joins a shared batch when it starts to differ, and owns only the
- * positions that can differ. At the last layer it shrinks to what the metric reads.
+ * The planner's arithmetic. A counterfactual leaves its base run at some layer and position. Before that
+ * layer the base's residual stream is its own; at earlier positions the base's keys and values are. So each
+ * prompt of each counterfactual becomes a fork: a row that joins a shared batch when it starts to differ, and
+ * owns only the positions that can differ. At the last layer it shrinks to what the metric reads.
  *
- * Time is counted in half blocks: 0 the embedding, 1 + 2l attention of layer l, 2 + 2l its MLP, 2L + 1 the last
- * layer norm. A hook at the end of a half (`resid_post`) counts as the beginning of the next.
+ * Time is counted in half blocks: 0 the embedding, 1 + 2l attention of layer l, 2 + 2l its MLP, 2L + 1 the
+ * last layer norm. A hook at the end of a half (`resid_post`) counts as the beginning of the next.
  */
 
 import type { Points } from '../../engine/transformer/model-points.js';
@@ -124,8 +124,8 @@ export function planFork(
 }
 
 /**
- * The forks of a counterfactual: of each prompt in which something that is read can change, and where functions are called then, of
- * the others.
+ * The forks of a counterfactual: of each prompt in which something that is read can change, and where
+ * functions are called then, of the others.
  * @param settings of each prompt of the base run
  */
 export function planCell(cell: number, edits: readonly Edit[], settings: readonly ForkSetting[]): Fork[] {
@@ -141,7 +141,10 @@ export function planCell(cell: number, edits: readonly Edit[], settings: readonl
   return [...forks, ...others];
 }
 
-/** The last block's MLP and what follows it are computed for the last position only, unless a function is called there. */
+/**
+ * The last block's MLP and what follows it are computed for the last position only, unless a function is
+ * called there.
+ */
 function narrow(lo: Int32Array, hi: Int32Array, length: number, called: readonly number[]): void {
   const end = lo.length - 1;
   const until = Math.max(-1, ...called);
@@ -150,8 +153,8 @@ function narrow(lo: Int32Array, hi: Int32Array, length: number, called: readonly
 }
 
 /**
- * Where functions are called, with all prompts of a run: once a prompt of a counterfactual differs there, the others are needed,
- * too, though nothing of them has changed.
+ * Where functions are called, with all prompts of a run: once a prompt of a counterfactual differs there, the
+ * others are needed, too, though nothing of them has changed.
  * @param row a prompt that has no fork of its own
  * @param first half in which a fork of the counterfactual first differs
  * @returns null where no function is called from there on
@@ -188,8 +191,8 @@ export function tokensIn({ lo, hi }: Extents, layer: number): number {
 const width = ({ lo, hi }: Extents): number => hi.reduce((most, h, i) => Math.max(most, h - lo[i]), 1);
 
 /**
- * Forks in chunks of at most `maxTokens` (a single fork may have more), of about the same size. Forks that leave at
- * about the same layer go together, so that a chunk's batch is large from its first layer on.
+ * Forks in chunks of at most `maxTokens` (a single fork may have more), of about the same size. Forks that
+ * leave at about the same layer go together, so that a chunk's batch is large from its first layer on.
  * @param apart every counterfactual is a chunk, its prompts in their order: functions are called with them
  */
 export function chunkForks(forks: readonly Fork[], maxTokens: number, apart = false): Fork[][] {
@@ -227,8 +230,8 @@ function cellsApart(forks: readonly Fork[]): Fork[][] {
 }
 
 /**
- * Forks chunk by chunk, as `chunkForks` cuts them. With `rank`, which is asked before each chunk, those whose counterfactuals
- * have the smallest numbers now come next.
+ * Forks chunk by chunk, as `chunkForks` cuts them. With `rank`, which is asked before each chunk, those whose
+ * counterfactuals have the smallest numbers now come next.
  */
 export function* chunksInTurn(
   forks: readonly Fork[],
@@ -250,8 +253,9 @@ export function* chunksInTurn(
 }
 
 /**
- * Which forks may share a batch. Where one gives single heads inputs of their own, the norm before attention runs once a
- * head for the whole batch. Other forks are kept apart: they would be slowed down, and an edit of that norm would not fit.
+ * Which forks may share a batch. Where one gives single heads inputs of their own, the norm before attention
+ * runs once a head for the whole batch. Other forks are kept apart: they would be slowed down, and an edit of
+ * that norm would not fit.
  */
 function kindOf({ edits }: Fork): string {
   const split = edits.filter((e) => e.point.row.headInput).map((e) => e.point.layer);

@@ -10,7 +10,9 @@ export interface EditedPrompt {
   readonly edits: readonly Edit[];
 }
 
-/** The first position at which tokens or edits of two prompts differ; at most the length of the shorter one. */
+/**
+ * The first position at which tokens or edits of two prompts differ; at most the length of the shorter one.
+ */
 export function firstDifference(a: EditedPrompt, b: EditedPrompt): number {
   const length = Math.min(a.tokens.length, b.tokens.length);
   let same = 0;

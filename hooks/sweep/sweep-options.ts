@@ -16,7 +16,10 @@ export interface SweepOptions {
   readonly shard?: { readonly index: number; readonly of: number };
   /** Tokens that run at once. Default: what fits the adapter; on a CPU 1024. */
   readonly maxTokens?: number;
-  /** Asked whenever more is to run: counterfactuals with smaller numbers come first. Default: as it is fastest. */
+  /**
+   * Asked whenever more is to run: counterfactuals with smaller numbers come first. Default: as it is
+   * fastest.
+   */
   readonly rank?: (index: number) => number;
 }
 

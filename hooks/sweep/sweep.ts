@@ -3,7 +3,10 @@
 import { DeviceLostError } from '../../engine/gpu/error-scopes.js';
 import type { Gpu } from '../../engine/gpu/gpu.js';
 
-/** `await` gives the whole result, `for await` the cells as they come; leaving the loop early cancels the rest. */
+/**
+ * `await` gives the whole result, `for await` the cells as they come; leaving the loop early cancels the
+ * rest.
+ */
 export type Sweep<Cell, Result> = Promise<Result> & AsyncIterable<Cell>;
 
 /** Starts a generator that yields cells and returns the result. */
@@ -55,7 +58,8 @@ export function startSweep<Cell, Result>(cells: AsyncGenerator<Cell, Result>): S
   return Object.assign(result, { [Symbol.asyncIterator]: iterate });
 }
 
-// ---- losses of the device ------------------------------------------------------------------------------------------
+// ---- losses of the device
+// ------------------------------------------------------------------------------------------
 
 /** Losses in a row without a new result, after which the device is held to be broken. */
 const IN_VAIN = 3;
@@ -66,9 +70,10 @@ interface Part {
 }
 
 /**
- * Runs an experiment part by part. After a loss of the device it is begun again, and told what is done; parts that it gives
- * once more are not given twice.
- * @throws the loss, where no other device can be opened or nothing is done between losses; whatever else `begin` throws.
+ * Runs an experiment part by part. After a loss of the device it is begun again, and told what is done; parts
+ * that it gives once more are not given twice.
+ * @throws the loss, where no other device can be opened or nothing is done between losses; whatever else
+ * `begin` throws.
  */
 export async function* outlasting<P extends Part, R>(
   gpu: Gpu,

@@ -1,7 +1,7 @@
 /**
- * One walk over the layers for a whole chunk of forks. Each half block the batch is put together anew where forks join
- * or grow: what it has goes on, what it lacks is the base run's residual stream. Earlier positions are the base's keys
- * and values.
+ * One walk over the layers for a whole chunk of forks. Each half block the batch is put together anew where
+ * forks join or grow: what it has goes on, what it lacks is the base run's residual stream. Earlier positions
+ * are the base's keys and values.
  */
 
 import { inScope, type Scope } from '../../engine/gpu/storage.js';
@@ -40,7 +40,9 @@ export interface Ground extends Values {
   readonly called: readonly number[];
   /** Hooks of edits and of those functions, in order; functions only where the rows are whole. */
   hooks(edits: readonly RowEdit[], here: (name: string) => boolean): readonly HookEntry[];
-  /** The residual stream before a half, before any hook there: [tokens, dModel], prompts one after another. */
+  /**
+   * The residual stream before a half, before any hook there: [tokens, dModel], prompts one after another.
+   */
   stage(half: number): Tensor;
 }
 
@@ -70,7 +72,10 @@ export interface WalkOptions {
 /** What the unembedding reads of the forks that came through, [tokens, dModel], and where its rows are. */
 export type WalkEnd<T> = (x: Tensor | null, spans: readonly Span[]) => T | Promise<T>;
 
-/** Runs forks; `end` gets what the unembedding reads. Everything made is freed afterwards, also after an error. */
+/**
+ * Runs forks; `end` gets what the unembedding reads. Everything made is freed afterwards, also after an
+ * error.
+ */
 export async function walk<T>(
   model: Runnable,
   ground: Ground,
@@ -140,7 +145,10 @@ class Walker {
     }
   }
 
-  /** A software adapter is given one layer at a time: so a walk can be cancelled, and its memory is freed in time. */
+  /**
+   * A software adapter is given one layer at a time: so a walk can be cancelled, and its memory is freed in
+   * time.
+   */
   async #settle(layer: number): Promise<void> {
     const { gpu } = this.#model;
     if (gpu.caps.adapterClass === 'software') await gpu.finish();
@@ -160,8 +168,8 @@ class Walker {
   }
 
   /**
-   * Attention of the last layer where only the last position is read: the positions before it give keys and values
-   * and nothing else, the last one continues after them.
+   * Attention of the last layer where only the last position is read: the positions before it give keys and
+   * values and nothing else, the last one continues after them.
    */
   async #narrowAttention(half: number, layer: number): Promise<void> {
     const { gpu, config } = this.#model;
@@ -205,7 +213,10 @@ class Walker {
     both.dispose();
   }
 
-  /** Puts the batch together for new spans: rows of x where a fork had the position, else the base's residual stream. */
+  /**
+   * Puts the batch together for new spans: rows of x where a fork had the position, else the base's residual
+   * stream.
+   */
   #regather(spans: readonly Span[], half: number): void {
     if (sameSpans(spans, this.spans)) return;
     const old = new Map<Fork, { lo: number; hi: number; start: number }>();

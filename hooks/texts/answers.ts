@@ -1,4 +1,7 @@
-/** What a model says at some positions of one text: the most probable next tokens, and how chosen ones fare among them. */
+/**
+ * What a model says at some positions of one text: the most probable next tokens, and how chosen ones fare
+ * among them.
+ */
 
 import { Tensor } from '../../engine/tensor/tensor.js';
 import { pickRows } from '../../engine/transformer/ops.js';

@@ -17,8 +17,8 @@ export class GrowingText {
   }
 
   /**
-   * What a token adds. Empty while it is only a part of a character; the text's last token gives all that is left, and the
-   * token that ends a text (`ends`) is not part of it.
+   * What a token adds. Empty while it is only a part of a character; the text's last token gives all that is
+   * left, and the token that ends a text (`ends`) is not part of it.
    */
   add(token: number, { last, ends }: { last: boolean; ends: boolean }): string {
     if (!ends) this.#tokens.push(token);

@@ -13,7 +13,10 @@ export interface PrefixOptions extends InputOptions {
   readonly room?: number;
 }
 
-/** A stored beginning. Its memory belongs to the first one of a store: giving back one that continues it changes nothing. */
+/**
+ * A stored beginning. Its memory belongs to the first one of a store: giving back one that continues it
+ * changes nothing.
+ */
 export type StoredPrefix = Prefix & Holder;
 
 /** See `HookedTransformer.prefix`. */

@@ -35,7 +35,10 @@ export interface TextsWork {
 
 /** Options of whatever runs many texts. */
 export interface ManyTextsOptions {
-  /** With hooks (also those of an edited model) nothing is shared: every text is run whole, in the order given. */
+  /**
+   * With hooks (also those of an edited model) nothing is shared: every text is run whole, in the order
+   * given.
+   */
   readonly hooks?: readonly HookEntry[];
   readonly signal?: AbortSignal;
   /** Called after every batch with the number of texts done and in all. */
@@ -64,7 +67,8 @@ export interface NodesRead {
 }
 
 /**
- * The tree of some texts: beginnings are shared, but not with hooks or edits of the model that may tell texts apart.
+ * The tree of some texts: beginnings are shared, but not with hooks or edits of the model that may tell texts
+ * apart.
  * @param leaves whether the last token of each text is run
  * @throws when an edit of the model does not fit a text
  */
@@ -79,7 +83,10 @@ export function treeOf(
   return shareBeginnings(rows, { leaves });
 }
 
-/** Runs the tree and hands each batch that has something to read to `end`. Memory is bounded however many texts there are. */
+/**
+ * Runs the tree and hands each batch that has something to read to `end`. Memory is bounded however many
+ * texts there are.
+ */
 export async function runTrie(
   model: Runnable,
   trie: Trie,

@@ -16,10 +16,10 @@ import { readsOf } from './trie.js';
 export type ScoreOptions = ManyTextsOptions;
 
 /**
- * Per row, log p(token[i + 1] | tokens[0..i]): one number less than the row has tokens. Beginnings that rows share are
- * run once (not with hooks, which may tell rows apart), last tokens not at all, and what comes after a beginning is
- * normalised once for all of its continuations. The logits of targets and the sums of exponentials come from the GPU;
- * the logarithm is taken in float64 on the host.
+ * Per row, log p(token[i + 1] | tokens[0..i]): one number less than the row has tokens. Beginnings that rows
+ * share are run once (not with hooks, which may tell rows apart), last tokens not at all, and what comes
+ * after a beginning is normalised once for all of its continuations. The logits of targets and the sums of
+ * exponentials come from the GPU; the logarithm is taken in float64 on the host.
  */
 export async function logProbs(
   model: Runnable,
@@ -95,8 +95,9 @@ const takes = signatures({
 });
 
 /**
- * The k most probable next tokens of each prompt, most probable first, ties by lower id. Beginnings that prompts share
- * are run once (not with hooks), so are equal prompts, and logits of a few hundred prompts exist at a time.
+ * The k most probable next tokens of each prompt, most probable first, ties by lower id. Beginnings that
+ * prompts share are run once (not with hooks), so are equal prompts, and logits of a few hundred prompts
+ * exist at a time.
  * @throws unless k is between 1 and the size of the vocabulary.
  */
 export const nextTokens = takes.nextTokens(async function nextTokens(

@@ -11,7 +11,10 @@ const PIECE = 2 ** 16;
 const LONGEST = 2 ** 20;
 /** Characters on each side of a cut that are tokenized to see whether it changes anything. */
 const AROUND = 64;
-/** Where GPT-2's rule for words always begins a new one: before a blank, and between a word and a punctuation mark. */
+/**
+ * Where GPT-2's rule for words always begins a new one: before a blank, and between a word and a punctuation
+ * mark.
+ */
 const SEAM = /\S(?=\s)|[\p{L}\p{N}](?=[^\s\p{L}\p{N}])/gu;
 
 /** A part of a text. */
@@ -22,8 +25,9 @@ export interface EncodedPiece {
 }
 
 /**
- * Token ids of a text in lists of bounded length. Pieces may end anywhere, within a word or between the halves of a
- * surrogate pair: they are joined, and cut where the tokenizer begins a new word anyway, which is tried for every cut.
+ * Token ids of a text in lists of bounded length. Pieces may end anywhere, within a word or between the
+ * halves of a surrogate pair: they are joined, and cut where the tokenizer begins a new word anyway, which is
+ * tried for every cut.
  */
 export async function* encodeStream(tokenizer: Tokenizer, text: TextStream): AsyncGenerator<EncodedPiece> {
   let buffer = '';
@@ -49,7 +53,10 @@ function* inPieces(text: string): Generator<string> {
   for (let at = 0; at < text.length; at += PIECE) yield text.slice(at, at + PIECE);
 }
 
-/** Where a text can be cut without changing its tokens: near the end of its first piece, else further on; 0: nowhere yet. */
+/**
+ * Where a text can be cut without changing its tokens: near the end of its first piece, else further on; 0:
+ * nowhere yet.
+ */
 function cutOf(tokenizer: Tokenizer, text: string): number {
   for (let to = PIECE; to <= text.length - AROUND; to += PIECE) {
     const seams = [...text.slice(to - PIECE, to + 1).matchAll(SEAM)];

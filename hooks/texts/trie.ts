@@ -1,10 +1,12 @@
 /**
- * Many texts as one tree. Texts that begin alike share the run of their beginning: sorted by tokens, a text brings
- * only what the one before it has not brought, its branch. Branches in that order walk the tree depth first, so that
- * what later branches continue is always on the path to the next one: of all that ran before, only that path need stay.
+ * Many texts as one tree. Texts that begin alike share the run of their beginning: sorted by tokens, a text
+ * brings only what the one before it has not brought, its branch. Branches in that order walk the tree depth
+ * first, so that what later branches continue is always on the path to the next one: of all that ran before,
+ * only that path need stay.
  *
- * A branch may continue one of the same batch: in every block keys and values are stored before attention reads them.
- * Hence a batch takes branches of any depth, and there are as many rounds as the tokens need, not as the tree is deep.
+ * A branch may continue one of the same batch: in every block keys and values are stored before attention
+ * reads them. Hence a batch takes branches of any depth, and there are as many rounds as the tokens need, not
+ * as the tree is deep.
  */
 
 import type { RowInput } from '../../engine/transformer/batch.js';
@@ -39,7 +41,8 @@ export interface Trie {
 
 /**
  * The tree of some texts. Each beginning that several share is run once.
- * @param leaves false: the last token of a text is not run (unless another text goes on with it), because nothing is
+ * @param leaves false: the last token of a text is not run (unless another text goes on with it), because
+ * nothing is
  *   predicted from it
  */
 export function shareBeginnings(rows: Rows, { leaves }: { leaves: boolean }): Trie {
@@ -124,7 +127,10 @@ export interface TrieBatch {
   readonly done: number;
 }
 
-/** Branches in batches of at most `tokens` tokens, `kept` of which are stored; a batch has at least one branch. */
+/**
+ * Branches in batches of at most `tokens` tokens, `kept` of which are stored; a batch has at least one
+ * branch.
+ */
 export function batchesOf({ rows, branches }: Trie, most: { tokens: number; kept: number }): TrieBatch[] {
   const batches: TrieBatch[] = [];
   let [begin, first, tokens, kept] = [0, 0, 0, 0];
@@ -158,8 +164,8 @@ export function capacityOf(batches: readonly TrieBatch[]): number {
 }
 
 /**
- * The rows of each batch in turn: a branch is the suffix of the path that it continues. Slots are taken anew for
- * every batch, all but those of the path to its first branch.
+ * The rows of each batch in turn: a branch is the suffix of the path that it continues. Slots are taken anew
+ * for every batch, all but those of the path to its first branch.
  */
 export function* rowInputs(
   { rows, order }: Trie,

@@ -16,8 +16,9 @@ import { layoutOf } from '../run/view.js';
 /** Options of `lossGradients`. */
 export interface LossOptions {
   /**
-   * Which predictions count: all (the default), the last of each row, or those for which this says so, with how much:
-   * `true` is 1, 0 is not at all. `pos` is the position that the prediction is made at: its target is the token at pos + 1.
+   * Which predictions count: all (the default), the last of each row, or those for which this says so, with
+   * how much: `true` is 1, 0 is not at all. `pos` is the position that the prediction is made at: its target
+   * is the token at pos + 1.
    */
   readonly where?: 'all' | 'last' | ((row: number, pos: number) => boolean | number);
 }
@@ -50,7 +51,8 @@ const takes = signatures({
 });
 
 /**
- * The mean loss over the next tokens of a packed batch, and its gradient for every parameter. Nothing is read back.
+ * The mean loss over the next tokens of a packed batch, and its gradient for every parameter. Nothing is read
+ * back.
  * @param rows token ids of any lengths, with the beginning-of-text token where the model expects one
  * @throws on ids outside the vocabulary, rows longer than the context, and batches without a prediction
  */
@@ -99,7 +101,8 @@ export function predictionsOf(
 
 /**
  * The loss of a batch that may be a part of a larger one, and its gradients.
- * @param total sum of the weights of all predictions of the larger batch: losses and gradients of its parts add up
+ * @param total sum of the weights of all predictions of the larger batch: losses and gradients of its parts
+ * add up
  */
 export async function gradientsOf(
   model: Runnable,

@@ -65,11 +65,16 @@ export interface TrainOptions {
   steps: number;
   /** Steps between reports. Default 20. */
   reportEvery?: number;
+  /** Called with every report. */
   onProgress?: (progress: TrainProgress) => void;
   /** A sample of these rows is measured at reports, at the first after every so many steps. */
   validation?: { rows: readonly (readonly number[])[]; every: number; sample?: number; seed?: number };
   /** Waited for after every so many steps and at the end: to save a checkpoint, or to look at the model. */
-  pause?: { every: number; call: (trainer: Trainer) => Promise<void> };
+  pause?: {
+    every: number;
+    /** Is awaited before the next step. */
+    call: (trainer: Trainer) => Promise<void>;
+  };
   /** Ends training after a step, with the signal's reason; the trainer can go on. */
   signal?: AbortSignal;
 }
@@ -269,6 +274,7 @@ export class Trainer {
     this.#optimizer.dispose();
   }
 
+  /** The same as `dispose()`, for `using`. */
   [Symbol.dispose](): void {
     this.dispose();
   }

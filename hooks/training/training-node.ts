@@ -1,4 +1,6 @@
-/** Checkpoints of a training run, in Node: a model's folder, with the optimiser's state beside the weights. */
+/**
+ * Checkpoints of a training run, in Node: a model's folder, with the optimiser's state beside the weights.
+ */
 
 import { mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -21,8 +23,9 @@ const takes = signatures({
 });
 
 /**
- * Writes a folder that `fromPretrained` loads and `resumeTraining` goes on from, bit for bit. The state is complete before
- * the weights that belong to it appear, so that whatever interrupts it leaves a checkpoint, the old one or the new.
+ * Writes a folder that `fromPretrained` loads and `resumeTraining` goes on from, bit for bit. The state is
+ * complete before the weights that belong to it appear, so that whatever interrupts it leaves a checkpoint,
+ * the old one or the new.
  */
 export const saveTraining = takes.saveTraining(async function saveTraining(
   trainer: Trainer,

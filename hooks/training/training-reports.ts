@@ -19,7 +19,9 @@ export class Reports {
   readonly #options: TrainOptions;
   readonly #begun = performance.now();
   #pending: Promise<void> | null = null;
-  /** Since the last report: the sum of the losses of all predictions, by their weights, and the sum of those. */
+  /**
+   * Since the last report: the sum of the losses of all predictions, by their weights, and the sum of those.
+   */
   #loss = 0;
   #weight = 0;
   #tokens = 0;

@@ -19,8 +19,9 @@ const takes = signatures({
 });
 
 /**
- * The edits of a model, numbers of tensors included (they are read back from the GPU), in the order in which they were made:
- * `{ "format": "glassbox edits", "version": 1, "edits": [{ "interventions": …, "sources": … }, …] }`.
+ * The edits of a model, numbers of tensors included (they are read back from the GPU), in the order in which
+ * they were made: `{ "format": "glassbox edits", "version": 1, "edits": [{ "interventions": …, "sources": …
+ * }, …] }`.
  * @throws when functions or caches are among them, which are no data
  */
 export const editsToJson = takes.editsToJson(async function editsToJson(model: Model): Promise<string> {

@@ -1,6 +1,6 @@
 /**
- * Generation. Each step is a batch whose rows own one new token after a stored prefix; with `kvCache: false` the
- * whole text is run again for every token, which gives the same tokens, slower.
+ * Generation. Each step is a batch whose rows own one new token after a stored prefix; with `kvCache: false`
+ * the whole text is run again for every token, which gives the same tokens, slower.
  */
 
 import { uniform } from '../../engine/random/random.js';
@@ -26,7 +26,9 @@ export interface GenerateOptions extends SamplingOptions, SteerOptions {
   readonly stopAtEos?: boolean;
   /** Run only the new token of each step. Default true. */
   readonly kvCache?: boolean;
-  /** Called at every step, after interventions; activations are those of the new tokens only (with `kvCache`). */
+  /**
+   * Called at every step, after interventions; activations are those of the new tokens only (with `kvCache`).
+   */
   readonly hooks?: readonly HookEntry[];
   readonly prependBos?: boolean;
   /** Called after every token. */
@@ -51,12 +53,12 @@ export const STREAM = {
   signal: is.signal,
 } satisfies Spec<GenerateOptions>;
 
-/** One new token. */
+/** A new token, as `stream` gives it. */
 export interface GenerateStep {
   readonly token: number;
   /**
-   * What it adds to the text: joined, the pieces are what `generate` adds to the prompt. Empty while it is only part of a
-   * character, for the token that ends the text, and without a tokenizer.
+   * What it adds to the text: joined, the pieces are what `generate` adds to the prompt. Empty while it is
+   * only part of a character, for the token that ends the text, and without a tokenizer.
    */
   readonly text: string;
   /** It ended the text. */
@@ -67,7 +69,10 @@ export interface GenerateStep {
   readonly tokens: readonly number[];
 }
 
-/** Yields token after token. @throws when the prompt and the new tokens do not fit the context, or interventions the model. */
+/**
+ * Yields token after token. @throws when the prompt and the new tokens do not fit the context, or
+ * interventions the model.
+ */
 export async function* generateSteps(
   model: Model,
   given: string | readonly number[],
@@ -151,7 +156,8 @@ const prepended = (
 
 /**
  * All steps of a generation.
- * @returns all token ids, and those of the prompt as it was typed with the rest, without the token that ended it
+ * @returns all token ids, and those of the prompt as it was typed with the rest, without the token that ended
+ * it
  */
 export async function generateAll(
   model: Model,

@@ -1,7 +1,7 @@
 /**
- * Gradients at hook points. The gradient at a hook point is that of the metric with respect to the value that leaves the
- * point, hooks included. Each point is one of its own, as in TransformerLens: `hook_mlp_in` gets what flows through the MLP,
- * `hook_resid_mid` what goes around it besides.
+ * Gradients at hook points. The gradient at a hook point is that of the metric with respect to the value that
+ * leaves the point, hooks included. Each point is one of its own, as in TransformerLens: `hook_mlp_in` gets
+ * what flows through the MLP, `hook_resid_mid` what goes around it besides.
  */
 
 import type { ActivationCache } from '../cache/cache.js';

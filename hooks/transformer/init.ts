@@ -20,13 +20,15 @@ export interface InitOptions {
   /** Of the tokens' embedding. Default `std`. */
   embeddingStd?: number;
   /**
-   * Positions: `'normal'` as everything else (the default), or Vaswani et al.'s `'sinusoidal'` code, of root mean square
-   * `std`: from random positions a head finds the previous token only late, for it must learn every position by itself.
+   * Positions: `'normal'` as everything else (the default), or Vaswani et al.'s `'sinusoidal'` code, of root
+   * mean square `std`: from random positions a head finds the previous token only late, for it must learn
+   * every position by itself.
    */
   positions?: 'normal' | 'sinusoidal';
   /**
-   * Biases of queries and keys: 0 (the default), or `'look-back'`, for rotary positions: the heads of the first layer
-   * begin by looking at the token before, the one before that, and so on. From 0 they find the previous token only late.
+   * Biases of queries and keys: 0 (the default), or `'look-back'`, for rotary positions: the heads of the
+   * first layer begin by looking at the token before, the one before that, and so on. From 0 they find the
+   * previous token only late.
    */
   attentionBiases?: 'zero' | 'look-back';
   /** Whether the unembedding is the tokens' embedding, as in GPT-2. Default true. */
@@ -54,8 +56,9 @@ const takes = signatures({
 });
 
 /**
- * Random weights of any family, as GPT-2 starts with, in Hugging Face's names of GPT-2: what writes into the residual stream is smaller by
- * √(2 · nLayers) (by √nLayers without MLPs), biases are 0 by default, and gains act as 1. The same seed gives the same weights.
+ * Random weights of any family, as GPT-2 starts with, in Hugging Face's names of GPT-2: what writes into the
+ * residual stream is smaller by √(2 · nLayers) (by √nLayers without MLPs), biases are 0 by default, and gains
+ * act as 1. The same seed gives the same weights.
  */
 export const randomWeights = takes.randomWeights(function randomWeights(
   config: Partial<Config> | Record<string, unknown>,
@@ -86,9 +89,9 @@ export const randomWeights = takes.randomWeights(function randomWeights(
 });
 
 /**
- * Sets the biases of the first layer so that head h begins by looking h + 1 tokens back. A rotary score of constant parts
- * q and k is qᵀ R(−distance) k, greatest where q = R(−distance) k; only the fast quarter of the frequencies tells
- * neighbours apart.
+ * Sets the biases of the first layer so that head h begins by looking h + 1 tokens back. A rotary score of
+ * constant parts q and k is qᵀ R(−distance) k, greatest where q = R(−distance) k; only the fast quarter of
+ * the frequencies tells neighbours apart.
  */
 function lookBack(
   { rotary, qkvBias, nHeads, nKeyValueHeads, dHead }: Config,

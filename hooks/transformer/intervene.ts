@@ -16,6 +16,7 @@ import type { CachedRun, CacheOptions } from './model.js';
 
 /** Options of `runWithInterventions`: those of `runWithCache`, and where values come from. */
 export interface InterventionOptions extends Omit<CacheOptions, 'startAtLayer' | 'stopAtLayer' | 'prefix'> {
+  /** Runs and tensors that values come from, by name. */
   readonly sources?: Readonly<Record<string, Source>>;
 }
 

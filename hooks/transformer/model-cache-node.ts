@@ -16,7 +16,9 @@ import { is, options, type Spec, signatures } from '../input/check.js';
 
 /** Options of `listCache` and `removeFromCache`. */
 export interface CacheFolderOptions {
-  /** The cache folder. Default as in Python's huggingface_hub: `$HF_HUB_CACHE`, …, `~/.cache/huggingface/hub`. */
+  /**
+   * The cache folder. Default as in Python's huggingface_hub: `$HF_HUB_CACHE`, …, `~/.cache/huggingface/hub`.
+   */
   cacheDir?: string;
 }
 
@@ -42,9 +44,10 @@ const takes = signatures({
 });
 
 /**
- * The models in the Hub's cache, with revisions, size on disk and last use, and what Glassbox itself unpacked. Data sets and
- * spaces are not listed.
- * @example for (const { name, bytes, lastUsed } of (await listCache()).models) console.log(name, bytes, lastUsed)
+ * The models in the Hub's cache, with revisions, size on disk and last use, and what Glassbox itself
+ * unpacked. Data sets and spaces are not listed.
+ * @example for (const { name, bytes, lastUsed } of (await listCache()).models) console.log(name, bytes,
+ * lastUsed)
  */
 export const listCache = takes.listCache(async function listCache({
   cacheDir,
@@ -60,8 +63,8 @@ export const listCache = takes.listCache(async function listCache({
 });
 
 /**
- * Takes a model out of the Hub's cache, with all its revisions, and says how many bytes that freed. Python's programs lose
- * it too: the cache is theirs as well.
+ * Takes a model out of the Hub's cache, with all its revisions, and says how many bytes that freed. Python's
+ * programs lose it too: the cache is theirs as well.
  * @param name `owner/name`, or a short name: `gpt2`
  * @throws when the cache has no such model, and while somebody downloads it.
  */

@@ -220,6 +220,7 @@ export class HookedTransformer extends TextModel implements Model {
     else this.edits!.dispose();
   }
 
+  /** The same as `dispose()`, for `using`. */
   [Symbol.dispose](): void {
     this.dispose();
   }

@@ -17,7 +17,8 @@ const takes = signatures({
 
 /**
  * Writes a folder that `fromPretrained('./folder')` and Python's `from_pretrained` load: `config.json`,
- * `model.safetensors`, and the tokenizer's files where the model has one. `metadata`: further texts for its header.
+ * `model.safetensors`, and the tokenizer's files where the model has one. `metadata`: further texts for its
+ * header.
  * @throws when the folder cannot be written; no half-written file is left.
  */
 export const saveModel = takes.saveModel(async function saveModel(

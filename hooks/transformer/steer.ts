@@ -1,6 +1,6 @@
 /**
- * Interventions during generation: the same edits at every step, whether a step runs one new token after stored keys and
- * values or the whole text again.
+ * Interventions during generation: the same edits at every step, whether a step runs one new token after
+ * stored keys and values or the whole text again.
  */
 
 import type { HookEntry } from '../input/hook.js';
@@ -13,9 +13,9 @@ import { Runs } from '../sweep/runs.js';
 /** What happens while a text grows. */
 export interface SteerOptions {
   /**
-   * Changes at every step: a steering vector, an ablated head. Without `pos` of every token, new ones too; `pos` counts in the
-   * prompt (negative: from its end), but a range without end, `{ start: 3 }`, or with one behind the prompt goes on into
-   * the new tokens. So does `key`.
+   * Changes at every step: a steering vector, an ablated head. Without `pos` of every token, new ones too;
+   * `pos` counts in the prompt (negative: from its end), but a range without end, `{ start: 3 }`, or with one
+   * behind the prompt goes on into the new tokens. So does `key`.
    */
   readonly interventions?: Counterfactual;
   /** Runs that values come from, by name; `'base'` is the prompt as it is. */

@@ -18,16 +18,21 @@ import { runWithInterventions } from './intervene.js';
 /** What an edited model changes in every run. */
 export interface EditOptions {
   /**
-   * Changes as data, first. `pos` counts in each prompt (negative: from its end; in generation a range without end goes on into the
-   * new tokens), `row` and the base run's own values mean nothing here. `{ from: name }` and `{ mean: name }` name a source.
+   * Changes as data, first. `pos` counts in each prompt (negative: from its end; in generation a range
+   * without end goes on into the new tokens), `row` and the base run's own values mean nothing here. `{ from:
+   * name }` and `{ mean: name }` name a source.
    */
   readonly interventions?: Counterfactual;
   /**
-   * Where values come from, by name: a tensor, or a run as in a base run (text, tokens, a cache, `{ input, interventions }`), which
-   * is one of the model before this edit. It runs once, before the first input; the edit owns what it needs of it.
+   * Where values come from, by name: a tensor, or a run as in a base run (text, tokens, a cache, `{ input,
+   * interventions }`), which is one of the model before this edit. It runs once, before the first input; the
+   * edit owns what it needs of it.
    */
   readonly sources?: Readonly<Record<string, Source | Tensor>>;
-  /** Functions, called with whole rows of every run behind the interventions: `[[points, (activation, hook) => replacement]]`. */
+  /**
+   * Functions, called with whole rows of every run behind the interventions: `[[points, (activation, hook) =>
+   * replacement]]`.
+   */
   readonly hooks?: readonly HookEntry[];
   /** Functions that are called with gradients on the way back, before those of the run. */
   readonly gradHooks?: readonly HookEntry[];
@@ -53,7 +58,10 @@ export const EDITS = options<EditOptions>({
 /** A model that may have been edited before. */
 type Editable = Model & { readonly edits: ModelEdits | null };
 
-/** The edits of a model that is edited once more. @throws when something is wrong with them, whatever the prompt. */
+/**
+ * The edits of a model that is edited once more. @throws when something is wrong with them, whatever the
+ * prompt.
+ */
 export function editsWith(model: Editable, given: EditOptions): ModelEdits {
   const { interventions = [], sources = {}, hooks = [], gradHooks = [] } = given;
   const { points } = model;
@@ -130,7 +138,10 @@ function sourceFor(
   };
 }
 
-/** A copy of interventions that nobody else can change; tensors, also those that sources name, are held by handles of their own. */
+/**
+ * A copy of interventions that nobody else can change; tensors, also those that sources name, are held by
+ * handles of their own.
+ */
 function owned(value: unknown, sources: ReadonlyMap<string, Tensor>, held: Tensor[]): unknown {
   if (value instanceof Tensor) {
     const own = value.detach();

@@ -1,4 +1,6 @@
-/** Changing weights by TransformerLens' names: what a name means among the tensors on the GPU, there and back. */
+/**
+ * Changing weights by TransformerLens' names: what a name means among the tensors on the GPU, there and back.
+ */
 
 import { Scope } from '../../engine/gpu/storage.js';
 import { type NestedNumbers, numbersOf } from '../../engine/numbers.js';
@@ -24,7 +26,10 @@ interface Weight {
   readonly turned?: boolean;
 }
 
-/** Every weight of a model by its name in TransformerLens' `state_dict`: `embed.W_E`, `blocks.0.attn.W_Q`, `ln_final.w` … */
+/**
+ * Every weight of a model by its name in TransformerLens' `state_dict`: `embed.W_E`, `blocks.0.attn.W_Q`,
+ * `ln_final.w` …
+ */
 export function weightsByName(weights: WeightTensors, config: Config): Map<string, Weight> {
   const { nHeads, nKeyValueHeads, dHead, dModel } = config;
   const out = new Map<string, Weight>();
@@ -62,7 +67,10 @@ export function weightsByName(weights: WeightTensors, config: Config): Map<strin
   return out;
 }
 
-/** The weights with some changed; all others are shared. @throws when there is no such weight, or a shape does not fit. */
+/**
+ * The weights with some changed; all others are shared. @throws when there is no such weight, or a shape does
+ * not fit.
+ */
 export function changedWeights(
   weights: GpuWeights,
   config: Config,

@@ -1,7 +1,7 @@
 /**
- * How good is an approximation? `agreement` holds two results of the same axes against each other; `compareWithPatching` runs
- * attribution patching and the exact sweep (hooks/sweep/counterfactuals.ts), for all cells, or only for those that the attribution
- * says matter most: "attribute everything, verify the top".
+ * How good is an approximation? `agreement` holds two results of the same axes against each other;
+ * `compareWithPatching` runs attribution patching and the exact sweep (hooks/sweep/counterfactuals.ts), for
+ * all cells, or only for those that the attribution says matter most: "attribute everything, verify the top".
  */
 
 import { is, options, signatures } from '../../hooks/input/check.js';
@@ -30,7 +30,10 @@ export interface Agreement {
   /** Pearson's correlation, and that of the ranks (Spearman's). NaN when one side is constant. */
   readonly pearson: number;
   readonly spearman: number;
-  /** Of the cells whose exact value is at least 1 % of the largest, the share whose attribution has the same sign. */
+  /**
+   * Of the cells whose exact value is at least 1 % of the largest, the share whose attribution has the same
+   * sign.
+   */
   readonly signs: number;
   /** Mean |attributed − exact|, and the largest. */
   readonly meanError: number;
@@ -67,7 +70,7 @@ const takes = signatures({
 
 /**
  * Holds an approximation against what is exact.
- * @param options.worst how many misses are named. Default 8
+ * @param options `worst`: how many misses are named. Default 8
  * @throws when the axes differ, or no cell has two values.
  */
 export const agreement = takes.agreement(function agreement(

@@ -1,6 +1,7 @@
 /**
- * The maps of TransformerLens' Attribution_Patching_Demo (Nanda 2023), by the names of its functions. Each is Σ gradient ·
- * (clean − corrupted), normalised, 0 = the corrupted run and 1 = the clean run; the first differs (attribution-attention.ts).
+ * The maps of TransformerLens' Attribution_Patching_Demo (Nanda 2023), by the names of its functions. Each is
+ * Σ gradient · (clean − corrupted), normalised, 0 = the corrupted run and 1 = the clean run; the first
+ * differs (attribution-attention.ts).
  *
  *     create_attention_attr             attentionAttribution      [prompt, layer, head, query, key]
  *     attr_patch_residual               attributeResidual         [component, pos]: 0_pre, 0_mid, 1_pre, …, final_post
@@ -34,7 +35,10 @@ const takes = signatures({
   attributionMaps: { model: is.model, options: ATTRIBUTION },
 });
 
-/** States of the residual stream by position: TransformerLens' accumulated_resid(-1, incl_mid=True), attributed. */
+/**
+ * States of the residual stream by position: TransformerLens' accumulated_resid(-1, incl_mid=True),
+ * attributed.
+ */
 export const attributeResidual = takes.attributeResidual(
   async (model: Model, options: AttributionPair): Promise<Labelled> =>
     using(model, options, hooksIn(streams(model)), residualOf),
@@ -46,7 +50,10 @@ export const attributeLayerOutputs = takes.attributeLayerOutputs(
     using(model, options, hooksIn(outputs(model)), layerOutputsOf),
 );
 
-/** What heads write, by position: stack_head_results(-1), attributed. It is read off z, of which it is a linear map. */
+/**
+ * What heads write, by position: stack_head_results(-1), attributed. It is read off z, of which it is a
+ * linear map.
+ */
 export const attributeHeadOutputs = takes.attributeHeadOutputs(
   async (model: Model, options: AttributionPair): Promise<Labelled> =>
     using(model, options, vectorNames(model, ['z']), headOutputsOf),
@@ -101,7 +108,8 @@ export const mapsOf = async (runs: AttributionRuns): Promise<AttributionMaps> =>
   headsByPos: await headsByPosOf(runs),
 });
 
-// ---- of runs that are there ----------------------------------------------------------------------------------------
+// ---- of runs that are there
+// ----------------------------------------------------------------------------------------
 
 /** `attributeResidual` of runs that hold its hook points. */
 const residualOf = (runs: AttributionRuns) => components(runs, streams(runs.model), 'residual stream');
@@ -132,7 +140,8 @@ const headPatternsOf = async (runs: AttributionRuns): Promise<Labelled> => {
   return map(runs, values, [heads(runs.model), positions(runs, 'query'), positions(runs, 'key')], 'patterns');
 };
 
-// ---- inside --------------------------------------------------------------------------------------------------------
+// ---- inside
+// --------------------------------------------------------------------------------------------------------
 
 /** In the order of TransformerLens' demo. */
 const VECTORS = ['k', 'q', 'v', 'z'] as const;
@@ -142,7 +151,9 @@ type Component = readonly [label: string, name: string];
 
 const layersOf = ({ config }: Model) => Array.from({ length: config.nLayers }, (_, l) => l);
 
-/** Those rows whose hook points the model has: parallel blocks have no `1_mid`, rotary models no `pos_embed`. */
+/**
+ * Those rows whose hook points the model has: parallel blocks have no `1_mid`, rotary models no `pos_embed`.
+ */
 const present = ({ points }: Model, rows: readonly Component[]): Component[] =>
   rows.filter(([, name]) => points.get(name));
 

@@ -1,18 +1,20 @@
 /**
- * Attribution patching (Nanda 2023): activation patching at the price of two forward passes and one backward pass.
+ * Attribution patching (Nanda 2023): activation patching at the price of two forward passes and one backward
+ * pass.
  *
- * Patching asks what the metric would be with one activation a of the corrupted run replaced by the clean run's. For a small
- * change that is a product,
+ * Patching asks what the metric would be with one activation a of the corrupted run replaced by the clean
+ * run's. For a small change that is a product,
  *
  *     m(a_clean) − m(a_corrupted)  ≈  ∂m/∂a · (a_clean − a_corrupted),
  *
- * and one backward pass has the gradient at every activation at once. It is a linear approximation: exact where nothing but
- * sums and matrices lies between the activation and the metric, good for small changes (the output of a head), and wrong
- * where the change is large and passes layer norms or a softmax (the residual stream, GPT-2's first MLP). How wrong is
- * told by `compareWithPatching`.
+ * and one backward pass has the gradient at every activation at once. It is a linear approximation: exact
+ * where nothing but sums and matrices lies between the activation and the metric, good for small changes (the
+ * output of a head), and wrong where the change is large and passes layer norms or a softmax (the residual
+ * stream, GPT-2's first MLP). How wrong is told by `compareWithPatching`.
  *
- * `attributionPatch` takes the options of `patch`, and gives the same axes and the same scale: 0 = the corrupted run, 1 = the
- * clean run, and a part that is not named as an axis is summed. TransformerLens' demo is attribution-maps.ts.
+ * `attributionPatch` takes the options of `patch`, and gives the same axes and the same scale: 0 = the
+ * corrupted run, 1 = the clean run, and a part that is not named as an axis is summed. TransformerLens' demo
+ * is attribution-maps.ts.
  */
 
 import { is, options, signatures } from '../../hooks/input/check.js';
@@ -68,7 +70,8 @@ const takes = signatures({
 
 /**
  * What `patch` would give with the same options, to first order.
- * @returns axes `by`, and prompt where the metric is `per: 'prompt'`; `meta.passes` (`AttributionPasses`), `meta.peakBytes` (GPU
+ * @returns axes `by`, and prompt where the metric is `per: 'prompt'`; `meta.passes` (`AttributionPasses`),
+ * `meta.peakBytes` (GPU
  *   memory of the backward pass)
  * @throws as `patch` does, and when the metric has no gradient.
  */
@@ -120,7 +123,8 @@ export const headsOf = (runs: AttributionRuns): Promise<Labelled> =>
 export const headsByPosOf = (runs: AttributionRuns): Promise<Labelled> =>
   every(runs, HEAD_SITES, (at) => (at === 'pattern' ? ['layer', 'query', 'head'] : ['layer', 'pos', 'head']));
 
-// ---- inside ------------------------------------------------------------------------------------------------------
+// ---- inside
+// ------------------------------------------------------------------------------------------------------
 
 const METHOD = 'attributionPatch';
 

@@ -1,4 +1,7 @@
-/** Attributions laid out as maps: sums of products at a hook point of every block, along the axes that are asked for. */
+/**
+ * Attributions laid out as maps: sums of products at a hook point of every block, along the axes that are
+ * asked for.
+ */
 
 import type { Point } from '../../engine/transformer/model-points.js';
 import { actName } from '../../hooks/input/names.js';
@@ -24,7 +27,8 @@ export function siteNames(
 }
 
 /**
- * Σ gradient · (clean − corrupted), normalised, along the axes `by`; what is not named is summed, as it would be patched as a whole.
+ * Σ gradient · (clean − corrupted), normalised, along the axes `by`; what is not named is summed, as it would
+ * be patched as a whole.
  * @param at hook point of every block
  * @throws when it does not have an axis, or prompts of different lengths no common positions.
  */
@@ -68,8 +72,9 @@ interface Along {
 }
 
 /**
- * Σ gradient · (clean − corrupted) at hook points whose activations have the same axes (batch, pos, head, neuron, or batch, head,
- * query, key), normalised. Where the metric is `per: 'prompt'`, prompts are the last axis of the result.
+ * Σ gradient · (clean − corrupted) at hook points whose activations have the same axes (batch, pos, head,
+ * neuron, or batch, head, query, key), normalised. Where the metric is `per: 'prompt'`, prompts are the last
+ * axis of the result.
  */
 export async function sumsAlong(
   runs: AttributionRuns,

@@ -1,13 +1,15 @@
 /**
- * Attribution of paths between heads (TransformerLens' attr_patch_head_path, done right): how much would the metric change if
- * one head's output reached the queries, keys or values of one later head, and nothing else, as in the clean run?
+ * Attribution of paths between heads (TransformerLens' attr_patch_head_path, done right): how much would the
+ * metric change if one head's output reached the queries, keys or values of one later head, and nothing else,
+ * as in the clean run?
  *
  *     attribution = ∂m/∂(input of q, k or v of the receiver) · (what the sender writes in the clean run − in the corrupted one)
  *
- * To first order that is direct path patching (`pathPatchDirect`), for all pairs of heads from one backward pass. The gradient
- * at q, k, v goes back through W_Q, W_K, W_V and the layer norm before the heads: the mean is taken off and the rest is
- * divided by the norm's scale in the run. (The demo in TransformerLens multiplies with the *gradient* of the scale, and does
- * not take off the mean; see `layerNorm`.) Behind the receiver everything counts, unless `constant` says otherwise.
+ * To first order that is direct path patching (`pathPatchDirect`), for all pairs of heads from one backward
+ * pass. The gradient at q, k, v goes back through W_Q, W_K, W_V and the layer norm before the heads: the mean
+ * is taken off and the rest is divided by the norm's scale in the run. (The demo in TransformerLens
+ * multiplies with the *gradient* of the scale, and does not take off the mean; see `layerNorm`.) Behind the
+ * receiver everything counts, unless `constant` says otherwise.
  */
 
 import type { Tensor } from '../../engine/tensor/tensor.js';
@@ -48,11 +50,12 @@ export interface HeadPathOptions extends AttributionPair {
   /** Default `['receiver', 'sender', 'pos']`; without `pos` the sum over positions. */
   readonly by?: readonly HeadPathAxis[];
   /**
-   * The layer norm that the receiver reads through: `'frozen'`, the default, has the scale of the run (as path patching in
-   * TransformerLens does), `'computed'` a scale that changes with the stream. Norms behind the receiver: see `constant`. `'demo'` is
-   * what TransformerLens' Attribution_Patching_Demo computes, to compare with what it plotted. It multiplies by the gradient of the
-   * scale, and does not take off the mean, which is no derivative of the norm. That gradient, too, is of the normalised metric, and
-   * comes through the queries alone: TransformerLens calls the norm three times, and a hook keeps what it is given last.
+   * The layer norm that the receiver reads through: `'frozen'`, the default, has the scale of the run (as
+   * path patching in TransformerLens does), `'computed'` a scale that changes with the stream. Norms behind
+   * the receiver: see `constant`. `'demo'` is what TransformerLens' Attribution_Patching_Demo computes, to
+   * compare with what it plotted. It multiplies by the gradient of the scale, and does not take off the mean,
+   * which is no derivative of the norm. That gradient, too, is of the normalised metric, and comes through
+   * the queries alone: TransformerLens calls the norm three times, and a hook keeps what it is given last.
    */
   readonly layerNorm?: 'frozen' | 'computed' | 'demo';
 }
@@ -71,7 +74,8 @@ const takes = signatures({
 
 /**
  * Attributions of direct paths from heads to heads, normalised: 0 = the corrupted run, 1 = the clean run.
- * @returns axes `by`; receivers are called `L9H6.q`, as in `pathPatch`, senders `L5H5`. 0 where the sender does not come before
+ * @returns axes `by`; receivers are called `L9H6.q`, as in `pathPatch`, senders `L5H5`. 0 where the sender
+ * does not come before
  *   the receiver.
  * @throws when the prompts differ in length among themselves, or a head is not in the model.
  */
@@ -243,7 +247,8 @@ export async function headPathsOf(
   );
 }
 
-// ---- inside --------------------------------------------------------------------------------------------------------
+// ---- inside
+// --------------------------------------------------------------------------------------------------------
 
 const INPUTS = ['q', 'k', 'v'] as const;
 

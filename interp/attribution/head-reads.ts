@@ -1,6 +1,6 @@
 /**
- * Heads as readers and writers of the residual stream: what a gradient at queries, keys or values is at the stream that they
- * are made of, and what a change of z writes there.
+ * Heads as readers and writers of the residual stream: what a gradient at queries, keys or values is at the
+ * stream that they are made of, and what a change of z writes there.
  */
 
 import { inScope } from '../../engine/gpu/storage.js';
@@ -10,8 +10,9 @@ import type { Runnable } from '../../hooks/input/model.js';
 import { normBefore } from '../../weights/facts.js';
 
 /**
- * How a gradient passes the norm before a layer's heads: with its scale as a constant, with the scale as the function
- * of the stream that it is (then `x`, the stream, is needed), or times numbers [..., 1] and nothing else.
+ * How a gradient passes the norm before a layer's heads: with its scale as a constant, with the scale as the
+ * function of the stream that it is (then `x`, the stream, is needed), or times numbers [..., 1] and nothing
+ * else.
  */
 export type NormPassage =
   | { readonly kind: 'frozen'; readonly scale: Tensor | null }
@@ -19,9 +20,9 @@ export type NormPassage =
   | { readonly kind: 'times'; readonly factor: Tensor };
 
 /**
- * Gradients at q (part 0), k (1) or v (2) of single heads (of keys and values there may be fewer), carried back through W_Q,
- * W_K or W_V and the norm before attention: what
- * `runWithGrads` gives at hook_q_input and so on, without making these.
+ * Gradients at q (part 0), k (1) or v (2) of single heads (of keys and values there may be fewer), carried
+ * back through W_Q, W_K or W_V and the norm before attention: what `runWithGrads` gives at hook_q_input and
+ * so on, without making these.
  * @param gradient [batch, pos, head, dHead]
  * @returns [batch, pos, head, dModel]; the caller owns it
  */
@@ -62,8 +63,9 @@ function beforeWeights(
 }
 
 /**
- * The gradient at ln1's scale through the queries alone. TransformerLens calls ln1 three times, for queries, keys and values; of
- * a gradient that a hook stores under one name the queries' is left, which is stored last.
+ * The gradient at ln1's scale through the queries alone. TransformerLens calls ln1 three times, for queries,
+ * keys and values; of a gradient that a hook stores under one name the queries' is left, which is stored
+ * last.
  * @param gradient at q, [batch, pos, head, dHead]
  * @param norm what the run has at hook_normalized [batch, pos, dModel] and hook_scale [batch, pos, 1]
  * @returns [batch, pos, 1]; the caller owns it
@@ -87,7 +89,9 @@ export function scaleGradientOfQueries(
   });
 }
 
-/** What a change of z writes into the stream, head by head: [batch, pos, head, dModel]; the caller owns it. */
+/**
+ * What a change of z writes into the stream, head by head: [batch, pos, head, dModel]; the caller owns it.
+ */
 export function written({ config, gpuWeights }: Runnable, layer: number, z: Tensor): Tensor {
   const { nHeads, dHead, dModel } = config;
   return inScope((scope) => {
@@ -99,7 +103,8 @@ export function written({ config, gpuWeights }: Runnable, layer: number, z: Tens
 
 /**
  * Products of what receivers read with what senders write, position by position.
- * @param reads gradients [batch, pos, head, dModel], all of one shape: the receivers, one list of heads after another
+ * @param reads gradients [batch, pos, head, dModel], all of one shape: the receivers, one list of heads after
+ * another
  * @param writes [batch, pos, head, dModel] of each layer of senders
  * @param perPrompt keep the prompts apart, else they are summed
  * @returns [layer, batch or 1, pos, receivers, head]; the caller owns it

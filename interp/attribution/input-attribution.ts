@@ -28,6 +28,7 @@ export interface InputAttributionOptions {
    * embeddings (`'mean'`), or the token at its place in another prompt.
    */
   readonly baseline?: 'zero' | 'mean' | { readonly prompt: TextInput };
+  /** What gradients do not pass: patterns, scales of norms, gates of the MLP. Default: nothing. */
   readonly constant?: readonly Constant[];
   /** Default true. */
   readonly prependBos?: boolean;

@@ -1,4 +1,7 @@
-/** Products of whole activations, summed on the GPU: what attribution is made of. Only the sums are ever read back. */
+/**
+ * Products of whole activations, summed on the GPU: what attribution is made of. Only the sums are ever read
+ * back.
+ */
 
 import { inScope } from '../../engine/gpu/storage.js';
 import { addInto, zerosLike } from '../../engine/tensor/accumulate.js';
@@ -35,7 +38,9 @@ export function differenceOf({ row }: Point, one: Tensor, other: Tensor): Tensor
   });
 }
 
-/** Tensors of one shape as one, [tensor, ...shape]; they are disposed of, and the caller owns what is given. */
+/**
+ * Tensors of one shape as one, [tensor, ...shape]; they are disposed of, and the caller owns what is given.
+ */
 export function stacked(tensors: readonly Tensor[]): Tensor {
   return inScope((scope) => {
     for (const t of tensors) scope.add(t);

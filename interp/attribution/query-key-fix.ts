@@ -50,14 +50,20 @@ export class QueryKeyFix {
     this.#batch = packBatch(gpu, config, inputs, this.#scope);
   }
 
-  /** Σ over keys of the gradient at the pattern times what clean queries change: [batch, head, query]; the caller owns it. */
+  /**
+   * Σ over keys of the gradient at the pattern times what clean queries change: [batch, head, query]; the
+   * caller owns it.
+   */
   queries(layer: number, g: Tensor): Tensor {
     return this.#with(layer, (attended, clean, setting) =>
       sumOfProducts(patternOfQueries(attended, clean.q, setting), g, [0, 1, 2]),
     );
   }
 
-  /** The same for one clean key at a time, summed over queries and over heads that share it: [batch, kvHead, key]; the caller owns it. */
+  /**
+   * The same for one clean key at a time, summed over queries and over heads that share it: [batch, kvHead,
+   * key]; the caller owns it.
+   */
   keys(layer: number, g: Tensor): Tensor {
     return this.#with(layer, (attended, clean, setting) =>
       ofKeyHeads(

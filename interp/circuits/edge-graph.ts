@@ -1,11 +1,12 @@
 /**
- * A transformer as a graph (Elhage et al. 2021; Conmy et al. 2023). Every component reads the residual stream, which is the
- * sum of what the components before it wrote: so each pair of a writer and a later reader is an edge. Writers are the
- * embeddings (`input`), each head and each MLP; readers are the queries, keys and values of each head, each MLP, and the
- * `logits`. Biases b_O belong to no writer. GPT-2 small has 157 writers, 445 readers and 32,491 edges.
+ * A transformer as a graph (Elhage et al. 2021; Conmy et al. 2023). Every component reads the residual
+ * stream, which is the sum of what the components before it wrote: so each pair of a writer and a later
+ * reader is an edge. Writers are the embeddings (`input`), each head and each MLP; readers are the queries,
+ * keys and values of each head, each MLP, and the `logits`. Biases b_O belong to no writer. GPT-2 small has
+ * 157 writers, 445 readers and 32,491 edges.
  *
- * Heads that share keys and values share these readers: there are as many as there are heads of keys. In a parallel block the MLP
- * reads what the heads of its layer read, so that there is no edge between them.
+ * Heads that share keys and values share these readers: there are as many as there are heads of keys. In a
+ * parallel block the MLP reads what the heads of its layer read, so that there is no edge between them.
  */
 
 import type { Config } from '../../weights/config.js';
@@ -140,8 +141,8 @@ export class EdgeGraph {
   }
 
   /**
-   * The edges of a set that lie on a way from `input` to `logits` within it: the others change nothing, because a
-   * component that nothing reaches stays what it is, and one that reaches nothing is not heard.
+   * The edges of a set that lie on a way from `input` to `logits` within it: the others change nothing,
+   * because a component that nothing reaches stays what it is, and one that reaches nothing is not heard.
    */
   connected(edges: Iterable<number>): Set<number> {
     const all = [...edges].map((e) => [e, ...this.ends(e)] as const).sort((a, b) => a[2] - b[2]);
@@ -162,7 +163,10 @@ export class EdgeGraph {
     return kept;
   }
 
-  /** What the components write that a reader belongs to: several of keys and values that heads share; none of the logits. */
+  /**
+   * What the components write that a reader belongs to: several of keys and values that heads share; none of
+   * the logits.
+   */
   sendersBehind(receiver: number): number[] {
     const { kind, layer, head, part } = this.receivers[receiver];
     if (kind === 'logits') return [];

@@ -1,6 +1,6 @@
 /**
- * Edges as JSON: our own format, and the one of EAP-IG and the MIB benchmark (`cfg`, `nodes`, `edges` with a score and
- * whether they are in the circuit), which `Graph.from_json` of EAP-IG reads.
+ * Edges as JSON: our own format, and the one of EAP-IG and the MIB benchmark (`cfg`, `nodes`, `edges` with a
+ * score and whether they are in the circuit), which `Graph.from_json` of EAP-IG reads.
  */
 
 import { fileError, quoted, shownJson } from '../../weights/checks/messages.js';

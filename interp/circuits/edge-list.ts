@@ -1,4 +1,7 @@
-/** Edges of a model with a score each: all of them, the best, or a circuit. A compact structure that prints and saves itself. */
+/**
+ * Edges of a model with a score each: all of them, the best, or a circuit. A compact structure that prints
+ * and saves itself.
+ */
 
 import { checkedMethods, is, optional, options, signature } from '../../hooks/input/check.js';
 import { quoted, shownJson } from '../../weights/checks/messages.js';
@@ -8,7 +11,7 @@ import { eapIgText, edgesText, readEdges } from './edge-json.js';
 
 export type { EdgeNode, GraphShape } from './edge-graph.js';
 
-/** One edge. */
+/** An edge from a sender to a receiver, with its score. */
 export interface Edge {
   /** `input`, `a0.h1`, `m0`. */
   readonly sender: string;
@@ -53,7 +56,8 @@ export class EdgeList {
   }
 
   /**
-   * Edges by name, for a circuit of your own: `EdgeList.of(model.config, [['a0.h1', 'a1.h0<q>'], ['a1.h0', 'logits']])`.
+   * Edges by name, for a circuit of your own: `EdgeList.of(model.config, [['a0.h1', 'a1.h0<q>'], ['a1.h0',
+   * 'logits']])`.
    * @throws when there is no such node, or a sender does not come before its receiver.
    */
   static of(shape: GraphShape, edges: Iterable<readonly [sender: string, receiver: string]>): EdgeList {
@@ -89,6 +93,7 @@ export class EdgeList {
     };
   }
 
+  /** The edges, in the order of the list. */
   *[Symbol.iterator](): IterableIterator<Edge> {
     for (let i = 0; i < this.length; i++) yield this.at(i);
   }
@@ -114,7 +119,10 @@ export class EdgeList {
     return this.#take(this.#order(null).filter((i) => Math.abs(this.scores[i]) >= least));
   }
 
-  /** Without edges that are on no way from `input` to `logits` within the list: they change nothing in a circuit. */
+  /**
+   * Without edges that are on no way from `input` to `logits` within the list: they change nothing in a
+   * circuit.
+   */
   connected(): EdgeList {
     const kept = this.graph.connected(this.indices);
     return this.#take(this.#order(null).filter((i) => kept.has(this.indices[i])));
@@ -134,8 +142,8 @@ export class EdgeList {
   }
 
   /**
-   * For `EdgeList.fromJson`; with `format: 'eap-ig'` as EAP-IG and the MIB benchmark read it. In the circuit are then the edges
-   * that were when the list was read from such a file, else those of this list.
+   * For `EdgeList.fromJson`; with `format: 'eap-ig'` as EAP-IG and the MIB benchmark read it. In the circuit
+   * are then the edges that were when the list was read from such a file, else those of this list.
    */
   toJson({ format }: { format?: 'eap-ig' } = {}): string {
     if (format === undefined) return edgesText(this.shape, this.indices, this.scores, this.meta);

@@ -1,10 +1,12 @@
 /**
- * The first-order effect of every edge at once: what a writer writes in the clean run less what it writes in the corrupted
- * one, times the gradient of the metric at the input of a reader, summed over prompts, positions and dModel.
+ * The first-order effect of every edge at once: what a writer writes in the clean run less what it writes in
+ * the corrupted one, times the gradient of the metric at the input of a reader, summed over prompts,
+ * positions and dModel.
  *
- * One table holds the differences, [tokens, writers, dModel]; the gradients of a layer's readers are [tokens, readers, dModel];
- * the scores of all pairs are one batched product of the two. Gradients at `hook_q_input` and its kin come from those at q, k
- * and v by the algebra of the layer norm, so that the run itself stays fused.
+ * One table holds the differences, [tokens, writers, dModel]; the gradients of a layer's readers are [tokens,
+ * readers, dModel]; the scores of all pairs are one batched product of the two. Gradients at `hook_q_input`
+ * and its kin come from those at q, k and v by the algebra of the layer norm, so that the run itself stays
+ * fused.
  */
 
 import { headInputGradients } from '../../engine/activations/head-inputs.js';
@@ -27,7 +29,9 @@ type Prompts = readonly (readonly number[])[];
 
 /** Options of `edgeScores`. */
 export interface EdgeScoreOptions {
-  /** The embeddings at which gradients are taken: this far from corrupted (0) to clean (1); their mean counts. */
+  /**
+   * The embeddings at which gradients are taken: this far from corrupted (0) to clean (1); their mean counts.
+   */
   readonly at: readonly number[];
   readonly onProgress?: (done: number, total: number) => void;
   readonly signal?: AbortSignal;
@@ -112,7 +116,9 @@ export async function edgeScores(
   }
 }
 
-/** Where gradients are needed: at q, k and v of every layer, at the MLPs' inputs, and behind the last block. */
+/**
+ * Where gradients are needed: at q, k and v of every layer, at the MLPs' inputs, and behind the last block.
+ */
 const namesOf = (model: Model, groups: readonly ReaderGroup[]): string[] =>
   groups.flatMap((group) => {
     const stream = streamOf(group, model.config);
@@ -227,7 +233,10 @@ async function embeddingChange(model: Model, clean: Prompts, corrupted: Prompts)
   return change;
 }
 
-/** Prompts in parts of about as many tokens: rows [first, end), tokens [from, from + count) of the packed batch. */
+/**
+ * Prompts in parts of about as many tokens: rows [first, end), tokens [from, from + count) of the packed
+ * batch.
+ */
 function partsOf(lengths: readonly number[], tokens: number) {
   const parts: { rows: [number, number]; from: number; count: number }[] = [];
   lengths.forEach((n, row) => {

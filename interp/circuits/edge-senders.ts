@@ -57,8 +57,8 @@ export function senderTable({ gpu, config }: Runnable, tokens: number): Tensor {
 }
 
 /**
- * Adds what a hook point shows to its senders' place in a table. Heads write what a norm behind them makes of it, its scale that of
- * this run. `t`: [tokens, (head,) dModel], in any shape.
+ * Adds what a hook point shows to its senders' place in a table. Heads write what a norm behind them makes of
+ * it, its scale that of this run. `t`: [tokens, (head,) dModel], in any shape.
  */
 export function addSender(
   model: Runnable,
@@ -136,8 +136,8 @@ const STREAM: ReadonlySet<string> = new Set<BlockPointName>([
 ]);
 
 /**
- * An edge carries what its sender writes as it is. @throws when an edit of the model stands in the stream between senders and
- * receivers, and does more than add the same to every run.
+ * An edge carries what its sender writes as it is. @throws when an edit of the model stands in the stream
+ * between senders and receivers, and does more than add the same to every run.
  */
 export function checkEdits({ edits, points }: Runnable, what: string): void {
   const own = edits as ModelEdits | null | undefined;

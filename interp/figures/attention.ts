@@ -1,6 +1,7 @@
 /**
- * Attention on a page: the prompt tinted by where a head looks, its pattern as a heat map, and a thumbnail of every head.
- * The figure is drawn by the page's script (page-script.ts) from the numbers in it; the heat map is there without.
+ * Attention on a page: the prompt tinted by where a head looks, its pattern as a heat map, and a thumbnail of
+ * every head. The figure is drawn by the page's script (page-script.ts) from the numbers in it; the heat map
+ * is there without.
  */
 
 import { is, signatures } from '../../hooks/input/check.js';

@@ -1,4 +1,7 @@
-/** Direct logit attribution as a picture: a bar a layer's part, a map of the heads, and the largest heads as bars. */
+/**
+ * Direct logit attribution as a picture: a bar a layer's part, a map of the heads, and the largest heads as
+ * bars.
+ */
 
 import { is, options, signatures } from '../../hooks/input/check.js';
 import { leastOf, shownMetric } from '../results/ends.js';
@@ -46,7 +49,10 @@ export interface PartRow {
   readonly value: number;
 }
 
-/** The heads with the largest |values|, largest first, then the other heads in one row, and the rows that are no heads. */
+/**
+ * The heads with the largest |values|, largest first, then the other heads in one row, and the rows that are
+ * no heads.
+ */
 export function largestHeads({ values, axes: [{ labels }] }: LabelledData, most = MOST): PartRow[] {
   const all = [...labels.keys()];
   const isHead = (i: number) => /^L\d+H\d+$/.test(labels[i]);

@@ -1,6 +1,7 @@
 /**
- * A circuit as a drawing: writers by layer from left to right, heads above MLPs, and an arc for each edge. Its width is the
- * magnitude of the score, its colour the sign; queries, keys and values of a head are told in the tooltip and the table.
+ * A circuit as a drawing: writers by layer from left to right, heads above MLPs, and an arc for each edge.
+ * Its width is the magnitude of the score, its colour the sign; queries, keys and values of a head are told
+ * in the tooltip and the table.
  */
 
 import { is, options, signatures } from '../../hooks/input/check.js';

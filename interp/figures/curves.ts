@@ -29,7 +29,8 @@ const takes = signatures({
 });
 
 /**
- * Curves of a result of axes [x] or [series, x], e.g. average effects by token role, or the logit lens over half layers.
+ * Curves of a result of axes [x] or [series, x], e.g. average effects by token role, or the logit lens over
+ * half layers.
  * @throws when the result has more axes, or the band another shape.
  */
 export const curveFigure = takes.curveFigure(function curveFigure(

@@ -1,7 +1,7 @@
 /**
  * A picture of a result, whatever its axes: layer × pos, layer × head and pos × layer are heat maps, further axes make
- * facets, layers alone and circuits of growing size are curves, a causal trace is ROME's figure. For other pictures there are the functions beside
- * this file.
+ * facets; layers alone, steps of a training and circuits of growing size are curves; a causal trace is ROME's figure. For
+ * other pictures there are the functions beside this file.
  */
 
 import { is, options, signatures } from '../../hooks/input/check.js';
@@ -13,6 +13,7 @@ import { hues } from './draw/colour.js';
 import { drawnFigure, type Figure } from './draw/drawing.js';
 import { asColumn, fitted, oriented, slices } from './draw/layout.js';
 import { facetsSvg } from './draw/svg.js';
+import { textWidth } from './draw/svg-parts.js';
 import { denseLines, legendLine, paint, type TerminalOptions } from './draw/terminal.js';
 import { HEATMAP, type Heatmap, type HeatmapOptions, heatmaps, largest } from './heatmap.js';
 import { asTrace, traceFigure } from './trace.js';
@@ -23,8 +24,12 @@ const MAX_CELLS = 40_000;
 /** Axes of results that are curves. */
 const CURVES = new Set(['layer', 'kept,edges']);
 
+/** More series over steps of a training than this are a heat map. */
+const MOST_CURVES = 8;
+
 /** What a figure may be told; all has a default that depends on the result. */
 export interface FigureOptions extends HeatmapOptions {
+  /** Above the figure. Default: made of the result. */
   readonly title?: string;
   /** What the values mean, beside the colour bar. */
   readonly meaning?: string;
@@ -62,7 +67,9 @@ export const figure = takes.figure(function figure(given: LabelledData, options:
   const named = typeof meta.head === 'string' ? `: head ${meta.head}` : `: ${names.join(' × ')}`;
   const title = options.title ?? `${method[0].toUpperCase()}${method.slice(1)}${named}`;
   const meaning = options.meaning ?? told ?? meaningOf(meta);
-  if (CURVES.has(names.join())) return curveFigure(result, { title, y: meaning });
+  const overSteps = names.at(-1) === 'step' && axes.length <= 2 && axes.flatMap((a) => a.labels).length > 1;
+  const few = axes.length === 1 || axes[0].labels.length <= MOST_CURVES;
+  if (CURVES.has(names.join()) || (overSteps && few)) return curveFigure(result, { title, y: meaning });
   const parts = axes.length === 1 ? [{ heading: '', map: asColumn(result) }] : facets(result);
   const range = Array.isArray(meta.range) ? (meta.range as readonly number[]) : null;
   const how = { ...(range && ({ scale: 'sequential', hue: hues.attention } as const)), ...options };
@@ -76,9 +83,10 @@ export const figure = takes.figure(function figure(given: LabelledData, options:
   const each = parts.map(({ heading }) => ({ heading }));
   const { rows, columns } = maps[0];
   const beside = Math.min(maps.length, 3);
+  const side = Math.min(260, Math.max(...rows.map((label) => textWidth(label))) + 40);
   const cell = [
-    fitted(1080 / beside / columns.length - 6, 8, 44),
-    fitted((beside > 1 ? 380 : 760) / rows.length, 12, 24),
+    fitted(beside > 1 ? ((1000 - side) / beside - 22) / columns.length : 1080 / columns.length - 6, 8, 44),
+    fitted((beside === 1 ? 760 : maps.length > 6 ? 260 : 380) / rows.length, 12, 24),
   ] as const;
   const skip = maps.every(isCausal) ? (query: number, key: number) => key > query : undefined;
   return drawnFigure({
@@ -151,5 +159,6 @@ function list(map: Heatmap, { width = 80, depth = 1, theme = 'dark' }: TerminalO
 function meaningOf(meta: LabelledData['meta']): string {
   const ends = endNames.find((names) => names.every((name) => meta[name] !== undefined));
   if (ends && meta.normalize !== false) return `0 = ${ends[0]} run, 1 = ${ends[1]} run`;
+  if (typeof meta.largest === 'number') return `share of the largest, ${exact(meta.largest)}`;
   return typeof meta.metric === 'string' ? meta.metric : '';
 }

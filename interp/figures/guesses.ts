@@ -10,8 +10,9 @@ import { drawnFigure, type Figure } from './draw/drawing.js';
 /** Options of `guessFigure`. */
 export interface GuessFigureOptions {
   readonly title: string;
-  /** Tokens that are drawn in blue, and in red. */
+  /** The token that is drawn in blue. */
   readonly answer?: string;
+  /** The token that is drawn in red. */
   readonly wrong?: string;
   /** Lines above the bars: what was done, what came of it. */
   readonly lines?: readonly TextLine[];

@@ -1,4 +1,6 @@
-/** What a heat map shows, before anybody draws it: rows, columns, values, and a colour scale pinned at zero. */
+/**
+ * What a heat map shows, before anybody draws it: rows, columns, values, and a colour scale pinned at zero.
+ */
 
 import { is, type Spec } from '../../hooks/input/check.js';
 import type { LabelledData } from '../results/result.js';
@@ -7,13 +9,19 @@ import { diverging, hues, type Rgb, type Scale, sequential, type Theme } from '.
 
 /** How values become colours. */
 export interface HeatmapOptions {
-  /** `diverging`: blue above zero, red below; `sequential`: paper at the floor, one hue above. Default 'diverging'. */
+  /**
+   * `diverging`: blue above zero, red below; `sequential`: paper at the floor, one hue above. Default
+   * 'diverging'.
+   */
   readonly scale?: 'diverging' | 'sequential';
   /** Of a sequential scale, in degrees; one of `hues`. */
   readonly hue?: number;
   /** Floor of a sequential scale: the value, and all below, with the colour of paper. Default 0. */
   readonly min?: number;
-  /** The value with the strongest colour. Default: the largest; on a diverging scale, which is symmetric, the largest |value|. */
+  /**
+   * The value with the strongest colour. Default: the largest; on a diverging scale, which is symmetric, the
+   * largest |value|.
+   */
   readonly max?: number;
 }
 
@@ -46,7 +54,9 @@ export interface Extreme {
   readonly value: number;
 }
 
-/** The largest value of several arrays, or with `signed` the largest |value|: a common end for their scales. */
+/**
+ * The largest value of several arrays, or with `signed` the largest |value|: a common end for their scales.
+ */
 export function largest(maps: readonly LabelledData[], signed = false): number {
   let max = -Infinity;
   for (const { values } of maps)

@@ -1,4 +1,7 @@
-/** The logit lens as a picture: in each cell the token on top, tinted by its probability; below it the curves of chosen tokens. */
+/**
+ * The logit lens as a picture: in each cell the token on top, tinted by its probability; below it the curves
+ * of chosen tokens.
+ */
 
 import { is, options, signatures } from '../../hooks/input/check.js';
 import { type Labelled, labelled } from '../results/result.js';

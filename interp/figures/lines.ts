@@ -1,4 +1,6 @@
-/** Curves over layers (or any other axis), with bands: what is in the plot, and how it looks in a terminal. */
+/**
+ * Curves over layers (or any other axis), with bands: what is in the plot, and how it looks in a terminal.
+ */
 
 import type { LabelledData } from '../results/result.js';
 import { displayWidth, exact, fit, shorten, visibleLabel } from '../results/text.js';
@@ -39,8 +41,8 @@ export interface LinesOptions {
 }
 
 /**
- * The curves of a result of axes [x], or [series, x]. Layers are found in labels like `L3`, and half layers in
- * `3_pre`, `3_mid`, `final_post`.
+ * The curves of a result of axes [x], or [series, x]. Layers are found in labels like `L3`, and half layers
+ * in `3_pre`, `3_mid`, `final_post`.
  * @throws when the result has more axes, or the band another shape.
  */
 export function lines(result: LabelledData, { band, x, y }: LinesOptions = {}): Lines {
@@ -71,7 +73,10 @@ export function lines(result: LabelledData, { band, x, y }: LinesOptions = {}): 
 
 const PARTS: Readonly<Record<string, number>> = { pre: 0, mid: 0.5, post: 1 };
 
-/** The layers that labels name, ascending; null when one does not. The end of the model follows at the distance of the others. */
+/**
+ * The layers that labels name, ascending; null when one does not. The end of the model follows at the
+ * distance of the others.
+ */
 function layersOf(labels: readonly string[]): number[] | null {
   const at: number[] = [];
   for (const [i, label] of labels.entries()) {
@@ -99,8 +104,9 @@ export function range({ lines }: Lines, bands: boolean): [low: number, high: num
 const LEVELS = '▁▂▃▄▅▆▇█';
 
 /**
- * The curves as rows of small bars, with the value furthest from zero beside each. All rows share the scale, which the
- * last line tells. Where the terminal is narrower than the curve, a bar is the furthest from zero of its neighbours.
+ * The curves as rows of small bars, with the value furthest from zero beside each. All rows share the scale,
+ * which the last line tells. Where the terminal is narrower than the curve, a bar is the furthest from zero
+ * of its neighbours.
  */
 export function lineLines(
   plot: Lines,

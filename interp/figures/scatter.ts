@@ -1,4 +1,7 @@
-/** Two results of the same axes against each other, e.g. two methods, or two models: a point a cell, and the line y = x. */
+/**
+ * Two results of the same axes against each other, e.g. two methods, or two models: a point a cell, and the
+ * line y = x.
+ */
 
 import { is, needed, options, signatures } from '../../hooks/input/check.js';
 import { pearson } from '../results/correlation.js';
@@ -16,7 +19,10 @@ export interface ScatterOptions {
   readonly title: string;
   /** How many of the cells farthest from y = x are named. Default 8. */
   readonly outliers?: number;
-  /** What x and y are, e.g. `['path patching', 'attribution']`. Default: the methods of the results, where they differ. */
+  /**
+   * What x and y are, e.g. `['path patching', 'attribution']`. Default: the methods of the results, where
+   * they differ.
+   */
   readonly captions?: readonly [x: string, y: string];
   /** How to read it, a sentence or two. */
   readonly about?: string;
@@ -51,8 +57,9 @@ const takes = signatures({
 });
 
 /**
- * A point a cell, x from one result and y from the other, on the same scale; those farthest from y = x have their names
- * (`L9H9`). The note tells Pearson's correlation. Cells without a finite value in both are left out, and counted.
+ * A point a cell, x from one result and y from the other, on the same scale; those farthest from y = x have
+ * their names (`L9H9`). The note tells Pearson's correlation. Cells without a finite value in both are left
+ * out, and counted.
  * @throws when the axes differ, when no cell has two values, or when there are more than 40 000.
  */
 export const scatterFigure = takes.scatterFigure(function scatterFigure(

@@ -15,6 +15,7 @@ import { cellStyle, tokenStrip } from './page/html.js';
 
 /** Options of `tokenFigure`. */
 export interface TokenFigureOptions extends HeatmapOptions {
+  /** Above the text. Default: made of the result. */
   readonly title?: string;
   /** What the numbers mean, beside the colour bar. Default: the metric. */
   readonly meaning?: string;

@@ -90,7 +90,8 @@ export const traceFigure = takes.traceFigure(function traceFigure(
   const meaning = `p(${visible(numbers ? answer.text : answer.text.trim())})`;
   const notes = notesOf(list);
   const [tokens, layers] = scores.shape;
-  const cell = [fitted(400 / layers, 8, 56), fitted(480 / tokens, 12, 20)] as const;
+  const [room, least] = list.length > 1 ? [270, 5] : [400, 8]; // three stand beside each other on a page
+  const cell = [fitted(room / layers, least, 56), fitted(480 / tokens, 12, 20)] as const;
   const title = list.length === 1 ? each[0].heading : 'Impact of restoring after corrupted input';
   return drawnFigure({
     title,

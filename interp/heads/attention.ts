@@ -23,6 +23,7 @@ export interface AttentionOptions extends Omit<InputOptions, 'prefix'> {
   readonly layers?: readonly number[];
   /** `'pattern'`: attention, each row of which sums to 1 (default); `'value'`: times the length of what would be written. */
   readonly weight?: 'pattern' | 'value';
+  /** Called with how much is done, and of how much. */
   readonly onProgress?: (done: number, total: number) => void;
   readonly signal?: AbortSignal;
 }

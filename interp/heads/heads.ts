@@ -30,6 +30,7 @@ export interface HeadScoreOptions {
   readonly seed?: number;
   /** Default true. */
   readonly prependBos?: boolean;
+  /** Called with how much is done, and of how much. */
   readonly onProgress?: (done: number, total: number) => void;
   readonly signal?: AbortSignal;
 }

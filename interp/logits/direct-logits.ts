@@ -1,6 +1,7 @@
 /**
- * Logits as sums over the components of the residual stream: interp/logits/dla.ts tells what it means. Components are multiplied
- * by the direction of the logits before they are made, so that nothing of size components × d_model exists.
+ * Logits as sums over the components of the residual stream: interp/logits/dla.ts tells what it means.
+ * Components are multiplied by the direction of the logits before they are made, so that nothing of size
+ * components × d_model exists.
  */
 
 import { inScope, Scope } from '../../engine/gpu/storage.js';
@@ -20,7 +21,10 @@ import { isList } from '../../weights/checks/kinds.js';
 /** Into what a logit is taken apart. */
 export type DirectBy = 'layer' | 'component' | 'head' | 'neuron' | 'source';
 
-/** What is attributed: a weighted sum of logits, by token id, or the product of a vector with what the unembedding reads. */
+/**
+ * What is attributed: a weighted sum of logits, by token id, or the product of a vector with what the
+ * unembedding reads.
+ */
 export type DirectTarget = ReadonlyMap<number, number> | ArrayLike<number>;
 
 /** How. */
@@ -120,8 +124,8 @@ export async function directLogits(
 }
 
 /**
- * What heads read at each source position and send to the logits from `pos`: pattern × (value · W_O · direction), for every head.
- * Row-major [layer · head, source], sources 0 … pos.
+ * What heads read at each source position and send to the logits from `pos`: pattern × (value · W_O ·
+ * direction), for every head. Row-major [layer · head, source], sources 0 … pos.
  */
 export async function headSources(
   cache: ActivationCache,
@@ -154,9 +158,13 @@ export async function headSources(
   });
 }
 
-// ---- inside --------------------------------------------------------------------------------------------------------
+// ---- inside
+// --------------------------------------------------------------------------------------------------------
 
-/** A target as a direction of what the unembedding reads, [1, dModel], and the bias on top of the product, [1, 1]. */
+/**
+ * A target as a direction of what the unembedding reads, [1, dModel], and the bias on top of the product, [1,
+ * 1].
+ */
 function directionOf(
   { gpu, gpuWeights: w }: Runnable,
   target: DirectTarget,

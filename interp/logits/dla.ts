@@ -1,11 +1,12 @@
 /**
- * Direct logit attribution (Elhage et al. 2021; Wang et al. 2022): what does each part of a model say to the logits directly,
- * not by way of later layers?
+ * Direct logit attribution (Elhage et al. 2021; Wang et al. 2022): what does each part of a model say to the
+ * logits directly, not by way of later layers?
  *
- * The residual stream is a sum, the unembedding is linear, and the last layer norm is too once its scale is taken from the run:
- * a logit is then a sum over components. What is usually forgotten has rows of its own, so that the sum is the logit, and
- * `meta.error` says by how much it is not: `b_U`; `ln_final.b` (the norm's bias, where it has not been folded into b_U); the
- * biases b_O and b_out, within layers, in `bias`, or in `remainder`. Gains that have not been folded are multiplied in.
+ * The residual stream is a sum, the unembedding is linear, and the last layer norm is too once its scale is
+ * taken from the run: a logit is then a sum over components. What is usually forgotten has rows of its own,
+ * so that the sum is the logit, and `meta.error` says by how much it is not: `b_U`; `ln_final.b` (the norm's
+ * bias, where it has not been folded into b_U); the biases b_O and b_out, within layers, in `bias`, or in
+ * `remainder`. Gains that have not been folded are multiplied in.
  */
 
 import type { Tensor } from '../../engine/tensor/tensor.js';
@@ -27,27 +28,37 @@ export interface DlaOptions {
   readonly token?: Answers;
   /** Attribute the difference of two logits, correct minus wrong. */
   readonly tokens?: readonly [correct: Answers, wrong: Answers];
-  /** Attribute the product of a vector [dModel] with what the unembedding reads; W_U's columns are such vectors. */
+  /**
+   * Attribute the product of a vector [dModel] with what the unembedding reads; W_U's columns are such
+   * vectors.
+   */
   readonly direction?: Tensor | ArrayLike<number>;
   /**
-   * `'layer'` (default): `embed`, `pos_embed`, `0_attn_out`, `0_mlp_out`, …; `'component'`: heads, MLPs, embeddings, `bias`;
-   * `'head'`, `'neuron'`: each of them, and the rest in one row; `'source'`: heads × the tokens they attend to.
+   * `'layer'` (default): `embed`, `pos_embed`, `0_attn_out`, `0_mlp_out`, …; `'component'`: heads, MLPs,
+   * embeddings, `bias`; `'head'`, `'neuron'`: each of them, and the rest in one row; `'source'`: heads × the
+   * tokens they attend to.
    */
   readonly by?: DirectBy;
   /** Where the logit is read, in each prompt: one position (default: the last), [start, end), or `'all'`. */
   readonly pos?: PosSlice | 'all';
-  /** `'frozen'` (default): the last layer norm with its scale in the run; `'none'`: it is a row, `ln_final`, and the others are as they are in the residual stream. */
+  /**
+   * `'frozen'` (default): the last layer norm with its scale in the run; `'none'`: it is a row, `ln_final`,
+   * and the others are as they are in the residual stream.
+   */
   readonly layerNorm?: 'frozen' | 'none';
   /** Of several prompts the mean (`'batch'`, default), or an axis `prompt`. */
   readonly per?: 'batch' | 'prompt';
   readonly prependBos?: boolean;
+  /** Called with how much is done, and of how much. */
   readonly onProgress?: (done: number, total: number) => void;
   readonly signal?: AbortSignal;
 }
 
 /** Attributions by component; of heads also as a map. */
 export interface DlaResult extends Labelled {
-  /** `by: 'head'` and `'component'`: the heads among the rows, layer × head (and the axes after the first). */
+  /**
+   * `by: 'head'` and `'component'`: the heads among the rows, layer × head (and the axes after the first).
+   */
   readonly heads?: Labelled;
 }
 
@@ -69,11 +80,12 @@ const takes = signatures({
 });
 
 /**
- * Axes: component; prompt, where there are several and `per` is `'prompt'`; pos, unless it is one position. `by: 'source'`, of
- * one prompt and position: component × source, with a last column, `no source`, for what no attention brings.
+ * Axes: component; prompt, where there are several and `per` is `'prompt'`; pos, unless it is one position.
+ * `by: 'source'`, of one prompt and position: component × source, with a last column, `no source`, for what
+ * no attention brings.
  *
- * `meta.logit` is what is attributed as the model computes it, `meta.sum` the sum of the rows (numbers, or lists over the axes
- * after the first), `meta.error` their largest difference.
+ * `meta.logit` is what is attributed as the model computes it, `meta.sum` the sum of the rows (numbers, or
+ * lists over the axes after the first), `meta.error` their largest difference.
  */
 export const directLogitAttribution = takes.directLogitAttribution(async function directLogitAttribution(
   model: Model,

@@ -21,8 +21,8 @@ export interface LensReading {
 }
 
 /**
- * Reads states of the residual stream x [n, dModel] with the last norm, gain and bias included, and the unembedding. Their
- * logits exist some rows at a time and stay on the GPU.
+ * Reads states of the residual stream x [n, dModel] with the last norm, gain and bias included, and the
+ * unembedding. Their logits exist some rows at a time and stay on the GPU.
  * @param what names a state in the error about numbers that are none
  * @param scale [n, 1]: what the norm divides by; null: computed from each state
  */

@@ -1,10 +1,11 @@
 /**
- * The logit lens (nostalgebraist 2020): read the residual stream after every layer as if it were the last one.
- * What the model "would say now" shows in which layer an answer appears.
+ * The logit lens (nostalgebraist 2020): read the residual stream after every layer as if it were the last
+ * one. What the model "would say now" shows in which layer an answer appears.
  *
- * There are two conventions for the last layer norm, which the literature mixes up. `recomputed`, the lens as it was proposed:
- * every state is divided by a scale of its own. `frozen`, TransformerLens before 2.18 and the notebooks of that time: all
- * states are divided by the scale that the last one had, which makes them parts of one sum.
+ * There are two conventions for the last layer norm, which the literature mixes up. `recomputed`, the lens as
+ * it was proposed: every state is divided by a scale of its own. `frozen`, TransformerLens before 2.18 and
+ * the notebooks of that time: all states are divided by the scale that the last one had, which makes them
+ * parts of one sum.
  */
 
 import type { TextInput } from '../../engine/tokens/text.js';
@@ -47,7 +48,10 @@ export interface LensResult extends Labelled<'layer' | 'pos'> {
 export interface LensOptions extends InputOptions {
   /** Tokens a cell. Default 5. */
   readonly k?: number;
-  /** Scale of the last layer norm: each state's own (`'recomputed'`, default), or that of the run (`'frozen'`). */
+  /**
+   * Scale of the last layer norm: each state's own (`'recomputed'`, default), or that of the run
+   * (`'frozen'`).
+   */
   readonly layerNorm?: LayerNormMode;
   /** Also between attention and MLP: rows `0_pre`, `0_mid`, `1_pre`, … Default false. */
   readonly inclMid?: boolean;
@@ -55,6 +59,7 @@ export interface LensOptions extends InputOptions {
   readonly tokens?: readonly TokenLike[];
   /** Two tokens whose difference of logits is wanted. */
   readonly pair?: readonly [correct: TokenLike, wrong: TokenLike];
+  /** Called with how much is done, and of how much. */
   readonly onProgress?: (done: number, total: number) => void;
   readonly signal?: AbortSignal;
 }
@@ -75,8 +80,8 @@ const takes = signatures({
 });
 
 /**
- * Rows `0_pre` … `{L-1}_pre`, `final_post`; after the last layer norm, gain and bias included, W_U and b_U are applied, so that the
- * last row is the model.
+ * Rows `0_pre` … `{L-1}_pre`, `final_post`; after the last layer norm, gain and bias included, W_U and b_U
+ * are applied, so that the last row is the model.
  * @returns axes layer [nLayers + 1] × pos, of one prompt.
  */
 export const logitLens = takes.logitLens(async function logitLens(

@@ -1,4 +1,7 @@
-/** What metrics of answers are called, apart from computing them: pages that only show results need no engine for it. */
+/**
+ * What metrics of answers are called, apart from computing them: pages that only show results need no engine
+ * for it.
+ */
 
 /** Of the shown answers: `logit(" Mary") − logit(" John")`, `log p(" Mary")`, `p(" Mary")`. */
 export const metricNames = {

@@ -1,7 +1,7 @@
 /**
- * Metrics: a number made from the logits of a run, on the GPU. Each tells where it reads them and computes no more of
- * them than it needs: a difference of logits takes one direction of the unembedding, and what needs the whole vocabulary
- * goes through it a chunk at a time.
+ * Metrics: a number made from the logits of a run, on the GPU. Each tells where it reads them and computes no
+ * more of them than it needs: a difference of logits takes one direction of the unembedding, and what needs
+ * the whole vocabulary goes through it a chunk at a time.
  */
 
 import { is, optional, options, signatures } from '../../hooks/input/check.js';
@@ -53,8 +53,8 @@ const takes = signatures({
 });
 
 /**
- * Logit of the correct token minus logit of the wrong one, at the last position: zero when the model prefers neither.
- * Of several correct (or wrong) tokens the mean logit counts.
+ * Logit of the correct token minus logit of the wrong one, at the last position: zero when the model prefers
+ * neither. Of several correct (or wrong) tokens the mean logit counts.
  */
 export const logitDiff = takes.logitDiff(function logitDiff(
   correct: Answers,
@@ -97,8 +97,8 @@ export const prob = takes.prob(function prob(token: Answers, options: MetricOpti
 });
 
 /**
- * How many tokens have a larger logit at the last position (of equal ones, those of lower id count): 0 is the model's
- * answer. Of several tokens the best rank counts.
+ * How many tokens have a larger logit at the last position (of equal ones, those of lower id count): 0 is the
+ * model's answer. Of several tokens the best rank counts.
  */
 export const rank = takes.rank(function rank(token: Answers, options: MetricOptions = {}): Metric {
   const name = `rank(${showAnswers(token)})`;
@@ -108,7 +108,8 @@ export const rank = takes.rank(function rank(token: Answers, options: MetricOpti
 });
 
 /**
- * KL(reference ‖ run) of the predictions at the last position, in nats: how much the run has moved away from another.
+ * KL(reference ‖ run) of the predictions at the last position, in nats: how much the run has moved away from
+ * another.
  * @param reference name of that run: `'base'`, or a source
  */
 export const kl = takes.kl(function kl(reference = 'base', options: MetricOptions = {}): Metric {
@@ -117,7 +118,9 @@ export const kl = takes.kl(function kl(reference = 'base', options: MetricOption
   );
 });
 
-/** −log p of each next token, in nats, averaged over all positions of a prompt but the last, which has none. */
+/**
+ * −log p of each next token, in nats, averaged over all positions of a prompt but the last, which has none.
+ */
 export const loss = takes.loss(function loss(options: MetricOptions = {}): Metric {
   return metric('loss', 'all', options, async ({ model, rows }) => {
     needLanguageModel(model.config, 'metric loss');
@@ -146,7 +149,8 @@ export const custom = takes.custom(
     metric(name, options.reads ?? 'last', options, async ({ model }) => readLogits(model, fn, name)),
 );
 
-// ---- inside ------------------------------------------------------------------------------------------------------
+// ---- inside
+// ------------------------------------------------------------------------------------------------------
 
 function metric(
   name: string,
@@ -199,7 +203,10 @@ function tokensOf(name: string, answers: Answers, context: MetricContext): numbe
   return answerIds(`metric ${name}`, answers, context);
 }
 
-/** Answers as ids, a list a prompt. `what`: for messages. @throws when they do not fit the prompts or the vocabulary. */
+/**
+ * Answers as ids, a list a prompt. `what`: for messages. @throws when they do not fit the prompts or the
+ * vocabulary.
+ */
 export function answerIds(
   what: string,
   answers: Answers,

@@ -1,6 +1,6 @@
 /**
- * TransformerLens' `test_prompt`: does the model give the right answer to a prompt? Ranks, logits and probabilities of the
- * answer's tokens beside the most probable ones, printed as TransformerLens prints them.
+ * TransformerLens' `test_prompt`: does the model give the right answer to a prompt? Ranks, logits and
+ * probabilities of the answer's tokens beside the most probable ones, printed as TransformerLens prints them.
  */
 
 import { is, options, signatures } from '../../hooks/input/check.js';
@@ -47,6 +47,7 @@ export interface PromptTest {
   readonly meta: Readonly<Record<string, unknown>>;
   /** TransformerLens' printout. A token with a line feed in it stands as it is. */
   lines(): string[];
+  /** `lines()` as one text. */
   toString(): string;
 }
 
@@ -67,8 +68,8 @@ const takes = signatures({
 });
 
 /**
- * Tests a prompt. A single answer may be several tokens: each is predicted from the prompt and the right tokens before it.
- * Of several answers only the first tokens are compared.
+ * Tests a prompt. A single answer may be several tokens: each is predicted from the prompt and the right
+ * tokens before it. Of several answers only the first tokens are compared.
  * @throws when there is no answer, or it has no token.
  */
 export const testPrompt = takes.testPrompt(async function testPrompt(

@@ -9,8 +9,10 @@
  */
 
 import { is, options, signatures } from '../../hooks/input/check.js';
+import { type NoiseRule, romeNoise } from '../../hooks/interventions/noise.js';
 import type { LoadOptions } from '../../hooks/transformer/load.js';
 import type { HookedTransformer } from '../../hooks/transformer/model.js';
+import type { Config } from '../../weights/config.js';
 import { agreement } from '../attribution/agreement.js';
 import { attentionFigure } from '../figures/attention.js';
 import { hues } from '../figures/draw/colour.js';
@@ -45,7 +47,7 @@ const takes = signatures({
   },
 });
 
-/** An experiment. */
+/** An experiment in one file, with what it reads and how it runs. */
 export interface Notebook {
   /** Of its file and command. */
   readonly name: string;
@@ -62,6 +64,14 @@ export interface Notebook {
   /** @returns what was computed, for whoever compares it */
   run(x: NotebookRun): Promise<unknown>;
 }
+
+/** Blocks of which a notebook's pictures leave something out, or say more. */
+const blocksOf = ({ parallelAttnMlp, normPlaces }: Config) => (parallelAttnMlp ? 'parallel' : normPlaces);
+const BLOCKS: ReadonlyMap<string, string> = new Map([
+  ['parallel', 'parallel: there is no state between attention and MLP'],
+  ['behind', 'norms behind attention and MLP: what they write is what their norms let through'],
+  ['both', 'norms before and behind attention and MLP: what they write is what the latter let through'],
+]);
 
 /** A figure of a result, with its CSV. */
 export interface NotebookFigure extends FigureWords, FigureOptions {
@@ -106,6 +116,13 @@ export class NotebookRun {
         model: `${modelName(config.name)}, ${config.nLayers} layers × ${config.nHeads} heads`,
         processing: flags.join(', ') || 'none: raw weights',
         adapter: gpu.adapter.text,
+        ...(config.outputLogitsSoftCap !== null && {
+          logits: `capped at ${config.outputLogitsSoftCap}; direct attribution is of those before the cap`,
+        }),
+        ...(config.nKeyValueHeads < config.nHeads && {
+          heads: `${config.nHeads} share ${config.nKeyValueHeads} of keys and values; in maps those of one have its number`,
+        }),
+        ...(BLOCKS.has(blocksOf(config)) && { blocks: BLOCKS.get(blocksOf(config))! }),
         ...(quick && { version: 'quick' }),
       },
     });
@@ -128,6 +145,13 @@ export class NotebookRun {
   setting(name: string): number | string {
     const { usual, quick = usual, tiny = usual } = this.notebook.settings![name];
     return this.#options.settings?.[name] ?? (this.quick ? quick : this.tiny ? tiny : usual);
+  }
+
+  /** The setting `noise`, a number or a rule. @param usual where none was given; default ROME's for the model's family */
+  noise(usual: NoiseRule = romeNoise(this.model)): NoiseRule {
+    const told = this.setting('noise');
+    if (told === '') return usual;
+    return Number.isFinite(Number(told)) ? Number(told) : (told as NoiseRule);
   }
 
   /** Begins a section, called as in the notebook. */

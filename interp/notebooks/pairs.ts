@@ -1,7 +1,7 @@
 /**
- * Prompts that a researcher brings along: read from text, and fitted to a model's vocabulary. Names that are one token of GPT-2's
- * are two of many others: then the first token stands for an answer that is only compared, and what cannot be used is left
- * out by name.
+ * Prompts that a researcher brings along: read from text, and fitted to a model's vocabulary. Names that are
+ * one token of GPT-2's are two of many others: then the first token stands for an answer that is only
+ * compared, and what cannot be used is left out by name.
  */
 
 import { is, optional, options, signatures } from '../../hooks/input/check.js';
@@ -57,7 +57,8 @@ const FIELDS = ['corrupted', 'answer', 'wrong'] as const;
 type Field = (typeof FIELDS)[number];
 
 /**
- * Pairs of prompts from JSON lines: `{"clean": text, "corrupted": text, "answer": " Mary", "wrong": " John"}`, one a line.
+ * Pairs of prompts from JSON lines: `{"clean": text, "corrupted": text, "answer": " Mary", "wrong": "
+ * John"}`, one a line.
  * @param name of the file, for messages
  * @param needs fields besides `clean` that every line must have
  * @throws when a line is no JSON, lacks a text, or there is no line
@@ -96,8 +97,10 @@ export interface PairDataOptions extends Omit<DataOptions, 'columns'> {
 
 /**
  * Pairs of prompts from a file of JSON lines, CSV or Parquet, on disk, at a URL or in a data set of the Hub.
- * @throws when there is no such file or column (the error says which columns there are), and for a row without its texts
- * @example const pairs = await loadPairs('ioi.csv', { columns: { clean: 'prompt', corrupted: 'abc_prompt' }, needs: ['corrupted'] })
+ * @throws when there is no such file or column (the error says which columns there are), and for a row
+ * without its texts
+ * @example const pairs = await loadPairs('ioi.csv', { columns: { clean: 'prompt', corrupted: 'abc_prompt' },
+ * needs: ['corrupted'] })
  */
 export const loadPairs = takes.loadPairs(async function loadPairs(
   source: DataSource,
@@ -121,7 +124,9 @@ export const loadPairs = takes.loadPairs(async function loadPairs(
   return pairs;
 });
 
-/** The lines of a text that are not empty. @param name of the file, for messages @throws when there is none */
+/**
+ * The lines of a text that are not empty. @param name of the file, for messages @throws when there is none
+ */
 export const readList = takes.readList(function readList(text: string, name: string): string[] {
   const lines = textLines(text).filter((line) => line.trim());
   if (!lines.length) throw fileError(name, 'it has no line; one text a line is needed');
@@ -180,10 +185,11 @@ export interface FitOptions {
 }
 
 /**
- * Fits pairs of prompts to a model. Answers of several tokens are represented by their first one. Left out are pairs whose answers
- * begin with the same token, whose prompts differ in length (or not at all), that are too long for the model, or that its vocabulary
- * cannot write.
- * @param pairs with both answers; a missing `corrupted` is taken to be the clean prompt, where nothing is patched
+ * Fits pairs of prompts to a model. Answers of several tokens are represented by their first one. Left out
+ * are pairs whose answers begin with the same token, whose prompts differ in length (or not at all), that are
+ * too long for the model, or that its vocabulary cannot write.
+ * @param pairs with both answers; a missing `corrupted` is taken to be the clean prompt, where nothing is
+ * patched
  * @throws when nothing is left: the message says what was tried
  */
 export const fitPairs = takes.fitPairs(function fitPairs(
@@ -264,8 +270,9 @@ function listOf(left: readonly { readonly clean: string; readonly why: string }[
 }
 
 /**
- * The positions of words of a prompt by names of one's choice, as notebooks keep them: `{ name: 1, is: 2, person: 6 }`. A word of several
- * tokens is at its last one; a negative or whole number is a position by itself.
+ * The positions of words of a prompt by names of one's choice, as notebooks keep them: `{ name: 1, is: 2,
+ * person: 6 }`. A word of several tokens is at its last one; a negative or whole number is a position by
+ * itself.
  * @param prompt text (with the beginning-of-text token unless `prependBos` is false) or tokens
  * @param words by name, a text in the prompt or a position, negative ones from the end
  * @throws when a text does not occur, or a position is not in the prompt

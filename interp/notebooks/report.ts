@@ -7,34 +7,8 @@ import type { Figure } from '../figures/draw/drawing.js';
 import { paint, type TerminalOptions } from '../figures/draw/terminal.js';
 import { page as pageHtml, type Section } from '../figures/page/page.js';
 import { displayWidth, escapeHtml } from '../results/text.js';
-import { columns, htmlTable } from './tables.js';
-
-/** Of a section. */
-type Block =
-  | { readonly kind: 'text'; readonly lines: readonly string[] }
-  | {
-      readonly kind: 'table';
-      readonly heads: readonly string[];
-      readonly rows: readonly (readonly string[])[];
-    }
-  | { readonly kind: 'html'; readonly title: string; readonly about: string; readonly html: string }
-  | {
-      readonly kind: 'figure';
-      readonly file: string;
-      readonly figure: Figure;
-      readonly title: string;
-      readonly about: string;
-      readonly beside: boolean;
-      readonly lines: boolean;
-    };
-
-/** A part of a report. */
-interface Part {
-  readonly title: string;
-  readonly about: string;
-  readonly blocks: Block[];
-  readonly files: string[];
-}
+import { BESIDE, type Part, partHeight, partHtml, widthOf } from './sections.js';
+import { columns } from './tables.js';
 
 /** What a report is told at its beginning. */
 export interface ReportHead {
@@ -51,6 +25,9 @@ export interface ReportPage {
   /** Pixels, at 1280 wide, that sections may take as the page opens; those that do not fit are folded. Default 9000. */
   readonly height?: number;
 }
+
+/** Pixels of a section that is folded. */
+const FOLDED = 114;
 
 /** Sections of a terminal's summary show this many lines of text at most. */
 const FEW = 2;
@@ -169,12 +146,17 @@ export class Report {
     const line = Object.entries(facts)
       .map(([name, value]) => `<span><b>${escapeHtml(name)}</b>${escapeHtml(value)}</span>`)
       .join('');
-    let used = 0;
-    const sections = this.#parts.map((part): Section => {
-      const figure = partHtml(part);
-      const open = used + heightOf(figure) <= height; // one that is too tall folds, and those after it stay open
-      used += open ? heightOf(figure) : FOLDED;
-      return { title: part.title, about: escapeHtml(part.about), figure, source: {}, open };
+    const tall = this.#parts.map(partHeight);
+    let room = height - FOLDED * tall.length;
+    const open = new Set<number>();
+    for (const i of [...tall.keys()].sort((a, b) => tall[a] - tall[b])) {
+      if (tall[i] - FOLDED > room) break; // the tallest are folded
+      room -= tall[i] - FOLDED;
+      open.add(i);
+    }
+    const sections = this.#parts.map((part, i): Section => {
+      const { title, about } = part;
+      return { title, about: escapeHtml(about), figure: partHtml(part), source: {}, open: open.has(i) };
     });
     const intro = `<p class="source own">${line}</p>${items(this.findings)}${items(this.notes, ' quiet')}`;
     return pageHtml({ title, lead: escapeHtml(about), intro, sections, contents: true, footer });
@@ -199,58 +181,6 @@ function linesOf(part: Part, screen: TerminalOptions): string[] {
     return ['', block.title, ...(block.lines ? block.figure.lines(screen) : [`(${block.file}.svg)`])];
   });
 }
-
-function partHtml(part: Part): string {
-  const out: string[] = [];
-  let row: string[] = [];
-  const close = () => {
-    if (row.length) out.push(`<div class="beside">${row.join('')}</div>`);
-    row = [];
-  };
-  for (const block of part.blocks) {
-    if (block.kind !== 'figure' || !block.beside) close();
-    if (block.kind === 'text') out.push(`<pre>${escapeHtml(block.lines.join('\n'))}</pre>`);
-    else if (block.kind === 'table') out.push(htmlTable(block.heads, block.rows));
-    else {
-      const { title, about } = block;
-      const drawn = block.kind === 'html' ? block.html : block.figure.section().figure;
-      const source = block.kind === 'html' ? {} : block.figure.section().source;
-      const facts = Object.entries(source)
-        .filter(([name]) => !SHARED.has(name))
-        .map(([name, value]) => `<span><b>${escapeHtml(name)}</b>${escapeHtml(value)}</span>`)
-        .join('');
-      const head = title && title !== part.title ? `<h3>${escapeHtml(title)}</h3>` : '';
-      const words = `${head}${about && `<p>${escapeHtml(about)}</p>`}${drawn}<p class="source own">${facts}</p>`;
-      if (block.kind === 'figure' && block.beside) row.push(`<div>${words}</div>`);
-      else out.push(words);
-    }
-  }
-  close();
-  return out.join('\n');
-}
-
-/** Facts that the head of the page has, of all figures. */
-const SHARED = new Set(['model', 'hash', 'processing', 'adapter']);
-
-/** About how many pixels a section takes: pictures, rows of tables, lines of text. */
-function heightOf(html: string): number {
-  const pictures = [...html.matchAll(/<svg[^>]* height="(\d+)"/g)].reduce(
-    (sum, [, h]) => sum + Number(h) + 70,
-    0,
-  );
-  const count = (pattern: RegExp) => html.match(pattern)?.length ?? 0;
-  return 110 + pictures + 30 * count(/<tr>/g) + 20 * count(/<br>|\n/g) + 60 * count(/<p>|<h3>/g);
-}
-
-/** Pixels of a section that is folded. */
-const FOLDED = 110;
-
-/** Pictures up to this width stand beside each other. */
-const BESIDE = 520;
-
-/** Pixels of a picture. */
-const widthOf = (figure: Figure): number =>
-  Number(/<svg[^>]* width="(\d+)"/.exec(figure.section().figure)?.[1] ?? Infinity);
 
 /** Words in lines of a width. */
 function wrapped(text: string, width: number): string[] {

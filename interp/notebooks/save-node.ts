@@ -22,8 +22,8 @@ export interface SaveReportOptions extends ReportPage {
 }
 
 /**
- * Writes a report into a folder, which is made if it is missing: `index.html`, its texts, and its figures. Each file is written whole or
- * not at all.
+ * Writes a report into a folder, which is made if it is missing: `index.html`, its texts, and its figures.
+ * Each file is written whole or not at all.
  * @returns paths of the files
  */
 export const saveReport = takes.saveReport(async function saveReport(

@@ -1,4 +1,6 @@
-/** Parts and sums of labelled results: means over prompts, the largest entries, chosen labels, lists as grids. */
+/**
+ * Parts and sums of labelled results: means over prompts, the largest entries, chosen labels, lists as grids.
+ */
 
 import { is, optional, options, signatures } from '../../hooks/input/check.js';
 import { cellName, type Labelled, labelled } from '../results/result.js';
@@ -78,7 +80,8 @@ export const picked = takes.picked(function picked(
 });
 
 /**
- * An axis of labels such as `L0H0`, `L0H1`, … as two, layer × head. Labels of one axis that are no such pair are refused.
+ * An axis of labels such as `L0H0`, `L0H1`, … as two, layer × head. Labels of one axis that are no such pair
+ * are refused.
  * @throws when the labels do not fill a grid
  */
 export const byLayerAndHead = takes.byLayerAndHead(function byLayerAndHead(
@@ -99,7 +102,10 @@ export const byLayerAndHead = takes.byLayerAndHead(function byLayerAndHead(
   return labelled(values, [...axes.slice(0, a), ...two, ...axes.slice(a + 1)], meta);
 });
 
-/** layer × head as one axis, `head`, with labels `L0H0`, `L0H1`, …: the other way round. @throws when the first axes are others */
+/**
+ * layer × head as one axis, `head`, with labels `L0H0`, `L0H1`, …: the other way round. @throws when the
+ * first axes are others
+ */
 export const oneAxisOfHeads = takes.oneAxisOfHeads(function oneAxisOfHeads({
   values,
   axes,
@@ -146,7 +152,10 @@ export const strongest = takes.strongest(function strongest(
   });
 });
 
-/** The sizes of all entries, the largest first: axis `rank`, a curve that says how few entries there are that count. */
+/**
+ * The sizes of all entries, the largest first: axis `rank`, a curve that says how few entries there are that
+ * count.
+ */
 export const bySize = takes.bySize(function bySize({ values, meta }: Labelled): Labelled {
   const sizes = values.map(Math.abs).sort().reverse();
   return labelled(sizes, [{ name: 'rank', labels: Array.from(sizes, (_, i) => String(i)) }], { ...meta });

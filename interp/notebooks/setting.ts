@@ -38,7 +38,9 @@ export interface NotebookInputs {
 
 /** Options of `runNotebook`. */
 export interface NotebookOptions {
+  /** Prompts, names and templates in place of the notebook's own. */
   readonly inputs?: NotebookInputs;
+  /** Values of its settings, by name. */
   readonly settings?: Readonly<Record<string, number | string>>;
   /** A small version: fewer prompts, names and samples. Default false. */
   readonly quick?: boolean;

@@ -74,7 +74,7 @@ export const stackLogitDiff = takes.stackLogitDiff(async function stackLogitDiff
 
 /** What the residual stream, its layers and its heads say: means over the prompts. */
 export interface ResidualAttribution {
-  /** Every state so far: `0_pre`, `0_mid`, …, `final_post`. Axis layer. */
+  /** Every state so far: `0_pre`, `0_mid` (not in parallel blocks, which have none), …, `final_post`. Axis layer. */
   readonly lens: Labelled;
   /** What each component adds: `embed`, `pos_embed`, `0_attn_out`, `0_mlp_out`, … Axis component. */
   readonly layers: Labelled;
@@ -90,7 +90,7 @@ export const residualAttributionNames = takes.residualAttributionNames(
     ...new Set([
       ...(model.config.normalization === 'none' ? [] : ['ln_final.hook_scale']),
       pointName('hook_resid_post', model.config.nLayers - 1),
-      ...decompositionNames(model, 'accumulatedResid', -1, { inclMid: true }),
+      ...decompositionNames(model, 'accumulatedResid', -1, { inclMid: !model.config.parallelAttnMlp }),
       ...decompositionNames(model, 'decomposeResid', -1),
       ...decompositionNames(model, 'stackHeadResults', -1),
     ]),
@@ -106,7 +106,10 @@ export const residualAttribution = takes.residualAttribution(async function resi
     averaged(await stackLogitDiff(cache, stack, { correct, wrong, axis }), 'prompt');
   const { correct, wrong } = answers;
   const pos = -1;
-  const lens = await each('layer', cache.accumulatedResid(-1, { inclMid: true, pos }));
+  const lens = await each(
+    'layer',
+    cache.accumulatedResid(-1, { inclMid: !cache.config.parallelAttnMlp, pos }),
+  );
   const layers = await each('component', cache.decomposeResid(-1, { pos }));
   const heads = byLayerAndHead(await each('head', cache.stackHeadResults(-1, { pos })));
   if (!cache.has('ln_final.hook_scale')) return { lens, layers, heads, scales: [] };

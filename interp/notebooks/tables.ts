@@ -11,15 +11,20 @@ export type TableCell = string | number;
 export const csvText = (heads: readonly string[], rows: readonly (readonly TableCell[])[]): string =>
   `${[heads, ...rows].map((row) => row.map((cell) => csvField(String(cell))).join(',')).join('\n')}\n`;
 
-/** A table of a page: the second column is text, what follows are numbers. */
+/** A table of a page. Columns of numbers stand right, texts left; the first column is the names, or a number before them. */
 export function htmlTable(heads: readonly string[], rows: readonly (readonly string[])[]): string {
-  const head = heads.map((h) => `<th scope="col">${escapeHtml(h)}</th>`).join('');
-  const body = rows.map(([rank, name, ...rest]) => {
-    const cells = rest.map((v) => `<td class="num">${escapeHtml(v)}</td>`).join('');
-    return `<tr><td class="rank">${escapeHtml(rank)}</td><th scope="row"><code>${escapeHtml(name)}</code></th>${cells}</tr>`;
+  const numeric = heads.map((_, c) => rows.every((row) => isNumber(row[c]) || row[c].startsWith('…')));
+  const look = (c: number) => (numeric[c] ? ' class="num"' : '');
+  const head = heads.map((h, c) => `<th scope="col"${look(c)}>${escapeHtml(h)}</th>`).join('');
+  const body = rows.map((row) => {
+    const cells = row.map((v, c) => `<td${look(c)}>${escapeHtml(v)}</td>`);
+    return `<tr>${cells.join('')}</tr>`;
   });
-  return `<div class="scroll"><table class="bars"><thead><tr>${head}</tr></thead><tbody>${body.join('\n')}</tbody></table></div>`;
+  return `<div class="scroll"><table class="cells"><thead><tr>${head}</tr></thead><tbody>${body.join('\n')}</tbody></table></div>`;
 }
+
+/** A number as tables write it, or nothing. */
+const isNumber = (text: string): boolean => text.trim() === '' || !Number.isNaN(Number(text));
 
 /** Columns of text, two blanks apart; all but the first stand right. */
 export function columns(rows: readonly (readonly string[])[]): string[] {

@@ -1,4 +1,7 @@
-/** Maps over the axes of a hook point: which part of it each cell is about. The methods say what happens there. */
+/**
+ * Maps over the axes of a hook point: which part of it each cell is about. The methods say what happens
+ * there.
+ */
 
 import type { Model } from '../../hooks/input/model.js';
 import { isWhole, pointIn } from '../../hooks/input/names.js';
@@ -15,7 +18,10 @@ export type PatchAxis = 'layer' | 'pos' | 'head' | 'neuron' | 'query' | 'key';
 /** Only these entries of an axis: `{ layer: [0, 5], pos: { start: 4 } }`. */
 export type PartOf = Readonly<Partial<Record<PatchAxis, Selection>>>;
 
-/** Parts of one map: for each combination of the axes' entries where an intervention happens, without what it does. */
+/**
+ * Parts of one map: for each combination of the axes' entries where an intervention happens, without what it
+ * does.
+ */
 export interface Cells {
   readonly axes: Axis[];
   /** Of each axis, the indices that the map has, in its order. */
@@ -29,7 +35,8 @@ export interface Cells {
  * @param only leaves entries out, of axes of the map and of others
  * @param what the method, for messages
  * @param clean the prompts that values come from, for labels of positions
- * @param partners of each position its partner in `clean`: a map has the positions that have one in all prompts
+ * @param partners of each position its partner in `clean`: a map has the positions that have one in all
+ * prompts
  * @throws when the hook point does not have an axis, or prompts of different lengths no common positions.
  */
 export function cellsOf(

@@ -30,7 +30,8 @@ interface Named {
 
 /**
  * Reads a pair of prompts.
- * @throws when there are not as many of both, a prompt and its other differ in length and are not aligned, or all are the same.
+ * @throws when there are not as many of both, a prompt and its other differ in length and are not aligned, or
+ * all are the same.
  */
 export function readPair(
   model: Model,

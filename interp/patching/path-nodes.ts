@@ -49,7 +49,10 @@ export function reaches(
   return layer < to.layer || within;
 }
 
-/** The senders in row-major order of the axes. @throws when they are not in the model, or `by` does not fit them. */
+/**
+ * The senders in row-major order of the axes. @throws when they are not in the model, or `by` does not fit
+ * them.
+ */
 export function sendersOf(
   model: Model,
   { senders = 'heads', by }: { senders?: PathSenders; by?: readonly SenderAxis[] },

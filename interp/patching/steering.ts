@@ -1,7 +1,7 @@
 /**
- * Steering: a direction added to the residual stream while the model writes. The direction is a difference of activations
- * between texts that have a property and texts that have not (activation addition, Turner et al. 2023; over many texts,
- * the difference of means, Rimsky et al. 2024).
+ * Steering: a direction added to the residual stream while the model writes. The direction is a difference of
+ * activations between texts that have a property and texts that have not (activation addition, Turner et al.
+ * 2023; over many texts, the difference of means, Rimsky et al. 2024).
  *
  *     const happy = await steeringVector(model, ['I love this', …], ['I hate this', …], { layer: 6 });
  *     await model.generate('The film was', {
@@ -25,8 +25,9 @@ export interface SteeringOptions {
   /** A hook point of every block. Default `'resid_pre'`. */
   readonly at?: string;
   /**
-   * Where texts are read: at one position (default −1, the last), averaged over `'all'` of them, or at `'each'` by itself,
-   * which needs texts of one length (Turner et al.: one text against another, padded with blanks).
+   * Where texts are read: at one position (default −1, the last), averaged over `'all'` of them, or at
+   * `'each'` by itself, which needs texts of one length (Turner et al.: one text against another, padded with
+   * blanks).
    */
   readonly pos?: number | 'all' | 'each';
   /** Default true. */
@@ -49,7 +50,8 @@ const takes = signatures({
 
 /**
  * Mean activation of the positive texts less that of the negative ones.
- * @returns numbers that serve as `add` at the same hook point: [dModel] (of heads [head, dHead]), with `pos: 'each'`
+ * @returns numbers that serve as `add` at the same hook point: [dModel] (of heads [head, dHead]), with `pos:
+ * 'each'`
  *   [pos, …], which fit interventions at as many positions.
  * @throws when the hook point or a position does not exist, or texts differ in length where they must not.
  */

@@ -1,4 +1,6 @@
-/** Axes of results: what their entries are called. A method of one's own makes them so that figures know them. */
+/**
+ * Axes of results: what their entries are called. A method of one's own makes them so that figures know them.
+ */
 
 import { is, optional, signatures } from '../../hooks/input/check.js';
 import type { Model } from '../../hooks/input/model.js';

@@ -1,4 +1,7 @@
-/** Results as text, for files: CSV for spreadsheets and data frames, JSON that can be read back. Nothing is written here. */
+/**
+ * Results as text, for files: CSV for spreadsheets and data frames, JSON that can be read back. Nothing is
+ * written here.
+ */
 
 import { is, options, signatures } from '../../hooks/input/check.js';
 import { fileError, shownJson } from '../../weights/checks/messages.js';
@@ -18,8 +21,8 @@ const takes = signatures({
 });
 
 /**
- * A result as CSV (RFC 4180), a line a cell: a column with the label of each axis, then `value`. Values have as many digits
- * as tell one f32 from the next; `NaN`, `Infinity` and `-Infinity` stand as such.
+ * A result as CSV (RFC 4180), a line a cell: a column with the label of each axis, then `value`. Values have
+ * as many digits as tell one f32 from the next; `NaN`, `Infinity` and `-Infinity` stand as such.
  */
 export const toCsv = takes.toCsv(function toCsv(
   { values, axes }: LabelledData,
@@ -54,8 +57,9 @@ function shortest(value: number): string {
 const FORMAT = 'glassbox result';
 
 /**
- * A result as JSON: axes, values and `meta`, for `fromJson`. Numbers that JSON does not have are strings among the values and
- * `{ "$number": "NaN" }` in `meta`, typed arrays there are lists. What a method adds beside the labelled array is left out.
+ * A result as JSON: axes, values and `meta`, for `fromJson`. Numbers that JSON does not have are strings
+ * among the values and `{ "$number": "NaN" }` in `meta`, typed arrays there are lists. What a method adds
+ * beside the labelled array is left out.
  */
 export const toJson = takes.toJson(function toJson({ values, axes, meta }: LabelledData): string {
   const plain = (_: string, value: unknown) => {

@@ -3,7 +3,10 @@
 import { is, signatures } from '../../hooks/input/check.js';
 import type { LabelledData } from './result.js';
 
-/** The header, with what stands before it, fills a multiple of this many bytes: data can be mapped into memory. */
+/**
+ * The header, with what stands before it, fills a multiple of this many bytes: data can be mapped into
+ * memory.
+ */
 const ALIGN = 64;
 const MAGIC = '\x93NUMPY\x01\x00';
 
@@ -12,8 +15,8 @@ const takes = signatures({
 });
 
 /**
- * A result as the bytes of a `.npy` file for `numpy.load`: format 1.0, little-endian f32 (`<f4`), in C order, shaped as the
- * axes. Labels and provenance have no place in it: `toJson` keeps them.
+ * A result as the bytes of a `.npy` file for `numpy.load`: format 1.0, little-endian f32 (`<f4`), in C order,
+ * shaped as the axes. Labels and provenance have no place in it: `toJson` keeps them.
  */
 export const toNpy = takes.toNpy(function toNpy({ values, shape }: LabelledData): Uint8Array {
   const tuple = `(${shape.join(', ')}${shape.length === 1 ? ',' : ''})`;

@@ -29,8 +29,10 @@ export const provenance = takes.provenance(function provenance(
 
 /**
  * `0:<|endoftext|>`, `1:When`, `2:␣John`: the labels of a position axis, with blanks made visible.
- * @param clean of a pair, the prompt that values come from: where it differs from `tokens`, labels have both, `7:. | ;`
- * @param partners of a pair of unequal length, the position in `clean` of each position, or −1: `9:the | 7:the`
+ * @param clean of a pair, the prompt that values come from: where it differs from `tokens`, labels have both,
+ * `7:. | ;`
+ * @param partners of a pair of unequal length, the position in `clean` of each position, or −1: `9:the |
+ * 7:the`
  */
 export function positionLabels(
   model: Model,

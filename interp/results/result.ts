@@ -45,11 +45,17 @@ export interface LabelledCell<Names extends string = string> {
   readonly name: string;
 }
 
-/** A labelled array, row-major. Its methods leave it as it is; what is only data (JSON, a worker's message) lacks them. */
+/**
+ * A labelled array, row-major. Its methods leave it as it is; what is only data (JSON, a worker's message)
+ * lacks them.
+ */
 export interface Labelled<Names extends string = string> extends LabelledData<Names> {
   /** One number: `map.at({ layer: 3, pos: -1 })`. @throws when an axis is missing, or has no such entry. */
   at(where: Readonly<Record<Names, At>>): number;
-  /** A part: an axis with a number or label is dropped, one with two numbers is cut to [start, end), others stay. */
+  /**
+   * A part: an axis with a number or label is dropped, one with two numbers is cut to [start, end), others
+   * stay.
+   */
   slice(where: { readonly [N in Names]?: At | readonly [start: number, end: number] }): Labelled<Names>;
   /** The cell with the largest value (the first of equal ones, NaN left out). @throws when there is none. */
   argmax(): LabelledCell<Names>;
@@ -60,11 +66,13 @@ export interface Labelled<Names extends string = string> extends LabelledData<Na
 }
 
 /**
- * A labelled array; the shape is that of the axes. A method of your own gives one, too: figures, exports and records take it.
+ * A labelled array; the shape is that of the axes. A method of your own gives one, too: figures, exports and
+ * records take it.
  * @param values any list of numbers, row-major
  * @param missing `'allowed'`: some cells have no number, which is NaN
  * @throws when the values do not fill it, or one is NaN or infinite: the error names the cell
- * @example labelled(await scores.data(), [layerAxis(model), headAxis(model)], provenance(model, { method: 'my scores' }))
+ * @example labelled(await scores.data(), [layerAxis(model), headAxis(model)], provenance(model, { method: 'my
+ * scores' }))
  */
 export const labelled = takes.labelled(function labelled<const Names extends string = string>(
   values: ArrayLike<number>,

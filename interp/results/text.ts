@@ -1,6 +1,9 @@
 /** Text in figures: tokens with their blanks made visible, widths in columns, short numbers, escapes. */
 
-/** Control characters, invisible formatting and characters without a glyph: what would garble a line, or a terminal. */
+/**
+ * Control characters, invisible formatting and characters without a glyph: what would garble a line, or a
+ * terminal.
+ */
 const INVISIBLE = /[\p{Cc}\p{Cf}\p{Co}\p{Cn}\p{Cs}\p{Zl}\p{Zp}]/u;
 /** East Asian wide characters and emoji: two columns in a terminal. */
 const WIDE =
@@ -9,7 +12,10 @@ const WIDE =
 const graphemes = new Intl.Segmenter('en', { granularity: 'grapheme' });
 const split = (text: string): string[] => Array.from(graphemes.segment(text), (s) => s.segment);
 
-/** A token as a label: `␣Mary`, `⏎` for a line feed, `⇥` for a tab, `\x1B` for other characters one cannot see. */
+/**
+ * A token as a label: `␣Mary`, `⏎` for a line feed, `⇥` for a tab, `\x1B` for other characters one cannot
+ * see.
+ */
 export function visible(token: string): string {
   let out = '';
   for (const c of token) {
@@ -68,7 +74,10 @@ export function fit(text: string, width: number, align: 'left' | 'right' | 'cent
   return ' '.repeat(before) + short + ' '.repeat(room - before);
 }
 
-/** A number for a narrow cell: `.97`, `-.03`, `1.2`, `-12`, `4e5`; `·` when it would round to zero, `?` for NaN. */
+/**
+ * A number for a narrow cell: `.97`, `-.03`, `1.2`, `-12`, `4e5`; `·` when it would round to zero, `?` for
+ * NaN.
+ */
 export function compact(value: number): string {
   const size = Math.abs(value);
   if (Number.isNaN(value)) return '?';
@@ -126,8 +135,8 @@ export const jsonForScript = (value: unknown): string =>
     .replace(/\u2028|\u2029/g, (c) => `\\u${c.charCodeAt(0).toString(16)}`);
 
 /**
- * Numbers to stand one under the other: as many decimals in all, so that the points are in one line, and no more than the
- * largest deserves: four significant digits. A number that would read as zero is so.
+ * Numbers to stand one under the other: as many decimals in all, so that the points are in one line, and no
+ * more than the largest deserves: four significant digits. A number that would read as zero is so.
  */
 export function alignedNumbers(values: ArrayLike<number>, { sign = false } = {}): string[] {
   const all = Array.from(values);
@@ -146,8 +155,8 @@ const BYTES = /^( ?)((?:\\x[0-9A-F]{2})+)$/;
 const utf8 = new TextDecoder('utf-8', { fatal: true });
 
 /**
- * Pieces of tokens with characters in place of their bytes: of a character that several tokens make up each has the character
- * and its place, `你₁ 你₂ 你₃`. Bytes that are no character stay as they are, `\xE4`.
+ * Pieces of tokens with characters in place of their bytes: of a character that several tokens make up each
+ * has the character and its place, `你₁ 你₂ 你₃`. Bytes that are no character stay as they are, `\xE4`.
  */
 export function joinedBytes(pieces: readonly string[]): string[] {
   const out = [...pieces];

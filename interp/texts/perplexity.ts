@@ -1,11 +1,12 @@
 /**
- * How well a model predicts a long text: the mean −log p of its tokens, and its exponential. The text is read as a stream
- * and cut into windows that the model can read, so that a file of any size takes the same memory.
+ * How well a model predicts a long text: the mean −log p of its tokens, and its exponential. The text is read
+ * as a stream and cut into windows that the model can read, so that a file of any size takes the same memory.
  *
  * With the beginning-of-text token (the default) it stands before every window, as in TransformerLens'
- * `tokenize_and_concatenate`, and every token of the text is predicted exactly once. Without, all but the first are. The
- * first tokens of a window have little before them: a smaller `stride` gives each at least `window − stride` tokens of
- * context, at window / stride times the work, as in Hugging Face's recipe for models of fixed length.
+ * `tokenize_and_concatenate`, and every token of the text is predicted exactly once. Without, all but the
+ * first are. The first tokens of a window have little before them: a smaller `stride` gives each at least
+ * `window − stride` tokens of context, at window / stride times the work, as in Hugging Face's recipe for
+ * models of fixed length.
  */
 
 import { is, options, signatures } from '../../hooks/input/check.js';
@@ -30,7 +31,10 @@ export interface PerplexityProgress {
 export interface PerplexityOptions {
   /** Default true. */
   readonly prependBos?: boolean;
-  /** Tokens that the model reads at once, the beginning-of-text token included. Default, and at most: its context. */
+  /**
+   * Tokens that the model reads at once, the beginning-of-text token included. Default, and at most: its
+   * context.
+   */
   readonly window?: number;
   /** New tokens a window. Default: as many as fit, the cheapest. */
   readonly stride?: number;
@@ -78,7 +82,8 @@ const takes = signatures({
 });
 
 /**
- * The perplexity of a text, or of what a stream of strings gives one after another (`fs.createReadStream(file, 'utf8')`).
+ * The perplexity of a text, or of what a stream of strings gives one after another
+ * (`fs.createReadStream(file, 'utf8')`).
  * @throws without a tokenizer, when window or stride do not fit, or when there is nothing to predict.
  */
 export const perplexity = takes.perplexity(async function perplexity(

@@ -1,9 +1,10 @@
 /**
  * Who does the model know? (Meng et al. 2022, the notebook "Who does GPT-2 know?" beside ROME.)
  *
- * Two probes of many names. How probable is the name after a common beginning, as "About LeBron James"? And does the
- * model say the same of it however it is asked: what is the next word of ". LeBron James is a professional", of
- * ". LeBron James, the well-known"? Thousands of such texts share their beginnings, which are run once.
+ * Two probes of many names. How probable is the name after a common beginning, as "About LeBron James"? And
+ * does the model say the same of it however it is asked: what is the next word of ". LeBron James is a
+ * professional", of ". LeBron James, the well-known"? Thousands of such texts share their beginnings, which
+ * are run once.
  */
 
 import { is, options, signatures } from '../../hooks/input/check.js';
@@ -26,7 +27,10 @@ export interface ScoreTextsOptions extends ManyTextsOptions {
   readonly record?: RecordStore;
   /** Goes before every text, as `'About '`. Default none. */
   readonly prefix?: string;
-  /** Prepend the beginning-of-text token. Default: as the model's tokenizer does in Python (`tokenizer.addsBos`). */
+  /**
+   * Prepend the beginning-of-text token. Default: as the model's tokenizer does in Python
+   * (`tokenizer.addsBos`).
+   */
   readonly prependBos?: boolean;
 }
 
@@ -62,8 +66,9 @@ const takes = signatures({
 });
 
 /**
- * Scores texts and sorts them, the most probable first, equal scores by text. The very first token (of the beginning of
- * text, or of the prefix) is given, not predicted; a prefix of more tokens adds the same to every score.
+ * Scores texts and sorts them, the most probable first, equal scores by text. The very first token (of the
+ * beginning of text, or of the prefix) is given, not predicted; a prefix of more tokens adds the same to
+ * every score.
  * @returns axis text; `meta.work` tells how many tokens were run.
  */
 export const scoreTexts = takes.scoreTexts(async function scoreTexts(
@@ -107,7 +112,10 @@ export const scoreTexts = takes.scoreTexts(async function scoreTexts(
 export interface ConsistencyOptions extends ManyTextsOptions {
   /** Keeps answers as they come: a run that was stopped goes on from there (`jsonLines` in Node). */
   readonly record?: RecordStore;
-  /** Prepend the beginning-of-text token. Default: as the model's tokenizer does in Python (`tokenizer.addsBos`). */
+  /**
+   * Prepend the beginning-of-text token. Default: as the model's tokenizer does in Python
+   * (`tokenizer.addsBos`).
+   */
   readonly prependBos?: boolean;
 }
 

@@ -1,4 +1,7 @@
-/** What a model makes of texts, as tables: the loss of each token, what comes next, how probable a continuation is. */
+/**
+ * What a model makes of texts, as tables: the loss of each token, what comes next, how probable a
+ * continuation is.
+ */
 
 import type { TextInput } from '../../engine/tokens/text.js';
 import { is, options, type Spec, signatures } from '../../hooks/input/check.js';
@@ -32,8 +35,8 @@ const takes = signatures({
 });
 
 /**
- * −log p of each token of a text given those before it, in nats. The first token (with `prependBos`, of the beginning of
- * text) is given, not predicted, and has no entry.
+ * −log p of each token of a text given those before it, in nats. The first token (with `prependBos`, of the
+ * beginning of text) is given, not predicted, and has no entry.
  * @returns axis pos, labelled with the predicted tokens; `meta.loss` is the mean.
  * @throws when the text has a single token.
  */
@@ -107,15 +110,15 @@ export interface ContinuationScore {
   /** log p by token of the continuation. */
   readonly perToken: Labelled;
   /**
-   * Whether the tokenizer splits prompt and continuation, written as one text, at the same place. If not, the model may
-   * find the text improbable only because it never sees it split like that.
+   * Whether the tokenizer splits prompt and continuation, written as one text, at the same place. If not, the
+   * model may find the text improbable only because it never sees it split like that.
    */
   readonly sameTokens: boolean;
 }
 
 /**
- * The probability that a string comes after a prompt. The continuation is split into tokens by itself; nothing is put
- * before it, so that ` Mary` and `Mary` differ.
+ * The probability that a string comes after a prompt. The continuation is split into tokens by itself;
+ * nothing is put before it, so that ` Mary` and `Mary` differ.
  * @throws when the continuation is empty.
  */
 export const probabilityOf = takes.probabilityOf(async function probabilityOf(

@@ -1,4 +1,7 @@
-/** Causal traces of many facts, averaged by what each token is to the subject (ROME's `average_causal_effects`). */
+/**
+ * Causal traces of many facts, averaged by what each token is to the subject (ROME's
+ * `average_causal_effects`).
+ */
 
 import { is, signatures } from '../../hooks/input/check.js';
 import { mean } from '../../hooks/run/metric.js';
@@ -9,11 +12,14 @@ import { tokenRoleNames, tokenRoles } from './subject.js';
 /** Average indirect effects. */
 export interface AverageTrace {
   /**
-   * Mean probability of the answer with a state restored, minus the mean with nothing restored, by role × layer; NaN where no prompt
-   * has a token of the role. ROME's heat map shows it clipped at zero.
+   * Mean probability of the answer with a state restored, minus the mean with nothing restored, by role ×
+   * layer; NaN where no prompt has a token of the role. ROME's heat map shows it clipped at zero.
    */
   readonly effect: Labelled;
-  /** Half the width of a 95 % band: 1.96 · σ/√n, n the number of traces, σ over all rows of the role (÷ their number). */
+  /**
+   * Half the width of a 95 % band: 1.96 · σ/√n, n the number of traces, σ over all rows of the role (÷ their
+   * number).
+   */
   readonly band: Labelled;
   /** Rows of each role. */
   readonly rows: readonly number[];
@@ -32,7 +38,8 @@ const takes = signatures({
 });
 
 /**
- * Averages traces by token role. Wrong answers are left out. A row counts once for each role of its token (`tokenRoles`).
+ * Averages traces by token role. Wrong answers are left out. A row counts once for each role of its token
+ * (`tokenRoles`).
  * @throws when no trace is left, or they differ in kind, window or layers, or lack tokens.
  */
 export const averageTraces = takes.averageTraces(function averageTraces(

@@ -1,14 +1,14 @@
 /**
  * Causal tracing (Meng et al. 2022, ROME): where does a model keep a fact?
  *
- * Corrupt the subject of a factual prompt with noise on its embeddings, and the answer is lost. Then restore the clean
- * run's activation at one token and one layer (or a window of layers): where the answer comes back, the fact passes
- * through. Scores are probabilities of the answer, averaged over several draws of the noise.
+ * Corrupt the subject of a factual prompt with noise on its embeddings, and the answer is lost. Then restore
+ * the clean run's activation at one token and one layer (or a window of layers): where the answer comes back,
+ * the fact passes through. Scores are probabilities of the answer, averaged over several draws of the noise.
  *
- * What follows are ROME's rules, traps included: every run sees the same noise, `RandomState(1).randn(samples, tokens,
- * dModel)`; probabilities are averaged after the softmax; a restored MLP or attention is what it adds to the residual
- * stream, bias included; a beginning-of-text token is prepended only where the model's own tokenizer does so (GPT-2's does
- * not).
+ * What follows are ROME's rules, traps included: every run sees the same noise,
+ * `RandomState(1).randn(samples, tokens, dModel)`; probabilities are averaged after the softmax; a restored
+ * MLP or attention is what it adds to the residual stream, bias included; a beginning-of-text token is
+ * prepended only where the model's own tokenizer does so (GPT-2's does not).
  */
 
 import { is, needed, options, type Spec, signature } from '../../hooks/input/check.js';
@@ -43,7 +43,10 @@ export type TraceKind = null | 'mlp' | 'attn';
 export interface CausalTraceOptions {
   /** Text or tokens, up to where the answer begins. */
   readonly prompt: string | readonly number[];
-  /** What is corrupted: text within the prompt, or tokens [start, end), the beginning-of-text token counted. Default: guessed. */
+  /**
+   * What is corrupted: text within the prompt, or tokens [start, end), the beginning-of-text token counted.
+   * Default: guessed.
+   */
   readonly subject?: string | readonly [start: number, end: number];
   /** Default null: single states. */
   readonly kind?: TraceKind;
@@ -61,18 +64,28 @@ export interface CausalTraceOptions {
   readonly samples?: number;
   /** Of NumPy's `RandomState`. Default 1. */
   readonly seed?: number;
-  /** Sever the MLPs of the restored token, in all layers: they stay what they are in a corrupted run. Default false. */
+  /**
+   * Sever the MLPs of the restored token, in all layers: they stay what they are in a corrupted run. Default
+   * false.
+   */
   readonly disableMlp?: boolean;
   /** The same for attention. */
   readonly disableAttn?: boolean;
   /** Restore at all tokens, at the last one of the subject, or at these positions. Default 'all'. */
   readonly tokens?: 'all' | 'subject_last' | readonly number[];
-  /** The token whose probability is measured, as text (`' Mary'`) or id. Default: what the clean run says next. */
+  /**
+   * The token whose probability is measured, as text (`' Mary'`) or id. Default: what the clean run says
+   * next.
+   */
   readonly answer?: string | number;
   /** The right answer, without a blank: if the model gives another, nothing is traced. */
   readonly expect?: string;
-  /** Prepend the beginning-of-text token to a text. Default: as the model's tokenizer does in Python (`tokenizer.addsBos`). */
+  /**
+   * Prepend the beginning-of-text token to a text. Default: as the model's tokenizer does in Python
+   * (`tokenizer.addsBos`).
+   */
   readonly prependBos?: boolean;
+  /** Called with how much is done, and of how much. */
   readonly onProgress?: (done: number, total: number) => void;
   readonly signal?: AbortSignal;
 }
@@ -86,7 +99,9 @@ export interface Answer {
 /** A causal trace. */
 export interface CausalTrace {
   readonly correct: true;
-  /** Probability of the answer with a clean state restored, by pos × layer. The subject's labels end in `*`. */
+  /**
+   * Probability of the answer with a clean state restored, by pos × layer. The subject's labels end in `*`.
+   */
   readonly scores: Labelled;
   /** With nothing restored. */
   readonly lowScore: number;

@@ -25,7 +25,8 @@ const takes = signatures({
 });
 
 /**
- * Facts from JSON: a list of `{ prompt, subject, attribute, ... }` with ROME's other fields, which may be missing.
+ * Facts from JSON: a list of `{ prompt, subject, attribute, ... }` with ROME's other fields, which may be
+ * missing.
  * @throws an Error that names the row and what is wrong with it.
  */
 export const readFacts = takes.readFacts(function readFacts(json: string): Fact[] {

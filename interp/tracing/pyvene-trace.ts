@@ -1,7 +1,8 @@
 /**
- * Causal tracing as pyvene's tutorial does it (Wu et al. 2024; the method is ROME's): one draw of the noise, the same for
- * every run, and three streams. `mlp_activation` restores the neurons after the GELU; all of them together are what
- * ROME restores, the output of the MLP, so the numbers are those of a ROME trace with one sample.
+ * Causal tracing as pyvene's tutorial does it (Wu et al. 2024; the method is ROME's): one draw of the noise,
+ * the same for every run, and three streams. `mlp_activation` restores the neurons after the GELU; all of
+ * them together are what ROME restores, the output of the MLP, so the numbers are those of a ROME trace with
+ * one sample.
  */
 
 import { is, needed, options, signatures } from '../../hooks/input/check.js';
@@ -52,8 +53,12 @@ export interface PyveneTraceOptions {
   readonly seed?: number;
   /** Length of the lists of next tokens. Default 10. */
   readonly k?: number;
-  /** Prepend the beginning-of-text token to a text. Default: as the model's tokenizer does in Python (`tokenizer.addsBos`). */
+  /**
+   * Prepend the beginning-of-text token to a text. Default: as the model's tokenizer does in Python
+   * (`tokenizer.addsBos`).
+   */
   readonly prependBos?: boolean;
+  /** Called with how much is done, and of how much. */
   readonly onProgress?: (done: number, total: number) => void;
   readonly signal?: AbortSignal;
 }
@@ -95,7 +100,9 @@ const takes = signatures({
   pyveneCsv: { trace: is.having('a trace, as pyveneTrace gives it', 'prob') },
 });
 
-/** Traces one stream. @throws when the subject does not occur in the prompt or the answer is not one token. */
+/**
+ * Traces one stream. @throws when the subject does not occur in the prompt or the answer is not one token.
+ */
 export const pyveneTrace = takes.pyveneTrace(async function pyveneTrace(
   model: Model,
   options: PyveneTraceOptions,
@@ -148,8 +155,8 @@ export const pyveneTrace = takes.pyveneTrace(async function pyveneTrace(
 });
 
 /**
- * The trace as the tutorial writes it with pandas, `tutorial_data/pyvene_rome_{stream}.csv`: an index, then layer, pos and prob, a line a
- * run, numbers as Python writes them.
+ * The trace as the tutorial writes it with pandas, `tutorial_data/pyvene_rome_{stream}.csv`: an index, then
+ * layer, pos and prob, a line a run, numbers as Python writes them.
  */
 export const pyveneCsv = takes.pyveneCsv(function pyveneCsv({ prob }: Pick<PyveneTrace, 'prob'>): string {
   const n = prob.shape[1];
@@ -157,7 +164,10 @@ export const pyveneCsv = takes.pyveneCsv(function pyveneCsv({ prob }: Pick<Pyven
   return `${[',layer,pos,prob', ...lines].join('\n')}\n`;
 });
 
-/** The most probable tokens as pyvene's `top_vals` prints them: every blank as `_`, line feeds as `\n`, padded to 20, p in full. */
+/**
+ * The most probable tokens as pyvene's `top_vals` prints them: every blank as `_`, line feeds as `\n`, padded
+ * to 20, p in full.
+ */
 export const pyveneTopVals = takes.pyveneTopVals(
   (list: readonly Pick<LensToken, 'text' | 'prob'>[]): string[] =>
     list.map(({ text, prob }) => {

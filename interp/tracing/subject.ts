@@ -19,9 +19,9 @@ const takes = signatures({
 });
 
 /**
- * The subject of a prompt, by ROME's rule: the first run of capitalised words that does not begin with `Who `, `What `,
- * `Where `, `When `, `Which ` or `Why `. Its first word goes up to the next blank, punctuation included; further words are a
- * capital with small letters and apostrophes.
+ * The subject of a prompt, by ROME's rule: the first run of capitalised words that does not begin with `Who
+ * `, `What `, `Where `, `When `, `Which ` or `Why `. Its first word goes up to the next blank, punctuation
+ * included; further words are a capital with small letters and apostrophes.
  * @example guessSubject('Martha Stewart, the well-known') // 'Martha Stewart'
  * @throws when no word is capitalised.
  */
@@ -35,9 +35,9 @@ export const guessSubject = takes.guessSubject(function guessSubject(prompt: str
 });
 
 /**
- * The positions of each role, in the order of `tokenRoleNames`, as ROME's averages take them: a subject of one token is both
- * its first and its last, a single token after the subject is the first subsequent and the last. Tokens before the subject
- * have no role.
+ * The positions of each role, in the order of `tokenRoleNames`, as ROME's averages take them: a subject of
+ * one token is both its first and its last, a single token after the subject is the first subsequent and the
+ * last. Tokens before the subject have no role.
  * @param subject the subject's tokens [start, end)
  * @param length tokens of the prompt
  */

@@ -65,7 +65,10 @@ export const traceFacts = takes.traceFacts(async function traceFacts(
   return rows.map((row, i) => traceOf(model, facts[i], options, row!));
 });
 
-/** Correct, answer, p(answer); of a trace also the low score, noise, subject, window, positions, and the scores. */
+/**
+ * Correct, answer, p(answer); of a trace also the low score, noise, subject, window, positions, and the
+ * scores.
+ */
 function numbersOf(found: CausalTrace | WrongAnswer): number[] {
   const head = [found.correct ? 1 : 0, found.answer.token, found.highScore];
   if (!found.correct) return head;

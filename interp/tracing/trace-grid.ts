@@ -61,8 +61,8 @@ export interface TraceGrid {
 }
 
 /**
- * The layers restored around layer l, [from, to): `max(0, l − ⌊w/2⌋) … min(L, l − ⌊−w/2⌋)`, ROME's. Of an even window l is
- * the first layer of the second half; a window of one is layer l.
+ * The layers restored around layer l, [from, to): `max(0, l − ⌊w/2⌋) … min(L, l − ⌊−w/2⌋)`, ROME's. Of an
+ * even window l is the first layer of the second half; a window of one is layer l.
  */
 export const windowAround = (l: number, window: number, nLayers: number): TokenRange => [
   Math.max(0, l - Math.floor(window / 2)),
@@ -79,8 +79,8 @@ export async function restoreGrid(model: Model, plan: TracePlan): Promise<TraceG
     const numbers = noise.draw(samples, end - start);
     return [{ at: 'hook_embed', pos: { start, end }, ...(replace ? { set: numbers } : { add: numbers }) }];
   };
-  // Severed modules hold what they were in a first corrupted run. ROME's generator goes on after that run: the states
-  // are restored in a run with other noise. The score with nothing restored is the first run's.
+  // Severed modules hold what they were in a first corrupted run. ROME's generator goes on after that run:
+  // the states are restored in a run with other noise. The score with nothing restored is the first run's.
   const first = { input, interventions: corrupt() };
   const base: Base = severed.length
     ? { input, interventions: corrupt(), sources: { clean: tokens, first } }
@@ -128,11 +128,16 @@ export function traceAxes(
 /** What is corrupted. */
 export interface Subject {
   readonly range: TokenRange;
-  /** As it was given, for measuring its embeddings: ROME tokenises a subject by itself, not within its prompt. */
+  /**
+   * As it was given, for measuring its embeddings: ROME tokenises a subject by itself, not within its prompt.
+   */
   readonly words: string | readonly number[];
 }
 
-/** The subject of a prompt: a text in it, some of its tokens, or by default the text that looks like a subject. */
+/**
+ * The subject of a prompt: a text in it, some of its tokens, or by default the text that looks like a
+ * subject.
+ */
 export function subjectOf(
   model: Model,
   tokens: readonly number[],
@@ -151,11 +156,17 @@ export function subjectOf(
   return { range: [start, end], words: tokens.slice(start, end) };
 }
 
-/** Whether the model's tokenizer itself prepends the beginning-of-text token, as it does in the notebooks' Python. */
+/**
+ * Whether the model's tokenizer itself prepends the beginning-of-text token, as it does in the notebooks'
+ * Python.
+ */
 export const bosOfTokenizer = ({ tokenizer }: { readonly tokenizer: Tokenizer | null }): boolean =>
   tokenizer?.addsBos ?? false;
 
-/** Says where the noise hardly changes the answer's probability, so that there is nothing to bring back; else null. */
+/**
+ * Says where the noise hardly changes the answer's probability, so that there is nothing to bring back; else
+ * null.
+ */
 export function noiseWarning(
   rule: NoiseRule,
   metric: string,

@@ -15,7 +15,8 @@ const takes = signatures({
 });
 
 /**
- * `causalTrace` of each kind, with the same noise; of a model without MLPs, states and attention. `traceFigure` draws them side by side, `joinTraces` makes them one result.
+ * `causalTrace` of each kind, with the same noise; of a model without MLPs, states and attention.
+ * `traceFigure` draws them side by side, `joinTraces` makes them one result.
  * @throws what `causalTrace` throws
  */
 export const traceAll = takes.traceAll(async function traceAll(

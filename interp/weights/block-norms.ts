@@ -6,7 +6,8 @@ import { unembed } from '../../engine/transformer/ops.js';
 import { asTable } from './vocabulary-circuits.js';
 
 /**
- * Frobenius' norm of each left block times each right block transposed: [blocks of left · blocks of right], on the host.
+ * Frobenius' norm of each left block times each right block transposed: [blocks of left · blocks of right],
+ * on the host.
  * @param left [blocks · rows, inner]
  * @param right [blocks · rows, inner], another number of rows if need be
  * @param blocks how many each of them consists of

@@ -1,10 +1,11 @@
 /**
- * What heads and MLPs compute, read from the weights alone (Elhage et al. 2021, "A Mathematical Framework for Transformer
- * Circuits"). A head's weights only ever occur in two products: W_Q·W_Kᵀ says where it attends, W_V·W_O what it moves. Both are
- * [d_model, d_model] of rank d_head and stay factored.
+ * What heads and MLPs compute, read from the weights alone (Elhage et al. 2021, "A Mathematical Framework for
+ * Transformer Circuits"). A head's weights only ever occur in two products: W_Q·W_Kᵀ says where it attends,
+ * W_V·W_O what it moves. Both are [d_model, d_model] of rank d_head and stay factored.
  *
- * All circuits read the weights as they are in the model. Layer norms stand between what writes and what reads: load the model
- * with `foldLn` (the default), or their gains are missing. Biases are no part of circuits.
+ * All circuits read the weights as they are in the model. Layer norms stand between what writes and what
+ * reads: load the model with `foldLn` (the default), or their gains are missing. Biases are no part of
+ * circuits.
  */
 
 import type { Tensor } from '../../engine/tensor/tensor.js';
@@ -52,8 +53,8 @@ const takes = signatures({
 });
 
 /**
- * W_V · W_O: what the head adds to the stream where it attends, [dModel, dModel]. b_V·W_O and b_O come on top of it, and a norm behind
- * attention, where there is one.
+ * W_V · W_O: what the head adds to the stream where it attends, [dModel, dModel]. b_V·W_O and b_O come on top
+ * of it, and a norm behind attention, where there is one.
  */
 export const ovCircuit = takes.ovCircuit(function ovCircuit(
   model: Model,
@@ -72,9 +73,9 @@ export interface QkOptions {
 }
 
 /**
- * W_Q · W_Kᵀ: query · circuit · keyᵀ is the attention score before it is scaled (divided by √dHead) and capped, [dModel, dModel]. The
- * terms of b_Q and b_K come on top of it. With rotary positions it is the circuit at a distance; with norms on queries and keys
- * scores are it over the scales of both.
+ * W_Q · W_Kᵀ: query · circuit · keyᵀ is the attention score before it is scaled (divided by √dHead) and
+ * capped, [dModel, dModel]. The terms of b_Q and b_K come on top of it. With rotary positions it is the
+ * circuit at a distance; with norms on queries and keys scores are it over the scales of both.
  */
 export const qkCircuit = takes.qkCircuit(function qkCircuit(
   model: Model,
@@ -87,7 +88,8 @@ export const qkCircuit = takes.qkCircuit(function qkCircuit(
   return new FactoredMatrix(Q, transpose(K));
 });
 
-// ---- virtual weights -----------------------------------------------------------------------------------------------
+// ---- virtual weights
+// -----------------------------------------------------------------------------------------------
 
 /** What writes to the residual stream: tokens, positions, a head (through its z), the neurons of an MLP. */
 export type Writer = 'embed' | 'pos_embed' | { readonly layer: number; readonly head?: number };
@@ -99,8 +101,8 @@ export type Reader =
   | { readonly layer: number; readonly head: number; readonly input: 'q' | 'k' | 'v' };
 
 /**
- * The weights that connect two parts of a model across the layers between them: (what one writes) · (what the other reads), as
- * [neurons of layer 3, neurons of layer 7], factored through d_model.
+ * The weights that connect two parts of a model across the layers between them: (what one writes) · (what the
+ * other reads), as [neurons of layer 3, neurons of layer 7], factored through d_model.
  * @throws when the writer comes after the reader.
  */
 export const virtualWeights = takes.virtualWeights(function virtualWeights(
@@ -152,8 +154,8 @@ export interface AccumulatedBiasOptions {
 }
 
 /**
- * The sum of all b_O and b_out before block `layer` (0 … nLayers): the part of the residual stream there that is the same for
- * every input. [dModel]
+ * The sum of all b_O and b_out before block `layer` (0 … nLayers): the part of the residual stream there that
+ * is the same for every input. [dModel]
  */
 export const accumulatedBias = takes.accumulatedBias(function accumulatedBias(
   model: Model,
@@ -179,23 +181,29 @@ export const accumulatedBias = takes.accumulatedBias(function accumulatedBias(
   return Float32Array.from(sum);
 });
 
-// ---- composition ---------------------------------------------------------------------------------------------------
+// ---- composition
+// ---------------------------------------------------------------------------------------------------
 
 /** Options of `compositionScores`. */
 export interface CompositionOptions {
-  /** Subtract the mean score of random heads of this size (Gaussian weights), as Elhage et al. do. Default false. */
+  /**
+   * Subtract the mean score of random heads of this size (Gaussian weights), as Elhage et al. do. Default
+   * false.
+   */
   readonly baseline?: boolean | { readonly samples?: number; readonly seed?: number };
+  /** Called with how much is done, and of how much. */
   readonly onProgress?: (done: number, total: number) => void;
   readonly signal?: AbortSignal;
 }
 
 /**
- * How much each head reads of what each earlier one writes: ‖W_OV · R‖ / (‖W_OV‖ · ‖R‖) with Frobenius' norm, where R is the reading
- * head's QK circuit (`'Q'`: through its queries), its transpose (`'K'`) or its OV circuit (`'V'`). TransformerLens'
- * `all_composition_scores`: zero unless the reading head's layer is the later one.
+ * How much each head reads of what each earlier one writes: ‖W_OV · R‖ / (‖W_OV‖ · ‖R‖) with Frobenius' norm,
+ * where R is the reading head's QK circuit (`'Q'`: through its queries), its transpose (`'K'`) or its OV
+ * circuit (`'V'`). TransformerLens' `all_composition_scores`: zero unless the reading head's layer is the
+ * later one.
  *
- * A norm does not change when a factor with orthonormal columns is left out: of each circuit [dModel, dHead] or [dHead, dModel]
- * is left, and of each pair [dHead, dHead], made on the GPU layer by layer.
+ * A norm does not change when a factor with orthonormal columns is left out: of each circuit [dModel, dHead]
+ * or [dHead, dModel] is left, and of each pair [dHead, dHead], made on the GPU layer by layer.
  * @returns axes source layer × source head × layer × head
  */
 export const compositionScores = takes.compositionScores(async function compositionScores(
@@ -258,7 +266,10 @@ export const compositionScores = takes.compositionScores(async function composit
   return labelled(values, axes, provenance(model, about));
 });
 
-/** Circuits of a layer's heads, less their orthonormal parts, one below the other on the GPU; and the norm of each. */
+/**
+ * Circuits of a layer's heads, less their orthonormal parts, one below the other on the GPU; and the norm of
+ * each.
+ */
 interface Stacked {
   /** [head · dHead, dModel] */
   readonly tensor: Tensor;
@@ -294,7 +305,8 @@ function randomBaseline(
   return { mean: sum / samples, samples, seed };
 }
 
-// ---- inside --------------------------------------------------------------------------------------------------------
+// ---- inside
+// --------------------------------------------------------------------------------------------------------
 
 /** @throws unless the model has the layer. */
 export function checkLayer({ config: { nLayers } }: Model, layer: number): void {

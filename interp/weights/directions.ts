@@ -1,6 +1,7 @@
 /**
- * What directions of the residual stream say in terms of tokens: neurons, and singular vectors of weights (Millidge and Black
- * 2022, TransformerLens' SVDInterpreter). They are multiplied with W_U as the model has it, without the last layer norm.
+ * What directions of the residual stream say in terms of tokens: neurons, and singular vectors of weights
+ * (Millidge and Black 2022, TransformerLens' SVDInterpreter). They are multiplied with W_U as the model has
+ * it, without the last layer norm.
  */
 
 import { is, needed, optional, options, signatures } from '../../hooks/input/check.js';
@@ -25,7 +26,8 @@ const takes = signatures({
 });
 
 /**
- * The tokens that a neuron's output makes likelier when it is active, and those it makes less likely: its row of W_out · W_U.
+ * The tokens that a neuron's output makes likelier when it is active, and those it makes less likely: its row
+ * of W_out · W_U.
  * @returns axes neuron × rank, of one neuron
  */
 export const neuronToLogits = takes.neuronToLogits(async function neuronToLogits(
@@ -68,9 +70,10 @@ export interface SvdInterpretation extends TokenTable {
 }
 
 /**
- * The singular vectors of a weight matrix that lie in the residual stream, by their products with W_U: TransformerLens'
- * SVDInterpreter. Those of W_in have ln2's gain multiplied in where it has not been folded. A singular vector may as well point the
- * other way: it is shown with the sign that makes its largest product positive.
+ * The singular vectors of a weight matrix that lie in the residual stream, by their products with W_U:
+ * TransformerLens' SVDInterpreter. Those of W_in have ln2's gain multiplied in where it has not been folded.
+ * A singular vector may as well point the other way: it is shown with the sign that makes its largest product
+ * positive.
  * @returns axes vector × rank
  */
 export const svdInterpreter = takes.svdInterpreter(async function svdInterpreter(

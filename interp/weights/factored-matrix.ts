@@ -1,7 +1,8 @@
 /**
- * A matrix that is kept as a product (TransformerLens' FactoredMatrix). What a head does is a [d_model, d_model] matrix of
- * rank d_head, and between tokens even [d_vocab, d_vocab]; all that one wants to know of it (entries, norm, trace, singular
- * values, eigenvalues) comes from the two thin factors, and from matrices [d_head, d_head] made of them.
+ * A matrix that is kept as a product (TransformerLens' FactoredMatrix). What a head does is a [d_model,
+ * d_model] matrix of rank d_head, and between tokens even [d_vocab, d_vocab]; all that one wants to know of
+ * it (entries, norm, trace, singular values, eigenvalues) comes from the two thin factors, and from matrices
+ * [d_head, d_head] made of them.
  */
 
 import { PRODUCT_BYTES } from '../../engine/budgets.js';
@@ -25,10 +26,16 @@ import {
   zeros,
 } from './linear-algebra.js';
 
-/** Rows or columns: `null` = all, a number (negative counts from the end; an axis of length 1 stays), `[start, end)`. */
+/**
+ * Rows or columns: `null` = all, a number (negative counts from the end; an axis of length 1 stays), `[start,
+ * end)`.
+ */
 export type Span = null | number | readonly [start: number, end: number];
 
-/** A · B, never multiplied out unless one asks for `AB`. Computes in float64; factors may be float32 and are not copied. */
+/**
+ * A · B, never multiplied out unless one asks for `AB`. Computes in float64; factors may be float32 and are
+ * not copied.
+ */
 export class FactoredMatrix {
   /** [rows, inner] */
   readonly A: HostMatrix;
@@ -74,7 +81,8 @@ export class FactoredMatrix {
     return new FactoredMatrix(transpose(this.B), transpose(this.A));
   }
 
-  // ---- products ----------------------------------------------------------------------------------------------
+  // ---- products
+  // ----------------------------------------------------------------------------------------------
 
   /** this · other, factored through the shortest axis on the way. */
   matmul(other: HostMatrix | FactoredMatrix): FactoredMatrix {
@@ -110,7 +118,8 @@ export class FactoredMatrix {
     return new FactoredMatrix({ ...this.A, data: Float64Array.from(this.A.data, (x) => x * scalar) }, this.B);
   }
 
-  // ---- parts -------------------------------------------------------------------------------------------------
+  // ---- parts
+  // -------------------------------------------------------------------------------------------------
 
   /** Some rows and columns. */
   slice(rows: Span, columns: Span = null): FactoredMatrix {
@@ -167,12 +176,13 @@ export class FactoredMatrix {
     return this.slice([0, Math.min(n, rows)], [0, Math.min(n, columns)]).AB;
   }
 
-  // ---- what kind of matrix it is -------------------------------------------------------------------------------
+  // ---- what kind of matrix it is
+  // -------------------------------------------------------------------------------
 
   /**
-   * U [rows, r], S [r] descending, Vh [r, columns] with U · diag(S) · Vh = this; r is the inner length (no more than rows or
-   * columns). A is written Q_a·R_a, Bᵀ Q_b·R_b, and only R_a·R_bᵀ is decomposed. Signs are a free choice. What TransformerLens
-   * calls `Vh` is V, [columns, r]: ours is what the name says.
+   * U [rows, r], S [r] descending, Vh [r, columns] with U · diag(S) · Vh = this; r is the inner length (no
+   * more than rows or columns). A is written Q_a·R_a, Bᵀ Q_b·R_b, and only R_a·R_bᵀ is decomposed. Signs are
+   * a free choice. What TransformerLens calls `Vh` is V, [columns, r]: ours is what the name says.
    */
   svd(): Svd {
     if (this.#svd) return this.#svd;
@@ -199,7 +209,8 @@ export class FactoredMatrix {
   }
 
   /**
-   * The eigenvalues of B · A, largest first by absolute value: those of A · B but for zeros. @throws unless it is square.
+   * The eigenvalues of B · A, largest first by absolute value: those of A · B but for zeros. @throws unless
+   * it is square.
    */
   eigenvalues(): Complex {
     this.#checkSquare('eigenvalues');
@@ -229,7 +240,10 @@ export class FactoredMatrix {
     return new FactoredMatrix(scaleColumns(U, root), scaleRows(Vh, root));
   }
 
-  /** Measures as this does from the left: Q · collapseLeft() = this, Q with orthonormal columns. [inner or fewer, columns] */
+  /**
+   * Measures as this does from the left: Q · collapseLeft() = this, Q with orthonormal columns. [inner or
+   * fewer, columns]
+   */
   collapseLeft(): Matrix64 {
     return multiply(shortened(this.A), this.B);
   }
@@ -239,6 +253,7 @@ export class FactoredMatrix {
     return multiply(this.A, transpose(shortened(transpose(this.B))));
   }
 
+  /** `FactoredMatrix(768 × 768, inner 64)`. */
   toString(): string {
     return `FactoredMatrix(${this.shape.join(' × ')}, inner ${this.inner})`;
   }

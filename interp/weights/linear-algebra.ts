@@ -1,4 +1,6 @@
-/** Matrices on the host, in float64: products, and the decompositions of ml-matrix on matrices that are small. */
+/**
+ * Matrices on the host, in float64: products, and the decompositions of ml-matrix on matrices that are small.
+ */
 
 import { EigenvalueDecomposition, Matrix, QrDecomposition, SingularValueDecomposition } from 'ml-matrix';
 

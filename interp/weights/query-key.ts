@@ -1,7 +1,7 @@
 /**
- * Queries and keys of one head as their scores use them: with the heads that share keys, the gains of norms on queries and keys, and
- * rotary positions. A query at a distance δ behind its key scores as one at position δ with a key at 0: scores of rotary
- * models depend on the distance alone.
+ * Queries and keys of one head as their scores use them: with the heads that share keys, the gains of norms
+ * on queries and keys, and rotary positions. A query at a distance δ behind its key scores as one at position
+ * δ with a key at 0: scores of rotary models depend on the distance alone.
  */
 
 import type { Model } from '../../hooks/input/model.js';
@@ -23,8 +23,8 @@ export function ofHead({ shape: [, rows, columns], data }: HostTensor, head: num
 }
 
 /**
- * W_Q, turned by `distance`, and W_K of a head, [dModel, dHead] each: Q · Kᵀ is its circuit. Gains of norms on queries and keys are
- * in them; the norms' scales, one a position, are not.
+ * W_Q, turned by `distance`, and W_K of a head, [dModel, dHead] each: Q · Kᵀ is its circuit. Gains of norms
+ * on queries and keys are in them; the norms' scales, one a position, are not.
  * @param distance position of the query less that of the key. 0 in models that do not turn
  */
 export function queryKey(

@@ -3,7 +3,10 @@
 import type { Tensor } from '../../engine/tensor/tensor.js';
 import type { Config } from '../../weights/config.js';
 
-/** Keys or values [..., kvHead, dHead] once for every head that reads them: [..., head, dHead]; themselves where none are shared. */
+/**
+ * Keys or values [..., kvHead, dHead] once for every head that reads them: [..., head, dHead]; themselves
+ * where none are shared.
+ */
 export function forEveryHead(x: Tensor, { nHeads, nKeyValueHeads }: Config): Tensor {
   if (nHeads === nKeyValueHeads) return x;
   const dHead = x.shape.at(-1)!;

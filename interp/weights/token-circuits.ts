@@ -1,7 +1,8 @@
 /**
- * Circuits between tokens (Elhage et al. 2021): which outputs does a head make likelier for each token it attends to
- * (W_E·W_V·W_O·W_U, "OV"), and to which tokens does each query token attend (W_E·W_Q·W_Kᵀ·W_Eᵀ, "QK")? As in circuits.ts the weights
- * are read as they are, without biases and layer norms; [dVocab, dVocab] numbers never exist.
+ * Circuits between tokens (Elhage et al. 2021): which outputs does a head make likelier for each token it
+ * attends to (W_E·W_V·W_O·W_U, "OV"), and to which tokens does each query token attend (W_E·W_Q·W_Kᵀ·W_Eᵀ,
+ * "QK")? As in circuits.ts the weights are read as they are, without biases and layer norms; [dVocab, dVocab]
+ * numbers never exist.
  */
 
 import { is, needed, options, type Spec, signatures } from '../../hooks/input/check.js';
@@ -48,6 +49,7 @@ export interface CircuitOptions {
   readonly circuit?: 'ov' | 'qk';
   /** Default `'W_E'`. */
   readonly embedding?: TokenVectors;
+  /** Called with how much is done, and of how much. */
   readonly onProgress?: (done: number, total: number) => void;
   readonly signal?: AbortSignal;
 }
@@ -87,7 +89,10 @@ const takes = signatures({
   copyingScores: { model: is.model, options: COPYING },
 });
 
-/** A whole circuit between tokens, [dVocab, dVocab], factored through dHead: rows are source (or query) tokens. */
+/**
+ * A whole circuit between tokens, [dVocab, dVocab], factored through dHead: rows are source (or query)
+ * tokens.
+ */
 export const tokenCircuit = takes.tokenCircuit(async function tokenCircuit(
   model: Model,
   options: CircuitOptions,
@@ -108,7 +113,8 @@ export const tokenCircuit = takes.tokenCircuit(async function tokenCircuit(
 });
 
 /**
- * The strongest outputs (`'ov'`) or keys (`'qk'`) of some tokens, and the weakest, computed on the GPU some rows at a time.
+ * The strongest outputs (`'ov'`) or keys (`'qk'`) of some tokens, and the weakest, computed on the GPU some
+ * rows at a time.
  * @param options.tokens text of one token each, or ids
  * @returns axes token × rank
  */
@@ -188,20 +194,22 @@ export const topCircuitEntries = takes.topCircuitEntries(async function topCircu
 /** Options of `copyingScores`. */
 export interface CopyingOptions {
   /**
-   * `'top'` (default): the fraction of tokens whose own logit is among the k largest after the head's OV circuit (Wang et al. 2022).
-   * `'eigenvalues'`: Σλ / Σ|λ| over the circuit's eigenvalues, 1 when it copies all tokens, −1 when it suppresses them (Elhage et
-   * al. 2021).
+   * `'top'` (default): the fraction of tokens whose own logit is among the k largest after the head's OV
+   * circuit (Wang et al. 2022). `'eigenvalues'`: Σλ / Σ|λ| over the circuit's eigenvalues, 1 when it copies
+   * all tokens, −1 when it suppresses them (Elhage et al. 2021).
    */
   readonly kind?: 'top' | 'eigenvalues';
   /** Default 5. */
   readonly k?: number;
   /** `'all'`, some ids, or how many to draw. Default: 512 drawn for `'top'`, all for `'eigenvalues'`. */
   readonly tokens?: 'all' | number | readonly number[];
+  /** Of the drawn tokens. Default 0. */
   readonly seed?: number;
   /** Default `'W_E'`. Wang et al. read what the first MLP has made of the tokens: `'W_E+MLP0'`. */
   readonly embedding?: TokenVectors;
   /** Default: all. */
   readonly layers?: readonly number[];
+  /** Called with how much is done, and of how much. */
   readonly onProgress?: (done: number, total: number) => void;
   readonly signal?: AbortSignal;
 }

@@ -1,6 +1,7 @@
 /**
- * The largest singular values of a matrix that is too large to decompose, with their vectors: Golub and Kahan's
- * bidiagonalisation (1965), which needs products with vectors only, with every new vector made orthogonal to all before.
+ * The largest singular values of a matrix that is too large to decompose, with their vectors: Golub and
+ * Kahan's bidiagonalisation (1965), which needs products with vectors only, with every new vector made
+ * orthogonal to all before.
  */
 
 import { normals } from '../../hooks/interventions/draw.js';
@@ -93,7 +94,9 @@ class Bidiagonal {
     return last.every((x) => Math.abs(x) * this.#beta[n - 1] <= TOLERANCE * S[0]);
   }
 
-  /** A vector made orthogonal to others and of length 1; where nothing is left, any other one, and length 0. */
+  /**
+   * A vector made orthogonal to others and of length 1; where nothing is left, any other one, and length 0.
+   */
   #unit(x: Float64Array, others: readonly Float64Array[]): { vector: Float64Array; length: number } {
     const before = lengthOf(x);
     const rest = orthogonal(x, others);

@@ -1,6 +1,6 @@
 /**
- * Circuits from tokens to tokens: products of W_E, a head and W_U. [dVocab, dVocab] entries never exist; there are thin
- * factors [dVocab, dHead], and some rows of their product at a time.
+ * Circuits from tokens to tokens: products of W_E, a head and W_U. [dVocab, dVocab] entries never exist;
+ * there are thin factors [dVocab, dHead], and some rows of their product at a time.
  */
 
 import { PRODUCT_ROWS_BYTES } from '../../engine/budgets.js';
@@ -17,12 +17,15 @@ import { keyHeadOf } from './query-key.js';
 import { forEveryHead } from './shared-heads.js';
 
 /**
- * What stands for a token at the entry of a circuit: its row of W_E, or that with what the first MLP adds to it when it
- * reads nothing else (`'W_E+MLP0'`), the embedding that later layers see in effect.
+ * What stands for a token at the entry of a circuit: its row of W_E, or that with what the first MLP adds to
+ * it when it reads nothing else (`'W_E+MLP0'`), the embedding that later layers see in effect.
  */
 export type TokenVectors = 'W_E' | 'W_E+MLP0';
 
-/** A head's circuit between tokens: `'ov'`: attended token → logits; `'qk'`: query token → key token, as scores without 1/√dHead. */
+/**
+ * A head's circuit between tokens: `'ov'`: attended token → logits; `'qk'`: query token → key token, as
+ * scores without 1/√dHead.
+ */
 export interface TokenCircuit {
   readonly layer: number;
   readonly head: number;
@@ -112,8 +115,8 @@ async function projectTokens(
 }
 
 /**
- * The circuit of a head as left · rightᵀ: left [tokens, dHead], one row a source (or query) token; right [dVocab, dHead], one row an
- * output (or key) token. The caller disposes of both.
+ * The circuit of a head as left · rightᵀ: left [tokens, dHead], one row a source (or query) token; right
+ * [dVocab, dHead], one row an output (or key) token. The caller disposes of both.
  */
 export async function circuitFactors(
   model: Runnable,
@@ -157,8 +160,8 @@ export async function unembeddedVectors(
 }
 
 /**
- * W_O · M · W_V of all heads of a layer, [head, dHead, dHead], on the host. With M from `unembeddedVectors` its eigenvalues are
- * those of the head's circuit from tokens to logits.
+ * W_O · M · W_V of all heads of a layer, [head, dHead, dHead], on the host. With M from `unembeddedVectors`
+ * its eigenvalues are those of the head's circuit from tokens to logits.
  */
 export async function headCores(model: Runnable, layer: number, M: Tensor): Promise<Float32Array> {
   const { nHeads, nKeyValueHeads, dHead, dModel } = model.config;
@@ -181,7 +184,9 @@ export interface Top {
   readonly indices: Uint32Array;
 }
 
-/** The k largest of x · table, [rows, width] · [width, columns], row by row; a few hundred rows exist at once. */
+/**
+ * The k largest of x · table, [rows, width] · [width, columns], row by row; a few hundred rows exist at once.
+ */
 export async function topOfProduct(
   x: Tensor,
   table: Table,

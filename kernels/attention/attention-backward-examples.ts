@@ -45,7 +45,10 @@ const keysOf = ({ heads, kvHeads = heads, dHead }: AttentionInput) => ({
   at: (head: number) => Math.floor((head * kvHeads) / heads) * dHead,
 });
 
-/** Gradients of z = P · v for any packed P: dP, packed, and dV [tokens, kvHeads · dHead] of the rows' own values. */
+/**
+ * Gradients of z = P · v for any packed P: dP, packed, and dV [tokens, kvHeads · dHead] of the rows' own
+ * values.
+ */
 export function valuesBackwardReference(
   o: AttentionInput,
   pattern: ArrayLike<number>,
@@ -86,7 +89,10 @@ export function scoresBackwardReference(
   return ds;
 }
 
-/** Gradients of S = q · k · scale for any packed dS: dQ [tokens, heads · dHead], the rows' own dK [tokens, kvHeads · dHead]. */
+/**
+ * Gradients of S = q · k · scale for any packed dS: dQ [tokens, heads · dHead], the rows' own dK [tokens,
+ * kvHeads · dHead].
+ */
 export function productsBackwardReference(
   o: AttentionInput,
   ds: ArrayLike<number>,

@@ -1,7 +1,8 @@
 /**
- * Gradients of the three steps of attention (attention.ts), for runs in which somebody looks at the scores or the
- * pattern: z = P · v, P = softmax(S), S = q · k · scale. Stored keys and values of a prefix are constants. What is
- * written may be windows of one [tokens, 3 · heads · dHead] buffer, so that the next product takes all of them at once.
+ * Gradients of the three steps of attention (attention.ts), for runs in which somebody looks at the scores or
+ * the pattern: z = P · v, P = softmax(S), S = q · k · scale. Stored keys and values of a prefix are
+ * constants. What is written may be windows of one [tokens, 3 · heads · dHead] buffer, so that the next
+ * product takes all of them at once.
  */
 
 import { type Caps, type Launch, line, lineIndex, repeat } from '../core/kernel.js';
@@ -23,7 +24,8 @@ type Heads = Geometry & { readonly dHead: number };
 
 /**
  * dP = dZ · v for every key of the row, above the diagonal too.
- * Buffers: dZ, V, tables u32, with `prefix` store [slots, 2, kvHeads · dHead], dP: per row [heads, queries, keys].
+ * Buffers: dZ, V, tables u32, with `prefix` store [slots, 2, kvHeads · dHead], dP: per row [heads, queries,
+ * keys].
  */
 export function patternGradient(o: Heads & { dz: HeadsAt; v: HeadsAt; prefix: boolean }, caps: Caps): Launch {
   return products({ ...o, q: o.dz, k: o.v, scale: 1, part: 1, causal: false, softCap: null }, caps);
@@ -51,8 +53,8 @@ export function keyGradient(o: Heads & { q: HeadsAt; dk: HeadsAt; scale: number 
 }
 
 /**
- * dS = P · (dP − Σ P · dP), row by row, over the keys that a query sees; 0 above the diagonal, and wherever P is 0.
- * Buffers: P (the softmax itself, no hook's), dP, tables u32, dS: per row [heads, queries, keys].
+ * dS = P · (dP − Σ P · dP), row by row, over the keys that a query sees; 0 above the diagonal, and wherever P
+ * is 0. Buffers: P (the softmax itself, no hook's), dP, tables u32, dS: per row [heads, queries, keys].
  */
 export function scoresGradient(o: Geometry, caps: Caps): Launch {
   const { heads, bidirectional = false } = o;
@@ -100,8 +102,9 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane:
 }
 
 /**
- * Y[k] = scale · Σ A[i, k] · X[i] over all queries i of the row, or with `causal` those that see k; for its own keys k, and
- * over all heads that share them. A workgroup has four neighbouring keys of one head. Buffers: A, X, tables u32, Y.
+ * Y[k] = scale · Σ A[i, k] · X[i] over all queries i of the row, or with `causal` those that see k; for its
+ * own keys k, and over all heads that share them. A workgroup has four neighbouring keys of one head.
+ * Buffers: A, X, tables u32, Y.
  */
 function querySums(
   o: Heads & { x: HeadsAt; y: HeadsAt; causal: boolean; scale: number },

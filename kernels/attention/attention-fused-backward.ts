@@ -1,10 +1,12 @@
 /**
- * Gradients of causal attention without scores or pattern in memory (Dao et al. 2022), the same bits in every run: no
- * sums by atomics. Two kernels, each recomputes from q, k, v and dZ the scores s and dP = dZ · v that it needs:
+ * Gradients of causal attention without scores or pattern in memory (Dao et al. 2022), the same bits in every
+ * run: no sums by atomics. Two kernels, each recomputes from q, k, v and dZ the scores s and dP = dZ · v that
+ * it needs:
  *
- *  - `fusedQueryGradient`: a workgroup has four queries and takes the keys in blocks. With P = e^(s − top) / sum and
- *    D = Σ P · dP the gradient is dQ = scale · Σ P · (dP − D) · k, and both of its sums, Σ P · dP · k and Σ P · k, run
- *    along with the maximum: one pass. It leaves (top, 1 / sum, D) of each query and head behind.
+ *  - `fusedQueryGradient`: a workgroup has four queries and takes the keys in blocks. With P = e^(s − top) /
+ *    sum and D = Σ P · dP the gradient is dQ = scale · Σ P · (dP − D) · k, and both of its sums, Σ P · dP · k
+ *    and Σ P · k, run along with the maximum: one pass. It leaves (top, 1 / sum, D) of each query and head
+ *    behind.
  *  - `fusedKeyGradient`: a workgroup has four keys, and takes the queries that see them in blocks:
  *    dV = Σ P · dZ, dK = scale · Σ P · (dP − D) · q. Only for own keys: those of a prefix are constants.
  *
@@ -269,7 +271,8 @@ function launch(
 
 /**
  * dQ of Z = softmax(q · k · scale, causal) · v, and what `fusedKeyGradient` needs to know of each query.
- * Buffers: Q, K, V, dZ, tables u32, with `prefix` store [slots, 2, kvHeads · dHead], dQ, stats [tokens, heads, 4].
+ * Buffers: Q, K, V, dZ, tables u32, with `prefix` store [slots, 2, kvHeads · dHead], dQ, stats [tokens,
+ * heads, 4].
  */
 export function fusedQueryGradient(o: Windows & { dq: HeadsAt; prefix: boolean }, caps: Caps): Launch {
   return launch(o, { dq: o.dq }, o.prefix, o.heads, queryWgsl, caps);

@@ -2,9 +2,9 @@
  * Causal attention in one kernel: scores and pattern never exist in memory (Dao et al. 2022, with the running
  * maximum of Milakov & Gimelshein 2018).
  *
- * A workgroup has one tile of four queries of one head, and takes the keys in blocks. Within a block a thread first
- * owns keys: it computes their four scores, kept as one vec4f, so that a key is loaded once for four queries. Then
- * it owns columns of z: it adds the block's values, weighted, to four accumulators.
+ * A workgroup has one tile of four queries of one head, and takes the keys in blocks. Within a block a thread
+ * first owns keys: it computes their four scores, kept as one vec4f, so that a key is loaded once for four
+ * queries. Then it owns columns of z: it adds the block's values, weighted, to four accumulators.
  */
 
 import { type Caps, type Launch, line, lineIndex, repeat } from '../core/kernel.js';
@@ -237,7 +237,9 @@ ${overKeys(own, shape)}
 }`;
 }
 
-/** On a CPU a load costs as much as 30 multiply-adds: there a thread has several keys for each query it loads. */
+/**
+ * On a CPU a load costs as much as 30 multiply-adds: there a thread has several keys for each query it loads.
+ */
 export function sharing(caps: Caps): Pick<Shape, 'team' | 'keys'> {
   if (caps.adapterClass === 'hardware') return { team: workgroupTeam(32), keys: 1 };
   return { team: teamFor(caps), keys: 2 };
@@ -259,7 +261,10 @@ export function shapeOf(
 export const shapeName = (shape: Shape): string =>
   `${shape.team.name}x${shape.keys}${shape.prefix ? '/prefix' : ''}${shape.bidirectional ? '/bidirectional' : ''}${sightName(shape)}`;
 
-/** WGSL for a window: the first stored and own key of a tile that one of its queries sees, and which of four see key `k`. */
+/**
+ * WGSL for a window: the first stored and own key of a tile that one of its queries sees, and which of four
+ * see key `k`.
+ */
 export const windowWgsl = (window: number | null, queries: string) => ({
   firstStored: window ? 'max(tile.prefixLength + tile.query + 1u, params.window) - params.window' : '0u',
   firstOwn: window ? 'max(tile.query + 1u, params.window) - params.window' : '0u',

@@ -1,6 +1,7 @@
 /**
- * The packed batch as the attention kernels see it. Rows lie one after another, without padding; each owns some
- * tokens, before which may lie a prefix whose keys and values are in a store. One u32 buffer tells all of it:
+ * The packed batch as the attention kernels see it. Rows lie one after another, without padding; each owns
+ * some tokens, before which may lie a prefix whose keys and values are in a store. One u32 buffer tells all
+ * of it:
  *
  *     row table   6 words a row: start, length, prefixStart, prefixLength, block, 0
  *     tile table  2 words a tile: row, first query: up to QUERY_TILE neighbouring queries of one row

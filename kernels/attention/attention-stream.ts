@@ -1,8 +1,8 @@
 /**
- * WGSL for the gradients of fused attention: four rows that a workgroup owns (queries or keys) meet a stream of others
- * (keys or queries), block by block. Within a block a thread first owns rows of the stream: two products with each
- * of the four, kept as vec4f, so that a row is loaded once for all four. Then it owns columns: it adds the block's
- * rows, weighted, to two sets of four accumulators.
+ * WGSL for the gradients of fused attention: four rows that a workgroup owns (queries or keys) meet a stream
+ * of others (keys or queries), block by block. Within a block a thread first owns rows of the stream: two
+ * products with each of the four, kept as vec4f, so that a row is loaded once for all four. Then it owns
+ * columns: it adds the block's rows, weighted, to two sets of four accumulators.
  */
 
 import { repeat } from '../core/kernel.js';
@@ -23,7 +23,10 @@ export interface Stream {
   readonly end: string;
   /** Which of the four row `r` meets: vec4<bool>. */
   readonly meets: (r: string) => string;
-  /** Statements from the products `s{j}`, `t{j}` (a · a, b · b) of a thread's rows `row{j}` to weights `f{j}`, `g{j}`. */
+  /**
+   * Statements from the products `s{j}`, `t{j}` (a · a, b · b) of a thread's rows `row{j}` to weights `f{j}`,
+   * `g{j}`.
+   */
   readonly weigh: string;
   /** Factor on the accumulators before a block is added, or null. */
   readonly keep: string | null;
@@ -84,7 +87,9 @@ function productsBySubgroup(o: Stream, shape: Shape): string {
     }`;
 }
 
-/** Adds a row of the stream, of which `f` and `g` are the weights, to the accumulators of column block `m`. */
+/**
+ * Adds a row of the stream, of which `f` and `g` are the weights, to the accumulators of column block `m`.
+ */
 function addRow({ by, sums }: Stream, m: number, column: string): string {
   const from = (which: 0 | 1) => `${by[which]}[at${which} + ${column}]`;
   const add = (name: string, weight: string) =>

@@ -1,12 +1,13 @@
 /**
- * AtP*'s correction of keys (Kramár et al. 2024, section 3.1): what a row of a pattern does when one of its scores changes. A softmax
- * saturates, so that the gradient at a key may vanish although another key would win; with one score changed it is known
- * exactly. Let key j have the score s, now c, and the logistic function σ; lse and O are the log-sum-exp of the other keys'
- * scores and their mean of the gradient g:
+ * AtP*'s correction of keys (Kramár et al. 2024, section 3.1): what a row of a pattern does when one of its
+ * scores changes. A softmax saturates, so that the gradient at a key may vanish although another key would
+ * win; with one score changed it is known exactly. Let key j have the score s, now c, and the logistic
+ * function σ; lse and O are the log-sum-exp of the other keys' scores and their mean of the gradient g:
  *
  *     Σ_k g_k (p′_k − p_k) = (g_j − O) · (σ(c − lse) − σ(s − lse))
  *
- * The difference is σ(larger) · σ(−smaller) · (1 − exp(−|c − s|)), so that nothing cancels, however sure the attention is.
+ * The difference is σ(larger) · σ(−smaller) · (1 − exp(−|c − s|)), so that nothing cancels, however sure the
+ * attention is.
  */
 
 import { type Caps, type Example, type Family, type Launch, noise } from '../core/kernel.js';
@@ -20,8 +21,9 @@ export interface KeySwap {
 }
 
 /**
- * Y[row, j] = Σ_k G[row, k] · (softmax of S[row] with its entry j taken from C, at k, − softmax of S[row], at k); 0 where the
- * key is masked. Buffers: G, S, C, Y, all [rows, keys]. Plain: each number goes through its row.
+ * Y[row, j] = Σ_k G[row, k] · (softmax of S[row] with its entry j taken from C, at k, − softmax of S[row], at
+ * k); 0 where the key is masked. Buffers: G, S, C, Y, all [rows, keys]. Plain: each number goes through its
+ * row.
  */
 export function keySwap({ rows, keys }: KeySwap, _caps: Caps): Launch {
   const n = rows * keys;

@@ -1,10 +1,11 @@
 /**
- * Rotary positions (Su et al. 2021): a head's first dimensions turn by an angle that grows with the position, pair by pair,
+ * Rotary positions (Su et al. 2021): a head's first dimensions turn by an angle that grows with the position,
+ * pair by pair,
  *
  *     u′ = u cos − v sin       v′ = v cos + u sin
  *
- * The table holds cosines and sines of every position, times what the family multiplies them by; the rest of a head is
- * copied. Backward is the turn by the angle with the other sign.
+ * The table holds cosines and sines of every position, times what the family multiplies them by; the rest of
+ * a head is copied. Backward is the turn by the angle with the other sign.
  */
 
 import { type Caps, type Example, type Family, type Launch, lineIndex, noise } from '../core/kernel.js';
@@ -29,8 +30,8 @@ export interface Turn {
 }
 
 /**
- * Y = X turned, head by head. Each thread has one pair, or one number of the rest; four of them where all lies in fours.
- * Buffers: X, table [positions, dims] (cosines, then sines), positions u32, Y.
+ * Y = X turned, head by head. Each thread has one pair, or one number of the rest; four of them where all
+ * lies in fours. Buffers: X, table [positions, dims] (cosines, then sines), positions u32, Y.
  */
 export function rotary(o: Turn, _caps: Caps): Launch {
   const { tokens, heads, dHead, dims, pairs, backward = false, x, y } = o;

@@ -30,7 +30,10 @@ export interface Launch {
 
 /** What a family may ask of the adapter when it chooses a variant. */
 export interface Caps {
-  /** `software`: a CPU behind Vulkan or GLES (SwiftShader, lavapipe, llvmpipe); there, loads cost 30 times an fma. */
+  /**
+   * `software`: a CPU behind Vulkan or GLES (SwiftShader, lavapipe, llvmpipe); there, loads cost 30 times an
+   * fma.
+   */
   readonly adapterClass: 'software' | 'hardware';
   readonly subgroups: boolean;
   readonly subgroupMinSize: number;
@@ -48,7 +51,9 @@ export interface Example {
   readonly launch: Launch;
   /** Contents of the bindings: data for inputs (and in-place buffers), an element count for outputs. */
   readonly buffers: readonly (Host | number)[];
-  /** What some bindings hold afterwards, by float64 reference; compared as `|x - ref| <= atol + rtol * |ref|`. */
+  /**
+   * What some bindings hold afterwards, by float64 reference; compared as `|x - ref| <= atol + rtol * |ref|`.
+   */
   readonly expected: readonly { binding: number; values: ArrayLike<number>; atol?: number; rtol?: number }[];
 }
 

@@ -1,7 +1,7 @@
 /**
  * The adapter's own ceilings. For float32 multiply-adds, a kernel that does nothing else: twelve independent
- * accumulators, eight steps unrolled, the shape that ran fastest on software adapters, and enough to fill a GPU's
- * pipelines. For memory, a copy.
+ * accumulators, eight steps unrolled, the shape that ran fastest on software adapters, and enough to fill a
+ * GPU's pipelines. For memory, a copy.
  */
 
 import { type Caps, type Family, type Launch, lineIndex, noise, repeat } from './kernel.js';
@@ -22,8 +22,8 @@ export interface Peak {
 export const peakFlops = ({ groups, steps }: Peak): number => 2 * ACCUMULATORS * steps * THREADS * groups;
 
 /**
- * Y[thread] = Σ_i a_i after `steps` times a_i = a_i · x + y, from a_i = i, with x = 1/2 + thread / 2^20 and y = 1 − x:
- * a constant in place of y costs a quarter of SwiftShader's speed. Buffers: Y [groups · 64].
+ * Y[thread] = Σ_i a_i after `steps` times a_i = a_i · x + y, from a_i = i, with x = 1/2 + thread / 2^20 and y
+ * = 1 − x: a constant in place of y costs a quarter of SwiftShader's speed. Buffers: Y [groups · 64].
  */
 export function peak({ groups, steps }: Peak, _caps: Caps): Launch {
   return { kernel: kernel('peak', () => wgsl), params: { rounds: steps / UNROLL }, grid: [groups, 1, 1] };

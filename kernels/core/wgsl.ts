@@ -29,8 +29,9 @@ export function kernel(name: string, source: () => string): Kernel {
 export const perElement = (n: number): [number, number, number] => line(Math.ceil(n / WG));
 
 /**
- * WGSL for numbers that are none. Told by their bits, because compilers may take it that there are none: `x != x` folds to
- * false, and `max` passes over NaN. NaN and infinities are made of bits at run time; WGSL has no literals for them.
+ * WGSL for numbers that are none. Told by their bits, because compilers may take it that there are none: `x
+ * != x` folds to false, and `max` passes over NaN. NaN and infinities are made of bits at run time; WGSL has
+ * no literals for them.
  */
 export const specialsWgsl = /* wgsl */ `
 const NAN = 0x7fc00000u;
@@ -56,8 +57,8 @@ export interface Walk<Name extends string> {
 }
 
 /**
- * Drops axes of length 1 and merges neighbours that all tensors walk in one go: a contiguous tensor becomes one
- * axis. At least one axis remains.
+ * Drops axes of length 1 and merges neighbours that all tensors walk in one go: a contiguous tensor becomes
+ * one axis. At least one axis remains.
  */
 export function collapse<Name extends string>({ shape, strides }: Walk<Name>): Walk<Name> {
   const names = Object.keys(strides) as Name[];
@@ -134,8 +135,8 @@ export interface Team {
   /** First line of the shader. */
   readonly enable: string;
   /**
-   * WGSL `fn ${name}(x: T, lane: u32) -> T`: all threads' x combined; the same bits in every thread and every run.
-   * To be called from uniform control flow.
+   * WGSL `fn ${name}(x: T, lane: u32) -> T`: all threads' x combined; the same bits in every thread and every
+   * run. To be called from uniform control flow.
    * @param combine WGSL of `a` and `b`, commutative
    */
   reduce(name: string, type: string, combine?: string): string;
@@ -143,8 +144,8 @@ export interface Team {
 
 /**
  * The team for an adapter. A CPU runs the threads of a workgroup by turns and pays dearly for every barrier
- * (SwiftShader, layer norm of 120 rows of 768: 6.5 ms with 64 threads a row, 0.5 ms with 4): there a row is left to one
- * subgroup, where its size is known, else to a few threads.
+ * (SwiftShader, layer norm of 120 rows of 768: 6.5 ms with 64 threads a row, 0.5 ms with 4): there a row is
+ * left to one subgroup, where its size is known, else to a few threads.
  */
 export function teamFor({ adapterClass, subgroups, subgroupMinSize, subgroupMaxSize }: Caps): Team {
   if (adapterClass === 'hardware') return workgroupTeam(64);
@@ -158,7 +159,8 @@ export const workgroupTeam = (threads: number): Team => ({
   threads,
   subgroup: false,
   enable: '',
-  // Mesa's OpenGL ES driver lets a load sink below a barrier, into the next call's stores: hence two sides in turn.
+  // Mesa's OpenGL ES driver lets a load sink below a barrier, into the next call's stores: hence two sides in
+  // turn.
   reduce: (name, type, combine = 'a + b') => /* wgsl */ `
 var<workgroup> ${name}Parts: array<${type}, ${2 * threads}>;
 var<private> ${name}Side = 0u;
@@ -207,8 +209,8 @@ export const otherKinds = (caps: Caps): Caps[] => [
 const BLOCK = 32;
 
 /**
- * WGSL: `var ${name}` = Σ term(i) over i = first, first + step, … < end. Taken in blocks, so that the rounding error
- * grows with the number of blocks, not of terms.
+ * WGSL: `var ${name}` = Σ term(i) over i = first, first + step, … < end. Taken in blocks, so that the
+ * rounding error grows with the number of blocks, not of terms.
  * @param combine of `a` and `b`; with a maximum, `neutral` may be any of the terms
  */
 export const accumulate = (o: {
@@ -239,8 +241,8 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane:
   if (${at} >= params.n) { return; }`;
 
 /**
- * WGSL: y, but x where that is NaN: max, min and clamp pass over NaN. By its bits, because a compiler may forget NaN when floats
- * are compared.
+ * WGSL: y, but x where that is NaN: max, min and clamp pass over NaN. By its bits, because a compiler may
+ * forget NaN when floats are compared.
  * @param type of x and y: `f32` or `vec4f`
  */
 export const orNan = (y: string, x: string, type: 'f32' | 'vec4f' = 'f32'): string => {
@@ -251,7 +253,10 @@ export const orNan = (y: string, x: string, type: 'f32' | 'vec4f' = 'f32'): stri
 /** WGSL: whether a number is infinite or NaN. */
 export const notFinite = (x: string): string => `((bitcast<u32>(${x}) & 0x7f800000u) == 0x7f800000u)`;
 
-/** WGSL `fn rank(x)`: a number as an integer of the same order, NaN highest, −0 = 0. (Comparing floats, a compiler may forget NaN.) */
+/**
+ * WGSL `fn rank(x)`: a number as an integer of the same order, NaN highest, −0 = 0. (Comparing floats, a
+ * compiler may forget NaN.)
+ */
 export const rankWgsl = /* wgsl */ `
 fn rank(x: f32) -> u32 {
   let bits = bitcast<u32>(x);

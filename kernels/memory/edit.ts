@@ -1,15 +1,16 @@
 /**
- * Changing parts of an activation where it lies: what interventions do. A table says which segments of `width`
- * elements; they must not overlap.
+ * Changing parts of an activation where it lies: what interventions do. A table says which segments of
+ * `width` elements; they must not overlap.
  */
 
 import { type Caps, type Example, type Family, type Launch, line, lineIndex, noise } from '../core/kernel.js';
 import { accumulate, kernel, otherKinds, perElement, perElementMain, teamFor } from '../core/wgsl.js';
 
 /**
- * X[t + j] = keep · X[t + j] + add · V[v + j] for the segments (t, v, keep, add) and j < width; with `broadcast` one
- * value a segment, V[v]. A factor of 0 leaves its side unread: what was NaN or infinite does not come through.
- * Buffers: table u32 [n, 4] = (t, v, bits of f32 keep, bits of f32 add), V, X in place; t and v in elements.
+ * X[t + j] = keep · X[t + j] + add · V[v + j] for the segments (t, v, keep, add) and j < width; with
+ * `broadcast` one value a segment, V[v]. A factor of 0 leaves its side unread: what was NaN or infinite does
+ * not come through. Buffers: table u32 [n, 4] = (t, v, bits of f32 keep, bits of f32 add), V, X in place; t
+ * and v in elements.
  */
 export function blendSegments(o: { n: number; width: number; broadcast: boolean }, _caps: Caps): Launch {
   const code = () => /* wgsl */ `
@@ -40,9 +41,9 @@ ${perElementMain()}
 }
 
 /**
- * X[t..] −= v · (X[t..] · v) / (v · v) for the segments (t, offset of v): nothing is left along the direction v, of
- * any length. A direction of zeros changes nothing.
- * Buffers: table u32 [n, 2] = (offset in X, offset in V), V, X in place.
+ * X[t..] −= v · (X[t..] · v) / (v · v) for the segments (t, offset of v): nothing is left along the direction
+ * v, of any length. A direction of zeros changes nothing. Buffers: table u32 [n, 2] = (offset in X, offset in
+ * V), V, X in place.
  */
 export function projectOutSegments(o: { n: number; width: number }, caps: Caps): Launch {
   const team = teamFor(caps);

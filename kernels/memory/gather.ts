@@ -1,6 +1,7 @@
 /**
- * Picking entries along an axis by a tensor of indices, and putting entries there: Y[o, j, i] = X[o, index[o, j, i], i]. The
- * indices may be broadcast: with strides 0, 1, 0 they are one list for all. What an index beyond the axis names does not exist.
+ * Picking entries along an axis by a tensor of indices, and putting entries there: Y[o, j, i] = X[o, index[o,
+ * j, i], i]. The indices may be broadcast: with strides 0, 1, 0 they are one list for all. What an index
+ * beyond the axis names does not exist.
  */
 
 import { type Caps, type Example, type Family, type Launch, noise } from '../core/kernel.js';
@@ -32,7 +33,10 @@ const paramsOf = ({ n, k, inner, strides }: AlongAxis) => ({
   strideInner: strides[2],
 });
 
-/** Y[o, j, i] = X[o, index, i], NaN (of integers 0) where the index lies beyond. Buffers: X, indices u32, Y [outer, k, inner]. */
+/**
+ * Y[o, j, i] = X[o, index, i], NaN (of integers 0) where the index lies beyond. Buffers: X, indices u32, Y
+ * [outer, k, inner].
+ */
 export function gatherAxis(o: AlongAxis & { dtype?: 'f32' | 'u32' }, _caps: Caps): Launch {
   const { dtype = 'f32' } = o;
   const code = () => /* wgsl */ `
@@ -58,8 +62,9 @@ ${perElementMain()}
 }
 
 /**
- * Y[o, index, i] = X[o, j, i] for j = 0, 1, … (the last one counts), or with `add` += X[o, j, i]; indices beyond the axis are
- * passed over. Always in the same order: a thread for each line. Buffers: X [outer, k, inner], indices u32, Y [outer, n, inner] in place.
+ * Y[o, index, i] = X[o, j, i] for j = 0, 1, … (the last one counts), or with `add` += X[o, j, i]; indices
+ * beyond the axis are passed over. Always in the same order: a thread for each line. Buffers: X [outer, k,
+ * inner], indices u32, Y [outer, n, inner] in place.
  */
 export function scatterAxis(o: AlongAxis & { add: boolean; dtype?: 'f32' | 'u32' }, _caps: Caps): Launch {
   const { dtype = 'f32' } = o;

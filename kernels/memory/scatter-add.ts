@@ -6,7 +6,10 @@
 import { type Caps, type Example, type Family, type Launch, noise } from '../core/kernel.js';
 import { accumulate, kernel, perElement, perElementMain } from '../core/wgsl.js';
 
-/** Who picked what: u32 [distinct rows], [distinct + 1] beginnings, [n] places in `ids`, all one after another. */
+/**
+ * Who picked what: u32 [distinct rows], [distinct + 1] beginnings, [n] places in `ids`, all one after
+ * another.
+ */
 export interface Occurrences {
   readonly words: Uint32Array;
   readonly distinct: number;
@@ -31,9 +34,10 @@ export function occurrences(ids: ArrayLike<number>): Occurrences {
 }
 
 /**
- * dTable[row] (+)= Σ dY[i] over the places i that picked the row, for the rows that this chunk of the table holds and
- * that somebody picked; the others stay, so without `accumulate` clear dTable first where that matters.
- * Buffers: occurrences u32 (their `words`), dY [n, width], dTable rows row0 … row0 + rows − 1 [rows, width].
+ * dTable[row] (+)= Σ dY[i] over the places i that picked the row, for the rows that this chunk of the table
+ * holds and that somebody picked; the others stay, so without `accumulate` clear dTable first where that
+ * matters. Buffers: occurrences u32 (their `words`), dY [n, width], dTable rows row0 … row0 + rows − 1 [rows,
+ * width].
  */
 export function scatterRowsAdd(
   o: { distinct: number; width: number; row0?: number; rows: number; accumulate?: boolean },

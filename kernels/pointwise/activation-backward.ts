@@ -1,7 +1,7 @@
 /**
- * Derivatives of the MLP's activation functions: as WGSL to be built into a matmul's epilogue, and as a kernel of its
- * own. Each function is x times a gate (for gelu the probability Φ(x), for relu 0 or 1); with a frozen gate the
- * gradient is the gate, as if it were a constant.
+ * Derivatives of the MLP's activation functions: as WGSL to be built into a matmul's epilogue, and as a
+ * kernel of its own. Each function is x times a gate (for gelu the probability Φ(x), for relu 0 or 1); with a
+ * frozen gate the gradient is the gate, as if it were a constant.
  */
 
 import { type Caps, type Example, type Family, type Launch, line, lineIndex, noise } from '../core/kernel.js';
@@ -12,7 +12,10 @@ import { expBelowWgsl, LOWEST, softmaxReference } from './softmax.js';
 /** What the gradient takes the function's gate for. */
 export type Gate = 'live' | 'frozen';
 
-/** WGSL that defines `fn slope(x: f32) -> f32`, the derivative of an activation function. Finite for every finite x. */
+/**
+ * WGSL that defines `fn slope(x: f32) -> f32`, the derivative of an activation function. Finite for every
+ * finite x.
+ */
 export function slopeWgsl(act: Activation, gate: Gate = 'live'): string {
   const { gate: own, rest } = definitionOf(act);
   return gate === 'frozen'

@@ -1,6 +1,7 @@
 /**
- * Activation functions of the MLP that look at one neuron: each as WGSL (the function, and the parts of its derivative) and
- * in float64. Each is act(0) + x · gate(x): for gelu the gate is the probability Φ(x), for relu 0 or 1.
+ * Activation functions of the MLP that look at one neuron: each as WGSL (the function, and the parts of its
+ * derivative) and in float64. Each is act(0) + x · gate(x): for gelu the gate is the probability Φ(x), for
+ * relu 0 or 1.
  */
 
 import { orNan } from '../core/wgsl.js';
@@ -23,8 +24,8 @@ const SQRT_2_OVER_PI = 0.7978845608028654;
 const SQRT_HALF = Math.SQRT1_2;
 
 /**
- * erfc(a)·exp(a²) for a ≥ 0, as a polynomial in t = 1 / (1 + 0.4·a) without constant term (lowest power first):
- * least squares on Chebyshev nodes; gives erfc within 2.2e-8, GELU within 1e-8 before rounding.
+ * erfc(a)·exp(a²) for a ≥ 0, as a polynomial in t = 1 / (1 + 0.4·a) without constant term (lowest power
+ * first): least squares on Chebyshev nodes; gives erfc within 2.2e-8, GELU within 1e-8 before rounding.
  */
 const ERFC = [
   0.22526932706034822, 0.23264969448288964, 0.15818357493245747, 0.3603506556837011, -0.3005288770628845,
@@ -35,7 +36,10 @@ const ERFC = [
 const SIGMOID = 'fn sigmoid(x: f32) -> f32 { return 1f / (1f + exp(-clamp(x, -86f, 86f))); }';
 const sigmoid = (x: number): number => 1 / (1 + Math.exp(-x));
 
-/** WGSL of tanh(x) / x: near 0 by its series, beyond without the built-in tanh, which overflows on some adapters. */
+/**
+ * WGSL of tanh(x) / x: near 0 by its series, beyond without the built-in tanh, which overflows on some
+ * adapters.
+ */
 const TANH_OVER = /* wgsl */ `
 fn tanhOver(x: f32) -> f32 {
   let q = x * x;
@@ -191,8 +195,8 @@ fn rest(x: f32) -> f32 {
 } satisfies Record<string, Definition>;
 
 /**
- * `gelu_new`: GPT-2's tanh approximation; `gelu`: exact, x·Φ(x); `silu`: x·σ(x); `quick_gelu`: x·σ(1.702 x); `relu2`:
- * max(x, 0)²; `leaky_relu`: 0.01 x below 0; `xielu` with fixed parameters; `linear`: x itself.
+ * `gelu_new`: GPT-2's tanh approximation; `gelu`: exact, x·Φ(x); `silu`: x·σ(x); `quick_gelu`: x·σ(1.702 x);
+ * `relu2`: max(x, 0)²; `leaky_relu`: 0.01 x below 0; `xielu` with fixed parameters; `linear`: x itself.
  */
 export type Activation = keyof typeof definitions;
 
@@ -208,7 +212,10 @@ export const activationWgsl = (act: Activation): string => definitions[act].act.
 /** Float64 reference. */
 export const activate = (act: Activation, x: number): number => definitions[act].value(x);
 
-/** Complementary error function: Taylor series near 0, continued fraction beyond (Abramowitz & Stegun 7.1.5, 7.1.14). */
+/**
+ * Complementary error function: Taylor series near 0, continued fraction beyond (Abramowitz & Stegun 7.1.5,
+ * 7.1.14).
+ */
 function erfc(x: number): number {
   if (x < 0) return 2 - erfc(-x);
   if (x < 2) {

@@ -1,6 +1,7 @@
 /**
  * Activation functions of the MLP: as WGSL to be built into a matmul's epilogue, and as a kernel of its own
- * (when a hook has changed `mlp.hook_pre`). SoLU looks at all neurons of a position at once and is a kernel only.
+ * (when a hook has changed `mlp.hook_pre`). SoLU looks at all neurons of a position at once and is a kernel
+ * only.
  */
 
 import { type Caps, type Example, type Family, type Launch, line, lineIndex, noise } from '../core/kernel.js';

@@ -1,6 +1,6 @@
 /**
- * Adding up gradients: a part of one tensor, times a number, into a part of another. With stride 0 in X it is the
- * gradient of a sum or mean, with a part of Y that of a slice, with neither the sum of two gradients.
+ * Adding up gradients: a part of one tensor, times a number, into a part of another. With stride 0 in X it is
+ * the gradient of a sum or mean, with a part of Y that of a slice, with neither the sum of two gradients.
  */
 
 import { type Caps, type Example, type Family, type Launch, noise } from '../core/kernel.js';

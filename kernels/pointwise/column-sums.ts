@@ -1,6 +1,7 @@
 /**
- * Sums over rows, for the gradients of what all rows share: biases, gains of layer norms. In two launches where there
- * are many rows, so that many threads are at work and yet the order is always the same: first some parts, then their sum.
+ * Sums over rows, for the gradients of what all rows share: biases, gains of layer norms. In two launches
+ * where there are many rows, so that many threads are at work and yet the order is always the same: first
+ * some parts, then their sum.
  */
 
 import { type Caps, type Example, type Family, type Launch, noise } from '../core/kernel.js';
@@ -16,7 +17,8 @@ export const columnSumParts = (rows: number): number =>
 /**
  * Y[part, outOffset + c] (+)= Σ X[r, c] · Z[r, c] over the rows r of each part, which are neighbours.
  * Buffers in order: X [rows, cols], Z [rows, cols] (with `times`), Y [parts, cols] (from outOffset on).
- * For the sum of everything with several parts: once with parts = p, and once more with X = Y [p, cols], parts = 1.
+ * For the sum of everything with several parts: once with parts = p, and once more with X = Y [p, cols],
+ * parts = 1.
  * @param o.parts 1 by default: the sum over all rows
  */
 export function columnSums(

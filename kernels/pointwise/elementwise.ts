@@ -1,6 +1,6 @@
 /**
- * Element-wise operations and their gradients, one kernel for all: inputs are views with strides (0 where an axis is
- * broadcast), or single numbers. Integers are read as numbers.
+ * Element-wise operations and their gradients, one kernel for all: inputs are views with strides (0 where an
+ * axis is broadcast), or single numbers. Integers are read as numbers.
  */
 
 import { type Caps, type Example, type Family, type Launch, noise } from '../core/kernel.js';
@@ -62,8 +62,8 @@ export const gradientReads = (op: PointwiseOp, input: number): number[] => {
 };
 
 /**
- * Y [shape] = op(inputs), contiguous. Buffers: those of the inputs that are tensors, in order (of a gradient: dY's first, then
- * those that `gradientReads` names), then Y.
+ * Y [shape] = op(inputs), contiguous. Buffers: those of the inputs that are tensors, in order (of a gradient:
+ * dY's first, then those that `gradientReads` names), then Y.
  */
 export function pointwise(
   { op, shape, inputs, outOffset = 0, gradient }: PointwiseLaunch,
@@ -117,7 +117,8 @@ ${perElementMain()}
   };
 }
 
-// ---- examples ----------------------------------------------------------------------------------------------------
+// ---- examples
+// ----------------------------------------------------------------------------------------------------
 
 const dense = (shape: readonly number[]): number[] => shape.map((_, i) => sizeOf(shape.slice(i + 1)));
 

@@ -1,6 +1,6 @@
 /**
- * Gated activations (Shazeer 2020): Y = act(G) ∘ X, and their gradients. Where nobody looks at G and X the second of the two
- * products multiplies by act(G) itself (`linear` with `times`).
+ * Gated activations (Shazeer 2020): Y = act(G) ∘ X, and their gradients. Where nobody looks at G and X the
+ * second of the two products multiplies by act(G) itself (`linear` with `times`).
  */
 
 import { type Caps, type Example, type Family, type Launch, noise } from '../core/kernel.js';

@@ -1,7 +1,7 @@
 /**
- * Gradients of norms, Y = (X − mean) / S [· w] [+ b]: of its input, with the scale S differentiated, frozen, or
- * taken apart from it (when somebody reads or changes `hook_scale`). Those of w and b are sums over rows (`columnSums`):
- * dw = Σ dY · N, where N is the norm without w and b, and db = Σ dY.
+ * Gradients of norms, Y = (X − mean) / S [· w] [+ b]: of its input, with the scale S differentiated, frozen,
+ * or taken apart from it (when somebody reads or changes `hook_scale`). Those of w and b are sums over rows
+ * (`columnSums`): dw = Σ dY · N, where N is the norm without w and b, and db = Σ dY.
  */
 
 import { type Caps, type Example, type Family, type Launch, line, lineIndex, noise } from '../core/kernel.js';
@@ -112,7 +112,8 @@ function launch(
 
 /**
  * dX of Y = (X − mean) / S [· w] [+ b] with S = √(variance + eps).
- * Buffers in order: X [rows, width], w [width] (with `gain`), dY [rows, width], dS [rows] (with `dScale`), dX.
+ * Buffers in order: X [rows, width], w [width] (with `gain`), dY [rows, width], dS [rows] (with `dScale`),
+ * dX.
  * @param o.frozenScale S counts as a constant, so that the norm is a linear map
  * @param o.dScale a gradient of S, from whoever else has read it, is added (frozen or not)
  */
@@ -136,7 +137,9 @@ export function layernormScaleBackward(o: Sizes & { eps: number }, caps: Caps): 
   return launch(o, 'scale', true, caps);
 }
 
-/** Float64 reference of all three. Given `scale`: it came from elsewhere; without `dy`: of the scale alone. */
+/**
+ * Float64 reference of all three. Given `scale`: it came from elsewhere; without `dy`: of the scale alone.
+ */
 export function layernormBackwardReference(
   x: ArrayLike<number>,
   width: number,

@@ -1,7 +1,7 @@
 /**
- * Norms over the last axis: layer norm (Ba et al. 2016), and with `rms` the root mean square norm, which centres nothing (Zhang
- * and Sennrich 2019). The scale can be a second output, for `hook_scale`, or an input, for when a hook has changed it.
- * A scale that is not finite gives NaN: x / ∞ would be an ordinary 0.
+ * Norms over the last axis: layer norm (Ba et al. 2016), and with `rms` the root mean square norm, which
+ * centres nothing (Zhang and Sennrich 2019). The scale can be a second output, for `hook_scale`, or an input,
+ * for when a hook has changed it. A scale that is not finite gives NaN: x / ∞ would be an ordinary 0.
  */
 
 import { type Caps, type Example, type Family, type Launch, line, lineIndex, noise } from '../core/kernel.js';
@@ -44,8 +44,9 @@ export function layernormReference(
 type Scale = 'computed' | 'written' | 'given';
 
 /**
- * The shader. Mean and variance are found by the corrected two-pass method (Chan, Golub, LeVeque 1983): deviations
- * are taken from a rounded mean, and their own mean corrects both results. Exact for rows far from zero.
+ * The shader. Mean and variance are found by the corrected two-pass method (Chan, Golub, LeVeque 1983):
+ * deviations are taken from a rounded mean, and their own mean corrects both results. Exact for rows far from
+ * zero.
  */
 function layernormWgsl(
   width: number,
@@ -132,8 +133,9 @@ function launch(
 }
 
 /**
- * Y = (X − mean) / S [· w] [+ b] with S = √(variance + eps), row by row; with `rms` the mean counts as 0 in both.
- * Buffers: X [rows, width], with `gain` w [width], with `bias` b [width], Y [rows, width], with `scaleOut` S [rows].
+ * Y = (X − mean) / S [· w] [+ b] with S = √(variance + eps), row by row; with `rms` the mean counts as 0 in
+ * both. Buffers: X [rows, width], with `gain` w [width], with `bias` b [width], Y [rows, width], with
+ * `scaleOut` S [rows].
  */
 export function layernorm(
   o: Affine & { rows: number; width: number; eps: number; scaleOut?: boolean; rms?: boolean },

@@ -1,6 +1,6 @@
 /**
- * Element-wise operations on one number, two or three: WGSL and float64 alike, with what flows back to each. Values are IEEE's: log 0 = −∞, and NaN
- * stays NaN; shaders need help with both (see `specialsWgsl`).
+ * Element-wise operations on one number, two or three: WGSL and float64 alike, with what flows back to each.
+ * Values are IEEE's: log 0 = −∞, and NaN stays NaN; shaders need help with both (see `specialsWgsl`).
  */
 
 import { orNan } from '../core/wgsl.js';
@@ -19,7 +19,9 @@ export interface Pointwise {
   readonly gradients: readonly (string | null)[];
   /** WGSL functions that the gradients call. */
   readonly gradientLib?: string;
-  /** What the expression is: a number (the default), a truth value, which is stored as 1 or 0, or an integer. */
+  /**
+   * What the expression is: a number (the default), a truth value, which is stored as 1 or 0, or an integer.
+   */
   readonly gives?: 'bool' | 'u32';
 }
 
@@ -148,11 +150,12 @@ export const functions = {
 /** Name of an element-wise function. */
 export type UnaryOp = keyof typeof functions;
 
-// ---- two and three numbers ---------------------------------------------------------------------------------------
+// ---- two and three numbers
+// ---------------------------------------------------------------------------------------
 
 /**
- * a^b, which WGSL leaves open below 0: whole exponents up to 64 by multiplication, as exact as can be. As C's `pow`: x⁰ = 1 and
- * 1^x = 1 even of NaN.
+ * a^b, which WGSL leaves open below 0: whole exponents up to 64 by multiplication, as exact as can be. As C's
+ * `pow`: x⁰ = 1 and 1^x = 1 even of NaN.
  */
 const POWER = /* wgsl */ `
 fn wholePower(a: f32, n: u32) -> f32 {

@@ -96,8 +96,8 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane:
 }
 
 /**
- * dX[outer, i, inner] = dY[outer, inner] · Π of the others: by what comes before and what comes after, so that zeros do no harm.
- * Buffers: X [outer, n, inner], dY [outer, inner], dX [outer, n, inner].
+ * dX[outer, i, inner] = dY[outer, inner] · Π of the others: by what comes before and what comes after, so
+ * that zeros do no harm. Buffers: X [outer, n, inner], dY [outer, inner], dX [outer, n, inner].
  */
 export function prodBackward(o: { outer: number; n: number; inner: number }, _caps: Caps): Launch {
   const code = () => /* wgsl */ `

@@ -1,6 +1,6 @@
 /**
- * Reductions over one axis. Sums are taken in blocks, so that rounding errors grow with the number of blocks and
- * not with the number of elements, and in a fixed order: same input, same bits.
+ * Reductions over one axis. Sums are taken in blocks, so that rounding errors grow with the number of blocks
+ * and not with the number of elements, and in a fixed order: same input, same bits.
  */
 
 import { type Caps, type Example, type Family, type Launch, line, lineIndex, noise } from '../core/kernel.js';
@@ -18,7 +18,10 @@ import {
 /** What to reduce with. */
 export type ReduceOp = 'sum' | 'mean' | 'max' | 'min' | 'prod';
 
-/** Rows longer than this get many threads on every adapter; Mesa's software drivers also cut very long loops short. */
+/**
+ * Rows longer than this get many threads on every adapter; Mesa's software drivers also cut very long loops
+ * short.
+ */
 const LONG = 8192;
 
 /** Two terms taken together: in WGSL, and in float64. */

@@ -4,8 +4,8 @@ import { type Caps, type Example, type Family, type Launch, noise } from '../cor
 import { kernel, perElement, perElementMain } from '../core/wgsl.js';
 
 /**
- * Y[o, i, c] = Σ X[o, j, c] over j ≤ i, or with `reverse` over j ≥ i. A thread a line; sums of 32 are taken first, so that rounding
- * errors grow with their number. Buffers: X [outer, n, inner], Y.
+ * Y[o, i, c] = Σ X[o, j, c] over j ≤ i, or with `reverse` over j ≥ i. A thread a line; sums of 32 are taken
+ * first, so that rounding errors grow with their number. Buffers: X [outer, n, inner], Y.
  */
 export function cumulate(
   o: { outer: number; n: number; inner: number; reverse?: boolean },
@@ -43,7 +43,8 @@ ${perElementMain('y')}
 }
 
 /**
- * Y = X where column − row ≤ offset (with `upper`: ≥ offset), else 0, whatever X is there. Buffers: X [batch, rows, cols], Y.
+ * Y = X where column − row ≤ offset (with `upper`: ≥ offset), else 0, whatever X is there. Buffers: X [batch,
+ * rows, cols], Y.
  */
 export function triangle(
   o: { batch: number; rows: number; cols: number; offset: number; upper: boolean },

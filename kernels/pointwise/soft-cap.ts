@@ -4,7 +4,8 @@ import { type Caps, type Example, type Family, type Launch, noise } from '../cor
 import { kernel, notFinite, orNan, perElement, perElementMain } from '../core/wgsl.js';
 
 /**
- * WGSL of C · tanh(x / C). tanh of large numbers is NaN on some adapters: its argument is clamped, which changes no bit.
+ * WGSL of C · tanh(x / C). tanh of large numbers is NaN on some adapters: its argument is clamped, which
+ * changes no bit.
  * @param type of x: `f32` or `vec4f`
  */
 export const cappedWgsl = (x: string, cap: string, type: 'f32' | 'vec4f' = 'f32'): string =>

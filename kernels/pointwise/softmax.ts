@@ -1,6 +1,6 @@
 /**
- * Softmax over rows, and its pieces for rows that never exist as a whole: log-sum-exp and the logit of one target,
- * chunk of columns by chunk of columns.
+ * Softmax over rows, and its pieces for rows that never exist as a whole: log-sum-exp and the logit of one
+ * target, chunk of columns by chunk of columns.
  */
 
 import { type Caps, type Example, type Family, type Launch, line, lineIndex, noise } from '../core/kernel.js';
@@ -16,8 +16,8 @@ import {
 } from '../core/wgsl.js';
 
 /**
- * WGSL `fn expBelow(x)`: e^x for x ≤ 0. e^−104 is 0 in f32; the maximum keeps −∞ away from exp, and NaN stays NaN (SwiftShader's
- * exp makes it ∞).
+ * WGSL `fn expBelow(x)`: e^x for x ≤ 0. e^−104 is 0 in f32; the maximum keeps −∞ away from exp, and NaN stays
+ * NaN (SwiftShader's exp makes it ∞).
  */
 export const expBelowWgsl = `fn expBelow(x: f32) -> f32 { return ${orNan('exp(max(x, -104f))', 'x')}; }`;
 /** The same of four. */
@@ -26,7 +26,10 @@ export const expBelow4Wgsl = `fn expBelow(x: vec4f) -> vec4f { return ${orNan('e
 /** Lower than every logit, but finite: the maximum of nothing. */
 export const LOWEST = '-3.4028234e38f';
 
-/** Y = softmax of each row; cannot overflow. A row with NaN or +∞, or of −∞ alone, is all NaN. Buffers: X [rows, cols], Y [rows, cols]. */
+/**
+ * Y = softmax of each row; cannot overflow. A row with NaN or +∞, or of −∞ alone, is all NaN. Buffers: X
+ * [rows, cols], Y [rows, cols].
+ */
 export function softmax(o: { rows: number; cols: number }, caps: Caps): Launch {
   const team = teamFor(caps);
   const code = () => /* wgsl */ `${team.enable}
@@ -66,7 +69,8 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane:
 
 /**
  * Takes a chunk of columns into a running log-sum-exp (Milakov & Gimelshein 2018).
- * Buffers: X [rows, stride] of which the first `cols` columns count, state [rows, 2] in place: (max, Σ exp(x − max)).
+ * Buffers: X [rows, stride] of which the first `cols` columns count, state [rows, 2] in place: (max, Σ exp(x
+ * − max)).
  * @param o.first true for the first chunk: what the state held does not matter
  */
 export function lseChunk(

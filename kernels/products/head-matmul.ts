@@ -1,6 +1,7 @@
 /**
- * Matrix products with a head axis, for hook points that exist only when somebody asks: `attn.hook_result`, and
- * q, k, v from per-head inputs (`hook_q_input` …). As products with strides, or plain: one output a thread.
+ * Matrix products with a head axis, for hook points that exist only when somebody asks: `attn.hook_result`,
+ * and q, k, v from per-head inputs (`hook_q_input` …). As products with strides, or plain: one output a
+ * thread.
  */
 
 import { type Caps, type Example, type Family, type Launch, lineIndex, noise } from '../core/kernel.js';
@@ -29,8 +30,9 @@ export interface HeadResult {
 }
 
 /**
- * Y[t, h, j] = X[t, h, :] · W[:, c] + b[c] with c = col0 + h·dHead + j: q, k or v from an input of its own for each head.
- * Buffers: X [tokens, heads, dModel], W [dModel, wCols], b [wCols] (with `bias`), Y [tokens, heads, dHead].
+ * Y[t, h, j] = X[t, h, :] · W[:, c] + b[c] with c = col0 + h·dHead + j: q, k or v from an input of its own
+ * for each head. Buffers: X [tokens, heads, dModel], W [dModel, wCols], b [wCols] (with `bias`), Y [tokens,
+ * heads, dHead].
  */
 export function headInput(o: HeadInput, caps: Caps): Launch {
   const { tokens, heads, dModel, dHead, wCols, col0, bias = true } = o;
@@ -58,8 +60,8 @@ function headInputPlain({ tokens, heads, dModel, dHead, wCols, col0 }: HeadInput
 }
 
 /**
- * Y[t, h, :] = Z[t, h, :] · W_O[h·dHead … (h + 1)·dHead, :]: what each head writes (`attn.hook_result`), without b_O.
- * Buffers: Z [tokens, heads·dHead], W_O [heads·dHead, dModel], Y [tokens, heads, dModel].
+ * Y[t, h, :] = Z[t, h, :] · W_O[h·dHead … (h + 1)·dHead, :]: what each head writes (`attn.hook_result`),
+ * without b_O. Buffers: Z [tokens, heads·dHead], W_O [heads·dHead, dModel], Y [tokens, heads, dModel].
  */
 export function headResult({ tokens, heads, dHead, dModel }: HeadResult, caps: Caps): Launch {
   const product = {

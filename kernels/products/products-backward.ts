@@ -1,6 +1,6 @@
 /**
- * Gradients of the products that have a head or batch axis, per-head inputs and results (head-matmul.ts): products with
- * other strides.
+ * Gradients of the products that have a head or batch axis, per-head inputs and results (head-matmul.ts):
+ * products with other strides.
  */
 
 import { type Caps, type Example, type Family, type Launch, noise } from '../core/kernel.js';
@@ -62,22 +62,30 @@ function resultWeightProduct({ tokens, heads, dHead, dModel }: HeadResult): Stri
   };
 }
 
-/** dX (+)= of `headInput`. Buffers: dY [tokens, heads, dHead], W [dModel, wCols], dX [tokens, heads, dModel]. */
+/**
+ * dX (+)= of `headInput`. Buffers: dY [tokens, heads, dHead], W [dModel, wCols], dX [tokens, heads, dModel].
+ */
 export const headInputGradient = (o: HeadInput & Accumulate, caps: Caps): Launch =>
   stridedMatmul({ ...inputProduct(o), accumulate: o.accumulate }, caps);
 
 /**
- * dW (+)= of `headInput`, in its own columns of W; db is `columnSums` of dY with cols = heads · dHead and outOffset = col0.
- * Buffers: X [tokens, heads, dModel], dY [tokens, heads, dHead], dW [dModel, wCols].
+ * dW (+)= of `headInput`, in its own columns of W; db is `columnSums` of dY with cols = heads · dHead and
+ * outOffset = col0. Buffers: X [tokens, heads, dModel], dY [tokens, heads, dHead], dW [dModel, wCols].
  */
 export const headInputWeightGradient = (o: HeadInput & Accumulate, caps: Caps): Launch =>
   stridedMatmul({ ...inputWeightProduct(o), accumulate: o.accumulate }, caps);
 
-/** dZ (+)= of `headResult`. Buffers: dY [tokens, heads, dModel], W_O [heads · dHead, dModel], dZ [tokens, heads, dHead]. */
+/**
+ * dZ (+)= of `headResult`. Buffers: dY [tokens, heads, dModel], W_O [heads · dHead, dModel], dZ [tokens,
+ * heads, dHead].
+ */
 export const headResultGradient = (o: HeadResult & Accumulate, caps: Caps): Launch =>
   stridedMatmul({ ...resultProduct(o), accumulate: o.accumulate }, caps);
 
-/** dW_O (+)= of `headResult`. Buffers: Z [tokens, heads, dHead], dY [tokens, heads, dModel], dW_O [heads · dHead, dModel]. */
+/**
+ * dW_O (+)= of `headResult`. Buffers: Z [tokens, heads, dHead], dY [tokens, heads, dModel], dW_O [heads ·
+ * dHead, dModel].
+ */
 export const headResultWeightGradient = (o: HeadResult & Accumulate, caps: Caps): Launch =>
   stridedMatmul({ ...resultWeightProduct(o), accumulate: o.accumulate }, caps);
 

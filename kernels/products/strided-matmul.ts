@@ -1,6 +1,6 @@
 /**
- * A batch of matrix products with any strides, four by four outputs a thread: the gradients of products that have a
- * head or batch axis (products-backward.ts).
+ * A batch of matrix products with any strides, four by four outputs a thread: the gradients of products that
+ * have a head or batch axis (products-backward.ts).
  */
 
 import { type Caps, type Example, type Family, type Launch, noise, repeat } from '../core/kernel.js';
@@ -31,7 +31,10 @@ export interface StridedMatmul {
 
 const OPERANDS = ['a', 'b', 'c'] as const;
 
-/** C[i] (+)= A[i] · B[i] (+ bias[i]). Buffers: A, B, bias (if there is one), C; what is not an element of C stays. */
+/**
+ * C[i] (+)= A[i] · B[i] (+ bias[i]). Buffers: A, B, bias (if there is one), C; what is not an element of C
+ * stays.
+ */
 export function stridedMatmul(o: StridedMatmul, _caps: Caps): Launch {
   const { batch, m, k, n, accumulate = false, bias } = o;
   const four = (f: (i: number) => string, join = '\n') => repeat(4, f, join);

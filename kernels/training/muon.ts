@@ -1,6 +1,7 @@
 /**
- * What Muon (Jordan et al. 2024) needs besides matrix products: the momentum of a gradient, and the small steps around
- * the Newton–Schulz iteration that makes a matrix orthogonal. The products are `linear` and `unembed` (engine/training/muon.ts).
+ * What Muon (Jordan et al. 2024) needs besides matrix products: the momentum of a gradient, and the small
+ * steps around the Newton–Schulz iteration that makes a matrix orthogonal. The products are `linear` and
+ * `unembed` (engine/training/muon.ts).
  */
 
 import { type Caps, type Example, type Family, type Launch, noise } from '../core/kernel.js';
@@ -45,7 +46,10 @@ ${perElementMain()}
   };
 }
 
-/** X / (√squares + 1e-7): Frobenius norm 1. Buffers: squares [parts], as `sumSquares` makes them, X [n] in place. */
+/**
+ * X / (√squares + 1e-7): Frobenius norm 1. Buffers: squares [parts], as `sumSquares` makes them, X [n] in
+ * place.
+ */
 export function normalizeMatrix(o: { n: number; parts: number }, _caps: Caps): Launch {
   const code = () => /* wgsl */ `
 @group(0) @binding(0) var<storage, read> squares: array<f32>;

@@ -1,6 +1,6 @@
 /**
- * What a training step does once the gradients are there: AdamW (Loshchilov and Hutter 2019) in place, and the sum of
- * squares of all gradients, for clipping by their common norm. The norm never leaves the GPU.
+ * What a training step does once the gradients are there: AdamW (Loshchilov and Hutter 2019) in place, and
+ * the sum of squares of all gradients, for clipping by their common norm. The norm never leaves the GPU.
  */
 
 import { type Caps, type Example, type Family, type Launch, line, lineIndex, noise } from '../core/kernel.js';
@@ -22,9 +22,9 @@ export interface AdamWStep {
 
 /**
  * g = gradient, clipped; m = β₁·m + (1 − β₁)·g; v = β₂·v + (1 − β₂)·g²;
- * parameter −= lr · (m / (1 − β₁^step) / (√(v / (1 − β₂^step)) + eps) + weightDecay · parameter). As PyTorch has it.
- * Buffers: gradient [n], squares [1] (with `maxNorm`: Σ gradient² of all parameters), parameter [n], m [n],
- * v [n]: the last three in place.
+ * parameter −= lr · (m / (1 − β₁^step) / (√(v / (1 − β₂^step)) + eps) + weightDecay · parameter). As PyTorch
+ * has it. Buffers: gradient [n], squares [1] (with `maxNorm`: Σ gradient² of all parameters), parameter [n],
+ * m [n], v [n]: the last three in place.
  */
 export function adamW(o: AdamWStep & { n: number }, _caps: Caps): Launch {
   const { n, step, lr, beta1 = 0.9, beta2 = 0.999, eps = 1e-8 } = o;
@@ -85,8 +85,8 @@ const MOST_PARTS = 256;
 export const sumSquaresParts = (n: number): number => Math.max(1, Math.min(MOST_PARTS, Math.ceil(n / PART)));
 
 /**
- * Y[outOffset + part] = Σ X² over neighbouring elements, in `sumSquaresParts(n)` parts. The parts of all gradients
- * go into one Y, and a `reduceRows` over it gives the sum that `adamW` clips by. Buffers: X [n], Y.
+ * Y[outOffset + part] = Σ X² over neighbouring elements, in `sumSquaresParts(n)` parts. The parts of all
+ * gradients go into one Y, and a `reduceRows` over it gives the sum that `adamW` clips by. Buffers: X [n], Y.
  */
 export function sumSquares(o: { n: number; outOffset?: number }, caps: Caps): Launch {
   const { n, outOffset = 0 } = o;
@@ -126,8 +126,9 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane:
 const finite = (x: string): string => `(bitcast<u32>(${x}) & 0x7f800000u) != 0x7f800000u`;
 
 /**
- * Whether training has gone wrong: failed = 1 once the loss or the gradients' norm is not a number, and for ever after. The
- * loss then becomes NaN, so that whoever reads it knows. Buffers: squares [1], loss [1] in place, failed [1] (f32) in place.
+ * Whether training has gone wrong: failed = 1 once the loss or the gradients' norm is not a number, and for
+ * ever after. The loss then becomes NaN, so that whoever reads it knows. Buffers: squares [1], loss [1] in
+ * place, failed [1] (f32) in place.
  */
 export function checkStep(_o: object, _caps: Caps): Launch {
   const code = () => /* wgsl */ `
@@ -165,7 +166,9 @@ ${perElementMain()}
   return { kernel: kernel('keepGood', code), params: { n: o.n }, grid: perElement(o.n) };
 }
 
-/** Float64 reference of `adamW`: parameters, m and v after a step. `squares`: Σ gradient² of all parameters. */
+/**
+ * Float64 reference of `adamW`: parameters, m and v after a step. `squares`: Σ gradient² of all parameters.
+ */
 export function adamWReference(
   o: AdamWStep,
   { g, w, m, v }: Record<'g' | 'w' | 'm' | 'v', ArrayLike<number>>,

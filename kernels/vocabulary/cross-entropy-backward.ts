@@ -1,7 +1,8 @@
 /**
- * Gradient of the cross-entropy, or of any loss by the log-probability of one token a row, a chunk of the vocabulary at
- * a time: logits are made again for the chunk (`unembed`), turned into their gradient where they lie, and multiplied by
- * the chunk of W_U (`linear` with `accumulate`) or by X (`weightGradient`); [rows, dVocab] never exists.
+ * Gradient of the cross-entropy, or of any loss by the log-probability of one token a row, a chunk of the
+ * vocabulary at a time: logits are made again for the chunk (`unembed`), turned into their gradient where
+ * they lie, and multiplied by the chunk of W_U (`linear` with `accumulate`) or by X (`weightGradient`);
+ * [rows, dVocab] never exists.
  */
 
 import { type Caps, type Example, type Family, type Launch, line, lineIndex, noise } from '../core/kernel.js';
@@ -9,10 +10,10 @@ import { kernel, otherKinds, teamFor } from '../core/wgsl.js';
 import { expBelowWgsl, softmaxReference } from '../pointwise/softmax.js';
 
 /**
- * X = (softmax − one-hot(target)) · weight, for the columns col0 … col0 + cols − 1 of the vocabulary: the gradient of
- * Σ weight · −log p(target). Rows of weight 0 become 0, whatever they hold; a target outside of the vocabulary is none.
- * Buffers: X [rows, cols] logits in place, state [rows, 2] of the whole vocabulary (see `lseChunk`), targets u32 [rows],
- * weights [rows].
+ * X = (softmax − one-hot(target)) · weight, for the columns col0 … col0 + cols − 1 of the vocabulary: the
+ * gradient of Σ weight · −log p(target). Rows of weight 0 become 0, whatever they hold; a target outside of
+ * the vocabulary is none. Buffers: X [rows, cols] logits in place, state [rows, 2] of the whole vocabulary
+ * (see `lseChunk`), targets u32 [rows], weights [rows].
  * @param o.softCap the logits were capped: the gradient is that before the cap
  */
 export function crossEntropyBackward(

@@ -1,5 +1,6 @@
 /**
- * How far two distributions over the vocabulary are apart, from logits that exist a chunk of columns at a time.
+ * How far two distributions over the vocabulary are apart, from logits that exist a chunk of columns at a
+ * time.
  */
 
 import { type Caps, type Example, type Family, type Launch, line, lineIndex, noise } from '../core/kernel.js';
@@ -7,11 +8,11 @@ import { accumulate, kernel, otherKinds, teamFor } from '../core/wgsl.js';
 import { expBelowWgsl, LOWEST, softmaxReference } from '../pointwise/softmax.js';
 
 /**
- * Takes a chunk of columns into a running KL(p ‖ q) = Σ p · (log p − log q), where p is a row of R and q one of X.
- * Summed are p times the differences d of logits, which are small where the distributions are alike: then so is the error.
- * Buffers: R [refs, cols], which u32 [rows] (the row of R for each of X), X [rows, cols], state [rows, 5] in place:
- * (max R, max X, Σ e, Σ e · d, Σ exp(X − max X)) with e = exp(R − max R) and d = (R − max R) − (X − max X); Y [rows],
- * written with the last chunk.
+ * Takes a chunk of columns into a running KL(p ‖ q) = Σ p · (log p − log q), where p is a row of R and q one
+ * of X. Summed are p times the differences d of logits, which are small where the distributions are alike:
+ * then so is the error. Buffers: R [refs, cols], which u32 [rows] (the row of R for each of X), X [rows,
+ * cols], state [rows, 5] in place: (max R, max X, Σ e, Σ e · d, Σ exp(X − max X)) with e = exp(R − max R) and
+ * d = (R − max R) − (X − max X); Y [rows], written with the last chunk.
  */
 export function divergenceChunk(
   o: { rows: number; cols: number; first: boolean; last: boolean },

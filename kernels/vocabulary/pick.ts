@@ -1,6 +1,6 @@
 /**
- * Logits of (row, target) pairs out of a chunk of the vocabulary: a row may have any number of targets, as a node in
- * a tree of texts has children.
+ * Logits of (row, target) pairs out of a chunk of the vocabulary: a row may have any number of targets, as a
+ * node in a tree of texts has children.
  */
 
 import { type Caps, type Family, type Launch, noise } from '../core/kernel.js';

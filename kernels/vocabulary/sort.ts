@@ -1,6 +1,7 @@
 /**
- * Sorting rows of any length by Batcher's bitonic network (1968): log² n steps, each with a thread a pair. Keys are (rank, column),
- * all different, so that equal numbers keep their order. Rows are padded to a power of two with keys behind all others.
+ * Sorting rows of any length by Batcher's bitonic network (1968): log² n steps, each with a thread a pair.
+ * Keys are (rank, column), all different, so that equal numbers keep their order. Rows are padded to a power
+ * of two with keys behind all others.
  */
 
 import { type Caps, type Example, type Family, type Launch, noise } from '../core/kernel.js';
@@ -22,7 +23,10 @@ export function sortSteps(padded: number): [block: number, distance: number][] {
   return steps;
 }
 
-/** Keys of the numbers: those that come first are smallest. Buffers: X [rows, cols], keys u32 [rows, padded, 2]. */
+/**
+ * Keys of the numbers: those that come first are smallest. Buffers: X [rows, cols], keys u32 [rows, padded,
+ * 2].
+ */
 export function sortStart(o: SortSizes & { descending: boolean }, _caps: Caps): Launch {
   const code = () => /* wgsl */ `
 @group(0) @binding(0) var<storage, read> X: array<f32>;
@@ -82,7 +86,10 @@ ${perElementMain()}
   };
 }
 
-/** Values and columns in order. Buffers: X [rows, cols], keys u32 [rows, padded, 2], values [rows, cols], indices u32 [rows, cols]. */
+/**
+ * Values and columns in order. Buffers: X [rows, cols], keys u32 [rows, padded, 2], values [rows, cols],
+ * indices u32 [rows, cols].
+ */
 export function sortFinish(o: SortSizes, _caps: Caps): Launch {
   const code = () => /* wgsl */ `
 @group(0) @binding(0) var<storage, read> X: array<f32>;

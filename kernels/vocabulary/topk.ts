@@ -4,9 +4,9 @@ import { type Caps, type Example, type Family, type Launch, line, lineIndex, noi
 import { kernel, otherKinds, rankWgsl, teamFor } from '../core/wgsl.js';
 
 /**
- * Values and columns of the k largest of each row: descending, ties by lower column; NaN comes first. k = 1 is argmax.
- * With `smallest`, of the k smallest: ascending, NaN last.
- * Buffers: X [rows, cols], values [rows, k], indices u32 [rows, k].
+ * Values and columns of the k largest of each row: descending, ties by lower column; NaN comes first. k = 1
+ * is argmax. With `smallest`, of the k smallest: ascending, NaN last. Buffers: X [rows, cols], values [rows,
+ * k], indices u32 [rows, k].
  *
  * Every thread keeps the best of its own columns; the best of those is written out, and only its owner looks
  * again, among what comes after it: cols + k · cols / threads loads a row.
@@ -66,7 +66,9 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane:
   };
 }
 
-/** Reference: columns of the k largest of a row, or of the k smallest; NaN counts as larger than every number. */
+/**
+ * Reference: columns of the k largest of a row, or of the k smallest; NaN counts as larger than every number.
+ */
 export function topkReference(row: readonly number[], k: number, smallest = false): number[] {
   const order = (a: number, b: number) => {
     const [nanA, nanB] = [Number.isNaN(a), Number.isNaN(b)];

@@ -1,6 +1,6 @@
 /**
- * What metrics ask of logits: how far up a token is (a chunk of the vocabulary at a time), how probable some tokens are
- * together, the difference of some logits.
+ * What metrics ask of logits: how far up a token is (a chunk of the vocabulary at a time), how probable some
+ * tokens are together, the difference of some logits.
  */
 
 import { type Caps, type Example, type Family, type Launch, line, lineIndex, noise } from '../core/kernel.js';
@@ -16,9 +16,9 @@ import {
 import { topkReference } from './topk.js';
 
 /**
- * Adds to ranks[row, j] how many columns of this chunk come before the target: those with a larger logit, and of the
- * same logit those with a lower number, as `topk` has them. NaN comes last.
- * Buffers: X [rows, cols], targets u32 [rows, k], picked [rows, k] (the targets' logits), ranks [rows, k] in place.
+ * Adds to ranks[row, j] how many columns of this chunk come before the target: those with a larger logit, and
+ * of the same logit those with a lower number, as `topk` has them. NaN comes last. Buffers: X [rows, cols],
+ * targets u32 [rows, k], picked [rows, k] (the targets' logits), ranks [rows, k] in place.
  * @param o.first true for the first chunk: what the ranks held does not matter
  */
 export function rankChunk(
@@ -71,8 +71,8 @@ fn main(@builtin(workgroup_id) wg: vec3u, @builtin(local_invocation_index) lane:
 export const NOTHING = -3.4028234e38;
 
 /**
- * Y[row] = probability of the row's k targets together, or its logarithm; those whose logit is `NOTHING` do not count.
- * Buffers: picked [rows, k] (their logits), state [rows, 2] (see `lseChunk`), Y [rows].
+ * Y[row] = probability of the row's k targets together, or its logarithm; those whose logit is `NOTHING` do
+ * not count. Buffers: picked [rows, k] (their logits), state [rows, 2] (see `lseChunk`), Y [rows].
  */
 export function targetProbs(o: { rows: number; k: number; log: boolean }, _caps: Caps): Launch {
   const code = () => /* wgsl */ `

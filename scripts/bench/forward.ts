@@ -1,4 +1,6 @@
-/** A whole forward pass: how fast, what of it is more than its matrix products, and what looking inside costs. */
+/**
+ * A whole forward pass: how fast, what of it is more than its matrix products, and what looking inside costs.
+ */
 
 import type { HookEntry } from '../../hooks/input/hook.js';
 import type { HookedTransformer } from '../../hooks/transformer/model.js';

@@ -1,4 +1,7 @@
-/** Every kernel of a forward pass, of an unfused one and of a backward pass, alone, against the adapter's ceilings. */
+/**
+ * Every kernel of a forward pass, of an unfused one and of a backward pass, alone, against the adapter's
+ * ceilings.
+ */
 
 import { logitDiff } from '../../interp/logits/metrics.js';
 import { launchCandidate } from './buffers.js';

@@ -1,7 +1,6 @@
 /**
- * Timing several candidates against each other: interleaved in rounds, so that what disturbs the machine disturbs
- * all of them alike, and compared round by round.
- */
+ * Timing several candidates against each other: interleaved in rounds, so that what disturbs the machine
+ * disturbs all of them alike, and compared round by round.
 
 /** Something to be timed: `run` does the work `repeats` times and resolves when the GPU has finished it. */
 export interface Candidate {
@@ -12,11 +11,17 @@ export interface Candidate {
 /** Milliseconds of one repeat. */
 export interface Sample {
   readonly wall: number;
-  /** CPU time of the process, divided by the number of cores: what an otherwise idle machine would need at least. */
+  /**
+   * CPU time of the process, divided by the number of cores: what an otherwise idle machine would need at
+   * least.
+   */
   readonly cpu?: number;
 }
 
-/** Which of the two the figures are made of. A software adapter works inside the process, so its CPU time counts. */
+/**
+ * Which of the two the figures are made of. A software adapter works inside the process, so its CPU time
+ * counts.
+ */
 export type Clock = keyof Sample;
 
 export interface MeasureOptions {
@@ -75,7 +80,10 @@ const on = (s: Sample, clock: Clock): number => s[clock] ?? s.wall;
 export const medianMs = (samples: readonly Sample[], clock: Clock): number =>
   median(samples.map((s) => on(s, clock)));
 
-/** How many times longer `a` takes than `b`: median of the rounds' ratios, over the rounds that both took part in. */
+/**
+ * How many times longer `a` takes than `b`: median of the rounds' ratios, over the rounds that both took part
+ * in.
+ */
 export const ratio = (a: readonly Sample[], b: readonly Sample[], clock: Clock): number =>
   median(a.slice(0, b.length).map((s, round) => on(s, clock) / on(b[round], clock)));
 

@@ -1,6 +1,7 @@
 /**
- * Who does GPT-2 know? 200 first names × 100 last names after “About”, scored by their log-probability. A sample of the
- * first names, each with all last names; half of the last names are two tokens, as GPT-2's tokenizer has them.
+ * Who does GPT-2 know? 200 first names × 100 last names after “About”, scored by their log-probability. A
+ * sample of the first names, each with all last names; half of the last names are two tokens, as GPT-2's
+ * tokenizer has them.
  */
 
 import type { TextsWork } from '../../hooks/texts/run-trie.js';

@@ -1,6 +1,7 @@
 /**
- * Experiments: activation patching of the residual stream (8 prompt pairs of 15 tokens that differ in one token at
- * position 10, as in the IOI notebooks) by the planner and by the loop of whole runs, and ROME's causal traces.
+ * Experiments: activation patching of the residual stream (8 prompt pairs of 15 tokens that differ in one
+ * token at position 10, as in the IOI notebooks) by the planner and by the loop of whole runs, and ROME's
+ * causal traces.
  */
 
 import type { HookedTransformer } from '../../hooks/transformer/model.js';

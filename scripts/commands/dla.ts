@@ -105,7 +105,10 @@ const listed = ({ values, axes: [{ labels }] }: Labelled): string[] => {
   return labels.map((label, i) => `${fit(visibleLabel(label), width)}  ${exact(values[i]).padStart(9)}`);
 };
 
-/** The rows with the largest |values| (of several, the largest of each), largest first; all in their order if they are few. */
+/**
+ * The rows with the largest |values| (of several, the largest of each), largest first; all in their order if
+ * they are few.
+ */
 function largestRows(result: Labelled, n: number): Labelled {
   const [rows, width = 1] = result.shape;
   if (rows <= n) return result;

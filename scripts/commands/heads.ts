@@ -1,4 +1,6 @@
-/** `npx glassbox heads`: which heads look at the previous token, at duplicates, or at what came after them. */
+/**
+ * `npx glassbox heads`: which heads look at the previous token, at duplicates, or at what came after them.
+ */
 
 import { hues } from '../../interp/figures/draw/colour.js';
 import { slices } from '../../interp/figures/draw/layout.js';

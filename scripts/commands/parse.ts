@@ -77,7 +77,10 @@ function parsed(command: Command, args: readonly string[], options: ReturnType<t
   }
 }
 
-/** `--csv` and `--json` may be followed by a file of that ending, else they go to stdout; a negative number is a value. */
+/**
+ * `--csv` and `--json` may be followed by a file of that ending, else they go to stdout; a negative number is
+ * a value.
+ */
 function withFiles(args: readonly string[]): string[] {
   const out: string[] = [];
   for (let i = 0; i < args.length; i++) {

@@ -1,7 +1,6 @@
 /**
- * Programs with a command line of their own, as commands: `glassbox sweep …` is `npm run sweep -- …`. Each is a file in
- * scripts/, loaded when it is named.
- */
+ * Programs with a command line of their own, as commands: `glassbox sweep …` is `npm run sweep -- …`. Each is
+ * a file in scripts/, loaded when it is named.
 
 /** A program. */
 export interface Program {

@@ -1,4 +1,6 @@
-/** `npx glassbox seed`: the notebooks that everybody starts with, on any model and with prompts of one's own. */
+/**
+ * `npx glassbox seed`: the notebooks that everybody starts with, on any model and with prompts of one's own.
+ */
 
 import { mkdirSync, readdirSync } from 'node:fs';
 import path from 'node:path';
@@ -264,7 +266,10 @@ const recordsIn =
     return sharedRecord(store(own), parts.sort().map(store), shard);
   };
 
-/** How much a notebook is going to run, how long that takes on this adapter, and how much memory: from one forward pass. */
+/**
+ * How much a notebook is going to run, how long that takes on this adapter, and how much memory: from one
+ * forward pass.
+ */
 async function planned(x: NotebookRun): Promise<string> {
   const { model, notebook } = x;
   const steps = notebook.plan?.(x) ?? [];

@@ -1,4 +1,7 @@
-/** What `npx glassbox doctor` examines: speed, every kernel against its reference, the shipped model against float64. */
+/**
+ * What `npx glassbox doctor` examines: speed, every kernel against its reference, the shipped model against
+ * float64.
+ */
 
 import { availableParallelism } from 'node:os';
 import type { AdapterChoice } from '../../engine/gpu/adapter.js';

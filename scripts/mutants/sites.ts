@@ -1,4 +1,7 @@
-/** Places in a source file where one token can be changed so that the code still compiles and means something else. */
+/**
+ * Places in a source file where one token can be changed so that the code still compiles and means something
+ * else.
+ */
 
 import ts from 'typescript';
 
@@ -41,7 +44,10 @@ const FUNCTIONS: Readonly<Record<string, string>> = {
   every: 'some',
   some: 'every',
 };
-/** Tokens of WGSL, which stands in template literals. Generics and attributes (`<f32>`, `@group`) are left alone. */
+/**
+ * Tokens of WGSL, which stands in template literals. Generics and attributes (`<f32>`, `@group`) are left
+ * alone.
+ */
 const WGSL =
   /(?<=[\w)\]] )(\+|-|\*|\/|<|<=|>|>=|==|!=|&&|\|\|)(?= [\w(])|\b(max|min|workgroupBarrier)(?=\()/g;
 const WGSL_AFTER: Readonly<Record<string, string>> = {
@@ -53,7 +59,9 @@ const WGSL_AFTER: Readonly<Record<string, string>> = {
   workgroupBarrier: 'storageBarrier',
 };
 
-/** All mutants of a file. Types, imports, the texts of errors and the references of kernels are left alone. */
+/**
+ * All mutants of a file. Types, imports, the texts of errors and the references of kernels are left alone.
+ */
 export function mutantsOf(file: string, text: string): Mutant[] {
   const source = ts.createSourceFile(file, text, ts.ScriptTarget.Latest, true);
   const found: Mutant[] = [];

@@ -69,9 +69,8 @@ export interface AttributionComputed {
     readonly sizes: readonly number[];
     readonly names: readonly string[];
     readonly maps: AttributionMaps;
-    /** Paths as the demo computes them, receiver × sender. */
-    readonly demo: Labelled;
-    readonly top: readonly string[];
+    /** Paths as the demo computes them, receiver × sender, and between which it drew them; null where norms are behind. */
+    readonly paths: { readonly demo: Labelled; readonly top: readonly string[] } | null;
     readonly blocks: Labelled;
     readonly heads: Labelled;
     /** Null where only the top was verified. */
@@ -108,7 +107,7 @@ export function compare(x: Comparing, { objects, fact }: AttributionComputed): v
 /** Where attribution cannot be wrong: what is the same in both runs has no part in it, and parts add up. */
 function exactness(
   x: Comparing,
-  { high, low, maps, blocks, patterns }: NonNullable<AttributionComputed['objects']>,
+  { fitted, high, low, maps, blocks, patterns }: NonNullable<AttributionComputed['objects']>,
 ): void {
   const { residual, layerOutputs, headOutputs, heads, headsByPos } = maps;
   const [first, positions] = [residual.meta.unchanged as number, residual.shape[1]];
@@ -118,7 +117,10 @@ function exactness(
     [...m.values].filter((_, i) => i % positions < first),
   );
   const row = (map: Labelled, r: number) => map.values.subarray(r * positions, (r + 1) * positions);
-  const embeddings = Array.from(row(layerOutputs, 0), (v, i) => v + row(layerOutputs, 1)[i]);
+  const learned = layerOutputs.axes[0].labels.indexOf('pos_embed'); // rotary models have none
+  const embeddings = Array.from(row(layerOutputs, 0), (v, i) =>
+    learned < 0 ? v : v + row(layerOutputs, learned)[i],
+  );
   const z = slices(headsByPos, 0)[0];
   x.compare('exactness', [
     near(
@@ -133,9 +135,17 @@ function exactness(
     ...(Array.from(row(residual, 0)).filter((v) => v !== 0).length === 1
       ? [near('patched resid_pre of layer 0, where prompts differ', 1, blocks.values[first], 1e-4)]
       : []),
-    ...(Math.abs(high + low) < 1 ? [near('clean + corrupted logit difference', 0, high + low, 1e-4)] : []),
+    ...(exchanged(fitted) ? [near('clean + corrupted logit difference', 0, high + low, 1e-4)] : []),
   ]);
 }
+
+/** Whether each corrupted prompt is another's clean one, with the answers exchanged: the metric is then as much below 0. */
+const exchanged = ({ pairs }: FittedPairs): boolean =>
+  pairs.every((p) =>
+    pairs.some(
+      (q) => p.corrupted === q.clean && p.answerToken === q.wrongToken && p.wrongToken === q.answerToken,
+    ),
+  );
 
 function compareFact(x: Comparing, { tests, exact }: NonNullable<AttributionComputed['fact']>): void {
   published.factual.tests.forEach((fact, i) => {
@@ -197,7 +207,7 @@ function comparePublished(x: Comparing, o: NonNullable<AttributionComputed['obje
     if (o.byPos)
       late(`${at} by head and position: patched`, published.byPos[i], headRows(slices(o.byPos, 0)[i]));
   }
-  comparePaths(x, o.demo, o.top);
+  if (o.paths) comparePaths(x, o.paths.demo, o.paths.top);
   for (const [h, name] of published.attention.heads.entries())
     x.compare(
       `attention of ${name}`,

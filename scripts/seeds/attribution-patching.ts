@@ -1,8 +1,4 @@
-/**
- * `glassbox seed attribution-patching`: TransformerLens' Attribution_Patching_Demo (Nanda 2023), section by section. Activation patching at
- * the price of two forward passes and one backward pass, held against patching itself; and a fact. The part on indirect objects
- * has raw weights, as TransformerBridge has; gpt2-xl, of which the demo has the fact alone, is processed.
- */
+/** `glassbox seed attribution-patching`: TransformerLens' Attribution_Patching_Demo (Nanda 2023), section by section. */
 
 import {
   agreement,
@@ -13,6 +9,7 @@ import {
   byLayerAndHead,
   bySize,
   curveFigure,
+  type Entry,
   fitPairs,
   headNames,
   headPathAttribution,
@@ -110,23 +107,11 @@ async function indirectObjects(x: NotebookRun) {
   x.figure('patterns', signedHeads(maps.headPatterns), 'Head Pattern Attribution Patching');
 
   x.section('Path Attribution Patching', 'From a head’s output to queries, keys, values of a later head.');
-  const ends = { ...pair, by: ['receiver', 'sender'] } as const;
-  const paths = await x.step('paths', () => headPathAttribution(model, ends));
-  const asPublished = { ...ends, layerNorm: 'demo' } as const;
-  const demo = await x.step('paths, as the demo has them', () => headPathAttribution(model, asPublished));
-  x.note('Paths have the layer norm’s scale of the run; the demo takes its gradient (paths-demo.csv).');
-  x.csv('paths', paths);
-  x.csv('paths-demo', demo);
-  const order = strongest(outputs, outputs.values.length);
   const title = 'Heads by the size of their output attribution';
   x.figure('head-sizes', curveFigure(bySize(outputs), { title }));
-  const largest = order.slice(0, 22).sort((a, b) => a.index - b.index);
-  const top = largest.map((head) => head.name);
-  x.figure('paths-top', pathsAmong(paths, top), 'Head Path Attribution Patching, largest outputs');
-  const best = strongest(paths, 5).map(({ name, value }) => `${name} ${value.toFixed(4)}`);
-  x.found(`Strongest paths, receiver · sender: ${best.join(', ')}.`);
-  for (const { name } of order.slice(0, 3))
-    x.figure(`paths-${name}`, pathsOfHead(paths, name), `Head Path Attribution Patching of ${name}`);
+  const order = strongest(outputs, outputs.values.length);
+  const paths = model.config.normPlaces === 'before' ? await headPaths(x, pair, order) : null;
+  if (!paths) x.note('Paths between heads are left out: they would lead through the norm behind attention.');
 
   x.section('Validating Attribution vs Activation Patching', 'The same cells, patched one by one.');
   const blocks = await x.step('blocks', (o) => patchBlocks(model, { ...pair, ...o }), 'blocks');
@@ -142,7 +127,25 @@ async function indirectObjects(x: NotebookRun) {
   for (const prompt of clean) patterns.push(await attentionPatterns(model, prompt));
   const shown = strongest(slices(patched, 0)[0], 3);
   x.attention('attention', patterns[0], shown, { title: 'The heads whose patching matters most' });
-  return { fitted, high, low, sizes, names: heads, maps, demo, top, blocks, heads: patched, byPos, patterns };
+  return { fitted, high, low, sizes, names: heads, maps, paths, blocks, heads: patched, byPos, patterns };
+}
+
+/** From each head's output to later heads' inputs; drawn for the heads of the largest outputs. */
+async function headPaths(x: NotebookRun, pair: Parameters<typeof headPathAttribution>[1], order: Entry[]) {
+  const ends = { ...pair, by: ['receiver', 'sender'] } as const;
+  const paths = await x.step('paths', () => headPathAttribution(x.model, ends));
+  const demo = await x.step('the demo’s', () => headPathAttribution(x.model, { ...ends, layerNorm: 'demo' }));
+  x.note('Paths have the layer norm’s scale of the run; the demo takes its gradient (paths-demo.csv).');
+  x.csv('paths', paths);
+  x.csv('paths-demo', demo);
+  const largest = order.slice(0, 22).sort((a, b) => a.index - b.index);
+  const top = largest.map((head) => head.name);
+  x.figure('paths-top', pathsAmong(paths, top), 'Head Path Attribution Patching, largest outputs');
+  const best = strongest(paths, 5).map(({ name, value }) => `${name} ${value.toFixed(4)}`);
+  x.found(`Strongest paths, receiver · sender: ${best.join(', ')}.`);
+  for (const { name } of order.slice(0, 3))
+    x.figure(`paths-${name}`, pathsOfHead(paths, name), `Head Path Attribution Patching of ${name}`);
+  return { demo, top };
 }
 
 /** The demo's last part: where is it that the Eiffel Tower is in Paris? */

@@ -3,7 +3,7 @@
 import { readFileSync } from 'node:fs';
 import type { FittedPair, FittedPairs, Labelled, PromptTest, ResidualAttribution } from '../../index.js';
 import { type Comparing, furthest, near, PRINTED, type PublishedTest, testRows } from './comparison.js';
-import { attentionAddsUp, headsAddUp } from './exactness.js';
+import { attentionAddsUp, headsAddUp, lastState } from './exactness.js';
 import { attributionRows, type Grid, gridRows, type PublishedAttribution } from './published-rows.js';
 
 /** See `source` in the file. */
@@ -43,7 +43,7 @@ export function compare(x: Comparing, got: CapitalLettersComputed): void {
   const { average, projected, bias, said, maps } = got;
   const { pairs } = got.fitted;
   x.compare('exactness', [
-    near('last state + b_U − average', 0, projected + bias - average, 1e-4),
+    ...lastState(x.model, 'last state + b_U − average', projected + bias - average),
     near(
       'layers add up to the last state',
       0,

@@ -1,7 +1,6 @@
 /**
  * `glassbox seed capital-letters`: why is a full stop followed by " He" and not " he"? The notebook "Learning Capital Letters"
- * (tinuademargaret/Capital-Letters-Circuit), section by section. Its first half reads the residual stream; the second patches:
- * twenty names in five sentences, the same with ";" for ".", and the clean run's activations put into the corrupted one.
+ * (tinuademargaret/Capital-Letters-Circuit), section by section: reading the residual stream, then patching ";" with ".".
  */
 
 import {
@@ -60,6 +59,7 @@ async function oneLayer(x: NotebookRun, pairs: readonly PromptPair[]): Promise<n
   const name = String(x.setting('one-layer'));
   x.section('An attention-only model', 'Can a model of attention layers alone do it?');
   if (!name && !x.model.config.attnOnly) {
+    x.print('Left out: see the head of this page.');
     x.note('attn-only-1l (“4.36 for 15 sentences”) is left out; to include it: --one-layer attn-only-1l');
     return null;
   }
@@ -172,10 +172,11 @@ export const notebook: Notebook = {
     x.section('Attention of the patched heads', 'By the size of their effect.');
     const found = strongest(maps.z, x.count('patched'));
     const [mid, late] = [7, 9].map((l) => Math.round((l / 12) * model.config.nLayers)); // 7 and 9 of GPT-2's 12
+    const middle = late - mid === 1 ? `layer ${mid}` : `layers ${mid} to ${late - 1}`;
     const between = (from: number, to: number) => found.filter(({ at }) => at[0] >= from && at[0] < to);
     const groups = [
       ['early', `Top Early Heads (layers below ${mid})`, between(0, mid)],
-      ['middle', `Top Middle Heads (layers ${mid} to ${late - 1})`, between(mid, late)],
+      ['middle', `Top Middle Heads (${middle})`, between(mid, late)],
       ['late', `Top Late Heads (layers from ${late})`, between(late, Infinity)],
     ] as const;
     for (const [file, title, heads] of groups)

@@ -1,4 +1,7 @@
-/** A notebook as a program of one's own: its file in JavaScript, on the package, with inputs and a few lines that run it. */
+/**
+ * A notebook as a program of one's own: its file in JavaScript, on the package, with inputs and a few lines
+ * that run it.
+ */
 
 import { existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';

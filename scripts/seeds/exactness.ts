@@ -50,6 +50,10 @@ export function headsAddUp(
   return near('heads + b_O − attention layer, furthest', 0, furthest(off), 1e-4);
 }
 
+/** The last state, read by W_U, is the metric; but for logits that are capped, of which attribution is told before the cap. */
+export const lastState = ({ config }: HookedTransformer, name: string, off: number): Comparison[] =>
+  config.outputLogitsSoftCap === null ? [near(name, 0, off, 1e-4)] : [];
+
 /** Every query spreads an attention of 1. @param patterns … × query × key */
 export function attentionAddsUp(patterns: readonly Labelled[]): Comparison {
   const off = patterns.flatMap(({ values, shape }) => {

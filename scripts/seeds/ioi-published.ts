@@ -12,7 +12,7 @@ import {
   slices,
 } from '../../index.js';
 import { type Comparing, near, PRINTED, type PublishedTest, testRows } from './comparison.js';
-import { attentionAddsUp, headsAddUp, nothingBefore } from './exactness.js';
+import { attentionAddsUp, headsAddUp, lastState, nothingBefore } from './exactness.js';
 import { attributionRows, type Grid, gridRows, type PublishedAttribution } from './published-rows.js';
 
 /** See `source` in the file. */
@@ -69,7 +69,7 @@ export interface IoiComputed {
 export async function compare(x: Comparing, got: IoiComputed): Promise<void> {
   const { said, average, projected, bias, repair } = got;
   x.compare('exactness', [
-    near('last state + b_U − mean logit difference', 0, projected + bias - average, 1e-4),
+    ...lastState(x.model, 'last state + b_U − mean logit difference', projected + bias - average),
     near('last state of the lens − by hand', 0, said.lens.values.at(-1)! - projected, 1e-4),
     near(
       'layers add up to the last state',

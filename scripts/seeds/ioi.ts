@@ -105,7 +105,7 @@ export const notebook: Notebook = {
     const [best] = strongest(said.heads, 1, { sign: 1 });
     x.section(
       'Without the strongest head',
-      'Zeros for its z at the last position: later heads make up for it.',
+      'Zeros for its z at the last position: do later heads make up for it?',
     );
     const [layer, head] = best.at;
     const cut = [{ at: 'z', layer, head, pos: -1, zero: true }] as const;
@@ -119,10 +119,10 @@ export const notebook: Notebook = {
     const both = labelled(values, [runs, ...said.heads.axes], { ...said.heads.meta });
     x.figure('self-repair', both, `Logit difference from each head, without ${best.name}`);
     const without = mean([...gone.values]);
-    const expected = (average - best.value).toFixed(3);
-    x.found(
-      `Without ${best.name} the difference is ${without.toFixed(3)}, not ${expected}: later heads repair.`,
-    );
+    const expected = average - best.value; // were nothing behind it to change
+    const verdict = without > expected ? 'later parts make up for some of it' : 'nothing makes up for it';
+    const differs = `the difference is ${without.toFixed(3)}; its own part taken off, ${expected.toFixed(3)}`;
+    x.found(`Without ${best.name} ${differs}: ${verdict}.`);
     cache.dispose();
     ablated.cache!.dispose();
     const repair = { head: best, average: without, heads: after.heads, scales: after.scales, cut };

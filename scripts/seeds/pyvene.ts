@@ -30,8 +30,8 @@ export const notebook: Notebook = {
   settings: {
     window: { usual: 10, tiny: 2, help: 'layers of MLP or attention restored together' },
     noise: {
-      usual: PYVENE_NOISE,
-      help: 'standard deviation, or s3: three times that of the subject’s embeddings',
+      usual: '',
+      help: `standard deviation, or s3: three times that of the subject’s embeddings; default ${PYVENE_NOISE} (GPT-2), s3 (other families)`,
     },
   },
   plan: ({ model: { config } }) => [{ what: 'cells', runs: 3 * config.nLayers * 7, tokens: 7 }],
@@ -44,8 +44,7 @@ export const notebook: Notebook = {
     const first = word === null ? null : firstToken(model, word);
     if (first && !first.whole)
       x.note(`“${word}” is several tokens here; its first one, “${first.text}”, is measured.`);
-    const given = x.setting('noise');
-    const noise = (Number.isFinite(Number(given)) ? Number(given) : given) as typeof PYVENE_NOISE;
+    const noise = x.noise(model.config.family === 'gpt2' ? PYVENE_NOISE : 's3');
     const streams = STREAMS.filter((stream) => stream !== 'mlp_activation' || !model.config.attnOnly);
     if (streams.length < STREAMS.length)
       x.note('The stream mlp_activation is left out: this model has no MLPs.');
@@ -68,7 +67,7 @@ export const notebook: Notebook = {
 
     x.section(
       'Corrupted run',
-      `With noise of ${given} on the embeddings of “${subject}”, one draw of RandomState(1).`,
+      `With noise of ${noise} on the embeddings of “${subject}”, one draw of RandomState(1).`,
     );
     x.print(...pyveneTopVals(corrupted));
     x.file('corrupted.txt', `${pyveneTopVals(corrupted).join('\n')}\n`);

@@ -10,7 +10,6 @@ import {
   curveFigure,
   embeddingStd,
   labelled,
-  type NoiseRule,
   type Notebook,
   traceFacts,
   traceKinds,
@@ -35,8 +34,8 @@ export const notebook: Notebook = {
   settings: {
     window: { usual: 10, tiny: 2, help: 'layers of MLP or attention restored together' },
     noise: {
-      usual: 0.1,
-      help: 'standard deviation, or s3: three times that of the subjects’ embeddings',
+      usual: '',
+      help: 'standard deviation, or s3: three times that of the subject’s embeddings; default ROME’s for the family',
     },
     samples: { usual: 10, quick: 3, help: 'draws of the noise' },
     limit: { usual: 1000, quick: 5, help: 'facts in the averages' },
@@ -50,9 +49,7 @@ export const notebook: Notebook = {
 
   async run(x) {
     const { model } = x;
-    const level = x.setting('noise');
-    const noise = (Number.isFinite(Number(level)) ? Number(level) : level) as NoiseRule;
-    const how = { window: x.count('window'), noise, samples: x.count('samples') };
+    const how = { window: x.count('window'), noise: x.noise(), samples: x.count('samples') };
     x.section('Averages over facts', 'Mean effects by the token’s role, and with MLPs or attention severed.');
     const facts = x.inputs.facts?.slice(0, Number(x.setting('limit')));
     if (!facts)
@@ -63,6 +60,7 @@ export const notebook: Notebook = {
         model,
         facts.map((f) => f.subject),
       );
+    x.print(`noise: ${how.noise}`);
     x.print(`three standard deviations of the subjects’ embeddings: ${s3.toFixed(6)}`);
     if (model.config.attnOnly) x.note('MLPs are not restored, nor severed: this model has none.');
     const averages: { name: string; traces: TracedFacts; average: AverageTrace }[] = [];

@@ -68,7 +68,10 @@ export interface AveragesComputed {
   readonly severed: readonly { readonly paths: string; readonly effect: readonly number[] }[];
 }
 
-/** The noise of GPT-2 XL that was published, of the subjects of known_1000.json, and what must hold for any model. */
+/**
+ * The noise of GPT-2 XL that was published, of the subjects of known_1000.json, and what must hold for any
+ * model.
+ */
 export function compareAverages(x: Comparing, { s3, averages, severed }: AveragesComputed): void {
   x.compare('noise', [
     x.published

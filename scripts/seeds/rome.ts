@@ -3,15 +3,7 @@
  * is, what is said of it however one asks, and where the model keeps what it knows.
  */
 
-import {
-  consistency,
-  joinTraces,
-  type NoiseRule,
-  type Notebook,
-  scoreTexts,
-  traceAll,
-  traceFigure,
-} from '../../index.js';
+import { consistency, joinTraces, type Notebook, scoreTexts, traceAll, traceFigure } from '../../index.js';
 
 const words = (text: string) => text.trim().split(/\s+/);
 const BOY_NAMES = words(`
@@ -69,7 +61,10 @@ export const notebook: Notebook = {
     count: { usual: 20_000, quick: 400, help: 'names that are scored' },
     probe: { usual: 50, quick: 10, help: 'most probable names whose consistency is asked; all: every one' },
     window: { usual: 10, tiny: 2, help: 'layers of MLP or attention restored together' },
-    noise: { usual: 0.1, help: 'standard deviation, or s3: three times that of the subjects’ embeddings' },
+    noise: {
+      usual: '',
+      help: 'standard deviation, or s3: three times that of the subject’s embeddings; default ROME’s for the family',
+    },
     samples: { usual: 10, quick: 3, help: 'draws of the noise' },
   },
   plan: (x) => {
@@ -141,10 +136,7 @@ export const notebook: Notebook = {
       'States, MLPs and attention restored, one token and layer at a time.',
     );
     const prompts = x.inputs.prompt ? [x.inputs.prompt] : PROMPTS;
-    const noise = (
-      Number.isFinite(Number(x.setting('noise'))) ? Number(x.setting('noise')) : x.setting('noise')
-    ) as NoiseRule;
-    const how = { window: x.count('window'), noise, samples: x.count('samples') };
+    const how = { window: x.count('window'), noise: x.noise(), samples: x.count('samples') };
     x.prompts(prompts);
     const traces = [];
     for (const prompt of prompts) {

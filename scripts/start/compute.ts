@@ -119,7 +119,9 @@ export function doubt({ patching, options }: Pick<Report, 'patching' | 'options'
   return `Mind that this model prefers ${prefers(clean)} after the clean prompt and ${prefers(corrupted)} after the corrupted one: it does not tell them apart as expected.`;
 }
 
-/** @throws an Error that shows both tokenisations when patching has nothing to compare position by position. */
+/**
+ * @throws an Error that shows both tokenisations when patching has nothing to compare position by position.
+ */
 export function checkPair(clean: readonly string[], corrupted: readonly string[]): void {
   if (clean.length === corrupted.length) return;
   const line = (name: string, tokens: readonly string[]) =>
@@ -206,7 +208,10 @@ function lastRows(pattern: Float32Array, nHeads: number, n: number): Float32Arra
   });
 }
 
-/** The head that attends most from the last position to the answer; to any token but the first if it does not occur. */
+/**
+ * The head that attends most from the last position to the answer; to any token but the first if it does not
+ * occur.
+ */
 export function chooseHead(
   rows: readonly (readonly ArrayLike<number>[])[],
   answerAt: readonly number[],

@@ -24,7 +24,9 @@ export interface StartOptions {
   readonly color: boolean;
 }
 
-/** The pair of prompts that is shown when none is given: Wang et al. 2022's indirect object identification. */
+/**
+ * The pair of prompts that is shown when none is given: Wang et al. 2022's indirect object identification.
+ */
 export const defaults = {
   model: 'tiny',
   clean: 'When John and Mary went to the shops, John gave the bag to',

@@ -24,8 +24,8 @@ const MOST_CELLS = 1500;
 const LARGEST = 8;
 
 /**
- * Says the result in lines, then writes the files: the same result, the same bytes, because what it took to compute it is
- * left out. A file that cannot be written takes nothing from the terminal.
+ * Says the result in lines, then writes the files: the same result, the same bytes, because what it took to
+ * compute it is left out. A file that cannot be written takes nothing from the terminal.
  */
 export function deliver(
   { meta, ...result }: LabelledData,

@@ -1,11 +1,11 @@
 /**
- * What the tiny model is trained on, step by step: rows of any lengths, each a document or a list said again and again,
- * so that nothing is padded and every document is seen from its beginning.
+ * What the tiny model is trained on, step by step: rows of any lengths, each a document or a list said again
+ * and again, so that nothing is padded and every document is seen from its beginning.
  *
- * The first steps are repetitions and nothing else: looking back and copying, which indirect objects need too, is learnt
- * soon where nothing else lowers the loss, and late in the full mixture. Most words of the corpus are drawn by lot: their
- * gradients are mostly noise. So only some of them are predicted, and count less than the words which what stands before
- * them determines; only at the end they all count the same.
+ * The first steps are repetitions and nothing else: looking back and copying, which indirect objects need
+ * too, is learnt soon where nothing else lowers the loss, and late in the full mixture. Most words of the
+ * corpus are drawn by lot: their gradients are mostly noise. So only some of them are predicted, and count
+ * less than the words which what stands before them determines; only at the end they all count the same.
  */
 
 import { documents, type Mixture, repetitions, type Vocabulary } from './corpus.js';
@@ -34,11 +34,14 @@ export interface Corpus {
   /** This share is filled with one document after another: late positions are to be learnt too. */
   readonly joinedShare: number;
   /**
-   * Of the documents that do not begin with a first name, this share is kept (all by default). Names have no leading blank
-   * there, so they are other tokens than elsewhere, and rare ones.
+   * Of the documents that do not begin with a first name, this share is kept (all by default). Names have no
+   * leading blank there, so they are other tokens than elsewhere, and rare ones.
    */
   readonly otherBeginnings?: number;
-  /** Whether an `<|endoftext|>` stands behind every document, and is predicted, so that generation ends. Default false. */
+  /**
+   * Whether an `<|endoftext|>` stands behind every document, and is predicted, so that generation ends.
+   * Default false.
+   */
   readonly ended?: boolean;
 }
 

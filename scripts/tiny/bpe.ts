@@ -1,10 +1,10 @@
 /**
- * Byte-level byte-pair encoding in GPT-2's manner (Sennrich et al. 2016; Radford et al. 2019): learns the merges, writes
- * them as a Hugging Face `tokenizer.json`.
+ * Byte-level byte-pair encoding in GPT-2's manner (Sennrich et al. 2016; Radford et al. 2019): learns the
+ * merges, writes them as a Hugging Face `tokenizer.json`.
  *
- * The alphabet is the 256 bytes, a text is cut by GPT-2's pattern into words which keep their leading blank, and the
- * most frequent pair of neighbours is merged, again and again. The tiny corpus is a closed language of some eight
- * hundred words, so merging goes on until every word is one token.
+ * The alphabet is the 256 bytes, a text is cut by GPT-2's pattern into words which keep their leading blank,
+ * and the most frequent pair of neighbours is merged, again and again. The tiny corpus is a closed language
+ * of some eight hundred words, so merging goes on until every word is one token.
  */
 import { Tokenizer } from '@huggingface/tokenizers';
 import type { Vocabulary } from './corpus.js';
@@ -14,7 +14,9 @@ export const END_OF_TEXT = '<|endoftext|>';
 /** GPT-2's pattern: contractions, words, numbers and runs of other signs, each with its leading blank. */
 const WORDS = /'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+/gu;
 
-/** GPT-2's printable stand-in for each byte; a blank becomes `Ġ`. In the order of GPT-2's first 256 token ids. */
+/**
+ * GPT-2's printable stand-in for each byte; a blank becomes `Ġ`. In the order of GPT-2's first 256 token ids.
+ */
 function byteAlphabet(): Map<number, string> {
   const printable = (b: number): boolean => (b > 32 && b < 127) || (b > 160 && b < 173) || b > 173;
   const bytes = Array.from({ length: 256 }, (_, b) => b);
@@ -32,7 +34,9 @@ export const toSymbols = (text: string): string[] =>
 
 export type Merge = readonly [left: string, right: string];
 
-/** How often each word (with its leading blank) occurs. A `|` in a text ends a word without being part of it. */
+/**
+ * How often each word (with its leading blank) occurs. A `|` in a text ends a word without being part of it.
+ */
 export function countWords(texts: Iterable<string>): Map<string, number> {
   const counts = new Map<string, number>();
   for (const text of texts) {
@@ -43,7 +47,10 @@ export function countWords(texts: Iterable<string>): Map<string, number> {
   return counts;
 }
 
-/** Learns merges until every counted word is one token. Of equally frequent pairs the alphabetically first is taken. */
+/**
+ * Learns merges until every counted word is one token. Of equally frequent pairs the alphabetically first is
+ * taken.
+ */
 export function learnMerges(counts: ReadonlyMap<string, number>): Merge[] {
   const words = [...counts].map(([word, count]) => ({ pieces: toSymbols(word), count }));
   const merges: Merge[] = [];
@@ -78,7 +85,10 @@ function mergePair(pieces: string[], left: string, right: string): string[] {
   return merged;
 }
 
-/** The `tokenizer.json` of a byte-level BPE with these merges: 256 bytes, then a token a merge, then `<|endoftext|>`. */
+/**
+ * The `tokenizer.json` of a byte-level BPE with these merges: 256 bytes, then a token a merge, then
+ * `<|endoftext|>`.
+ */
 export function tokenizerJson(merges: readonly Merge[]): object {
   const tokens = [...new Set([...alphabet.values(), ...merges.map(([left, right]) => left + right)])];
   const special = {

@@ -1,14 +1,15 @@
 /**
- * The corpus of the tiny model, made of the templates in `sentences.ts` and the lists in `lists.ts`: an endless,
- * seeded stream of short documents, and the combinations which never occur in it (`heldOut`), on which the trained
- * model is measured. Training (`batches.ts`) reads `documents` and `repetitions`.
+ * The corpus of the tiny model, made of the templates in `sentences.ts` and the lists in `lists.ts`: an
+ * endless, seeded stream of short documents, and the combinations which never occur in it (`heldOut`), on
+ * which the trained model is measured. Training (`batches.ts`) reads `documents` and `repetitions`.
  *
  * What is held out:
- *  - pairs of first names: a twentieth of all pairs, and the four pairs of the well-known IOI prompts. The two names of
- *    such a pair never occur in one document, of whatever kind;
- *  - one phrasing of every fact, among them the prompts people know from GPT-2 ("The Space Needle is in downtown"): the
- *    fact is told in the other phrasings, the phrasing with other facts;
- *  - (name, sentence) for the capital letter: a tenth, and twenty names with five sentences of the experiment on GPT-2;
+ *  - pairs of first names: a twentieth of all pairs, and the four pairs of the well-known IOI prompts. The
+ *    two names of such a pair never occur in one document, of whatever kind;
+ *  - one phrasing of every fact, among them the prompts people know from GPT-2 ("The Space Needle is in
+ *    downtown"): the fact is told in the other phrasings, the phrasing with other facts;
+ *  - (name, sentence) for the capital letter: a tenth, and twenty names with five sentences of the experiment
+ *    on GPT-2;
  *  - two persons, Mark Allen and Beverly Cooper, of whom nothing is ever said.
  */
 import {
@@ -33,7 +34,10 @@ export type Kind = 'ioi' | 'fact' | 'capital' | 'prose';
 export interface Document {
   readonly kinds: readonly Kind[];
   readonly text: string;
-  /** The text in pieces: every other one, from the second on, is an answer, which what stands before it determines. */
+  /**
+   * The text in pieces: every other one, from the second on, is an answer, which what stands before it
+   * determines.
+   */
   readonly pieces: readonly string[];
 }
 
@@ -41,7 +45,8 @@ export interface Document {
 const ANSWER = '\u0001';
 const answered = (answer: string): string => `${ANSWER} ${answer}${ANSWER}`;
 
-// ---- sentences ------------------------------------------------------------------------------------------------
+// ---- sentences
+// ------------------------------------------------------------------------------------------------
 
 const thing = (object: string): string => `${s.article(object)} ${object}`;
 const CITIES = [...new Set([...SIGHTS.map(([, city]) => city), ...COUNTRIES.map(([, capital]) => capital)])];
@@ -68,7 +73,10 @@ function ioi(rng: Random): string {
   return rng.chance(0.35) ? `${story} ${s.fill(rng.pick(s.IOI_TAILS), named)}` : story;
 }
 
-/** A person whom nobody knows: an actress rather often when her name is Beverly, else whatever the first name suggests. */
+/**
+ * A person whom nobody knows: an actress rather often when her name is Beverly, else whatever the first name
+ * suggests.
+ */
 function unknownPerson(rng: Random): s.Fact & { field: string } {
   let first: string;
   let X: string;
@@ -158,7 +166,8 @@ export interface Mixture {
 
 const MIXTURE: Mixture = { kinds: [4, 4, 1.5, 1], passages: [5, 3, 2] };
 
-// ---- documents ------------------------------------------------------------------------------------------------
+// ---- documents
+// ------------------------------------------------------------------------------------------------
 
 function drawKinds(rng: Random, { kinds, passages }: Mixture): Kind[] {
   const count = 1 + rng.weighted(passages);
@@ -194,8 +203,8 @@ export interface Vocabulary {
 }
 
 /**
- * Endless repetitions alone, as tokens: of words or, a share `random` of them, of any tokens; each list is said two to
- * `most` times. With many repeats of words this is what training starts with (see `batches.ts`).
+ * Endless repetitions alone, as tokens: of words or, a share `random` of them, of any tokens; each list is
+ * said two to `most` times. With many repeats of words this is what training starts with (see `batches.ts`).
  */
 export function* repetitions(
   seed: number,
@@ -227,9 +236,13 @@ export function* trainingSequences(seed: number, vocabulary: Vocabulary): Genera
   }
 }
 
-// ---- what the model is measured on ------------------------------------------------------------------------------
+// ---- what the model is measured on
+// ------------------------------------------------------------------------------
 
-/** A prompt with its right next token (leading blank included) and, where it makes sense, a tempting wrong one. */
+/**
+ * A prompt with its right next token (leading blank included) and, where it makes sense, a tempting wrong
+ * one.
+ */
 export interface Probe {
   readonly prompt: string;
   readonly answer: string;

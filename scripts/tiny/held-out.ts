@@ -1,5 +1,6 @@
 /**
- * Which combinations the tiny model never sees in training. Fixed by a hash, so that they are the same for ever.
+ * Which combinations the tiny model never sees in training. Fixed by a hash, so that they are the same for
+ * ever.
  */
 import { NAMES, PEOPLE } from './lists.js';
 import { hash } from './random.js';
@@ -47,7 +48,10 @@ export const SEED_SENTENCES = new Set([
   '{A} is such a funny {K}/person',
 ]);
 
-/** True for a combination of a name with a sentence about what kind of person it is which no training document holds. */
+/**
+ * True for a combination of a name with a sentence about what kind of person it is which no training document
+ * holds.
+ */
 export function isHeldOutCapital(name: string, frame: string, kind: string): boolean {
   const sentence = `${frame}/${kind}`;
   return (SEED_NAMES.has(name) && SEED_SENTENCES.has(sentence)) || hash(`${name} ${sentence}`) % 10 === 0;

@@ -1,14 +1,18 @@
 /**
- * The world of the tiny model: everybody and everything its corpus speaks of. Facts are facts of the real world.
+ * The world of the tiny model: everybody and everything its corpus speaks of. Facts are facts of the real
+ * world.
  *
- * A `|` inside a word marks a place which the tokenizer must not merge across: such a word stays two tokens, as rarer
- * words do in GPT-2. `Col|osseum` has as many tokens as `Eiffel Tower`, so that the two prompts can be patched into each
- * other position by position; `Need|le` gives "The Space Needle" the four tokens which it has in GPT-2.
+ * A `|` inside a word marks a place which the tokenizer must not merge across: such a word stays two tokens,
+ * as rarer words do in GPT-2. `Col|osseum` has as many tokens as `Eiffel Tower`, so that the two prompts can
+ * be patched into each other position by position; `Need|le` gives "The Space Needle" the four tokens which
+ * it has in GPT-2.
  */
 
 const words = (text: string): string[] => text.trim().split(/\s+/);
 
-/** Frequent male first names of the United States (the list of ROME's "Who does GPT-2 know?"), and a few more. */
+/**
+ * Frequent male first names of the United States (the list of ROME's "Who does GPT-2 know?"), and a few more.
+ */
 export const BOYS: readonly string[] = words(`
 James Robert John Michael David William Richard Joseph Thomas Charles Christopher Daniel Matthew Anthony Mark Donald
 Steven Paul Andrew Joshua Kenneth Kevin Brian George Timothy Ronald Edward Jason Jeffrey Ryan Jacob Gary Nicholas Eric
@@ -139,7 +143,10 @@ export const COUNTRIES: readonly (readonly [country: string, capital: string, la
   ['Bulgaria', 'Sofia', 'Bulgarian'],
 ];
 
-/** Known people: the profession, and the field in which they work. The first fifteen are of ROME's grid of names. */
+/**
+ * Known people: the profession, and the field in which they work. The first fifteen are of ROME's grid of
+ * names.
+ */
 export const PEOPLE: readonly (readonly [name: string, sex: 'm' | 'f', profession: string, field: string])[] =
   [
     ['Stephen King', 'm', 'writer', 'literature'],

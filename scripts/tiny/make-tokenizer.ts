@@ -11,7 +11,10 @@ import { COUNTRIES, NAMES, OBJECTS, PEOPLE, PLACES, SIGHTS, SURNAMES } from './l
 
 const SEED = 1;
 
-/** The text from which merges are learnt: 30,000 documents, and every listed word, so that the rare ones count too. */
+/**
+ * The text from which merges are learnt: 30,000 documents, and every listed word, so that the rare ones count
+ * too.
+ */
 function* bpeTexts(): Generator<string> {
   const split = new Map(SIGHTS.flatMap(([sight]) => sight.split(' ')).map((w) => [w.replace('|', ''), w]));
   let count = 0;

@@ -1,4 +1,6 @@
-/** What a tiny model can do: the numbers of its model card. Nothing that is asked here was told in training. */
+/**
+ * What a tiny model can do: the numbers of its model card. Nothing that is asked here was told in training.
+ */
 
 import type { HookedTransformer } from '../../index.js';
 import {

@@ -51,7 +51,10 @@ export class Random {
   }
 }
 
-/** FNV-1a with a final mix: an evenly spread number for a text, used to hold out a fixed share of all combinations. */
+/**
+ * FNV-1a with a final mix: an evenly spread number for a text, used to hold out a fixed share of all
+ * combinations.
+ */
 export function hash(text: string): number {
   let h = 0x811c9dc5;
   for (let i = 0; i < text.length; i++) h = Math.imul(h ^ text.charCodeAt(i), 0x01000193);

@@ -6,9 +6,9 @@ import type { InitOptions } from '../../hooks/transformer/init.js';
 import type { Corpus, Recipe } from './batches.js';
 
 /**
- * GPT-2 begins with a standard deviation of 0.02 at a width of 768; 0.05 keeps the same scale of activations at a width
- * of 128. The tokens' embedding begins twice as large, for it is also the unembedding: smaller rows cannot yet give one
- * token a clearly higher logit than the others.
+ * GPT-2 begins with a standard deviation of 0.02 at a width of 768; 0.05 keeps the same scale of activations
+ * at a width of 128. The tokens' embedding begins twice as large, for it is also the unembedding: smaller
+ * rows cannot yet give one token a clearly higher logit than the others.
  */
 const INIT: InitOptions = { seed: 1, std: 0.05, embeddingStd: 0.1, positions: 'sinusoidal' };
 
@@ -42,8 +42,8 @@ const TINY: Recipe = {
 };
 
 /**
- * The batches of `tiny-llama`: the same corpus, with an end behind every document. Its first layer begins by looking back
- * (`attentionBiases`), so that repetitions are learnt within 250 steps; without, not within 300.
+ * The batches of `tiny-llama`: the same corpus, with an end behind every document. Its first layer begins by
+ * looking back (`attentionBiases`), so that repetitions are learnt within 250 steps; without, not within 300.
  */
 const TINY_LLAMA: Recipe = {
   seed: 2,

@@ -1,8 +1,9 @@
 /**
- * The sentences of the tiny model's corpus: templates by kind. A template holds words in braces; `fill` puts them in.
+ * The sentences of the tiny model's corpus: templates by kind. A template holds words in braces; `fill` puts
+ * them in.
  *
- * Facts are kept as prompt and answer ("The {X} is in downtown" + " Paris"), because the same templates make the
- * training sentences and the held-out probes.
+ * Facts are kept as prompt and answer ("The {X} is in downtown" + " Paris"), because the same templates make
+ * the training sentences and the held-out probes.
  */
 import { BOYS, COUNTRIES, PEOPLE, SIGHTS } from './lists.js';
 
@@ -25,7 +26,8 @@ const boys = new Set(BOYS);
 /** " He" or " She" for a first name (without the blank). */
 export const pronoun = (name: string): 'He' | 'She' => (boys.has(name) ? 'He' : 'She');
 
-// ---- indirect objects: A and B are somewhere, S (one of them) gives O to the other -----------------------------
+// ---- indirect objects: A and B are somewhere, S (one of them) gives O to the other
+// -----------------------------
 
 export const IOI_OPENERS: readonly string[] = [
   'When {A} and {B} went to the {P},',
@@ -72,7 +74,8 @@ export const IOI_TAILS: readonly string[] = [
   'Then they went home.',
 ];
 
-// ---- facts ----------------------------------------------------------------------------------------------------
+// ---- facts
+// ----------------------------------------------------------------------------------------------------
 
 export interface Fact {
   /** Names the fact in the held-out rule, e.g. `sight:Louvre`. */
@@ -194,7 +197,9 @@ export const APPOSITION_TAILS: readonly string[] = [
   ' and friend of {N}.',
 ];
 
-/** Two facts in a sentence. `{X}` and `{Y}` are sights in `{C}` and `{D}`, or countries with these capitals. */
+/**
+ * Two facts in a sentence. `{X}` and `{Y}` are sights in `{C}` and `{D}`, or countries with these capitals.
+ */
 export const PAIRED_SIGHTS: readonly string[] = [
   'The {X} is in {C}.',
   'The {X} is in {C}, while the {Y} is in {D}.',
@@ -205,7 +210,8 @@ export const PAIRED_CAPITALS: readonly string[] = [
   'The capital of {X} is {C} while the capital of {Y} is {D}.',
 ];
 
-// ---- capital letters: full stop, then He or She; semicolon or comma, then he or she ------------------------------
+// ---- capital letters: full stop, then He or She; semicolon or comma, then he or she
+// ------------------------------
 
 export const CAPITAL_FRAMES: readonly string[] = [
   '{A} is a really great {K}',
@@ -231,7 +237,8 @@ export const PREDICATES: readonly string[] = [
   'is a friend of {N}',
 ];
 
-// ---- plain prose ------------------------------------------------------------------------------------------------
+// ---- plain prose
+// ------------------------------------------------------------------------------------------------
 
 export const PROSE: readonly string[] = [
   '{N} went to the {P} in the morning.',

@@ -1,8 +1,8 @@
 /**
- * How induction heads form (Olsson et al. 2022): a model of two layers of attention and nothing else is trained on random
- * tokens that are said again and again. At first nothing helps; then a head of the first layer learns to look at the
- * previous token, and a head of the second layer to find, by what that one wrote, what came after the present token
- * before. The loss on what is repeated drops as the induction score rises.
+ * How induction heads form (Olsson et al. 2022): a model of two layers of attention and nothing else is
+ * trained on random tokens that are said again and again. At first nothing helps; then a head of the first
+ * layer learns to look at the previous token, and a head of the second layer to find, by what that one wrote,
+ * what came after the present token before. The loss on what is repeated drops as the induction score rises.
  */
 
 import {
@@ -39,7 +39,10 @@ export interface InductionOptions {
 /** What was measured at a step. */
 export interface InductionPoint {
   readonly step: number;
-  /** Mean loss the first time and the second, in nats; the first tokens, which nothing announces, are left out. */
+  /**
+   * Mean loss the first time and the second, in nats; the first tokens, which nothing announces, are left
+   * out.
+   */
   readonly first: number;
   readonly second: number;
   /** Of the head that attends most to the token after the same one earlier (see `headScores`). */

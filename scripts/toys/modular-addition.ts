@@ -1,7 +1,8 @@
 /**
- * Modular addition (Power et al. 2022; Nanda et al. 2023): a model of one block learns a + b mod p from a part of all
- * pairs. First it knows those by heart; then it finds a rule that holds for the others, too: it writes numbers as sines and
- * cosines of a few frequencies, which is seen in the Fourier transform of its embedding.
+ * Modular addition (Power et al. 2022; Nanda et al. 2023): a model of one block learns a + b mod p from a
+ * part of all pairs. First it knows those by heart; then it finds a rule that holds for the others, too: it
+ * writes numbers as sines and cosines of a few frequencies, which is seen in the Fourier transform of its
+ * embedding.
  */
 
 import {
@@ -153,7 +154,10 @@ async function rightOf(model: HookedTransformer, rows: readonly number[][]): Pro
   return rows.filter((row, i) => ids[3 * i + 2] === row[3]).length / rows.length;
 }
 
-/** Of each frequency k = 1 … (p − 1) / 2 the share of the embedding's power: Σ_d |Σ_n W_E[n, d]·e^(−2πikn/p)|². */
+/**
+ * Of each frequency k = 1 … (p − 1) / 2 the share of the embedding's power: Σ_d |Σ_n W_E[n,
+ * d]·e^(−2πikn/p)|².
+ */
 function spectrumOf(model: HookedTransformer, p: number): Float32Array {
   const { data } = model.weights.W_E;
   const { dModel } = model.config;

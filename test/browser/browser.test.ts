@@ -1,6 +1,7 @@
 /**
- * Node ≡ browser: the tests of kernels, weights, engine, hooks and interp pass in Chromium too, on its own WebGPU.
- * Chromium comes from npm; where a machine cannot run it, the tests are skipped and the reason is printed.
+ * Node ≡ browser: the tests of kernels, weights, engine, hooks and interp pass in Chromium too, on its own
+ * WebGPU. Chromium comes from npm; where a machine cannot run it, the tests are skipped and the reason is
+ * printed.
  */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';

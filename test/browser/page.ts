@@ -17,7 +17,9 @@ const rejections: string[] = [];
   rejections.push(`a rejection nobody waits for: ${show((event as Event & { reason: unknown }).reason)}`),
 );
 
-/** Imports a test file and runs what it queues. A hook that throws, or a file without tests, is a failure too. */
+/**
+ * Imports a test file and runs what it queues. A hook that throws, or a file without tests, is a failure too.
+ */
 export async function runFile(url: string): Promise<BrowserResult> {
   const begin = performance.now();
   const runs: Run[] = [];

@@ -1,7 +1,7 @@
 /**
- * The page of benchmarks, in Chromium: it measures what it is asked for, compares results with another library's before it
- * times them, stops, and hands out what it measured. Where a machine cannot run Chromium, the tests are skipped and the
- * reason is printed.
+ * The page of benchmarks, in Chromium: it measures what it is asked for, compares results with another
+ * library's before it times them, stops, and hands out what it measured. Where a machine cannot run Chromium,
+ * the tests are skipped and the reason is printed.
  */
 import type { Page } from 'playwright-core';
 import { test as uvu } from 'uvu';

@@ -1,8 +1,8 @@
 /**
- * Nothing false leaves the workbench: whatever is changed while something is computed, every export, the report and the
- * shared address are of what the fields say, or they are refused. All exports are taken inside the page, in the very task of
- * the change, shortly after it, and when all is computed. Where a machine cannot run Chromium, the tests are skipped and the
- * reason is printed.
+ * Nothing false leaves the workbench: whatever is changed while something is computed, every export, the
+ * report and the shared address are of what the fields say, or they are refused. All exports are taken inside
+ * the page, in the very task of the change, shortly after it, and when all is computed. Where a machine
+ * cannot run Chromium, the tests are skipped and the reason is printed.
  */
 import type { Page } from 'playwright-core';
 import { test as uvu } from 'uvu';
@@ -43,7 +43,10 @@ uvu.after(async () => {
   await demo?.close();
 });
 
-/** In the page: files and copied texts are kept instead of saved, and all of them are asked for with `takeAll`. */
+/**
+ * In the page: files and copied texts are kept instead of saved, and all of them are asked for with
+ * `takeAll`.
+ */
 const SPY = `{
   let label = '';
   let kept = {};

@@ -1,7 +1,7 @@
 /**
- * Addresses and folders from strangers: nothing that they say runs, and nothing is asked of another host before the reader
- * says yes. Pages and reports are opened under their Content-Security-Policy. Where a machine cannot run Chromium, the tests
- * are skipped and the reason is printed.
+ * Addresses and folders from strangers: nothing that they say runs, and nothing is asked of another host
+ * before the reader says yes. Pages and reports are opened under their Content-Security-Policy. Where a
+ * machine cannot run Chromium, the tests are skipped and the reason is printed.
  */
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';

@@ -1,6 +1,7 @@
 /**
- * The workbench on one prompt, writing on, the cursor, changes of the model, and what a page is expected to keep: history,
- * experiments, keyboard, accessibility. Where a machine cannot run Chromium, the tests are skipped and the reason is printed.
+ * The workbench on one prompt, writing on, the cursor, changes of the model, and what a page is expected to
+ * keep: history, experiments, keyboard, accessibility. Where a machine cannot run Chromium, the tests are
+ * skipped and the reason is printed.
  */
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';

@@ -53,7 +53,10 @@ export async function openDemo(first = ''): Promise<Demo> {
   };
 }
 
-/** Waits until an expression is true in the page; its Content-Security-Policy does not let `waitForFunction` evaluate one. */
+/**
+ * Waits until an expression is true in the page; its Content-Security-Policy does not let `waitForFunction`
+ * evaluate one.
+ */
 export async function until(page: Page, expression: string): Promise<void> {
   const end = Date.now() + LIMIT_MS;
   while (!(await page.evaluate(expression))) {

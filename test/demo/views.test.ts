@@ -1,6 +1,7 @@
 /**
- * The views that read a run, in Chromium: their numbers are those of the library in Node, a selection in one lights up in the
- * others. Where a machine cannot run Chromium, the tests are skipped and the reason is printed.
+ * The views that read a run, in Chromium: their numbers are those of the library in Node, a selection in one
+ * lights up in the others. Where a machine cannot run Chromium, the tests are skipped and the reason is
+ * printed.
  */
 import type { Page } from 'playwright-core';
 import { test as uvu } from 'uvu';

@@ -1,6 +1,6 @@
 /**
- * The workbench, driven as a reader drives it, in Chromium on its own WebGPU: one browser, one page. Where a machine cannot
- * run Chromium, the tests are skipped and the reason is printed.
+ * The workbench, driven as a reader drives it, in Chromium on its own WebGPU: one browser, one page. Where a
+ * machine cannot run Chromium, the tests are skipped and the reason is printed.
  */
 import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';

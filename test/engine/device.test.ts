@@ -1,4 +1,7 @@
-/** What the engine asks of a WebGPU device: no more than it needs, and nothing that other implementations take wrongly. */
+/**
+ * What the engine asks of a WebGPU device: no more than it needs, and nothing that other implementations take
+ * wrongly.
+ */
 
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';

@@ -6,7 +6,9 @@ import { HookedTransformer } from '../../index.js';
 import { noProcessing } from '../../weights/processing/processing.js';
 import { familyReferences, familyWeights } from '../families.js';
 
-/** Dispatches of one more block, of a forward pass and of a step of generation with stored keys and values. */
+/**
+ * Dispatches of one more block, of a forward pass and of a step of generation with stored keys and values.
+ */
 async function perBlock(name: string) {
   const r = familyReferences.find((r) => r.name === name)!;
   const counts: number[][] = [];
@@ -29,7 +31,8 @@ async function perBlock(name: string) {
   return counts[1].map((n, i) => n - counts[0][i]);
 }
 
-// norm, q·k·v, rotation, attention, output + residual; norm, gate, up ∘ gate, down + residual. With a store, one more keeps them.
+// norm, q·k·v, rotation, attention, output + residual; norm, gate, up ∘ gate, down + residual. With a store,
+// one more keeps them.
 const most: Record<string, [forward: number, step: number]> = {
   llama: [9, 10],
   // queries and keys are copied out, normed and turned one by one

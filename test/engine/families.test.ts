@@ -1,6 +1,7 @@
 /**
- * Blocks of every family compute what Hugging Face's transformers compute in float64 (test/fixtures/parts/make.py): logits,
- * residual streams, patterns, gradients, and the tokens that follow greedily.
+ * Blocks of every family compute what Hugging Face's transformers compute in float64
+ * (test/fixtures/parts/make.py): logits, residual streams, patterns, gradients, and the tokens that follow
+ * greedily.
  */
 
 import { test } from 'uvu';

@@ -1,6 +1,6 @@
 /**
- * GPT-2's `tokenizer.json`, rebuilt from the byte-pair ranks that tiktoken ships: the merge that makes a token is the pair
- * of pieces left when byte-pair encoding runs on its bytes with lower ranks only.
+ * GPT-2's `tokenizer.json`, rebuilt from the byte-pair ranks that tiktoken ships: the merge that makes a
+ * token is the pair of pieces left when byte-pair encoding runs on its bytes with lower ranks only.
  */
 
 import { Tiktoken } from 'js-tiktoken/lite';

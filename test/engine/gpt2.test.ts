@@ -1,4 +1,6 @@
-/** GPT-2 at every hook point agrees with float64 PyTorch, whatever the sizes and however the rows are batched. */
+/**
+ * GPT-2 at every hook point agrees with float64 PyTorch, whatever the sizes and however the rows are batched.
+ */
 
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';

@@ -9,7 +9,10 @@ import { twoLayers as config, randomGpt2 } from '../helpers.js';
 const model = await HookedTransformer.fromWeights(config, randomGpt2(config, 5));
 test.after(() => model.dispose());
 
-/** Bytes of the heap that each call keeps: the least of some rounds, as code is compiled and caches fill in the first ones. */
+/**
+ * Bytes of the heap that each call keeps: the least of some rounds, as code is compiled and caches fill in
+ * the first ones.
+ */
 async function kept(f: () => Promise<void>, times: number): Promise<number> {
   const measure = async () => {
     for (let i = 0; i < 3; i++) {

@@ -1,7 +1,7 @@
 /**
- * Every operation on tensors and its gradient against float64, on random shapes: broadcast, and in rows of unequal length. The
- * reference is written from the definitions (nd.ts); its derivatives are central differences. Values of many cases are read
- * back at once. GLASSBOX_CASES=200 tries so many shapes of each.
+ * Every operation on tensors and its gradient against float64, on random shapes: broadcast, and in rows of
+ * unequal length. The reference is written from the definitions (nd.ts); its derivatives are central
+ * differences. Values of many cases are read back at once. GLASSBOX_CASES=200 tries so many shapes of each.
  */
 
 import { readFileSync } from 'node:fs';
@@ -587,7 +587,8 @@ for (const [name, make] of Object.entries(operations))
     await compare();
   });
 
-// ---- rows of unequal length --------------------------------------------------------------------------------------
+// ---- rows of unequal length
+// --------------------------------------------------------------------------------------
 
 const LENGTHS = [3, 1, 4];
 const TOKENS = LENGTHS.reduce((a, b) => a + b, 0);
@@ -734,7 +735,8 @@ test('products of rows of unequal length with matrices', async () => {
   assert.equal(words.shape, [TOKENS, 2, 4]);
 });
 
-// ---- what numbers are not ----------------------------------------------------------------------------------------
+// ---- what numbers are not
+// ----------------------------------------------------------------------------------------
 
 const { NaN: nan, POSITIVE_INFINITY: inf } = Number;
 const list = (data: readonly number[], shape: readonly number[] = [data.length]) =>

@@ -1,4 +1,7 @@
-/** Hook points: names, axes, order and reach are what they were before the table (fixtures/points), and follow from it. */
+/**
+ * Hook points: names, axes, order and reach are what they were before the table (fixtures/points), and follow
+ * from it.
+ */
 import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'uvu';
@@ -104,7 +107,8 @@ test('a new key-like point is one line of the table: shorthand, axes and the pla
   const [, point] = matchPoints('attn.hook_rotated', points);
   assert.is(point.name, 'blocks.1.attn.hook_rotated');
   assert.equal([point.axes, point.heads, point.width], [['batch', 'pos', 'head', 'd_head'], 2, 4]);
-  // An edit at position 2 of layer 1: from there on everything differs, as with a key; with a query only position 2 does.
+  // An edit at position 2 of layer 1: from there on everything differs, as with a key; with a query only
+  // position 2 does.
   const extentOf = (name: string) => {
     const edit = {
       point: points.get(name)!,

@@ -1,4 +1,7 @@
-/** Normalizers, pre-tokenizers, decoders and whole tokenizers give what Hugging Face's Rust library gives (test/fixtures/tokenizers). */
+/**
+ * Normalizers, pre-tokenizers, decoders and whole tokenizers give what Hugging Face's Rust library gives
+ * (test/fixtures/tokenizers).
+ */
 import { readFileSync } from 'node:fs';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -63,7 +66,8 @@ for (const { name, json, cases, decoded } of rust.tokenizers)
     same(
       cases.flatMap(({ text, ids, offsets, decoded }): [string, unknown, unknown][] => {
         const found = tokenizer.encodeWithOffsets(text);
-        // Rust says that a composed character stands for the first of its parts; here it stands for all of them
+        // Rust says that a composed character stands for the first of its parts; here it stands for all of
+        // them
         const places = text === text.normalize('NFC');
         return [
           [`ids of ${text}`, tokenizer.encode(text), ids],

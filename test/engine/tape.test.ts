@@ -1,4 +1,6 @@
-/** Gradients of expressions of tensors agree with autograd in float64: see test/fixtures/gradients/tensors.py. */
+/**
+ * Gradients of expressions of tensors agree with autograd in float64: see test/fixtures/gradients/tensors.py.
+ */
 
 import { readFileSync } from 'node:fs';
 import { test } from 'uvu';

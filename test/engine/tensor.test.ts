@@ -1,4 +1,7 @@
-/** What operations on tensors mean, along every axis and for numbers that are none; what they do not mean is refused. */
+/**
+ * What operations on tensors mean, along every axis and for numbers that are none; what they do not mean is
+ * refused.
+ */
 
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';

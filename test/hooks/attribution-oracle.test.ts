@@ -1,6 +1,6 @@
 /**
- * Attribution patching from its definition, gradient times (clean − corrupted), agrees with what autograd in float64 makes
- * of it, in every variant; the sums are taken here, number by number.
+ * Attribution patching from its definition, gradient times (clean − corrupted), agrees with what autograd in
+ * float64 makes of it, in every variant; the sums are taken here, number by number.
  */
 
 import { test } from 'uvu';

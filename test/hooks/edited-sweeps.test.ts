@@ -1,6 +1,7 @@
 /**
- * Sweeps on an edited model give what a loop of whole runs of it gives: for random models, edits, base runs and counterfactuals.
- * Functions that mix all prompts and positions are among the edits. `GLASSBOX_FUZZ=200 npm test -- edited-sweeps` draws more.
+ * Sweeps on an edited model give what a loop of whole runs of it gives: for random models, edits, base runs
+ * and counterfactuals. Functions that mix all prompts and positions are among the edits. `GLASSBOX_FUZZ=200
+ * npm test -- edited-sweeps` draws more.
  */
 
 import { test } from 'uvu';
@@ -78,7 +79,8 @@ for (let seed = 1; seed <= rounds; seed++)
     if (r.int(2))
       model = withEdits(model, { hooks: Array.from({ length: 1 + r.int(2) }, () => randomCall(r, plain)) });
     if (r.int(2)) model = withEdits(model, { interventions: [randomEdit(r, plain)] });
-    // Scores as weights of a pattern are −∞ behind the query; a function that adds everything up makes that NaN.
+    // Scores as weights of a pattern are −∞ behind the query; a function that adds everything up makes that
+    // NaN.
     const list = Array.from({ length: CELLS }, () => randomCounterfactual(r, world, 1 + r.int(3))).filter(
       (cell) => !JSON.stringify(cell).includes('attn_scores"'),
     );

@@ -1,4 +1,7 @@
-/** Numbers are taken by what they are: arrays of another realm, of other types and lists of lists give what this realm's give. */
+/**
+ * Numbers are taken by what they are: arrays of another realm, of other types and lists of lists give what
+ * this realm's give.
+ */
 
 import vm from 'node:vm';
 import { test } from 'uvu';

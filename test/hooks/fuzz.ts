@@ -1,4 +1,7 @@
-/** Random models, base runs, sources and counterfactuals; all of them are right, and none makes numbers overflow. */
+/**
+ * Random models, base runs, sources and counterfactuals; all of them are right, and none makes numbers
+ * overflow.
+ */
 import {
   type Config,
   type Counterfactual,

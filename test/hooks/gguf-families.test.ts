@@ -119,7 +119,7 @@ async function converted(name: string, arch: string, c: Settings): Promise<Uint8
   const tensors: Record<string, GgufTensor> = {};
   const names = source.names();
   for (const own of names) {
-    if (/inv_freq|masked_bias|attention\.bias$|attn\.bias$/.test(own)) continue;
+    if (/inv_freq|masked_bias|\.(attention|attn)\.bias$/.test(own)) continue;
     const [, stem, part] = /^(.*)\.(weight|bias)$/.exec(own)!;
     const known = [stem, `model.${stem}`].map((s) => NAMES[arch][s]).find((n) => n !== undefined);
     let to =

@@ -1,4 +1,7 @@
-/** Gradients at every hook point agree with autograd in float64, of ragged batches and whatever is held constant. */
+/**
+ * Gradients at every hook point agree with autograd in float64, of ragged batches and whatever is held
+ * constant.
+ */
 
 import { readFileSync } from 'node:fs';
 import { test } from 'uvu';

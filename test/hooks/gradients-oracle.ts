@@ -1,6 +1,6 @@
 /**
- * What autograd in float64 gives: test/fixtures/gradients/*.json, made by the Python modules of the same names, which say
- * precisely what each array is.
+ * What autograd in float64 gives: test/fixtures/gradients/*.json, made by the Python modules of the same
+ * names, which say precisely what each array is.
  */
 import { readFileSync } from 'node:fs';
 import { noise } from '../../kernels/core/kernel.js';
@@ -89,8 +89,9 @@ export function gradientsOracle<K extends keyof Oracles>(name: K): Oracles[K] {
 }
 
 /**
- * Asserts that an array agrees with float64, number by number: 1e-4 of each, plus 1e-5 of the largest for rounding
- * (measured on SwiftShader: 1.3e-6). Of the 15,474 numbers in attribution.json only 7 are so small that 0 would pass for them.
+ * Asserts that an array agrees with float64, number by number: 1e-4 of each, plus 1e-5 of the largest for
+ * rounding (measured on SwiftShader: 1.3e-6). Of the 15,474 numbers in attribution.json only 7 are so small
+ * that 0 would pass for them.
  */
 export function agreesWith(values: ArrayLike<number>, expected: readonly number[], what: string): void {
   const largest = expected.reduce((m, x) => Math.max(m, Math.abs(x)), 0);
@@ -98,8 +99,8 @@ export function agreesWith(values: ArrayLike<number>, expected: readonly number[
 }
 
 /**
- * Asserts that a gradient agrees with its reference: no number is off by more than 1e-4 of the largest, and the whole by
- * no more than 1e-4 of its norm.
+ * Asserts that a gradient agrees with its reference: no number is off by more than 1e-4 of the largest, and
+ * the whole by no more than 1e-4 of its norm.
  * @param floor below this norm a gradient is what rounding leaves of zero
  */
 export function compareGradient(

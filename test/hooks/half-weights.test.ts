@@ -1,4 +1,6 @@
-/** Weights stored as float16 are weights: everything is what it is with float32 weights of the same values. */
+/**
+ * Weights stored as float16 are weights: everything is what it is with float32 weights of the same values.
+ */
 
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';

@@ -1,4 +1,6 @@
-/** Interventions as data: what is wrong with them is said before anything runs; they print, and survive JSON. */
+/**
+ * Interventions as data: what is wrong with them is said before anything runs; they print, and survive JSON.
+ */
 
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -250,7 +252,8 @@ test('what is no object is no intervention, and is refused before anything runs'
   }
 });
 
-// ---- in print and as JSON ----------------------------------------------------------------------------------------
+// ---- in print and as JSON
+// ----------------------------------------------------------------------------------------
 
 const shown: [intervention: Intervention | Counterfactual, text: string][] = [
   [

@@ -1,4 +1,6 @@
-/** A hook that makes a new activation and forgets to return it is told so; one that only reads is left alone. */
+/**
+ * A hook that makes a new activation and forgets to return it is told so; one that only reads is left alone.
+ */
 
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';

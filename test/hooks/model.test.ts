@@ -1,4 +1,6 @@
-/** What a user does with a model: batches, prefixes, hooks, generation, and what must hold whatever is done. */
+/**
+ * What a user does with a model: batches, prefixes, hooks, generation, and what must hold whatever is done.
+ */
 
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';

@@ -1,6 +1,7 @@
 /**
- * Counterfactuals the naive way: each is a whole forward pass with callback hooks, which change the activations on the
- * host, number by number, as the documentation of interventions says. Nothing of the planner's is used here.
+ * Counterfactuals the naive way: each is a whole forward pass with callback hooks, which change the
+ * activations on the host, number by number, as the documentation of interventions says. Nothing of the
+ * planner's is used here.
  */
 import { RandomState } from '../../engine/random/numpy-random.js';
 import {
@@ -170,7 +171,9 @@ export class Naive {
         }
   }
 
-  /** A function that gives a value's number for an entry of the last axis, at these indices of the selection. */
+  /**
+   * A function that gives a value's number for an entry of the last axis, at these indices of the selection.
+   */
   async #reader(
     v: Value,
     spot: { row: number; pos: number; head: number; name: string; length: number },

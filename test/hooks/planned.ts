@@ -19,7 +19,10 @@ import { Naive } from './naive.js';
 /** Counterfactuals of one sweep. */
 export const CELLS = 16;
 
-/** Draws a base run and counterfactuals of it, and compares; the numbers may be as far apart as `tolerance` of themselves. */
+/**
+ * Draws a base run and counterfactuals of it, and compares; the numbers may be as far apart as `tolerance` of
+ * themselves.
+ */
 export async function checkPlanned(
   r: Rng,
   model: HookedTransformer,

@@ -1,6 +1,7 @@
 /**
- * A planned sweep gives what a loop of whole forward passes gives, for every kind of block: shared keys and values, windows,
- * parallel blocks with one norm and with two, norms behind, norms of queries and keys. `GLASSBOX_FUZZ` draws more.
+ * A planned sweep gives what a loop of whole forward passes gives, for every kind of block: shared keys and
+ * values, windows, parallel blocks with one norm and with two, norms behind, norms of queries and keys.
+ * `GLASSBOX_FUZZ` draws more.
  */
 
 import { test } from 'uvu';

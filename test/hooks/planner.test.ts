@@ -1,6 +1,7 @@
 /**
- * A planned sweep gives what a loop of whole forward passes gives: for interventions, sources and base runs drawn at random,
- * against a naive loop that shares nothing with the planner. `GLASSBOX_FUZZ=500 npm test -- planner` draws more.
+ * A planned sweep gives what a loop of whole forward passes gives: for interventions, sources and base runs
+ * drawn at random, against a naive loop that shares nothing with the planner. `GLASSBOX_FUZZ=500 npm test --
+ * planner` draws more.
  */
 
 import { test } from 'uvu';
@@ -29,7 +30,8 @@ for (let seed = 1; seed <= rounds; seed++)
     await checkPlanned(r, model, seed);
   });
 
-// ---- what the fuzz has found, and what it would seldom meet ------------------------------------------------------
+// ---- what the fuzz has found, and what it would seldom meet
+// ------------------------------------------------------
 
 const model = await HookedTransformer.fromWeights(threeLayers, randomGpt2(threeLayers, 5));
 test.after(() => model.dispose());

@@ -1,4 +1,7 @@
-/** Hook points that TransformerLens has twice or always, and this engine once or on demand: what is read there, and what is refused. */
+/**
+ * Hook points that TransformerLens has twice or always, and this engine once or on demand: what is read
+ * there, and what is refused.
+ */
 
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';

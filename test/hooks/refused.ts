@@ -4,7 +4,9 @@ import type { Gpu } from '../../index.js';
 import { throws } from '../helpers.js';
 import { givenBack } from '../memory.js';
 
-/** Asserts that `run` fails with such a message, that nothing has run on the GPU, and that no memory is held. */
+/**
+ * Asserts that `run` fails with such a message, that nothing has run on the GPU, and that no memory is held.
+ */
 export async function refused(gpu: Gpu, run: () => Promise<unknown>, message: RegExp): Promise<void> {
   const { dispatches } = gpu.stats;
   const { bytes } = gpu.memory();

@@ -1,4 +1,6 @@
-/** A model that was saved and loaded again is the same model; a cache that was saved holds the same numbers. */
+/**
+ * A model that was saved and loaded again is the same model; a cache that was saved holds the same numbers.
+ */
 
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';

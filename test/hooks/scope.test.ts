@@ -232,6 +232,37 @@ const calls: Record<string, () => unknown> = {
   headScores: () => glassbox.headScores(model),
   steeringVector: () => glassbox.steeringVector(model, [clean], [corrupted], { layer: 1 }),
   inputAttribution: () => glassbox.inputAttribution(model, [clean], { metric }),
+  ablate: () => glassbox.ablate(model, [clean], { of: 'heads', metric }),
+  atpStar: () => glassbox.atpStar(model, pair),
+  causalTrace: () => glassbox.causalTrace(model, { prompt: clean, subject: [1, 3], samples: 1, answer: 5 }),
+  compareWithPatching: () => glassbox.compareWithPatching(model, { ...pair, at: 'z', by: ['layer', 'head'] }),
+  counterfactuals: () =>
+    glassbox.counterfactuals(model, [clean], [[{ at: 'z', layer: 0, head: 1, zero: true }]], metric),
+  detectHeads: () => glassbox.detectHeads(model, [clean], 'previous_token_head'),
+  'decompositions of ragged rows': async () => {
+    const { cache } = await model.runWithCache(rows);
+    cache.stackNeuronResults(-1, { neurons: 1, pos: -1 });
+    cache.row(1).decomposeResid(1, { applyLn: 'frozen' }).stack.norm();
+  },
+  headPathAttribution: () => glassbox.headPathAttribution(model, pair),
+  integratedGradients: () => glassbox.integratedGradients(model, { ...pair, steps: 2 }),
+  loss: () => model.loss(rows),
+  lossPerToken: () => glassbox.lossPerToken(model, clean),
+  measure: () => glassbox.measure(model, [clean], metric),
+  nextTokens: () => glassbox.nextTokens(model, rows, { k: 2 }),
+  'an order of logits': async () => (await model.forward(rows)).argmax().eq(3),
+  pathPatch: () => glassbox.pathPatch(model, { original: clean, new: corrupted, metric }),
+  'weights and circuits': async () => {
+    await glassbox.compositionScores(model, 'Q');
+    glassbox.ovCircuit(model, 0, 0);
+    glassbox.qkCircuit(model, 1, 1);
+  },
+  'an edited model': () =>
+    glassbox.logitLens(model.with({ interventions: [{ at: 'z', layer: 1, head: 0, zero: true }] }), clean),
+  withWeights: async () => {
+    const other = await model.withWeights({ 'blocks.1.attn.W_O': (w: Tensor) => w.mul(0) });
+    await other.loss(rows);
+  },
   'tensors of the user': () => {
     const t = model.tensor([1, 2, 3, 4], [2, 2]);
     t.add(t).matmul(t.transpose()).softmax(0).topk(1, 0).values.sum();

@@ -1,6 +1,6 @@
 /**
- * How activations lie, and which of their numbers the model uses, written down for the tests by the documentation of hook
- * points: nothing of it comes from the library.
+ * How activations lie, and which of their numbers the model uses, written down for the tests by the
+ * documentation of hook points: nothing of it comes from the library.
  */
 import type { Config } from '../../index.js';
 
@@ -33,6 +33,9 @@ export function shapeOf(name: string, config: Config): Shape {
   return at(null, dModel);
 }
 
-/** Does the number of this key count for the query? Scores are masked after a hook; weights are used as they are. */
+/**
+ * Does the number of this key count for the query? Scores are masked after a hook; weights are used as they
+ * are.
+ */
 export const counts = (name: string, query: number, key: number): boolean =>
   key <= query || name.endsWith('hook_pattern');

@@ -1,4 +1,7 @@
-/** A sweep whose base, sources, list, metric or options are wrong ends before anything runs, and says what is wrong. */
+/**
+ * A sweep whose base, sources, list, metric or options are wrong ends before anything runs, and says what is
+ * wrong.
+ */
 
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';

@@ -1,4 +1,6 @@
-/** Sweeps as a user meets them: what they must not change, how they may be left, and how much they compute. */
+/**
+ * Sweeps as a user meets them: what they must not change, how they may be left, and how much they compute.
+ */
 
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -69,7 +71,8 @@ async function unharmed(): Promise<void> {
   assert.equal(await logits(), before);
 }
 
-// ---- what must not change ----------------------------------------------------------------------------------------
+// ---- what must not change
+// ----------------------------------------------------------------------------------------
 
 for (const [what, config] of Object.entries(shapes)) {
   test(`${what}: a run patched with its own values is the same run, and says so`, async () => {
@@ -185,7 +188,8 @@ test('runWithInterventions gives the logits of a cell, and says what cannot chan
   await unharmed();
 });
 
-// ---- leaving before the end --------------------------------------------------------------------------------------
+// ---- leaving before the end
+// --------------------------------------------------------------------------------------
 
 const options = { clean: ragged, corrupted: clean, metric: logitDiff(4, 9), at: 'z', maxTokens: 5 } as const;
 
@@ -266,7 +270,8 @@ test('progress goes up to all of the work, which is what is reported', async () 
   assert.ok(steps.every((s, i) => i === 0 || s > steps[i - 1]));
 });
 
-// ---- how much is computed ----------------------------------------------------------------------------------------
+// ---- how much is computed
+// ----------------------------------------------------------------------------------------
 
 const r = rng(1);
 const good = Array.from({ length: 8 }, () => r.tokens(15, 101));

@@ -1,4 +1,7 @@
-/** The model in the box knows what its card says: each of these is a held-out pair, or a fact in a common phrasing. */
+/**
+ * The model in the box knows what its card says: each of these is a held-out pair, or a fact in a common
+ * phrasing.
+ */
 
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';

@@ -1,4 +1,7 @@
-/** Tiny models of the families of TransformerLens' toys, from files as PyTorch writes them, against float64 PyTorch. */
+/**
+ * Tiny models of the families of TransformerLens' toys, from files as PyTorch writes them, against float64
+ * PyTorch.
+ */
 import { readFileSync } from 'node:fs';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';

@@ -1,4 +1,7 @@
-/** Small trained models, where GLASSBOX_MODELS names their folder: what is published of them, and what Python says. */
+/**
+ * Small trained models, where GLASSBOX_MODELS names their folder: what is published of them, and what Python
+ * says.
+ */
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'uvu';

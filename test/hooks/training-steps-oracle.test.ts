@@ -1,4 +1,6 @@
-/** Five steps of AdamW land where PyTorch's land in float64: on the same losses, with the same gradient norms. */
+/**
+ * Five steps of AdamW land where PyTorch's land in float64: on the same losses, with the same gradient norms.
+ */
 
 import { test } from 'uvu';
 import { Optimizer, parameterGroups } from '../../engine/training/optimizer.js';

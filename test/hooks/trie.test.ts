@@ -37,7 +37,8 @@ function check(trie: Trie, most: { tokens: number; kept: number }): Set<string> 
     );
     assert.ok(batch.done >= done);
     done = batch.done;
-    // First everything is stored, then everything is read: in one run, all rows of a block are stored at once.
+    // First everything is stored, then everything is read: in one run, all rows of a block are stored at
+    // once.
     inputs.forEach(({ tokens, prefix, slots }, i) => {
       (tokens as number[]).forEach((_, t) => {
         const beginning = texts[i].slice(0, (prefix?.length ?? 0) + t + 1).join(' ');

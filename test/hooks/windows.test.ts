@@ -1,6 +1,6 @@
 /**
- * Layers with a window keep the keys and values of as many tokens as the window has, however long a text grows: the tokens and
- * their log-probabilities are those of runs that store nothing.
+ * Layers with a window keep the keys and values of as many tokens as the window has, however long a text
+ * grows: the tokens and their log-probabilities are those of runs that store nothing.
  */
 
 import { test } from 'uvu';
@@ -10,7 +10,10 @@ import { familyModel } from '../families.js';
 import { allClose } from '../helpers.js';
 import { givenBack } from '../memory.js';
 
-/** Prompts shorter and longer than the windows (mistral 4, gemma3 4 in two of three layers), grown to the end of the context. */
+/**
+ * Prompts shorter and longer than the windows (mistral 4, gemma3 4 in two of three layers), grown to the end
+ * of the context.
+ */
 const prompts = [[5], [1, 2, 3, 4, 7, 8, 9, 10, 11, 12]];
 
 for (const name of ['mistral', 'gemma3'])

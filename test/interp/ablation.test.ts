@@ -1,4 +1,7 @@
-/** Ablation: what is lost when a component is missing. Values against loops of whole forward passes in float64. */
+/**
+ * Ablation: what is lost when a component is missing. Values against loops of whole forward passes in
+ * float64.
+ */
 
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';

@@ -1,4 +1,6 @@
-/** Decompositions, logit attributions and lenses against what float64 PyTorch makes of the same random models. */
+/**
+ * Decompositions, logit attributions and lenses against what float64 PyTorch makes of the same random models.
+ */
 
 import { readFileSync } from 'node:fs';
 import { test } from 'uvu';

@@ -96,7 +96,8 @@ test('without fix and dropping AtP* is attribution patching', async () => {
 });
 
 test('the QK fix of a query is exact where nothing but the values of its head follows linearly', async () => {
-  // One layer, no layer norm: from the pattern on everything is linear, so a clean query does just what patching says.
+  // One layer, no layer norm: from the pattern on everything is linear, so a clean query does just what
+  // patching says.
   const linear = { ...twoLayers, nLayers: 1, attnOnly: true, normalization: 'none' } as const;
   const model = await HookedTransformer.fromWeights(linear, randomGpt2(linear, 42), noProcessing);
   const { heads } = await atpStar(model, { ...pair, gradDrop: false });

@@ -1,4 +1,7 @@
-/** Attention patterns are those of the run; weighted by values, they are how much each token's value moves the stream. */
+/**
+ * Attention patterns are those of the run; weighted by values, they are how much each token's value moves the
+ * stream.
+ */
 
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';

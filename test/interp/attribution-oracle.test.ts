@@ -1,4 +1,7 @@
-/** Attribution patching in all its variants gives what autograd in float64 gives: test/fixtures/gradients/attribution.py. */
+/**
+ * Attribution patching in all its variants gives what autograd in float64 gives:
+ * test/fixtures/gradients/attribution.py.
+ */
 
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';

@@ -1,7 +1,7 @@
 /**
- * Every public method on a model of each kind of block. An edit is made as data and as weights, which is the same model: a method
- * gives the same numbers for both, or says in a sentence why it makes no sense there. Each method is called on two of the kinds, and
- * on all with `GLASSBOX_FUZZ=2`.
+ * Every public method on a model of each kind of block. An edit is made as data and as weights, which is the
+ * same model: a method gives the same numbers for both, or says in a sentence why it makes no sense there.
+ * Each method is called on two of the kinds, and on all with `GLASSBOX_FUZZ=2`.
  */
 
 import { test } from 'uvu';

@@ -27,7 +27,8 @@ const corruption = { prompt, subject, noise: 0.3 };
 const common = { ...corruption, samples } satisfies CausalTraceOptions;
 const close = { atol: 2e-6, rtol: 1e-5 };
 
-// ---- against float64 -----------------------------------------------------------------------------------------
+// ---- against float64
+// -----------------------------------------------------------------------------------------
 
 const { rome, pyvene } = oracle('tracing');
 
@@ -75,7 +76,8 @@ for (const { model: about, traces, std, ...fact } of pyvene)
       allClose([clean[0].prob, low.prob], [fact.highScore, fact.lowScore], { atol: 2e-5, rtol: 1e-4 });
     });
 
-// ---- against whole forward passes -----------------------------------------------------------------------------
+// ---- against whole forward passes
+// -----------------------------------------------------------------------------
 
 interface Cell {
   readonly restore: readonly string[];
@@ -87,7 +89,10 @@ interface Cell {
 
 const gaussian = (random: RandomState, n: number): Float64Array => random.randn(n).map((z) => 0.3 * z);
 
-/** Mean probability of every token: a batch whose row 0 is clean and whose other rows are corrupted, as in ROME's code. */
+/**
+ * Mean probability of every token: a batch whose row 0 is clean and whose other rows are corrupted, as in
+ * ROME's code.
+ */
 async function wholePass({
   restore,
   pos,
@@ -183,7 +188,8 @@ for (const [what, site, options, cell] of variants)
     givenBack(model.gpu, before);
   });
 
-// ---- facts ---------------------------------------------------------------------------------------------------
+// ---- facts
+// ---------------------------------------------------------------------------------------------------
 
 test('the defaults are the notebooks’: noise 0.1 and pyvene’s, no beginning-of-text token; the results say so', async () => {
   const text = 'The Space Needle is in downtown';

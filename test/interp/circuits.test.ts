@@ -184,7 +184,8 @@ test('wrong arguments are told what would be right', async () => {
 test('the induction circuit of the shipped model is seen in its weights', async () => {
   const model = await HookedTransformer.fromPretrained('tiny');
   const { nLayers, nHeads } = model.config;
-  // The heads of layer 1 do induction, L0H0 looks back by one (see heads.test.ts): their keys read what that one writes.
+  // The heads of layer 1 do induction, L0H0 looks back by one (see heads.test.ts): their keys read what that
+  // one writes.
   const { values } = await compositionScores(model, 'K');
   for (let head = 0; head < nHeads; head++) {
     const sources = Array.from(values).filter((_, i) => i % (nLayers * nHeads) === nHeads + head);

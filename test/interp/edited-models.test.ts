@@ -1,7 +1,7 @@
 /**
- * Every public method that takes a model takes an edited one. One edit is made in three ways: as data, as a function, and as
- * weights: the values of a head are zero. All three are the same model at every hook point, on the way there and back, so every
- * method must give the same numbers, whatever it does inside.
+ * Every public method that takes a model takes an edited one. One edit is made in three ways: as data, as a
+ * function, and as weights: the values of a head are zero. All three are the same model at every hook point,
+ * on the way there and back, so every method must give the same numbers, whatever it does inside.
  */
 
 import { readdirSync, readFileSync } from 'node:fs';

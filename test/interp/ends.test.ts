@@ -1,6 +1,7 @@
 /**
- * What a scale between two runs takes for granted: that they differ, and that the clean one has more of the answer. Where it
- * does not hold, results, figures and the command line say so, and colours are not stretched over nothing.
+ * What a scale between two runs takes for granted: that they differ, and that the clean one has more of the
+ * answer. Where it does not hold, results, figures and the command line say so, and colours are not stretched
+ * over nothing.
  */
 import { createHash } from 'node:crypto';
 import { test } from 'uvu';

@@ -1,4 +1,7 @@
-/** Methods on models of every kind of block: sums add up, edges choose between two runs, circuits are what attention uses. */
+/**
+ * Methods on models of every kind of block: sums add up, edges choose between two runs, circuits are what
+ * attention uses.
+ */
 
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -46,7 +49,8 @@ for (const name of ['llama', 'gptj', 'gpt_neox', 'gemma2', 'olmo2']) {
     using model = await familyModel(name);
     const runs = await EdgeRuns.start(model, pair, metric);
     const { count } = runs.graph;
-    // Without the last edge the run begins at the last layer: so with an early one missing everything is recomputed.
+    // Without the last edge the run begins at the last layer: so with an early one missing everything is
+    // recomputed.
     const without = new Float32Array(count).fill(1);
     const edge = runs.graph.edge(0, 0)!;
     without[edge] = 0;

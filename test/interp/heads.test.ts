@@ -1,4 +1,7 @@
-/** Where heads attend agrees with float64, on texts, on random tokens said twice, and as TransformerLens' head_detector has it. */
+/**
+ * Where heads attend agrees with float64, on texts, on random tokens said twice, and as TransformerLens'
+ * head_detector has it.
+ */
 
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';

@@ -1,6 +1,6 @@
 /**
- * The run of a circuit in plain float64 loops, component by component: every reader adds up what its writers wrote, edge by edge.
- * Written from the definition alone, it shares nothing with the engine.
+ * The run of a circuit in plain float64 loops, component by component: every reader adds up what its writers
+ * wrote, edge by edge. Written from the definition alone, it shares nothing with the engine.
  */
 import type { HookedTransformer } from '../../index.js';
 import type { NormWeights } from '../../weights/formats/types.js';

@@ -55,7 +55,8 @@ test('blocks: the stream before each is what the embeddings and all blocks befor
     const alone = await attributionPatch(model, { ...pair, at });
     allClose(slices(blocks, 0)[i].values, alone.values, { ...close, what: at });
   }
-  // Both prompts have the same positions: what differs of the first stream is what the tokens' embedding brings.
+  // Both prompts have the same positions: what differs of the first stream is what the tokens' embedding
+  // brings.
   const outputs = rowsOf(await attributeLayerOutputs(model, pair));
   allClose(slices(slices(blocks, 0)[0], 0)[0].values, outputs.get('embed')!, close);
   allClose(outputs.get('pos_embed')!, Array(7).fill(0), { atol: 0, rtol: 0 });

@@ -1,6 +1,6 @@
 /**
- * What counterfactual runs give in float64: test/fixtures/counterfactuals/*.json, made by the Python modules of the
- * same names, which say precisely what each method is. Arrays are flat, in the order of their axes.
+ * What counterfactual runs give in float64: test/fixtures/counterfactuals/*.json, made by the Python modules
+ * of the same names, which say precisely what each method is. Arrays are flat, in the order of their axes.
  *
  *     for (const { model, prompt, subject, traces } of oracle('tracing').rome) {
  *       const { scores } = await causalTrace(await oracleModel(model), { prompt, subject, ... });
@@ -52,7 +52,10 @@ export interface PatchingOracle extends Answers {
     readonly shape: number[];
     readonly values: number[];
   }[];
-  /** Other metrics of patching resid_pre, as they are: [layer, pos, prompt], and those of the two runs: [prompt]. */
+  /**
+   * Other metrics of patching resid_pre, as they are: [layer, pos, prompt], and those of the two runs:
+   * [prompt].
+   */
   readonly metrics: readonly {
     readonly metric: 'logProb' | 'prob' | 'rank' | 'klFromBase' | 'klFromClean' | 'loss';
     readonly values: number[];

@@ -1,4 +1,7 @@
-/** Path patching: which connections carry a behaviour. Values against loops of whole forward passes in float64. */
+/**
+ * Path patching: which connections carry a behaviour. Values against loops of whole forward passes in
+ * float64.
+ */
 
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -58,7 +61,8 @@ for (const { model: about, original, new: other, correct, wrong, patches } of or
       givenBack(model.gpu, before);
     });
 
-// ---- what must hold whatever the model ------------------------------------------------------------------------------
+// ---- what must hold whatever the model
+// ------------------------------------------------------------------------------
 
 const model = await HookedTransformer.fromWeights(config, randomGpt2(config, 5));
 const { tokens } = rng(8);

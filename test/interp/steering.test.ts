@@ -1,4 +1,7 @@
-/** Interventions while a model writes: the same text with and without stored keys and values, and steered where one wants. */
+/**
+ * Interventions while a model writes: the same text with and without stored keys and values, and steered
+ * where one wants.
+ */
 
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -136,7 +139,8 @@ test('what does not fit is refused before anything runs', async () => {
   givenBack(model.gpu, before);
 });
 
-// ---- directions ----------------------------------------------------------------------------------------------------
+// ---- directions
+// ----------------------------------------------------------------------------------------------------
 
 test('a steering vector is the difference of mean activations', async () => {
   const before = model.gpu.memory().bytes;

@@ -1,6 +1,6 @@
 /**
- * The references that the gradient kernels are held against are themselves derivatives of the forward references: by
- * central differences, in float64. No GPU.
+ * The references that the gradient kernels are held against are themselves derivatives of the forward
+ * references: by central differences, in float64. No GPU.
  */
 
 import { test } from 'uvu';

@@ -1,6 +1,6 @@
 /**
- * Every kernel agrees with its float64 reference, in every variant that this adapter can run, and stays inside its
- * buffers.
+ * Every kernel agrees with its float64 reference, in every variant that this adapter can run, and stays
+ * inside its buffers.
  */
 
 import '../../index.js';

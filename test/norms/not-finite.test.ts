@@ -1,6 +1,6 @@
 /**
- * NaN, infinity and overflow, put in at many places: whoever reads numbers for a user says that they are none, and where; nothing
- * makes a result of them. Tensors and caches show what they hold.
+ * NaN, infinity and overflow, put in at many places: whoever reads numbers for a user says that they are
+ * none, and where; nothing makes a result of them. Tensors and caches show what they hold.
  */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -55,7 +55,10 @@ const corrupted = clean.map((t, p) => (p === 2 ? (t + 5) % 19 : t));
 const metric = logitDiff(3, 7);
 const pair = { clean, corrupted, metric };
 
-/** Finite weights that overflow: in the norm, the scores, the values, the MLP, the residual stream, the logits. */
+/**
+ * Finite weights that overflow: in the norm, the scores, the values, the MLP, the residual stream, the
+ * logits.
+ */
 const places = [
   'wte.weight',
   'wpe.weight',

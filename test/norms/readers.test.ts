@@ -1,6 +1,6 @@
 /**
- * Every reader of a norm against float64: models with layer norms, with a final RMS norm, with RMS norms everywhere, as they
- * come and processed.
+ * Every reader of a norm against float64: models with layer norms, with a final RMS norm, with RMS norms
+ * everywhere, as they come and processed.
  */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';

@@ -1,6 +1,6 @@
 /**
- * A transformer in float64, written for the tests of norms: it shares no code with the library, and takes the model's weights as
- * they act (`model.weights`), so that it knows nothing of processing either.
+ * A transformer in float64, written for the tests of norms: it shares no code with the library, and takes the
+ * model's weights as they act (`model.weights`), so that it knows nothing of processing either.
  */
 import type { Config, HookedTransformer } from '../../index.js';
 

@@ -1,4 +1,7 @@
-/** The package as npm delivers it: in plain JavaScript, in Node and in a page, with nothing but its dependencies. */
+/**
+ * The package as npm delivers it: in plain JavaScript, in Node and in a page, with nothing but its
+ * dependencies.
+ */
 import { statSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'uvu';

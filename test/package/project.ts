@@ -1,4 +1,7 @@
-/** A project that uses Glassbox as its users do: the packed package and its declared dependencies, nothing else. */
+/**
+ * A project that uses Glassbox as its users do: the packed package and its declared dependencies, nothing
+ * else.
+ */
 
 import { execFile } from 'node:child_process';
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
@@ -29,8 +32,9 @@ export interface Project {
 }
 
 /**
- * Packs Glassbox, and lays it out in a temporary project beside the files of `consumer/`. Dependencies are links into
- * this project's `node_modules`; only those that the packed package.json declares are there, and `extra`.
+ * Packs Glassbox, and lays it out in a temporary project beside the files of `consumer/`. Dependencies are
+ * links into this project's `node_modules`; only those that the packed package.json declares are there, and
+ * `extra`.
  */
 export async function makeProject(extra: readonly string[]): Promise<Project> {
   const folder = mkdtempSync(path.join(tmpdir(), 'glassbox-consumer-'));

@@ -1,4 +1,7 @@
-/** The benchmark, at a size where it takes a second: every part of it measures something, and wrong results are errors. */
+/**
+ * The benchmark, at a size where it takes a second: every part of it measures something, and wrong results
+ * are errors.
+ */
 
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';

@@ -179,10 +179,8 @@ test('ROME’s code: three prompts by three kinds, names, the next words, the de
       for (const file of ['lebron-james.csv', 'names.csv', 'consistency.csv'])
         assert.ok(report.texts.has(file), file);
       assert.match(report.texts.get('consistency.csv')!, /^−log p,name,"\. \{\}, the well-known",/);
-      const kinds = ['state', 'MLP', 'Attn'].map(
-        (kind) => `Impact of restoring ${kind} after corrupted input`,
-      );
-      draws(report, 'martha-stewart', ...kinds, 'Mar*', 'known');
+      const kinds = ['state', 'MLP', 'Attn'].map((kind) => `Impact of restoring ${kind}`);
+      draws(report, 'martha-stewart', ...kinds, 'after corrupted input', 'Mar*', 'known');
     },
   ));
 
@@ -330,7 +328,7 @@ test('TransformerLens: capital letters, with refactored attention; lens, layers,
 
 test('TransformerLens: attribution on raw weights: attention, all maps, paths as the demo has them, and patching', () =>
   run<AttributionComputed>('attribution-patching', {}, async ({ objects, fact }, model, report) => {
-    const { maps, fitted, demo, blocks, heads, byPos, high, low } = objects!;
+    const { maps, fitted, paths, blocks, heads, byPos, high, low } = objects!;
     const expected = python['attribution-patching'];
     same('runs', [high, low], [expected.high, expected.low]);
     const { clean, corrupted, correct, wrong } = fitted;
@@ -349,7 +347,7 @@ test('TransformerLens: attribution on raw weights: attention, all maps, paths as
     const { k, q, v, z } = expected.vectors;
     same('head vectors', maps.headVectors, [k, q, v, z]);
     same('patterns', maps.headPatterns, expected.patterns);
-    same('paths', demo, expected.paths);
+    same('paths', paths!.demo, expected.paths);
     same('patched blocks', blocks, expected.blocks);
     same('patched heads', heads, expected.heads);
     same('patched heads by position', byPos!, expected.byPos);

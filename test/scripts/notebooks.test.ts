@@ -1,4 +1,7 @@
-/** The five notebooks: on public imports alone, on any model, with inputs of one's own, stopped and resumed, taken along. */
+/**
+ * The five notebooks: on public imports alone, on any model, with inputs of one's own, stopped and resumed,
+ * taken along.
+ */
 
 import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';

@@ -1,4 +1,7 @@
-/** Writes the random model of test/fixtures/notebooks: `node --import tsx test/scripts/random-model.ts FOLDER`. */
+/**
+ * Writes the random model of test/fixtures/notebooks: `node --import tsx test/scripts/random-model.ts
+ * FOLDER`.
+ */
 
 import { mkdirSync } from 'node:fs';
 import { writeNotebookModel } from './seed.js';

@@ -5,6 +5,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { HookedTransformer, type Notebook, writeSafetensors } from '../../index.js';
 import { gpt2TokenizerJson } from '../engine/gpt2-tokenizer.js';
+import { type FamilyReference, familyReferences, familyWeights } from '../families.js';
 import { randomGpt2 } from '../helpers.js';
 import { inFolder, root, runScript } from './command.js';
 
@@ -79,6 +80,24 @@ export function writeRandomModel(
   return folder;
 }
 
+/** A random model of a family, with the sizes of test/fixtures/parts and the vocabulary of letters, as a folder. */
+export function writeFamilyModel(folder: string, name: string, nCtx = 128): string {
+  const reference = familyReferences.find((r) => r.name === name)!;
+  const json = lettersJson();
+  const dVocab = Object.keys((json as { model: { vocab: object } }).model.vocab).length;
+  const { vocab_size: before } = reference.config as { vocab_size: number };
+  const positions = 'n_positions' in reference.config ? 'n_positions' : 'max_position_embeddings';
+  const config = { ...reference.config, vocab_size: dVocab, [positions]: nCtx, bos_token_id: dVocab - 1 };
+  const tensors = reference.tensors.map(
+    ([tensor, shape, ...how]) => [tensor, shape.map((n) => (n === before ? dVocab : n)), ...how] as const,
+  );
+  const write = (file: string, data: string | Uint8Array) => writeFileSync(path.join(folder, file), data);
+  write('config.json', JSON.stringify(config));
+  write('tokenizer.json', JSON.stringify(json));
+  write('model.safetensors', writeSafetensors(familyWeights({ ...reference, tensors } as FamilyReference)));
+  return folder;
+}
+
 /** A model of two small layers with GPT-2's vocabulary, as a folder. */
 export const writeRandomGpt2 = (folder: string, nCtx = 32): string => writeRandomModel(folder, { nCtx });
 
@@ -86,14 +105,15 @@ export const writeRandomGpt2 = (folder: string, nCtx = 32): string => writeRando
 export const writeNotebookModel = (folder: string): string =>
   writeRandomModel(folder, { nLayers: 3, nCtx: 32 });
 
-/** A random model, loaded as a notebook wants it; its folder is gone. */
+/** A random model, loaded as a notebook wants it; its folder is gone. @param options of GPT-2’s kind, or a family’s name */
 export async function randomModelFor(
   notebook: Notebook,
-  options: Parameters<typeof writeRandomModel>[1] = {},
+  options: Parameters<typeof writeRandomModel>[1] | string = {},
 ): Promise<HookedTransformer> {
   const folder = mkdtempSync(path.join(os.tmpdir(), 'glassbox-model-'));
   try {
-    writeRandomModel(folder, options);
+    if (typeof options === 'string') writeFamilyModel(folder, options);
+    else writeRandomModel(folder, options);
     const load = typeof notebook.load === 'function' ? notebook.load('random') : notebook.load;
     return await HookedTransformer.fromPretrained(folder, load);
   } finally {

@@ -138,7 +138,8 @@ test('a wrong command line says what is missing', async () => {
   assert.is(await readCommand(['--help']), null);
 });
 
-// ---- docs/sweeps.md ------------------------------------------------------------------------------------------------
+// ---- docs/sweeps.md
+// ------------------------------------------------------------------------------------------------
 
 const page = readFileSync(path.join(root, 'docs/sweeps.md'), 'utf8');
 const blocks = (language: string): string[] =>

@@ -1,4 +1,7 @@
-/** What TypeScript refuses: each line below a mark is an error, and the mark is one where it is not. Nothing here runs. */
+/**
+ * What TypeScript refuses: each line below a mark is an error, and the mark is one where it is not. Nothing
+ * here runs.
+ */
 
 import { axis, HookedTransformer, labelled, logitDiff, logitLens, loss, patch } from '../../index.js';
 

@@ -1,6 +1,6 @@
 /**
- * Twenty small programs as users write them. They are compiled, with `strict`, by `npm run check` and by test/types.test.ts: none
- * has a cast or a `!`. What must not compile stands in misspellings.ts.
+ * Twenty small programs as users write them. They are compiled, with `strict`, by `npm run check` and by
+ * test/types.test.ts: none has a cast or a `!`. What must not compile stands in misspellings.ts.
  */
 
 import {

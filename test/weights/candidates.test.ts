@@ -1,4 +1,7 @@
-/** Which file, which folder and which head is the model, where there are several; and what is named in a model's place. */
+/**
+ * Which file, which folder and which head is the model, where there are several; and what is named in a
+ * model's place.
+ */
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { Config } from '../../weights/config.js';

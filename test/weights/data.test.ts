@@ -1,4 +1,7 @@
-/** Rows of data: JSON lines, CSV and Parquet, from disk, a URL, a data set of the Hub, a Blob or a stream; and what is wrong with them. */
+/**
+ * Rows of data: JSON lines, CSV and Parquet, from disk, a URL, a data set of the Hub, a Blob or a stream; and
+ * what is wrong with them.
+ */
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

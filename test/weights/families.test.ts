@@ -1,4 +1,7 @@
-/** Families on the host: their files are read, seen in one layout, and written as they were (test/fixtures/families/make.py). */
+/**
+ * Families on the host: their files are read, seen in one layout, and written as they were
+ * (test/fixtures/families/make.py).
+ */
 import { readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { test } from 'uvu';
@@ -72,8 +75,8 @@ test("processed models are saved in the family's names where it has a place for 
       processed,
       possibleSteps(config, defaultProcessing),
     );
-    // GPT-J and GPT-Neo have no biases of queries, to which the norm's bias was moved, and StableLM none of MLPs; Qwen 2 none of
-    // the output, to which those of values were.
+    // GPT-J and GPT-Neo have no biases of queries, to which the norm's bias was moved, and StableLM none of
+    // MLPs; Qwen 2 none of the output, to which those of values were.
     assert.is('model_type' in written, !/^(gptj|gpt_neo($|-)|qwen2|stablelm)/.test(name), name);
     const again = parseConfig(JSON.parse(JSON.stringify(written)), {
       name: config.name,

@@ -1,4 +1,7 @@
-/** What a Hub may do at each request, and what must come of it: the file's own bytes, or an error; and the next load is right. */
+/**
+ * What a Hub may do at each request, and what must come of it: the file's own bytes, or an error; and the
+ * next load is right.
+ */
 import {
   chmodSync,
   existsSync,

@@ -1,5 +1,6 @@
 /**
- * A Hub for tests, with the habits, good and bad, of real ones: the Hub, its storage and a stranger, on three origins.
+ * A Hub for tests, with the habits, good and bad, of real ones: the Hub, its storage and a stranger, on three
+ * origins.
  */
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
@@ -66,7 +67,10 @@ export interface Hub {
   close(): Promise<void>;
 }
 
-/** Starts one with the repository `owner/name`, formerly `old/name`; files over 10,000 bytes are in the storage. */
+/**
+ * Starts one with the repository `owner/name`, formerly `old/name`; files over 10,000 bytes are in the
+ * storage.
+ */
 export async function startHub(files: Record<string, Uint8Array>, rules: Rule[] = []): Promise<Hub> {
   const servers: ReturnType<typeof createServer>[] = [];
   const log: Logged[] = [];

@@ -46,7 +46,10 @@ let cache = '';
 let hub: TestServer | undefined;
 const saved = { ...process.env };
 
-/** A Hub with one repository, laid out as the real one: small files by git hash, large ones redirected to a storage. */
+/**
+ * A Hub with one repository, laid out as the real one: small files by git hash, large ones redirected to a
+ * storage.
+ */
 async function startHub(habits: Habits = {}): Promise<void> {
   let count = 0;
   hub = await serve((request, response, path) => {

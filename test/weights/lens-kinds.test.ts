@@ -1,6 +1,7 @@
 /**
- * Toys of every kind that TransformerLens 3.9's configuration can say: its logits, and for models with the settings of published
- * ones its loss to seven digits (test/fixtures/lens-toys/kinds.py, float64). What no part does is refused.
+ * Toys of every kind that TransformerLens 3.9's configuration can say: its logits, and for models with the
+ * settings of published ones its loss to seven digits (test/fixtures/lens-toys/kinds.py, float64). What no
+ * part does is refused.
  */
 
 import { readFileSync } from 'node:fs';

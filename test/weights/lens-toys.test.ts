@@ -1,6 +1,7 @@
 /**
- * Toys saved by TransformerLens 3.9 (test/fixtures/lens-toys): every activation function, outputs that are not tokens,
- * attention in both directions, and four with the settings of published toys. Numbers are its own, in float64.
+ * Toys saved by TransformerLens 3.9 (test/fixtures/lens-toys): every activation function, outputs that are
+ * not tokens, attention in both directions, and four with the settings of published toys. Numbers are its
+ * own, in float64.
  */
 import { readFileSync } from 'node:fs';
 import { test } from 'uvu';

@@ -1,6 +1,7 @@
 /**
- * Damaged files: whatever is wrong with one, it is read as it was or refused in one short line that names it, never with
- * other numbers or an error of JavaScript's own. A fixed seed; `GLASSBOX_MUTANTS` sets how many files are damaged.
+ * Damaged files: whatever is wrong with one, it is read as it was or refused in one short line that names it,
+ * never with other numbers or an error of JavaScript's own. A fixed seed; `GLASSBOX_MUTANTS` sets how many
+ * files are damaged.
  */
 import { readFileSync } from 'node:fs';
 import { test } from 'uvu';

@@ -1,4 +1,7 @@
-/** A model's revisions, as Pythia's checkpoints of training: each is fetched under its own name, and gives its own numbers. */
+/**
+ * A model's revisions, as Pythia's checkpoints of training: each is fetched under its own name, and gives its
+ * own numbers.
+ */
 
 import { createHash } from 'node:crypto';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';

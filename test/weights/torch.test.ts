@@ -272,7 +272,8 @@ test('a deflated entry that would grow beyond what the directory says is stopped
 });
 
 test('sizes of ZIP64 are read', async () => {
-  // One stored entry whose sizes and offset stand in its ZIP64 field, and an end record that points to the 64-bit one.
+  // One stored entry whose sizes and offset stand in its ZIP64 field, and an end record that points to the
+  // 64-bit one.
   const [name, data] = [strToU8('a'), strToU8('hello')];
   const local = new Uint8Array(30 + 1);
   new DataView(local.buffer).setUint32(0, 0x04034b50, true);

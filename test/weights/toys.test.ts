@@ -189,7 +189,8 @@ test('which checkpoint of a folder is meant: the final one, the only one, else i
   await throws(opened('config.json'), /neither model\.safetensors .* nor a PyTorch checkpoint/);
 });
 
-// ---- a Hub -------------------------------------------------------------------------------------------------------
+// ---- a Hub
+// -------------------------------------------------------------------------------------------------------
 
 const COMMIT = 'c0ffee'.padEnd(40, '0');
 const saved = { ...process.env };

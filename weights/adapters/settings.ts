@@ -1,4 +1,7 @@
-/** `adapter_config.json` of a PEFT adapter: what a low-rank update (LoRA, Hu et al. 2021) is multiplied by, and where it goes. */
+/**
+ * `adapter_config.json` of a PEFT adapter: what a low-rank update (LoRA, Hu et al. 2021) is multiplied by,
+ * and where it goes.
+ */
 
 import { fileError, quoted, shownJson } from '../checks/messages.js';
 
@@ -11,8 +14,8 @@ export interface AdapterSettings {
   /** What B·A is multiplied by: α / r, or α / √r (`use_rslora`). */
   scale(module: string): number;
   /**
-   * Whether a matrix of the base is to be changed. `linear`: it is one of a linear layer, and not the unembedding.
-   * Null where that cannot be told: there is no list, or a pattern that is not JavaScript's.
+   * Whether a matrix of the base is to be changed. `linear`: it is one of a linear layer, and not the
+   * unembedding. Null where that cannot be told: there is no list, or a pattern that is not JavaScript's.
    */
   targets(module: string, linear: boolean): boolean | null;
   /** Whether a module is kept whole in the file (`modules_to_save`). */
@@ -69,7 +72,8 @@ const MOST_PATTERN = 2000;
 
 /**
  * Reads the settings of a LoRA adapter.
- * `fan_in_fan_out` is not asked: how the base's matrices lie is known from its family, as PEFT decides it, too.
+ * `fan_in_fan_out` is not asked: how the base's matrices lie is known from its family, as PEFT decides it,
+ * too.
  * @throws an error that names the setting, for other kinds of adapters by their name
  */
 export function adapterSettings(json: unknown, file: string): AdapterSettings {

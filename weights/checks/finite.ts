@@ -1,7 +1,7 @@
 /**
- * Numbers that are none. Tensors are IEEE: NaN and infinity travel through every operation, as in any array library, and a cache
- * shows what it holds. But a result made of them would look like one, so whoever reads numbers for a user asks here first.
- */
+ * Numbers that are none. Tensors are IEEE: NaN and infinity travel through every operation, as in any array
+ * library, and a cache shows what it holds. But a result made of them would look like one, so whoever reads
+ * numbers for a user asks here first.
 
 /** The first entry that is NaN or infinite, or −1. */
 export function firstNotFinite(values: ArrayLike<number>): number {

@@ -1,6 +1,6 @@
 /**
- * Says where a text stops being JSON. `JSON.parse` says it in other words in every version of every engine, with pieces of the
- * text as they are.
+ * Says where a text stops being JSON. `JSON.parse` says it in other words in every version of every engine,
+ * with pieces of the text as they are.
  */
 
 import { quoted } from './messages.js';

@@ -1,4 +1,7 @@
-/** Kinds of values that arguments and options may have. Values are told by what they are, not by the realm that made them. */
+/**
+ * Kinds of values that arguments and options may have. Values are told by what they are, not by the realm
+ * that made them.
+ */
 
 import { shown } from './shown.js';
 
@@ -7,7 +10,10 @@ export interface Kind {
   /** What is needed, with its article: `a number from 0 to 1`. */
   readonly what: string;
   readonly is: (value: unknown) => boolean;
-  /** What is wrong with a value that is not that, where more can be said than what it is. `name` is the option's. */
+  /**
+   * What is wrong with a value that is not that, where more can be said than what it is. `name` is the
+   * option's.
+   */
   readonly problem?: (value: unknown, name: string) => string;
 }
 
@@ -85,7 +91,8 @@ function nameOf(value: object): string {
   return typeof name === 'string' && name && name !== 'Object' ? name.slice(0, 30) : 'object';
 }
 
-// ---- single values -------------------------------------------------------------------------------------------------
+// ---- single values
+// -------------------------------------------------------------------------------------------------
 
 const kind = (what: string, is: Kind['is'], problem?: Kind['problem']): Kind => ({ what, is, problem });
 const isNumber = (value: unknown): value is number => typeof value === 'number';
@@ -182,7 +189,8 @@ export const path = kind(
   (v) => (typeof v === 'string' && v !== '') || (isObject(v) && typeof v.href === 'string'),
 );
 
-// ---- numbers, tokens, prompts --------------------------------------------------------------------------------------
+// ---- numbers, tokens, prompts
+// --------------------------------------------------------------------------------------
 
 /** A list or typed array of numbers, of any realm and type. */
 export const numbers = listOf(number, 'a list of numbers');
@@ -225,7 +233,9 @@ export const prompts = kind(
 );
 const PROMPTS = kind(prompts.what, () => false);
 
-/** What is wrong with a value that is not of a kind: `temperature is "hot": a number, 0 or more is needed`. */
+/**
+ * What is wrong with a value that is not of a kind: `temperature is "hot": a number, 0 or more is needed`.
+ */
 export function problemOf(one: Kind, value: unknown, name: string): string {
   return one.problem?.(value, name) ?? `${name} is ${shownValue(value)}: ${one.what} is needed`;
 }

@@ -1,6 +1,6 @@
 /**
- * What messages show of values and names that come from outside. A file may hold anything: names of a megabyte, lists in
- * lists in lists, escape sequences that a terminal would obey.
+ * What messages show of values and names that come from outside. A file may hold anything: names of a
+ * megabyte, lists in lists in lists, escape sequences that a terminal would obey.
  */
 
 import { shown } from './shown.js';
@@ -16,9 +16,9 @@ export const brief = (message: string): string =>
 export const quoted = (text: string, most = 60): string => `"${shown(text, most)}"`;
 
 /**
- * A value of a file (of its JSON or pickle) on one line: texts in quotes, lists and objects with their first entries. At
- * most `most` characters. Options with a value that is not one of theirs are shown so, too; arguments of the wrong kind by
- * `shownValue` in `kinds.ts`.
+ * A value of a file (of its JSON or pickle) on one line: texts in quotes, lists and objects with their first
+ * entries. At most `most` characters. Options with a value that is not one of theirs are shown so, too;
+ * arguments of the wrong kind by `shownValue` in `kinds.ts`.
  */
 export function shownJson(value: unknown, most = 60): string {
   return shown(show(value, most, 2), most);
@@ -48,7 +48,8 @@ function show(value: unknown, most: number, depth: number): string {
 }
 
 /**
- * An error about a file, on one line of fewer than 300 characters: `${name}: ${what}`. A long path loses its middle.
+ * An error about a file, on one line of fewer than 300 characters: `${name}: ${what}`. A long path loses its
+ * middle.
  * @param name path, URL or repository
  */
 export function fileError(name: string, what: string, cause?: unknown): Error {

@@ -1,5 +1,6 @@
 /**
- * The one mechanism that checks arguments and options: names, kinds of values, what is missing, what is too much.
+ * The one mechanism that checks arguments and options: names, kinds of values, what is missing, what is too
+ * much.
  *
  *     const LENS = options<LensOptions>({ k: is.count, inclMid: is.boolean, … });
  *     const takes = signatures({ logitLens: { model: is.model, input: is.prompts, options: LENS } });
@@ -8,9 +9,9 @@
  *
  *     checkedMethods(ActivationCache.prototype, { row: { i: is.integer }, names: {}, … }, 'cache.');
  *
- * A key that is missing in the specification of options, or too much, is an error of the compiler, and so is a public method
- * that the table of a class lacks. Every check is made once a call, before anything runs. A message names the function,
- * the option and what it may be, in 300 characters.
+ * A key that is missing in the specification of options, or too much, is an error of the compiler, and so is
+ * a public method that the table of a class lacks. Every check is made once a call, before anything runs. A
+ * message names the function, the option and what it may be, in 300 characters.
  */
 
 import { isList, isPromise, type Kind, problemOf, shownValue } from './kinds.js';
@@ -39,7 +40,10 @@ export interface Argument extends Kind {
 /** Arguments by the names that they have in the function's signature, in order. */
 export type Arguments = Readonly<Record<string, Argument>>;
 
-/** Checks the arguments of a call, in order. @throws an Error that names the function, the argument and what it may be. */
+/**
+ * Checks the arguments of a call, in order. @throws an Error that names the function, the argument and what
+ * it may be.
+ */
 export type Signature = (...given: readonly unknown[]) => void;
 
 const LONGEST = 300;
@@ -109,8 +113,8 @@ export function signature(name: string, args: Arguments): Signature {
 type Callable = (...given: never[]) => unknown;
 
 /**
- * For every function of a file its arguments, as something that makes the function check them first. One that is `async`
- * rejects, where another one throws.
+ * For every function of a file its arguments, as something that makes the function check them first. One that
+ * is `async` rejects, where another one throws.
  */
 export function signatures<Names extends string>(
   functions: Readonly<Record<Names, Arguments>>,
@@ -139,7 +143,8 @@ export function checkedMethods<C extends object>(of: C, methods: Methods<C>, pre
 }
 
 /**
- * Makes methods of a class refuse more arguments than they take: for methods that check what they are given themselves.
+ * Makes methods of a class refuse more arguments than they take: for methods that check what they are given
+ * themselves.
  * @param methods the names of their arguments
  */
 export function countedMethods(of: object, methods: Readonly<Record<string, readonly string[]>>): void {

@@ -1,7 +1,7 @@
 /**
- * Names that come from outside, checked before any of them becomes a path or an address. A server names a commit, an ETag
- * and a list of files; an index names shards; a cache's `refs/main` names a commit; an address names a revision.
- * All of them pass here and nowhere else.
+ * Names that come from outside, checked before any of them becomes a path or an address. A server names a
+ * commit, an ETag and a list of files; an index names shards; a cache's `refs/main` names a commit; an
+ * address names a revision. All of them pass here and nowhere else.
  */
 
 import { shown } from './shown.js';
@@ -14,7 +14,10 @@ const FORBIDDEN = /[\p{Cc}<>:"|?*\\]/u;
 const MAX_NAME_BYTES = 255;
 const MAX_PATH_LENGTH = 1024;
 
-/** Why a path may not be used; null when it may. `here`: names of this system's own files are taken as they are. */
+/**
+ * Why a path may not be used; null when it may. `here`: names of this system's own files are taken as they
+ * are.
+ */
 function objection(path: unknown, here = false): string | null {
   if (typeof path !== 'string') return 'it is not a text';
   if (path === '') return 'it is empty';
@@ -41,8 +44,8 @@ export function isSafePath(path: unknown): path is string {
 }
 
 /**
- * A path inside a folder, checked: relative with `/`; no `..`, backslash, drive letter, control character, or name that
- * Windows reserves.
+ * A path inside a folder, checked: relative with `/`; no `..`, backslash, drive letter, control character, or
+ * name that Windows reserves.
  * @param source who names it, for the message
  * @throws an error that names path and source
  */
@@ -53,7 +56,8 @@ export function safePath(path: unknown, source: string): string {
 }
 
 /**
- * A path inside a folder of this machine, which the folder itself or its user names: relative, without `..` and NUL.
+ * A path inside a folder of this machine, which the folder itself or its user names: relative, without `..`
+ * and NUL.
  * @throws an error that names path and folder
  */
 export function pathInside(path: unknown, folder: string): string {
@@ -68,8 +72,8 @@ export function isCommit(text: unknown): text is string {
 }
 
 /**
- * A revision of a Hub repository as users and addresses give it: a branch, a tag, a commit, or `refs/pr/1`. It becomes part
- * of an address, and of a path in the cache.
+ * A revision of a Hub repository as users and addresses give it: a branch, a tag, a commit, or `refs/pr/1`.
+ * It becomes part of an address, and of a path in the cache.
  * @throws an error that names it
  */
 export function safeRevision(revision: unknown, source: string): string {

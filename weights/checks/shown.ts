@@ -6,8 +6,8 @@
 const SHOWN_LENGTH = 80;
 
 /**
- * Control characters (escape sequences begin with one), line and paragraph separators, characters that turn the direction
- * of writing, and lone surrogates. A terminal obeys them; a reader does not see them.
+ * Control characters (escape sequences begin with one), line and paragraph separators, characters that turn
+ * the direction of writing, and lone surrogates. A terminal obeys them; a reader does not see them.
  */
 const UNSEEN = /[\p{Cc}\p{Zl}\p{Zp}\p{Cs}\p{Bidi_Control}\ufeff]/gu;
 /** The same, and what sets a colour in a terminal in one piece. */
@@ -20,8 +20,9 @@ function escaped(char: string): string {
 }
 
 /**
- * A text from outside as it may stand in a message: characters that a terminal would obey are written as escapes, and what
- * is longer than `max` loses its middle. Everything that a file or a server names goes through this before it is shown.
+ * A text from outside as it may stand in a message: characters that a terminal would obey are written as
+ * escapes, and what is longer than `max` loses its middle. Everything that a file or a server names goes
+ * through this before it is shown.
  */
 export function shown(text: unknown, max = SHOWN_LENGTH): string {
   let whole = typeof text === 'string' ? text : String(text);
@@ -34,8 +35,8 @@ export function shown(text: unknown, max = SHOWN_LENGTH): string {
 }
 
 /**
- * Several lines for a terminal: line ends and tabs stay, colours stay where `colours` is true (`ESC [ … m`), everything else
- * that a terminal would obey is written as an escape.
+ * Several lines for a terminal: line ends and tabs stay, colours stay where `colours` is true (`ESC [ … m`),
+ * everything else that a terminal would obey is written as an escape.
  */
 export function printable(text: string, { colours = false } = {}): string {
   return text.replace(colours ? UNSEEN_OR_COLOUR : UNSEEN, (part) => {
@@ -44,13 +45,19 @@ export function printable(text: string, { colours = false } = {}): string {
   });
 }
 
-/** JSON of the same meaning without what a terminal would obey: `JSON.stringify` leaves U+007F–U+009F and others as they are. */
+/**
+ * JSON of the same meaning without what a terminal would obey: `JSON.stringify` leaves U+007F–U+009F and
+ * others as they are.
+ */
 export const printableJson = (json: string): string =>
   json.replace(UNSEEN, (char) =>
     char === '\n' ? char : `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`,
   );
 
-/** An address as it may stand in a message: without the query, which may sign a request, and without a password. */
+/**
+ * An address as it may stand in a message: without the query, which may sign a request, and without a
+ * password.
+ */
 export function shownUrl(url: string): string {
   if (url.startsWith('data:')) return 'data: URL';
   return shown(url.replace(/[?#].*/s, '').replace(/^([a-z][a-z0-9+.-]*:\/\/)[^/]*@/i, '$1'), 120);

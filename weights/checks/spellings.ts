@@ -1,6 +1,11 @@
-/** Suggestions for names that do not exist: the nearest one, and what TransformerLens, PyTorch and others call the same thing. */
+/**
+ * Suggestions for names that do not exist: the nearest one, and what TransformerLens, PyTorch and others call
+ * the same thing.
+ */
 
-/** Other names of options, without underscores and in small letters, and what the same thing is called here. */
+/**
+ * Other names of options, without underscores and in small letters, and what the same thing is called here.
+ */
 const SPELLINGS: Readonly<Record<string, readonly string[]>> = {
   activationname: ['at', 'name'],
   actname: ['at', 'name'],
@@ -75,7 +80,10 @@ export function adviceOn(word: string): string | null {
 
 const plain = (word: string): string => word.replace(/[_\-\s]/g, '').toLowerCase();
 
-/** The one of some words that a word probably means (its camelCase, another library's name for it, a slip), or ''. */
+/**
+ * The one of some words that a word probably means (its camelCase, another library's name for it, a slip), or
+ * ''.
+ */
 export function suggestion(word: string, words: readonly string[]): string {
   const bare = plain(word);
   const same = words.find((w) => plain(w) === bare);

@@ -7,7 +7,8 @@ import { decodeText } from './text.js';
 /**
  * A whole text file, without its byte-order mark.
  * @param path a path or a file: URL
- * @throws an error in one line that names the file: it does not exist, is a folder, may not be read, or is no text
+ * @throws an error in one line that names the file: it does not exist, is a folder, may not be read, or is no
+ * text
  */
 export function readTextFile(path: string | URL): string {
   const name = String(path);

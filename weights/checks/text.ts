@@ -1,7 +1,7 @@
 /**
- * Text that users hand over, whatever program wrote it: UTF-8 with or without a byte-order mark, UTF-16 with one (Windows'
- * PowerShell), lines that end in LF or CRLF, empty lines at the end. Everything that reads such a file reads it through
- * these functions.
+ * Text that users hand over, whatever program wrote it: UTF-8 with or without a byte-order mark, UTF-16 with
+ * one (Windows' PowerShell), lines that end in LF or CRLF, empty lines at the end. Everything that reads such
+ * a file reads it through these functions.
  */
 
 import { whyNotJson } from './json-fault.js';

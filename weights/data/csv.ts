@@ -1,4 +1,7 @@
-/** CSV as RFC 4180 has it, piece by piece: fields in quotes may hold separators, quotes (doubled) and line ends. */
+/**
+ * CSV as RFC 4180 has it, piece by piece: fields in quotes may hold separators, quotes (doubled) and line
+ * ends.
+ */
 
 import { fileError, quoted } from '../checks/messages.js';
 import type { Placed } from './row.js';
@@ -18,7 +21,8 @@ interface Parser {
 
 /**
  * Rows by the names in the first line.
- * @throws for a row with another number of fields than the first line, quotes that do not end, a name that is there twice
+ * @throws for a row with another number of fields than the first line, quotes that do not end, a name that is
+ * there twice
  */
 export async function* csvRows(
   pieces: AsyncIterable<string>,

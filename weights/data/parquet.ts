@@ -1,4 +1,6 @@
-/** Parquet files, one group of rows after the other; of the file only the columns that are asked for are read. */
+/**
+ * Parquet files, one group of rows after the other; of the file only the columns that are asked for are read.
+ */
 
 import { fileError } from '../checks/messages.js';
 import type { RandomAccess } from '../files/files.js';

@@ -1,6 +1,6 @@
 /**
- * Rows of data, streamed: JSON lines, CSV, Parquet, or texts a line each; from disk, a URL or a data set of the Hub. Readers are
- * loaded when a file needs them.
+ * Rows of data, streamed: JSON lines, CSV, Parquet, or texts a line each; from disk, a URL or a data set of
+ * the Hub. Readers are loaded when a file needs them.
  */
 
 import {
@@ -31,9 +31,15 @@ export type { Row } from './row.js';
 /** How a file is read. */
 export type DataFormat = 'jsonl' | 'json' | 'csv' | 'tsv' | 'parquet' | 'text';
 
-/** Options of `readRows`: how to read, and those of loading files (`token`, `cacheDir`, `timeoutMs`, `signal`, …). */
+/**
+ * Options of `readRows`: how to read, and those of loading files (`token`, `cacheDir`, `timeoutMs`, `signal`,
+ * …).
+ */
 export interface DataOptions extends LoadOptions {
-  /** Default: by the ending of the name (`.jsonl`, `.csv`, `.tsv`, `.parquet`, `.json`, `.txt`; each may be followed by `.gz`), else by the first bytes. */
+  /**
+   * Default: by the ending of the name (`.jsonl`, `.csv`, `.tsv`, `.parquet`, `.json`, `.txt`; each may be
+   * followed by `.gz`), else by the first bytes.
+   */
   readonly format?: DataFormat;
   /** Columns that are wanted; `a.b` is a field in one. Default: all. */
   readonly columns?: readonly string[];
@@ -71,8 +77,10 @@ const takes = signatures({
 
 /**
  * Rows, one after the other; the file is read as they are asked for.
- * @throws when there is no such file or column, for a row that is broken (with file and line), when there is no row
- * @example for await (const { prompt, answer } of readRows('prompts.csv', { columns: ['prompt', 'answer'] })) …
+ * @throws when there is no such file or column, for a row that is broken (with file and line), when there is
+ * no row
+ * @example for await (const { prompt, answer } of readRows('prompts.csv', { columns: ['prompt', 'answer'] }))
+ * …
  */
 export const readRows = takes.readRows(async function* readRows(
   from: DataSource,
@@ -110,8 +118,10 @@ export const streamTexts = takes.streamTexts(async function* streamTexts(
 
 /**
  * The texts of a column, all of them.
- * @throws when there is no such column (the error says which there are), or a value is no text; and as `readRows`
- * @example const prompts = await readTexts('hf://datasets/owner/name/data/train.parquet', { column: 'prompt', limit: 100 })
+ * @throws when there is no such column (the error says which there are), or a value is no text; and as
+ * `readRows`
+ * @example const prompts = await readTexts('hf://datasets/owner/name/data/train.parquet', { column: 'prompt',
+ * limit: 100 })
  */
 export const readTexts = takes.readTexts(async function readTexts(
   from: DataSource,

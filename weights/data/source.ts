@@ -10,8 +10,8 @@ import { filePlatform, type LoadOptions } from '../files/platform.js';
 import { webHub } from '../hub/hub-web.js';
 
 /**
- * A path, a URL, `hf://datasets/owner/name/file` (`hf://datasets/owner/name@revision/file`; `*` in the file stands for any letters), a
- * Blob or File, or a stream of text or bytes (`process.stdin`).
+ * A path, a URL, `hf://datasets/owner/name/file` (`hf://datasets/owner/name@revision/file`; `*` in the file
+ * stands for any letters), a Blob or File, or a stream of text or bytes (`process.stdin`).
  */
 export type DataSource = string | URL | Blob | AsyncIterable<string | Uint8Array>;
 

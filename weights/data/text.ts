@@ -32,7 +32,8 @@ async function* unpacked(bytes: AsyncIterable<Uint8Array>, name: string): AsyncG
 }
 
 /**
- * The text of a file (`.gz` is unpacked) or a stream: UTF-8, or UTF-16 with a byte-order mark, which is taken away.
+ * The text of a file (`.gz` is unpacked) or a stream: UTF-8, or UTF-16 with a byte-order mark, which is taken
+ * away.
  * @throws when it is no text
  */
 export async function* textOf(

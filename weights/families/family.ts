@@ -1,6 +1,6 @@
 /**
- * What a family of models is: facts that all its models share, what its `config.json` says, and what its tensors are called
- * and how they lie. Nothing else knows of families.
+ * What a family of models is: facts that all its models share, what its `config.json` says, and what its
+ * tensors are called and how they lie. Nothing else knows of families.
  */
 
 import type { Config } from '../config.js';
@@ -17,7 +17,10 @@ export interface Family {
   readonly architectures: readonly string[];
   /** Facts of all its models, in our names, where a setting does not say otherwise. */
   readonly facts: Settings;
-  /** What a `config.json` says. @throws an error that names a key that is missing, or asks for what no part does */
+  /**
+   * What a `config.json` says. @throws an error that names a key that is missing, or asks for what no part
+   * does
+   */
   read(c: Given): Settings;
   /** `config.json` of a model, without what all families write alike (`architectures`, tokens, tying). */
   write(config: Config): Record<string, unknown>;
@@ -26,6 +29,9 @@ export interface Family {
   readonly headBias?: boolean;
   /** `general.architecture` in GGUF files. */
   readonly gguf?: string;
-  /** Noise of ROME's causal trace, as published for it; 's3' where nothing is: three deviations of the embeddings. */
+  /**
+   * Noise of ROME's causal trace, as published for it; 's3' where nothing is: three deviations of the
+   * embeddings.
+   */
   readonly noise?: number | 's3';
 }

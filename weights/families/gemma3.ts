@@ -1,4 +1,7 @@
-/** Gemma 3's text models: Gemma 2 without caps of scores, with norms of queries and keys, and frequencies of their own in windows. */
+/**
+ * Gemma 3's text models: Gemma 2 without caps of scores, with norms of queries and keys, and frequencies of
+ * their own in windows.
+ */
 
 import { attentionBias, llamaKeys, llamaSizes, writtenActivation } from '../keys/llama.js';
 import { ropeBase, rotaryDims } from '../keys/rope.js';

@@ -1,4 +1,6 @@
-/** GPT-Neo (TinyStories-1M to 33M): GPT-2 with windows in every other layer, and scores that are not scaled. */
+/**
+ * GPT-Neo (TinyStories-1M to 33M): GPT-2 with windows in every other layer, and scores that are not scaled.
+ */
 
 import { tokensAndTying, wholeHead } from '../keys/llama.js';
 import type { Family } from './family.js';

@@ -1,4 +1,7 @@
-/** GPT-2. Toys in TransformerLens' settings and names are told by transformer-lens.ts, and count as this family. */
+/**
+ * GPT-2. Toys in TransformerLens' settings and names are told by transformer-lens.ts, and count as this
+ * family.
+ */
 
 import { fileError } from '../checks/messages.js';
 import { tokensAndTying } from '../keys/llama.js';

@@ -1,4 +1,7 @@
-/** Phi 1, 1.5 and 2: attention and MLP side by side, behind one norm; part of each head turns; biases everywhere. */
+/**
+ * Phi 1, 1.5 and 2: attention and MLP side by side, behind one norm; part of each head turns; biases
+ * everywhere.
+ */
 
 import { llamaRotary, llamaSizes, writtenActivation } from '../keys/llama.js';
 import { partialFactor, ropeKeys } from '../keys/rope.js';

@@ -1,4 +1,7 @@
-/** StableLM: layer norms and gated MLPs, part of each head turns; attention and MLP one after the other, or side by side behind one norm. */
+/**
+ * StableLM: layer norms and gated MLPs, part of each head turns; attention and MLP one after the other, or
+ * side by side behind one norm.
+ */
 
 import { llamaFacts, llamaKeys, llamaRotary, llamaSizes, llamaTensors } from '../keys/llama.js';
 import { partialFactor } from '../keys/rope.js';

@@ -1,6 +1,7 @@
 /**
- * Which files are the model, where there are several: the same rule for folders, dropped files and repositories. The files
- * nearest the top are taken, all of one folder; two models that are equally near are an error that names both.
+ * Which files are the model, where there are several: the same rule for folders, dropped files and
+ * repositories. The files nearest the top are taken, all of one folder; two models that are equally near are
+ * an error that names both.
  */
 
 import { fileError, quoted } from '../checks/messages.js';
@@ -22,8 +23,8 @@ const isWeights = (name: string): boolean =>
 const isIndex = (name: string): boolean => name === `${SINGLE}${INDEX}` || name === `${SINGLE_TORCH}${INDEX}`;
 
 /**
- * The folder nearest the top that holds a model: `''`, or `checkpoint-1/`. It has a config.json and weights; where no folder
- * has both, the nearest with either.
+ * The folder nearest the top that holds a model: `''`, or `checkpoint-1/`. It has a config.json and weights;
+ * where no folder has both, the nearest with either.
  * @param paths relative, with `/`
  * @throws when two folders are equally near
  */
@@ -80,9 +81,10 @@ export async function modelFolder(files: FileSource): Promise<FileSource> {
 }
 
 /**
- * The checkpoint among a folder's files: `model.safetensors`, or the index of its shards, or the only other .safetensors; else
- * PyTorch's `pytorch_model.bin`, or the index of its shards, or a `*final.pth` (TransformerLens' toy models), or the only
- * .pth, .pt or .bin. What a trainer keeps beside the weights (`optimizer.pt`, `rng_state.pth`, ...) is none.
+ * The checkpoint among a folder's files: `model.safetensors`, or the index of its shards, or the only other
+ * .safetensors; else PyTorch's `pytorch_model.bin`, or the index of its shards, or a `*final.pth`
+ * (TransformerLens' toy models), or the only .pth, .pt or .bin. What a trainer keeps beside the weights
+ * (`optimizer.pt`, `rng_state.pth`, ...) is none.
  * @param paths as the folder lists them; those in folders inside it are not looked at
  * @returns null when there is none
  * @throws when two are as good

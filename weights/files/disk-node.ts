@@ -9,7 +9,9 @@ import { fileURLToPath } from 'node:url';
 import { shown, shownUrl } from '../checks/shown.js';
 import { checkRange, type RandomAccess } from './files.js';
 
-/** A file on disk, or null when there is none. It is opened anew for each read, so nothing has to be closed. */
+/**
+ * A file on disk, or null when there is none. It is opened anew for each read, so nothing has to be closed.
+ */
 export async function nodeFile(path: string): Promise<RandomAccess | null> {
   const info = await statOrNull(path);
   if (!info?.isFile()) return null;
@@ -39,7 +41,8 @@ export async function nodeFile(path: string): Promise<RandomAccess | null> {
 }
 
 /**
- * Writes to a temporary neighbour of `path` and renames it; on failure nothing is left, and what was there stays.
+ * Writes to a temporary neighbour of `path` and renames it; on failure nothing is left, and what was there
+ * stays.
  * @throws the system's error, with its code, and a message that names the file
  */
 export async function writeAtomically(

@@ -22,7 +22,9 @@ export interface UrlOptions extends Omit<RequestOptions, 'method' | 'redirect'> 
   retry?: Pick<RetryOptions, 'attempts' | 'delay'>;
 }
 
-/** A folder on a web server. `url` may or may not end in `/`; its query (a signed address) goes to every file. */
+/**
+ * A folder on a web server. `url` may or may not end in `/`; its query (a signed address) goes to every file.
+ */
 export function urlFolder(url: string, options: UrlOptions = {}): FileSource {
   const base = parseUrl(url);
   if (!base.pathname.endsWith('/')) base.pathname += '/';
@@ -54,9 +56,10 @@ const FIRST_BYTES = 2 ** 16;
 const MAX_UNSTATED_BYTES = 100_000_000;
 
 /**
- * A file on a web server, or null when there is none (404, 410, or a web page in its place, as servers of single-page
- * applications answer). A server that ignores `Range` sends the whole file, which is then kept.
- * @throws HttpError for other answers, NetworkError when the server is not reached or silent in three attempts.
+ * A file on a web server, or null when there is none (404, 410, or a web page in its place, as servers of
+ * single-page applications answer). A server that ignores `Range` sends the whole file, which is then kept.
+ * @throws HttpError for other answers, NetworkError when the server is not reached or silent in three
+ * attempts.
  */
 export async function openUrl(url: string, options: UrlOptions = {}): Promise<RandomAccess | null> {
   const name = shownUrl(url);
@@ -100,7 +103,10 @@ interface Part {
   readonly etag: string;
 }
 
-/** Bytes `[offset, offset + length)` of a URL, less where the file ends; null when the server has no such file. */
+/**
+ * Bytes `[offset, offset + length)` of a URL, less where the file ends; null when the server has no such
+ * file.
+ */
 function fetchRange(
   url: string,
   offset: number,

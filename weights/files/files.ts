@@ -1,8 +1,8 @@
 /**
  * Where bytes come from, whatever the platform: a folder, a URL, a set of Blobs, the Hub.
  *
- * A model is a `FileSource`, a folder of named files. A file is a `RandomAccess`, so that a checkpoint can be read header
- * first and then tensor by tensor, without ever being whole in memory.
+ * A model is a `FileSource`, a folder of named files. A file is a `RandomAccess`, so that a checkpoint can be
+ * read header first and then tensor by tensor, without ever being whole in memory.
  */
 
 import { fileError, quoted } from '../checks/messages.js';
@@ -14,7 +14,9 @@ export interface RandomAccess {
   readonly name: string;
   /** In bytes. */
   readonly size: number;
-  /** Bytes `[offset, offset + length)`. Fails when the range leaves the file or the file has become shorter. */
+  /**
+   * Bytes `[offset, offset + length)`. Fails when the range leaves the file or the file has become shorter.
+   */
   read(offset: number, length: number): Promise<Uint8Array>;
 }
 
@@ -25,11 +27,13 @@ export interface FileSource {
   /** The file at `path` (relative, with `/`), or null when there is none. */
   open(path: string): Promise<RandomAccess | null>;
   /**
-   * What files there are, relative and with `/`; null (or no such method) where that cannot be found out. Those in folders
-   * inside it may be left out unless `deep`.
+   * What files there are, relative and with `/`; null (or no such method) where that cannot be found out.
+   * Those in folders inside it may be left out unless `deep`.
    */
   list?(deep?: boolean): Promise<readonly string[] | null>;
-  /** To be called when every file that is wanted has been opened: a store then knows that it has the whole. */
+  /**
+   * To be called when every file that is wanted has been opened: a store then knows that it has the whole.
+   */
   finished?(): Promise<void>;
   /** The checkpoint's path in the folder, where the user named the file itself. */
   readonly weights?: string;
@@ -49,7 +53,9 @@ export function checkRange(file: RandomAccess, offset: number, length: number): 
 /** Configurations and tokenizers; anything larger is a mistake (Llama 3's tokenizer.json is 9 MB). */
 const MAX_TEXT_BYTES = 100_000_000;
 
-/** A whole text file. @throws when it is no text (see `decodeText`), a Git LFS pointer, or larger than 100 MB. */
+/**
+ * A whole text file. @throws when it is no text (see `decodeText`), a Git LFS pointer, or larger than 100 MB.
+ */
 export async function readText(file: RandomAccess): Promise<string> {
   if (file.size > MAX_TEXT_BYTES)
     throw fileError(file.name, `${file.size} bytes is too large for a text file (limit ${MAX_TEXT_BYTES})`);
@@ -58,7 +64,10 @@ export async function readText(file: RandomAccess): Promise<string> {
   return text;
 }
 
-/** A whole JSON file. @throws an error that names the file when it is not JSON, or has a key twice with two values. */
+/**
+ * A whole JSON file. @throws an error that names the file when it is not JSON, or has a key twice with two
+ * values.
+ */
 export async function readJson(file: RandomAccess): Promise<unknown> {
   const text = await readText(file);
   const json = parseJson(text, file.name);

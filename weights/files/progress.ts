@@ -5,8 +5,8 @@
 /** One step of loading a model. Sizes are bytes; `total` is absent when the server does not say. */
 export interface LoadProgress {
   /**
-   * `initiate`: a file is about to be looked for; `download`: its first byte is awaited; `progress`: some of it is here;
-   * `done`: all of it is here and checked; `ready`: the whole model is; `warning`: see `message`.
+   * `initiate`: a file is about to be looked for; `download`: its first byte is awaited; `progress`: some of
+   * it is here; `done`: all of it is here and checked; `ready`: the whole model is; `warning`: see `message`.
    */
   readonly status: 'initiate' | 'download' | 'progress' | 'done' | 'ready' | 'warning';
   /** The model: `gpt2`, `./folder`, ... */
@@ -25,8 +25,8 @@ export interface LoadProgress {
 export type OnLoadProgress = (event: LoadProgress) => void;
 
 /**
- * Counts bytes and reports at most about 200 times a file, so that a callback that draws does not slow the load.
- * `total` undefined: every 4 MiB.
+ * Counts bytes and reports at most about 200 times a file, so that a callback that draws does not slow the
+ * load. `total` undefined: every 4 MiB.
  */
 export function progressCounter(
   onProgress: OnLoadProgress | undefined,

@@ -1,6 +1,7 @@
 /**
- * Proxies of the environment, as curl and Python read it: `https_proxy`, `http_proxy`, `all_proxy`, `no_proxy`, in small or capital
- * letters. Node's own `fetch` reads none of them; the package `undici` is loaded only where one is set.
+ * Proxies of the environment, as curl and Python read it: `https_proxy`, `http_proxy`, `all_proxy`,
+ * `no_proxy`, in small or capital letters. Node's own `fetch` reads none of them; the package `undici` is
+ * loaded only where one is set.
  */
 
 import { shownUrl } from '../checks/shown.js';

@@ -1,6 +1,6 @@
 /**
- * One request, and its answer. Everything that is asked of a server goes through `request`: it sends the access token to its
- * own origin only, gives up after a stated time of silence, and bounds what is read.
+ * One request, and its answer. Everything that is asked of a server goes through `request`: it sends the
+ * access token to its own origin only, gives up after a stated time of silence, and bounds what is read.
  */
 
 import { shown, shownUrl } from '../checks/shown.js';

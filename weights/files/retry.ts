@@ -15,7 +15,10 @@ export class HttpError extends Error {
   }
 }
 
-/** The server was not reached, the connection broke, nothing came for too long, or something else came than was promised. */
+/**
+ * The server was not reached, the connection broke, nothing came for too long, or something else came than
+ * was promised.
+ */
 export class NetworkError extends Error {
   override readonly name: string = 'NetworkError';
 }
@@ -37,9 +40,10 @@ export interface RetryOptions {
 const MAX_RETRY_AFTER_MS = 60_000;
 
 /**
- * Calls `attempt` until it succeeds, three times by default. What may pass (`isPassing`) is tried again, after the time that
- * the server asks for with `Retry-After`; everything else, and an abort, is thrown at once. Call `progress()` inside an
- * attempt when it has come nearer to the end than all before: the count of attempts starts again.
+ * Calls `attempt` until it succeeds, three times by default. What may pass (`isPassing`) is tried again,
+ * after the time that the server asks for with `Retry-After`; everything else, and an abort, is thrown at
+ * once. Call `progress()` inside an attempt when it has come nearer to the end than all before: the count of
+ * attempts starts again.
  * @throws the last attempt's error; an error that says so when the server asks to wait longer than 60 s
  */
 export async function withRetries<T>(
@@ -78,7 +82,9 @@ export function isPassing(error: unknown): boolean {
   return error instanceof NetworkError;
 }
 
-/** `Retry-After`, seconds or a date, in milliseconds from now; undefined when there is none that can be read. */
+/**
+ * `Retry-After`, seconds or a date, in milliseconds from now; undefined when there is none that can be read.
+ */
 export function retryAfterMs(headers: Headers, now = Date.now()): number | undefined {
   const text = headers.get('retry-after')?.trim() ?? '';
   if (/^\d{1,9}$/.test(text)) return 1000 * Number(text);

@@ -1,5 +1,6 @@
 /**
- * The directory at the end of a ZIP archive: which entries there are, and where. It is checked whole before anything is read.
+ * The directory at the end of a ZIP archive: which entries there are, and where. It is checked whole before
+ * anything is read.
  *
  *     [local header | data | descriptor] ...   directory of the same files, with offsets   end record: where the directory is
  */
@@ -118,7 +119,10 @@ function parseDirectory(view: DataView, count: number, file: RandomAccess): Omit
   return entries;
 }
 
-/** Adds where each entry must end. Entries that overlap, or claim far more than the file can hold, are refused. */
+/**
+ * Adds where each entry must end. Entries that overlap, or claim far more than the file can hold, are
+ * refused.
+ */
 function withLimits(entries: Omit<ZipEntry, 'limit'>[], directory: number, file: RandomAccess): ZipEntry[] {
   const sorted = [...entries].sort((a, b) => a.header - b.header);
   const limits = new Map(sorted.map((entry, i) => [entry, sorted[i + 1]?.header ?? directory]));

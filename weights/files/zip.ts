@@ -1,11 +1,11 @@
 /**
  * The ZIP format, as far as reading entries by name needs: the directory at the file's end is read first
- * (`zip-directory.ts`), an entry's bytes when they are asked for. PyTorch stores tensors uncompressed, so parts of them can be
- * read; deflated entries are inflated whole. Sizes beyond 4 GiB (ZIP64) are understood; encryption and archives over several
- * files are not.
+ * (`zip-directory.ts`), an entry's bytes when they are asked for. PyTorch stores tensors uncompressed, so
+ * parts of them can be read; deflated entries are inflated whole. Sizes beyond 4 GiB (ZIP64) are understood;
+ * encryption and archives over several files are not.
  *
- * An entry is found by the directory, and its local header must agree. Its checksum is compared when it is first read, unless
- * it is 0: PyTorch can be told to compute none.
+ * An entry is found by the directory, and its local header must agree. Its checksum is compared when it is
+ * first read, unless it is 0: PyTorch can be told to compute none.
  */
 
 import { Inflate } from 'fflate';
@@ -19,14 +19,19 @@ export type { ZipEntry } from './zip-directory.js';
 /** An open archive. */
 export interface Zip {
   readonly entries: ReadonlyMap<string, ZipEntry>;
-  /** Bytes `[offset, offset + length)` of an entry, uncompressed. @throws when the archive does not hold them. */
+  /**
+   * Bytes `[offset, offset + length)` of an entry, uncompressed. @throws when the archive does not hold them.
+   */
   read(entry: ZipEntry, offset?: number, length?: number): Promise<Uint8Array>;
 }
 
 const LOCAL = 0x04034b50;
 const LOCAL_BYTES = 30;
 const DESCRIPTOR = 0x08074b50;
-/** What may stand behind an entry's data, in bytes: checksum and two sizes, of 4 or 8 bytes, with a signature or without. */
+/**
+ * What may stand behind an entry's data, in bytes: checksum and two sizes, of 4 or 8 bytes, with a signature
+ * or without.
+ */
 const DESCRIPTOR_BYTES = [12, 16, 20, 24];
 /** Deflate cannot do better. */
 const MAX_DEFLATE = 1032;

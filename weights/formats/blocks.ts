@@ -1,6 +1,6 @@
 /**
- * Number formats of GGUF files: blocks of 32 or 256 numbers that share a scale. Read exactly as the `gguf` package does, bit for
- * bit: products and sums are rounded to float32 in its order.
+ * Number formats of GGUF files: blocks of 32 or 256 numbers that share a scale. Read exactly as the `gguf`
+ * package does, bit for bit: products and sums are rounded to float32 in its order.
  */
 
 import { bf16ToF32, f16ToF32 } from './half.js';

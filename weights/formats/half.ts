@@ -1,5 +1,6 @@
 /**
- * The two 16-bit float formats that checkpoints come in, as bit patterns in a `Uint16Array` (Node 20 has no Float16Array).
+ * The two 16-bit float formats that checkpoints come in, as bit patterns in a `Uint16Array` (Node 20 has no
+ * Float16Array).
  *
  *     F16   1 sign | 5 exponent, bias 15  | 10 fraction      (IEEE 754 binary16)
  *     BF16  1 sign | 8 exponent, bias 127 |  7 fraction      (the upper half of a float32)
@@ -52,7 +53,8 @@ export function f32ToF16(values: Float32Array): Uint16Array {
     } else if (magnitude >= 0x477ff000) {
       out[i] = sign | 0x7c00; // from 65520 on
     } else if (magnitude >= 0x38800000) {
-      // Normal: rebias the exponent by 127 - 15, then round the 13 dropped bits; a carry runs into the exponent rightly.
+      // Normal: rebias the exponent by 127 - 15, then round the 13 dropped bits; a carry runs into the
+      // exponent rightly.
       const rebased = magnitude - 0x38000000;
       out[i] = sign | ((rebased + 0xfff + ((rebased >>> 13) & 1)) >>> 13);
     } else {

@@ -15,9 +15,11 @@ const NAMES = ['model.safetensors', 'model.safetensors.index.json'];
 const TORCH_NAMES = ['pytorch_model.bin', 'pytorch_model.bin.index.json', 'model_final.pth'];
 
 /**
- * The tensors of a model's folder: of the file that was named, else of the one that `chooseCheckpoint` finds. Only headers
- * are read. A repository of the Hub is not listed where it has a file of safetensors under its usual name.
- * @throws an error that says what was looked for when nothing is there, or what is there in its place; and the errors of
+ * The tensors of a model's folder: of the file that was named, else of the one that `chooseCheckpoint` finds.
+ * Only headers are read. A repository of the Hub is not listed where it has a file of safetensors under its
+ * usual name.
+ * @throws an error that says what was looked for when nothing is there, or what is there in its place; and
+ * the errors of
  *   `openSafetensors` and `openTorch`.
  */
 export async function openCheckpoint(files: FileSource): Promise<TensorSource> {

@@ -1,4 +1,7 @@
-/** Where a model's tensors begin: behind `transformer.`, behind what a wrapper put before it (`module.`), or nowhere. */
+/**
+ * Where a model's tensors begin: behind `transformer.`, behind what a wrapper put before it (`module.`), or
+ * nowhere.
+ */
 
 import { fileError, quoted } from '../checks/messages.js';
 import type { TensorSource } from './tensors.js';
@@ -29,7 +32,10 @@ export function nearestPrefix(source: TensorSource, anchors: readonly string[]):
   );
 }
 
-/** What stands before `anchor` in a name: nothing, or something that ends in a dot; null where the name is another. */
+/**
+ * What stands before `anchor` in a name: nothing, or something that ends in a dot; null where the name is
+ * another.
+ */
 function prefixOf(name: string, anchor: string): string | null {
   if (!name.endsWith(anchor)) return null;
   const prefix = name.slice(0, -anchor.length);
@@ -37,8 +43,8 @@ function prefixOf(name: string, anchor: string): string | null {
 }
 
 /**
- * The name of a tensor that lies beside a model or above it, such as its head `lm_head.weight`: under the model's prefix, or
- * under any beginning of it.
+ * The name of a tensor that lies beside a model or above it, such as its head `lm_head.weight`: under the
+ * model's prefix, or under any beginning of it.
  * @returns null when there is none
  * @throws when there are two, or the only one lies elsewhere
  */

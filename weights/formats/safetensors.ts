@@ -6,7 +6,8 @@
  *                        "__metadata__": { "key": "text" } }, padded with spaces
  *     the rest   the tensors, row-major, little-endian, without holes; offsets count from here
  *
- * The header is read first and checked whole; a tensor is read when it is asked for. Writing is in `safetensors-write.ts`.
+ * The header is read first and checked whole; a tensor is read when it is asked for. Writing is in
+ * `safetensors-write.ts`.
  */
 
 import { whyNotJson } from '../checks/json-fault.js';
@@ -177,7 +178,10 @@ function parseEntry(name: string, entry: unknown, dataStart: number, file: Rando
   return { dtype: dtype as Dtype, shape, offset, bytes };
 }
 
-/** The format wants every data byte to belong to exactly one tensor: a flipped bit in an offset is found this way. */
+/**
+ * The format wants every data byte to belong to exactly one tensor: a flipped bit in an offset is found this
+ * way.
+ */
 function checkCoverage(
   tensors: ReadonlyMap<string, TensorInfo>,
   dataStart: number,

@@ -11,7 +11,8 @@ import { openTorch } from './torch/torch.js';
 /**
  * Open a checkpoint by its `model.safetensors.index.json` or `pytorch_model.bin.index.json`.
  * Tensors of its shards that the index does not name are there too.
- * @throws when the index is malformed, a shard is missing, a shard lacks a tensor that the index promises, or two hold one that
+ * @throws when the index is malformed, a shard is missing, a shard lacks a tensor that the index promises, or
+ * two hold one that
  *   it does not name.
  */
 export async function openSharded(folder: FileSource, index: RandomAccess): Promise<TensorSource> {

@@ -8,7 +8,8 @@
  *                                 .no_exist/<commit>/<file>     empty: the commit has no such file
  *                                 .no_exist/<commit>/.by-file   empty, ours: files came one by one (see `isByFile`)
  *
- * A file gets its final name by a rename, so what is in the cache is whole. A folder that cannot be written is read.
+ * A file gets its final name by a rename, so what is in the cache is whole. A folder that cannot be written
+ * is read.
  */
 
 import { createHash, randomBytes } from 'node:crypto';
@@ -108,8 +109,9 @@ export class RepoCache {
   }
 
   /**
-   * Whether files of a commit came here one by one, through `link`. Then what is not here, and not known to be missing, was
-   * never asked for. Otherwise Python filled the folder, all at once as a rule, and what is not here does not exist.
+   * Whether files of a commit came here one by one, through `link`. Then what is not here, and not known to
+   * be missing, was never asked for. Otherwise Python filled the folder, all at once as a rule, and what is
+   * not here does not exist.
    */
   async isByFile(commit: string): Promise<boolean> {
     return this.isMissing(commit, BY_FILE);
@@ -138,7 +140,8 @@ export class RepoCache {
   }
 
   /**
-   * Gives contents their place among a commit's files: a relative link; a copy where links are not allowed (Windows).
+   * Gives contents their place among a commit's files: a relative link; a copy where links are not allowed
+   * (Windows).
    * @returns where the file can be read: the contents themselves where the folder cannot be written
    */
   async link(commit: string, file: string, blob: string): Promise<string> {

@@ -1,6 +1,7 @@
 /**
- * What the cache of Python's huggingface_hub holds of models (`cache-node.ts` has its layout), and how one is taken out of it.
- * Data sets, spaces, locks and whatever else lies there belong to other programs: they are neither listed nor touched.
+ * What the cache of Python's huggingface_hub holds of models (`cache-node.ts` has its layout), and how one is
+ * taken out of it. Data sets, spaces, locks and whatever else lies there belong to other programs: they are
+ * neither listed nor touched.
  */
 
 import { lstat, readdir, readFile, readlink, rename, rm } from 'node:fs/promises';
@@ -28,7 +29,9 @@ export interface CachedModel {
   /** On disk, each file once, what is not complete included. */
   readonly bytes: number;
   readonly revisions: readonly CachedRevision[];
-  /** When a file was last read, or written where the disk does not note reads; null where no file is complete. */
+  /**
+   * When a file was last read, or written where the disk does not note reads; null where no file is complete.
+   */
   readonly lastUsed: Date | null;
   /** Downloads that broke off or are under way. */
   readonly incomplete: { readonly files: number; readonly bytes: number };
@@ -48,7 +51,8 @@ const REMOVING = '.glassbox-removing-';
 
 /**
  * The models in the cache, the one that was used last first.
- * @param cacheDir default where Python's libraries look, see `hubCacheDir`. A folder that does not exist holds none.
+ * @param cacheDir default where Python's libraries look, see `hubCacheDir`. A folder that does not exist
+ * holds none.
  */
 export async function cachedModels(cacheDir?: string): Promise<CachedModel[]> {
   const root = hubCacheDir(cacheDir);
@@ -153,7 +157,10 @@ async function revisionsIn(folder: string): Promise<CachedRevision[]> {
   );
 }
 
-/** Names in a folder: its folders, or its files and links; of the folders below too where `deep`. Empty where there is none. */
+/**
+ * Names in a folder: its folders, or its files and links; of the folders below too where `deep`. Empty where
+ * there is none.
+ */
 async function namesIn(folder: string, folders: boolean, deep = false): Promise<string[]> {
   const entries = await readdir(folder, { withFileTypes: true, recursive: deep }).catch(() => []);
   const at = (e: (typeof entries)[number]) => (deep ? join(e.parentPath ?? e.path, e.name) : e.name);

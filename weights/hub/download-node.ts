@@ -1,10 +1,12 @@
 /**
- * One file from the Hub to disk: resumable, checked, bounded, and safe when several processes want it at once.
+ * One file from the Hub to disk: resumable, checked, bounded, and safe when several processes want it at
+ * once.
  *
- * A download is written to `<etag>.<host>-<pid>-<n>.<server's ETag>.incomplete`, which belongs to one download. When it
- * breaks off, the file stays, and the next attempt takes it over by renaming it, which only one process can do. The ETag in
- * its name (in base64url) says what the bytes are of: the rest is asked for with `If-Range`, so that no file is made of two. Python's
- * `<etag>.incomplete` is taken over too, once nobody has written to it for a minute, where the file's hash will tell.
+ * A download is written to `<etag>.<host>-<pid>-<n>.<server's ETag>.incomplete`, which belongs to one
+ * download. When it breaks off, the file stays, and the next attempt takes it over by renaming it, which only
+ * one process can do. The ETag in its name (in base64url) says what the bytes are of: the rest is asked for
+ * with `If-Range`, so that no file is made of two. Python's `<etag>.incomplete` is taken over too, once
+ * nobody has written to it for a minute, where the file's hash will tell.
  */
 
 import { createHash } from 'node:crypto';
@@ -57,9 +59,10 @@ const MAX_STARTS = 3;
 const MAX_UNSTATED_BYTES = 100_000_000;
 
 /**
- * Downloads to `blob`. What may pass is tried again, three times without progress, going on where the connection broke.
- * @throws what `withRetries` throws (what has arrived stays for the next attempt), and when size or hash differ (then it is
- * deleted).
+ * Downloads to `blob`. What may pass is tried again, three times without progress, going on where the
+ * connection broke.
+ * @throws what `withRetries` throws (what has arrived stays for the next attempt), and when size or hash
+ * differ (then it is deleted).
  */
 export async function downloadBlob(download: Download): Promise<void> {
   const { blob, size, name = '', file = '', onProgress, how } = download;
@@ -233,8 +236,8 @@ class Partial {
   }
 
   /**
-   * Takes over what an earlier download left, the longest first; gives its length. What could be of other contents is
-   * deleted: without a hash (`checked` false) only the ETag tells.
+   * Takes over what an earlier download left, the longest first; gives its length. What could be of other
+   * contents is deleted: without a hash (`checked` false) only the ETag tells.
    */
   async takeOver(size: number | null, checked: boolean): Promise<number> {
     for (const old of await leftovers(this.#blob)) {

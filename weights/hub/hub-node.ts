@@ -1,9 +1,10 @@
 /**
  * The Hub from Node, through the cache that Python's huggingface_hub keeps (`cache-node.ts`).
  *
- * For each file that is opened the Hub is asked what it is (HEAD), and the file is downloaded unless the cache has it. When
- * the Hub cannot be reached, what the cache holds is used. A file is null only where the repository is known to have none:
- * what the cache merely lacks is an error, because a model without its tokenizer is another model.
+ * For each file that is opened the Hub is asked what it is (HEAD), and the file is downloaded unless the
+ * cache has it. When the Hub cannot be reached, what the cache holds is used. A file is null only where the
+ * repository is known to have none: what the cache merely lacks is an error, because a model without its
+ * tokenizer is another model.
  */
 
 import { mkdir } from 'node:fs/promises';
@@ -94,7 +95,10 @@ class CachedRepo implements FileSource {
     return opened;
   }
 
-  /** The repository's files as the Hub lists them; those in the cache when it is not reached. Null: it has no such list. */
+  /**
+   * The repository's files as the Hub lists them; those in the cache when it is not reached. Null: it has no
+   * such list.
+   */
   async list(): Promise<readonly string[] | null> {
     if (this.#offline === undefined)
       try {

@@ -1,9 +1,11 @@
 /**
- * The Hub from a page. Files are kept in the browser's Cache storage under their commit, so that the second visit needs no
- * download and works offline; where that is not to be had (insecure pages, a full disk), they are read with range requests.
+ * The Hub from a page. Files are kept in the browser's Cache storage under their commit, so that the second
+ * visit needs no download and works offline; where that is not to be had (insecure pages, a full disk), they
+ * are read with range requests.
  *
- * The page cannot see the Hub's answer before its redirection, where hashes are; sizes and hashes come from the Hub's API.
- * Sizes are checked always, hashes of files up to 64 MiB. A copy in the cache that does not agree is fetched again.
+ * The page cannot see the Hub's answer before its redirection, where hashes are; sizes and hashes come from
+ * the Hub's API. Sizes are checked always, hashes of files up to 64 MiB. A copy in the cache that does not
+ * agree is fetched again.
  */
 
 import { isCommit, isContentHash, isSafePath, safePath, safeRevision } from '../checks/paths.js';
@@ -47,8 +49,8 @@ interface Snapshot extends HubListing {
 }
 
 /**
- * A repository through `cache`; without one, through range requests alone. Which files it has is what the Hub says, or said
- * when it was last reached: a file that it has and that cannot be had is an error.
+ * A repository through `cache`; without one, through range requests alone. Which files it has is what the Hub
+ * says, or said when it was last reached: a file that it has and that cannot be had is an error.
  * @throws when the Hub refuses, or is not reached and the cache does not know the revision.
  */
 export async function openRepo(

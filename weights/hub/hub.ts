@@ -24,7 +24,10 @@ const GPT2: Readonly<Record<string, HubRepo>> = {
   distilgpt2: { repo: 'distilbert/distilgpt2', aliases: ['distilgpt2'] },
 };
 
-/** TransformerLens' toy models, by the names that it gives them: attention only, exact GELU, SoLU with layer norm. */
+/**
+ * TransformerLens' toy models, by the names that it gives them: attention only, exact GELU, SoLU with layer
+ * norm.
+ */
 function toyModels(): Record<string, HubRepo> {
   const toys: Record<string, HubRepo> = {};
   const add = (repo: string, ...names: string[]) => {
@@ -96,7 +99,10 @@ export interface HubPage extends HubRepo {
   readonly file?: string;
 }
 
-/** The address of a repository's page, of a folder in it or of a file; null for other addresses. @throws for impossible paths */
+/**
+ * The address of a repository's page, of a folder in it or of a file; null for other addresses. @throws for
+ * impossible paths
+ */
 export function hubPage(url: URL): HubPage | null {
   if (url.hostname !== new URL(HUB_ENDPOINT).hostname) return null;
   const [, name, kind, revision = 'main', rest = ''] =
@@ -174,7 +180,8 @@ export interface HubListing {
 const MAX_LISTING_BYTES = 32_000_000;
 
 /**
- * Asks for the list of a repository's files, with retries. Paths that cannot be are left out: nobody asks for them.
+ * Asks for the list of a repository's files, with retries. Paths that cannot be are left out: nobody asks for
+ * them.
  * @throws HttpError for a refusal, and what `withRetries` throws
  */
 export async function hubListing(

@@ -7,8 +7,9 @@ import { join } from 'node:path';
 import { expandPath, hfHome } from './cache-node.js';
 
 /**
- * `option`, else `$HF_TOKEN`, `$HUGGING_FACE_HUB_TOKEN`, else the login that `hf auth login` wrote: `$HF_TOKEN_PATH`, by
- * default `$HF_HOME/token`. False as option, or `HF_HUB_DISABLE_IMPLICIT_TOKEN=1` without one, means none.
+ * `option`, else `$HF_TOKEN`, `$HUGGING_FACE_HUB_TOKEN`, else the login that `hf auth login` wrote:
+ * `$HF_TOKEN_PATH`, by default `$HF_HOME/token`. False as option, or `HF_HUB_DISABLE_IMPLICIT_TOKEN=1`
+ * without one, means none.
  * @throws when it holds what no token has; the message does not show it
  */
 export async function accessToken(

@@ -3,10 +3,16 @@
 import { fileError, shownJson } from '../checks/messages.js';
 import type { Config } from '../config.js';
 
-/** Settings in our names, not yet checked; what is missing or undefined takes the family's fact, then a default. */
+/**
+ * Settings in our names, not yet checked; what is missing or undefined takes the family's fact, then a
+ * default.
+ */
 export type Settings = Partial<Record<keyof Config, unknown>>;
 
-/** Settings as a file has them. A missing key takes a default; `null` is a value of its own, and often means "off". */
+/**
+ * Settings as a file has them. A missing key takes a default; `null` is a value of its own, and often means
+ * "off".
+ */
 export class Given {
   readonly #json: Readonly<Record<string, unknown>>;
   readonly #asked = new Set<string>();
@@ -106,7 +112,10 @@ const ELSEWHERE: readonly (readonly [key: string, asks: (value: unknown) => bool
   ['qk_layernorm', (v) => v === true, 'norms of queries and keys'],
 ];
 
-/** Refuses settings that the family did not ask for, and would not follow. @throws an error that names key and value */
+/**
+ * Refuses settings that the family did not ask for, and would not follow. @throws an error that names key and
+ * value
+ */
 export function refuseUnread(c: Given, family: string): void {
   for (const [key, asks, what] of ELSEWHERE) {
     if (c.asked(key)) continue;

@@ -30,7 +30,10 @@ export interface BlockNames {
 export interface TensorNames {
   /** `nn.Linear` keeps matrices as [out, in]; GPT-2's Conv1D as [in, out]. */
   readonly matrices: 'out,in' | 'in,out';
-  /** How `qkv` lies along the outputs: all queries, keys, values (`parts`), or those of one head after another (`heads`). */
+  /**
+   * How `qkv` lies along the outputs: all queries, keys, values (`parts`), or those of one head after another
+   * (`heads`).
+   */
   readonly fused?: 'parts' | 'heads';
   /** What stands before all names but the head's; exports of the base model lack it, and both are read. */
   readonly prefix: string;

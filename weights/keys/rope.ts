@@ -48,7 +48,10 @@ export interface RopeContext {
   readonly long?: readonly string[];
 }
 
-/** One set of frequencies, from its object (null: no scaling). @throws for a kind of scaling that is not known. */
+/**
+ * One set of frequencies, from its object (null: no scaling). @throws for a kind of scaling that is not
+ * known.
+ */
 export function ropeBase(c: Given, parameters: Parameters | null, context: RopeContext): RotaryBase {
   const { theta = 10000, thetaKey = 'rope_theta', long = ['longrope', 'su'] } = context;
   const base = parameters?.rope_theta ?? c.or<unknown>(thetaKey, null) ?? theta;

@@ -1,4 +1,7 @@
-/** Settings, asked for one by one: checked, with what the weights told and a default in place of what is missing. */
+/**
+ * Settings, asked for one by one: checked, with what the weights told and a default in place of what is
+ * missing.
+ */
 
 import { fileError, shownJson } from '../checks/messages.js';
 import type { Config } from '../config.js';
@@ -12,7 +15,10 @@ interface Limits {
   readonly below?: number;
 }
 
-/** Questions to a set of settings. Each throws an error that names file, setting, what it is and what it may be. */
+/**
+ * Questions to a set of settings. Each throws an error that names file, setting, what it is and what it may
+ * be.
+ */
 export interface Ask {
   readonly file: string;
   /** As it was given, or inferred. */

@@ -91,7 +91,9 @@ function missingTensors(source: TensorSource, config: Config, missing: string[])
   );
 }
 
-/** A tensor inside the blocks that such a model has no place for means that config and checkpoint disagree. */
+/**
+ * A tensor inside the blocks that such a model has no place for means that config and checkpoint disagree.
+ */
 function checkNothingElse(
   source: TensorSource,
   config: Config,

@@ -1,5 +1,6 @@
 /**
- * A complete configuration from what a file or an argument says, in the names of Hugging Face, of TransformerLens or our own.
+ * A complete configuration from what a file or an argument says, in the names of Hugging Face, of
+ * TransformerLens or our own.
  */
 
 import { fileError, shownJson } from '../checks/messages.js';
@@ -13,10 +14,11 @@ import { checkSettings } from '../settings.js';
 import { type ConfigHints, complete, OWN } from './complete.js';
 
 /**
- * A complete configuration from a Hugging Face `config.json` (`model_type`, `hidden_size` or `n_embd`, ...), from one of
- * TransformerLens (`n_layers`, `d_model`, ...), or from our own names (`nLayers`, `dModel`, ...). An argument in our own names may
- * hold no setting that there is not; a file may.
- * @throws when it is of a kind of model that is not run, a value is missing that cannot be inferred, or a value is impossible.
+ * A complete configuration from a Hugging Face `config.json` (`model_type`, `hidden_size` or `n_embd`, ...),
+ * from one of TransformerLens (`n_layers`, `d_model`, ...), or from our own names (`nLayers`, `dModel`, ...).
+ * An argument in our own names may hold no setting that there is not; a file may.
+ * @throws when it is of a kind of model that is not run, a value is missing that cannot be inferred, or a
+ * value is impossible.
  */
 export function parseConfig(json: unknown, { name, file = OWN, inferred = {} }: ConfigHints = {}): Config {
   if (typeof json !== 'object' || json === null || Array.isArray(json))

@@ -5,7 +5,8 @@ import { type NormPlace, normWeightsAt } from '../norm.js';
 
 /**
  * Every tensor of a model with its shape, by its name without prefix; lm_head excepted.
- * @param optional also those that may be there: biases of RMS norms, and of linear maps that the configuration says have none
+ * @param optional also those that may be there: biases of RMS norms, and of linear maps that the
+ * configuration says have none
  */
 export function expectedShapes(config: Config, { optional = false } = {}): Map<string, readonly number[]> {
   const { nLayers, dModel, dMlp, nCtx, dVocab, attnOnly, dHead, qkNorm, positionEmbedding } = config;

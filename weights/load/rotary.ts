@@ -13,7 +13,8 @@ const SCALINGS: Readonly<Record<RotaryScaling['type'], readonly string[]>> = {
 };
 
 /**
- * Rotary positions as a configuration says. Defaults: halves, all dimensions of a head, base 10000, no scaling.
+ * Rotary positions as a configuration says. Defaults: halves, all dimensions of a head, base 10000, no
+ * scaling.
  * @throws an error that names what is wrong in it
  */
 export function rotaryOf({ value, file }: Ask, dHead: number): Rotary {

@@ -7,7 +7,8 @@ import type { TensorNames } from '../keys/names.js';
 
 /**
  * Names behind the block's prefix, and tensors.
- * @param fits whether the family has a place for everything; else the names are GPT-2's, with those of family-names.ts for the rest
+ * @param fits whether the family has a place for everything; else the names are GPT-2's, with those of
+ * family-names.ts for the rest
  */
 export function blockTensors(
   block: BlockWeights,

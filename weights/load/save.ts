@@ -1,5 +1,6 @@
 /**
- * A model back to a checkpoint: tensors in the names and layout of its family, and the `config.json` beside them.
+ * A model back to a checkpoint: tensors in the names and layout of its family, and the `config.json` beside
+ * them.
  */
 
 import type { Config } from '../config.js';
@@ -19,10 +20,11 @@ export interface Saveable {
 }
 
 /**
- * The checkpoint of a model. Where its family's architecture allows, Hugging Face's class loads it and computes the
- * same logits, of processed models too: folded norms get gain 1 and bias 0 (for the final one see `unembedding`). A model that
- * the family has no place for is saved in GPT-2's names with a `config.json` in ours, which only Glassbox reads: toys
- * (attention only, without norms, with SoLU or shortformer positions), and processed models with biases where the family has none.
+ * The checkpoint of a model. Where its family's architecture allows, Hugging Face's class loads it and
+ * computes the same logits, of processed models too: folded norms get gain 1 and bias 0 (for the final one
+ * see `unembedding`). A model that the family has no place for is saved in GPT-2's names with a `config.json`
+ * in ours, which only Glassbox reads: toys (attention only, without norms, with SoLU or shortformer
+ * positions), and processed models with biases where the family has none.
  */
 export function saveable(weights: ModelWeights, config: Config, processing?: Processing): Saveable {
   const family = familyNamed(config.family)!;
@@ -113,8 +115,8 @@ function fitsFamily({ blocks, final }: ModelWeights, config: Config, family: Fam
 }
 
 /**
- * Most classes have no bias at its unembedding, so b_U goes into W_U. The final norm's output x has mean zero before its
- * own bias. With ones as that bias,
+ * Most classes have no bias at its unembedding, so b_U goes into W_U. The final norm's output x has mean zero
+ * before its own bias. With ones as that bias,
  *
  *     (x + 1)·W = x·W + Σ_i W[i]        and for  W = W_U − mean_i(W_U) + b_U / dModel  that is  x·W_U + b_U.
  *

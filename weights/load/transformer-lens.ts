@@ -1,5 +1,6 @@
 /**
- * Checkpoints in TransformerLens' names, told from Hugging Face's by themselves and seen as if they had GPT-2's:
+ * Checkpoints in TransformerLens' names, told from Hugging Face's by themselves and seen as if they had
+ * GPT-2's:
  *
  *     embed.W_E [dVocab, dModel]   pos_embed.W_pos [nCtx, dModel]
  *     blocks.{l}.ln1.w|b [dModel]                                      (absent without norm weights, 'LNPre')
@@ -11,16 +12,17 @@
  *     blocks.{l}.mlp.ln.w|b [dMlp]                                     (solu_ln)
  *     ln_final.w|b [dModel]   unembed.W_U [dModel, dVocab]   b_U [dVocab]
  *
- * Biases may be missing: they are zero then, as in TransformerLens. The causal masks `attn.mask` and `attn.IGNORE`, and
- * tables of rotary positions, are ignored. The first SoLU models (`NeelNanda/SoLU_*_old`) call norms `norm1`, `norm2`, `norm`, and have matrices the
- * other way round: those of up to 6 layers all, W_pos those of up to 8.
+ * Biases may be missing: they are zero then, as in TransformerLens. The causal masks `attn.mask` and
+ * `attn.IGNORE`, and tables of rotary positions, are ignored. The first SoLU models (`NeelNanda/SoLU_*_old`)
+ * call norms `norm1`, `norm2`, `norm`, and have matrices the other way round: those of up to 6 layers all,
+ * W_pos those of up to 8.
  */
 
 import { fileError, quoted } from '../checks/messages.js';
 import type { Config } from '../config.js';
 import { countLayers, nearestPrefix } from '../formats/prefix.js';
 import { elements, showShape, type TensorSource, transpose } from '../formats/tensors.js';
-import { biasBehindGate, type Made } from './gated-bias.js';
+import { biasBehindGate, type Made } from '../processing/gated-bias.js';
 
 /** A checkpoint in GPT-2's names, and what TransformerLens' layout told of its configuration. */
 export interface Gpt2Source {
@@ -41,7 +43,8 @@ const XIELU: Readonly<Record<string, number>> = {
 
 /**
  * The checkpoint in GPT-2's names: itself where it has them already.
- * @throws an error that names file and tensor when a checkpoint in TransformerLens' names is incomplete, or has
+ * @throws an error that names file and tensor when a checkpoint in TransformerLens' names is incomplete, or
+ * has
  *   tensors that are not GPT-2's.
  */
 export function inGpt2Names(source: TensorSource): Gpt2Source {
@@ -163,7 +166,10 @@ class Parts {
     });
   }
 
-  /** The unembedding, a row a token. Its absence means nothing here; only the configuration can say that it is the embedding. */
+  /**
+   * The unembedding, a row a token. Its absence means nothing here; only the configuration can say that it is
+   * the embedding.
+   */
   head(): void {
     this.copy('lm_head.weight', UNEMBED, !this.reversed);
     if (!this.shape(UNEMBED)) this.inferred = { ...this.inferred, tieWordEmbeddings: false };
@@ -191,7 +197,10 @@ class Parts {
       this.#zeros(`${to}.bias`, `${from}.b_${which}`, [shape[1]]);
   }
 
-  /** xIELU's parameters, which TransformerLens saves: only those that it begins with. Checked when `beside` is read. */
+  /**
+   * xIELU's parameters, which TransformerLens saves: only those that it begins with. Checked when `beside` is
+   * read.
+   */
   fixedXielu(beside: string, from: string): void {
     if (!this.shape(`${from}.alpha_p`)) return;
     const names = ['alpha_p', 'alpha_n', 'beta', 'eps'].flatMap((name) =>

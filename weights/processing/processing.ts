@@ -1,6 +1,7 @@
 /**
- * The five ways in which TransformerLens rewrites weights on loading so that a model is easier to read and computes the same
- * log probabilities. Formulas and order are TransformerLens' (`load_and_process_state_dict`); sums are taken in float64.
+ * The five ways in which TransformerLens rewrites weights on loading so that a model is easier to read and
+ * computes the same log probabilities. Formulas and order are TransformerLens'
+ * (`load_and_process_state_dict`); sums are taken in float64.
  *
  * 1. `foldLn`: a norm's gain and bias move into the weights that read from it (`foldNorm` in norm.ts).
  * 2. `centerWritingWeights`: every vector that is written to the residual stream has mean zero.
@@ -55,20 +56,22 @@ export const noProcessing: Processing = {
 
 /** The steps that were taken, and why others that were asked for were not, or not everywhere. */
 export interface Processed extends Processing {
-  /** By step, why; empty where all that was asked for was done. Not listed among the flags (not enumerable). */
+  /**
+   * By step, why; empty where all that was asked for was done. Not listed among the flags (not enumerable).
+   */
   readonly skipped: Readonly<Partial<Record<keyof Processing, string>>>;
 }
 
 /**
- * The steps that are taken of those that are asked for: those that leave what the model computes as it is, as in
- * TransformerLens' `from_pretrained`.
+ * The steps that are taken of those that are asked for: those that leave what the model computes as it is, as
+ * in TransformerLens' `from_pretrained`.
  *
- * - `foldLn`: without norms there is nothing to fold. Norms behind attention and MLP, and those of queries and keys, keep their gains:
- *   nothing linear reads them.
+ * - `foldLn`: without norms there is nothing to fold. Norms behind attention and MLP, and those of queries
+ *   and keys, keep their gains: nothing linear reads them.
  * - `centerWritingWeights`: only where every norm that reads the residual stream takes the mean off.
  * - `centerUnembed`: not under a soft cap of the logits, which notices that they all move.
- * - `refactorFactoredAttnMatrices`: QK only with learned positions and without norms of queries and keys; OV only where
- *   every head has values of its own.
+ * - `refactorFactoredAttnMatrices`: QK only with learned positions and without norms of queries and keys; OV
+ *   only where every head has values of its own.
  *
  * Shortformer models add position embeddings behind the first norm: nothing is folded or centred.
  */
@@ -177,7 +180,8 @@ export function readsOwnUnembed(config: Config, processing: Processing): boolean
   return foldLn || centerWritingWeights || centerUnembed;
 }
 
-// ---- 1. foldLn -------------------------------------------------------------------------------------------------
+// ---- 1. foldLn
+// -------------------------------------------------------------------------------------------------
 
 /** A block without weights of ln1 and ln2: their gains and biases are in the weights that read from them. */
 export function foldLnBlock(block: BlockWeights, config: Config): BlockWeights {
@@ -215,15 +219,16 @@ export function foldMlpLn(block: BlockWeights, config: Config): BlockWeights {
 }
 
 /**
- * The unembedding with the final norm folded in. Behind a final RMS norm no mean is taken off (TransformerLens takes it
- * off, which changes the predictions).
+ * The unembedding with the final norm folded in. Behind a final RMS norm no mean is taken off
+ * (TransformerLens takes it off, which changes the predictions).
  */
 export function foldLnFinal({ lnFinal, W_U, b_U }: FinalWeights, norm: NormFacts | null): FinalWeights {
   const { W, b } = foldNorm(norm, lnFinal, { W: ownUnembed(W_U), b: b_U, transposed: true });
   return { lnFinal: null, W_U: W, b_U: b };
 }
 
-// ---- 2. centerWritingWeights -----------------------------------------------------------------------------------
+// ---- 2. centerWritingWeights
+// -----------------------------------------------------------------------------------
 
 /** W_E and W_pos: each row − its mean over dModel. */
 export function centerEmbed({ W_E, W_pos }: EmbedWeights): EmbedWeights {
@@ -254,9 +259,13 @@ function centerRows({ shape, data }: HostTensor): HostTensor {
   return { shape, data: out };
 }
 
-// ---- 3. centerUnembed ------------------------------------------------------------------------------------------
+// ---- 3. centerUnembed
+// ------------------------------------------------------------------------------------------
 
-/** W_U[t,i] −= mean_t W_U[t,i] and b_U −= mean(b_U): all logits of a position move together, which softmax ignores. */
+/**
+ * W_U[t,i] −= mean_t W_U[t,i] and b_U −= mean(b_U): all logits of a position move together, which softmax
+ * ignores.
+ */
 export function centerUnembedFinal({ lnFinal, W_U, b_U }: FinalWeights): FinalWeights {
   const { shape, data } = ownUnembed(W_U);
   const [dVocab, dModel] = shape;
@@ -274,11 +283,13 @@ function ownUnembed(W_U: HostTensor | null): HostTensor {
   return W_U;
 }
 
-// ---- 4. foldValueBiases ----------------------------------------------------------------------------------------
+// ---- 4. foldValueBiases
+// ----------------------------------------------------------------------------------------
 
 /**
- * b_O[i] += Σ_{h,k} b_V[h,k]·W_O[h,k,i], then b_V = 0; heads that share values have the same b_V. Valid because each row of an
- * attention pattern sums to one; a hook that changes patterns so that they do not will see a difference.
+ * b_O[i] += Σ_{h,k} b_V[h,k]·W_O[h,k,i], then b_V = 0; heads that share values have the same b_V. Valid
+ * because each row of an attention pattern sums to one; a hook that changes patterns so that they do not will
+ * see a difference.
  */
 export function foldValueBiasesBlock(block: BlockWeights, config: Config): BlockWeights {
   const { W_O, b_QKV, b_O } = block;

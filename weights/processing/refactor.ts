@@ -1,13 +1,14 @@
 /**
- * Flag 5 of `processing.ts`, refactorFactoredAttnMatrices: a head only ever uses the products W_Q·W_Kᵀ and W_V·W_O, so each
- * is factored again by its singular value decomposition, which makes the head's inner axes orthogonal and ordered.
+ * Flag 5 of `processing.ts`, refactorFactoredAttnMatrices: a head only ever uses the products W_Q·W_Kᵀ and
+ * W_V·W_O, so each is factored again by its singular value decomposition, which makes the head's inner axes
+ * orthogonal and ordered.
  *
  * The products are [dModel, dModel] of rank dHead. They are never formed: with A = Q_a·R_a and B = Q_b·R_b,
  *
  *     A·Bᵀ = Q_a·(R_a·R_bᵀ)·Q_bᵀ,   and the SVD of the small R_a·R_bᵀ = U·S·Vᵀ gives that of A·Bᵀ: (Q_a·U)·S·(Q_b·V)ᵀ.
  *
- * Signs, and the basis where singular values coincide, are a free choice: single queries, keys, values and z are comparable
- * between implementations only through the products.
+ * Signs, and the basis where singular values coincide, are a free choice: single queries, keys, values and z
+ * are comparable between implementations only through the products.
  */
 
 import { Matrix, SingularValueDecomposition } from 'ml-matrix';
@@ -79,8 +80,8 @@ function scale(matrix: Columns, factors: readonly number[]): Columns {
 }
 
 /**
- * The SVD of A·Bᵀ, A and B [rows, n]: U and V [rows, n], S [n] in descending order. Where n exceeds the rows, the
- * surplus columns are zero.
+ * The SVD of A·Bᵀ, A and B [rows, n]: U and V [rows, n], S [n] in descending order. Where n exceeds the rows,
+ * the surplus columns are zero.
  */
 export function factoredSvd(A: Columns, B: Columns): { U: Columns; S: number[]; V: Columns } {
   const n = A.length;
@@ -99,9 +100,9 @@ export function factoredSvd(A: Columns, B: Columns): { U: Columns; S: number[]; 
 type Reflections = (matrix: Columns) => Columns;
 
 /**
- * A = Q·R by Householder reflections, which stay accurate when columns are dependent or zero (Gram–Schmidt does not).
- * A [rows, n], R [r, n] with r = min(rows, n); Q stays a product of reflections. Columns lie contiguous, which
- * takes a third of the time of ml-matrix's row-wise QR (769 × 64, Node 20).
+ * A = Q·R by Householder reflections, which stay accurate when columns are dependent or zero (Gram–Schmidt
+ * does not). A [rows, n], R [r, n] with r = min(rows, n); Q stays a product of reflections. Columns lie
+ * contiguous, which takes a third of the time of ml-matrix's row-wise QR (769 × 64, Node 20).
  */
 function householder(A: Columns): { Q: Reflections; R: Matrix } {
   const n = A.length;
@@ -129,8 +130,8 @@ function householder(A: Columns): { Q: Reflections; R: Matrix } {
 }
 
 /**
- * x −= 2·(normal·x)·normal for the columns x from `first` on; `normal` is zero before `from`. Four columns at a time: each
- * sum waits for its last addition, so four go at nearly the price of one.
+ * x −= 2·(normal·x)·normal for the columns x from `first` on; `normal` is zero before `from`. Four columns at
+ * a time: each sum waits for its last addition, so four go at nearly the price of one.
  */
 function reflect(matrix: Columns, first: number, normal: Float64Array, from: number): void {
   const rows = normal.length;

@@ -1,5 +1,6 @@
 /**
- * A model's weights on the host in TransformerLens' layout, for looking at them. All matrices multiply from the right.
+ * A model's weights on the host in TransformerLens' layout, for looking at them. All matrices multiply from
+ * the right.
  */
 
 import type { Config } from '../config.js';
@@ -15,8 +16,8 @@ import type {
 } from '../formats/types.js';
 
 /**
- * `W_Q[layer]` and so on. A view is made when it is first asked for, and kept; those whose layout is the stored one share
- * its memory. Do not write into them: the GPU has its own copy.
+ * `W_Q[layer]` and so on. A view is made when it is first asked for, and kept; those whose layout is the
+ * stored one share its memory. Do not write into them: the GPU has its own copy.
  */
 export interface WeightViews {
   /** What the views look at, as `saveable` wants it. */
@@ -52,7 +53,9 @@ export interface WeightViews {
   readonly W_out: readonly HostTensor[];
   /** Per layer [dModel]. */
   readonly b_out: readonly HostTensor[];
-  /** Gains and biases of the norms, [dModel] each; empty (null for the final one) where folded away or absent. */
+  /**
+   * Gains and biases of the norms, [dModel] each; empty (null for the final one) where folded away or absent.
+   */
   readonly ln1: readonly NormWeights[];
   readonly ln2: readonly NormWeights[];
   readonly lnFinal: NormWeights | null;

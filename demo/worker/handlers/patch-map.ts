@@ -1,6 +1,7 @@
 /**
- * A patching map, part by part: each takes its turn on the GPU, so that a pause, a cancellation, a click or the cell under the
- * cursor is heard between two of them. The numbers are those of `patch`: the same plan, the same scale.
+ * A patching map, part by part: each takes its turn on the GPU, so that a pause, a cancellation, a click or
+ * the cell under the cursor is heard between two of them. The numbers are those of `patch`: the same plan,
+ * the same scale.
  */
 
 import type { Counterfactual } from '../../../hooks/interventions/interventions.js';
@@ -31,7 +32,10 @@ export interface PatchMapParams {
   readonly edits: Edits;
 }
 
-/** Before the first cell: how the map is laid out, and perhaps estimates of all cells. After it: cells as [index, value]. */
+/**
+ * Before the first cell: how the map is laid out, and perhaps estimates of all cells. After it: cells as
+ * [index, value].
+ */
 export type PatchMapEvent =
   | { readonly kind: 'plan'; readonly axes: readonly Axis[]; readonly cells: number }
   | { readonly kind: 'estimates'; readonly values: Float32Array }
@@ -181,7 +185,10 @@ function metricOf({ metric, answer, wrong }: PatchMapParams): Metric {
 /** Attribution patching pays when the exact values take longer than this. */
 const LONG_MS = 1000;
 
-/** Whether a map takes long: cells leave the corrupted run at their layer and, if they have one, their position. */
+/**
+ * Whether a map takes long: cells leave the corrupted run at their layer and, if they have one, their
+ * position.
+ */
 function takesLong(
   model: HookedTransformer,
   tokens: number,
@@ -195,7 +202,9 @@ function takesLong(
   return ((columns * nLayers * each) / tokensAtOnce(model)) * PART_MS > LONG_MS;
 }
 
-/** All cells to first order, by one backward pass; null where that is not to be had (no memory, no gradient). */
+/**
+ * All cells to first order, by one backward pass; null where that is not to be had (no memory, no gradient).
+ */
 async function estimated(
   model: HookedTransformer,
   { clean, corrupted, at, by }: PatchMapParams,

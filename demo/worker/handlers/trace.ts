@@ -1,6 +1,7 @@
 /**
- * Three causal traces, a few positions at a time: each takes its turn on the GPU, so that the maps fill while one looks and
- * what a reader has just asked for goes in between. The noise is the same every time, so are the numbers.
+ * Three causal traces, a few positions at a time: each takes its turn on the GPU, so that the maps fill while
+ * one looks and what a reader has just asked for goes in between. The noise is the same every time, so are
+ * the numbers.
  */
 
 import type { SweepWork } from '../../../hooks/sweep/counterfactuals.js';

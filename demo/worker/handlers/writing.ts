@@ -1,4 +1,7 @@
-/** Writing on from a prompt: what is considered for the next token, tokens one after the other, and two models side by side. */
+/**
+ * Writing on from a prompt: what is considered for the next token, tokens one after the other, and two models
+ * side by side.
+ */
 
 import type { HookedTransformer } from '../../../hooks/transformer/model.js';
 import type { Edits } from '../../app/changes.js';

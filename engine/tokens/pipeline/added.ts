@@ -1,4 +1,7 @@
-/** Tokens that stand beside a tokenizer's model (`added_tokens`): found in the text first, whole, before it is cut. */
+/**
+ * Tokens that stand beside a tokenizer's model (`added_tokens`): found in the text first, whole, before it is
+ * cut.
+ */
 
 import { list, quoted, record, text, tokenId } from '../file.js';
 import type { Normalizer } from './normalizers.js';

@@ -1,4 +1,6 @@
-/** Byte-pair encoding (Sennrich et al. 2016), by characters of the piece, with the fallbacks of SentencePiece. */
+/**
+ * Byte-pair encoding (Sennrich et al. 2016), by characters of the piece, with the fallbacks of SentencePiece.
+ */
 
 import { list, optionalText, quoted, vocabularyOf } from '../file.js';
 import { MinHeap } from './heap.js';

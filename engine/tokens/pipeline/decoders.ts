@@ -1,6 +1,6 @@
 /**
- * Decoders of tokenizer.json: from tokens' entries to text. As in Hugging Face's Rust library. `ByteLevel` is not here: its
- * tokens are bytes (`Tokenizer.bytes`).
+ * Decoders of tokenizer.json: from tokens' entries to text. As in Hugging Face's Rust library. `ByteLevel` is
+ * not here: its tokens are bytes (`Tokenizer.bytes`).
  */
 
 import { list, optionalText, quoted, record } from '../file.js';

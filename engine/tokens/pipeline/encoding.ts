@@ -40,7 +40,9 @@ export class Encoding {
     );
   }
 
-  /** @throws for half a surrogate pair, and for a character without a token where there is none for "unknown". */
+  /**
+   * @throws for half a surrogate pair, and for a character without a token where there is none for "unknown".
+   */
   encode(text: string, aligned: boolean): PlacedToken[] {
     const half = text.search(LONE_SURROGATE);
     if (half >= 0)

@@ -5,7 +5,9 @@ import { bpe } from './bpe.js';
 import type { Model, Token } from './model.js';
 import { unigram } from './unigram.js';
 
-/** WordPiece (Schuster & Nakajima 2012; BERT): the longest entry first, `##` in front of all but the first. */
+/**
+ * WordPiece (Schuster & Nakajima 2012; BERT): the longest entry first, `##` in front of all but the first.
+ */
 function wordPiece(json: Record<string, unknown>): Model {
   const vocab = vocabularyOf(json.vocab);
   const unknown = vocab.get(optionalText(json.unk_token, 'model.unk_token') ?? '[UNK]');

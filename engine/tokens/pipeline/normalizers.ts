@@ -1,4 +1,6 @@
-/** Normalizers of tokenizer.json: what is done to a text before it is cut. As in Hugging Face's Rust library. */
+/**
+ * Normalizers of tokenizer.json: what is done to a text before it is cut. As in Hugging Face's Rust library.
+ */
 
 import { entryOfChar } from '../bytes.js';
 import { list, optionalText, quoted, record, text } from '../file.js';

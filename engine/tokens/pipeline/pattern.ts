@@ -1,7 +1,7 @@
 /**
  * Patterns of tokenizer.json: a text, or a regular expression in Oniguruma's syntax, which Hugging Face's
- * `@huggingface/tokenizers` rewrites to JavaScript's. Character classes are Rust's: `\s` is Unicode's White_Space, which
- * holds U+0085 and not U+FEFF (JavaScript's is the other way round).
+ * `@huggingface/tokenizers` rewrites to JavaScript's. Character classes are Rust's: `\s` is Unicode's
+ * White_Space, which holds U+0085 and not U+FEFF (JavaScript's is the other way round).
  */
 
 import * as library from '@huggingface/tokenizers';

@@ -1,12 +1,15 @@
 /**
- * A part of a text on its way through a tokenizer: what it has become, and where in the text as typed each of its
- * characters came from. Normalizers change the characters; the alignment is how a token is still found in the prompt.
- */
+ * A part of a text on its way through a tokenizer: what it has become, and where in the text as typed each of
+ * its characters came from. Normalizers change the characters; the alignment is how a token is still found in
+ * the prompt.
 
 /** A text that is being tokenized, or a part of one. Indices count UTF-16 units. */
 export interface Piece {
   readonly text: string;
-  /** For each unit of `text`: the part [start, end) of the typed text that it stands for. Null: nobody asks for it. */
+  /**
+   * For each unit of `text`: the part [start, end) of the typed text that it stands for. Null: nobody asks
+   * for it.
+   */
   readonly starts: ArrayLike<number> | null;
   readonly ends: ArrayLike<number> | null;
   /** Where this piece begins in `starts` and `ends`. */
@@ -51,7 +54,10 @@ export const slicePiece = (piece: Piece, from: number, to: number): Piece =>
         longest: piece.longest,
       };
 
-/** Builds a changed copy of a piece; whatever is added says which part [from, to) of the old one it stands for. */
+/**
+ * Builds a changed copy of a piece; whatever is added says which part [from, to) of the old one it stands
+ * for.
+ */
 export class PieceBuilder {
   readonly #old: Piece;
   #text = '';

@@ -1,6 +1,7 @@
 /**
- * Pre-tokenizers of tokenizer.json: they cut a text into the pieces that become tokens on their own. As in Hugging
- * Face's Rust library: `\s` is White_Space, `Digits` means all of \p{N}, `\w` Unicode's word characters.
+ * Pre-tokenizers of tokenizer.json: they cut a text into the pieces that become tokens on their own. As in
+ * Hugging Face's Rust library: `\s` is White_Space, `Digits` means all of \p{N}, `\w` Unicode's word
+ * characters.
  */
 
 import { entryOfChar } from '../bytes.js';

@@ -1,6 +1,6 @@
 /**
- * SentencePiece's compiled table of replacements (`precompiled_charsmap`): a double-array trie of what is replaced, and
- * the replacements. Kudo & Richardson 2018; the format is darts-clone's.
+ * SentencePiece's compiled table of replacements (`precompiled_charsmap`): a double-array trie of what is
+ * replaced, and the replacements. Kudo & Richardson 2018; the format is darts-clone's.
  */
 
 import { type Piece, PieceBuilder } from './piece.js';
@@ -8,7 +8,10 @@ import { type Piece, PieceBuilder } from './piece.js';
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 
-/** A normalizer from the table, in base64. @throws an error that names tokenizer.json where it is no such table. */
+/**
+ * A normalizer from the table, in base64. @throws an error that names tokenizer.json where it is no such
+ * table.
+ */
 export function precompiled(base64: string): (piece: Piece) => Piece {
   const bad = () => new Error('tokenizer.json: precompiled_charsmap is not a table of SentencePiece');
   let bytes: Uint8Array;

@@ -1,9 +1,8 @@
 /**
- * A matcher of regular expressions whose time is bounded by the size of expression × text, for expressions on which
- * JavaScript's could take for ever, such as `(a+)+$`. Same priorities, so same matches: it goes the ways a
- * backtracking matcher goes, and never twice from one place of the expression at one place of the text (Cox 2010,
- * “Regular Expression Matching: the Virtual Machine Approach”, `bitstate`).
- */
+ * A matcher of regular expressions whose time is bounded by the size of expression × text, for expressions on
+ * which JavaScript's could take for ever, such as `(a+)+$`. Same priorities, so same matches: it goes the
+ * ways a backtracking matcher goes, and never twice from one place of the expression at one place of the text
+ * (Cox 2010, “Regular Expression Matching: the Virtual Machine Approach”, `bitstate`).
 
 /** One match. */
 export interface Found {

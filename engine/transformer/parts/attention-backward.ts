@@ -1,4 +1,7 @@
-/** Vector-Jacobian products of attention (attention.ts): see tape.ts. Stored keys and values of a prefix are constants. */
+/**
+ * Vector-Jacobian products of attention (attention.ts): see tape.ts. Stored keys and values of a prefix are
+ * constants.
+ */
 
 import {
   keyGradient,

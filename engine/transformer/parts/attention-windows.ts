@@ -1,4 +1,7 @@
-/** Heads as the attention kernels see them: windows of one matrix product's output, and the batch they belong to. */
+/**
+ * Heads as the attention kernels see them: windows of one matrix product's output, and the batch they belong
+ * to.
+ */
 
 import type { AttentionFacts } from '../../../weights/facts.js';
 import type { Binding } from '../../gpu/gpu.js';

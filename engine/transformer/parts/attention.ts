@@ -1,7 +1,7 @@
 /**
- * Attention over the packed layout, causal or in both directions: in one kernel, or as scores, pattern and weighted
- * values one by one when somebody wants to see them. Queries are [tokens, head, dHead], keys and values [tokens, kvHead,
- * dHead], usually windows of one matrix product's output.
+ * Attention over the packed layout, causal or in both directions: in one kernel, or as scores, pattern and
+ * weighted values one by one when somebody wants to see them. Queries are [tokens, head, dHead], keys and
+ * values [tokens, kvHead, dHead], usually windows of one matrix product's output.
  */
 
 import { pattern, scores, storeKv, weightedValues } from '../../../kernels/attention/attention.js';
@@ -37,7 +37,10 @@ export function attention(q: Tensor, k: Tensor, v: Tensor, setting: AttentionSet
   return taped(z, [q, k, v], attentionBackward(q, k, v, setting));
 }
 
-/** q · k · scale, capped, −∞ where a query does not see: [batch, head, query, key], or flat blocks where rows differ. */
+/**
+ * q · k · scale, capped, −∞ where a query does not see: [batch, head, query, key], or flat blocks where rows
+ * differ.
+ */
 export function attentionScores(q: Tensor, k: Tensor, setting: AttentionSetting): Tensor {
   const { gpu } = q;
   const { batch, layer } = setting;
@@ -95,7 +98,10 @@ export function keepKeysValues(k: Tensor, v: Tensor, batch: Batch, layer: number
   });
 }
 
-/** Rows of one length and position give [batch, head, query, key]; else the rows' blocks lie one after another. */
+/**
+ * Rows of one length and position give [batch, head, query, key]; else the rows' blocks lie one after
+ * another.
+ */
 function scoresShape({ equal, rows, layout }: Batch, heads: number): number[] {
   const [{ length, position }] = rows;
   return equal ? [rows.length, heads, length, position + length] : [layout.scores];

@@ -5,7 +5,10 @@ import type { Layer } from '../block.js';
 import { headResults, linear } from '../ops.js';
 import { attend, attention, attentionPattern, attentionScores } from './attention.js';
 
-/** Every head's weighted sum of values: z [tokens, head, dHead]. In one kernel where nobody looks at scores or pattern. */
+/**
+ * Every head's weighted sum of values: z [tokens, head, dHead]. In one kernel where nobody looks at scores or
+ * pattern.
+ */
 export async function weightedHeads(layer: Layer, q: Tensor, k: Tensor, v: Tensor): Promise<Tensor> {
   const { batch, tap, name, at } = layer;
   const setting = { batch, layer: layer.layer, facts: layer.facts.attention };

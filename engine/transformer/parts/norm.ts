@@ -1,7 +1,8 @@
 /**
- * Norms on the GPU: one object knows a norm's facts and weights, and everything that is done with it. `weights/norm.ts` says
- * what a norm is. Whoever reads a residual stream as the model does (the forward pass, the lens, direct logit attribution,
- * decompositions, gradients of heads) asks the norm; nobody else computes a mean or a scale.
+ * Norms on the GPU: one object knows a norm's facts and weights, and everything that is done with it.
+ * `weights/norm.ts` says what a norm is. Whoever reads a residual stream as the model does (the forward pass,
+ * the lens, direct logit attribution, decompositions, gradients of heads) asks the norm; nobody else computes
+ * a mean or a scale.
  */
 
 import { layernorm, normalize } from '../../../kernels/pointwise/layernorm.js';
@@ -16,7 +17,10 @@ import { Tensor } from '../../tensor/tensor.js';
 import type { Tap } from '../tap.js';
 import { normalizeByBackward, scaleBackward, wholeNormBackward } from './norm-backward.js';
 
-/** Gain and bias of a norm, [width] each; both null where they have been folded away, or a norm never had them. */
+/**
+ * Gain and bias of a norm, [width] each; both null where they have been folded away, or a norm never had
+ * them.
+ */
 export interface NormWeights {
   readonly w: Tensor | null;
   readonly b: Tensor | null;
@@ -50,8 +54,8 @@ export class Norm implements NormWeights {
   }
 
   /**
-   * The norm in the forward pass, with its hook points: `hook_scale` [..., 1], and `hook_normalized` [..., width], the value
-   * before gain and bias. One kernel where nobody looks.
+   * The norm in the forward pass, with its hook points: `hook_scale` [..., 1], and `hook_normalized` [...,
+   * width], the value before gain and bias. One kernel where nobody looks.
    */
   async run(tap: Tap, name: string, x: Tensor): Promise<Tensor> {
     const [scaleName, normalizedName] = [`${name}.hook_scale`, `${name}.hook_normalized`];
@@ -100,8 +104,9 @@ export class Norm implements NormWeights {
   }
 
   /**
-   * Directions [..., width] of what the norm gives, as directions of what it reads, once its scale is a constant: the product of
-   * one with x, divided by the scale, is the product of the other with the norm's output (less its bias).
+   * Directions [..., width] of what the norm gives, as directions of what it reads, once its scale is a
+   * constant: the product of one with x, divided by the scale, is the product of the other with the norm's
+   * output (less its bias).
    */
   pullBack(directions: Tensor, { gain = true }: { gain?: boolean } = {}): Tensor {
     const own = gain ? this.#times(directions) : directions;
@@ -117,7 +122,8 @@ export class Norm implements NormWeights {
    * A gradient of what the norm gives as one of what it reads.
    * @param gradient [tokens, n, width]: n gradients at each token
    * @param scale [tokens, 1, 1], of the run
-   * @param x [tokens, 1, width], what it read, where the scale is to be differentiated; null: the scale is a constant
+   * @param x [tokens, 1, width], what it read, where the scale is to be differentiated; null: the scale is a
+   * constant
    */
   gradientThrough(gradient: Tensor, scale: Tensor, x: Tensor | null): Tensor {
     const g = this.pullBack(gradient);
@@ -128,7 +134,10 @@ export class Norm implements NormWeights {
     return Norm.divided(g.sub(normalized.mul(along)), scale);
   }
 
-  /** The same in one kernel, its scale computed from x: x and the gradient have one shape. It leaves no trace on a tape. */
+  /**
+   * The same in one kernel, its scale computed from x: x and the gradient have one shape. It leaves no trace
+   * on a tape.
+   */
   gradientOf(x: Tensor, gradient: Tensor): Tensor {
     const width = x.shape.at(-1)!;
     const { gain, eps } = this.facts;

@@ -1,6 +1,7 @@
 /**
- * From the residual stream to queries, keys and values: one product for all of them, norms of queries and keys, and rotary
- * positions, which turn both. Keys and values may have fewer heads: each serves some neighbouring heads of queries.
+ * From the residual stream to queries, keys and values: one product for all of them, norms of queries and
+ * keys, and rotary positions, which turn both. Keys and values may have fewer heads: each serves some
+ * neighbouring heads of queries.
  */
 
 import type { Tensor } from '../../tensor/tensor.js';
@@ -22,8 +23,9 @@ interface Projected {
 }
 
 /**
- * Queries [tokens, head, dHead], keys and values [tokens, kvHead, dHead], as attention uses them; the last two go to the store where
- * the batch has one. And what they were made of: the normed residual stream, null where heads had inputs of their own.
+ * Queries [tokens, head, dHead], keys and values [tokens, kvHead, dHead], as attention uses them; the last
+ * two go to the store where the batch has one. And what they were made of: the normed residual stream, null
+ * where heads had inputs of their own.
  * @param seen the residual stream
  */
 export async function queriesKeysValues(
@@ -91,10 +93,11 @@ async function rotated(
 }
 
 /**
- * The on-demand inputs of attention: each head may be given a residual stream of its own, and its queries, keys
- * and values one each. Null where nobody changed any of them (the usual, fast way goes on). As in TransformerLens
- * the norm then runs for each of the three, and its hook points see [tokens, head, dModel]. Where heads share keys and values
- * there are as many inputs of keys and values as there are of these, and none for all three.
+ * The on-demand inputs of attention: each head may be given a residual stream of its own, and its queries,
+ * keys and values one each. Null where nobody changed any of them (the usual, fast way goes on). As in
+ * TransformerLens the norm then runs for each of the three, and its hook points see [tokens, head, dModel].
+ * Where heads share keys and values there are as many inputs of keys and values as there are of these, and
+ * none for all three.
  */
 async function ownInputs(layer: Layer, x: Tensor, norm: Norm | null): Promise<Three | null> {
   const { config, facts, w, tap, name, at } = layer;

@@ -1,7 +1,8 @@
 /**
- * Queries and keys through the softmax, exactly: AtP*'s QK fix (Kramár et al. 2024, section 3.1). The gradient at a query or key
- * is that of a softmax which may be saturated: it vanishes where attention is sure of itself. So the change of the pattern is
- * computed instead, with another query, or with one other key at a time, and only then multiplied with the gradient.
+ * Queries and keys through the softmax, exactly: AtP*'s QK fix (Kramár et al. 2024, section 3.1). The
+ * gradient at a query or key is that of a softmax which may be saturated: it vanishes where attention is sure
+ * of itself. So the change of the pattern is computed instead, with another query, or with one other key at a
+ * time, and only then multiplied with the gradient.
  */
 
 import { keySwap } from '../../../kernels/attention/key-swap.js';
@@ -10,7 +11,10 @@ import type { Tensor } from '../../tensor/tensor.js';
 import { attentionPattern, attentionScores } from './attention.js';
 import type { AttentionSetting } from './attention-windows.js';
 
-/** Queries and keys of a layer, [tokens, head, dHead], and what attention makes of them, [batch, head, query, key]. */
+/**
+ * Queries and keys of a layer, [tokens, head, dHead], and what attention makes of them, [batch, head, query,
+ * key].
+ */
 export interface Attended {
   readonly q: Tensor;
   readonly k: Tensor;
@@ -29,8 +33,8 @@ export const scoresOfKeys = ({ q }: Attended, k: Tensor, setting: AttentionSetti
   attentionScores(q, k, setting);
 
 /**
- * Σ over keys of g · (the pattern with one key's score taken from `changed` − the pattern): [batch, head, query, key], where
- * the last axis says which key.
+ * Σ over keys of g · (the pattern with one key's score taken from `changed` − the pattern): [batch, head,
+ * query, key], where the last axis says which key.
  * @param g gradient at the pattern
  */
 export function swapKeys({ scores }: Pick<Attended, 'scores'>, changed: Tensor, g: Tensor): Tensor {

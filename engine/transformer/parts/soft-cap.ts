@@ -1,4 +1,7 @@
-/** Soft caps: x ← C · tanh(x / C), of scores and of logits (Gemma 2). Attention's kernels cap scores themselves. */
+/**
+ * Soft caps: x ← C · tanh(x / C), of scores and of logits (Gemma 2). Attention's kernels cap scores
+ * themselves.
+ */
 
 import { softCap, softCapBackward } from '../../../kernels/pointwise/soft-cap.js';
 import { launchRows, withDense } from '../../tensor/launches.js';
@@ -16,7 +19,10 @@ export function softCapped(x: Tensor, cap: number): Tensor {
   });
 }
 
-/** The gradient before a cap from that behind it. @param y what the cap gave; 0 where that is not finite (masked) */
+/**
+ * The gradient before a cap from that behind it. @param y what the cap gave; 0 where that is not finite
+ * (masked)
+ */
 export function softCapGradient(y: Tensor, dy: Tensor, cap: number): Tensor {
   const out = dy.empty(y.shape, dy.label);
   withDense([y, dy], ([y, d]) =>

@@ -2,7 +2,7 @@
 
 import { lseChunk } from '../../../kernels/pointwise/softmax.js';
 import { pickPairs } from '../../../kernels/vocabulary/pick.js';
-import type { Table } from '../../tensor/launches.js';
+import { columnParts, type Table } from '../../tensor/launches.js';
 import { Tensor } from '../../tensor/tensor.js';
 import { unembed } from '../ops.js';
 import { forVocabularyChunks } from './vocabulary-chunks.js';
@@ -48,8 +48,13 @@ export function topLogits(
   const logits = unembed(x, W_U, b_U);
   const [rows, cols] = logits.shape;
   const state = Tensor.result(gpu, [rows, 2], [x], 'log-sum-exp');
-  const launch = lseChunk({ rows, cols, stride: cols, first: true }, gpu.caps);
-  gpu.launch(launch, [logits.binding(), state.binding()]);
+  for (const [from, to] of columnParts(gpu, rows, cols)) {
+    const n = to - from;
+    const part = n < cols ? logits.window([null, [from, to]]).copy() : logits.alias(logits.scope);
+    const launch = lseChunk({ rows, cols: n, stride: n, first: from === 0 }, gpu.caps);
+    gpu.launch(launch, [part.binding(), state.binding()]);
+    part.dispose();
+  }
   const top = logits.topk(k);
   logits.dispose();
   return { ...top, state };

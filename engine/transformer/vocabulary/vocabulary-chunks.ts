@@ -7,7 +7,7 @@ import { isQuantised } from '../../../kernels/core/stored.js';
 import { lseChunk } from '../../../kernels/pointwise/softmax.js';
 import { unembed } from '../../../kernels/products/matmul.js';
 import type { Binding } from '../../gpu/gpu.js';
-import { ALIGN, type Table, withDense } from '../../tensor/launches.js';
+import { ALIGN, columnParts, type Table, withDense } from '../../tensor/launches.js';
 import { Tensor } from '../../tensor/tensor.js';
 
 /** Columns that are computed at once, at most, and rows: 64 MiB of logits. */
@@ -41,7 +41,9 @@ export function forVocabularyChunks(
   const { gpu } = xs[0];
   const inner = W_U.width;
   // At most about a quarter of a small vocabulary.
-  const width = Math.min(VOCABULARY_CHUNK, ALIGN * Math.ceil(W_U.rows / 4 / ALIGN), W_U.rows);
+  const most = Math.max(...xs.map((x) => x.size / inner));
+  const [[, fit]] = columnParts(gpu, most, W_U.rows);
+  const width = Math.min(VOCABULARY_CHUNK, ALIGN * Math.ceil(W_U.rows / 4 / ALIGN), fit);
   const chunks = xs.map((x) => Tensor.result(gpu, [x.size / inner, width], [x], 'chunk of logits'));
   withDense(xs, (dense) => {
     let first = true;

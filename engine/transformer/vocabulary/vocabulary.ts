@@ -5,7 +5,7 @@ import { lseChunk, pickChunk } from '../../../kernels/pointwise/softmax.js';
 import { divergenceChunk } from '../../../kernels/vocabulary/divergence.js';
 import { dotRows, NOTHING, rankChunk, targetProbs } from '../../../kernels/vocabulary/vocabulary.js';
 import type { Binding } from '../../gpu/gpu.js';
-import { rowWindows, type Table, withDense } from '../../tensor/launches.js';
+import { columnParts, rowWindows, type Table, withDense } from '../../tensor/launches.js';
 import { taped } from '../../tensor/tape.js';
 import { Tensor } from '../../tensor/tensor.js';
 import { pickRows, unembedColumns } from '../ops.js';
@@ -107,8 +107,12 @@ export function ranksIn(logits: Tensor, tokens: readonly number[]): Tensor {
   const ids = Tensor.from<'u32'>(gpu, all, [rows, k], { label: 'targets' });
   const picked = logits.gather(ids);
   const ranks = Tensor.result(gpu, [rows, k], [logits], 'ranks');
-  const buffers = [logits, ids, picked, ranks].map((t) => t.binding());
-  gpu.launch(rankChunk({ rows, cols, col0: 0, k, first: true }, gpu.caps), buffers);
+  for (const [from, to] of columnParts(gpu, rows, cols)) {
+    const part = to - from < cols ? logits.window([null, [from, to]]).copy() : logits.alias(logits.scope);
+    const buffers = [part, ids, picked, ranks].map((t) => t.binding());
+    gpu.launch(rankChunk({ rows, cols: to - from, col0: from, k, first: from === 0 }, gpu.caps), buffers);
+    part.dispose();
+  }
   ids.dispose();
   picked.dispose();
   return ranks;

@@ -1,4 +1,7 @@
-/** Anything that is computed item by item, with a record: what is done is kept, and a run that was stopped goes on from there. */
+/**
+ * Anything that is computed item by item, with a record: what is done is kept, and a run that was stopped
+ * goes on from there.
+ */
 
 import { PartDone, type RecordStore, recordHeader, recordLine, resumeRecord, sha256 } from './record.js';
 

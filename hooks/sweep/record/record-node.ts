@@ -12,9 +12,9 @@ const takes = signatures({
 });
 
 /**
- * A record in a file of JSON lines, made when there is none: `{ record: jsonLines('sweep.jsonl') }`. Each line is on the
- * disk before the sweep goes on. What a crash leaves of a last line stays where it is and is not read; the next line begins
- * anew.
+ * A record in a file of JSON lines, made when there is none: `{ record: jsonLines('sweep.jsonl') }`. Each
+ * line is on the disk before the sweep goes on. What a crash leaves of a last line stays where it is and is
+ * not read; the next line begins anew.
  * @throws when it is read: the folder does not exist, or the path is one
  */
 export const jsonLines = takes.jsonLines(function jsonLines(file: string | URL): RecordStore {

@@ -1,7 +1,7 @@
 /**
- * A record of a sweep: JSON lines, the first of which says what the sweep is, one what the runs have that it rests on,
- * each other one cell. A sweep that was cut off goes on from its record; the records of the shards of one sweep, put
- * together, are the whole.
+ * A record of a sweep: JSON lines, the first of which says what the sweep is, one what the runs have that it
+ * rests on, each other one cell. A sweep that was cut off goes on from its record; the records of the shards
+ * of one sweep, put together, are the whole.
  */
 
 import { fileError, quoted, shownJson } from '../../../weights/checks/messages.js';
@@ -15,7 +15,10 @@ export interface RecordStore {
   read(): Promise<readonly string[]>;
   /** Appends whole lines. */
   append(lines: readonly string[]): Promise<void>;
-  /** Whoever records here computes every `of`-th cell from `index` on, and throws `PartDone` while others are missing. */
+  /**
+   * Whoever records here computes every `of`-th cell from `index` on, and throws `PartDone` while others are
+   * missing.
+   */
   readonly shard?: { readonly index: number; readonly of: number };
 }
 
@@ -50,8 +53,9 @@ const takes = signatures({
 });
 
 /**
- * A record of one part of a sweep that many machines share: it is written to the part's own record, and what other parts have
- * recorded is read, too. Once every cell is there, any part (and a run without parts) has the whole result.
+ * A record of one part of a sweep that many machines share: it is written to the part's own record, and what
+ * other parts have recorded is read, too. Once every cell is there, any part (and a run without parts) has
+ * the whole result.
  * @param own record of this part
  * @param others records of the other parts, as far as they are there
  */
@@ -87,7 +91,10 @@ export interface RecordHeader {
   /** Tells sweeps apart: model, prompts, interventions, metric. */
   readonly fingerprint: string;
   readonly cells: number;
-  /** What the cells need to be shown: labels, axes, provenance. `lengths: 'differ'`: cells have as many values as they need. */
+  /**
+   * What the cells need to be shown: labels, axes, provenance. `lengths: 'differ'`: cells have as many values
+   * as they need.
+   */
   readonly about: Readonly<Record<string, unknown>>;
 }
 
@@ -125,8 +132,10 @@ export const recordLine = (entry: RecordHeader | RecordCell | { readonly runs: R
 /**
  * Reads lines of a record. Lines that were cut off are dropped: such a cell runs again.
  * @param what names the record in messages
- * @throws when it is not a record, or something else than a cut damaged it: a value that is no number, a cell or the runs
- *   twice with different values, cells with more values than others where all must have as many. The message names the line.
+ * @throws when it is not a record, or something else than a cut damaged it: a value that is no number, a cell
+ * or the runs
+ *   twice with different values, cells with more values than others where all must have as many. The message
+ *   names the line.
  */
 export function readRecord(lines: readonly string[], what = 'record'): RecordContent {
   const cells = new Map<number, readonly number[]>();

@@ -16,7 +16,10 @@ export interface TextLine {
   readonly bold?: boolean;
 }
 
-/** A panel of text, a line each; columns are told by a tab. @param widths of the columns, in pixels; default: as they need */
+/**
+ * A panel of text, a line each; columns are told by a tab. @param widths of the columns, in pixels; default:
+ * as they need
+ */
 export function textPanel(lines: readonly string[], heading = ''): Panel {
   const cells = lines.map((line) => line.split('\t'));
   const n = Math.max(0, ...cells.map((c) => c.length));

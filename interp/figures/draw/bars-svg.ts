@@ -35,7 +35,10 @@ const TONES: Readonly<Record<BarTone, (theme: Theme) => Rgb>> = {
   plain: (theme) => (theme === 'light' ? oklch(0.72, 0.012, 265) : oklch(0.5, 0.012, 265)),
 };
 
-/** Draws bars from their zero to both sides; the first bar begins at (0, 0). @param room for the bars of a column, in pixels */
+/**
+ * Draws bars from their zero to both sides; the first bar begins at (0, 0). @param room for the bars of a
+ * column, in pixels
+ */
 export function barsPanel(
   { rows, columns, tone, least = 0 }: Bars,
   { heading = '', room = 190, theme }: { heading?: string; room?: number; theme?: SvgTheme } = {},

@@ -17,8 +17,8 @@ export interface ColourBar {
 }
 
 /**
- * A ramp over the common scale of the maps, with numbers below and the meaning beside. Maps of another hue have a stripe
- * of their own.
+ * A ramp over the common scale of the maps, with numbers below and the meaning beside. Maps of another hue
+ * have a stripe of their own.
  */
 export function colourBar(maps: readonly Heatmap[], meaning: string, theme?: SvgTheme): ColourBar {
   const stripes = [...new Map(maps.map((map) => [hex(map.colour(map.max, 'light')), map])).values()];

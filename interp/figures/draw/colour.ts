@@ -1,18 +1,22 @@
 /**
- * Colour scales for figures, light and dark. Scales are straight lines in OKLab (Ottosson 2020), where equal steps look
- * equal. Zero is the colour of the paper, so what is zero disappears; blue is positive, red is negative.
+ * Colour scales for figures, light and dark. Scales are straight lines in OKLab (Ottosson 2020), where equal
+ * steps look equal. Zero is the colour of the paper, so what is zero disappears; blue is positive, red is
+ * negative.
  */
 
 /** Red, green, blue, 0–255. */
 export type Rgb = readonly [r: number, g: number, b: number];
 /** Of the page or the terminal that a picture is for. */
 export type Theme = 'light' | 'dark';
-/** A colour for a number: [-1, 1] on diverging scales, [0, 1] on sequential ones. Values outside take the end's colour. */
+/**
+ * A colour for a number: [-1, 1] on diverging scales, [0, 1] on sequential ones. Values outside take the
+ * end's colour.
+ */
 export type Scale = (t: number) => Rgb;
 
 /**
- * Hue angles of OKLab, in degrees, by what they stand for. `state`, `mlp` and `attn` are those of ROME's figures: Purples,
- * Greens and Reds of ColorBrewer (and matplotlib).
+ * Hue angles of OKLab, in degrees, by what they stand for. `state`, `mlp` and `attn` are those of ROME's
+ * figures: Purples, Greens and Reds of ColorBrewer (and matplotlib).
  */
 export const hues = {
   positive: 255,
@@ -24,13 +28,19 @@ export const hues = {
   attn: 28,
 } as const;
 
-/** Where the scales begin (zero: paper with a breath of blue) and end, in each theme: lightness 0–1, chroma, hue. */
+/**
+ * Where the scales begin (zero: paper with a breath of blue) and end, in each theme: lightness 0–1, chroma,
+ * hue.
+ */
 const ENDS = {
   light: { zero: [0.972, 0.004, 265], end: [0.46, 0.15] },
   dark: { zero: [0.262, 0.012, 265], end: [0.82, 0.13] },
 } as const;
 
-/** A colour from lightness 0–1, chroma (0 = grey, 0.3 = as strong as screens get) and hue in degrees; clipped to sRGB. */
+/**
+ * A colour from lightness 0–1, chroma (0 = grey, 0.3 = as strong as screens get) and hue in degrees; clipped
+ * to sRGB.
+ */
 export const oklch = (lightness: number, chroma: number, hue: number): Rgb =>
   oklab(lightness, ...polar(chroma, hue));
 
@@ -119,7 +129,10 @@ const INKS: readonly Rgb[] = [
   [255, 255, 255],
 ];
 
-/** The colour for text on this one: near black or near white. On middling colours white is read more easily than WCAG 2 says. */
+/**
+ * The colour for text on this one: near black or near white. On middling colours white is read more easily
+ * than WCAG 2 says.
+ */
 export const inkOn = (paper: Rgb): Rgb => {
   const [first, second] = INKS.map((ink) => contrast(paper, ink));
   const readable = second >= 4.5 || second >= first; // WCAG AA
@@ -151,8 +164,8 @@ const fixedLab = FIXED.map(toOklab);
 export const fixedColour = (code: number): Rgb => FIXED[code - 16];
 
 /**
- * The nearest of the 240 fixed colours that a 256-colour terminal has: its number, 16–255. A wrong hue is worse than a
- * wrong lightness: red must not become grey.
+ * The nearest of the 240 fixed colours that a 256-colour terminal has: its number, 16–255. A wrong hue is
+ * worse than a wrong lightness: red must not become grey.
  */
 export function ansi256(colour: Rgb): number {
   const [l, a, b] = toOklab(colour);

@@ -1,12 +1,13 @@
 /** A figure in all its forms: SVG, part of a page, a page of its own, lines of a terminal. */
 
+import { is, optional, options, signatures } from '../../../hooks/input/check.js';
 import { warningsOf } from '../../results/ends.js';
 import type { LabelledData } from '../../results/result.js';
 import { displayWidth, escapeHtml, exact, modelName, shorten, wrapped } from '../../results/text.js';
 import { page, type Section } from '../page/page.js';
 import { type PdfOptions, pdfOf } from './pdf.js';
 import type { FrameOptions, SvgTheme } from './svg-parts.js';
-import { paint, type TerminalOptions } from './terminal.js';
+import { paint, TERMINAL, type TerminalOptions } from './terminal.js';
 
 /** A picture, not yet drawn. Nothing is written or printed here. */
 export interface Figure {
@@ -22,6 +23,19 @@ export interface Figure {
   /** For a terminal. */
   lines(options?: TerminalOptions): string[];
 }
+
+const takes = signatures({
+  svg: { theme: optional(is.oneOf('auto', 'light', 'dark')) },
+  pdf: {
+    options: options<PdfOptions>({
+      fonts: is.having('{ regular, bold }: font files', 'regular'),
+      jsPDF: is.callback,
+    }),
+  },
+  section: {},
+  html: {},
+  lines: { options: TERMINAL },
+});
 
 /** Room for a picture on a page, in pixels. */
 const PAGE = 1000;
@@ -58,16 +72,20 @@ export function drawnFigure({ title, about = '', meta, svg, lines, ...more }: Dr
   });
   return {
     title,
-    svg: (theme = 'auto') => alone(theme),
-    pdf: (options) => pdfOf(alone('light'), title, options),
-    section,
-    html: () =>
+    svg: takes.svg((theme: SvgTheme = 'auto') => alone(theme)),
+    pdf: takes.pdf(async (options?: PdfOptions) => pdfOf(alone('light'), title, options)),
+    section: takes.section(section),
+    html: takes.html(() =>
       page({
         title,
         lead: lead.filter(Boolean).join(' '),
         sections: [{ ...section(), title: '', about: '' }],
       }),
-    lines: (options = {}) => [...warnings.flatMap((text) => warningLines(text, options)), ...lines(options)],
+    ),
+    lines: takes.lines((options: TerminalOptions = {}) => [
+      ...warnings.flatMap((text) => warningLines(text, options)),
+      ...lines(options),
+    ]),
   };
 }
 

@@ -42,7 +42,9 @@ export function transposed({ values, axes, meta }: LabelledData): LabelledData {
 export const asColumn = ({ values, axes, meta }: LabelledData): LabelledData =>
   labelled(values, [axes[0], { name: '', labels: ['value'] }], meta, 'allowed');
 
-/** Tokens run from left to right, as text does, unless the columns are layers (as in traces) or tokens too. */
+/**
+ * Tokens run from left to right, as text does, unless the columns are layers (as in traces) or tokens too.
+ */
 export function oriented(map: LabelledData): LabelledData {
   const [rows, columns] = map.axes.map((a) => a.name);
   return rows === 'pos' && !['layer', 'pos', 'key'].includes(columns) ? transposed(map) : map;

@@ -27,7 +27,8 @@ const DASHES = ['', '7 3', '2 2.5', '9 3 2 3'];
 
 /** The curves with their bands, a zero line, axes, and a legend on the right. Tooltips tell the numbers. */
 export function linesSvg(plot: Lines, options: LinesSvgOptions = {}): string {
-  const { size: [w, h] = [560, 260], heading = '', note = '', theme } = options;
+  const { size: [w, h] = [560, 260], note = '', theme, standalone } = options;
+  const heading = (standalone && options.heading) || ''; // a page says it above the picture
   const { lines, labels, at, names } = plot;
   const [low, high] = range(plot, true);
   const pad = 0.04 * (high - low);
@@ -90,7 +91,7 @@ export function linesSvg(plot: Lines, options: LinesSvgOptions = {}): string {
       left + textWidth(note, 10),
     ) + 12;
   const height = above + Math.max(h + (note ? 60 : 42), key.height + 8);
-  const name = heading || names[1];
+  const name = options.heading || names[1];
   return frame(
     `<g transform="translate(${round(left)} ${above})">${out.join('')}</g>`,
     [width, height],

@@ -1,6 +1,6 @@
 /** A matrix of coloured cells with its labels: what heat maps, facets and traces are put together from. */
 
-import { compact, escapeHtml, exact, shorten, splitLabel } from '../../results/text.js';
+import { compact, escapeHtml, exact, shorten, splitLabel, wrapped } from '../../results/text.js';
 import type { Heatmap } from '../heatmap.js';
 import { inkOn, type Rgb, type Theme } from './colour.js';
 import { round, type SvgTheme, small, textWidth, tint } from './svg-parts.js';
@@ -25,6 +25,8 @@ export interface PanelOptions {
   readonly labels?: 'above' | 'below';
   /** Whether the rows have labels. Default true. */
   readonly sides?: boolean;
+  /** Headings and captions below that are wider than the matrix go on in a second line: for panels beside each other. */
+  readonly wrap?: boolean;
   /** Leave a cell out, e.g. what a causal mask hides. */
   readonly skip?: (row: number, column: number) => boolean;
   /** Columns whose labels stand out. */
@@ -44,6 +46,10 @@ export interface Panel {
 }
 
 const GAP = 2;
+/** Between lines of a heading or caption, in pixels. */
+const LINE = 15;
+/** Headings up to this width stay in one line. */
+const WRAPPED = 200;
 /** More cells than this have no tooltips: the file would be too large. */
 const MAX_TIPS = 4000;
 
@@ -53,20 +59,27 @@ export function panel(map: Heatmap, options: PanelOptions = {}): Panel {
   const { cell = [40, 24], heading = '', captions = map.names, labels = 'above', sides = true } = options;
   const width = columns.length * cell[0];
   const height = rows.length * cell[1];
-  const heads = columnLabels(map, { ...options, cell, labels, caption: captions[1] });
+  const broken = (text: string, size: number): string[] =>
+    options.wrap ? wrapped(text, (line) => textWidth(line, size) <= Math.max(width + 40, WRAPPED)) : [text];
+  const heads = columnLabels(map, { ...options, cell, labels, caption: broken(captions[1], 12) });
   const side = sides ? rowLabels(map, cell[1], captions[0]) : { body: '', left: 0 };
-  // 13: headings are bold, which is wider
-  const overhang = Math.max(0, (textWidth(heading, 13) - width) / 2, (heads.caption - width) / 2);
-  const top = heading
-    ? `<text class="h" x="${round(width / 2)}" y="${-heads.above - 8}" text-anchor="middle">${escapeHtml(heading)}</text>`
-    : '';
+  const titles = heading ? broken(heading, 13) : []; // 13: headings are bold, which is wider
+  const overhang = Math.max(
+    0,
+    (heads.caption - width) / 2,
+    ...titles.map((line) => (textWidth(line, 13) - width) / 2),
+  );
+  const top = titles.map((line, i) => {
+    const y = -heads.above - 8 - LINE * (titles.length - 1 - i);
+    return `<text class="h" x="${round(width / 2)}" y="${round(y)}" text-anchor="middle">${escapeHtml(line)}</text>`;
+  });
   return {
-    body: top + heads.body + side.body + cells(map, { ...options, cell }),
+    body: top.join('') + heads.body + side.body + cells(map, { ...options, cell }),
     width,
     height,
     left: Math.max(side.left, heads.left, overhang),
     right: Math.max(heads.right, overhang, 4),
-    above: heads.above + (heading ? 26 : 0),
+    above: heads.above + (titles.length && 26 + LINE * (titles.length - 1)),
     below: heads.below,
   };
 }
@@ -81,7 +94,8 @@ const stride = (n: number, room: (step: number) => boolean): number =>
 interface HeadOptions extends Pick<PanelOptions, 'mark'> {
   cell: readonly [number, number];
   labels: 'above' | 'below';
-  caption: string;
+  /** Lines of it. */
+  caption: readonly string[];
 }
 
 function columnLabels(map: Heatmap, { cell: [w, h], labels, caption, mark }: HeadOptions) {
@@ -110,20 +124,25 @@ function columnLabels(map: Heatmap, { cell: [w, h], labels, caption, mark }: Hea
     );
     if (positions && at !== '') out.push(small(at, x, -6, 'middle'));
   });
-  const captioned = caption !== '';
+  const captioned = caption.some((line) => line !== '');
   const middle = round((map.columns.length * w) / 2);
   if (captioned && below)
-    out.push(
-      `<text x="${middle}" y="${round(start + reach + 18)}" text-anchor="middle">${escapeHtml(caption)}</text>`,
-    );
-  else if (captioned) out.push(small(caption, middle, -(reach + (positions ? 24 : 10)), 'middle'));
+    caption.forEach((line, i) => {
+      const y = round(start + reach + 18 + LINE * i);
+      out.push(`<text x="${middle}" y="${y}" text-anchor="middle">${escapeHtml(line)}</text>`);
+    });
+  else if (captioned) out.push(small(caption.join(' '), middle, -(reach + (positions ? 24 : 10)), 'middle'));
+  // how far turned labels reach beyond the last column: each begins at its own
+  const beyond = heads.map(([, token], c) =>
+    c % step ? 0 : textWidth(token) * 0.71 + 10 - (map.columns.length - c - 0.5) * w,
+  );
   return {
     body: out.join(''),
-    caption: captioned ? textWidth(caption) : 0,
+    caption: Math.max(0, ...caption.map((line) => textWidth(line))),
     above: below ? 4 : reach + 12 + (positions ? 14 : 0) + (captioned ? 14 : 0),
-    below: below ? reach + 26 : 0,
+    below: below ? reach + 26 + LINE * (caption.length - 1) : 0,
     left: upright ? Math.max(0, (longest - w) / 2) : below ? longest * 0.71 : 0,
-    right: upright ? Math.max(0, (longest - w) / 2) + 2 : below ? 0 : longest * 0.71 + 10,
+    right: upright ? Math.max(0, (longest - w) / 2) + 2 : below ? 0 : Math.max(0, ...beyond),
   };
 }
 

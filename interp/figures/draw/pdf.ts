@@ -1,6 +1,7 @@
 /**
- * Pictures as PDF, with text that is text: jsPDF writes the file, and this file draws what our SVG consists of: groups that are
- * moved, rectangles, lines, circles, paths and text. jsPDF is loaded when the first PDF is made.
+ * Pictures as PDF, with text that is text: jsPDF writes the file, and this file draws what our SVG consists
+ * of: groups that are moved, rectangles, lines, circles, paths and text. jsPDF is loaded when the first PDF
+ * is made.
  */
 
 import type { jsPDF } from 'jspdf';
@@ -16,7 +17,10 @@ export interface PdfFonts {
 export interface PdfOptions {
   /** Default in Node: DejaVu Sans, from npm. A page has none of its own, and must give them. */
   readonly fonts?: PdfFonts;
-  /** Default: that of the installed package. A page that is bundled gives its own: `(await import('jspdf')).jsPDF`. */
+  /**
+   * Default: that of the installed package. A page that is bundled gives its own: `(await
+   * import('jspdf')).jsPDF`.
+   */
   readonly jsPDF?: typeof jsPDF;
 }
 
@@ -32,8 +36,8 @@ const POINTS = 0.75;
 const FAMILY = 'figure';
 
 /**
- * A page as large as the picture (a pixel is 0.75 points), with its shapes as vectors and its text as text. Characters that the
- * font lacks are drawn as a box.
+ * A page as large as the picture (a pixel is 0.75 points), with its shapes as vectors and its text as text.
+ * Characters that the font lacks are drawn as a box.
  * @param svg of the light or dark theme, as `figure(…).svg(theme)` gives it
  * @throws when jsPDF is not installed, or there are no fonts
  */
@@ -58,7 +62,9 @@ export async function pdfOf(
   return new Uint8Array(doc.output('arraybuffer'));
 }
 
-/** The optional package, by a name that a bundler cannot work out: it must not fail where it is not installed. */
+/**
+ * The optional package, by a name that a bundler cannot work out: it must not fail where it is not installed.
+ */
 async function installed(): Promise<typeof jsPDF> {
   const name = ['js', 'pdf'].join('');
   const loaded: Promise<typeof import('jspdf')> = import(/* @vite-ignore */ name);

@@ -13,7 +13,8 @@ const MAX_TIPS = 4000;
 /** The points, x and y on one scale, the line y = x, axes, and names that neither overlap nor leave the square. */
 export function scatterSvg(plot: Scatter, options: FrameOptions & { readonly heading: string }): string {
   const { points, named, note, captions } = plot;
-  const { heading, theme } = options;
+  const { theme, standalone } = options;
+  const heading = standalone ? options.heading : ''; // a page says it above the picture
   const all = points.flatMap(({ x, y }) => [x, y]);
   const least = all.reduce((a, b) => Math.min(a, b));
   const most = all.reduce((a, b) => Math.max(a, b));
@@ -24,10 +25,10 @@ export function scatterSvg(plot: Scatter, options: FrameOptions & { readonly hea
 
   const marks = ticks(low, high, 6);
   const left = Math.max(...marks.map((v) => textWidth(exact(v), 10))) + 14;
-  const above = 56;
+  const above = heading ? 56 : 28;
   const [x, y] = captions.map((caption) => shorten(caption, 48));
   const out = [
-    `<text class="h" x="${round(4 - left)}" y="${20 - above}">${escapeHtml(heading)}</text>`,
+    heading && `<text class="h" x="${round(4 - left)}" y="${20 - above}">${escapeHtml(heading)}</text>`,
     `<text x="${round(4 - left)}" y="-10">${escapeHtml(y)}</text>`,
     `<text x="${SIZE / 2}" y="${SIZE + 36}" text-anchor="middle">${escapeHtml(x)}</text>`,
     small(note, 4 - left, SIZE + 56, 'start'),
@@ -63,7 +64,7 @@ export function scatterSvg(plot: Scatter, options: FrameOptions & { readonly hea
   return frame(
     `<g transform="translate(${round(left)} ${above})">${out.join('')}</g>`,
     [width, above + SIZE + 66],
-    heading,
+    options.heading,
     options,
   );
 }

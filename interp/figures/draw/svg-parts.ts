@@ -1,7 +1,7 @@
 /**
- * What all SVG figures are made of: the frame with its style, text, widths, and colours for both themes. A coloured shape
- * carries its light colour as attribute and its dark one as `--d`, so that the picture follows the reader's theme, and is
- * right where style sheets are not read.
+ * What all SVG figures are made of: the frame with its style, text, widths, and colours for both themes. A
+ * coloured shape carries its light colour as attribute and its dark one as `--d`, so that the picture follows
+ * the reader's theme, and is right where style sheets are not read.
  */
 
 import { displayWidth, escapeHtml, wrapped } from '../../results/text.js';
@@ -12,7 +12,9 @@ export type SvgTheme = Theme | 'auto';
 
 /** Of every picture. */
 export interface FrameOptions {
-  /** A file of its own: with name space, style and background. Default false: for a page that has `svgStyle`. */
+  /**
+   * A file of its own: with name space, style and background. Default false: for a page that has `svgStyle`.
+   */
   readonly standalone?: boolean;
   /** Default 'auto'. */
   readonly theme?: SvgTheme;
@@ -87,7 +89,10 @@ export function frame(
   return `<svg${head} class="gb-map" width="${w}" height="${h}" viewBox="0 0 ${w} ${h}" role="img" aria-label="${escapeHtml([...warnings, name].join(' '))}">${style}${drawn}</svg>`;
 }
 
-/** Attributes that fill (class `c` or `f`) or stroke (class `s`) a shape with a colour, in the theme of the picture. */
+/**
+ * Attributes that fill (class `c` or `f`) or stroke (class `s`) a shape with a colour, in the theme of the
+ * picture.
+ */
 export function tint(
   what: 'fill' | 'stroke',
   colour: (theme: Theme) => Rgb,

@@ -40,7 +40,13 @@ export function facetsSvg(maps: readonly Heatmap[], options: FacetOptions = {}):
   const draw = (i: number, first: boolean): Panel => {
     const heading = each[i]?.heading ?? options.heading;
     const tip = [title, heading].filter(Boolean).join(' · ');
-    const drawn = panel(maps[i], { ...options, title: tip, ...each[i], sides: first || !same });
+    const drawn = panel(maps[i], {
+      ...options,
+      title: tip,
+      ...each[i],
+      sides: first || !same,
+      wrap: maps.length > 1,
+    });
     if (!ownScales) return drawn;
     const bar = colourBar([maps[i]], each[i]?.meaning ?? meaning, theme);
     const y = drawn.height + drawn.below + 14;

@@ -1,6 +1,6 @@
 /**
- * Pictures made of characters: coloured cells where the terminal has colours, plain numbers where it does not. All
- * functions give lines of at most `width` columns; nothing is printed here.
+ * Pictures made of characters: coloured cells where the terminal has colours, plain numbers where it does
+ * not. All functions give lines of at most `width` columns; nothing is printed here.
  */
 
 import { is, options, type Spec } from '../../../hooks/input/check.js';
@@ -8,7 +8,10 @@ import { compact, displayWidth, exact, fit, shorten, splitLabel, visible } from 
 import type { Heatmap } from '../heatmap.js';
 import { ansi256, type Theme as ColourTheme, fixedColour, inkOn, type Rgb } from './colour.js';
 
-/** Bits of colour: 1 = none, 8 = 256 colours, 24 = all. What `process.stdout.getColorDepth()` says, in essence. */
+/**
+ * Bits of colour: 1 = none, 8 = 256 colours, 24 = all. What `process.stdout.getColorDepth()` says, in
+ * essence.
+ */
 export type ColourDepth = 1 | 8 | 24;
 
 /** What the terminal can show. */
@@ -83,8 +86,8 @@ const sideWidth = (rows: readonly string[], width: number): number =>
   Math.min(Math.max(...rows.map(displayWidth)), width >> 2) + 1;
 
 /**
- * A table of cells under column labels. Labels like `4:␣Mary` take two lines, position over token. Columns that do not
- * fit beside each other go into further tables below.
+ * A table of cells under column labels. Labels like `4:␣Mary` take two lines, position over token. Columns
+ * that do not fit beside each other go into further tables below.
  */
 export function gridLines(options: GridOptions): string[] {
   const { rows, columns, cell, width = 80, depth = 1, cellWidth = [5, 10], align = 'right' } = options;
@@ -125,7 +128,9 @@ const cut = (text: string, width: number): string => shorten(text, width, width 
 /** For the `·` of values that are nearly zero: there, but not to be looked at. */
 const QUIET: Record<ColourTheme, Rgb> = { dark: [96, 101, 114], light: [168, 172, 182] };
 
-/** A heat map: cells in colour with their values in short, `·` for (nearly) zero. `skip` leaves cells empty. */
+/**
+ * A heat map: cells in colour with their values in short, `·` for (nearly) zero. `skip` leaves cells empty.
+ */
 export function heatmapLines(
   map: Heatmap,
   options: TerminalOptions &
@@ -151,8 +156,8 @@ export function heatmapLines(
 const digit = (t: number): string => (t < 0.05 ? '·' : String(Math.min(9, Math.round(10 * t))));
 
 /**
- * A heat map of many columns in one table, without numbers: colours, or where the terminal has none, tenths of a sequential
- * scale. Every fifth column has a label. Falls back to `heatmapLines` where that cannot be.
+ * A heat map of many columns in one table, without numbers: colours, or where the terminal has none, tenths
+ * of a sequential scale. Every fifth column has a label. Falls back to `heatmapLines` where that cannot be.
  */
 export function denseLines(map: Heatmap, options: TerminalOptions = {}): string[] {
   const { width = 80, depth = 1, theme = 'dark' } = options;
@@ -178,7 +183,10 @@ export function denseLines(map: Heatmap, options: TerminalOptions = {}): string[
   return [paint(' '.repeat(side) + head, { dim: true }, depth), ...rows];
 }
 
-/** The scale of a heat map and what its values mean: a ramp with its ends, or words where there are no colours. */
+/**
+ * The scale of a heat map and what its values mean: a ramp with its ends, or words where there are no
+ * colours.
+ */
 export function legendLine(
   map: Heatmap,
   meaning: string,

@@ -5,7 +5,10 @@ import { hex, inkOn, type Rgb } from '../draw/colour.js';
 import { scaleSvg } from '../draw/svg.js';
 import type { Heatmap } from '../heatmap.js';
 
-/** Both themes' colours of a cell and of the text on it, for a `style` attribute; see `.cell` in page-style.ts. */
+/**
+ * Both themes' colours of a cell and of the text on it, for a `style` attribute; see `.cell` in
+ * page-style.ts.
+ */
 export function cellStyle(light: Rgb, dark: Rgb): string {
   return `--l:${hex(light)};--d:${hex(dark)};--il:${hex(inkOn(light))};--id:${hex(inkOn(dark))}`;
 }

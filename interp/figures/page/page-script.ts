@@ -1,6 +1,7 @@
 /**
- * The script of a page of figures: tooltips, and attention that follows the pointer. Plain JavaScript in a string, because
- * the page is one file without a build; it needs nothing to be loaded, and without it the figures are still there.
+ * The script of a page of figures: tooltips, and attention that follows the pointer. Plain JavaScript in a
+ * string, because the page is one file without a build; it needs nothing to be loaded, and without it the
+ * figures are still there.
  */
 export const pageScript = `
 const tip = document.createElement('div');
@@ -131,5 +132,8 @@ function attention(d) {
 }
 `;
 
-/** SHA-256 of the script, by which a page's Content-Security-Policy allows it and no other. A test holds it to the text. */
+/**
+ * SHA-256 of the script, by which a page's Content-Security-Policy allows it and no other. A test holds it to
+ * the text.
+ */
 export const PAGE_SCRIPT_HASH = 'sha256-9FWMDAKw1WCpV630CBIRCbzaP47g3+E4AFT97wS7TCw=';

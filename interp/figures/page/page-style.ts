@@ -38,7 +38,7 @@ summary{cursor:pointer}summary h2{display:inline}details[open]>summary{margin-bo
 .contents a{color:var(--blue);text-decoration:none}.contents a:hover{text-decoration:underline}
 .findings{margin:0 0 22px;padding:16px 22px 16px 40px;border:1px solid var(--line);border-radius:14px;background:var(--card)}
 .findings.quiet{color:var(--soft);font-size:14px}
-.beside{display:flex;flex-wrap:wrap;gap:8px 28px;align-items:flex-start}.beside>div{min-width:0}
+.beside{display:flex;flex-wrap:wrap;gap:8px 28px;align-items:flex-start}.beside>div{min-width:0;max-width:100%}
 .source.own{margin:4px 0 14px;padding:0;border:0}
 .scroll{overflow-x:auto}.scroll .gb-map{max-width:none}
 .pair{display:grid;grid-template-columns:auto 1fr auto;gap:10px 16px;align-items:baseline;padding:18px 22px;border:1px solid var(--line);border-radius:14px;background:var(--card)}
@@ -60,6 +60,9 @@ table{border-collapse:separate;border-spacing:2px;font-variant-numeric:tabular-n
 .bars tbody th{padding-right:14px;text-align:left;font-weight:500;white-space:nowrap}
 .bars code{font-size:13.5px}
 .bars .track{width:60%}
+.cells{border-spacing:0 2px;margin:6px 0 14px;font-size:13.5px}
+.cells th,.cells td{padding:2px 22px 2px 0;text-align:left;vertical-align:baseline;white-space:pre-wrap}
+.cells th{font-size:12px;font-weight:500;color:var(--faint)}.cells .num{text-align:right;white-space:nowrap}
 .bar{display:block;min-width:2px;height:15px;border-radius:3px;background:var(--teal)}
 .answer .bar{background:var(--blue)}.wrong .bar{background:var(--red)}
 .answer code{color:var(--blue);font-weight:700}.wrong code{color:var(--red);font-weight:700}

@@ -1,6 +1,6 @@
 /**
- * The same work in jax-js (@jax-js/jax), on the same kind of adapter: one jitted function for a product, one for
- * the whole forward pass. Arrays are consumed by use there, hence `.ref` for another use.
+ * The same work in jax-js (@jax-js/jax), on the same kind of adapter: one jitted function for a product, one
+ * for the whole forward pass. Arrays are consumed by use there, hence `.ref` for another use.
  */
 
 import type * as Jax from '@jax-js/jax';
@@ -75,7 +75,10 @@ async function jaxProduct(jax: JaxLibrary, s: Shape): Promise<ProductCandidate> 
   };
 }
 
-/** GPT-2's forward pass on `tokens`, all logits. The embedding is looked up on the host, which is in its favour. */
+/**
+ * GPT-2's forward pass on `tokens`, all logits. The embedding is looked up on the host, which is in its
+ * favour.
+ */
 function jaxForward(
   jax: JaxLibrary,
   { config, tensors }: RandomModel,

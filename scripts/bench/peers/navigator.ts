@@ -1,4 +1,7 @@
-/** What browser libraries look for, where there is no browser: `navigator.gpu`, with adapters chosen as ours are. */
+/**
+ * What browser libraries look for, where there is no browser: `navigator.gpu`, with adapters chosen as ours
+ * are.
+ */
 
 import { gpuProvider } from '../../../engine/gpu/adapter.js';
 
@@ -12,7 +15,10 @@ export function provideNavigator(): void {
   });
 }
 
-/** Runs `open` so that adapters it asks for check bounds, as a browser's do; those of Node's software adapter else do not. */
+/**
+ * Runs `open` so that adapters it asks for check bounds, as a browser's do; those of Node's software adapter
+ * else do not.
+ */
 export async function withBoundsChecks<T>(open: () => Promise<T>): Promise<T> {
   const env: Record<string, string | undefined> = globalThis.process?.env ?? {};
   const before = env.GLASSBOX_ROBUSTNESS;

@@ -1,4 +1,7 @@
-/** Writes ONNX models: as much of the protobuf format as a benchmark's graphs need (onnx.proto3, IR version 8). */
+/**
+ * Writes ONNX models: as much of the protobuf format as a benchmark's graphs need (onnx.proto3, IR version
+ * 8).
+ */
 
 const text = new TextEncoder();
 

@@ -1,7 +1,7 @@
 /**
- * The same work in ONNX Runtime's own WebGPU provider, from the npm package `onnxruntime-node`: 290 MB, so no dependency
- * of this one; it takes part where it is installed. It has a Dawn of its own, reads its results back, and keeps no
- * input on the GPU.
+ * The same work in ONNX Runtime's own WebGPU provider, from the npm package `onnxruntime-node`: 290 MB, so no
+ * dependency of this one; it takes part where it is installed. It has a Dawn of its own, reads its results
+ * back, and keeps no input on the GPU.
  */
 
 import { createRequire } from 'node:module';

@@ -1,4 +1,7 @@
-/** What the benchmark asks of another library: the same work, on the same adapter, to be compared before it is timed. */
+/**
+ * What the benchmark asks of another library: the same work, on the same adapter, to be compared before it is
+ * timed.
+ */
 
 import type { RandomModel } from '../model.js';
 import type { ProductCandidate, Shape } from '../products.js';
@@ -11,7 +14,10 @@ export interface Peer {
   readonly version: string;
   /** Y = X · W + b, or (unembedding) X · Wᵀ. */
   product(s: Shape): Promise<ProductCandidate>;
-  /** GPT-2's forward pass, all logits. `maxBindingBytes`: of the adapter, for those who must split the embedding. */
+  /**
+   * GPT-2's forward pass, all logits. `maxBindingBytes`: of the adapter, for those who must split the
+   * embedding.
+   */
   forward(model: RandomModel, tokens: readonly number[], maxBindingBytes: number): Promise<ProductCandidate>;
 }
 

@@ -16,7 +16,8 @@ export async function openTfjs(): Promise<Peer> {
   const tf = await import('@tensorflow/tfjs-core');
   tf.env().set('IS_BROWSER', true); // it registers its backend in browsers only
   await import('@tensorflow/tfjs-backend-webgpu');
-  // Its matrix product reads a row beyond the end of the embedding: without bounds checks the process may crash.
+  // Its matrix product reads a row beyond the end of the embedding: without bounds checks the process may
+  // crash.
   const opened = await withBoundsChecks(() => tf.setBackend('webgpu'));
   if (!opened) throw new Error('TensorFlow.js found no WebGPU adapter');
   await tf.ready();
@@ -70,7 +71,10 @@ function tfProduct(tf: TfLibrary, s: Shape): ProductCandidate {
   );
 }
 
-/** GPT-2's forward pass on `tokens`, all logits. The embedding is looked up on the host, which is in its favour. */
+/**
+ * GPT-2's forward pass on `tokens`, all logits. The embedding is looked up on the host, which is in its
+ * favour.
+ */
 function tfForward(
   tf: TfLibrary,
   { config, tensors }: RandomModel,

@@ -1,10 +1,9 @@
 /**
- * Python's pickle format, protocols 2 to 5, as far as dictionaries of numbers need it. A pickle is a program for a stack
- * machine; this is the machine. It calls nothing but the functions that it is given.
+ * Python's pickle format, protocols 2 to 5, as far as dictionaries of numbers need it. A pickle is a program
+ * for a stack machine; this is the machine. It calls nothing but the functions that it is given.
  *
- * Python's values become: dict → Map, list, tuple and set → array, str → string, int and float → number (an int beyond 2⁵³ loses
- * its last digits), None → null, bytes → Uint8Array.
- */
+ * Python's values become: dict → Map, list, tuple and set → array, str → string, int and float → number (an
+ * int beyond 2⁵³ loses its last digits), None → null, bytes → Uint8Array.
 
 /** What a pickle may ask for by name. */
 export interface PickleNames {

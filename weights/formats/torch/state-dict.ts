@@ -1,7 +1,8 @@
 /**
- * The pickle inside a PyTorch checkpoint, read without executing anything. A pickle is a program that calls Python functions
- * by name; here only the names on a list mean something, none of them touches anything but its arguments, and any
- * other is an error. What comes out are descriptions of tensors: where their numbers lie.
+ * The pickle inside a PyTorch checkpoint, read without executing anything. A pickle is a program that calls
+ * Python functions by name; here only the names on a list mean something, none of them touches anything but
+ * its arguments, and any other is an error. What comes out are descriptions of tensors: where their numbers
+ * lie.
  */
 
 import { fileError, quoted, shownJson } from '../../checks/messages.js';
@@ -17,7 +18,9 @@ export interface Storage {
   readonly length: number;
 }
 
-/** A tensor: a strided view of a storage. Element [i, j, ...] is at offset + i·strides[0] + j·strides[1] + ... */
+/**
+ * A tensor: a strided view of a storage. Element [i, j, ...] is at offset + i·strides[0] + j·strides[1] + ...
+ */
 export interface StridedTensor {
   readonly storage: Storage;
   readonly offset: number;
@@ -39,14 +42,20 @@ const STORAGE_DTYPES: Readonly<Record<string, Dtype>> = {
   BoolStorage: 'BOOL',
 };
 
-/** Deeper nesting, more tensors, more entries or longer names than any checkpoint has: dictionaries that contain each other. */
+/**
+ * Deeper nesting, more tensors, more entries or longer names than any checkpoint has: dictionaries that
+ * contain each other.
+ */
 const MAX_DEPTH = 16;
 const MAX_TENSORS = 100_000;
 const MAX_ENTRIES = 1_000_000;
 const MAX_NAME = 500;
 /** PyTorch allows no more. */
 const MAX_AXES = 64;
-/** What tensors may have beyond the numbers that are stored for them, in bytes: a tensor can repeat one number. */
+/**
+ * What tensors may have beyond the numbers that are stored for them, in bytes: a tensor can repeat one
+ * number.
+ */
 const SPARE_BYTES = 2 ** 24;
 
 class Tensor implements StridedTensor {
@@ -55,7 +64,10 @@ class Tensor implements StridedTensor {
   readonly shape: readonly number[];
   readonly strides: readonly number[];
 
-  /** Arguments as `torch._utils._rebuild_tensor_v2` gets them. @throws when they are no tensor within its storage. */
+  /**
+   * Arguments as `torch._utils._rebuild_tensor_v2` gets them. @throws when they are no tensor within its
+   * storage.
+   */
   constructor(storage: unknown, offset: unknown, shape: unknown, strides: unknown) {
     if (!(storage instanceof StorageReference)) throw new PickleError('a tensor without a storage');
     if (!isSizes([offset]) || !isSizes(shape) || !isSizes(strides) || shape.length !== strides.length)
@@ -90,7 +102,8 @@ class StorageReference implements Storage {
  * The tensors of a pickled state dict, in its order. Dictionaries in dictionaries give names with dots
  * (`state_dict.embed.W_E`); what is neither dictionary nor tensor (epochs, optimizer settings) is left out.
  * @param name the file, for messages
- * @throws when it asks for a Python object that is not on the list (the error names it), is damaged, holds no dictionary, or
+ * @throws when it asks for a Python object that is not on the list (the error names it), is damaged, holds no
+ * dictionary, or
  *   describes tensors that would take more than twice the memory of what is stored.
  */
 export function readStateDict(pickle: Uint8Array, name: string): Map<string, StridedTensor> {

@@ -1,13 +1,13 @@
 /**
- * PyTorch checkpoints (`.pth`, `.pt`, `pytorch_model.bin`) as `torch.save` writes them since PyTorch 1.6, read without
- * executing anything:
+ * PyTorch checkpoints (`.pth`, `.pt`, `pytorch_model.bin`) as `torch.save` writes them since PyTorch 1.6,
+ * read without executing anything:
  *
  *     {archive}/data.pkl       a pickle: the dictionary, its tensors described by storage, offset, shape and strides
  *     {archive}/data/{key}     one storage each: plain numbers, uncompressed
  *     {archive}/byteorder      "little" (absent in older files)
  *
- * The pickle is read first and checked whole (`state-dict.ts`); of a storage only the part that a tensor covers is
- * read, when it is asked for.
+ * The pickle is read first and checked whole (`state-dict.ts`); of a storage only the part that a tensor
+ * covers is read, when it is asked for.
  */
 
 import { fileError, quoted } from '../../checks/messages.js';
@@ -27,7 +27,8 @@ const MAX_PICKLE_BYTES = 2 ** 25;
 
 /**
  * Open a PyTorch checkpoint: read and check its description of tensors.
- * @throws an error that names the file when it is of another format, truncated or damaged, asks for Python objects that a
+ * @throws an error that names the file when it is of another format, truncated or damaged, asks for Python
+ * objects that a
  *   state dict does not need, or describes tensors that it does not hold.
  */
 export async function openTorch(file: RandomAccess): Promise<TorchCheckpoint> {

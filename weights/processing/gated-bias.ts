@@ -9,7 +9,8 @@ export interface Made {
 }
 
 /**
- * TransformerLens' gated MLPs are act(x · W_gate) ∘ (x · W_in) + b_in: what b_in adds to the output goes into b_out, and b_in is zero.
+ * TransformerLens' gated MLPs are act(x · W_gate) ∘ (x · W_in) + b_in: what b_in adds to the output goes into
+ * b_out, and b_in is zero.
  * @param made tensors in GPT-2's names, of which those of `mlp` are changed
  */
 export function biasBehindGate(made: Map<string, Made>, mlp: string): void {
