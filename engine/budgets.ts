@@ -13,8 +13,12 @@ export const STAGING_BYTES = 16 * MiB;
 export const GROWTH_BYTES = 16 * MiB;
 /** Logits of some positions over the whole vocabulary: metrics of functions, lens, next tokens. */
 export const LOGITS_BYTES = 64 * MiB;
-/** Attention patterns of one layer, where heads are scored. */
+/** Attention patterns of one layer, where methods look at them. */
 export const PATTERN_BYTES = 64 * MiB;
+/** A result made of patterns, where nothing else is said. */
+export const PATTERN_RESULT_BYTES = 2048 * MiB;
+/** What a run keeps, where nothing else is said. */
+export const CAPTURE_BYTES = 8192 * MiB;
 /** A piece of a stack of components. */
 export const PIECE_BYTES = 64 * MiB;
 /** Rows of a product of factors, [tokens, dVocab]. */

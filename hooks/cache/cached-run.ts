@@ -9,6 +9,7 @@ import { type RunPlan, run, runToLogits, unreached } from '../run/run.js';
 import { stopping } from '../run/stopping.js';
 import type { ActivationCache, CacheModel } from './cache.js';
 import { Capture } from './capture.js';
+import { checkCaptureSize } from './capture-size.js';
 import type { CachedRun, CacheOptions, RunOptions } from './run-options.js';
 
 /** See `HookedTransformer.forward`. */
@@ -20,12 +21,13 @@ export async function forward(model: Model, input: ModelInput, options: RunOptio
 export async function runWithCache(
   model: Model,
   input: ModelInput,
-  { names, pos, ...options }: CacheOptions = {},
+  { names, pos, maxBytes, ...options }: CacheOptions = {},
 ): Promise<CachedRun> {
   const rows = readInput(model, input, options);
+  const plan = planOf(model, rows, options);
+  checkCaptureSize(model, rows.inputs, plan.layers!, { names, pos, maxBytes }, 'runWithCache');
   const capture = new Capture(model, names, pos);
   try {
-    const plan = planOf(model, rows, options);
     const logits = await runToLogits(model, { ...plan, capture });
     const cache = capture.cache();
     const warnings = unreached(names, plan.layers!, model.points);

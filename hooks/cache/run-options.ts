@@ -24,6 +24,8 @@ export interface CacheOptions extends RunOptions {
   names?: NameFilter;
   /** Keep only these positions (the query axis of scores and pattern); a number keeps an axis of length 1. */
   pos?: PosSlice;
+  /** Bytes that what is kept may have: more is refused before anything runs. Default 8 GiB. */
+  maxBytes?: number;
 }
 
 /** What `runWithCache` gives. */
@@ -49,4 +51,9 @@ export const RUN = {
 /** Of `forward`. */
 export const RUN_OPTIONS = options<RunOptions>(RUN);
 /** Of `runWithCache`. */
-export const CACHE_OPTIONS = options<CacheOptions>({ ...RUN, names: is.names, pos: is.pos });
+export const CACHE_OPTIONS = options<CacheOptions>({
+  ...RUN,
+  names: is.names,
+  pos: is.pos,
+  maxBytes: is.positive,
+});

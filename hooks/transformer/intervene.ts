@@ -15,7 +15,8 @@ import { Runs } from '../sweep/runs.js';
 import type { CachedRun, CacheOptions } from './model.js';
 
 /** Options of `runWithInterventions`: those of `runWithCache`, and where values come from. */
-export interface InterventionOptions extends Omit<CacheOptions, 'startAtLayer' | 'stopAtLayer' | 'prefix'> {
+export interface InterventionOptions
+  extends Omit<CacheOptions, 'startAtLayer' | 'stopAtLayer' | 'prefix' | 'maxBytes'> {
   /** Runs and tensors that values come from, by name. */
   readonly sources?: Readonly<Record<string, Source>>;
 }

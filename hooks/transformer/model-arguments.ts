@@ -88,6 +88,7 @@ export const MODEL: Methods<HookedTransformer> = {
       hooks: is.hooks,
       names: is.names,
       pos: is.pos,
+      maxBytes: is.positive,
     }),
   },
   runWithGrads: {

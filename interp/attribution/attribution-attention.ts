@@ -11,16 +11,20 @@ import type { Model } from '../../hooks/input/model.js';
 import { measuredRun } from '../../hooks/metrics/measured-run.js';
 import { asMetric } from '../../hooks/run/function-metric.js';
 import { mean } from '../../hooks/run/metric.js';
+import { queriesAtOnce } from '../../hooks/texts/blocks.js';
 import { runWithGrads } from '../../hooks/transformer/gradients.js';
-import { positionLabels, provenance } from '../results/provenance.js';
+import type { Metric } from '../logits/metrics.js';
+import { PATTERN_PART, type Part, type PatternPart, partAxes, partOf } from '../results/pattern-part.js';
+import { provenance } from '../results/provenance.js';
 import { type Labelled, labelled } from '../results/result.js';
-import { headNames } from './attribution-maps.js';
+import { attributionInBlocks } from './attention-blocks.js';
 import { type AttributionPair, attributionPair } from './attribution-runs.js';
 import { stacked, sumOfProducts } from './products.js';
 
 /** Options of `attentionAttribution`. */
 export interface AttentionAttributionOptions
-  extends Pick<AttributionPair, 'clean' | 'metric' | 'prependBos' | 'constant' | 'signal'> {
+  extends Pick<AttributionPair, 'clean' | 'metric' | 'prependBos' | 'constant' | 'signal'>,
+    PatternPart {
   /** Only for the scale: with it attributions are parts of the difference between the two runs, as in the demo. */
   readonly corrupted?: AttributionPair['corrupted'];
 }
@@ -31,6 +35,7 @@ const ATTENTION_ATTRIBUTION = options<AttentionAttributionOptions>({
   metric: needed(is.metric),
   prependBos: is.boolean,
   constant: is.constants,
+  ...PATTERN_PART,
   signal: is.signal,
 });
 
@@ -45,7 +50,8 @@ const takes = signatures({
 /**
  * Pattern · gradient: [prompt, layer, head, query, key]. Of a metric that is the mean over the prompts each has its share:
  * their sum is the attribution. Without `corrupted` in units of the metric.
- * @throws when the prompts differ in length among themselves, or the metric has no gradient.
+ * Of long texts, and where a part is asked for, patterns are made in blocks of queries.
+ * @throws when the prompts differ in length among themselves, the metric has no gradient, or the result is larger than `maxBytes`.
  */
 export const attentionAttribution = takes.attentionAttribution(async function attentionAttribution(
   model: Model,
@@ -60,44 +66,21 @@ export const attentionAttribution = takes.attentionAttribution(async function at
     throw new Error(
       `attentionAttribution: prompts of different lengths have no common positions: take prompts of one length`,
     );
+  const part = partOf(model, first.length, options, 'attentionAttribution', tokens.length);
   signal?.throwIfAborted();
   const other = pair && (await measuredRun(model, pair.changed, metric, [])).prompts;
   signal?.throwIfAborted();
-  const { nLayers, nHeads } = model.config;
-  const names = Array.from({ length: nLayers }, (_, l) => pointName('attn.hook_pattern', l));
-  const { cache, grads, prompts } = await runWithGrads(model, tokens as number[][], metric, {
-    names,
-    constant,
-  });
-  let data: Float32Array;
-  try {
-    const all = stacked(names.map((name) => sumOfProducts(grads.get(name), cache.get(name), [0, 1, 2, 3])));
-    data = await all.data(); // [layer, prompt, head, query, key]
-    all.dispose();
-  } finally {
-    cache.dispose();
-    grads.dispose();
-  }
+  const { data, prompts } = await productsOf(model, tokens, metric, part, options);
   const gap = (i: number) => {
     if (!other) return 1;
     return metric.per === 'prompt' ? prompts[i] - other[i] : mean([...prompts]) - mean([...other]);
   };
-  const size = nHeads * first.length ** 2;
-  const values = data.map((_, at) => {
-    const [prompt, layer] = [Math.floor(at / size / nLayers), Math.floor(at / size) % nLayers];
-    return data[(layer * tokens.length + prompt) * size + (at % size)] / gap(prompt);
-  });
-  const labels = positionLabels(model, first);
+  const each = data.length / tokens.length;
+  const values = data.map((x, at) => x / gap(Math.floor(at / each)));
   const list = (n: number, name: (i: number) => string) => Array.from({ length: n }, (_, i) => name(i));
   return labelled(
     values,
-    [
-      { name: 'prompt', labels: list(tokens.length, String) },
-      { name: 'layer', labels: list(nLayers, (l) => `L${l}`) },
-      { name: 'head', labels: list(nHeads, (h) => `H${h}`) },
-      { name: 'query', labels },
-      { name: 'key', labels },
-    ],
+    [{ name: 'prompt', labels: list(tokens.length, String) }, ...partAxes(model, first, part)],
     provenance(model, {
       method: 'attention attribution',
       metric: metric.name,
@@ -111,17 +94,56 @@ export const attentionAttribution = takes.attentionAttribution(async function at
   );
 });
 
+/** Pattern · gradient, [prompt, layer, head, query, key], and the metric of each prompt. */
+async function productsOf(
+  model: Model,
+  tokens: readonly (readonly number[])[],
+  metric: Metric,
+  part: Part,
+  { layers, heads, queries, keys, blockBytes, constant, signal }: AttentionAttributionOptions,
+): Promise<{ readonly data: Float32Array; readonly prompts: Float32Array }> {
+  const n = tokens[0].length;
+  const { nLayers, nHeads } = model.config;
+  const size = queriesAtOnce(model, n, blockBytes);
+  if (size < n || layers || heads || queries || keys) {
+    const found = await attributionInBlocks(model, tokens, metric, { part, size, constant, signal });
+    return { data: found.values, prompts: found.prompts };
+  }
+  const names = Array.from({ length: nLayers }, (_, l) => pointName('attn.hook_pattern', l));
+  const { cache, grads, prompts } = await runWithGrads(model, tokens as number[][], metric, {
+    names,
+    constant,
+  });
+  try {
+    const all = stacked(names.map((name) => sumOfProducts(grads.get(name), cache.get(name), [0, 1, 2, 3])));
+    const data = await all.data(); // [layer, prompt, head, query, key]
+    all.dispose();
+    const block = nHeads * n ** 2;
+    const turned = new Float32Array(data.length);
+    for (let l = 0; l < nLayers; l++)
+      for (let p = 0; p < tokens.length; p++)
+        turned.set(
+          data.subarray((l * tokens.length + p) * block, (l * tokens.length + p + 1) * block),
+          (p * nLayers + l) * block,
+        );
+    return { data: turned, prompts };
+  } finally {
+    cache.dispose();
+    grads.dispose();
+  }
+}
+
 /** [head, query, key] with labels `L0H0`, … as [prompt, layer, head, query, key]. */
 function onePrompt({ values, axes: [head, ...rest], meta }: Labelled): Labelled {
   const heads = head.labels.filter((label) => label.startsWith('L0H')).length;
-  const numbered = (name: string, n: number) => ({
+  const numbered = (name: string, n: number, letter = '') => ({
     name,
-    labels: Array.from({ length: n }, (_, i) => String(i)),
+    labels: Array.from({ length: n }, (_, i) => `${letter}${i}`),
   });
   const lead = [
     numbered('prompt', 1),
-    numbered('layer', head.labels.length / heads),
-    numbered('head', heads),
+    numbered('layer', head.labels.length / heads, 'L'),
+    numbered('head', heads, 'H'),
   ];
   return labelled(values, [...lead, ...rest], { ...meta });
 }
@@ -154,7 +176,8 @@ export const signedHeads = takes.signedHeads(function signedHeads(
   for (let p = 0; p < prompts; p++)
     if (prompt === 'mean' || prompt === p)
       for (let i = 0; i < all; i++) map[i] += values[p * all + i] / (prompt === 'mean' ? prompts : 1);
-  const parts = headNames({ nLayers: layers, nHeads: heads }).flatMap((name, h) =>
+  const names = axes[1].labels.flatMap((layer) => axes[2].labels.map((head) => `${layer}${head}`));
+  const parts = names.flatMap((name, h) =>
     (['+', '-'] as const).map((sign) => {
       const part = map.slice(h * size, (h + 1) * size).map((v) => Math.max(0, sign === '+' ? v : -v));
       return { name: `${name}${sign}`, part, most: part.reduce((m, v) => Math.max(m, v), 0) };

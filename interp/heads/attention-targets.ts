@@ -11,21 +11,27 @@ export type HeadKind = 'previous' | 'duplicate' | 'induction';
 /** All kinds, in the order of results that have an axis of them. */
 export const headKinds: readonly HeadKind[] = ['previous', 'duplicate', 'induction'];
 
+/** Whether a head attends from a query to a key. */
+export type Hit = (query: number, key: number) => boolean;
+
+/** Where a head should attend in a text of `n` tokens. */
+export interface Targets {
+  readonly n: number;
+  readonly hit: Hit;
+}
+
 /**
- * Where a head of this kind attends in a text, [query, key]: to the token before; to earlier tokens that are the same; to those
- * that come right after such ones (which may be the query itself, where a token is said twice in a row).
+ * Where a head of this kind attends in a text: to the token before; to earlier tokens that are the same; to those that come right after
+ * such ones (which may be the query itself, where a token is said twice in a row).
  */
-export function targetsOf(kind: HeadKind, tokens: readonly number[]): HostMatrix {
-  const n = tokens.length;
-  const same = (query: number, key: number) => key >= 0 && key < query && tokens[key] === tokens[query];
-  const hit = {
+export function hitsOf(kind: HeadKind, tokens: readonly number[]): Targets {
+  const same: Hit = (query, key) => key >= 0 && key < query && tokens[key] === tokens[query];
+  const hit: Hit = {
     previous: (query: number, key: number) => key === query - 1,
     duplicate: same,
     induction: (query: number, key: number) => same(query, key - 1),
   }[kind];
-  const data = new Float32Array(n * n);
-  for (let q = 0; q < n; q++) for (let k = 0; k <= q; k++) data[q * n + k] = Number(hit(q, k));
-  return { shape: [n, n], data };
+  return { n: tokens.length, hit };
 }
 
 /**
@@ -34,21 +40,43 @@ export function targetsOf(kind: HeadKind, tokens: readonly number[]): HostMatrix
  * @param length of the part
  * @param before tokens that come first (the beginning of text)
  */
-export function repetitionTargets(kind: HeadKind, length: number, before: number): HostMatrix {
-  const n = before + 2 * length;
-  const data = new Float32Array(n * n);
+export function repetitionHits(kind: HeadKind, length: number, before: number): Targets {
   const [first, distance] = {
     previous: [1, 1],
     duplicate: [before + length, length],
     induction: [before + length, length - 1],
   }[kind];
-  for (let q = first; q < n; q++) data[q * n + q - distance] = 1;
-  return { shape: [n, n], data };
+  return { n: before + 2 * length, hit: (query, key) => query >= first && key === query - distance };
 }
 
+/** Rows [from, until) of the targets as a matrix [query, key], with keys up to `until`; `value` where a head should attend. */
+export function targetRows({ hit }: Targets, from: number, until: number, value = 1): Float32Array {
+  const data = new Float32Array((until - from) * until);
+  for (let q = from; q < until; q++)
+    for (let k = 0; k <= q; k++) if (hit(q, k)) data[(q - from) * until + k] = value;
+  return data;
+}
+
+/** All of them, [query, key]. */
+export const targetsOf = (kind: HeadKind, tokens: readonly number[]): HostMatrix =>
+  matrixOf(hitsOf(kind, tokens));
+/** All of them, of a part said twice. */
+export const repetitionTargets = (kind: HeadKind, length: number, before: number): HostMatrix =>
+  matrixOf(repetitionHits(kind, length, before));
+
+const matrixOf = (targets: Targets): HostMatrix => ({
+  shape: [targets.n, targets.n],
+  data: targetRows(targets, 0, targets.n),
+});
+
 /** How many queries have something to attend to. */
-export function countQueries({ shape: [n], data }: HostMatrix): number {
+export function countQueries({ n, hit }: Targets): number {
   let count = 0;
-  for (let q = 0; q < n; q++) if (data.subarray(q * n, (q + 1) * n).some((x) => x > 0)) count++;
+  for (let q = 0; q < n; q++)
+    for (let k = 0; k <= q; k++)
+      if (hit(q, k)) {
+        count++;
+        break;
+      }
   return count;
 }

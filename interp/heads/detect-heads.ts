@@ -14,7 +14,7 @@ import { checkHead } from '../weights/circuits.js';
 import type { HostMatrix } from '../weights/linear-algebra.js';
 import { type HeadKind, targetsOf } from './attention-targets.js';
 import { headAxes } from './heads.js';
-import { lookAtPatterns } from './patterns.js';
+import { type Look, lookAtPatterns } from './patterns.js';
 
 const KINDS: Readonly<Record<string, HeadKind>> = {
   previous_token_head: 'previous',
@@ -46,6 +46,8 @@ export interface DetectOptions {
   /** Leave out attention of each token to itself. Default false. */
   readonly excludeCurrentToken?: boolean;
   readonly prependBos?: boolean;
+  /** Bytes of a layer's pattern that exist on the GPU at once: longer texts are run in blocks of queries. Default 64 MiB. */
+  readonly blockBytes?: number;
   readonly signal?: AbortSignal;
 }
 
@@ -59,6 +61,7 @@ const DETECT = options<DetectOptions>({
   excludeBos: is.boolean,
   excludeCurrentToken: is.boolean,
   prependBos: is.boolean,
+  blockBytes: is.positive,
   signal: is.signal,
 });
 
@@ -78,7 +81,8 @@ export const detectHeads = takes.detectHeads(async function detectHeads(
   pattern: DetectionPattern,
   options: DetectOptions = {},
 ): Promise<Labelled> {
-  const { heads, errorMeasure = 'mul', excludeBos = false, excludeCurrentToken = false, signal } = options;
+  const { heads, errorMeasure = 'mul', excludeBos = false, excludeCurrentToken = false } = options;
+  const { blockBytes, signal } = options;
   if (errorMeasure !== 'mul' && errorMeasure !== 'abs')
     throw new Error(`detectHeads: errorMeasure "${errorMeasure}"; "mul" or "abs" is needed`);
   const { nHeads } = model.config;
@@ -96,6 +100,7 @@ export const detectHeads = takes.detectHeads(async function detectHeads(
       errorMeasure,
       excludeBos,
       excludeCurrentToken,
+      blockBytes,
     });
     scores.forEach((x, at) => {
       sums[at] += x / rows.length;
@@ -126,7 +131,9 @@ async function rowScores(
     errorMeasure,
     excludeBos,
     excludeCurrentToken,
-  }: Required<Pick<DetectOptions, 'errorMeasure' | 'excludeBos' | 'excludeCurrentToken'>>,
+    blockBytes,
+  }: Required<Pick<DetectOptions, 'errorMeasure' | 'excludeBos' | 'excludeCurrentToken'>> &
+    Pick<DetectOptions, 'blockBytes'>,
 ): Promise<Float64Array> {
   const { nLayers, nHeads } = model.config;
   const n = row.length;
@@ -136,14 +143,22 @@ async function rowScores(
   const keep = model.tensor(kept, [n, n]);
   const target = model.tensor(data.map((x, i) => x * kept[i]) as Float32Array, [n, n]);
   const total = (t: Tensor) => t.sum(3).sum(2);
-  const look = (attention: Tensor) => {
-    const seen = attention.mul(keep);
-    return errorMeasure === 'abs'
-      ? [total(seen.sub(target).map('abs'))]
-      : [total(seen.mul(target)), total(seen)];
+  const look: Look = (attention, from, until) => {
+    const [kept, wanted] = [keep, target].map((t) =>
+      t.slice([
+        [from, until],
+        [0, until],
+      ]),
+    );
+    const seen = attention.mul(kept);
+    const sums =
+      errorMeasure === 'abs' ? [total(seen.sub(wanted).map('abs'))] : [total(seen.mul(wanted)), total(seen)];
+    kept.dispose();
+    wanted.dispose();
+    return sums;
   };
   try {
-    const found = await lookAtPatterns(model, [row], look, layers);
+    const found = await lookAtPatterns(model, [row], look, { layers, blockBytes });
     const scores = new Float64Array(nLayers * nHeads);
     for (const l of layers)
       for (let h = 0; h < nHeads; h++) {

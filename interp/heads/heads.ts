@@ -12,9 +12,16 @@ import type { Model } from '../../hooks/input/model.js';
 import { draws } from '../../hooks/interventions/draw.js';
 import { provenance } from '../results/provenance.js';
 import { type Axis, type Labelled, labelled } from '../results/result.js';
-import type { HostMatrix } from '../weights/linear-algebra.js';
-import { countQueries, type HeadKind, headKinds, repetitionTargets, targetsOf } from './attention-targets.js';
-import { lookAtPatterns } from './patterns.js';
+import {
+  countQueries,
+  type HeadKind,
+  headKinds,
+  hitsOf,
+  repetitionHits,
+  type Targets,
+  targetRows,
+} from './attention-targets.js';
+import { type Look, lookAtPatterns } from './patterns.js';
 
 /** Options of `headScores`. */
 export interface HeadScoreOptions {
@@ -30,6 +37,8 @@ export interface HeadScoreOptions {
   readonly seed?: number;
   /** Default true. */
   readonly prependBos?: boolean;
+  /** Bytes of a layer's patterns that exist on the GPU at once: longer texts are run in blocks of queries. Default 64 MiB. */
+  readonly blockBytes?: number;
   /** Called with how much is done, and of how much. */
   readonly onProgress?: (done: number, total: number) => void;
   readonly signal?: AbortSignal;
@@ -45,6 +54,7 @@ const HEAD_SCORES = options<HeadScoreOptions>({
   length: is.count,
   seed: is.seed,
   prependBos: is.boolean,
+  blockBytes: is.positive,
   onProgress: is.callback,
   signal: is.signal,
 });
@@ -64,7 +74,7 @@ export const headScores = takes.headScores(async function headScores(
   model: Model,
   options: HeadScoreOptions = {},
 ): Promise<Labelled> {
-  const { kind, on = 'random', seed = 0, onProgress, signal } = options;
+  const { kind, on = 'random', seed = 0, blockBytes = PATTERN_BYTES, onProgress, signal } = options;
   const { nLayers, nHeads } = model.config;
   if (kind !== undefined && !headKinds.includes(kind))
     throw new Error(`headScores: kind "${kind}"; ${headKinds.join(', ')} are possible`);
@@ -81,28 +91,28 @@ export const headScores = takes.headScores(async function headScores(
   const size = nLayers * nHeads;
   const values = new Float32Array(kinds.length * size);
   let done = 0;
-  for (const some of batches(rows, nHeads)) {
+  for (const some of batches(rows, nHeads, blockBytes)) {
     signal?.throwIfAborted();
-    const n = rows[some[0]].length;
-    const weights = kinds.map((_, k) => {
-      const data = new Float32Array(some.length * n * n);
-      some.forEach((row, i) => {
-        data.set(
-          targets[row][k].data.map((x) => x / queries[k]),
-          i * n * n,
-        );
+    // Weights of the block of queries that runs: the same in every layer.
+    let weights: { readonly from: number; readonly tensors: readonly Tensor[] } | null = null;
+    const weightsOf = (from: number, until: number) => {
+      if (weights?.from === from) return weights.tensors;
+      for (const t of weights?.tensors ?? []) t.dispose();
+      const tensors = kinds.map((_, k) => {
+        const size = (until - from) * until;
+        const data = new Float32Array(some.length * size);
+        for (const [i, row] of some.entries())
+          data.set(targetRows(targets[row][k], from, until, 1 / queries[k]), i * size);
+        return model.tensor(data, [some.length, 1, until - from, until]);
       });
-      return model.tensor(data, [some.length, 1, n, n]);
-    });
+      weights = { from, tensors };
+      return tensors;
+    };
+    const look: Look = (pattern, from, until) =>
+      weightsOf(from, until).map((weight) => pattern.mul(weight).sum(3).sum(2).sum(0));
+    const own = some.map((r) => rows[r]);
     try {
-      const look = (pattern: Tensor) => weights.map((weight) => pattern.mul(weight).sum(3).sum(2).sum(0));
-      const sums = await lookAtPatterns(
-        model,
-        some.map((r) => rows[r]),
-        look,
-        undefined,
-        signal,
-      );
+      const sums = await lookAtPatterns(model, own, look, { signal, blockBytes });
       sums.forEach((byKind, layer) => {
         byKind.forEach((byHead, k) => {
           byHead.forEach((x, head) => {
@@ -111,7 +121,7 @@ export const headScores = takes.headScores(async function headScores(
         });
       });
     } finally {
-      for (const t of weights) t.dispose();
+      for (const t of (weights as { readonly tensors: readonly Tensor[] } | null)?.tensors ?? []) t.dispose();
     }
     done += some.length;
     onProgress?.(done, rows.length);
@@ -130,7 +140,7 @@ export const headScores = takes.headScores(async function headScores(
 /** Rows, where the heads of each kind should attend in them ([row][kind]), and what is to be told of them. */
 interface Rows {
   readonly rows: readonly (readonly number[])[];
-  readonly targets: readonly (readonly HostMatrix[])[];
+  readonly targets: readonly (readonly Targets[])[];
   readonly about: Record<string, unknown>;
 }
 
@@ -156,7 +166,7 @@ function randomRows(
     const part = draw(n, pool.length).map((i) => pool[i]);
     return [...(bos === null ? [] : [bos]), ...part, ...part];
   });
-  const targets = kinds.map((kind) => repetitionTargets(kind, n, before));
+  const targets = kinds.map((kind) => repetitionHits(kind, n, before));
   return {
     rows,
     targets: rows.map(() => targets),
@@ -171,15 +181,15 @@ function textRows(
   { prependBos }: HeadScoreOptions,
 ): Rows {
   const { tokens } = readInput(model, on, { prependBos });
-  const targets = tokens.map((row) => kinds.map((kind) => targetsOf(kind, row)));
+  const targets = tokens.map((row) => kinds.map((kind) => hitsOf(kind, row)));
   return { rows: tokens, targets, about: { tokens: tokens.length === 1 ? tokens[0] : tokens } };
 }
 
-/** Numbers of rows that are run together: of one length, and so few that a layer's patterns take no more than 64 MiB. */
-function batches(rows: readonly (readonly number[])[], nHeads: number): number[][] {
+/** Numbers of rows that are run together: of one length, and so few that a layer's patterns take no more bytes than that. */
+function batches(rows: readonly (readonly number[])[], nHeads: number, bytes: number): number[][] {
   const out: number[][] = [];
   rows.forEach((row, i) => {
-    const most = Math.floor(PATTERN_BYTES / (4 * nHeads * row.length ** 2));
+    const most = Math.floor(bytes / (4 * nHeads * row.length ** 2));
     const last = out.at(-1);
     if (last && last.length < most && rows[last[0]].length === row.length) last.push(i);
     else out.push([i]);

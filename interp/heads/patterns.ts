@@ -3,11 +3,17 @@
 import type { Tensor } from '../../engine/tensor/tensor.js';
 import { pointName } from '../../engine/transformer/points.js';
 import { forward } from '../../hooks/cache/cached-run.js';
+import type { HookContext } from '../../hooks/input/hook.js';
 import type { Model } from '../../hooks/input/model.js';
 import { stopping } from '../../hooks/run/stopping.js';
+import { queriesAtOnce, runInBlocks } from '../../hooks/texts/blocks.js';
+
+/** What is made of patterns [batch, head, query, key] of queries [from, until), keys up to `until`: sums over queries. */
+export type Look = (pattern: Tensor, from: number, until: number) => readonly Tensor[];
 
 /**
- * Runs rows of equal length and reduces each layer's patterns, [batch, head, query, key], on the GPU. Tensors made on the way are freed.
+ * Runs rows of equal length and reduces each layer's patterns, on the GPU. A single row whose patterns are larger than `blockBytes` is
+ * run in blocks of queries, and what `look` gives of each is added up. Tensors made on the way are freed.
  * @param look small tensors of what is wanted of a layer
  * @param layers which ones; all by default
  * @param signal ends the run within a layer
@@ -16,32 +22,55 @@ import { stopping } from '../../hooks/run/stopping.js';
 export async function lookAtPatterns(
   model: Model,
   rows: readonly (readonly number[])[],
-  look: (pattern: Tensor, layer: number) => readonly Tensor[],
-  layers: readonly number[] = Array.from({ length: model.config.nLayers }, (_, l) => l),
-  signal?: AbortSignal,
+  look: Look,
+  {
+    layers = Array.from({ length: model.config.nLayers }, (_, l) => l),
+    signal,
+    blockBytes,
+  }: {
+    readonly layers?: readonly number[];
+    readonly signal?: AbortSignal;
+    readonly blockBytes?: number;
+  } = {},
 ): Promise<Float32Array[][]> {
-  const found = new Map<number, readonly Tensor[]>();
-  const hook = (pattern: Tensor, { layer }: { layer: number | null }) => {
-    found.set(
-      layer!,
-      look(pattern, layer!).map((t) => t.keep()),
-    );
+  const sums: Float32Array[][] = Array.from({ length: model.config.nLayers }, () => []);
+  if (!layers.length) return sums;
+  const names = layers.map((l) => pointName('attn.hook_pattern', l));
+  const to = Math.max(...layers) + 1;
+  let found: { readonly layer: number; readonly tensors: readonly Tensor[] }[] = [];
+  const hooks = (from: number, until: number) => [
+    ...stopping(model.gpu, signal),
+    [
+      names,
+      (pattern: Tensor, { layer }: HookContext) => {
+        found.push({ layer: layer!, tensors: look(pattern, from, until).map((t) => t.keep()) });
+      },
+    ] as const,
+  ];
+  const read = async () => {
+    for (const { layer, tensors } of found)
+      for (const [i, data] of (await Promise.all(tensors.map((t) => t.data()))).entries()) {
+        const sum = sums[layer][i];
+        if (!sum) sums[layer][i] = Float32Array.from(data);
+        else for (let j = 0; j < sum.length; j++) sum[j] += data[j];
+      }
+    free();
+  };
+  const free = () => {
+    for (const { tensors } of found) for (const t of tensors) t.dispose();
+    found = [];
   };
   try {
-    if (layers.length) {
-      const names = layers.map((l) => pointName('attn.hook_pattern', l));
-      const end = await forward(model, rows, {
-        hooks: [...stopping(model.gpu, signal), [names, hook]],
-        stopAtLayer: Math.max(...layers) + 1,
-      });
+    const n = rows[0].length;
+    const size = rows.length === 1 ? queriesAtOnce(model, n, blockBytes) : n;
+    if (size < n) await runInBlocks(model, rows[0], { size, to }, hooks, read);
+    else {
+      const end = await forward(model, rows, { hooks: hooks(0, n), stopAtLayer: to });
       end.dispose();
+      await read();
     }
-    return await Promise.all(
-      Array.from({ length: model.config.nLayers }, (_, l) =>
-        Promise.all((found.get(l) ?? []).map((t) => t.data())),
-      ),
-    );
+    return sums;
   } finally {
-    for (const list of found.values()) for (const t of list) t.dispose();
+    free();
   }
 }

@@ -204,6 +204,19 @@ test('incomplete and damaged adapters', async () => {
   );
 });
 
+test('an adapter of a model inside a larger one fits by the end of its names, its pattern too', async () => {
+  const wrapped = await changed('llama', { target_modules: '.*language_model.*(proj)' }, (t) => {
+    for (const key of Object.keys(t)) {
+      t[key.replace('model.model.', 'model.model.language_model.')] = t[key];
+      delete t[key];
+    }
+  });
+  const { tensors, adapterWeights } = await withAdapter(await opened('llama'), { adapterWeights: wrapped });
+  assert.is(adapterWeights!.modules, 14);
+  const key = 'model.layers.1.mlp.up_proj.weight';
+  allClose(await tensors.read(key), await (await expected('llama')).read(key), { atol: 0, rtol: 1.2e-7 });
+});
+
 test("names without GPT-2's prefix, and arrays in memory, take an adapter; the arrays stay as they are", async () => {
   const { config, tensors } = await opened('gpt2');
   const bare: Record<string, { shape: readonly number[]; data: Float32Array }> = {};

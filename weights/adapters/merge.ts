@@ -99,7 +99,9 @@ class Base {
   readonly #adapter: Adapter;
   /** Names of matrices in the base by the names of their modules in transformers. */
   readonly #modules = new Map<string, string>();
-  /** Before names of the family; before those of this file. */
+  /** What the adapter calls them: wrappers of several models put more before. */
+  readonly #called = new Map<string, string>();
+  /** What stands before names of the family in transformers. */
   readonly #prefix: string;
 
   constructor(base: TensorSource, config: Config, adapter: Adapter) {
@@ -169,7 +171,10 @@ class Base {
     for (const [module, parts] of low) {
       const name = this.#find(module);
       if (name === null) missing.push(module);
-      else add(name, { added: this.#product(module, name, parts) });
+      else {
+        add(name, { added: this.#product(module, name, parts) });
+        this.#called.set(name, module);
+      }
     }
     if (missing.length) throw this.#notThere(missing, low.size);
     if (!changes.size) throw this.fail('it holds no matrices of LoRA');
@@ -246,7 +251,7 @@ class Base {
       const shape = this.#base.shape(this.#held(name));
       const embedding = name === this.embed || name.endsWith('wpe.weight');
       const linear = shape?.length === 2 && !embedding && name !== this.head && !norm.test(module);
-      const wanted = settings.targets(module, linear);
+      const wanted = settings.targets(this.#called.get(name) ?? module, linear);
       const { added } = changes.get(name) ?? {};
       if (wanted === null || shape?.length !== 2 || wanted === !!added) continue;
       if (added)
