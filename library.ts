@@ -29,6 +29,7 @@ export type { Row } from './engine/transformer/batch.js';
 export type { KvStore, Prefix } from './engine/transformer/kv.js';
 export type { HookPoint, PointName } from './engine/transformer/points.js';
 export { ActivationCache } from './hooks/cache/cache.js';
+export { type HostActivation, HostCache } from './hooks/cache/host-cache.js';
 export type { AttrTokens, LogitAttrOptions } from './hooks/cache/logit-attrs.js';
 export {
   type AccumulatedOptions,
@@ -66,6 +67,7 @@ export type {
 } from './hooks/interventions/interventions.js';
 export { embeddingNoise, embeddingStd, type NoiseRule, ROME_NOISE } from './hooks/interventions/noise.js';
 export type { Differentiable } from './hooks/metrics/measure.js';
+export type { LogitsFunction, MetricLike } from './hooks/run/function-metric.js';
 export type { PosSlice } from './hooks/run/positions.js';
 export type {
   RunValues,

@@ -286,3 +286,15 @@ export function splitName(name: string): { readonly layer: number | null; readon
     ? { layer: Number(found[1]), local: name.slice(found[0].length) }
     : { layer: null, local: name };
 }
+
+const classicNames = new Map<string, string>();
+for (const row of Object.values(pointTable).flat() as readonly PointRow[])
+  for (const alias of row.aliases ?? []) classicNames.set(alias, row.name);
+
+/** A name as results have it: of an alias the classic one (`blocks.1.hook_in` is `blocks.1.hook_resid_pre`). */
+export function classicName(name: string): string {
+  const { layer, local } = splitName(name);
+  const found = classicNames.get(local);
+  if (found === undefined) return name;
+  return layer === null ? found : `blocks.${layer}.${found}`;
+}

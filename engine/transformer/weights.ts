@@ -49,6 +49,8 @@ export interface WeightTensors {
   readonly lnFinal: Norm | null;
   readonly W_U: Table;
   readonly b_U: Tensor | null;
+  /** Their memory was given back. */
+  readonly disposed?: boolean;
 }
 
 /** Properties of a block's norms by their names among the hook points. */
@@ -77,6 +79,7 @@ export class GpuWeights implements WeightTensors {
   lnFinal: Norm | null = null;
   W_U!: Table;
   b_U: Tensor | null = null;
+  disposed = false;
   readonly #gpu: Gpu;
   readonly #all: Tensor[] = [];
   /** Tensors to fill again, in the order in which they were made; null while they are made. */
@@ -178,6 +181,7 @@ export class GpuWeights implements WeightTensors {
   }
 
   dispose(): void {
+    this.disposed = true;
     this.#forget();
     this.#unshare();
     this.#unshare = () => {};

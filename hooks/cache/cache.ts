@@ -8,8 +8,10 @@ import type { Config } from '../../weights/config.js';
 import type { HostTensor } from '../../weights/formats/types.js';
 import { type Argument, checkedMethods, is, optional, signature } from '../input/check.js';
 import type { Runnable } from '../input/model.js';
-import { actName, pointNamed, type Spelled } from '../input/names.js';
-import { type Layout, takeRow } from '../run/view.js';
+import { cachedName, pointNamed, type Spelled } from '../input/names.js';
+import type { Selection } from '../input/selection.js';
+import type { Layout } from '../run/view.js';
+import { rowOf, rowsOf, withoutBatch } from './cache-rows.js';
 import {
   accumulatedResid,
   decomposeResid,
@@ -18,6 +20,7 @@ import {
   stackHeadResults,
   stackNeuronResults,
 } from './decompose.js';
+import { type HostCache, toHost } from './host-cache.js';
 import { LOGIT_ATTRS, type LogitAttrOptions, logitAttrs } from './logit-attrs.js';
 import {
   type AccumulatedOptions,
@@ -52,6 +55,7 @@ export class ActivationCache {
   readonly model: CacheModel;
   readonly #tensors = new Map<string, Tensor>();
   readonly #layout: Layout;
+  #disposed = false;
 
   /** Made by `runWithCache`. */
   constructor(model: CacheModel, layout: Layout, ...more: []) {
@@ -80,7 +84,7 @@ export class ActivationCache {
   has(name: HookPoint | 'logits', layer?: number | null, layerType?: string | null): boolean;
   has<const N extends string>(name: Spelled<N>, layer?: number | null, layerType?: string | null): boolean;
   has(name: string, layer?: number | null, layerType?: string | null): boolean {
-    return this.#tensors.has(this.#resolve(name, layer, layerType));
+    return this.#held.has(this.#resolve(name, layer, layerType));
   }
 
   /**
@@ -94,7 +98,7 @@ export class ActivationCache {
   get<const N extends string>(name: Spelled<N>, layer?: number | null, layerType?: string | null): Tensor;
   get(name: string, layer?: number | null, layerType?: string | null): Tensor {
     const full = this.#resolve(name, layer, layerType);
-    const found = this.#tensors.get(full);
+    const found = this.#held.get(full);
     if (found) return found;
     pointNamed(full, this.#layout.points);
     throw new Error(
@@ -104,12 +108,25 @@ export class ActivationCache {
 
   /** One row as a cache of its own (views: it needs no memory, and must be disposed of like the whole). */
   row(i: number): ActivationCache {
-    const row = this.#layout.rows[i];
-    if (!row) throw new Error(`row ${i}: this cache has ${this.batch} rows (0–${this.batch - 1})`);
-    const one = { ...row, start: 0, block: 0 };
-    const out = new ActivationCache(this.model, { ...this.#layout, rows: [one], equal: true });
-    for (const [name, t] of this.#tensors) out.put(name, takeRow(name, t, this.#layout, i).keep());
-    return out;
+    return rowOf(this, i, this.#like);
+  }
+
+  /** Some rows as a cache of their own, in this order: a list, or `{ start, end }`. A copy, but of one row; dispose of it. */
+  rows(which: Selection): ActivationCache {
+    return rowsOf(this, which, this.#like);
+  }
+
+  /**
+   * The cache of one row without the batch axis: [pos, ...], patterns [head, query, key] (views, to be disposed of like the whole).
+   * Stacks of it are [component, pos, dModel]; `row(0)` has the axis again. @throws when it has several rows.
+   */
+  removeBatch(): ActivationCache {
+    return withoutBatch(this, this.#like);
+  }
+
+  /** All activations on the host; this cache stays as it is. `toGpu()` of the result brings them back. */
+  async toHost(): Promise<HostCache> {
+    return toHost(this, this.#like);
   }
 
   // ---- the residual stream taken apart: decompose.ts; `layer` -1 or none is the stream after all blocks ---------------
@@ -170,12 +187,13 @@ export class ActivationCache {
   /** Everything on the host, by full name: for `saveSafetensors` (Node) or `writeSafetensors`. */
   async tensors(): Promise<Record<string, HostTensor>> {
     const out: Record<string, HostTensor> = {};
-    for (const [name, t] of this.#tensors) out[name] = { shape: t.shape, data: await t.data() };
+    for (const [name, t] of this.#held) out[name] = { shape: t.shape, data: await t.data() };
     return out;
   }
 
   /** Gives all memory back. */
   dispose(): void {
+    this.#disposed = true;
     for (const t of this.#tensors.values()) t.dispose();
     this.#tensors.clear();
   }
@@ -187,7 +205,7 @@ export class ActivationCache {
 
   /** Names and activations, in the order in which they were kept. */
   *[Symbol.iterator](): IterableIterator<[string, Tensor]> {
-    yield* this.#tensors;
+    yield* this.#held;
   }
 
   /** Internal: see `scope`. */
@@ -206,15 +224,20 @@ export class ActivationCache {
     return this.#layout;
   }
 
-  #resolve(name: string, layer?: number | null, layerType?: string | null): string {
-    if (name === 'logits') return name; // of a run with gradients
-    const { nLayers } = this.config;
-    if (layer != null && (!Number.isInteger(layer) || layer < -nLayers || layer >= nLayers))
+  /** An empty cache of the same model. */
+  readonly #like = (layout: Layout): ActivationCache => new ActivationCache(this.model, layout);
+
+  /** The activations. @throws when they were given back. */
+  get #held(): ReadonlyMap<string, Tensor> {
+    if (this.#disposed)
       throw new Error(
-        `layer ${layer}: this model has ${nLayers} layers (0–${nLayers - 1}, or negative from the end)`,
+        'this cache was disposed of, and its activations are gone: dispose of it after its last use',
       );
-    const full = actName(name, layer != null && layer < 0 ? layer + nLayers : layer, layerType);
-    return this.#layout.points.get(full)?.name ?? full; // an alias has the classic name
+    return this.#tensors;
+  }
+
+  #resolve(name: string, layer?: number | null, layerType?: string | null): string {
+    return cachedName(this.#layout.points, name, layer, layerType);
   }
 }
 
@@ -227,6 +250,9 @@ checkedMethods(
     has: named,
     get: named,
     row: { i: is.whole },
+    rows: { which: is.selection },
+    removeBatch: {},
+    toHost: {},
     accumulatedResid: layered(DECOMPOSITIONS.accumulatedResid),
     decomposeResid: layered(DECOMPOSITIONS.decomposeResid),
     stackHeadResults: layered(DECOMPOSITIONS.stackHeadResults),

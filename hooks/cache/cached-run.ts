@@ -5,7 +5,7 @@ import type { RowInput } from '../../engine/transformer/batch.js';
 import { layerRange, type ModelInput, readInput } from '../input/input.js';
 import type { Model } from '../input/model.js';
 import { owning } from '../input/owning.js';
-import { type RunPlan, run, runToLogits } from '../run/run.js';
+import { type RunPlan, run, runToLogits, unreached } from '../run/run.js';
 import { stopping } from '../run/stopping.js';
 import type { ActivationCache, CacheModel } from './cache.js';
 import { Capture } from './capture.js';
@@ -30,7 +30,9 @@ export async function runWithCache(
   try {
     const logits = await runToLogits(model, { ...plan, capture });
     const cache = capture.cache();
-    return owning({ logits, cache, tokens: rows.tokens }, logits, cache);
+    const warnings = unreached(names, plan.layers!, model.points);
+    const told = warnings.length ? { warnings } : {};
+    return owning({ logits, cache, tokens: rows.tokens, ...told }, logits, cache);
   } catch (e) {
     capture.dispose();
     throw e;
@@ -44,9 +46,9 @@ export async function runWithResidual(
   options: Omit<CacheOptions, 'stopAtLayer'> = {},
 ): Promise<Omit<CachedRun, 'logits'>> {
   const { nLayers } = model.config;
-  const { logits, cache, tokens } = await runWithCache(model, input, { ...options, stopAtLayer: nLayers });
+  const { logits, ...run } = await runWithCache(model, input, { ...options, stopAtLayer: nLayers });
   logits.dispose();
-  return owning({ cache, tokens }, cache);
+  return owning(run, run.cache);
 }
 
 function planOf(

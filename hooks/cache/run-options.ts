@@ -35,6 +35,8 @@ export interface CachedRun extends Holder {
   cache: ActivationCache;
   /** The tokens of each row, with the beginning-of-text token where it was prepended. */
   tokens: readonly (readonly number[])[];
+  /** Where `names` is a list: what of it the run does not come by. Left out where there is nothing to say. */
+  warnings?: readonly string[];
 }
 
 /** How an input is read. */

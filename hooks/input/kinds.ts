@@ -49,14 +49,9 @@ export const align: Kind = {
   ),
   what: "'diff', or a list of pairs of positions, [[0, 0], [3, 4]] (of several prompts a list each)",
 };
-/** A metric: `logitDiff(…)` and the like. */
+/** A metric: `logitDiff(…)` and the like, or a function of the logits. */
 export const metric: Kind = {
-  what: "a metric, like logitDiff(' Mary', ' John')",
-  is: (value) => having('', 'name', 'prepare', 'per').is(value),
-};
-/** A metric, or a function of the logits. */
-export const differentiable: Kind = {
-  ...either(metric, callback),
+  ...either(having('', 'name', 'prepare', 'per'), callback),
   what: "a metric, like logitDiff(' Mary', ' John'), or a function of the logits",
 };
 /** A token: its text or its id. */
@@ -138,10 +133,10 @@ export const source: Kind = {
   ...either(path, having('', 'get', 'keys'), listOf(having('', 'name', 'arrayBuffer'), '')),
   what: 'a name, a path, a URL, files, or a Map of Blobs by name',
 };
-/** Numbers, lists of them, lists of lists: what becomes a tensor. */
+/** Numbers, lists of them, lists of lists, a factored matrix: what becomes a tensor. */
 export const nested: Kind = {
-  ...either({ what: '', is: isList }, number),
-  what: 'numbers, or lists of lists of them',
+  ...either({ what: '', is: isList }, number, having('', 'A', 'B', 'AB')),
+  what: 'numbers, or lists of lists of them, or a FactoredMatrix,',
 };
 /** Which entries of an axis. */
 export const selection: Kind = {

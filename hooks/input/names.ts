@@ -109,6 +109,23 @@ export const actName = takes.actName(function actName(
   return `blocks.${layer}.${type ? `${type}.` : ''}hook_${bare}`;
 });
 
+/** The full name of what `cache.get` is asked for; an alias has the classic name. @throws when there is no such layer. */
+export function cachedName(
+  points: Points,
+  name: string,
+  layer?: number | null,
+  layerType?: string | null,
+): string {
+  if (name === 'logits') return name; // of a run with gradients
+  const { nLayers } = points.config;
+  if (layer != null && (!Number.isInteger(layer) || layer < -nLayers || layer >= nLayers))
+    throw new Error(
+      `layer ${layer}: this model has ${nLayers} layers (0–${nLayers - 1}, or negative from the end)`,
+    );
+  const full = actName(name, layer != null && layer < 0 ? layer + nLayers : layer, layerType);
+  return points.get(full)?.name ?? full;
+}
+
 /** The model's hook point of that full name or alias, else an Error that says what is wrong with it. */
 export function pointNamed(name: string, points: Points): Point {
   const found = points.get(name);

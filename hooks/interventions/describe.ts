@@ -1,6 +1,7 @@
 /** Interventions in print and as JSON. */
 
 import { Tensor } from '../../engine/tensor/tensor.js';
+import { classicName } from '../../engine/transformer/points.js';
 import { isList, shownValue } from '../../weights/checks/kinds.js';
 import { fileError, shownJson } from '../../weights/checks/messages.js';
 import { parseJson } from '../../weights/checks/text.js';
@@ -35,7 +36,7 @@ export const describeIntervention = takes.describeIntervention(function describe
     ...part
   } = intervention as Intervention;
   const where = Object.entries(part).map(([axis, s]) => `${axis} ${showSelection(s as Selection)}`);
-  const place = `${at}${layer === undefined ? '' : ` L${showSelection(layer)}`}${where.length ? `[${where.join(', ')}]` : ''}`;
+  const place = `${classicName(at)}${layer === undefined ? '' : ` L${showSelection(layer)}`}${where.length ? `[${where.join(', ')}]` : ''}`;
   const what = [
     set !== undefined && `= ${showValue(set)}`,
     add !== undefined && `+= ${times === 1 ? '' : `${times} · `}${showValue(add)}`,

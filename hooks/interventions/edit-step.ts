@@ -59,8 +59,11 @@ export class EditStep {
   readonly #means = new Map<string, Tensor>();
   readonly #uploaded = new Map<HostNumbers, HostNumbers>();
   readonly #byLength = new Map<string, ByPosition>();
-  /** Every tensor that it owns. */
-  readonly #scope = new Scope();
+  /** Tensors that it was given. */
+  readonly #given = new Scope();
+  /** What it has made or run. */
+  #scope = new Scope();
+  readonly #forget: () => void;
   #loading: Promise<void> | null = null;
   #disposed = false;
 
@@ -80,7 +83,8 @@ export class EditStep {
     this.#gpu = model.gpu;
     this.#places = new Places(model.gpu);
     this.#sources = sources;
-    for (const t of held) this.#scope.add(t);
+    for (const t of held) this.#given.add(t);
+    this.#forget = model.gpu.onRestore(() => this.#again());
     this.list = list;
     const names = new Set(sources.keys());
     for (const [i, one] of list.entries()) checkForEvery(one, i, model.points, names);
@@ -135,9 +139,20 @@ export class EditStep {
   /** Frees what it owns: no run can be edited with it any more. */
   dispose(): void {
     this.#disposed = true;
+    this.#forget();
+    this.#given.close();
     this.#scope.close();
     this.#caches.clear();
     this.#byLength.clear();
+  }
+
+  /** After a loss of the device: numbers are uploaded and runs are run again when they are wanted. */
+  #again(): void {
+    this.#scope.close();
+    this.#scope = new Scope();
+    this.#loading = null;
+    for (const made of [this.#caches, this.#numbers, this.#means, this.#uploaded, this.#byLength])
+      made.clear();
   }
 
   #setting(length: number): Setting {

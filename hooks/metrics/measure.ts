@@ -8,13 +8,14 @@ import { pickRows, unembed } from '../../engine/transformer/ops.js';
 import { finite } from '../../weights/checks/finite.js';
 import { type InputOptions, type ModelInput, readInput } from '../input/input.js';
 import type { Model } from '../input/model.js';
+import type { LogitsFunction, MetricLike } from '../run/function-metric.js';
 import { type Metric, mean, type PreparedMetric, type Read } from '../run/metric.js';
 import { type Ended, run } from '../run/run.js';
 import { asRows } from '../run/view.js';
 import { readsOf } from '../sweep/base.js';
 
-/** A metric, or a function of all logits, [batch, pos, dVocab] ([tokens, dVocab] where rows differ in length), that gives one number. */
-export type Differentiable = Metric | ((logits: Tensor) => Tensor | Promise<Tensor>);
+/** A metric, or a function of all logits that computes its one number with operations on tensors: see `LogitsFunction`. */
+export type Differentiable = MetricLike;
 
 /** What a metric made of a run. */
 export interface Measured {
@@ -56,7 +57,7 @@ export async function measure(
 
 async function measureFunction(
   { gpu, gpuWeights: w }: Model,
-  metric: (logits: Tensor) => Tensor | Promise<Tensor>,
+  metric: LogitsFunction,
   { x, batch }: Ended,
   scope: Scope,
   { watchLogits }: MeasureSetting,

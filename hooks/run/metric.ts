@@ -50,16 +50,24 @@ export interface PreparedMetric {
  */
 export type MetricUnit = 'probability' | 'logit';
 
+/** Where a metric reads the logits. */
+export type MetricReads = 'last' | 'all' | 'whole';
+
 /** A number, or one a prompt, made from the logits of a run. */
 export interface Metric {
   /** For titles and provenance. */
   readonly name: string;
-  /** Where it reads the logits: at the last position of each prompt, or at all. */
-  readonly reads: 'last' | 'all';
+  /**
+   * Where it reads the logits: at the last position of each prompt, at all that predict a token of it, or (`'whole'`) at every
+   * position of all prompts of a run, which are then given together.
+   */
+  readonly reads: MetricReads;
   /** Whether a batch of prompts gives their mean, or one number each. */
   readonly per: 'batch' | 'prompt';
   /** Of metrics that measure an answer. Scales have their floor from it. */
   readonly unit?: MetricUnit;
+  /** Of a function of the user's: its source, which tells records apart. */
+  readonly text?: string;
   /** Gets ready for some prompts. @throws when a token is not single, or the lists do not fit the prompts. */
   prepare(context: MetricContext): PreparedMetric | Promise<PreparedMetric>;
 }

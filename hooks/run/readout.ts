@@ -186,7 +186,7 @@ const scoped = (
 });
 
 /** What f makes of x, in the scope of x; what else it makes is freed. */
-function madeOf(x: Tensor, f: (x: Tensor) => Tensor | Promise<Tensor>): Promise<Tensor> {
+export function madeOf(x: Tensor, f: (x: Tensor) => Tensor | Promise<Tensor>): Promise<Tensor> {
   return inScope(async (scope) => {
     const made = await f(x.alias(scope));
     const out = made.scope === scope ? made.keep() : made.alias(); // it may be a tensor of the user's

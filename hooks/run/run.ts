@@ -63,10 +63,14 @@ export async function run<T>(
 ): Promise<T> {
   const { gpu, config, gpuWeights: weights, points, edits } = model;
   const { inputs, residual = null, layers = everything, hooks = [], capture, keepIn, watch } = plan;
+  checkAlive(model);
   await model.settled;
   await edits?.ready();
   const room = gpu.makeRoom();
-  if (room) await room;
+  if (room) {
+    await room;
+    await edits?.ready(); // another device may have been opened
+  }
   const wanted = plannedNames(points, layers, hooks, capture);
   return inScope(async (scope) => {
     const batch = packBatch(gpu, config, inputs, scope, keepIn);
@@ -88,6 +92,14 @@ export async function run<T>(
     const x = await transformer({ config, weights, batch, tap }, { ...layers, residual: start });
     return await end({ x, batch, stopped: layers.to !== null }, scope);
   });
+}
+
+/** @throws when the model was disposed of. */
+function checkAlive({ gpuWeights, config }: Runnable): void {
+  if (gpuWeights.disposed)
+    throw new Error(
+      `the model "${config.name}" was disposed of, and its weights are gone: load it again, or dispose of it later`,
+    );
 }
 
 /** Logits [batch, pos, dVocab] ([tokens, dVocab] where rows differ in length), or the residual when the run stops early. */
@@ -114,7 +126,9 @@ export function runToLastLogits(model: Runnable, plan: RunPlan): Promise<Tensor>
 }
 
 /** Final norm and unembedding of a residual stream [..., dModel]: [..., dVocab]. */
-export function logitsOfResidual({ config, gpuWeights: w }: Runnable, residual: Tensor): Tensor {
+export function logitsOfResidual(model: Runnable, residual: Tensor): Tensor {
+  checkAlive(model);
+  const { config, gpuWeights: w } = model;
   if (residual.shape.at(-1) !== config.dModel)
     throw new Error(
       `a residual stream has shape [..., ${config.dModel}], this one ${showShape(residual.shape)}`,
@@ -204,6 +218,16 @@ function reached(filter: NameFilter, layers: LayerRange, points: Points, what: s
       `${what} ${show(filter)}: ${named.length > 1 ? 'none of these is' : 'not'} reached by this run, which goes from layer ${layers.from} to ${layers.to === null ? 'the logits' : `before layer ${layers.to}`}`,
     );
   return live.map(({ name }) => name);
+}
+
+/** What is said of entries of a list of names that a run does not come by; it keeps the others. */
+export function unreached(filter: NameFilter | undefined, layers: LayerRange, points: Points): string[] {
+  if (!Array.isArray(filter)) return [];
+  const live = (entry: NameFilter) => matchPoints(entry, points).some((p) => isReached(p, layers, points));
+  const range = `from layer ${layers.from} to ${layers.to === null ? 'the logits' : `before layer ${layers.to}`}`;
+  return filter
+    .filter((entry) => !live(entry))
+    .map((entry) => `names: ${show(entry)} is not reached by this run, which goes ${range}`);
 }
 
 function isReached({ layer, step }: Point, { from, to }: LayerRange, { config }: Points): boolean {

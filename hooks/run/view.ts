@@ -12,6 +12,8 @@ import type { Points } from '../../engine/transformer/model-points.js';
 export interface Layout {
   readonly rows: readonly Row[];
   readonly equal: boolean;
+  /** One row whose activations have no batch axis: [pos, ...], [head, query, key]. Then it is not `equal`. */
+  readonly bare?: boolean;
   /** The model's hook points, which know the axes of activations. */
   readonly points: Points;
 }

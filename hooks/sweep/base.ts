@@ -10,7 +10,7 @@ import { type Align, type Partners, partnersOf } from '../interventions/alignmen
 import type { Base, Counterfactual, Intervention, Source } from '../interventions/interventions.js';
 import { opensPatterns } from '../interventions/later-keys.js';
 import type { RunInfo } from '../interventions/places.js';
-import type { Read } from '../run/metric.js';
+import type { MetricReads, Read } from '../run/metric.js';
 
 type Rows = readonly (readonly number[])[];
 
@@ -76,10 +76,11 @@ function aligned(align: Align, own: Rows, rows: Rows, what: string, name: string
   }
 }
 
-/** The last position of each prompt, or all that predict a token of it. @throws when there are none. */
-export function readsOf(rows: Rows, reads: 'last' | 'all'): Read[] {
+/** The last position of each prompt, all that predict a token of it, or all. @throws when there are none. */
+export function readsOf(rows: Rows, reads: MetricReads): Read[] {
   return rows.flatMap((tokens, row) => {
     if (reads === 'last') return [{ row, pos: tokens.length - 1 }];
+    if (reads === 'whole') return tokens.map((_, pos) => ({ row, pos }));
     if (tokens.length < 2) throw new Error(`prompt ${row} has one token: there is nothing to predict in it`);
     return tokens.slice(1).map((_, pos) => ({ row, pos }));
   });

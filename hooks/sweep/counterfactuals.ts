@@ -9,7 +9,7 @@ import type { Model } from '../input/model.js';
 import { describeIntervention, interventionsText } from '../interventions/describe.js';
 import { checkNorms, editsOf } from '../interventions/edits.js';
 import type { Base, Counterfactual } from '../interventions/interventions.js';
-import { type Metric, mean, type PreparedMetric, perPrompt } from '../run/metric.js';
+import { type Metric, type MetricReads, mean, type PreparedMetric, perPrompt } from '../run/metric.js';
 import { metricValues } from '../run/metric-values.js';
 import { remarksOn } from '../run/readout.js';
 import { tokensThatFit } from './budget.js';
@@ -29,6 +29,7 @@ import { Runs } from './runs.js';
 import { outlasting } from './sweep.js';
 import { checkOptions, type SweepOptions } from './sweep-options.js';
 import { type Span, walk } from './walk.js';
+import { WholeRuns } from './whole-runs.js';
 
 export type { SweepOptions } from './sweep-options.js';
 
@@ -125,6 +126,7 @@ async function* sweepOnce(
 ): AsyncGenerator<SweepCell, SweepResult> {
   const { onProgress, signal, record, shard = record?.shard } = options;
   const { gpu } = model;
+  const reads = metric.reads === 'last' ? 'last' : 'all';
   const { nLayers } = model.config;
   const dispatches = gpu.stats.dispatches;
   const held = gpu.memory().bytes;
@@ -136,6 +138,7 @@ async function* sweepOnce(
   await model.edits?.ready();
   const runs = new Runs(model, base, metric.reads);
   let prepared: PreparedMetric | null = null;
+  let whole: WholeRuns | null = null;
   try {
     const { forks, unchanged } = plan(runs, list, metric.reads, nLayers);
     const mine = (cell: number) => !shard || cell % shard.of === shard.index;
@@ -161,6 +164,7 @@ async function* sweepOnce(
         )) as Float32Array,
       );
     const baseReads = await evaluate('base');
+    if (metric.reads === 'whole') whole = new WholeRuns(prepared, await runs.final('base'), runs.reads);
     const sources: Record<string, number[]> = {};
     for (const name of runs.sources)
       if (runs.comparable(name))
@@ -204,23 +208,23 @@ async function* sweepOnce(
         onProgress?.((progress += layers[l]), begun.tokenLayers);
       };
       const finished: SweepCell[] = [];
-      await walk(model, runs, chunk, { reads: metric.reads, signal, onLayer }, async (x, spans) => {
+      await walk(model, runs, chunk, { reads, signal, onLayer }, async (x, spans) => {
         const { reads, rows } = readsIn(spans, at);
         const picked = rows.length === x!.shape[0] ? x! : pickRows(x!, rows);
-        const got = await metricValues(
-          prepared!,
-          picked,
-          reads.map(({ row, pos }) => ({ row, pos })),
-          (i) => `counterfactual ${reads[i].cell} (${describeIntervention(list[reads[i].cell])})`,
-        );
-        reads.forEach(({ cell, row, pos }, i) => {
+        const called = (cell: number) => `counterfactual ${cell} (${describeIntervention(list[cell])})`;
+        const places = reads.map(({ row, pos }) => ({ row, pos }));
+        whole?.add(picked, reads);
+        const got = whole ? [] : await metricValues(prepared!, picked, places, (i) => called(reads[i].cell));
+        got.forEach((value, i) => {
+          const { cell, row, pos } = reads[i];
           const own = readsOfCell.get(cell) ?? [...baseReads];
-          own[at.get(row * 2 ** 20 + pos)!] = got[i];
+          own[at.get(row * 2 ** 20 + pos)!] = value;
           readsOfCell.set(cell, own);
         });
-        for (const { cell } of chunk) {
-          left.set(cell, left.get(cell)! - 1);
-          if (left.get(cell)) continue;
+        for (const { cell } of chunk) left.set(cell, left.get(cell)! - 1);
+        const complete = [...new Set(chunk.map((f) => f.cell))].filter((cell) => !left.get(cell));
+        for (const [cell, own] of (await whole?.values(complete, called)) ?? []) readsOfCell.set(cell, own);
+        for (const cell of complete) {
           finished.push(
             give(cell, perPrompt(runs.reads, readsOfCell.get(cell) ?? baseReads, runs.rows.length)),
           );
@@ -244,13 +248,15 @@ async function* sweepOnce(
     };
     return { cells: all, ...values, unchanged, tokens: runs.rows, work };
   } finally {
+    whole?.dispose();
     prepared?.dispose?.();
     runs.dispose();
   }
 }
 
 /** Checks all counterfactuals, and turns them into forks. */
-function plan(runs: Runs, list: readonly Counterfactual[], reads: 'last' | 'all', nLayers: number) {
+function plan(runs: Runs, list: readonly Counterfactual[], read: MetricReads, nLayers: number) {
+  const reads: 'last' | 'all' = read === 'last' ? 'last' : 'all';
   const forks: Fork[] = [];
   const unchanged: { index: number; reason: string }[] = [];
   const { lengths } = runs.setting.base;
@@ -259,7 +265,7 @@ function plan(runs: Runs, list: readonly Counterfactual[], reads: 'last' | 'all'
   const settings = lengths.map((length, row) => ({
     nLayers,
     // What follows the last read is never run, unless it is seen by what is before.
-    length: reads === 'all' && !bidirectional ? length - 1 : length,
+    length: read === 'all' && !bidirectional ? length - 1 : length,
     tokens: length,
     reads,
     baseEdits: baseEdits[row],
@@ -310,7 +316,7 @@ async function openRecord(
   );
   const given = await interventionsText([list, { ...changed, sources }]);
   const edits = (await model.edits?.text()) ?? '';
-  const text = JSON.stringify([config, hash, metric.reads, about]) + given + edits;
+  const text = JSON.stringify([config, hash, metric.reads, about]) + given + edits + (metric.text ?? '');
   const fingerprint = await sha256(text);
   return resumeRecord(record, recordHeader(fingerprint, list.length, { ...about, ...more }));
 }

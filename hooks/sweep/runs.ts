@@ -15,7 +15,7 @@ import { weighsLater } from '../interventions/later-keys.js';
 import type { ModelEdits } from '../interventions/model-edits.js';
 import { type HostNumbers, type Place, Places, type RunInfo, type Setting } from '../interventions/places.js';
 import { checkCached, locateInMean, locateInRun, meanOfRun } from '../interventions/source-values.js';
-import type { Read } from '../run/metric.js';
+import type { MetricReads, Read } from '../run/metric.js';
 import { lengthsOf, openRuns, readBase, readsOf } from './base.js';
 import { ForkRun } from './fork-run.js';
 import type { AnyRun, Kept, TokenRun } from './kept-runs.js';
@@ -50,7 +50,7 @@ export class Runs implements Ground {
   readonly #sameUntil = new Map<string, number>();
 
   /** Reads and checks base and sources; nothing runs yet. @throws when something is wrong with them. */
-  constructor(model: Model, base: Base, reads: 'last' | 'all') {
+  constructor(model: Model, base: Base, reads: MetricReads) {
     this.#model = model;
     const { rows, interventions, sources } = readBase(model, base);
     this.rows = rows;

@@ -42,7 +42,13 @@ export const MODEL: Methods<HookedTransformer> = {
   loadWeights: {},
   checkpoint: {},
   dispose: {},
-  toTokens: { input: is.prompts, options: BOS },
+  toTokens: {
+    input: is.prompts,
+    options: options<{ prependBos?: boolean; truncate?: boolean }>({
+      prependBos: is.boolean,
+      truncate: is.boolean,
+    }),
+  },
   toStrTokens: { input: is.prompts, options: BOS },
   toString: { tokens: optional(is.either(is.whole, is.tokens, is.rows)) },
   toSingleToken: { text: is.text },
@@ -87,7 +93,7 @@ export const MODEL: Methods<HookedTransformer> = {
   },
   runWithGrads: {
     input: is.input,
-    metric: is.differentiable,
+    metric: is.metric,
     options: options<GradientOptions>(TAPED_RUN),
   },
   logProbs: { input: is.prompts, options: SCORING },

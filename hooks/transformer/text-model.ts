@@ -29,9 +29,16 @@ export abstract class TextModel {
   /** Internal: the tokenizer's files, for saving, and for templates of conversations. */
   abstract readonly tokenizerFiles: Readonly<Record<string, object>>;
 
-  /** Token ids, one array a row, never padded; text gets the beginning-of-text token unless `prependBos` is false. */
-  toTokens(input: TextInput, options?: ToTokensOptions): number[][] {
-    return toTokens(this.tokenizer, input, options);
+  /**
+   * Token ids, one array a row, never padded; text gets the beginning-of-text token unless `prependBos` is false. `truncate`: no
+   * more than the context has, as TransformerLens does; default false, and a run of too many is an error.
+   */
+  toTokens(
+    input: TextInput,
+    { truncate = false, ...options }: ToTokensOptions & { readonly truncate?: boolean } = {},
+  ): number[][] {
+    const rows = toTokens(this.tokenizer, input, options);
+    return truncate ? rows.map((row) => row.slice(0, this.config.nCtx)) : rows;
   }
 
   /** One string a token: of one text or row a list, of several a list each. */

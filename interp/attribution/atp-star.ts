@@ -20,6 +20,7 @@ import type { HookEntry } from '../../hooks/input/hook.js';
 import type { Model } from '../../hooks/input/model.js';
 import { measuredRun } from '../../hooks/metrics/measured-run.js';
 import { tapedRun } from '../../hooks/metrics/taped-run.js';
+import { asMetric } from '../../hooks/run/function-metric.js';
 import { positionLabels, provenance } from '../results/provenance.js';
 import { type Axis, type Labelled, labelled } from '../results/result.js';
 import { type AttributionPair, attributionPair } from './attribution-runs.js';
@@ -82,11 +83,16 @@ export const atpStar = takes.atpStar(async function atpStar(
   options: AtpStarOptions,
 ): Promise<AtpStar> {
   const { qkFix = true, gradDrop = true, byPos = false, neurons = false, onProgress, signal } = options;
-  const metric = { ...options.metric, per: 'batch' as const };
+  const metric = { ...asMetric(options.metric), per: 'batch' as const };
   const { nLayers, nHeads, nKeyValueHeads, dMlp, attnOnly } = model.config;
   if (nKeyValueHeads !== nHeads)
     throw new Error(
       `atpStar: the ${nHeads} heads of ${model.config.name} share ${nKeyValueHeads} heads of keys and values, so that q, k, v and z make no map: take attributionPatch, site by site`,
+    );
+  const scored = [...(model.edits?.names ?? [])].find((name) => model.points.get(name)?.pattern);
+  if (qkFix && scored)
+    throw new Error(
+      `atpStar: the model is edited at ${scored}, and the QK fix computes attention anew from queries and keys: take qkFix: false`,
     );
   const pair = attributionPair(model, options);
   const [tokens, clean] = [pair.changed as number[][], pair.from as number[][]];

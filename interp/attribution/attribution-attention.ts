@@ -9,6 +9,7 @@ import { is, needed, options, signatures } from '../../hooks/input/check.js';
 import { readInput } from '../../hooks/input/input.js';
 import type { Model } from '../../hooks/input/model.js';
 import { measuredRun } from '../../hooks/metrics/measured-run.js';
+import { asMetric } from '../../hooks/run/function-metric.js';
 import { mean } from '../../hooks/run/metric.js';
 import { queriesAtOnce } from '../../hooks/texts/blocks.js';
 import { runWithGrads } from '../../hooks/transformer/gradients.js';
@@ -56,7 +57,8 @@ export const attentionAttribution = takes.attentionAttribution(async function at
   model: Model,
   options: AttentionAttributionOptions,
 ): Promise<Labelled> {
-  const { clean, corrupted, metric, prependBos, constant, signal } = options;
+  const { clean, corrupted, prependBos, constant, signal } = options;
+  const metric = asMetric(options.metric);
   const pair = corrupted === undefined ? null : attributionPair(model, { clean, corrupted, prependBos });
   const tokens = pair?.from ?? readInput(model, clean, { prependBos }).tokens;
   const [first] = tokens;

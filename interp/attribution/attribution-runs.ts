@@ -12,6 +12,7 @@ import { is, needed, options, type Spec } from '../../hooks/input/check.js';
 import type { Model } from '../../hooks/input/model.js';
 import type { Align } from '../../hooks/interventions/alignment.js';
 import { measuredRun } from '../../hooks/metrics/measured-run.js';
+import { asMetric, type MetricLike } from '../../hooks/run/function-metric.js';
 import { type Metric, mean } from '../../hooks/run/metric.js';
 import { runWithGrads } from '../../hooks/transformer/gradients.js';
 import { shownJson } from '../../weights/checks/messages.js';
@@ -27,7 +28,9 @@ export interface AttributionPair {
   /** The prompts that would be patched; as many, each with as many tokens. */
   readonly corrupted: TextInput;
   /** Must have a gradient: `rank` has none. */
-  readonly metric: Metric;
+  readonly metric: MetricLike;
+  /** `false`: in units of the metric, not normalised. Default true. */
+  readonly normalize?: boolean;
   /** Default true. */
   readonly prependBos?: boolean;
   /** What counts as a constant on the way back: attention patterns, scales of layer norms, gates of the MLP. */
@@ -53,6 +56,7 @@ export const ATTRIBUTION_PAIR = {
   clean: needed(is.prompts),
   corrupted: needed(is.prompts),
   metric: needed(is.metric),
+  normalize: is.boolean,
   prependBos: is.boolean,
   constant: is.constants,
   gradientsOf: is.oneOf('corrupted', 'clean'),
@@ -101,6 +105,7 @@ export class AttributionRuns {
   /** By what a prompt's attributions are divided, so that the corrupted run is 0 and the clean run 1. */
   gap(prompt: number): number {
     const { clean, corrupted } = this.values;
+    if (this.#about.normalize === false) return 1;
     return this.metric.per === 'prompt' ? clean[prompt] - corrupted[prompt] : mean(clean) - mean(corrupted);
   }
 
@@ -201,7 +206,8 @@ export async function attributionRuns(
   names: readonly string[],
   before?: readonly string[],
 ): Promise<AttributionRuns> {
-  const { metric, constant = [], gradientsOf = 'corrupted', onProgress, signal } = options;
+  const { constant = [], gradientsOf = 'corrupted', normalize = true, onProgress, signal } = options;
+  const metric = asMetric(options.metric);
   if (gradientsOf !== 'corrupted' && gradientsOf !== 'clean')
     throw new Error(`gradientsOf ${shownJson(gradientsOf)}: 'corrupted' or 'clean' is needed`);
   const pair = attributionPair(model, options);
@@ -222,11 +228,16 @@ export async function attributionRuns(
     onProgress?.(2, 2);
     const values = { [gradientsOf]: [...first.prompts], [other]: [...second.prompts] };
     const caches = { [gradientsOf]: first.cache, [other]: second.cache, grads: first.grads };
-    const about = { gradientsOf, ...(constant.length && { constant }), peakBytes: first.memory.peak };
+    const about = {
+      gradientsOf,
+      ...(!normalize && { normalize }),
+      ...(constant.length && { constant }),
+      peakBytes: first.memory.peak,
+    };
     const parts = { model, pair, metric, values, ...caches };
     const runs = new AttributionRuns(parts as unknown as AttributionRuns, about);
     try {
-      checkGap(runs);
+      if (normalize) checkGap(runs);
     } catch (e) {
       first.cache.dispose();
       first.grads.dispose();
@@ -274,8 +285,6 @@ function checkGap({ metric, values: { clean, corrupted }, pair }: AttributionRun
  * @throws when that is the run it compares with: a divergence from itself is least there, and has no slope.
  */
 function comparing(metric: Metric, self: 'clean' | 'corrupted' | null = null): Metric {
-  if (typeof metric?.prepare !== 'function')
-    throw new Error('metric: one like logitDiff(" Mary", " John") is needed');
   return {
     ...metric,
     prepare: (context) =>

@@ -10,7 +10,7 @@ import { runWithCache } from '../../hooks/cache/cached-run.js';
 import { is, needed, options, signatures } from '../../hooks/input/check.js';
 import { readInput } from '../../hooks/input/input.js';
 import type { Model } from '../../hooks/input/model.js';
-import type { Metric } from '../../hooks/run/metric.js';
+import { asMetric, type MetricLike } from '../../hooks/run/function-metric.js';
 import { stopping } from '../../hooks/run/stopping.js';
 import { runWithGrads } from '../../hooks/transformer/gradients.js';
 import { shownJson } from '../../weights/checks/messages.js';
@@ -22,7 +22,7 @@ import { sumOfProducts } from './products.js';
 
 /** Options of `inputAttribution`. */
 export interface InputAttributionOptions {
-  readonly metric: Metric;
+  readonly metric: MetricLike;
   /**
    * What a token is compared with: nothing (`'zero'`, the default: gradient × embedding), the mean of all tokens'
    * embeddings (`'mean'`), or the token at its place in another prompt.
@@ -58,8 +58,9 @@ const takes = signatures({
 export const inputAttribution = takes.inputAttribution(async function inputAttribution(
   model: Model,
   input: TextInput,
-  { metric, baseline = 'zero', constant, prependBos, signal }: InputAttributionOptions,
+  { metric: given, baseline = 'zero', constant, prependBos, signal }: InputAttributionOptions,
 ): Promise<Labelled> {
+  const metric = asMetric(given);
   const { tokens } = readInput(model, input, { prependBos });
   if (tokens.some((row) => row.length !== tokens[0].length))
     throw new Error(

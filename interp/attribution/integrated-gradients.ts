@@ -21,6 +21,7 @@ import type { Model } from '../../hooks/input/model.js';
 import { pointIn } from '../../hooks/input/names.js';
 import { indexOf } from '../../hooks/input/selection.js';
 import { tapedRun } from '../../hooks/metrics/taped-run.js';
+import { asMetric, type MetricLike } from '../../hooks/run/function-metric.js';
 import { type Metric, mean } from '../../hooks/run/metric.js';
 import { midpoints } from '../circuits/edge-attribution.js';
 import { readPair } from '../patching/pair.js';
@@ -37,7 +38,7 @@ export interface IntegratedGradientsOptions {
   readonly corrupted?: TextInput;
   /** Instead: zeros, or one vector for all positions (and heads); the clean prompts are run. */
   readonly baseline?: 'zero' | ArrayLike<number>;
-  readonly metric: Metric;
+  readonly metric: MetricLike;
   /** Default `'resid_pre'`. */
   readonly at?: PatchSite;
   /** Default 0; negative ones count from the end. */
@@ -80,7 +81,8 @@ export const integratedGradients = takes.integratedGradients(async function inte
   model: Model,
   options: IntegratedGradientsOptions,
 ): Promise<Labelled> {
-  const { metric, at = 'resid_pre', layer = 0, steps = 20, onProgress, signal } = options;
+  const { at = 'resid_pre', layer = 0, steps = 20, onProgress, signal } = options;
+  const metric = asMetric(options.metric);
   const points = midpoints(steps, 'integratedGradients');
   const { name, pattern, heads } = pointIn(at, indexOf(layer, model.config.nLayers, 'layer'), model.points);
   const { tokens, runs } = promptsOf(model, options);

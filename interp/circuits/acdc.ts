@@ -13,7 +13,8 @@
 
 import { is, needed, options, signatures } from '../../hooks/input/check.js';
 import type { Model } from '../../hooks/input/model.js';
-import { type Metric, mean } from '../../hooks/run/metric.js';
+import { asMetric, type MetricLike } from '../../hooks/run/function-metric.js';
+import { mean } from '../../hooks/run/metric.js';
 import { kl } from '../logits/metrics.js';
 import { provenance } from '../results/provenance.js';
 import { type EdgePair, edgePair, promptsOf } from './edge-attribution.js';
@@ -28,7 +29,7 @@ export interface AcdcOptions extends Omit<EdgePair, 'metric'> {
    * `'kl'` (the default): KL(clean ‖ circuit) at the last position, in nats; an edge goes if the divergence rises by less than τ (or
    * falls). Any other metric: an edge goes if the metric changes by less than τ, up or down.
    */
-  readonly metric?: 'kl' | Metric;
+  readonly metric?: 'kl' | MetricLike;
   /** So many of the edges are decided. */
   readonly onProgress?: (done: number, total: number) => void;
 }
@@ -57,7 +58,7 @@ const takes = signatures({
 export const acdc = takes.acdc(async function acdc(model: Model, options: AcdcOptions): Promise<EdgeList> {
   const { threshold, metric: given = 'kl', onProgress, signal } = options;
   if (!(threshold > 0)) throw new Error(`acdc: threshold is ${threshold}: a positive number is needed`);
-  const metric = given === 'kl' ? kl('clean') : given;
+  const metric = given === 'kl' ? kl('clean') : asMetric(given);
   const pair = edgePair(model, { ...options, metric });
   const runs = await EdgeRuns.start(model, pair, metric, signal);
   try {

@@ -13,6 +13,7 @@
 
 import { is, needed, options, signatures } from '../../hooks/input/check.js';
 import type { Model } from '../../hooks/input/model.js';
+import { asMetric } from '../../hooks/run/function-metric.js';
 import { mean } from '../../hooks/run/metric.js';
 import { provenance } from '../results/provenance.js';
 import { type Labelled, labelled } from '../results/result.js';
@@ -58,7 +59,8 @@ export const circuitFaithfulness = takes.circuitFaithfulness(async function circ
   model: Model,
   options: FaithfulnessOptions,
 ): Promise<Labelled> {
-  const { edges, by, complement = true, metric, onProgress, signal } = options;
+  const { edges, by, complement = true, onProgress, signal } = options;
+  const metric = asMetric(options.metric);
   checkModel(model, edges, 'circuitFaithfulness');
   const sizes = options.sizes ?? doubling(edges.length);
   const bad = sizes.find((n) => !Number.isInteger(n) || n < 0 || n > edges.length);

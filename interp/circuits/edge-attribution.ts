@@ -18,7 +18,7 @@
 import type { TextInput } from '../../engine/tokens/text.js';
 import { is, needed, options, type Spec, signatures } from '../../hooks/input/check.js';
 import type { Model } from '../../hooks/input/model.js';
-import type { Metric } from '../../hooks/run/metric.js';
+import { asMetric, type MetricLike } from '../../hooks/run/function-metric.js';
 import { shownJson } from '../../weights/checks/messages.js';
 import { readPair } from '../patching/pair.js';
 import { provenance } from '../results/provenance.js';
@@ -32,7 +32,7 @@ export interface EdgePair {
   /** The prompts without it; as many, each with as many tokens. */
   readonly corrupted: TextInput;
   /** Of several prompts the mean counts. */
-  readonly metric: Metric;
+  readonly metric: MetricLike;
   /** Default true. */
   readonly prependBos?: boolean;
   readonly signal?: AbortSignal;
@@ -80,7 +80,8 @@ export const edgeAttribution = takes.edgeAttribution(async function edgeAttribut
   model: Model,
   options: EdgeAttributionOptions,
 ): Promise<EdgeList> {
-  const { metric, method = 'EAP', onProgress, signal } = options;
+  const { method = 'EAP', onProgress, signal } = options;
+  const metric = asMetric(options.metric);
   const pair = edgePair(model, options);
   const at = pointsOf(options);
   const held = model.gpu.memory().bytes;

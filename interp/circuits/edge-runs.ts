@@ -92,7 +92,7 @@ export class EdgeRuns {
     const { clean, corrupted } = prompts;
     this.#from = clean.map((row, b) => {
       const { edits, config } = model; // functions are called with whole rows
-      if (metric.reads === 'all' || config.attentionDir === 'bidirectional' || edits?.called.size) return 0;
+      if (metric.reads !== 'last' || config.attentionDir === 'bidirectional' || edits?.called.size) return 0;
       const first = row.findIndex((t, p) => t !== corrupted[b][p]);
       return first < 0 ? row.length - 1 : first;
     });

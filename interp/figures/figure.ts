@@ -158,7 +158,7 @@ function list(map: Heatmap, { width = 80, depth = 1, theme = 'dark' }: TerminalO
 /** Between which runs a normalised result lies, or its metric. */
 function meaningOf(meta: LabelledData['meta']): string {
   const ends = endNames.find((names) => names.every((name) => meta[name] !== undefined));
-  if (ends) return `0 = ${ends[0]} run, 1 = ${ends[1]} run`;
+  if (ends && meta.normalize !== false) return `0 = ${ends[0]} run, 1 = ${ends[1]} run`;
   if (typeof meta.largest === 'number') return `share of the largest, ${exact(meta.largest)}`;
   return typeof meta.metric === 'string' ? meta.metric : '';
 }

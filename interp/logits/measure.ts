@@ -5,7 +5,7 @@ import { is, options, signatures } from '../../hooks/input/check.js';
 import { readInput } from '../../hooks/input/input.js';
 import type { Model } from '../../hooks/input/model.js';
 import { measuredRun } from '../../hooks/metrics/measured-run.js';
-import type { Metric } from '../../hooks/run/metric.js';
+import { asMetric, type MetricLike } from '../../hooks/run/function-metric.js';
 
 const takes = signatures({
   measure: {
@@ -31,10 +31,10 @@ export interface Measured {
 export const measure = takes.measure(async function measure(
   model: Model,
   input: TextInput,
-  metric: Metric,
+  metric: MetricLike,
   { prependBos }: { readonly prependBos?: boolean } = {},
 ): Promise<Measured> {
   const { tokens } = readInput(model, input, { prependBos });
-  const { value, prompts } = await measuredRun(model, tokens, metric, []);
+  const { value, prompts } = await measuredRun(model, tokens, asMetric(metric), []);
   return { value, prompts: Array.from(prompts) };
 });

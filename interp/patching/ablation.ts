@@ -11,7 +11,7 @@ import { readInput } from '../../hooks/input/input.js';
 import type { Model } from '../../hooks/input/model.js';
 import type { Selection } from '../../hooks/input/selection.js';
 import type { Intervention, Source } from '../../hooks/interventions/interventions.js';
-import type { Metric } from '../../hooks/run/metric.js';
+import { asMetric, type MetricLike } from '../../hooks/run/function-metric.js';
 import type { SweepOptions } from '../../hooks/sweep/counterfactuals.js';
 import type { Sweep } from '../../hooks/sweep/sweep.js';
 import { SWEEP } from '../../hooks/sweep/sweep-options.js';
@@ -27,7 +27,7 @@ export type AblatedUnit = 'heads' | 'attention' | 'mlps' | 'layers' | 'neurons';
 /** Options of `ablate`. */
 export interface AblateOptions extends SweepOptions {
   readonly of: AblatedUnit;
-  readonly metric: Metric;
+  readonly metric: MetricLike;
   /** What takes the place of the activation. Default `'zero'`. */
   readonly with?: 'zero' | 'mean' | 'resample';
   /** For `'mean'`: prompts whose activations are averaged. */
@@ -98,7 +98,7 @@ const SITES: Readonly<Record<AblatedUnit, readonly string[]>> = {
 };
 
 function planOf(model: Model, input: TextInput, options: AblateOptions): MapPlan {
-  const { of, with: method = 'zero', over, metric, relative, pos, prependBos } = options;
+  const { of, with: method = 'zero', over, relative, pos, prependBos } = options;
   if (!Object.hasOwn(SITES, of))
     throw new Error(`ablate: of ${shownJson(of)}: ${Object.keys(SITES).join(', ')} can be ablated`);
   const only = { ...options.only, ...(pos !== undefined && { pos }) };
@@ -112,6 +112,7 @@ function planOf(model: Model, input: TextInput, options: AblateOptions): MapPlan
   );
   const meta = { method: 'ablation', of, with: method, ...(method === 'mean' && { over: over ?? 'rows' }) };
   const base = { input: tokens, sources, prependBos };
+  const metric = asMetric(options.metric);
   return { base, list, axes: maps[0].axes, metric, one: null, relative, meta };
 }
 

@@ -7,7 +7,7 @@ import { is, options, signatures } from '../../hooks/input/check.js';
 import type { Model } from '../../hooks/input/model.js';
 import { describeIntervention } from '../../hooks/interventions/describe.js';
 import type { Base, Counterfactual } from '../../hooks/interventions/interventions.js';
-import type { Metric } from '../../hooks/run/metric.js';
+import { asMetric, type MetricLike } from '../../hooks/run/function-metric.js';
 import {
   type PlannedSweep,
   type SweepCell,
@@ -49,7 +49,7 @@ export const counterfactuals = takes.counterfactuals(function counterfactuals(
   model: Model,
   base: Base,
   list: readonly Counterfactual[],
-  metric: Metric,
+  metric: MetricLike,
   options: SweepOptions = {},
 ): Sweep<SweepCell, Labelled> {
   return startSweep(cells(model, base, list, metric, options));
@@ -59,9 +59,10 @@ async function* cells(
   model: Model,
   base: Base,
   list: readonly Counterfactual[],
-  metric: Metric,
+  given: MetricLike,
   options: SweepOptions,
 ): AsyncGenerator<SweepCell, Labelled> {
+  const metric = asMetric(given);
   const layout = (plan: PlannedSweep) => {
     const axes = [{ name: 'counterfactual', labels: list.map((c) => describeIntervention(c)) }];
     const meta = { method: 'counterfactuals', unchanged: plan.unchanged };

@@ -57,7 +57,7 @@ export const pathPatchDirect = takes.pathPatchDirect(function pathPatchDirect(
   model: Model,
   options: DirectPathOptions,
 ): Sweep<MapCell, Labelled> {
-  const { to, metric } = options;
+  const { to } = options;
   const plan = async () => {
     if (!Object.hasOwn(MATRICES, to))
       throw new Error(`pathPatchDirect: to ${shownJson(to)}: 'q', 'k' or 'v' is needed`);
@@ -70,7 +70,7 @@ export const pathPatchDirect = takes.pathPatchDirect(function pathPatchDirect(
     const { axes, parts } = cellsOf(model, to, ['layer', 'head'], {}, pair.changed, 'pathPatchDirect');
     const list = await pathsOf(model, pair, sender, to, parts, options.signal);
     const meta = { method: 'direct path patching', sender: options.sender, to };
-    return pathPlan(pair, metric, { axes, list, meta });
+    return pathPlan(pair, options, { axes, list, meta });
   };
   return sweepMap(model, plan, options);
 });

@@ -25,7 +25,7 @@ import type { Model } from '../../hooks/input/model.js';
 import type { Spelled } from '../../hooks/input/names.js';
 import type { Align } from '../../hooks/interventions/alignment.js';
 import type { Counterfactual } from '../../hooks/interventions/interventions.js';
-import type { Metric } from '../../hooks/run/metric.js';
+import { asMetric, type MetricLike } from '../../hooks/run/function-metric.js';
 import type { SweepOptions } from '../../hooks/sweep/counterfactuals.js';
 import type { Sweep } from '../../hooks/sweep/sweep.js';
 import { SWEEP } from '../../hooks/sweep/sweep-options.js';
@@ -57,7 +57,9 @@ export interface PatchPair extends SweepOptions {
   readonly clean: TextInput;
   /** The prompts that are run; as many, each with as many tokens, or with `align`. */
   readonly corrupted: TextInput;
-  readonly metric: Metric;
+  readonly metric: MetricLike;
+  /** `false`: the metric's own numbers, not normalised. Default true. */
+  readonly normalize?: boolean;
   /**
    * Which positions correspond, where the prompts differ in length: `'diff'` (the longest common subsequence of tokens, the
    * last position with the last), or pairs [clean, corrupted]. Positions without a partner are left out (`meta.unpaired`).
@@ -92,6 +94,7 @@ export const PATCH_PAIR = {
   clean: needed(is.prompts),
   corrupted: needed(is.prompts),
   metric: needed(is.metric),
+  normalize: is.boolean,
   align: is.align,
   prependBos: is.boolean,
 } satisfies Spec<PatchPair>;
@@ -191,7 +194,7 @@ const patched = ({ parts }: Pick<Cells, 'parts'>): Counterfactual[] =>
 
 function planOf(
   pair: Pair,
-  { metric }: PatchPair,
+  { metric, normalize = true }: PatchPair,
   axes: readonly Axis[],
   list: readonly Counterfactual[],
   at: string | readonly string[],
@@ -204,8 +207,9 @@ function planOf(
     base: { input: corrupted, sources: { clean: align ? { input: clean, align } : clean } },
     list,
     axes,
-    metric,
+    metric: asMetric(metric),
     one: 'clean',
+    raw: !normalize,
     meta,
   };
 }

@@ -21,6 +21,7 @@ import { is, needed, options, type Spec, signatures } from '../../hooks/input/ch
 import type { Model } from '../../hooks/input/model.js';
 import type { Align } from '../../hooks/interventions/alignment.js';
 import type { Counterfactual, Intervention, Value } from '../../hooks/interventions/interventions.js';
+import { asMetric, type MetricLike } from '../../hooks/run/function-metric.js';
 import type { Metric } from '../../hooks/run/metric.js';
 import type { SweepOptions } from '../../hooks/sweep/counterfactuals.js';
 import type { Sweep } from '../../hooks/sweep/sweep.js';
@@ -47,7 +48,9 @@ export interface PathPair extends SweepOptions {
   readonly original: TextInput;
   /** The prompts that the sender's value comes from; as many, each with as many tokens, or with `align`. */
   readonly new: TextInput;
-  readonly metric: Metric;
+  readonly metric: MetricLike;
+  /** `false`: the metric's own numbers, not normalised. Default true. */
+  readonly normalize?: boolean;
   /** Which positions [new, original] correspond, where the prompts differ in length; as in `patch`. */
   readonly align?: Align;
   /** Default true. */
@@ -80,6 +83,7 @@ export const PATH_PAIR = {
   original: needed(is.prompts),
   new: needed(is.prompts),
   metric: needed(is.metric),
+  normalize: is.boolean,
   align: is.align,
   prependBos: is.boolean,
 } satisfies Spec<PathPair>;
@@ -125,7 +129,7 @@ export const pathPair = (model: Model, { original, new: other, prependBos, align
 /** The map of a pair. */
 export function pathPlan(
   pair: Pair,
-  metric: Metric,
+  { metric, normalize = true }: Pick<PathPair, 'metric' | 'normalize'>,
   map: Pick<MapPlan, 'axes' | 'list' | 'meta'>,
   direct: readonly Counterfactual[] = [],
 ): MapPlan {
@@ -136,7 +140,15 @@ export function pathPlan(
     ...(direct.length && { [RUN1]: { counterfactuals: direct } }),
   };
   const meta = { ...map.meta, unchanged, newTokens: from[0], newPrompts: from, ...aligned };
-  return { ...map, meta, base: { input: changed, sources }, metric, one: 'new', ends: ['original', 'new'] };
+  return {
+    ...map,
+    meta,
+    base: { input: changed, sources },
+    metric: asMetric(metric),
+    one: 'new',
+    raw: !normalize,
+    ends: ['original', 'new'],
+  };
 }
 
 // ---- inside ------------------------------------------------------------------------------------------------------
@@ -145,9 +157,10 @@ export function pathPlan(
 const RUN1 = 'direct';
 
 function planOf(model: Model, options: PathPatchOptions): MapPlan {
-  const { metric, eachReceiver = false, freeze = 'heads' } = options;
+  const { eachReceiver = false, freeze = 'heads' } = options;
   if (freeze !== 'heads' && freeze !== 'heads+mlps')
     throw new Error(`pathPatch: freeze ${shownJson(freeze)}: 'heads' or 'heads+mlps' is needed`);
+  const metric = asMetric(options.metric);
   const pair = pathPair(model, options);
   const { axes, senders } = sendersOf(model, options, pair);
   const receivers = receiversOf(model, options.receivers ?? 'logits');
@@ -166,7 +179,7 @@ function planOf(model: Model, options: PathPatchOptions): MapPlan {
   const labels = receivers.map(receiverLabel);
   return pathPlan(
     pair,
-    metric,
+    options,
     {
       axes: eachReceiver ? [{ name: 'receiver', labels }, ...axes] : axes,
       list,

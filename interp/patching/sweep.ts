@@ -26,7 +26,7 @@ export interface MapCell {
   readonly index: number;
   /** Its indices along the axes. */
   readonly at: readonly number[];
-  /** Normalised; mean over the prompts. */
+  /** Normalised (but with `normalize: false`); mean over the prompts. */
   readonly value: number;
   /** Normalised, of each prompt. */
   readonly prompts: readonly number[];
@@ -41,6 +41,8 @@ export interface MapPlan {
   readonly metric: Metric;
   /** The source that is 1; null: the metric's own numbers are given. */
   readonly one: string | null;
+  /** With `one`: the metric's own numbers all the same. */
+  readonly raw?: boolean;
   /** What the runs at 0 and at 1 are called in `meta`; default corrupted and clean. */
   readonly ends?: readonly [zero: string, one: string];
   /** Without `one`: what is given is the change from the base run. */
@@ -99,8 +101,8 @@ interface Scale {
   one(value: number, prompt: number): number;
 }
 
-function scaleOf({ metric, one, relative }: Scaled, { base: low, sources }: RunValues): Scale {
-  if (one === null) {
+function scaleOf({ metric, one, relative, raw }: Scaled, { base: low, sources }: RunValues): Scale {
+  if (one === null || raw) {
     const from = (prompt: number) => (relative ? low[prompt] : 0);
     return { all: (p) => mean(p.map((v, i) => v - from(i))), one: (v, i) => v - from(i) };
   }
@@ -125,7 +127,7 @@ function scaleOf({ metric, one, relative }: Scaled, { base: low, sources }: RunV
 }
 
 /** From what to what values are scaled. */
-interface Scaled extends Pick<MapPlan, 'one' | 'ends' | 'relative'> {
+interface Scaled extends Pick<MapPlan, 'one' | 'raw' | 'ends' | 'relative'> {
   readonly metric: Pick<Metric, 'name' | 'per' | 'unit'>;
 }
 
@@ -138,13 +140,13 @@ interface Layout extends Scaled {
 /** The layout of a sweep that has been planned. */
 export function layoutOf(
   model: Model,
-  { axes, metric: { name, per, unit }, one, ends, relative, meta }: Omit<MapPlan, 'base' | 'list'>,
+  { axes, metric: { name, per, unit }, one, raw, ends, relative, meta }: Omit<MapPlan, 'base' | 'list'>,
   { tokens, unchanged }: PlannedSweep,
 ): Layout {
   const idle = unchanged.map((u) => u.index);
   const all = { metric: name, ...(unit && { unit }), idle, prompts: tokens, tokens: tokens[0], ...meta };
   const told = { name, per, ...(unit && { unit }) };
-  return { axes, metric: told, one, ends, relative, meta: provenance(model, all) };
+  return { axes, metric: told, one, ...(raw && { raw }), ends, relative, meta: provenance(model, all) };
 }
 
 /** Lays out the numbers of a sweep. @param more goes into `meta` */
@@ -153,7 +155,7 @@ export function laidOut(
   { cells, ...runs }: RunValues & Pick<SweepResult, 'cells'>,
   more: Record<string, unknown> = {},
 ): Labelled {
-  const { axes, metric, one, ends: [zero, full] = ['corrupted', 'clean'], meta } = layout;
+  const { axes, metric, one, raw, ends: [zero, full] = ['corrupted', 'clean'], meta } = layout;
   const { base, sources } = runs;
   const perPrompt = metric.per === 'prompt';
   const scale = scaleOf(layout, runs);
@@ -166,8 +168,14 @@ export function laidOut(
       : { [full]: summary(sources[one]), [zero]: summary(base) };
   const all = perPrompt ? [...axes, { name: 'prompt', labels: base.map((_, i) => String(i)) }] : axes;
   // The metric's numbers have been checked; cells of other shards have none.
-  const told = [...(runs.remarks ?? []), ...(one === null ? [] : endsWarnings(layout, runs))];
-  const about = { ...meta, ...ends, ...warningsIn(...told), ...more };
+  const told = [...(runs.remarks ?? []), ...(one === null || raw ? [] : endsWarnings(layout, runs))];
+  const about = {
+    ...meta,
+    ...(raw && one !== null && { normalize: false }),
+    ...ends,
+    ...warningsIn(...told),
+    ...more,
+  };
   return labelled(Float32Array.from(values), all, about, 'allowed');
 }
 

@@ -63,10 +63,10 @@ export const endNames: readonly (readonly [zero: string, one: string])[] = [
   ['original', 'new'],
 ];
 
-/** The runs that a result's provenance names; null: it names none, or one value a prompt. */
+/** The runs that a result's provenance names; null: it names none, one value a prompt, or is not normalised. */
 export function endsOf(meta: Readonly<Record<string, unknown>>): Ends | null {
   const names = endNames.find((pair) => pair.every((name) => typeof meta[name] === 'number'));
-  if (!names) return null;
+  if (!names || meta.normalize === false) return null;
   const unit = meta.unit === 'probability' || meta.unit === 'logit' ? meta.unit : null;
   const metric = typeof meta.metric === 'string' ? meta.metric : 'the metric';
   return { zero: meta[names[0]] as number, one: meta[names[1]] as number, unit, names, metric };

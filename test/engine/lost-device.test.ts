@@ -115,6 +115,21 @@ test('where no device can be opened, the error says why, and the next call tries
   assert.equal(await model.logProbs(T), before);
 });
 
+test('an edited model has its numbers and the runs that values come from again', async () => {
+  using model = await load();
+  const edited = model.with({
+    interventions: [
+      { at: 'resid_pre', layer: 0, pos: 1, add: Array.from({ length: config.dModel }, (_, i) => i / 9) },
+      { at: 'z', layer: 1, mean: { mean: 'reference', over: 'all' } },
+    ],
+    sources: { reference: [[7, 8, 9]] },
+  });
+  const before = await edited.logProbs(T);
+  assert.not.equal(before, await model.logProbs(T));
+  lose();
+  assert.equal(await outlived(() => edited.logProbs(T)), before);
+});
+
 /** A sweep of 24 cells in chunks of a few. */
 function sweep(model: HookedTransformer, record: RecordStore | undefined, onProgress?: () => void) {
   const list = [0, 1].flatMap((layer) =>

@@ -354,4 +354,21 @@ test('words that are nearly right are guessed, others are not', () => {
   assert.is(nearest('xyzzy', ['patch', 'trace']), '');
 });
 
+test('every command that loads a model takes --with, names of TransformerLens 4 too', async () => {
+  const interventions = JSON.stringify([{ at: 'z', layer: 1, head: 0, zero: true }]);
+  for (const command of commands) {
+    const read = () => parseCommand(command, ['--with', interventions]);
+    if (command.modelFree) assert.throws(read, /--with/);
+    else assert.not.throws(read, /--with/);
+  }
+  const edits = JSON.stringify([{ at: 'blocks.1.attn.o.hook_in', head: 0, zero: true }]);
+  const { meta } = await json('lens', IOI, '--with', edits);
+  assert.equal(meta.edits, ['blocks.1.attn.hook_z[head 0] = 0']);
+  const { error } = await output('lens', IOI, '--with', '[{').then(
+    () => ({ error: null }),
+    (error: Error) => ({ error }),
+  );
+  assert.match(error?.message ?? '', /--with: /);
+});
+
 test.run();
