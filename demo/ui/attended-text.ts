@@ -96,7 +96,7 @@ export function attendedText(react: {
         const [light, dark] = [SCALES.light(t), SCALES.dark(t)];
         const styles = { l: hex(light), d: hex(dark), il: hex(inkOn(light)), id: hex(inkOn(dark)) };
         for (const [name, value] of Object.entries(styles)) cell.style.setProperty(`--${name}`, value);
-        cell.classList.toggle('unseen', weight === null);
+        cell.classList.toggle('not-seen', weight === null);
         cell.classList.toggle('focus', i === focus);
         cell.lastElementChild!.textContent = weight !== null && weight / full >= 0.01 ? text(weight) : '';
         const said = weight === null ? 'not seen' : text(weight);

@@ -181,7 +181,7 @@ const cases: [
   [
     'no metric',
     { metric: 'logitDiff' },
-    /metric is "logitDiff": a metric, like logitDiff\(' Mary', ' John'\) is needed/,
+    /metric is "logitDiff": a metric, like logitDiff\(' Mary', ' John'\), or a function of the logits is needed/,
   ],
   [
     'a metric of other prompts',

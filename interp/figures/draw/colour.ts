@@ -124,19 +124,23 @@ export function contrast(a: Rgb, b: Rgb): number {
   return (Math.max(x, y) + 0.05) / (Math.min(x, y) + 0.05);
 }
 
+/** The contrast of text that WCAG 2.1 AA asks for. */
+const AA = 4.5;
+
 const INKS: readonly Rgb[] = [
   [10, 11, 16],
   [255, 255, 255],
 ];
 
 /**
- * The colour for text on this one: near black or near white. On middling colours white is read more easily
- * than WCAG 2 says.
+ * The colour for text on this one: near black or near white. On middling colours white is read more easily than
+ * WCAG 2 says. Where neither has the contrast that WCAG AA asks for, full black has it.
  */
 export const inkOn = (paper: Rgb): Rgb => {
-  const [first, second] = INKS.map((ink) => contrast(paper, ink));
-  const readable = second >= 4.5 || second >= first; // WCAG AA
-  return first >= 1.15 * second || !readable ? INKS[0] : INKS[1];
+  const [dark, light] = INKS.map((ink) => contrast(paper, ink));
+  if (dark >= 1.15 * light) return INKS[0];
+  if (light >= AA) return INKS[1];
+  return dark >= AA ? INKS[0] : [0, 0, 0];
 };
 
 /** Lightness and the two colour axes of OKLab. */
