@@ -168,6 +168,8 @@ function end(): void {
 }
 
 reportHooks();
+collectGarbage();
+(globalThis as { gc?: () => void }).gc ??= collectGarbage; // for test/memory.ts
 let ended = false;
 process.on('disconnect', () => {
   if (!ended) process.exit(1); // who gave the orders is gone

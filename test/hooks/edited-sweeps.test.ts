@@ -20,7 +20,7 @@ import {
   type Tensor,
 } from '../../index.js';
 import { allClose, fail, type Rng, randomGpt2, rng, threeLayers } from '../helpers.js';
-import { givenBack } from '../memory.js';
+import { freeDropped, givenBack } from '../memory.js';
 import { randomBase, randomCounterfactual, randomModel } from './fuzz.js';
 import { Naive } from './naive.js';
 import { shapeOf } from './shapes.js';
@@ -89,6 +89,7 @@ for (let seed = 1; seed <= rounds; seed++)
     const read = everywhere ? lossOf : differenceOf;
     const maxTokens = [undefined, 7, 30][r.int(3)];
     await (await model.forward(base.input as number[][])).dispose();
+    await freeDropped();
     const held = model.gpu.memory().bytes;
     const result = await counterfactuals(model, base, list, metric, { maxTokens });
     givenBack(model.gpu, held);
