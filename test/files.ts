@@ -26,7 +26,7 @@ export interface FileResult {
 export type Order = { readonly file: string | null };
 
 /** Seconds a test may take. */
-const TEST_LIMIT = 300;
+const TEST_LIMIT = 600;
 /** Seconds from the end of the last test to the end of the process. */
 const EXIT_LIMIT = 10;
 
