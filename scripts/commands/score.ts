@@ -31,7 +31,8 @@ export const scoreCommand: Command = {
     stride: { type: 'string' },
     bos: { type: 'boolean' },
   },
-  help: `  FILE               a text a line (- is stdin), or a table: ${DATA_FILES}
+  help: `  FILE               a text a line (- is stdin), or a table:
+                     ${DATA_FILES}
   --column NAME      the column of the table that has the texts; default: the only one, else text
   --text TEXT        a text; can be given several times, instead of FILE
   --prefix TEXT      goes before every text: "About "

@@ -31,7 +31,7 @@ export const notebook: Notebook = {
     window: { usual: 10, tiny: 2, help: 'layers of MLP or attention restored together' },
     noise: {
       usual: '',
-      help: `standard deviation, or s3: three times that of the subject’s embeddings; default ${PYVENE_NOISE} (GPT-2), s3 (other families)`,
+      help: `standard deviation, or s3 (three times the embeddings’); default ${PYVENE_NOISE} (GPT-2), else s3`,
     },
   },
   plan: ({ model: { config } }) => [{ what: 'cells', runs: 3 * config.nLayers * 7, tokens: 7 }],

@@ -64,7 +64,7 @@ export const notebook: Notebook = {
     window: { usual: 10, tiny: 2, help: 'layers of MLP or attention restored together' },
     noise: {
       usual: '',
-      help: 'standard deviation, or s3: three times that of the subject’s embeddings; default ROME’s for the family',
+      help: 'standard deviation, or s3: three times that of the subject’s embeddings; default the family’s',
     },
     samples: { usual: 10, quick: 3, help: 'draws of the noise' },
   },
