@@ -157,16 +157,21 @@ async function inputsOf(x: Invocation, { name, inputs = [] }: Notebook): Promise
       }),
     facts: async (file) => readFacts(await jsonFrom(file, signal)),
   };
-  const out: Record<string, unknown> = {};
-  for (const [key, option] of Object.entries(FILES) as [keyof typeof FILES, string][])
-    if (given[option] !== undefined) out[key] = await read[key](given[option]!);
-  for (const key of ['prompt', 'subject', 'answer']) if (given[key] !== undefined) out[key] = given[key];
-  for (const key of Object.keys(out))
+  const options: Readonly<Record<string, string>> = {
+    ...FILES,
+    prompt: 'prompt',
+    subject: 'subject',
+    answer: 'answer',
+  };
+  const keys = Object.keys(options).filter((key) => given[options[key]] !== undefined);
+  for (const key of keys)
     if (!(inputs as readonly string[]).includes(key)) {
-      const takes = inputs.map((i) => `--${i in FILES ? FILES[i as keyof typeof FILES] : i}`);
-      const option = key in FILES ? FILES[key as keyof typeof FILES] : key;
-      throw new UsageError(`seed ${name} reads no --${option}: it reads ${takes.join(', ')}`);
+      const takes = inputs.map((i) => `--${options[i] ?? i}`);
+      throw new UsageError(`seed ${name} reads no --${options[key]}: it reads ${takes.join(', ')}`);
     }
+  const out: Record<string, unknown> = {};
+  for (const key of keys)
+    out[key] = key in FILES ? await read[key as keyof typeof FILES](given[options[key]]!) : given[key];
   if (out.prompt === '') throw new UsageError('--prompt is empty');
   return out;
 }

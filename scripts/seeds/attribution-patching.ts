@@ -1,7 +1,4 @@
-/**
- * `glassbox seed attribution-patching`: TransformerLens' Attribution_Patching_Demo (Nanda 2023), section by
- * section.
- */
+/** `glassbox seed attribution-patching`: TransformerLens' Attribution_Patching_Demo (Nanda 2023), section by section. */
 
 import {
   agreement,

@@ -1,8 +1,4 @@
-/**
- * `glassbox seed capital-letters`: why is a full stop followed by " He" and not " he"? The notebook "Learning
- * Capital Letters" (tinuademargaret/Capital-Letters-Circuit), section by section: reading the residual
- * stream, then patching ";" with ".".
- */
+/** `glassbox seed capital-letters`: the notebook "Learning Capital Letters" (Capital-Letters-Circuit), section by section. */
 
 import {
   attentionPatterns,
