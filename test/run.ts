@@ -77,10 +77,12 @@ async function work(lists: readonly string[][]): Promise<void> {
   const next = () => lists.find((list) => list.length)?.shift();
   let worker: Worker | null = null;
   const end = async () => {
-    const code = await worker?.end();
-    const rest = worker?.printed();
+    if (!worker) return;
+    const code = await worker.end();
+    const rest = worker.printed();
     if (rest) say(rest);
-    if (code) problem(`a process of the tests ended with code ${code}`);
+    if (code !== 0)
+      problem(`a process of the tests ended with ${code === null ? 'a signal' : `code ${code}`}`);
     worker = null;
   };
   let run = 0;

@@ -43,7 +43,8 @@ const TINY: Recipe = {
 
 /**
  * The batches of `tiny-llama`: the same corpus, with an end behind every document. Its first layer begins by
- * looking back (`attentionBiases`), so that repetitions are learnt within 250 steps; without, not within 300.
+ * looking back (`attentionBiases`): in a copy of this training in PyTorch, 43 % of repeated random tokens were
+ * right after 250 steps; without, 2 % after 300.
  */
 const TINY_LLAMA: Recipe = {
   seed: 2,
